@@ -1,0 +1,207 @@
+"""What a backend brings to the suite: a :class:`Harness`, and the :class:`World` of one scenario.
+
+A harness lives as long as a run. For every scenario it makes a fresh world: a backend with empty
+state, players, challenges, and those *hooks* it can offer (a clock to move, the truth about what
+really runs, …). A scenario names the hooks and capabilities it needs; where one is missing the
+result is ``not_applicable`` with the reason, never a pass.
+
+To check a backend of your own, subclass both and pass ``--backend NAME=package.module:factory``,
+where ``factory()`` returns the harness. A factory may also return a bare
+:class:`engines.contract.ContainerBackend`; see :class:`conformance.harnesses.bare.BareHarness`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import Enum
+
+from engines.audit import ContainerEvent
+from engines.contract import ContainerBackend, InstanceStatus
+
+
+class Hook(str, Enum):
+    """Something a scenario may need from the harness beyond the four calls."""
+
+    CLOCK = "clock"
+    """:meth:`World.advance`"""
+    WORKER = "worker"
+    """:meth:`World.run_worker`: whatever removes expired instances runs once, now."""
+    AUDIT = "audit"
+    """:meth:`World.events`"""
+    GROUND_TRUTH = "ground_truth"
+    """:meth:`World.running`: the containers that really exist, not what the backend says."""
+    RECORDED_FLAG = "recorded_flag"
+    """:meth:`World.recorded_flag`: the flag a submission is compared with."""
+    FETCH = "fetch"
+    """:meth:`World.fetch`: a player's HTTP request to an instance."""
+    REMOVE_BEHIND = "remove_behind"
+    """:meth:`World.remove_behind`: an operator removes a container by hand."""
+    KILL_BEHIND = "kill_behind"
+    """:meth:`World.kill_behind`: a container's process dies."""
+    OUTAGE = "outage"
+    """:meth:`World.outage`: what the backend stands on (Docker, Whale) refuses all requests."""
+    STUBBORN = "stubborn"
+    """:meth:`World.stubborn`: one container cannot be removed."""
+    CAPACITY = "capacity"
+    """:attr:`Options.capacity` is honoured."""
+    ACCOUNT_LIMIT = "account_limit"
+    """:attr:`Options.account_limit` is honoured."""
+    OPTIONS = "options"
+    """The other fields of :class:`Options` are honoured."""
+    WORKER_THREAD = "worker_thread"
+    """:meth:`World.worker`: the cleanup worker can be started and stopped."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a scenario wants its backend set up."""
+
+    account_limit: int = 1
+    """Live instances per account."""
+    capacity: int | None = None
+    """Live instances in the whole system; None for as many as the backend likes."""
+    timeout_seconds: int = 3600
+    max_extensions: int = 5
+
+
+@dataclass(frozen=True)
+class Player:
+    """Who calls: ``backend.start_instance(player.user_id, challenge, player.team_id)``."""
+
+    user_id: int
+    team_id: int | None = None
+
+    def leaves(self) -> Player:
+        """The same user without a team."""
+        return Player(self.user_id)
+
+    def joins(self, team_id: int) -> Player:
+        """The same user in another team."""
+        return Player(self.user_id, team_id)
+
+
+@dataclass(frozen=True)
+class Challenges:
+    """Challenge ids by the part they play; None where the backend cannot offer one."""
+
+    first: int
+    second: int
+    unknown: int
+    """Positive, but no challenge has it."""
+    hidden: int | None = None
+    missing_image: int | None = None
+    exits_at_once: int | None = None
+    subdomain: int | None = None
+    """Answers under a host name of its own."""
+
+
+class Unsupported(Exception):
+    """A hook was used that the harness did not declare: an error of the suite, not the backend."""
+
+
+class Worker(ABC):
+    """The cleanup worker as a running thing."""
+
+    @abstractmethod
+    def start(self) -> None: ...
+
+    @abstractmethod
+    def stop(self) -> None: ...
+
+    @property
+    @abstractmethod
+    def running(self) -> bool: ...
+
+
+class World(ABC):
+    """One scenario's backend with empty state, and the hooks around it.
+
+    Only :attr:`backend`, :attr:`challenges`, :attr:`players`, :attr:`mates` and :meth:`close`
+    must be there; override the others and declare their :class:`Hook` in :attr:`Harness.hooks`.
+    """
+
+    backend: ContainerBackend
+    challenges: Challenges
+    players: tuple[Player, ...]
+    """At least three users without a team."""
+    mates: tuple[Player, ...]
+    """Four users: two of one team, then two of another. Empty when there are no teams."""
+
+    def advance(self, seconds: float) -> None:
+        """Move the backend's time on; no scenario ever sleeps to an expiry."""
+        raise Unsupported(Hook.CLOCK)
+
+    def run_worker(self) -> None:
+        raise Unsupported(Hook.WORKER)
+
+    def worker(self) -> Worker:
+        raise Unsupported(Hook.WORKER_THREAD)
+
+    def events(self) -> list[ContainerEvent]:
+        """The audit log of this world, oldest first."""
+        raise Unsupported(Hook.AUDIT)
+
+    def running(self) -> set[str]:
+        """Ids, as in ``container_id``, of the containers that really run for this world."""
+        raise Unsupported(Hook.GROUND_TRUTH)
+
+    def recorded_flag(self, player: Player, challenge_id: int) -> str:
+        raise Unsupported(Hook.RECORDED_FLAG)
+
+    def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
+        """The body a player gets from the instance's first port, or None when nobody answers.
+
+        ``/cgi-bin/flag`` gives the value of ``FLAG`` inside the container. An answer by something
+        in front of the instance (a proxy's "not found") is None.
+        """
+        raise Unsupported(Hook.FETCH)
+
+    def remove_behind(self, container_id: str) -> None:
+        raise Unsupported(Hook.REMOVE_BEHIND)
+
+    def kill_behind(self, container_id: str) -> None:
+        raise Unsupported(Hook.KILL_BEHIND)
+
+    def outage(self) -> AbstractContextManager[None]:
+        raise Unsupported(Hook.OUTAGE)
+
+    def stubborn(self, container_id: str) -> AbstractContextManager[None]:
+        raise Unsupported(Hook.STUBBORN)
+
+    def exchanges(self) -> list[str]:
+        """What went over the wire in this world, one line each, secrets redacted."""
+        return []
+
+    @abstractmethod
+    def close(self) -> None:
+        """Remove everything this world made."""
+
+
+class Harness(ABC):
+    """One backend under test, for a whole run."""
+
+    kind: str
+    """What it is, for people: ``Docker containers through ContainerRuntimeEngine``."""
+    simulated: bool = False
+    """True when no real container or server stands behind it; shown in every report."""
+    hooks: frozenset[Hook] = frozenset()
+
+    def open(self) -> None:
+        """Once, before the first world. Raise :class:`CannotRun` when a part is missing."""
+
+    def versions(self) -> dict[str, str]:
+        """Versions of what stands behind the backend, for the report."""
+        return {}
+
+    @abstractmethod
+    def world(self, options: Options) -> World:
+        """A fresh world."""
+
+    def close(self) -> None:
+        """Once, after the last world: remove all that this run made. Must be safe to repeat."""
+
+
+class CannotRun(Exception):
+    """A backend cannot be checked here; the message says what is missing and how to get it."""

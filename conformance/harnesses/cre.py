@@ -1,0 +1,181 @@
+"""ContainerRuntimeEngine under test: what its harnesses share, and ``cre:memory``.
+
+The engine's clock is a virtual one also on Docker: time is moved, never waited for, while the
+containers are real.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from abc import abstractmethod
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from conformance.harness import (
+    Challenges,
+    Harness,
+    Hook,
+    Options,
+    Player,
+    Worker,
+    World,
+)
+from engines.audit import ContainerEvent
+from engines.catalog import ChallengeSpec, Readiness, StaticCatalog, Visibility
+from engines.clock import VirtualClock
+from engines.contract import InstanceStatus
+from engines.cre import ContainerRuntimeEngine
+from engines.cre.runtimes.base import Runtime
+from engines.cre.runtimes.memory import MemoryRuntime
+from engines.database import Database
+from engines.settings import Settings
+
+MISSING = "whale-ready-no-such-image:none"
+CHALLENGES = Challenges(
+    first=1, second=2, hidden=3, missing_image=4, exits_at_once=5, unknown=999_999
+)
+PLAYERS = (Player(11), Player(12), Player(13))
+MATES = (Player(21, 2), Player(22, 2), Player(31, 3), Player(32, 3))
+EXITING = ("/bin/busybox", "false")
+
+HOOKS = frozenset(Hook)
+
+
+def _catalog(image: str, exiting: str) -> StaticCatalog:
+    first = ChallengeSpec(1, "First", image, readiness=Readiness.HTTP)
+    return StaticCatalog(
+        [
+            first,
+            replace(first, id=2, name="Second"),
+            replace(first, id=3, name="Hidden", visibility=Visibility.HIDDEN),
+            replace(first, id=4, name="Missing image", image=MISSING),
+            replace(first, id=5, name="Exits at once", image=exiting, command=EXITING),
+        ]
+    )
+
+
+class CreWorld(World):
+    """An engine of its own with an empty database."""
+
+    challenges = CHALLENGES
+    players = PLAYERS
+    mates = MATES
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        options: Options,
+        deployment: str,
+        *,
+        image: str,
+        exiting_image: str,
+    ) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="whale-ready-"))
+        self._database = Database(f"sqlite:///{self._folder / 'state.db'}")
+        self._clock = VirtualClock()
+        settings = Settings(
+            cre_account_limit=options.account_limit,
+            cre_capacity=options.capacity or 1000,
+            cre_timeout_seconds=options.timeout_seconds,
+            cre_max_extensions=options.max_extensions,
+            cre_deployment=deployment,
+            worker_seconds=0.01,
+        )
+        self.engine = ContainerRuntimeEngine(
+            settings,
+            runtime=runtime,
+            catalog=_catalog(image, exiting_image),
+            database=self._database,
+            clock=self._clock,
+        )
+        self.backend = self.engine
+
+    def advance(self, seconds: float) -> None:
+        self._clock.advance(seconds)
+
+    def run_worker(self) -> None:
+        self.engine.cleanup_worker.run_once()
+
+    def worker(self) -> Worker:
+        return _Worker(self.engine)
+
+    def events(self) -> list[ContainerEvent]:
+        return self.engine.audit.events()
+
+    def recorded_flag(self, player: Player, challenge_id: int) -> str:
+        flag = self.engine.recorded_flag(player.user_id, challenge_id, player.team_id)
+        if flag is None:
+            raise LookupError(f"no flag is recorded for {player} and challenge {challenge_id}")
+        return flag
+
+    def close(self) -> None:
+        try:
+            self.remove_containers()
+        finally:
+            self.engine.close()
+            self._database.close()
+            shutil.rmtree(self._folder)
+
+    @abstractmethod
+    def remove_containers(self) -> None:
+        """Remove every container of this world."""
+
+
+class _Worker(Worker):
+    def __init__(self, engine: ContainerRuntimeEngine) -> None:
+        self._worker = engine.cleanup_worker
+
+    def start(self) -> None:
+        self._worker.start()
+
+    def stop(self) -> None:
+        self._worker.stop()
+
+    @property
+    def running(self) -> bool:
+        return self._worker.running
+
+
+class MemoryWorld(CreWorld):
+    """Containers are records in this process."""
+
+    def __init__(self, options: Options) -> None:
+        self._memory = MemoryRuntime(images={"good", "exiting"}, crashing={"exiting"})
+        super().__init__(self._memory, options, "memory", image="good", exiting_image="exiting")
+
+    def running(self) -> set[str]:
+        return self._memory.running()
+
+    def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
+        return self._memory.fetch(instance["ports"][0], path)
+
+    def remove_behind(self, container_id: str) -> None:
+        self._memory.discard(container_id)
+
+    def kill_behind(self, container_id: str) -> None:
+        self._memory.kill(container_id)
+
+    def outage(self) -> AbstractContextManager[None]:
+        return self._memory.outage()
+
+    def stubborn(self, container_id: str) -> AbstractContextManager[None]:
+        return self._memory.stubborn(container_id)
+
+    def remove_containers(self) -> None:
+        pass  # they end with this object
+
+
+class MemoryHarness(Harness):
+    """``cre:memory``: the engine's own code on simulated containers."""
+
+    kind = "ContainerRuntimeEngine on simulated containers"
+    simulated = True
+    hooks = HOOKS
+
+    def versions(self) -> dict[str, str]:
+        return {"runtime": "memory (simulated)"}
+
+    def world(self, options: Options) -> World:
+        return MemoryWorld(options)

@@ -1,0 +1,125 @@
+"""The audit log ``container_events``: one row per call that changes, or tries to change, something.
+
+The row is written in the transaction of the change it reports: no change without its event, no
+event without its change. Its shape is the same whatever the backend. No flag, token or cookie is
+ever put into it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from engines.contract import Code
+from engines.database import BigId, Database, UtcDateTime, metadata
+
+
+class Action(str, Enum):
+    """What a call did, or failed to do."""
+
+    STARTED = "started"
+    START_REPEATED = "start_repeated"
+    """A start that found the instance live and changed nothing."""
+    START_FAILED = "start_failed"
+    EXTENDED = "extended"
+    EXTEND_FAILED = "extend_failed"
+    STOPPED = "stopped"
+    STOP_FAILED = "stop_failed"
+    EXPIRED = "expired"
+    """Removed because its time was over, by the worker or by the next call that met it."""
+    LOST = "lost"
+    """Found dead or removed behind the backend's back; its record was cleared."""
+    REPAIRED = "repaired"
+    """Half-made or half-removed by a process that died; cleared by reconcile."""
+
+
+container_events = sa.Table(
+    "container_events",
+    metadata,
+    sa.Column("id", BigId, primary_key=True, autoincrement=True),
+    sa.Column("at", UtcDateTime, nullable=False, index=True),
+    sa.Column("backend", sa.String(64), nullable=False),
+    sa.Column("user_id", sa.BigInteger, nullable=False),
+    sa.Column("team_id", sa.BigInteger, nullable=True),
+    sa.Column("challenge_id", sa.BigInteger, nullable=False),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("code", sa.String(32), nullable=False),
+    sa.Column("duration_ms", sa.Integer, nullable=False),
+    sa.Column("metadata", sa.Text, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class ContainerEvent:
+    """One row of the audit log."""
+
+    at: datetime
+    backend: str
+    user_id: int
+    team_id: int | None
+    challenge_id: int
+    action: Action
+    code: Code
+    duration_ms: int
+    """From the call's begin to the moment the event was written."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """``container_id``, ``old_expiry``, ``new_expiry`` …; JSON values only."""
+    id: int | None = None
+
+
+class AuditLog:
+    """Writes and reads ``container_events``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        database.create_tables(container_events)
+
+    def append(self, connection: Connection, event: ContainerEvent) -> None:
+        """Write ``event`` in the caller's transaction, beside the change it reports."""
+        connection.execute(
+            container_events.insert().values(
+                at=event.at,
+                backend=event.backend,
+                user_id=event.user_id,
+                team_id=event.team_id,
+                challenge_id=event.challenge_id,
+                action=event.action.value,
+                code=event.code.value,
+                duration_ms=event.duration_ms,
+                metadata=json.dumps(dict(event.metadata), sort_keys=True),
+            )
+        )
+
+    def record(self, event: ContainerEvent) -> None:
+        """Write ``event`` alone, for a call that changed nothing."""
+        with self._database.write() as connection:
+            self.append(connection, event)
+
+    def events(self) -> list[ContainerEvent]:
+        """All events, oldest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                sa.select(container_events).order_by(container_events.c.id)
+            ).mappings()
+            return [
+                ContainerEvent(
+                    at=row["at"],
+                    backend=row["backend"],
+                    user_id=row["user_id"],
+                    team_id=row["team_id"],
+                    challenge_id=row["challenge_id"],
+                    action=Action(row["action"]),
+                    code=Code(row["code"]),
+                    duration_ms=row["duration_ms"],
+                    metadata=json.loads(row["metadata"]),
+                    id=row["id"],
+                )
+                for row in rows
+            ]

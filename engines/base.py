@@ -1,0 +1,171 @@
+"""What every backend of ours does around a call: check, time, audit, and never raise.
+
+A backend implements ``_start``, ``_extend``, ``_stop`` and ``_status``. When one of them changes
+something it writes the event it got from :meth:`Call.event` in the transaction of the change;
+for a call that changed nothing the event is written here.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import abstractmethod
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from engines.audit import Action, AuditLog, ContainerEvent
+from engines.clock import Clock
+from engines.contract import (
+    ActionResult,
+    Code,
+    ContainerBackend,
+    InstanceStatus,
+    StartResult,
+    account_key,
+    validate_ids,
+)
+from engines.errors import BackendUnavailable
+
+log = logging.getLogger(__name__)
+
+RETRY_SOON_SECONDS = 1.0
+"""``retry_after`` of a call that met another one at work on the same instance."""
+RETRY_OUTAGE_SECONDS = 10.0
+"""``retry_after`` of a call that could not reach what the backend stands on."""
+
+_ResultT = TypeVar("_ResultT", StartResult, ActionResult)
+
+
+class Call:
+    """One call in progress: who, what, since when, and whether its event is written."""
+
+    def __init__(
+        self, backend: str, clock: Clock, user_id: int, challenge_id: int, team_id: int | None
+    ) -> None:
+        self.user_id = user_id
+        self.challenge_id = challenge_id
+        self.team_id = team_id
+        self.account = account_key(user_id, team_id)
+        self.recorded = False
+        self._backend = backend
+        self._clock = clock
+        self._began = time.perf_counter()
+
+    def event(self, action: Action, code: Code, **metadata: Any) -> ContainerEvent:
+        """The event of this call, to be written beside the change it reports."""
+        return ContainerEvent(
+            at=self._clock.now(),
+            backend=self._backend,
+            user_id=self.user_id,
+            team_id=self.team_id,
+            challenge_id=self.challenge_id,
+            action=action,
+            code=code,
+            duration_ms=round((time.perf_counter() - self._began) * 1000),
+            metadata=metadata,
+        )
+
+
+class AuditedBackend(ContainerBackend):
+    """The four calls of the contract around a backend's own work."""
+
+    def __init__(self, clock: Clock, audit: AuditLog) -> None:
+        self.clock = clock
+        self.audit = audit
+
+    def start_instance(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> StartResult:
+        call = self._call(user_id, challenge_id, team_id)
+        try:
+            result = self._start(call)
+        except (BackendUnavailable, SQLAlchemyError) as error:
+            code, message, retry = self._unavailable("start", error)
+            result = StartResult(False, message, code=code, retry_after=retry)
+        except Exception as error:  # noqa: BLE001 - the contract: a start never raises
+            result = StartResult(False, self._unexpected("start", error), code=Code.INTERNAL)
+        action = Action.START_REPEATED if result.ok else Action.START_FAILED
+        return self._audited(call, action, result)
+
+    def extend_instance(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> ActionResult:
+        call = self._call(user_id, challenge_id, team_id)
+        try:
+            result = self._extend(call)
+        except (BackendUnavailable, SQLAlchemyError) as error:
+            code, message, retry = self._unavailable("extend", error)
+            result = ActionResult(False, message, code=code, retry_after=retry)
+        except Exception as error:  # noqa: BLE001 - the contract: an extend never raises
+            result = ActionResult(False, self._unexpected("extend", error), code=Code.INTERNAL)
+        return self._audited(call, Action.EXTEND_FAILED, result)
+
+    def stop_instance(
+        self,
+        user_id: int,
+        challenge_id: int,
+        team_id: int | None = None,
+        auto_cleanup: bool = False,
+    ) -> ActionResult:
+        call = self._call(user_id, challenge_id, team_id)
+        try:
+            result = self._stop(call, Action.EXPIRED if auto_cleanup else Action.STOPPED)
+        except (BackendUnavailable, SQLAlchemyError) as error:
+            code, message, retry = self._unavailable("stop", error)
+            result = ActionResult(False, message, code=code, retry_after=retry)
+        except Exception as error:  # noqa: BLE001 - the contract: a stop never raises
+            result = ActionResult(False, self._unexpected("stop", error), code=Code.INTERNAL)
+        if auto_cleanup and result.code is Code.NOT_FOUND:
+            # Cleaning up what is gone already is done: the worker's call may be repeated.
+            return ActionResult(True, "Nothing left to clean up", code=Code.OK)
+        return self._audited(call, Action.STOP_FAILED, result)
+
+    def get_instance_status(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        call = self._call(user_id, challenge_id, team_id)
+        try:
+            return self._status(call)
+        except SQLAlchemyError as error:
+            raise BackendUnavailable("the state database cannot be read") from error
+
+    @abstractmethod
+    def _start(self, call: Call) -> StartResult: ...
+
+    @abstractmethod
+    def _extend(self, call: Call) -> ActionResult: ...
+
+    @abstractmethod
+    def _stop(self, call: Call, action: Action) -> ActionResult: ...
+
+    @abstractmethod
+    def _status(self, call: Call) -> InstanceStatus | None: ...
+
+    def _call(self, user_id: int, challenge_id: int, team_id: int | None) -> Call:
+        validate_ids(user_id, challenge_id, team_id)
+        return Call(self.name, self.clock, user_id, challenge_id, team_id)
+
+    def _audited(self, call: Call, action: Action, result: _ResultT) -> _ResultT:
+        """Write the event of a call that changed nothing."""
+        if not call.recorded:
+            try:
+                self.audit.record(call.event(action, result.code))
+            except SQLAlchemyError as error:
+                # Nothing changed, so the log misses an attempt, not a change.
+                log.error("audit event not written: %s", type(error).__name__)
+        return result
+
+    def _unavailable(self, what: str, error: Exception) -> tuple[Code, str, float]:
+        log.warning("%s: %s cannot be asked: %s", what, self.name, type(error).__name__)
+        message = "The challenge servers cannot be reached; please try again shortly"
+        return Code.UNAVAILABLE, message, RETRY_OUTAGE_SECONDS
+
+    def _unexpected(self, what: str, error: Exception) -> str:
+        # The error's own text may quote a request, so only its type and place are logged.
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace else "?"
+        log.error("%s failed inside %s: %s at %s", what, self.name, type(error).__name__, place)
+        return "Something went wrong on our side; please tell an organiser"

@@ -1,0 +1,279 @@
+"""The instance contract: what every backend offers and what its answers look like.
+
+The rules themselves, with their ids, are in ``docs/contract.md``. Call sites depend on the four
+methods of :class:`ContainerBackend` and on the shapes they return; nothing above ``engines`` asks
+a backend for its type or name to decide what to do, it reads :attr:`ContainerBackend.capabilities`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypedDict
+
+
+class Code(str, Enum):
+    """Why a call ended as it did; callers branch on this and never parse a message."""
+
+    OK = "ok"
+    ALREADY_RUNNING = "already_running"
+    LIMIT_REACHED = "limit_reached"
+    CAPACITY = "capacity"
+    CHALLENGE_UNAVAILABLE = "challenge_unavailable"
+    IMAGE_MISSING = "image_missing"
+    START_FAILED = "start_failed"
+    NOT_READY = "not_ready"
+    PORT_UNAVAILABLE = "port_unavailable"
+    BUSY = "busy"
+    RATE_LIMITED = "rate_limited"
+    EXTENSION_LIMIT = "extension_limit"
+    NOT_FOUND = "not_found"
+    UNAVAILABLE = "unavailable"
+    UNAUTHENTICATED = "unauthenticated"
+    INTERNAL = "internal"
+
+
+class Scope(str, Enum):
+    """What an instance belongs to."""
+
+    PER_CHALLENGE = "per_challenge"
+    """One instance per (account, challenge): an account may be allowed several at once."""
+    PER_ACCOUNT = "per_account"
+    """One instance per account, whatever the challenge (Whale)."""
+
+
+class ExtendMode(str, Enum):
+    """What a successful extend does to the expiry."""
+
+    ADDITIVE = "additive"
+    """Adds a fixed step to the expiry."""
+    RESET = "reset"
+    """Sets the remaining time back to the full time-out (Whale)."""
+
+
+class Addressing(str, Enum):
+    """How a player reaches an instance."""
+
+    HOST_PORT = "host_port"
+    """One host name for all, a port per instance."""
+    SUBDOMAIN = "subdomain"
+    """A host name per instance, told apart by the Host header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend declares about itself. Declared but broken is a failure of the backend."""
+
+    scope: Scope
+    extend: ExtendMode
+    addressing: frozenset[Addressing]
+    ready_on_start: bool
+    """The address answers by the time start returns True."""
+    detects_loss: bool
+    """Status notices a container that died or was removed behind the backend's back."""
+    teams: bool
+    multi_node: bool
+    account_limit: int
+    """Live instances one account may hold."""
+    max_extensions: int
+    timeout_seconds: int
+    """Full life of a fresh instance."""
+    extension_seconds: int
+    """What one extend adds (additive) or sets the remaining time to (reset)."""
+
+
+class InstanceStatus(TypedDict):
+    """A live instance, as :meth:`ContainerBackend.get_instance_status` returns it."""
+
+    active: bool
+    container_id: str
+    challenge_id: int
+    host: str
+    ports: list[str]
+    started_at: str
+    """ISO 8601, UTC."""
+    expires_at: str
+    """ISO 8601, UTC."""
+    remaining_seconds: int
+    extension_count: int
+    max_extensions: int
+    backend: str
+
+
+class StartResult(tuple[bool, str, dict[str, Any]]):
+    """``(ok, message, instance)`` with ``code``, ``retry_after`` and ``definite``.
+
+    ``instance`` has the keys of :class:`InstanceStatus` when ``ok`` is True and is empty otherwise.
+    """
+
+    code: Code
+    retry_after: float | None
+    """Seconds after which the same call may succeed; None when waiting does not help."""
+    definite: bool
+    """False when the outcome is not known, as after a time-out."""
+
+    def __new__(
+        cls,
+        ok: bool,
+        message: str,
+        instance: dict[str, Any] | InstanceStatus | None = None,
+        *,
+        code: Code,
+        retry_after: float | None = None,
+        definite: bool = True,
+    ) -> StartResult:
+        self = super().__new__(cls, (ok, message, dict(instance or {})))
+        self.code = code
+        self.retry_after = retry_after
+        self.definite = definite
+        return self
+
+    @property
+    def ok(self) -> bool:
+        return self[0]
+
+    @property
+    def message(self) -> str:
+        return self[1]
+
+    @property
+    def instance(self) -> dict[str, Any]:
+        return self[2]
+
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return tuple(self), _extras(self)
+
+    def __repr__(self) -> str:
+        return f"StartResult{tuple(self)!r} code={self.code.value} definite={self.definite}"
+
+
+class ActionResult(tuple[bool, str]):
+    """``(ok, message)`` of extend and stop, with ``code``, ``retry_after`` and ``definite``."""
+
+    code: Code
+    retry_after: float | None
+    definite: bool
+
+    def __new__(
+        cls,
+        ok: bool,
+        message: str,
+        *,
+        code: Code,
+        retry_after: float | None = None,
+        definite: bool = True,
+    ) -> ActionResult:
+        self = super().__new__(cls, (ok, message))
+        self.code = code
+        self.retry_after = retry_after
+        self.definite = definite
+        return self
+
+    @property
+    def ok(self) -> bool:
+        return self[0]
+
+    @property
+    def message(self) -> str:
+        return self[1]
+
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return tuple(self), _extras(self)
+
+    def __repr__(self) -> str:
+        return f"ActionResult{tuple(self)!r} code={self.code.value} definite={self.definite}"
+
+
+def _extras(result: StartResult | ActionResult) -> dict[str, Any]:
+    return {
+        "code": result.code,
+        "retry_after": result.retry_after,
+        "definite": result.definite,
+    }
+
+
+LARGEST_ID = 2**63 - 1
+"""Ids are stored as signed 64-bit integers on every database."""
+
+
+def validate_ids(user_id: object, challenge_id: object, team_id: object = None) -> None:
+    """Raise :class:`ValueError` unless the ids are positive ints (``True`` is not one here).
+
+    ``team_id`` may be None: the account is then the user's own.
+    """
+    named = [("user_id", user_id), ("challenge_id", challenge_id)]
+    if team_id is not None:
+        named.append(("team_id", team_id))
+    for name, value in named:
+        if type(value) is not int or not 1 <= value <= LARGEST_ID:
+            shown = repr(value) if isinstance(value, (int, float)) else type(value).__name__
+            raise ValueError(
+                f"{name} must be an int from 1 to 2**63-1, not {shown[:40]}; pass the id itself"
+            )
+
+
+def account_key(user_id: int, team_id: int | None) -> str:
+    """The account an instance belongs to: ``team:T`` when a team is given, else ``user:U``."""
+    return f"user:{user_id}" if team_id is None else f"team:{team_id}"
+
+
+class ContainerBackend(ABC):
+    """One way of running challenge instances; all of them are interchangeable at the call site.
+
+    Invalid arguments raise :class:`ValueError` before anything happens. Nothing else is raised,
+    but for :class:`engines.errors.BackendUnavailable` from :meth:`get_instance_status`.
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Short name, as it stands in ``status["backend"]`` and in the audit log."""
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What this backend, as configured, can do."""
+
+    @abstractmethod
+    def start_instance(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> StartResult:
+        """Start the account's instance of a challenge, or return the one that is live."""
+
+    @abstractmethod
+    def extend_instance(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> ActionResult:
+        """Give a live instance more time."""
+
+    @abstractmethod
+    def stop_instance(
+        self,
+        user_id: int,
+        challenge_id: int,
+        team_id: int | None = None,
+        auto_cleanup: bool = False,
+    ) -> ActionResult:
+        """Stop and remove a live instance. ``auto_cleanup`` is the worker's call for expiry."""
+
+    @abstractmethod
+    def get_instance_status(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        """The live instance, or None.
+
+        Raises:
+            BackendUnavailable: the backend cannot be asked; "I don't know" is not "none".
+        """
+
+    def expire_due(self) -> int:
+        """Remove what has expired, each once; returns how many. The worker's whole work."""
+        return 0
+
+    def reconcile(self) -> int:
+        """Make records and containers agree after a crash; returns how many were repaired."""
+        return 0
+
+    def close(self) -> None:  # noqa: B027 - closing is optional: many backends hold nothing open
+        """Let go of connections; instances keep running."""

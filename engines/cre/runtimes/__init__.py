@@ -1,0 +1,1 @@
+"""What actually runs containers, behind one interface (:mod:`engines.cre.runtimes.base`)."""

@@ -1,0 +1,158 @@
+"""A runtime without containers: the same engine code in milliseconds, on any machine.
+
+Everything that uses it says *simulated*. Images are names in a set; a challenge whose image is in
+``crashing`` exits at once. The methods below :meth:`MemoryRuntime.versions` play the operator.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from engines.cre.runtimes.base import Found, Launch, Launched, Runtime
+from engines.errors import BackendUnavailable, ContainerExited, ImageMissing, PortUnavailable
+
+FIRST_PORT, LAST_PORT = 30000, 60000
+
+
+@dataclass
+class _Container:
+    container_id: str
+    launch: Launch
+    port: int
+    running: bool = True
+    stubborn: bool = False
+
+
+class MemoryRuntime(Runtime):
+    """Containers that are records in a dictionary.
+
+    Args:
+        images: the images that exist; None lets every image exist.
+        crashing: images whose process ends at once.
+    """
+
+    name = "memory"
+    simulated = True
+
+    def __init__(self, images: Iterable[str] | None = None, crashing: Iterable[str] = ()) -> None:
+        self._images = None if images is None else frozenset(images)
+        self._crashing = frozenset(crashing)
+        self._lock = threading.Lock()
+        self._containers: dict[str, _Container] = {}
+        self._down = False
+
+    def launch(self, launch: Launch) -> Launched:
+        with self._lock:
+            self._check_up()
+            if self._images is not None and launch.spec.image not in self._images:
+                raise ImageMissing(f"image {launch.spec.image} does not exist")
+            for known in list(self._containers.values()):
+                if known.launch.name == launch.name:
+                    del self._containers[known.container_id]
+            if launch.spec.image in self._crashing:
+                raise ContainerExited(f"image {launch.spec.image} ended at once")
+            container = _Container(secrets.token_hex(32), launch, self._free_port())
+            self._containers[container.container_id] = container
+            return Launched(container.container_id, (str(container.port),))
+
+    def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
+        if not self.is_running(launched.container_id):
+            raise ContainerExited("the container ended before it answered")
+
+    def is_running(self, container_id: str) -> bool:
+        with self._lock:
+            self._check_up()
+            container = self._containers.get(container_id)
+            return container is not None and container.running
+
+    def remove(self, name_or_id: str) -> bool:
+        with self._lock:
+            self._check_up()
+            container = self._by_name_or_id(name_or_id)
+            if container is None:
+                return False
+            if container.stubborn:
+                raise BackendUnavailable("the container cannot be removed")
+            del self._containers[container.container_id]
+            return True
+
+    def find(self, deployment: str) -> list[Found]:
+        with self._lock:
+            self._check_up()
+            return [
+                Found(each.container_id, each.launch.name)
+                for each in self._containers.values()
+                if each.launch.deployment == deployment
+            ]
+
+    def versions(self) -> dict[str, str]:
+        return {"runtime": "memory (simulated)"}
+
+    def running(self) -> set[str]:
+        """Ids of the containers whose process runs, also while the runtime is down."""
+        with self._lock:
+            return {each.container_id for each in self._containers.values() if each.running}
+
+    def fetch(self, port: str, path: str) -> str | None:
+        """What a player would get from a port, or None when nobody answers."""
+        with self._lock:
+            for each in self._containers.values():
+                if str(each.port) == port and each.running:
+                    if path == "/cgi-bin/flag":
+                        return each.launch.flag
+                    return f"challenge {each.launch.spec.id}"
+            return None
+
+    def kill(self, container_id: str) -> None:
+        """The container's process dies."""
+        with self._lock:
+            self._containers[container_id].running = False
+
+    def discard(self, container_id: str) -> None:
+        """Somebody removes the container by hand."""
+        with self._lock:
+            del self._containers[container_id]
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """The runtime refuses every request; containers keep running."""
+        self._down = True
+        try:
+            yield
+        finally:
+            self._down = False
+
+    @contextmanager
+    def stubborn(self, container_id: str) -> Iterator[None]:
+        """One container cannot be removed."""
+        with self._lock:
+            self._containers[container_id].stubborn = True
+        try:
+            yield
+        finally:
+            with self._lock:
+                if container_id in self._containers:
+                    self._containers[container_id].stubborn = False
+
+    def _check_up(self) -> None:
+        if self._down:
+            raise BackendUnavailable("the runtime is down", untouched=True)
+
+    def _by_name_or_id(self, name_or_id: str) -> _Container | None:
+        if name_or_id in self._containers:
+            return self._containers[name_or_id]
+        for each in self._containers.values():
+            if each.launch.name == name_or_id:
+                return each
+        return None
+
+    def _free_port(self) -> int:
+        taken = {each.port for each in self._containers.values()}
+        for port in range(FIRST_PORT, LAST_PORT + 1):
+            if port not in taken:
+                return port
+        raise PortUnavailable("no port is free")

@@ -1,0 +1,114 @@
+"""The one way into the database, for every table of ``engines``.
+
+Runs on SQLAlchemy 1.4.54 (what CTFd 3.8 pins) and 2.x alike: Core tables and 2.0-style calls only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import Connection, Engine, make_url
+
+metadata = sa.MetaData()
+
+_READ = "whale_ready_read"
+SQLITE_BUSY_SECONDS = 30
+"""How long a writer waits for another process's transaction on SQLite."""
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """Aware UTC datetimes with microseconds on every database; naive ones are refused."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Any) -> Any:
+        if dialect.name in ("mysql", "mariadb"):
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(sa.DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("naive datetime: every stored time is aware and in UTC")
+        return value.astimezone(timezone.utc).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any, dialect: Any) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=timezone.utc)
+
+
+BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""A 64-bit id; SQLite counts up by itself only in a column called INTEGER, which holds 64 bits."""
+
+
+class Database:
+    """Transactions on one database.
+
+    Args:
+        url: an SQLAlchemy URL. A SQLite file's folder is made when it is missing.
+
+    On SQLite a writing transaction takes the write lock at once (``BEGIN IMMEDIATE``) and the file
+    is in WAL mode, so that readers never wait and two processes never deadlock on an upgrade.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = make_url(url)
+        options: dict[str, Any] = {"future": True, "pool_pre_ping": True}
+        if parsed.get_backend_name() == "sqlite":
+            if parsed.database in (None, "", ":memory:"):
+                raise ValueError(
+                    "an in-memory SQLite database is seen by one connection only; name a file"
+                )
+            Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+            options["connect_args"] = {"timeout": SQLITE_BUSY_SECONDS}
+        self.engine: Engine = sa.create_engine(parsed, **options)
+        self._reader: Any = self.engine.execution_options(**{_READ: True})
+        if self.engine.dialect.name == "sqlite":
+            sa.event.listen(self.engine, "connect", _configure_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+
+    def create_tables(self, *tables: sa.Table) -> None:
+        """Create the tables that are missing; safe when several processes do it at once."""
+        try:
+            with self.write() as connection:
+                metadata.create_all(connection, tables=list(tables))
+        except (sa.exc.OperationalError, sa.exc.ProgrammingError):
+            # Another process created a table between the look and the CREATE: look again.
+            with self.write() as connection:
+                metadata.create_all(connection, tables=list(tables))
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction that changes something; committed when the block ends well."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One transaction that only reads."""
+        with self._reader.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close pooled connections."""
+        self.engine.dispose()
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions begin in _begin_sqlite, not by themselves
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reading = connection.get_execution_options().get(_READ)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

@@ -1,0 +1,94 @@
+"""The one error tree of ``engines``.
+
+::
+
+    EngineError
+    ├── SettingsError        (ValueError)  a setting is missing or wrong; names it and the fix
+    ├── CatalogError         (ValueError)  a challenge catalogue is wrong; names file and field
+    ├── BackendUnavailable                 the backend cannot be asked; status raises it
+    ├── RuntimeFault                       a container runtime refused one request
+    │   ├── ImageMissing                   the image is neither here nor can it be pulled
+    │   ├── ContainerExited                the container ended before it was ready
+    │   ├── NotReady                       it runs but did not answer within the ready time-out
+    │   └── PortUnavailable                no port could be published
+    └── WhaleFault                         Whale's answer was a refusal or no answer at all
+
+Only SettingsError, CatalogError and BackendUnavailable ever reach a caller of a backend; the
+others are caught inside ``engines`` and become a :class:`engines.contract.Code`.
+"""
+
+from __future__ import annotations
+
+from engines.contract import Code
+
+
+class EngineError(Exception):
+    """Root of everything ``engines`` raises on purpose."""
+
+
+class SettingsError(EngineError, ValueError):
+    """A setting is missing or wrong. The message names the setting and how to put it right."""
+
+
+class CatalogError(EngineError, ValueError):
+    """The challenge catalogue is wrong. The message names the place and how to put it right."""
+
+
+class BackendUnavailable(EngineError):
+    """The backend cannot be asked now: what runs is not known.
+
+    Args:
+        message: what could not be reached; carries no secret.
+        untouched: True when the request certainly did not reach it (connection refused).
+    """
+
+    def __init__(self, message: str, *, untouched: bool = False) -> None:
+        super().__init__(message)
+        self.untouched = untouched
+
+
+class RuntimeFault(EngineError):
+    """A container runtime refused one request; ``code`` says what that means to a caller."""
+
+    code = Code.START_FAILED
+
+
+class ImageMissing(RuntimeFault):
+    code = Code.IMAGE_MISSING
+
+
+class ContainerExited(RuntimeFault):
+    code = Code.START_FAILED
+
+
+class NotReady(RuntimeFault):
+    code = Code.NOT_READY
+
+
+class PortUnavailable(RuntimeFault):
+    code = Code.PORT_UNAVAILABLE
+
+
+class WhaleFault(EngineError):
+    """Whale refused, or did not answer.
+
+    Args:
+        code: what it means to a caller.
+        message: for a player; carries no secret and no HTML.
+        retry_after: seconds after which the same call may succeed.
+        definite: False when Whale may have done it all the same (time-out, connection lost).
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        definite: bool = True,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after
+        self.definite = definite

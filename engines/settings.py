@@ -1,0 +1,175 @@
+"""Every setting of ``engines``, read once from the environment, checked and typed.
+
+A wrong value raises :class:`engines.errors.SettingsError`, which names the setting and the fix.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from engines.errors import SettingsError
+
+
+def _boolean(text: str) -> bool:
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in known:
+        raise ValueError("write true or false")
+    return known[text.lower()]
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdecimal() or not low <= int(text) <= high:
+            raise ValueError(f"write a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 86400:
+        raise ValueError("write a number of seconds above 0 and at most 86400")
+    return value
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("write an address such as https://ctf.example.org")
+    if parts.username or parts.password:
+        raise ValueError("leave user and password out of the address; tokens go into a file")
+    return text.rstrip("/")
+
+
+def _database(text: str) -> str:
+    if "://" not in text:
+        raise ValueError("write an SQLAlchemy URL such as sqlite:////var/lib/whale-ready/state.db")
+    return text
+
+
+def _setting(env: str, parse: Callable[[str], Any], default: Any, text: str, **more: Any) -> Any:
+    return field(default=default, metadata={"env": env, "parse": parse, "help": text}, **more)
+
+
+def default_database_url() -> str:
+    """SQLite in the user's state folder (``$XDG_STATE_HOME/whale-ready/state.db``)."""
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return f"sqlite:///{Path(state) / 'whale-ready' / 'state.db'}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Typed settings. Times are in seconds."""
+
+    use_whale: bool = _setting(
+        "USE_WHALE", _boolean, False, "true: instances run on Whale; false: on the own engine"
+    )
+    database_url: str = _setting(
+        "CONTAINER_DATABASE_URL",
+        _database,
+        "",
+        "where instances and the audit log are kept; empty: SQLite in the user's state folder",
+        repr=False,
+    )
+    challenges_file: Path | None = _setting(
+        "CONTAINER_CHALLENGES_FILE", Path, None, "TOML file with the challenges and their images"
+    )
+    worker_seconds: float = _setting(
+        "CONTAINER_WORKER_SECONDS", _seconds, 10.0, "period of the cleanup worker"
+    )
+
+    cre_timeout_seconds: int = _setting(
+        "CRE_TIMEOUT_SECONDS", _whole(1, 30 * 86400), 3600, "full life of a fresh instance"
+    )
+    cre_extension_seconds: int = _setting(
+        "CRE_EXTENSION_SECONDS", _whole(1, 30 * 86400), 900, "what one extend adds"
+    )
+    cre_max_extensions: int = _setting(
+        "CRE_MAX_EXTENSIONS", _whole(0, 1000), 5, "extensions one instance may get"
+    )
+    cre_account_limit: int = _setting(
+        "CRE_ACCOUNT_LIMIT", _whole(1, 1000), 1, "live instances one account may hold"
+    )
+    cre_capacity: int = _setting(
+        "CRE_CAPACITY", _whole(1, 1_000_000), 1000, "live instances in the whole system"
+    )
+    cre_public_host: str = _setting(
+        "CRE_PUBLIC_HOST", str, "127.0.0.1", "host name shown to players"
+    )
+    cre_bind_address: str = _setting(
+        "CRE_BIND_ADDRESS", str, "127.0.0.1", "address instances' ports are published on"
+    )
+    cre_ready_seconds: float = _setting(
+        "CRE_READY_SECONDS", _seconds, 30.0, "how long a fresh instance may take to answer"
+    )
+    cre_deployment: str | None = _setting(
+        "CRE_DEPLOYMENT",
+        str,
+        None,
+        "value of the label that marks this deployment's containers; empty: kept in the database",
+    )
+
+    whale_api_url: str | None = _setting(
+        "WHALE_API_URL", _url, None, "address of the CTFd that runs ctfd-whale"
+    )
+    whale_dialect: str = _setting(
+        "WHALE_DIALECT", str, "ctfd-whale", "wire dialect that Whale speaks"
+    )
+    whale_tokens_file: Path | None = _setting(
+        "WHALE_TOKENS_FILE", Path, None, "TOML file with one access token per user, mode 0600"
+    )
+    whale_timeout_seconds: int = _setting(
+        "WHALE_TIMEOUT_SECONDS", _whole(1, 86400), 3600, "Whale's own docker_timeout"
+    )
+    whale_max_extensions: int = _setting(
+        "WHALE_MAX_EXTENSIONS", _whole(0, 1000), 5, "Whale's own docker_max_renew_count"
+    )
+    whale_call_seconds: float = _setting(
+        "WHALE_CALL_SECONDS", _seconds, 30.0, "deadline of one request to Whale"
+    )
+    whale_probe: bool = _setting(
+        "WHALE_PROBE", _boolean, True, "wait until a fresh instance answers before saying started"
+    )
+    whale_probe_gateway: str | None = _setting(
+        "WHALE_PROBE_GATEWAY",
+        _url,
+        None,
+        "frps' inner address for probing http instances, where players' names do not resolve",
+    )
+    whale_ready_seconds: float = _setting(
+        "WHALE_READY_SECONDS", _seconds, 30.0, "how long a fresh instance may take to answer"
+    )
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the environment (``os.environ`` unless given).
+
+        Raises:
+            SettingsError: a value is wrong; names the setting and the fix.
+        """
+        source = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        for each in fields(cls):
+            env = each.metadata["env"]
+            text = source.get(env, "").strip()
+            if not text:
+                continue
+            try:
+                values[each.name] = each.metadata["parse"](text)
+            except ValueError as error:
+                raise SettingsError(f"{env}: {error}") from None
+        return cls(**values)
+
+    @property
+    def state_url(self) -> str:
+        """The database to use: the one that is set, else the default."""
+        return self.database_url or default_database_url()
