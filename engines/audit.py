@@ -36,8 +36,10 @@ class Action(str, Enum):
     """Removed because its time was over, by the worker or by the next call that met it."""
     LOST = "lost"
     """Found dead or removed behind the backend's back; its record was cleared."""
+    ADOPTED = "adopted"
+    """Found running on Whale without a record here (started on Whale's own page); recorded."""
     REPAIRED = "repaired"
-    """Half-made or half-removed by a process that died; cleared by reconcile."""
+    """Left half-way by a process that died or a call that broke off; cleared up."""
 
 
 container_events = sa.Table(

@@ -29,8 +29,6 @@ from engines.errors import BackendUnavailable
 
 log = logging.getLogger(__name__)
 
-RETRY_SOON_SECONDS = 1.0
-"""``retry_after`` of a call that met another one at work on the same instance."""
 RETRY_OUTAGE_SECONDS = 10.0
 """``retry_after`` of a call that could not reach what the backend stands on."""
 

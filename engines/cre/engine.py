@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import secrets
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from engines import replies
 from engines.audit import Action, AuditLog
-from engines.base import RETRY_SOON_SECONDS, AuditedBackend, Call
+from engines.base import AuditedBackend, Call
 from engines.catalog import Catalog, ChallengeSpec, StaticCatalog, load_catalog
 from engines.clock import Clock, SystemClock
 from engines.contract import (
@@ -22,10 +23,13 @@ from engines.contract import (
     account_key,
 )
 from engines.cre.cleanup_worker import CleanupWorker
+from engines.cre.deployment import deployment_name
 from engines.cre.removal import Removal
 from engines.cre.runtimes.base import Launch, Launched, Runtime
 from engines.cre.runtimes.docker import DockerRuntime
-from engines.cre.store import (
+from engines.database import Database
+from engines.errors import BackendUnavailable, RuntimeFault
+from engines.instances import (
     AccountFull,
     Claimed,
     Instance,
@@ -34,9 +38,8 @@ from engines.cre.store import (
     State,
     SystemFull,
     Taken,
+    instance_table,
 )
-from engines.database import Database
-from engines.errors import BackendUnavailable, RuntimeFault
 from engines.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -45,6 +48,8 @@ LEASE_MARGIN_SECONDS = 120.0
 """How long, beyond the ready time-out, a row in a passing state belongs to who set it."""
 ROUNDS = 5
 """How often a call looks again when others change the same row under its hands."""
+
+cre_instances = instance_table("cre_instances", one_per_user=False)
 
 _START_FAILURES = {
     Code.IMAGE_MISSING: "This challenge's image is missing; please tell an organiser",
@@ -75,10 +80,10 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._own_runtime = runtime is None
         self._database = database or Database(self.settings.state_url)
         super().__init__(clock or SystemClock(), AuditLog(self._database))
-        self._store = InstanceStore(self._database, self.audit)
+        self._store = InstanceStore(self._database, self.audit, cre_instances)
         self._runtime = runtime or DockerRuntime()
         self._catalog = catalog if catalog is not None else _catalog(self.settings)
-        self._deployment = self.settings.cre_deployment or self._store.deployment()
+        self._deployment = self.settings.cre_deployment or deployment_name(self._database)
         self._removal = Removal(self.name, self._store, self._runtime, self.clock, self._deployment)
         self.cleanup_worker = CleanupWorker(self, self.settings.worker_seconds)
 
@@ -164,21 +169,20 @@ class ContainerRuntimeEngine(AuditedBackend):
                         code=Code.CAPACITY,
                         retry_after=self.settings.worker_seconds,
                     )
-        return _busy_start()
+        return replies.busy_start()
 
     def _extend(self, call: Call) -> ActionResult:
         for _ in range(ROUNDS):
             row = self._store.find(call.account, call.challenge_id)
-            if row is None or row.abandoned(self.clock.now()):
-                return _not_found()
+            if row is None or self._removal.repaired(row):
+                return replies.not_found()
             if row.state is not State.RUNNING:
-                return _busy()
+                return replies.busy()
             if row.expires_at is None or not self._removal.live(row):
-                return _not_found()
+                return replies.not_found()
             maximum = self.settings.cre_max_extensions
             if row.extension_count >= maximum:
-                message = f"Maximum extensions reached ({maximum})"
-                return ActionResult(False, message, code=Code.EXTENSION_LIMIT)
+                return replies.extension_limit(maximum)
             step = self.settings.cre_extension_seconds
             expires_at = row.expires_at + timedelta(seconds=step)
             event = call.event(
@@ -188,31 +192,31 @@ class ContainerRuntimeEngine(AuditedBackend):
                 old_expiry=row.expires_at.isoformat(),
                 new_expiry=expires_at.isoformat(),
             )
-            extended = self._store.commit(self._store.extend(row, expires_at), event)
-            if extended is not None:
+            extended = row.extended(expires_at)
+            if self._store.save(extended, event):
                 call.recorded = True
                 count = f"extension {extended.extension_count}/{maximum}"
                 message = f"Container extended by {_duration(step)} ({count})"
                 return ActionResult(True, message, code=Code.OK)
-        return _busy()
+        return replies.busy()
 
     def _stop(self, call: Call, action: Action) -> ActionResult:
         for _ in range(ROUNDS):
             now = self.clock.now()
             row = self._store.find(call.account, call.challenge_id)
-            if row is None or row.abandoned(now):
-                return _not_found()
+            if row is None or self._removal.repaired(row):
+                return replies.not_found()
             if row.state is not State.RUNNING:
-                return _busy()
+                return replies.busy()
             if action is not Action.EXPIRED:
                 if not row.live(now):
-                    return _not_found()
+                    return replies.not_found()
                 if not self._removal.is_running(row):
                     self._removal.clear_lost(row)
-                    return _not_found()
+                    return replies.not_found()
             if self._removal.end(row, call, action):
-                return ActionResult(True, "Container stopped", code=Code.OK)
-        return _busy()
+                return replies.stopped()
+        return replies.busy()
 
     def _status(self, call: Call) -> InstanceStatus | None:
         row = self._store.find(call.account, call.challenge_id)
@@ -227,7 +231,6 @@ class ContainerRuntimeEngine(AuditedBackend):
             user_id=call.user_id,
             team_id=call.team_id,
             flag=f"{spec.flag_prefix}{{{secrets.token_hex(16)}}}",
-            host=self.settings.cre_public_host,
             account_limit=self.settings.cre_account_limit,
             capacity=self.settings.cre_capacity,
             lease_seconds=self.settings.cre_ready_seconds + LEASE_MARGIN_SECONDS,
@@ -277,66 +280,48 @@ class ContainerRuntimeEngine(AuditedBackend):
             self._store.delete(row, None)
         else:
             # A container may exist: the row stays as abandoned work, and its repair removes both.
-            self._store.commit(self._store.stopping(row, lease_until=self.clock.now()))
+            self._store.save(row.stopping(lease_until=self.clock.now()))
 
     def _activate(self, call: Call, row: Instance, launched: Launched) -> StartResult:
-        change = self._store.activate(
-            row,
+        now = self.clock.now()
+        active = row.activated(
             container_id=launched.container_id,
+            host=self.settings.cre_public_host,
             ports=launched.ports,
-            started_at=self.clock.now(),
-            lifetime=timedelta(seconds=self.settings.cre_timeout_seconds),
+            started_at=now,
+            expires_at=now + timedelta(seconds=self.settings.cre_timeout_seconds),
         )
         event = call.event(
             Action.STARTED,
             Code.OK,
-            container_id=launched.container_id,
-            new_expiry=_iso(change.after.expires_at),
+            container_id=active.container_id,
+            new_expiry=replies.iso(active.expires_at),
         )
-        active = self._store.commit(change, event)
-        if active is None:  # the lease ran out and somebody repaired the row: undo our part
+        if not self._store.save(active, event):
+            # The lease ran out and somebody repaired the row: undo our part.
             self._runtime.remove(launched.container_id)
-            return _busy_start()
+            return replies.busy_start()
         call.recorded = True
-        return StartResult(True, "Container started", self._describe(active), code=Code.OK)
+        return replies.started(self._describe(active))
 
     def _already(self, row: Instance) -> StartResult:
         if row.state is not State.RUNNING:
-            return _busy_start()
-        return StartResult(
-            True,
-            "Container is already running",
-            self._describe(row),
-            code=Code.ALREADY_RUNNING,
-        )
+            return replies.busy_start()
+        return replies.already_running(self._describe(row))
 
     def _limit_reached(self, rows: list[Instance]) -> StartResult:
         names = ", ".join(self._challenge_name(row.challenge_id) for row in rows)
-        return StartResult(
-            False,
-            f"You already have a running container: {names}. Stop it first",
-            code=Code.LIMIT_REACHED,
-        )
+        return replies.limit_reached(names)
 
     def _challenge_name(self, challenge_id: int) -> str:
         spec = self._catalog.get(challenge_id)
-        if spec is None:
-            return f"challenge {challenge_id}"
-        plain = spec.name.replace("<", "‹").replace(">", "›")
-        return f"{plain} (challenge {challenge_id})"
+        number = f"challenge {challenge_id}"
+        return number if spec is None else f"{spec.name} ({number})"
 
     def _describe(self, row: Instance) -> InstanceStatus:
-        left = (row.expires_at - self.clock.now()).total_seconds() if row.expires_at else 0
-        return InstanceStatus(
-            active=True,
-            container_id=row.container_id or "",
-            challenge_id=row.challenge_id,
-            host=row.host,
-            ports=list(row.ports),
-            started_at=_iso(row.started_at),
-            expires_at=_iso(row.expires_at),
-            remaining_seconds=max(0, int(left)),
-            extension_count=row.extension_count,
+        return replies.describe(
+            row,
+            now=self.clock.now(),
             max_extensions=self.settings.cre_max_extensions,
             backend=self.name,
         )
@@ -346,25 +331,6 @@ def _catalog(settings: Settings) -> Catalog:
     if settings.challenges_file is None:
         return StaticCatalog()
     return load_catalog(settings.challenges_file)
-
-
-def _not_found() -> ActionResult:
-    return ActionResult(False, "No running container for this challenge", code=Code.NOT_FOUND)
-
-
-_BUSY = "This challenge's container is just being started or stopped; please wait a moment"
-
-
-def _busy() -> ActionResult:
-    return ActionResult(False, _BUSY, code=Code.BUSY, retry_after=RETRY_SOON_SECONDS)
-
-
-def _busy_start() -> StartResult:
-    return StartResult(False, _BUSY, code=Code.BUSY, retry_after=RETRY_SOON_SECONDS)
-
-
-def _iso(moment: datetime | None) -> str:
-    return "" if moment is None else moment.isoformat()
 
 
 def _duration(seconds: int) -> str:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from engines.audit import Action, ContainerEvent
+from engines.audit import Action
 from engines.base import Call
 from engines.clock import Clock
 from engines.contract import Code
 from engines.cre.runtimes.base import Found, Runtime
-from engines.cre.store import Instance, InstanceStore, State
 from engines.errors import BackendUnavailable
+from engines.instances import Instance, InstanceStore, State
+from engines.replies import iso
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,7 @@ class Removal:
             BackendUnavailable: it does not, but its container could not be removed.
         """
         now = self._clock.now()
-        if row.abandoned(now):
-            self.repair(row)
+        if self.repaired(row):
             return False
         if row.state is not State.RUNNING:
             return True
@@ -77,12 +77,18 @@ class Removal:
         Raises:
             BackendUnavailable: the container could not be removed; the row is as it was.
         """
-        done = self._end(
-            row,
-            lambda: call.event(
-                action, Code.OK, container_id=row.container_id, old_expiry=_iso(row.expires_at)
-            ),
+        mine = row.stopping(self._lease_end())
+        if not self._store.save(mine):
+            return False
+        try:
+            self._runtime.remove(row.container_id or "")
+        except BackendUnavailable:
+            self._store.save(mine.running_again())
+            raise
+        event = call.event(
+            action, Code.OK, container_id=row.container_id, old_expiry=iso(row.expires_at)
         )
+        done = self._store.delete(mine, event)
         call.recorded = call.recorded or done
         return done
 
@@ -98,14 +104,23 @@ class Removal:
         """Clear away a row whose container died or was removed behind our back."""
         return self.end(row, self._call_about(row), Action.LOST)
 
-    def repair(self, row: Instance) -> bool:
-        """Clear away a row whose owner died half-way, and what it may have made."""
-        mine = self._store.commit(self._store.stopping(row, self._lease_end()))
-        if mine is None:
+    def repaired(self, row: Instance) -> bool:
+        """Clear away a row whose owner died half-way, and what it may have made.
+
+        Returns whether this was such a row. False means that somebody is at work on it, or none
+        needs to be.
+
+        Raises:
+            BackendUnavailable: it is one, but its container could not be removed.
+        """
+        if not row.abandoned(self._clock.now()):
             return False
-        self._runtime.remove(self.container_name(row.account, row.challenge_id))
-        event = self._call_about(row).event(Action.REPAIRED, Code.OK, state=row.state.value)
-        return self._store.delete(mine, event)
+        mine = row.stopping(self._lease_end())
+        if self._store.save(mine):
+            self._runtime.remove(self.container_name(row.account, row.challenge_id))
+            event = self._call_about(row).event(Action.REPAIRED, Code.OK, state=row.state.value)
+            self._store.delete(mine, event)
+        return True
 
     def expire_due(self) -> int:
         """Remove every expired instance, several at a time; returns how many went."""
@@ -123,22 +138,11 @@ class Removal:
         names = {self.container_name(row.account, row.challenge_id) for row in rows}
         repaired = sum(self._remove_stray(each) for each in found if each.name not in names)
         for row in rows:
-            if row.abandoned(now):
-                repaired += self.repair(row)
-            elif row.live(now) and not self.is_running(row):
+            if self.repaired(row):
+                repaired += 1
+            elif row.state is State.RUNNING and row.live(now) and not self.is_running(row):
                 repaired += self.clear_lost(row)
         return repaired
-
-    def _end(self, row: Instance, event: Callable[[], ContainerEvent]) -> bool:
-        mine = self._store.commit(self._store.stopping(row, self._lease_end()))
-        if mine is None:
-            return False
-        try:
-            self._runtime.remove(row.container_id or "")
-        except BackendUnavailable:
-            self._store.commit(self._store.running_again(mine))
-            raise
-        return self._store.delete(mine, event())
 
     def _remove_stray(self, found: Found) -> bool:
         log.warning("removing container %s, which no row knows", found.name)
@@ -155,7 +159,3 @@ class Removal:
 def _in_parallel(work: Callable[[Instance], bool], rows: Iterable[Instance]) -> int:
     with ThreadPoolExecutor(PARALLEL_REMOVALS, thread_name_prefix="cre-remove") as pool:
         return sum(pool.map(work, rows))
-
-
-def _iso(moment: datetime | None) -> str:
-    return "" if moment is None else moment.isoformat()

@@ -1,0 +1,73 @@
+"""Where an instance is reached, read from Whale's ``user_access``.
+
+``user_access`` is HTML or text made from templates that an organiser may have changed: it is
+parsed as hostile input, and nothing of it is ever shown. Its forms: docs/whale-wire.md.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from urllib.parse import urlsplit
+
+_HOST = re.compile(r"(?!-)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.?|\[[0-9A-Fa-f:.]+\]")
+_NC = re.compile(r"\s*nc\s+(\S+)\s+(\d{1,5})\s*")
+_REMOTE = re.compile(r"""remote\(\s*["']([^"']+)["']\s*,\s*(\d{1,5})\s*(,\s*ssl\s*=\s*True)?""")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Access:
+    """A checked address."""
+
+    scheme: str
+    """``http``, ``https``, ``tcp`` or ``tls``."""
+    host: str
+    port: int
+
+
+def parse_access(text: object) -> Access | None:
+    """The address in ``user_access``, or None when there is none that can be believed."""
+    if not isinstance(text, str) or len(text) > 4096:
+        return None
+    link = _first_link(text)
+    if link is not None:
+        return _from_url(link)
+    if found := _NC.fullmatch(text):
+        return _checked("tcp", found[1], int(found[2]))
+    if found := _REMOTE.search(text):
+        return _checked("tls" if found[3] else "tcp", found[1], int(found[2]))
+    return None
+
+
+def _from_url(url: str) -> Access | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.username is not None:
+        return None
+    return _checked(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme])
+
+
+def _checked(scheme: str, host: str, port: int) -> Access | None:
+    if len(host) > 253 or not _HOST.fullmatch(host) or not 1 <= port <= 65535:
+        return None
+    return Access(scheme, host.lower(), port)
+
+
+def _first_link(text: str) -> str | None:
+    parser = _Links()
+    parser.feed(text)
+    parser.close()
+    return parser.first
+
+
+class _Links(HTMLParser):
+    first: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a" and self.first is None:
+            self.first = dict(attrs).get("href")
