@@ -27,6 +27,8 @@ CONNECT_SECONDS = 5.0
 MAX_BODY_BYTES = 1 << 20
 READ_RETRIES = 2
 POOL_CONNECTIONS = 64
+RETRY_SECONDS = 10.0
+"""``retry_after`` when Whale does not answer."""
 
 _UNREACHABLE = "Whale cannot be reached; please try again shortly"
 
@@ -101,7 +103,9 @@ class WhaleClient:
                 content = self._read(response, began + self._call_seconds)
         except (RequestException, HTTPError, OSError) as error:
             definite = method == "GET" or _never_sent(error)
-            raise WhaleFault(Code.UNAVAILABLE, _UNREACHABLE, definite=definite) from None
+            raise WhaleFault(
+                Code.UNAVAILABLE, _UNREACHABLE, retry_after=RETRY_SECONDS, definite=definite
+            ) from None
         answer = Answer(
             method=method,
             path=path,

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import Enum
 
+from engines import replies
 from engines.audit import Action
 from engines.base import Call
 from engines.clock import Clock
-from engines.contract import Code
+from engines.contract import Code, InstanceStatus, StartResult
 from engines.errors import WhaleFault
 from engines.instances import Instance, InstanceStore, State
 from engines.replies import iso
@@ -56,6 +57,7 @@ class Ledger:
         *,
         lease_seconds: float,
         lifetime: timedelta,
+        max_extensions: int,
     ) -> None:
         self._backend = backend
         self._store = store
@@ -63,6 +65,7 @@ class Ledger:
         self._clock = clock
         self._lease = timedelta(seconds=lease_seconds)
         self._lifetime = lifetime
+        self._max_extensions = max_extensions
 
     def lease_end(self) -> datetime:
         """When work that begins now must be over."""
@@ -113,6 +116,29 @@ class Ledger:
             started_at=expires_at - self._lifetime,
             expires_at=expires_at,
         )
+
+    def adopt(self, call: Call, row: Instance, found: Running) -> Instance | None:
+        """Record a container that the user started on Whale's own page; None when too late."""
+        live = self.activated(row, found)
+        event = call.event(
+            Action.ADOPTED, Code.OK, container_id=found.uuid, new_expiry=iso(live.expires_at)
+        )
+        return live if self._store.save(live, event) else None
+
+    def describe(self, row: Instance) -> InstanceStatus:
+        """A live row as the contract shows it."""
+        return replies.describe(
+            row,
+            now=self._clock.now(),
+            max_extensions=self._max_extensions,
+            backend=self._backend,
+        )
+
+    def already(self, row: Instance) -> StartResult:
+        """What a start says that met this row of its own."""
+        if row.state is not State.RUNNING:
+            return replies.busy_start()
+        return replies.already_running(self.describe(row))
 
     def end(self, row: Instance, call: Call, standing: Standing) -> bool:
         """Remove a row that is not live any more, and what an expired one still holds on Whale.

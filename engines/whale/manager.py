@@ -8,7 +8,6 @@ started only when the address answers.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -40,17 +39,14 @@ from engines.instances import (
     UserTaken,
     instance_table,
 )
-from engines.probe import answers_http, answers_tcp, wait_until
 from engines.replies import iso
 from engines.settings import Settings
-from engines.whale.access import Access
 from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer, WhaleClient
 from engines.whale.credentials import Credentials, StaticTokens, load_tokens
-from engines.whale.dialects import Another, Nothing, Running, dialect_named
+from engines.whale.dialects import Nothing, Running, dialect_named
 from engines.whale.ledger import Ledger, Standing
-
-log = logging.getLogger(__name__)
+from engines.whale.starting import Starter, limit_reached
 
 whale_instances = instance_table("whale_instances", one_per_user=True)
 
@@ -110,7 +106,9 @@ class WhaleAPIManager(AuditedBackend):
             self.clock,
             lease_seconds=self._lease_seconds,
             lifetime=timedelta(seconds=self.settings.whale_timeout_seconds),
+            max_extensions=self.settings.whale_max_extensions,
         )
+        self._starter = Starter(self._api, self._store, self._ledger, self.settings)
 
     @property
     def name(self) -> str:
@@ -153,15 +151,15 @@ class WhaleAPIManager(AuditedBackend):
             for _ in range(ROUNDS):
                 match self._store.claim(self._request(call), self.clock.now()):
                     case Claimed(row):
-                        return self._create(call, row)
+                        return self._starter.create(call, row)
                     case Taken(row):
                         standing = self._ledger.confirmed(row)
                         if standing is not None:
-                            return self._already(standing)
+                            return self._ledger.already(standing)
                     case AccountFull((row, *_)) | UserTaken(row):
                         standing = self._ledger.confirmed(row)
                         if standing is not None:
-                            return _limit_reached(standing.challenge_id)
+                            return limit_reached(standing.challenge_id)
                     case AccountFull(()) | SystemFull():
                         break
         except WhaleFault as fault:
@@ -186,10 +184,7 @@ class WhaleAPIManager(AuditedBackend):
 
     def _stop(self, call: Call, action: Action) -> ActionResult:
         try:
-            if action is Action.EXPIRED:
-                row = self._store.find(call.account, call.challenge_id)
-            else:
-                row = self._current(call)
+            row = self._expiring(call) if action is Action.EXPIRED else self._current(call)
             if row is None:
                 return replies.not_found()
             if row.state is not State.RUNNING:
@@ -204,11 +199,11 @@ class WhaleAPIManager(AuditedBackend):
             row = self._store.find(call.account, call.challenge_id)
             if row is None:
                 row = self._adopted(call)
-                return None if row is None else self._describe(row)
+                return None if row is None else self._ledger.describe(row)
             standing, row = self._ledger.examine(row)
         except WhaleFault as fault:
             raise BackendUnavailable("Whale cannot be asked") from fault
-        return self._describe(row) if standing is Standing.LIVE else None
+        return self._ledger.describe(row) if standing is Standing.LIVE else None
 
     # What the account has.
 
@@ -224,6 +219,17 @@ class WhaleAPIManager(AuditedBackend):
         standing, row = self._ledger.examine(row)
         return row if standing is Standing.LIVE else None
 
+    def _expiring(self, call: Call) -> Instance | None:
+        """The account's row whose container is still on Whale, expired or not."""
+        row = self._store.find(call.account, call.challenge_id)
+        if row is None or row.state is not State.RUNNING:
+            return row
+        standing, row = self._ledger.examine(row)
+        if standing is not Standing.GONE:
+            return row
+        self._ledger.end(row, call, standing)
+        return None
+
     def _adopted(self, call: Call) -> Instance | None:
         """Take a container into the ledger that the user started on Whale's own page."""
         if self._store.find_by_user(call.user_id) is not None:
@@ -237,16 +243,7 @@ class WhaleAPIManager(AuditedBackend):
         if not isinstance(found, Running) or found.remaining_seconds <= 0:
             return None
         claim = self._store.claim(self._request(call), self.clock.now())
-        return self._adopt(call, claim.row, found) if isinstance(claim, Claimed) else None
-
-    def _adopt(self, call: Call, row: Instance, found: Running) -> Instance | None:
-        live = self._ledger.activated(row, found)
-        event = call.event(
-            Action.ADOPTED, Code.OK, container_id=found.uuid, new_expiry=iso(live.expires_at)
-        )
-        return live if self._store.save(live, event) else None
-
-    # Starting.
+        return self._ledger.adopt(call, claim.row, found) if isinstance(claim, Claimed) else None
 
     def _request(self, call: Call) -> Request:
         return Request(
@@ -259,101 +256,6 @@ class WhaleAPIManager(AuditedBackend):
             capacity=UNBOUNDED,
             lease_seconds=self._lease_seconds,
         )
-
-    def _create(self, call: Call, row: Instance) -> StartResult:
-        """Start on Whale what our row stands for; on failure nothing of it is left."""
-        try:
-            found = self._api.look(row.user_id, row.challenge_id)
-            if isinstance(found, Running) and found.remaining_seconds > 0:
-                live = self._adopt(call, row, found)
-                return replies.busy_start() if live is None else self._already(live)
-            if isinstance(found, Another) and self._stands(row.user_id, found):
-                self._store.delete(row, None)
-                return _limit_reached(found.challenge_id)
-        except WhaleFault:
-            self._store.delete(row, None)  # only asked: nothing was done
-            raise
-        found = self._post(call, row)
-        return self._activate(call, row, found)
-
-    def _stands(self, user_id: int, other: Another) -> bool:
-        """Whether another challenge's container is live; an expired one does not count."""
-        if other.challenge_id is None:
-            return True
-        try:
-            found = self._api.look(user_id, other.challenge_id)
-        except WhaleFault as fault:
-            if fault.code is Code.CHALLENGE_UNAVAILABLE:
-                return True  # hidden by now, so its time cannot be read: it is not ours to replace
-            raise
-        return isinstance(found, Running) and found.remaining_seconds > 0
-
-    def _post(self, call: Call, row: Instance) -> Running:
-        """POST, then read what came of it.
-
-        Raises:
-            WhaleFault: it did not start and our row is gone; or, when ``definite`` is False,
-                nobody knows, and the row is left to be settled by the next call.
-        """
-        try:
-            self._api.create(row.user_id, row.challenge_id)
-        except WhaleFault as fault:
-            if fault.definite:
-                event = call.event(Action.START_FAILED, fault.code)
-                call.recorded = self._store.delete(row, event)
-                raise
-        try:
-            found = self._api.look(row.user_id, row.challenge_id)
-        except WhaleFault:
-            found = Nothing()
-        if isinstance(found, Running):
-            return found
-        self._ledger.leave_open(row)
-        raise _unknown()
-
-    def _activate(self, call: Call, row: Instance, found: Running) -> StartResult:
-        live = self._ledger.activated(row, found)
-        if not self._answers(found.access):
-            return self._undo(call, row, live)
-        event = call.event(
-            Action.STARTED, Code.OK, container_id=found.uuid, new_expiry=iso(live.expires_at)
-        )
-        if not self._store.save(live, event):
-            return (
-                replies.busy_start()
-            )  # our lease ran out; whoever took over has seen the container
-        call.recorded = True
-        return replies.started(self._describe(live))
-
-    def _undo(self, call: Call, row: Instance, live: Instance) -> StartResult:
-        """Destroy a container that never answered; until that is done it stays in the ledger."""
-        if not self._store.save(live):
-            return replies.busy_start()
-        mine = live.stopping(self._ledger.lease_end())
-        if not self._store.save(mine):
-            return replies.busy_start()
-        self._ledger.destroy(mine)
-        event = call.event(Action.START_FAILED, Code.NOT_READY, container_id=live.container_id)
-        call.recorded = self._store.delete(mine, event)
-        message = "The container started but did not answer in time; please try again"
-        return StartResult(False, message, code=Code.NOT_READY)
-
-    def _answers(self, access: Access) -> bool:
-        """Wait until the address answers, as far as the settings want to know."""
-        if not self.settings.whale_probe:
-            return True
-        return wait_until(
-            lambda timeout: self._answers_once(access, timeout), self.settings.whale_ready_seconds
-        )
-
-    def _answers_once(self, access: Access, timeout: float) -> bool:
-        if access.scheme not in ("http", "https"):
-            return answers_tcp(access.host, access.port, timeout=timeout)
-        public = f"{access.host}:{access.port}"
-        gateway = self.settings.whale_probe_gateway
-        if gateway is not None:
-            return answers_http(gateway, host_header=public, timeout=timeout)
-        return answers_http(f"{access.scheme}://{public}/", timeout=timeout)
 
     # Extending and stopping.
 
@@ -403,30 +305,11 @@ class WhaleAPIManager(AuditedBackend):
         call.recorded = self._store.delete(mine, event)
         return replies.stopped()
 
-    def _already(self, row: Instance) -> StartResult:
-        if row.state is not State.RUNNING:
-            return replies.busy_start()
-        return replies.already_running(self._describe(row))
-
-    def _describe(self, row: Instance) -> InstanceStatus:
-        return replies.describe(
-            row,
-            now=self.clock.now(),
-            max_extensions=self.settings.whale_max_extensions,
-            backend=self.name,
-        )
-
 
 def _credentials(settings: Settings) -> Credentials:
     if settings.whale_tokens_file is None:
         return StaticTokens({})
     return load_tokens(settings.whale_tokens_file)
-
-
-def _limit_reached(challenge_id: int | None) -> StartResult:
-    return replies.limit_reached(
-        "another challenge" if challenge_id is None else f"challenge {challenge_id}"
-    )
 
 
 def _start_refused(fault: WhaleFault) -> StartResult:
@@ -446,13 +329,4 @@ def _refused(fault: WhaleFault) -> ActionResult:
         code=fault.code,
         retry_after=fault.retry_after,
         definite=fault.definite,
-    )
-
-
-def _unknown() -> WhaleFault:
-    return WhaleFault(
-        Code.UNAVAILABLE,
-        "It is not known yet whether the container started; please look again in a moment",
-        retry_after=replies.RETRY_SOON_SECONDS,
-        definite=False,
     )

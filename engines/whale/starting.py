@@ -1,0 +1,120 @@
+"""How an instance is started on Whale: look, POST, look again, wait until it answers."""
+
+from __future__ import annotations
+
+from engines import replies
+from engines.audit import Action
+from engines.base import Call
+from engines.contract import Code, StartResult
+from engines.errors import WhaleFault
+from engines.instances import Instance, InstanceStore
+from engines.replies import iso
+from engines.settings import Settings
+from engines.whale.api import WhaleAPI
+from engines.whale.dialects import Another, Nothing, Running
+from engines.whale.ledger import Ledger
+from engines.whale.readiness import instance_answers
+
+
+class Starter:
+    """Carries out a start whose row is ours."""
+
+    def __init__(
+        self, api: WhaleAPI, store: InstanceStore, ledger: Ledger, settings: Settings
+    ) -> None:
+        self._api = api
+        self._store = store
+        self._ledger = ledger
+        self._settings = settings
+
+    def create(self, call: Call, row: Instance) -> StartResult:
+        """Start on Whale what our row stands for; on failure nothing of it is left."""
+        try:
+            found = self._api.look(row.user_id, row.challenge_id)
+            if isinstance(found, Running) and found.remaining_seconds > 0:
+                live = self._ledger.adopt(call, row, found)
+                return replies.busy_start() if live is None else self._ledger.already(live)
+            if isinstance(found, Another) and self._stands(row.user_id, found):
+                self._store.delete(row, None)
+                return limit_reached(found.challenge_id)
+        except WhaleFault:
+            self._store.delete(row, None)  # only asked: nothing was done
+            raise
+        return self._activate(call, row, self._post(call, row))
+
+    def _stands(self, user_id: int, other: Another) -> bool:
+        """Whether another challenge's container is live; an expired one does not count."""
+        if other.challenge_id is None:
+            return True
+        try:
+            found = self._api.look(user_id, other.challenge_id)
+        except WhaleFault as fault:
+            if fault.code is Code.CHALLENGE_UNAVAILABLE:
+                return True  # hidden by now, so its time cannot be read: it is not ours to replace
+            raise
+        return isinstance(found, Running) and found.remaining_seconds > 0
+
+    def _post(self, call: Call, row: Instance) -> Running:
+        """POST, then read what came of it.
+
+        Raises:
+            WhaleFault: it did not start and our row is gone; or, when ``definite`` is False,
+                nobody knows, and the row is left to be settled by the next call.
+        """
+        try:
+            self._api.create(row.user_id, row.challenge_id)
+        except WhaleFault as fault:
+            if fault.definite:
+                event = call.event(Action.START_FAILED, fault.code)
+                call.recorded = self._store.delete(row, event)
+                raise
+        try:
+            found = self._api.look(row.user_id, row.challenge_id)
+        except WhaleFault:
+            found = Nothing()
+        if isinstance(found, Running):
+            return found
+        self._ledger.leave_open(row)
+        raise _unknown()
+
+    def _activate(self, call: Call, row: Instance, found: Running) -> StartResult:
+        live = self._ledger.activated(row, found)
+        if not instance_answers(found.access, self._settings):
+            return self._undo(call, row, live)
+        event = call.event(
+            Action.STARTED, Code.OK, container_id=found.uuid, new_expiry=iso(live.expires_at)
+        )
+        if not self._store.save(live, event):
+            # Our lease ran out; whoever took the row over has seen the container.
+            return replies.busy_start()
+        call.recorded = True
+        return replies.started(self._ledger.describe(live))
+
+    def _undo(self, call: Call, row: Instance, live: Instance) -> StartResult:
+        """Destroy a container that never answered; until that is done it stays in the ledger."""
+        if not self._store.save(live):
+            return replies.busy_start()
+        mine = live.stopping(self._ledger.lease_end())
+        if not self._store.save(mine):
+            return replies.busy_start()
+        self._ledger.destroy(mine)
+        event = call.event(Action.START_FAILED, Code.NOT_READY, container_id=live.container_id)
+        call.recorded = self._store.delete(mine, event)
+        message = "The container started but did not answer in time; please try again"
+        return StartResult(False, message, code=Code.NOT_READY)
+
+
+def limit_reached(challenge_id: int | None) -> StartResult:
+    """The account's one place on Whale is taken by another challenge's instance."""
+    return replies.limit_reached(
+        "another challenge" if challenge_id is None else f"challenge {challenge_id}"
+    )
+
+
+def _unknown() -> WhaleFault:
+    return WhaleFault(
+        Code.UNAVAILABLE,
+        "It is not known yet whether the container started; please look again in a moment",
+        retry_after=replies.RETRY_SOON_SECONDS,
+        definite=False,
+    )

@@ -1,0 +1,99 @@
+"""The worker: a thread that runs rounds, outlives one that fails, and stops for good."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engines.catalog import ChallengeSpec, StaticCatalog
+from engines.clock import VirtualClock
+from engines.cre import CleanupWorker, ContainerRuntimeEngine
+from engines.cre.runtimes.memory import MemoryRuntime
+from engines.database import Database
+from engines.settings import Settings
+
+SOON = 10.0
+
+
+class Counting(ContainerRuntimeEngine):
+    """An engine that reports each round of its worker."""
+
+    def __init__(self, database: Database, round_of: Callable[[int], None]) -> None:
+        self._round_of = round_of
+        self.rounds = 0
+        super().__init__(
+            Settings(),
+            runtime=MemoryRuntime(),
+            catalog=StaticCatalog([ChallengeSpec(1, "A", "a")]),
+            database=database,
+            clock=VirtualClock(),
+        )
+
+    def expire_due(self) -> int:
+        self.rounds += 1
+        self._round_of(self.rounds)
+        return super().expire_due()
+
+
+def test_rounds_go_on_after_one_that_failed(database: Database) -> None:
+    third = threading.Event()
+
+    def round_of(number: int) -> None:
+        if number == 1:
+            raise RuntimeError("the first round fails")
+        if number >= 3:
+            third.set()
+
+    with CleanupWorker(Counting(database, round_of), 0.001):
+        assert third.wait(SOON)
+
+
+def test_stop_waits_for_the_round_at_work_and_no_other_follows(database: Database) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def round_of(number: int) -> None:
+        inside.set()
+        assert go_on.wait(SOON)
+
+    engine = Counting(database, round_of)
+    worker = CleanupWorker(engine, 0.001)
+    worker.start()
+    assert inside.wait(SOON)
+    stopper = threading.Thread(target=worker.stop)
+    stopper.start()
+    assert stopper.is_alive()
+    go_on.set()
+    stopper.join(SOON)
+    assert not stopper.is_alive()
+    assert not worker.running
+    assert engine.rounds == 1
+
+
+def test_starting_twice_makes_one_thread_and_stopping_twice_is_harmless(
+    database: Database,
+) -> None:
+    worker = CleanupWorker(Counting(database, lambda number: None), 60)
+    worker.start()
+    before = threading.active_count()
+    worker.start()
+    assert threading.active_count() == before
+    worker.stop()
+    worker.stop()
+    assert not worker.running
+
+
+def test_it_can_be_started_again(database: Database) -> None:
+    rounds = threading.Semaphore(0)
+    worker = CleanupWorker(Counting(database, lambda number: rounds.release()), 60)
+    for _ in range(2):
+        worker.start()
+        assert rounds.acquire(timeout=SOON)
+        worker.stop()
+
+
+def test_a_period_of_zero_is_refused(tmp_path: Path, database: Database) -> None:
+    with pytest.raises(ValueError, match="period must be above 0"):
+        CleanupWorker(Counting(database, lambda number: None), 0)

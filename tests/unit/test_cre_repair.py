@@ -1,0 +1,158 @@
+"""What the engine does about work that was left half-way, on simulated containers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from engines.audit import Action
+from engines.catalog import ChallengeSpec, StaticCatalog
+from engines.clock import VirtualClock
+from engines.contract import Code
+from engines.cre import ContainerRuntimeEngine
+from engines.cre.engine import cre_instances
+from engines.cre.runtimes.base import Launch, Launched
+from engines.cre.runtimes.memory import MemoryRuntime
+from engines.database import Database
+from engines.errors import BackendUnavailable
+from engines.instances import InstanceStore
+from engines.settings import Settings
+
+CATALOG = StaticCatalog([ChallengeSpec(1, "A", "a"), ChallengeSpec(2, "B", "b")])
+
+
+class Dying(MemoryRuntime):
+    """A runtime that can be made to die at one point of a start."""
+
+    dies_in = ""
+
+    def launch(self, launch: Launch) -> Launched:
+        launched = super().launch(launch)
+        if self.dies_in == "launch":
+            raise BackendUnavailable("the answer to a launch that was made was lost")
+        return launched
+
+    def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
+        if self.dies_in == "wait":
+            raise BackendUnavailable("gone", untouched=True)
+        if self.dies_in == "process":
+            raise KeyboardInterrupt
+        super().wait_ready(launch, launched, seconds)
+
+
+class Stage:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.clock = VirtualClock()
+        self.runtime = Dying()
+        self.engine = self.another_process()
+        self.store = InstanceStore(database, self.engine.audit, cre_instances)
+
+    def another_process(self) -> ContainerRuntimeEngine:
+        return ContainerRuntimeEngine(
+            Settings(),
+            runtime=self.runtime,
+            catalog=CATALOG,
+            database=self.database,
+            clock=self.clock,
+        )
+
+    def actions(self) -> list[Action]:
+        return [event.action for event in self.engine.audit.events()]
+
+
+@pytest.fixture
+def stage(database: Database) -> Stage:
+    return Stage(database)
+
+
+@pytest.mark.parametrize("point", ["launch", "wait"])
+def test_a_start_the_runtime_broke_off_is_cleared_away_by_the_worker(
+    stage: Stage, point: str
+) -> None:
+    stage.runtime.dies_in = point
+    result = stage.engine.start_instance(1, 1)
+    assert (result.ok, result.code) == (False, Code.UNAVAILABLE)
+    assert stage.engine.get_instance_status(1, 1) is None
+    assert len(stage.runtime.running()) == 1  # known as abandoned work, not forgotten
+    stage.engine.cleanup_worker.run_once()
+    assert stage.runtime.running() == set()
+    assert stage.store.all() == []
+    assert stage.actions() == [Action.START_FAILED, Action.REPAIRED]
+
+
+def test_the_next_start_clears_it_away_too(stage: Stage) -> None:
+    stage.runtime.dies_in = "launch"
+    stage.engine.start_instance(1, 1)
+    stage.runtime.dies_in = ""
+    result = stage.engine.start_instance(1, 2)
+    assert result.ok
+    assert stage.runtime.running() == {result.instance["container_id"]}
+
+
+def test_a_process_that_died_in_a_start_holds_it_until_its_lease_is_over(stage: Stage) -> None:
+    stage.runtime.dies_in = "process"
+    with pytest.raises(KeyboardInterrupt):
+        stage.engine.start_instance(1, 1)
+    stage.runtime.dies_in = ""
+    other = stage.another_process()
+    busy = other.start_instance(1, 1)
+    assert (busy.ok, busy.code, busy.retry_after) == (False, Code.BUSY, 1.0)
+    assert other.stop_instance(1, 1).code is Code.BUSY
+    assert other.reconcile() == 0
+    stage.clock.advance(3600)
+    assert other.start_instance(1, 1).ok
+    assert len(stage.runtime.running()) == 1
+
+
+def test_a_container_that_no_row_knows_is_removed_and_others_are_not(stage: Stage) -> None:
+    mine = stage.engine.start_instance(1, 1).instance["container_id"]
+    spec = CATALOG.get(1)
+    assert spec is not None
+    stray = Launch("wr-stray", stage.engine.deployment, spec, "flag{x}", "127.0.0.1")
+    foreign = Launch("wr-foreign", "another-deployment", spec, "flag{y}", "127.0.0.1")
+    stage.runtime.launch(stray)
+    theirs = stage.runtime.launch(foreign).container_id
+    assert stage.engine.reconcile() == 1
+    assert stage.runtime.running() == {mine, theirs}
+
+
+def test_a_lost_container_is_cleared_away_once(stage: Stage) -> None:
+    stage.runtime.discard(stage.engine.start_instance(1, 1).instance["container_id"])
+    assert [stage.engine.reconcile(), stage.engine.reconcile()] == [1, 0]
+    assert stage.actions() == [Action.STARTED, Action.LOST]
+
+
+def test_nothing_is_repaired_while_the_runtime_cannot_be_asked(stage: Stage) -> None:
+    stage.engine.start_instance(1, 1)
+    with stage.runtime.outage(), pytest.raises(BackendUnavailable):
+        stage.engine.reconcile()
+    assert stage.engine.get_instance_status(1, 1) is not None
+
+
+def test_an_expired_container_that_stays_keeps_its_row_and_goes_later(stage: Stage) -> None:
+    container = stage.engine.start_instance(1, 1).instance["container_id"]
+    stage.clock.advance(3600)
+    with stage.runtime.stubborn(container):
+        assert stage.engine.expire_due() == 0
+        assert stage.engine.start_instance(1, 1).code is Code.UNAVAILABLE
+    assert stage.engine.expire_due() == 1
+    assert stage.actions() == [Action.STARTED, Action.START_FAILED, Action.EXPIRED]
+
+
+def test_an_extension_between_the_workers_look_and_its_removal_saves_the_instance(
+    stage: Stage,
+) -> None:
+    stage.engine.start_instance(1, 1)
+    stage.clock.advance(3599)
+    (seen,) = stage.store.due(stage.clock.now() + timedelta(seconds=1))
+    assert stage.engine.extend_instance(1, 1).ok
+    stage.clock.advance(1)
+    assert not stage.store.save(seen.stopping(stage.clock.now()))
+    assert stage.engine.expire_due() == 0
+    assert stage.engine.get_instance_status(1, 1) is not None
+
+
+def test_two_engines_on_one_database_share_the_deployment(stage: Stage) -> None:
+    assert stage.another_process().deployment == stage.engine.deployment

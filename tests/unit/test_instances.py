@@ -1,0 +1,231 @@
+"""The row is the lock: claims, limits and compare-and-set on the store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+import pytest
+import sqlalchemy as sa
+
+from engines.audit import Action, AuditLog, ContainerEvent
+from engines.contract import Code
+from engines.database import Database, metadata
+from engines.instances import (
+    AccountFull,
+    Claimed,
+    Instance,
+    InstanceStore,
+    Request,
+    State,
+    SystemFull,
+    Taken,
+    UserTaken,
+    instance_table,
+)
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
+SHARED = instance_table("test_instances", one_per_user=False)
+EXCLUSIVE = instance_table("test_exclusive_instances", one_per_user=True)
+
+ASKED = Request(
+    account="user:1",
+    challenge_id=5,
+    user_id=1,
+    team_id=None,
+    flag="flag{store}",
+    account_limit=1,
+    capacity=100,
+    lease_seconds=60,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leave_no_tables() -> object:
+    yield
+    metadata.remove(SHARED)
+    metadata.remove(EXCLUSIVE)
+
+
+@pytest.fixture
+def audit(database: Database) -> AuditLog:
+    return AuditLog(database)
+
+
+@pytest.fixture
+def store(database: Database, audit: AuditLog) -> InstanceStore:
+    return InstanceStore(database, audit, SHARED)
+
+
+def event(action: Action = Action.STARTED) -> ContainerEvent:
+    return ContainerEvent(NOW, "cre", 1, None, 5, action, Code.OK, 3, {"container_id": "c"})
+
+
+def claimed(store: InstanceStore, request: Request = ASKED) -> Instance:
+    outcome = store.claim(request, NOW)
+    assert isinstance(outcome, Claimed)
+    return outcome.row
+
+
+def activated(row: Instance, lifetime: float = 3600) -> Instance:
+    return row.activated(
+        container_id="c",
+        host="h",
+        ports=("1", "2"),
+        started_at=NOW,
+        expires_at=NOW + timedelta(seconds=lifetime),
+    )
+
+
+def running(store: InstanceStore, request: Request = ASKED, lifetime: float = 3600) -> Instance:
+    live = activated(claimed(store, request), lifetime)
+    assert store.save(live)
+    return live
+
+
+def test_a_claim_is_there_for_everybody_as_starting(store: InstanceStore) -> None:
+    row = claimed(store)
+    assert store.find("user:1", 5) == row
+    assert row.state is State.STARTING
+    assert not row.live(NOW)
+    assert not row.abandoned(NOW)
+    assert row.abandoned(NOW + timedelta(seconds=60))
+
+
+def test_what_was_saved_is_read_back_to_the_microsecond(store: InstanceStore) -> None:
+    live = running(store)
+    assert store.find("user:1", 5) == live
+    assert live.started_at == NOW
+    assert live.ports == ("1", "2")
+
+
+def test_a_second_claim_meets_the_first(store: InstanceStore) -> None:
+    row = claimed(store)
+    assert store.claim(ASKED, NOW) == Taken(row)
+
+
+def test_another_challenge_meets_the_account_limit(store: InstanceStore) -> None:
+    row = claimed(store)
+    assert store.claim(replace(ASKED, challenge_id=6), NOW) == AccountFull((row,))
+
+
+def test_a_higher_limit_gives_each_its_own_slot(store: InstanceStore) -> None:
+    rows = [
+        claimed(store, replace(ASKED, challenge_id=number, account_limit=3)) for number in (1, 2, 3)
+    ]
+    assert [row.slot for row in rows] == [0, 1, 2]
+    assert store.delete(rows[1], None)
+    again = claimed(store, replace(ASKED, challenge_id=4, account_limit=3))
+    assert again.slot == 1
+
+
+def test_a_full_system_takes_no_more_but_does_not_count_the_expired(store: InstanceStore) -> None:
+    running(store, lifetime=10)
+    other = replace(ASKED, account="user:2", user_id=2, capacity=1)
+    assert store.claim(other, NOW) == SystemFull()
+    assert isinstance(store.claim(other, NOW + timedelta(seconds=10)), Claimed)
+
+
+def test_an_exclusive_table_holds_one_row_per_user(database: Database, audit: AuditLog) -> None:
+    store = InstanceStore(database, audit, EXCLUSIVE)
+    row = claimed(store)
+    for_team = replace(ASKED, account="team:9", team_id=9)
+    assert store.claim(for_team, NOW) == UserTaken(row)
+    assert isinstance(store.claim(replace(for_team, user_id=2), NOW), Claimed)
+    assert store.find_by_user(1) == row
+    assert store.find_by_user(3) is None
+
+
+CHANGES: list[Callable[[Instance], Instance]] = [
+    lambda row: row.extended(NOW + timedelta(hours=2)),
+    lambda row: row.stopping(NOW),
+    lambda row: row.extending(NOW),
+    lambda row: row.running_again(),
+    lambda row: row.rescheduled(NOW),
+    activated,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_from_an_old_reading_is_refused_and_writes_no_event(
+    store: InstanceStore, audit: AuditLog, change: Callable[[Instance], Instance]
+) -> None:
+    old = running(store)
+    assert store.save(old.extended(NOW + timedelta(hours=3)))
+    before = store.find("user:1", 5)
+    assert not store.save(change(old), event())
+    assert not store.delete(old, event())
+    assert store.find("user:1", 5) == before
+    assert audit.events() == []
+
+
+def test_an_event_is_written_with_the_change_and_only_with_it(
+    store: InstanceStore, audit: AuditLog
+) -> None:
+    live = activated(claimed(store))
+    assert store.save(live, event())
+    assert store.delete(live, event(Action.STOPPED))
+    assert [(each.action, each.metadata) for each in audit.events()] == [
+        (Action.STARTED, {"container_id": "c"}),
+        (Action.STOPPED, {"container_id": "c"}),
+    ]
+
+
+def test_a_change_whose_event_cannot_be_written_does_not_happen(
+    store: InstanceStore, database: Database
+) -> None:
+    row = claimed(store)
+    with database.write() as connection:
+        connection.execute(sa.text("DROP TABLE container_events"))
+    with pytest.raises(sa.exc.OperationalError):
+        store.save(activated(row), event())
+    with pytest.raises(sa.exc.OperationalError):
+        store.delete(row, event())
+    assert store.find("user:1", 5) == row
+
+
+def test_due_are_the_running_ones_whose_time_is_over_longest_first(store: InstanceStore) -> None:
+    for user, lifetime in ((1, 20), (2, 10), (3, 30)):
+        running(store, replace(ASKED, account=f"user:{user}", user_id=user), lifetime)
+    claimed(store, replace(ASKED, account="user:4", user_id=4))
+    due = store.due(NOW + timedelta(seconds=20))
+    assert [row.account for row in due] == ["user:2", "user:1"]
+
+
+def test_parallel_claims_of_one_key_give_one_row(store: InstanceStore) -> None:
+    outcomes = in_parallel(16, lambda _: store.claim(ASKED, NOW))
+    assert sum(isinstance(each, Claimed) for each in outcomes) == 1
+    assert sum(isinstance(each, Taken) for each in outcomes) == 15
+
+
+def test_parallel_claims_never_pass_the_account_limit(store: InstanceStore) -> None:
+    outcomes = in_parallel(
+        16, lambda number: store.claim(replace(ASKED, challenge_id=number, account_limit=3), NOW)
+    )
+    assert sum(isinstance(each, Claimed) for each in outcomes) == 3
+    assert sorted(row.slot for row in store.all()) == [0, 1, 2]
+
+
+def test_the_flag_is_in_no_repr(store: InstanceStore) -> None:
+    row = claimed(store)
+    assert row.flag == "flag{store}"
+    assert "flag{store}" not in repr(row) + repr(ASKED) + repr(Claimed(row))
+
+
+def in_parallel(count: int, work: Callable[[int], object]) -> list[object]:
+    """Run ``work(1)`` … ``work(count)`` in threads that begin together."""
+    gate = threading.Barrier(count)
+    outcomes: list[object] = []
+
+    def run(number: int) -> None:
+        gate.wait()
+        outcomes.append(work(number))
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(1, count + 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return outcomes

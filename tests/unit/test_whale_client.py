@@ -1,0 +1,172 @@
+"""The HTTP client: what it sends, what it keeps, and how it fails."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import requests
+import responses
+
+from engines.contract import Code
+from engines.errors import WhaleFault
+from engines.whale.client import MAX_BODY_BYTES, Answer, WhaleClient
+
+BASE = "http://whale.example.org"
+TOKEN = {"Authorization": "Token ctfd_secret"}
+
+
+@contextmanager
+def client_for(
+    base: str = BASE,
+    *,
+    seconds: float = 5,
+    observer: Callable[[Answer], None] | None = None,
+) -> Iterator[WhaleClient]:
+    client = WhaleClient(base, call_seconds=seconds, observer=observer)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@responses.activate
+def test_every_request_declares_json_and_carries_no_cookie_of_an_earlier_answer() -> None:
+    responses.get(f"{BASE}/c", json={"success": True}, headers={"Set-Cookie": "session=alice"})
+    with client_for() as client:
+        client.call("GET", "/c", TOKEN)
+        client.call("GET", "/c", {})
+    first, second = (call.request.headers for call in responses.calls)
+    assert first["Content-Type"] == second["Content-Type"] == "application/json"
+    assert first["Authorization"] == "Token ctfd_secret"
+    assert "Cookie" not in second
+    assert "Authorization" not in second
+
+
+@responses.activate
+def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
+    responses.get(f"{BASE}/c", status=302, headers={"Location": f"{BASE}/login"})
+    login = responses.get(f"{BASE}/login", body="<html>")
+    with client_for() as client:
+        assert client.call("GET", "/c", TOKEN).status == 302
+    assert login.call_count == 0
+
+
+@responses.activate
+def test_the_observer_sees_the_answer_and_no_header() -> None:
+    seen: list[Answer] = []
+    responses.get(
+        f"{BASE}/c", json={"a": 1}, status=403, content_type="application/json; charset=utf-8"
+    )
+    with client_for(observer=seen.append) as client:
+        answer = client.call("GET", "/c", TOKEN)
+    assert seen == [answer]
+    assert (answer.status, answer.content_type, answer.body) == (403, "application/json", {"a": 1})
+    assert "ctfd_secret" not in repr(seen)
+
+
+@responses.activate
+@pytest.mark.parametrize("body", [b"<html>", b"", b"\xff\xfe", b'{"a": '])
+def test_a_body_that_is_no_json_is_none(body: bytes) -> None:
+    responses.get(f"{BASE}/c", body=body)
+    with client_for() as client:
+        assert client.call("GET", "/c", TOKEN).body is None
+
+
+@responses.activate
+def test_an_endless_body_is_cut_off() -> None:
+    responses.get(f"{BASE}/c", body=b"x" * (MAX_BODY_BYTES + 1))
+    with client_for() as client, pytest.raises(WhaleFault) as caught:
+        client.call("GET", "/c", TOKEN)
+    assert caught.value.code is Code.UNAVAILABLE
+
+
+@responses.activate
+def test_a_fault_never_quotes_the_request() -> None:
+    responses.get(f"{BASE}/c", body=requests.exceptions.InvalidHeader("Token ctfd_secret"))
+    with client_for() as client, pytest.raises(WhaleFault) as caught:
+        client.call("GET", "/c", TOKEN)
+    assert "ctfd_secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_refused_connection_is_definite_for_a_write() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    with client_for(f"http://127.0.0.1:{port}") as client, pytest.raises(WhaleFault) as caught:
+        client.call("POST", "/c", TOKEN)
+    assert (caught.value.code, caught.value.definite) == (Code.UNAVAILABLE, True)
+
+
+class Hanging:
+    """A server that reads a request and then does as told; counts the requests it saw."""
+
+    def __init__(self, reply: Callable[[socket.socket], None]) -> None:
+        self._reply = reply
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.requests = 0
+        self.released = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                if connection.recv(65536):
+                    self.requests += 1
+                    self._reply(connection)
+
+    def close(self) -> None:
+        self.released.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+
+@contextmanager
+def hanging(reply: Callable[[socket.socket], None]) -> Iterator[Hanging]:
+    server = Hanging(reply)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def test_a_write_whose_connection_breaks_is_sent_once_and_its_outcome_is_open() -> None:
+    with hanging(lambda connection: None) as server, client_for(server.url) as client:
+        with pytest.raises(WhaleFault) as caught:
+            client.call("POST", "/c", TOKEN)
+        assert (caught.value.code, caught.value.definite) == (Code.UNAVAILABLE, False)
+        assert server.requests == 1
+
+
+def test_a_read_whose_connection_breaks_is_tried_again() -> None:
+    with hanging(lambda connection: None) as server, client_for(server.url) as client:
+        with pytest.raises(WhaleFault) as caught:
+            client.call("GET", "/c", TOKEN)
+        assert caught.value.definite is True
+        assert server.requests == 3
+
+
+def test_a_body_that_dribbles_ends_with_the_deadline() -> None:
+    def dribble(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        try:
+            while not server.released.wait(0.05):
+                connection.sendall(b"x")
+        except OSError:
+            return  # the client hung up, as it should
+
+    with hanging(dribble) as server, client_for(server.url, seconds=0.3) as client:
+        with pytest.raises(WhaleFault) as caught:
+            client.call("POST", "/c", TOKEN)
+        assert caught.value.definite is False

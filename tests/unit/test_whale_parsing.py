@@ -1,0 +1,200 @@
+"""Whale's answers, read: every text here stands in docs/whale-wire.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engines.contract import Code
+from engines.errors import SettingsError, WhaleFault
+from engines.whale.access import Access, parse_access
+from engines.whale.client import Answer
+from engines.whale.dialects import Another, CtfdWhale, Nothing, Running, dialect_named
+
+UUID = "0f5c1a2e-6a0b-4b3c-8d4e-5f6071829304"
+LINK = f'<a target="_blank" href="http://{UUID}.127.0.0.1.nip.io:8080/">Link to the Challenge</a>'
+
+
+def answer(
+    body: Any, status: int = 200, *, method: str = "GET", kind: str = "application/json"
+) -> Answer:
+    return Answer(method, "/container?challenge_id=1", status, kind, body, 12)
+
+
+def refused(message: str, status: int = 403, **more: Any) -> Answer:
+    return answer({"success": False, "message": message}, status, **more)
+
+
+@pytest.mark.parametrize(
+    ("text", "access"),
+    [
+        (LINK, Access("http", f"{UUID}.127.0.0.1.nip.io", 8080)),
+        ("nc 127.0.0.1 10093", Access("tcp", "127.0.0.1", 10093)),
+        (
+            f'from pwn import *<br>remote("{UUID}.127.0.0.1.nip.io", 1443, ssl=True).interactive()',
+            Access("tls", f"{UUID}.127.0.0.1.nip.io", 1443),
+        ),
+        (
+            f'<a href="http://{UUID}.ctf.example.org/">x</a>',
+            Access("http", f"{UUID}.ctf.example.org", 80),
+        ),
+        (f'<a href="http://{UUID}.:8080/">x</a>', Access("http", f"{UUID}.", 8080)),
+        ("<a href='https://A.example.org'>x</a>", Access("https", "a.example.org", 443)),
+        ('<b><a title="&lt;" href="http://a.b:1/">', Access("http", "a.b", 1)),
+    ],
+)
+def test_an_address_is_read(text: str, access: Access) -> None:
+    assert parse_access(text) == access
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        7,
+        "",
+        "nc 127.0.0.1 0",
+        "nc 127.0.0.1 65536",
+        "nc -e/bin/sh 80",
+        "nc 127.0.0.1 80; rm -rf /",
+        '<a href="javascript:alert(1)">x</a>',
+        '<a href="file:///etc/passwd">x</a>',
+        '<a href="http://user:pass@a.b/">x</a>',
+        '<a href="http://a.b:99999/">x</a>',
+        '<a href="http://a b/">x</a>',
+        '<a href="http:///x">x</a>',
+        '<a href="http://[::1/">x</a>',
+        "<a>x</a>",
+        '<a href="http://a.b/">' + "x" * 5000,
+    ],
+)
+def test_what_is_no_address_is_none(text: Any) -> None:
+    assert parse_access(text) is None
+
+
+def test_a_running_container() -> None:
+    data = {"lan_domain": f"2-{UUID}", "user_access": LINK, "remaining_time": 3600}
+    assert CtfdWhale().look(answer({"success": True, "data": data})) == Running(
+        UUID, Access("http", f"{UUID}.127.0.0.1.nip.io", 8080), 3600
+    )
+
+
+def test_remaining_time_may_be_negative() -> None:
+    data = {"lan_domain": f"2-{UUID}", "user_access": "nc a 1", "remaining_time": -9}
+    found = CtfdWhale().look(answer({"success": True, "data": data}))
+    assert isinstance(found, Running)
+    assert found.remaining_seconds == -9
+
+
+def test_no_container() -> None:
+    assert CtfdWhale().look(answer({"success": True, "data": {}})) == Nothing()
+
+
+@pytest.mark.parametrize(
+    ("category", "name", "expected"),
+    [("web", "Chal http", 1), ("web-1", "a-9", 7), ("x", '">-3">evil</a>)', 12), ("é", "<b>", 2)],
+)
+def test_another_challenges_container_is_known_by_the_id_at_the_links_end(
+    category: str, name: str, expected: int
+) -> None:
+    link = f'<a target="_blank" href="/challenges#{category}-{name}-{expected}">{name}</a>'
+    text = f"Container already started but not from this challenge ({link})"
+    assert CtfdWhale().look(refused(text)) == Another(expected)
+
+
+def test_another_challenges_container_without_a_readable_link() -> None:
+    text = "Container already started but not from this challenge (<a>x</a>)"
+    assert CtfdWhale().look(refused(text)) == Another(None)
+
+
+F403 = {
+    "message": "You don't have the permission to access the requested resource. It is either "
+    "read-protected or not readable by the server."
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "retry_after"),
+    [
+        (refused("challenge not visible"), Code.CHALLENGE_UNAVAILABLE, None),
+        (refused("no such challenge", 404), Code.CHALLENGE_UNAVAILABLE, None),
+        (refused("No such container"), Code.NOT_FOUND, None),
+        (refused("Instance not found."), Code.NOT_FOUND, None),
+        (refused("Invalid container", 200), Code.NOT_FOUND, None),
+        (
+            refused("Container started but not from this challenge（Chal http）"),
+            Code.NOT_FOUND,
+            None,
+        ),
+        (refused("Max renewal count exceed."), Code.EXTENSION_LIMIT, None),
+        (refused("Max container count exceed."), Code.CAPACITY, 10.0),
+        (refused("Container creation failed"), Code.START_FAILED, None),
+        (
+            refused("Failed when destroying instance, please contact admin!"),
+            Code.UNAVAILABLE,
+            10.0,
+        ),
+        (refused("Request Too Fast!"), Code.RATE_LIMITED, 10.0),
+        (
+            refused("Frequency limit, You should wait at least 1 min."),
+            Code.RATE_LIMITED,
+            60.0,
+        ),
+        (answer(F403, 403), Code.UNAUTHENTICATED, None),
+        (answer({"message": "Your access token is invalid"}, 401), Code.UNAUTHENTICATED, None),
+        (answer(None, 302, kind="text/html"), Code.UNAUTHENTICATED, None),
+        (answer(None, 403, kind="text/html"), Code.UNAUTHENTICATED, None),
+        (answer({"message": "Internal Server Error"}, 500), Code.UNAVAILABLE, 10.0),
+        (answer(None, 500, kind="text/html"), Code.UNAVAILABLE, 10.0),
+        (answer(None, 502, kind="text/html"), Code.UNAVAILABLE, 10.0),
+        (answer(None), Code.UNAVAILABLE, 10.0),
+        (answer([]), Code.UNAVAILABLE, 10.0),
+        (answer({"success": "true"}), Code.UNAVAILABLE, 10.0),
+        (answer({"success": True}, kind="text/html"), Code.UNAVAILABLE, 10.0),
+    ],
+)
+def test_a_refusal_is_told_by_its_code(
+    given: Answer, code: Code, retry_after: float | None
+) -> None:
+    for read in (CtfdWhale().look, CtfdWhale().written):
+        with pytest.raises(WhaleFault) as caught:
+            read(given)
+        assert (caught.value.code, caught.value.retry_after) == (code, retry_after)
+        assert "<" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        [],
+        {"lan_domain": f"2-{UUID}"},
+        {"lan_domain": f"2-{UUID}", "user_access": LINK, "remaining_time": "3600"},
+        {"lan_domain": f"2-{UUID}", "user_access": LINK, "remaining_time": True},
+        {"lan_domain": f"2-{UUID}", "user_access": "soon", "remaining_time": 60},
+        {"lan_domain": UUID.replace("-", ""), "user_access": LINK, "remaining_time": 60},
+        {"lan_domain": "2-<b>", "user_access": LINK, "remaining_time": 60},
+    ],
+)
+def test_a_container_that_cannot_be_understood_is_not_none(data: Any) -> None:
+    with pytest.raises(WhaleFault) as caught:
+        CtfdWhale().look(answer({"success": True, "data": data}))
+    assert caught.value.code is Code.UNAVAILABLE
+
+
+@pytest.mark.parametrize("message", ["Container created", "Container Renewed", "destroyed"])
+def test_a_write_that_was_done(message: str) -> None:
+    CtfdWhale().written(answer({"success": True, "message": message}, method="POST"))
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
+def test_an_unreadable_answer_to_a_write_leaves_the_outcome_open(method: str) -> None:
+    with pytest.raises(WhaleFault) as caught:
+        CtfdWhale().written(answer(None, 502, method=method, kind="text/html"))
+    assert caught.value.definite is False
+
+
+def test_an_unknown_dialect_names_the_setting() -> None:
+    with pytest.raises(SettingsError, match="WHALE_DIALECT: 'klingon'"):
+        dialect_named("klingon")
