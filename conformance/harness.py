@@ -13,8 +13,9 @@ where ``factory()`` returns the harness. A factory may also return a bare
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from engines.audit import ContainerEvent
@@ -95,6 +96,8 @@ class Challenges:
     exits_at_once: int | None = None
     subdomain: int | None = None
     """Answers under a host name of its own."""
+    names: Mapping[int, str] = field(default_factory=dict)
+    """What players know a challenge by, for messages that may say the name instead of the id."""
 
 
 class Unsupported(Exception):
@@ -188,7 +191,7 @@ class Harness(ABC):
     """True when no real container or server stands behind it; shown in every report."""
     hooks: frozenset[Hook] = frozenset()
 
-    def open(self) -> None:
+    def open(self) -> None:  # noqa: B027 - many harnesses have nothing to prepare
         """Once, before the first world. Raise :class:`CannotRun` when a part is missing."""
 
     def versions(self) -> dict[str, str]:
@@ -199,7 +202,7 @@ class Harness(ABC):
     def world(self, options: Options) -> World:
         """A fresh world."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - many harnesses have nothing to clear away
         """Once, after the last world: remove all that this run made. Must be safe to repeat."""
 
 

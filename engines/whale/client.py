@@ -25,6 +25,7 @@ from engines.errors import WhaleFault
 
 CONNECT_SECONDS = 5.0
 MAX_BODY_BYTES = 1 << 20
+PIECE_BYTES = 8192
 READ_RETRIES = 2
 POOL_CONNECTIONS = 64
 RETRY_SECONDS = 10.0
@@ -129,7 +130,8 @@ class WhaleClient:
 
     def _read(self, response: requests.Response, deadline: float) -> bytes:
         content = b""
-        for piece in response.iter_content(8192):
+        # read1 returns what there is; a plain read would wait, past the deadline, for a full piece.
+        while piece := response.raw.read1(PIECE_BYTES, decode_content=True):
             content += piece
             if len(content) > MAX_BODY_BYTES:
                 raise RequestException("the answer is longer than any of Whale's")

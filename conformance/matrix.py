@@ -1,0 +1,111 @@
+"""The matrix of a run: groups of rules by backends."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from conformance.results import Report, ScenarioResult, Status, Verdict
+from conformance.rules import GROUPS
+
+_VERDICTS = {
+    Verdict.PASSED: "PASSED: every executed scenario passed",
+    Verdict.FAILED: "FAILED: a backend broke a rule",
+    Verdict.INCONCLUSIVE: "INCONCLUSIVE: nothing failed, but too little was executed",
+    Verdict.COULD_NOT_RUN: "COULD NOT RUN",
+    Verdict.INTERRUPTED: "INTERRUPTED: what was measured until then is no verdict",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How the scenarios of one group ended on one backend."""
+
+    passed: int = 0
+    failed: int = 0
+    errors: int = 0
+    not_applicable: int = 0
+
+    @classmethod
+    def of(cls, results: Iterable[ScenarioResult]) -> Cell:
+        counts = Counter(result.status for result in results)
+        return cls(
+            counts[Status.PASS],
+            counts[Status.FAIL],
+            counts[Status.ERROR],
+            counts[Status.NOT_APPLICABLE],
+        )
+
+    def __str__(self) -> str:
+        parts = [f"{self.passed} pass"] if self.passed else []
+        parts += [f"{self.failed} FAIL"] if self.failed else []
+        parts += [f"{self.errors} ERROR"] if self.errors else []
+        parts += [f"{self.not_applicable} n.a."] if self.not_applicable else []
+        return ", ".join(parts) or "–"
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Cells by group and backend, and their totals."""
+
+    columns: tuple[str, ...]
+    """Names of the backends."""
+    headings: tuple[str, ...]
+    """The names as people must read them: a simulated backend says so."""
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    totals: tuple[Cell, ...]
+
+    @classmethod
+    def of(cls, report: Report) -> Matrix:
+        columns = tuple(backend.name for backend in report.backends)
+        groups = [g for g in GROUPS if any(result.group == g for result in report.results)]
+        return cls(
+            columns=columns,
+            headings=tuple(display_name(report, name) for name in columns),
+            rows=tuple(
+                (
+                    group,
+                    tuple(
+                        Cell.of(r for r in report.of(name) if r.group == group) for name in columns
+                    ),
+                )
+                for group in groups
+            ),
+            totals=tuple(Cell.of(report.of(name)) for name in columns),
+        )
+
+
+def display_name(report: Report, name: str) -> str:
+    """The backend's name, with a word of warning when nothing real stands behind it."""
+    simulated = any(backend.name == name and backend.simulated for backend in report.backends)
+    return f"{name} (simulated)" if simulated else name
+
+
+def not_passed(report: Report) -> list[ScenarioResult]:
+    """What failed or erred, failures first."""
+    bad = [r for r in report.results if r.status in (Status.FAIL, Status.ERROR)]
+    return sorted(bad, key=lambda result: result.status is not Status.FAIL)
+
+
+def not_applicable(report: Report) -> dict[tuple[str, str], list[str]]:
+    """Ids of scenarios that did not apply, by backend and reason."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for result in report.results:
+        if result.status is Status.NOT_APPLICABLE:
+            found.setdefault((result.backend, result.message), []).append(result.scenario)
+    return found
+
+
+def verdict_line(report: Report) -> str:
+    """The verdict in one line, with the counts per backend and what was simulated."""
+    counts = [
+        f"{display_name(report, backend.name)}: {Cell.of(report.of(backend.name))}"
+        for backend in report.backends
+    ]
+    parts = [_VERDICTS[report.verdict], *counts, *(_first_line(r) for r in report.reasons)]
+    return f"{' · '.join(parts)} (exit code {report.exit_code})"
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0] if text else text

@@ -1,0 +1,43 @@
+"""The pytest plugin, loaded by entry point in every pytest that has whale-ready installed.
+
+It adds two options and does nothing else until ``--backend`` is given: nothing but pytest is
+imported before that.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("whale-ready", "conformance scenarios (whale-ready)")
+    group.addoption(
+        "--backend",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="backend to run the scenarios on: cre, cre:memory, whale:fake or "
+        "NAME=package.module:factory (repeatable)",
+    )
+    group.addoption(
+        "--scenario",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="run only scenarios whose id matches, as in START-* (repeatable)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    specs: list[str] = config.getoption("--backend")
+    if not specs:
+        return
+    from conformance.registry import BackendSpecError, resolve
+    from conformance.session import Suite
+
+    try:
+        subjects = [resolve(spec) for spec in specs]
+        suite = Suite(subjects, select=config.getoption("--scenario"))
+    except BackendSpecError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.pluginmanager.register(suite, "whale-ready-suite")

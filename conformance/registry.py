@@ -1,0 +1,130 @@
+"""Which backend a ``--backend SPEC`` means, and how its harness is made.
+
+Harness modules are imported only when their backend is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from conformance.harness import Harness
+from conformance.harnesses.bare import BareHarness
+from engines.contract import ContainerBackend
+
+DIALECTS = ("ctfd-whale",)
+"""Whale dialects the fake speaks; the first is the default."""
+
+_BUILT_IN = {
+    "cre": "conformance.harnesses.cre_docker:DockerHarness",
+    "cre:memory": "conformance.harnesses.cre:MemoryHarness",
+}
+_WHALE = "conformance.harnesses.whale:FakeWhaleHarness"
+_FORMS = "cre, cre:memory, whale:fake[:DIALECT] or NAME=package.module:factory"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+
+
+class BackendSpecError(ValueError):
+    """A ``--backend`` cannot be understood or loaded; the message says how to put it right."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One backend under test: the name it has in reports, and its harness."""
+
+    name: str
+    harness: Harness
+    fallback: Callable[[], Subject] | None = None
+    """What stands in for it when its harness cannot run here."""
+
+
+def defaults() -> list[Subject]:
+    """The backends of a run that names none: CRE, simulated where no Docker is, and Whale."""
+    cre = replace(resolve("cre"), fallback=lambda: resolve("cre:memory"))
+    return [cre, resolve("whale:fake")]
+
+
+def resolve(spec: str) -> Subject:
+    """The backend that ``spec`` means.
+
+    Raises:
+        BackendSpecError: it means none, or its harness cannot be loaded.
+    """
+    name, given, target = spec.partition("=")
+    if given:
+        return _third_party(spec, name, target)
+    if spec in _BUILT_IN:
+        return Subject(spec, _called(spec, _load(spec, _BUILT_IN[spec])))
+    kind, _, dialect = spec.partition(":fake")
+    if kind == "whale" and spec.startswith("whale:fake"):
+        return _fake_whale(spec, dialect)
+    raise BackendSpecError(f"--backend {spec}: there is no such backend; use {_FORMS}")
+
+
+def _fake_whale(spec: str, rest: str) -> Subject:
+    dialect = rest.removeprefix(":") if rest else DIALECTS[0]
+    if (rest and not rest.startswith(":")) or dialect not in DIALECTS:
+        known = ", ".join(DIALECTS)
+        raise BackendSpecError(
+            f"--backend {spec}: the fake Whale does not speak {dialect!r}; it speaks {known}"
+        )
+    return Subject(spec, _called(spec, _load(spec, _WHALE), dialect))
+
+
+def _third_party(spec: str, name: str, target: str) -> Subject:
+    if not _NAME.fullmatch(name):
+        raise BackendSpecError(
+            f"--backend {spec}: the name before '=' is made of letters, digits and ._:-"
+        )
+    if not re.fullmatch(r"[\w.]+:[\w.]+", target):
+        raise BackendSpecError(
+            f"--backend {spec}: after '=' stands package.module:factory, as in mine=my.backend:make"
+        )
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    factory = _load(spec, target)
+    made = _called(spec, factory)
+    if isinstance(made, Harness):
+        return Subject(name, made)
+    if isinstance(made, ContainerBackend):
+        return Subject(name, BareHarness(factory, made))
+    raise BackendSpecError(
+        f"--backend {spec}: {target} returned {type(made).__name__}; it must return a "
+        "conformance.harness.Harness or an engines.contract.ContainerBackend"
+    )
+
+
+def _load(spec: str, target: str) -> Any:
+    module_name, _, path = target.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except Exception as error:  # a third party's module may raise anything
+        raise BackendSpecError(
+            f"--backend {spec}: {module_name} cannot be imported: {_said(error)}; run in the "
+            "folder that holds it, or install it"
+        ) from error
+    for part in path.split("."):
+        if not hasattr(found, part):
+            raise BackendSpecError(f"--backend {spec}: {module_name} has no {path}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise BackendSpecError(f"--backend {spec}: {target} cannot be called; name a factory")
+    return found
+
+
+def _called(spec: str, factory: Any, *arguments: str) -> Any:
+    try:
+        return factory(*arguments)
+    except Exception as error:  # a third party's factory may raise anything
+        raise BackendSpecError(f"--backend {spec}: its factory raised {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

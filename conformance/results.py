@@ -1,0 +1,195 @@
+"""What a run measured, and the verdict on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from conformance.rules import RULES, SPEC_VERSION
+
+MINIMUM_EXECUTED = 40
+"""Scenarios each backend must have executed before a verdict is more than an impression."""
+
+
+class Status(str, Enum):
+    """How one scenario ended on one backend."""
+
+    PASS = "pass"  # noqa: S105 - a status, not a password
+    FAIL = "fail"
+    """The backend broke a rule."""
+    ERROR = "error"
+    """Harness or suite failed: nothing is known about the backend."""
+    NOT_APPLICABLE = "not_applicable"
+    """The harness offers no such hook, or the backend declares no such capability."""
+
+
+@dataclass(frozen=True)
+class ScenarioResult:
+    """One scenario on one backend."""
+
+    rule: str
+    scenario: str
+    backend: str
+    status: Status
+    duration_s: float
+    message: str = ""
+    """Why it failed, erred or did not apply; empty for a pass."""
+    trace: tuple[str, ...] = ()
+    """What was called and answered, without secrets."""
+    story: str = ""
+    """What the scenario tells, for people; not part of ``report.json``."""
+
+    @property
+    def id(self) -> str:
+        return f"{self.scenario}[{self.backend}]"
+
+    @property
+    def group(self) -> str:
+        return self.rule.partition("-")[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "status": self.status.value, "trace": list(self.trace)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ScenarioResult:
+        return cls(**{**data, "status": Status(data["status"]), "trace": tuple(data["trace"])})
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What a backend said about itself when the run began."""
+
+    name: str
+    kind: str
+    simulated: bool
+    capabilities: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+class Verdict(str, Enum):
+    """What the run amounts to."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    COULD_NOT_RUN = "could_not_run"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def exit_code(self) -> int:
+        return _EXIT_CODES[self]
+
+
+_EXIT_CODES = {
+    Verdict.PASSED: 0,
+    Verdict.FAILED: 1,
+    Verdict.INCONCLUSIVE: 2,
+    Verdict.COULD_NOT_RUN: 3,
+    Verdict.INTERRUPTED: 130,
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished run."""
+
+    tool_version: str
+    started_at: datetime
+    backends: tuple[BackendInfo, ...]
+    results: tuple[ScenarioResult, ...]
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    """Why the verdict is not ``passed``, one sentence each."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know besides, as that a backend was simulated for want of Docker."""
+
+    @property
+    def exit_code(self) -> int:
+        return self.verdict.exit_code
+
+    def of(self, backend: str) -> list[ScenarioResult]:
+        return [result for result in self.results if result.backend == backend]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of ``report.json``."""
+        results = [result.to_dict() for result in self.results]
+        for result in results:
+            del result["story"]
+        return {
+            "spec_version": SPEC_VERSION,
+            "tool_version": self.tool_version,
+            "started_at": self.started_at.isoformat(),
+            "backends": {
+                backend.name: {
+                    "kind": backend.kind,
+                    "simulated": backend.simulated,
+                    "capabilities": dict(backend.capabilities),
+                    "versions": dict(backend.versions),
+                }
+                for backend in self.backends
+            },
+            "rules": [
+                {"id": rule.id, "title": rule.title, "level": rule.level.value} for rule in RULES
+            ],
+            "results": results,
+            "verdict": self.verdict.value,
+            "exit_code": self.exit_code,
+        }
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict and why it is not better."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+
+
+def count(results: Iterable[ScenarioResult], status: Status) -> int:
+    """How many of the results have this status."""
+    return sum(result.status is status for result in results)
+
+
+def judge(
+    backends: Iterable[str],
+    results: Iterable[ScenarioResult],
+    *,
+    problems: Iterable[str] = (),
+    interrupted: bool = False,
+    minimum: int = MINIMUM_EXECUTED,
+) -> Judgement:
+    """The verdict on a run; nothing skipped or not applicable ever counts as a pass.
+
+    Args:
+        backends: names of the backends that were to be measured.
+        problems: what went wrong outside of any scenario; each one makes the run "could not run".
+        minimum: scenarios each backend must have passed for a verdict.
+    """
+    names, results, problems = list(backends), list(results), list(problems)
+    failed, erred = count(results, Status.FAIL), count(results, Status.ERROR)
+    reasons = list(problems)
+    if failed:
+        reasons.append(f"{_times(failed, 'rule')} broken")
+    if erred:
+        reasons.append(f"{_times(erred, 'scenario')} could not be carried out")
+    if interrupted:
+        return Judgement(Verdict.INTERRUPTED, ("the run was interrupted", *reasons))
+    if failed:
+        return Judgement(Verdict.FAILED, tuple(reasons))
+    if not names:
+        reasons.append("there is no backend to check")
+    if erred or problems or not names:
+        return Judgement(Verdict.COULD_NOT_RUN, tuple(reasons))
+    for name in names:
+        passed = count((r for r in results if r.backend == name), Status.PASS)
+        if passed < minimum:
+            reasons.append(f"{name}: {_times(passed, 'scenario')} executed, {minimum} are needed")
+    verdict = Verdict.INCONCLUSIVE if reasons else Verdict.PASSED
+    return Judgement(verdict, tuple(reasons))
+
+
+def _times(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

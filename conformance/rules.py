@@ -1,0 +1,234 @@
+"""The rules of the instance contract, version 1: the list that document and scenarios must equal.
+
+``docs/contract.md`` holds the same ids and sentences in their context; every rule has exactly one
+scenario in ``conformance/scenarios``. A test keeps the three equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+SPEC_VERSION = "1"
+"""Version of the contract these rules belong to; stands in every report."""
+
+
+class Level(str, Enum):
+    """How binding a rule is."""
+
+    MUST = "must"
+    """A backend that breaks it cannot stand in for another one."""
+    SHOULD = "should"
+    """Breaking it harms players or organisers, but not the call sites."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One sentence of the contract."""
+
+    id: str
+    title: str
+    level: Level = Level.MUST
+
+    @property
+    def group(self) -> str:
+        """The part of the id before the dash: ``START``."""
+        return self.id.partition("-")[0]
+
+
+def _rules(group: str, *titles: str) -> list[Rule]:
+    return [Rule(f"{group}-{number:03}", title) for number, title in enumerate(titles, start=1)]
+
+
+RULES: tuple[Rule, ...] = (
+    *_rules(
+        "START",
+        "A start with no live instance returns True, code OK and an instance with every key of "
+        "the status.",
+        "A fresh instance has its whole life ahead of it and no extension used.",
+        "A second start returns True, code ALREADY_RUNNING and the same instance: same container, "
+        "same address, same expiry.",
+        "A second start makes no second container.",
+        "A second start late in the instance's life does not renew it.",
+        "A start beyond the account's limit returns False and code LIMIT_REACHED.",
+        "The refusal at the account's limit names the challenge that is running.",
+        "A start refused at the account's limit leaves the running instance as it was.",
+        "A start of an unknown challenge returns False and code CHALLENGE_UNAVAILABLE.",
+        "A start of a hidden challenge returns False and code CHALLENGE_UNAVAILABLE.",
+        "A start whose image is missing returns False with a code of its own and leaves nothing "
+        "behind.",
+        "A start whose image is missing does not stand in the way of the next start.",
+        "A start whose container exits at once returns False with a code of its own and leaves "
+        "nothing behind.",
+        "A start whose container exits at once does not stand in the way of the next start.",
+        "A start when the whole system is full returns False and code CAPACITY, and harms nobody.",
+        "A stop frees the place it held in a full system.",
+        "An account with a limit of two may have two challenges live at once.",
+        "The instance a start returns is the one that status tells of.",
+        "A start returns a tuple of bool, str and dict that carries code, retry_after and "
+        "definite.",
+        "A start while the backend's own server is out of reach returns False and code "
+        "UNAVAILABLE.",
+        "A start that failed in an outage leaves nothing behind, and a later start works.",
+        "A stop frees the account for another challenge.",
+    ),
+    *_rules(
+        "EXTEND",
+        "An extend of a live instance returns True, code OK, and counts one extension more.",
+        "An additive extend moves the expiry later by exactly the declared step.",
+        "A resetting extend sets the remaining time back to the full time-out.",
+        "An extend right after the start never moves the expiry earlier.",
+        "An extend in the middle of the life never moves the expiry earlier.",
+        "As many extends succeed as the backend declares.",
+        "An extend beyond the declared number returns False and code EXTENSION_LIMIT.",
+        "An extend refused at the limit changes neither expiry nor count.",
+        "An extend with nothing live returns False and code NOT_FOUND.",
+        "An extend while only another challenge is live returns False, code NOT_FOUND, and leaves "
+        "the other as it was.",
+        "An extend keeps container, address and start time.",
+        "An extend of a stopped instance returns False and code NOT_FOUND.",
+        "An extend while the backend's own server is out of reach returns False and code "
+        "UNAVAILABLE.",
+        "An extend that failed in an outage changed nothing.",
+        "A new instance begins with no extension used, whatever the one before it had.",
+    ),
+    *_rules(
+        "STOP",
+        "A stop of a live instance returns True and code OK, and status is None afterwards.",
+        "A stop removes the container.",
+        "A start after a stop makes a new instance.",
+        "A stop with nothing live returns False and code NOT_FOUND.",
+        "A stop while only another challenge is live returns False and code NOT_FOUND.",
+        "A stop of one challenge never stops another one.",
+        "A second stop returns False and code NOT_FOUND.",
+        "A stop with auto_cleanup removes the instance like any other stop.",
+        "A stop with auto_cleanup is audited as expired, not as stopped.",
+        "A repeated stop with auto_cleanup does no harm and writes no second expired event.",
+        "A stop with auto_cleanup never touches another challenge's instance.",
+        "A stop while the backend's own server is out of reach returns False and code UNAVAILABLE.",
+        "An instance whose stop failed in an outage stays known, and can be stopped later.",
+        "A stop of one of two live challenges leaves the other as it was.",
+        "Extend and stop return a tuple of bool and str that carries code, retry_after and "
+        "definite.",
+    ),
+    *_rules(
+        "STATUS",
+        "The status of a live instance has every key of the contract with the right type.",
+        "The status is None when nothing was started.",
+        "The status of a challenge is None while another one is live.",
+        "The remaining time falls with the clock.",
+        "The remaining time is what lies between now and the expiry.",
+        "The remaining time never grows by itself and lies between 0 and the time-out.",
+        "Container, address, start and expiry are the same at every look.",
+        "Start and expiry are written in ISO 8601, in UTC.",
+        "The status tells the declared number of extensions.",
+        "The status names the challenge that was asked for and the backend that answered.",
+        "An instance whose container was removed behind the backend's back is not live.",
+        "A start works after a container was removed behind the backend's back.",
+        "An instance whose container died is not live.",
+        "A start works after a container died.",
+        "A status that cannot be asked raises BackendUnavailable and never says None.",
+        "An instance is still known, as it was, when the outage is over.",
+    ),
+    *_rules(
+        "EXPIRY",
+        "At its expiry an instance is not live, whether or not the worker has run.",
+        "Shortly before its expiry an instance is live.",
+        "An extend of an expired instance returns False and code NOT_FOUND.",
+        "A stop of an expired instance returns False and code NOT_FOUND.",
+        "A start after the expiry makes a new instance, whether or not the worker has run.",
+        "An expired instance does not count towards the account's limit.",
+        "The worker removes the container of an expired instance.",
+        "An expired instance is audited as expired once, however often the worker runs.",
+        "The worker leaves live instances alone.",
+        "An extended instance outlives its old expiry.",
+        "An extended instance ends at its new expiry.",
+        "An instance that cannot be removed does not hold up the others.",
+        "An instance that could not be removed is removed by a later round.",
+        "The address no longer answers once the worker has removed an expired instance.",
+        "The cleanup worker stops for good when it is told to.",
+        "The worker frees the places of expired instances in a full system.",
+        "An expired instance that a new start replaces is audited as expired once.",
+    ),
+    *_rules(
+        "ACCOUNT",
+        "Two accounts have an instance of their own of the same challenge.",
+        "A player never sees another account's instance.",
+        "A player never extends another account's instance.",
+        "A player never stops another account's instance.",
+        "One account's limit is not used up by another's instance.",
+        "Team mates see the same instance, whoever started it.",
+        "A start by a team mate returns the team's live instance with code ALREADY_RUNNING.",
+        "A team mate may extend the team's instance.",
+        "A team mate may stop the team's instance.",
+        "Team mates share one limit.",
+        "A user who plays without a team does not see the team's instance.",
+        "A player who changes team loses sight of the old team's instance at once.",
+        "The team mates of a player who left keep their instance as it was.",
+        "A player who joins another team gets that team's instance.",
+        "Two teams have instances of their own.",
+        "A team and a user of the same number are different accounts.",
+    ),
+    *_rules(
+        "FLAG",
+        "FLAG in the container is the flag that was recorded for the instance.",
+        "Two accounts have different flags for the same challenge.",
+        "A new instance has a new flag.",
+        "An extend keeps the flag.",
+        "A second start keeps the flag.",
+        "Team mates are judged by the same flag.",
+        "The flag never stands in a message, a returned instance or a status.",
+        "The flag never stands in the audit log.",
+        "The flag never stands in the program's log.",
+    ),
+    *_rules(
+        "AUDIT",
+        "A start is audited once as started, with user, challenge, code and backend.",
+        "An extend is audited once as extended, with the old and the new expiry.",
+        "A stop is audited once as stopped.",
+        "A refused start is audited once as start_failed, with the code that was returned.",
+        "A refused extend is audited once as extend_failed, with the code that was returned.",
+        "A refused stop is audited once as stop_failed, with the code that was returned.",
+        "A second start is audited as start_repeated, never as started.",
+        "A status writes no event.",
+        "A call with invalid arguments writes no event.",
+        "Events stand in the order of the calls.",
+        "Every event carries a duration of 0 ms or more.",
+        "The time of an event is in UTC and agrees with the instance it tells of.",
+        "The metadata of every event is JSON.",
+        "Events name the team when there is one.",
+        "The event of an expiry names who had started the instance.",
+        "An event that was written is never changed.",
+        "A call that failed in an outage is audited as failed, with code UNAVAILABLE.",
+    ),
+    *_rules(
+        "INPUT",
+        "A start with an id that is not a positive int raises ValueError.",
+        "An extend with an id that is not a positive int raises ValueError.",
+        "A stop with an id that is not a positive int raises ValueError.",
+        "A status with an id that is not a positive int raises ValueError.",
+        "A call with invalid arguments makes no container.",
+        "A call with invalid arguments leaves the running instance as it was.",
+        "The biggest ids that a database holds are answered, not raised at.",
+        "Nothing but invalid arguments makes start, extend or stop raise.",
+        "Every message is plain text for a player: never empty, no HTML, no stack trace.",
+        "A refused start returns an empty instance.",
+        "Arguments may be given by position or by the names user_id, challenge_id and team_id.",
+    ),
+    *_rules(
+        "REACH",
+        "The address answers by the time start returns.",
+        "The host is a plain host name or address, and the ports are numbers from 1 to 65535.",
+        "The address no longer answers after a stop.",
+        "The addresses of two accounts lead to two different instances.",
+        "The address still answers after an extend.",
+        "A stop by one account leaves another account's address answering.",
+        "A new start after a stop answers on the address it returns, with the new flag.",
+        "A challenge under a host name of its own answers there.",
+    ),
+)
+
+BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}
+
+GROUPS: tuple[str, ...] = tuple(dict.fromkeys(rule.group for rule in RULES))
+"""The groups in the order of the contract."""

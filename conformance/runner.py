@@ -1,0 +1,129 @@
+"""Runs the scenarios in this process and judges what they measured.
+
+pytest does the work, cut off from its surroundings: no configuration, plugin, option or conftest
+of the folder it runs in can change a result.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from conformance.observer import Observer
+from conformance.redact import Secrets
+from conformance.registry import defaults, resolve
+from conformance.results import MINIMUM_EXECUTED, Report, judge
+from conformance.session import Suite
+from engines import __version__
+
+SCENARIO_SECONDS = 120
+"""A scenario that takes longer is broken off."""
+
+_CONFIGURATION = Path(__file__).with_name("check.ini")
+_PLUGINS = ("pytest_timeout",)
+_OFF = ("cacheprovider", "faulthandler", "warnings", "threadexception", "unraisableexception")
+_TAIL_LINES = 30
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """What is to be checked."""
+
+    backends: tuple[str, ...] = ()
+    """Specs as of ``--backend``; empty for the defaults."""
+    select: tuple[str, ...] = ()
+    """Globs of scenario ids; empty for all."""
+    stop_at_first: bool = False
+    """End after the first scenario that does not pass."""
+    minimum: int = MINIMUM_EXECUTED
+    """Scenarios each backend must have passed for a verdict."""
+
+
+def check(request: CheckRequest, observer: Observer | None = None) -> Report:
+    """Run the scenarios and return the report; harnesses are closed in every case.
+
+    Raises:
+        BackendSpecError: a spec or a glob of the request means nothing.
+    """
+    started_at = datetime.now(timezone.utc)
+    subjects = [resolve(spec) for spec in request.backends] if request.backends else defaults()
+    suite = Suite(subjects, request.select, observer)
+    exit_code, output = _run_pytest(suite, request)
+    names = [subject.name for subject in suite.backends.subjects]
+    judgement = judge(
+        names,
+        suite.results,
+        problems=[*suite.backends.problems, *_pytest_problems(suite, request, exit_code, output)],
+        interrupted=suite.interrupted,
+        minimum=request.minimum,
+    )
+    return Report(
+        tool_version=__version__,
+        started_at=started_at,
+        backends=tuple(suite.backends.infos),
+        results=tuple(suite.results),
+        verdict=judgement.verdict,
+        reasons=judgement.reasons,
+        notes=tuple(suite.backends.notes),
+    )
+
+
+def _run_pytest(suite: Suite, request: CheckRequest) -> tuple[int, str]:
+    arguments = ["-c", str(_CONFIGURATION), "--noconftest", "--import-mode=append"]
+    for name in _PLUGINS:
+        arguments += ["-p", name]
+    for name in _OFF:
+        arguments += ["-p", f"no:{name}"]
+    arguments += [*_time_limit(), "-s", "-q", "--tb=no", "--no-header", "--no-summary"]
+    if request.stop_at_first:
+        arguments.append("-x")
+    arguments += ["--pyargs", "conformance.scenarios"]
+    output = io.StringIO()
+    with _no_surroundings(), redirect_stdout(output), redirect_stderr(output):
+        exit_code = pytest.main(arguments, plugins=[suite])
+    return int(exit_code), output.getvalue()
+
+
+def _time_limit() -> list[str]:
+    """By signal, which lets the run go on; only the main thread can have it."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or not hasattr(signal, "SIGALRM"):
+        return []
+    return [f"--timeout={SCENARIO_SECONDS}", "--timeout-method=signal"]
+
+
+@contextmanager
+def _no_surroundings() -> Iterator[None]:
+    """Take pytest's variables out of the environment for a while."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("PYTEST_")}
+    for name in before:
+        del os.environ[name]
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]
+        os.environ.update(before)
+
+
+def _pytest_problems(
+    suite: Suite, request: CheckRequest, exit_code: int, output: str
+) -> Iterator[str]:
+    """What only pytest knows to have gone wrong: a run that broke off is never a good one."""
+    if suite.interrupted or suite.backends.problems:
+        return
+    if exit_code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        tail = "\n".join(output.strip().splitlines()[-_TAIL_LINES:])
+        yield Secrets().clean(f"pytest ended with exit code {exit_code}:\n{tail}")
+    lost = suite.planned - len(suite.results)
+    if lost and not request.stop_at_first:
+        yield f"{lost} scenarios gave no result"

@@ -1,0 +1,119 @@
+"""How a scenario says which rule it shows and what it needs for that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.harness import Hook, Options, World
+from conformance.rules import BY_ID
+from engines.contract import Addressing, Capabilities, ExtendMode, Scope
+
+ScenarioFunction = Callable[..., None]
+
+ATTRIBUTE = "__whale_ready_scenario__"
+
+
+@dataclass(frozen=True)
+class Need:
+    """A capability a scenario asks for.
+
+    ``text`` completes "not applicable: the backend declares no …".
+    """
+
+    text: str
+    met: Callable[[World], bool]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What a scenario function carries. Its id is the id of its rule."""
+
+    id: str
+    story: str
+    hooks: frozenset[Hook]
+    needs: tuple[Need, ...]
+    options: Options
+
+    def missing_hooks(self, offered: frozenset[Hook]) -> str | None:
+        """Why the scenario cannot be run with these hooks, or None."""
+        missing = sorted(hook.value for hook in self.hooks - offered)
+        return f"the harness offers no {', '.join(missing)}" if missing else None
+
+    def unmet_needs(self, world: World) -> str | None:
+        """Why the scenario does not apply to this backend, or None."""
+        unmet = [need.text for need in self.needs if not need.met(world)]
+        return f"the backend declares no {', no '.join(unmet)}" if unmet else None
+
+
+_DEFAULTS = Options()
+
+
+def scenario(
+    rule: str, *needs: Hook | Need, options: Options = _DEFAULTS
+) -> Callable[[ScenarioFunction], ScenarioFunction]:
+    """Mark a test function as the scenario of ``rule``.
+
+    Args:
+        rule: id of the rule it shows; also the scenario's own id.
+        needs: hooks of the harness and capabilities of the backend without which it is not
+            applicable. A scenario never asks for a backend's name.
+        options: how the backend is set up for it.
+    """
+    if rule not in BY_ID:
+        raise ValueError(f"{rule} is no rule; add it to conformance/rules.py and docs/contract.md")
+
+    def mark(function: ScenarioFunction) -> ScenarioFunction:
+        story = function.__name__.removeprefix("test_").replace("_", " ")
+        marked = Scenario(
+            id=rule,
+            story=story,
+            hooks=frozenset(need for need in needs if isinstance(need, Hook)),
+            needs=tuple(need for need in needs if isinstance(need, Need)),
+            options=options,
+        )
+        setattr(function, ATTRIBUTE, marked)
+        return function
+
+    return mark
+
+
+def scenario_of(function: object) -> Scenario | None:
+    """The scenario a test function carries, if it is one."""
+    found = getattr(function, ATTRIBUTE, None)
+    return found if isinstance(found, Scenario) else None
+
+
+def _capability(text: str, met: Callable[[Capabilities], bool]) -> Need:
+    return Need(text, lambda world: met(world.backend.capabilities))
+
+
+def _challenge(text: str, part: str) -> Need:
+    def offered(world: World) -> bool:
+        value: Any = getattr(world.challenges, part)
+        return value is not None
+
+    return Need(text, offered)
+
+
+ONE_AT_A_TIME = _capability("account limit of one", lambda caps: caps.account_limit == 1)
+TWO_AT_ONCE = _capability(
+    "two instances per account",
+    lambda caps: caps.scope is Scope.PER_CHALLENGE and caps.account_limit == 2,
+)
+ADDITIVE = _capability("additive extend", lambda caps: caps.extend is ExtendMode.ADDITIVE)
+RESET = _capability("resetting extend", lambda caps: caps.extend is ExtendMode.RESET)
+EXTENDS = _capability("extensions", lambda caps: caps.max_extensions >= 1)
+FEW_EXTENSIONS = _capability(
+    "number of extensions from 1 to 20", lambda caps: 1 <= caps.max_extensions <= 20
+)
+READY_ON_START = _capability("readiness on start", lambda caps: caps.ready_on_start)
+DETECTS_LOSS = _capability("detection of lost containers", lambda caps: caps.detects_loss)
+TEAMS = Need("teams", lambda world: world.backend.capabilities.teams and len(world.mates) >= 4)
+SUBDOMAIN = _capability("host names per instance", lambda c: Addressing.SUBDOMAIN in c.addressing)
+
+HIDDEN = _challenge("hidden challenge", "hidden")
+MISSING_IMAGE = _challenge("challenge whose image is missing", "missing_image")
+EXITS_AT_ONCE = _challenge("challenge whose container exits at once", "exits_at_once")
+SUBDOMAIN_CHALLENGE = _challenge("challenge under a host name of its own", "subdomain")

@@ -1,0 +1,155 @@
+"""ACCOUNT: whose instance it is: a user's own, or a team's together."""
+
+from __future__ import annotations
+
+from conformance.scenario import EXTENDS, ONE_AT_A_TIME, TEAMS, scenario
+from conformance.stage import Stage
+from conformance.steps import (
+    done,
+    gone,
+    live,
+    refused,
+    repeated,
+    same,
+    started,
+    untouched,
+)
+from engines.contract import Code
+
+
+@scenario("ACCOUNT-001")
+def test_two_users_get_two_instances(world: Stage) -> None:
+    hers = started(world, world.alice, world.first)
+    his = started(world, world.bob, world.first)
+    assert hers["container_id"] != his["container_id"], "two accounts share one container"
+    untouched(world, world.alice, world.first, hers)
+    untouched(world, world.bob, world.first, his)
+
+
+@scenario("ACCOUNT-002")
+def test_nobody_sees_a_strangers_instance(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    gone(world, world.bob, world.first)
+
+
+@scenario("ACCOUNT-003")
+def test_nobody_extends_a_strangers_instance(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    refused(world.extend(world.bob, world.first), Code.NOT_FOUND)
+    untouched(world, world.alice, world.first, instance)
+
+
+@scenario("ACCOUNT-004")
+def test_nobody_stops_a_strangers_instance(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    refused(world.stop(world.bob, world.first), Code.NOT_FOUND)
+    untouched(world, world.alice, world.first, instance)
+
+
+@scenario("ACCOUNT-005", ONE_AT_A_TIME)
+def test_limits_are_counted_apart(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    started(world, world.bob, world.second)
+    refused(world.start(world.bob, world.first), Code.LIMIT_REACHED)
+
+
+@scenario("ACCOUNT-006", TEAMS)
+def test_mates_see_the_same_instance(world: Stage) -> None:
+    starter, mate = world.mates[:2]
+    instance = started(world, starter, world.first)
+    untouched(world, mate, world.first, instance)
+
+
+@scenario("ACCOUNT-007", TEAMS)
+def test_a_mates_start_returns_the_teams_instance(world: Stage) -> None:
+    starter, mate = world.mates[:2]
+    instance = started(world, starter, world.first)
+    same(instance, repeated(world, mate, world.first))
+    untouched(world, starter, world.first, instance)
+
+
+@scenario("ACCOUNT-008", TEAMS, EXTENDS)
+def test_a_mate_may_extend(world: Stage) -> None:
+    starter, mate = world.mates[:2]
+    started(world, starter, world.first)
+    done(world.extend(mate, world.first))
+    for each in (starter, mate):
+        assert live(world, each, world.first)["extension_count"] == 1
+
+
+@scenario("ACCOUNT-009", TEAMS)
+def test_a_mate_may_stop(world: Stage) -> None:
+    starter, mate = world.mates[:2]
+    started(world, starter, world.first)
+    done(world.stop(mate, world.first))
+    gone(world, starter, world.first)
+    gone(world, mate, world.first)
+
+
+@scenario("ACCOUNT-010", TEAMS, ONE_AT_A_TIME)
+def test_mates_share_one_limit(world: Stage) -> None:
+    starter, mate = world.mates[:2]
+    instance = started(world, starter, world.first)
+    refused(world.start(mate, world.second), Code.LIMIT_REACHED)
+    untouched(world, starter, world.first, instance)
+
+
+@scenario("ACCOUNT-011", TEAMS)
+def test_a_user_without_team_does_not_see_a_teams(world: Stage) -> None:
+    instance = started(world, world.mates[0], world.first)
+    gone(world, world.alice, world.first)
+    gone(world, world.mates[0].leaves(), world.first)
+    refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
+    untouched(world, world.mates[0], world.first, instance)
+
+
+@scenario("ACCOUNT-012", TEAMS)
+def test_a_change_of_team_ends_the_view(world: Stage) -> None:
+    starter, _, other, _ = world.mates[:4]
+    started(world, starter, world.first)
+    assert other.team_id is not None
+    moved = starter.joins(other.team_id)
+    gone(world, moved, world.first)
+    refused(world.extend(moved, world.first), Code.NOT_FOUND)
+    refused(world.stop(moved, world.first), Code.NOT_FOUND)
+
+
+@scenario("ACCOUNT-013", TEAMS)
+def test_the_team_keeps_what_a_leaver_started(world: Stage) -> None:
+    starter, mate, other, _ = world.mates[:4]
+    instance = started(world, starter, world.first)
+    assert other.team_id is not None
+    world.stop(starter.joins(other.team_id), world.first)
+    untouched(world, mate, world.first, instance)
+    done(world.stop(mate, world.first))
+
+
+@scenario("ACCOUNT-014", TEAMS)
+def test_a_new_member_gets_the_new_teams_instance(world: Stage) -> None:
+    starter, mate, other, _ = world.mates[:4]
+    started(world, starter, world.first)
+    theirs = started(world, other, world.first)
+    assert other.team_id is not None
+    moved = mate.joins(other.team_id)
+    untouched(world, moved, world.first, theirs)
+    same(theirs, repeated(world, moved, world.first))
+
+
+@scenario("ACCOUNT-015", TEAMS)
+def test_two_teams_are_two_accounts(world: Stage) -> None:
+    one, _, other, _ = world.mates[:4]
+    ours = started(world, one, world.first)
+    gone(world, other, world.first)
+    theirs = started(world, other, world.first)
+    assert ours["container_id"] != theirs["container_id"], "two teams share one container"
+    done(world.stop(other, world.first))
+    untouched(world, one, world.first, ours)
+
+
+@scenario("ACCOUNT-016", TEAMS)
+def test_a_team_is_not_the_user_of_its_number(world: Stage) -> None:
+    namesake = world.mates[0].joins(world.alice.user_id)
+    instance = started(world, world.alice, world.first)
+    gone(world, namesake, world.first)
+    refused(world.stop(namesake, world.first), Code.NOT_FOUND)
+    untouched(world, world.alice, world.first, instance)

@@ -1,0 +1,216 @@
+"""AUDIT: one event per call that changes something or tries to, in one shape for all backends."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+
+from conformance.harness import Hook
+from conformance.scenario import EXTENDS, TEAMS, scenario
+from conformance.stage import Stage
+from conformance.steps import (
+    START_SLACK_SECONDS,
+    beginning,
+    done,
+    events_of,
+    expiry,
+    let_expire,
+    live,
+    only_event,
+    refused,
+    repeated,
+    started,
+)
+from engines.audit import Action, ContainerEvent
+from engines.contract import Code
+
+
+@scenario("AUDIT-001", Hook.AUDIT)
+def test_a_start_is_one_event(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    event = only_event(world, Action.STARTED)
+    assert event.user_id == world.alice.user_id
+    assert event.team_id is None, "a team is named for a user without one"
+    assert event.challenge_id == world.first
+    assert event.code is Code.OK
+    assert event.backend == world.backend.name
+    assert len(world.events()) == 1, "one call wrote several events"
+
+
+@scenario("AUDIT-002", Hook.AUDIT, EXTENDS)
+def test_an_extend_is_one_event_with_both_expiries(world: Stage) -> None:
+    before = started(world, world.alice, world.first)
+    done(world.extend(world.alice, world.first))
+    after = live(world, world.alice, world.first)
+    event = only_event(world, Action.EXTENDED)
+    assert event.code is Code.OK
+    assert _time(event, "old_expiry") == expiry(before)
+    assert _time(event, "new_expiry") == expiry(after)
+
+
+@scenario("AUDIT-003", Hook.AUDIT)
+def test_a_stop_is_one_event(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    done(world.stop(world.alice, world.first))
+    event = only_event(world, Action.STOPPED)
+    assert (event.code, event.user_id) == (Code.OK, world.alice.user_id)
+    assert event.challenge_id == world.first
+    assert len(world.events()) == 2, "two calls are two events"
+
+
+@scenario("AUDIT-004", Hook.AUDIT)
+def test_a_refused_start_is_one_event(world: Stage) -> None:
+    result = world.start(world.alice, world.challenges.unknown)
+    event = only_event(world, Action.START_FAILED)
+    assert event.code is result.code is Code.CHALLENGE_UNAVAILABLE
+    assert event.challenge_id == world.challenges.unknown
+    assert not events_of(world, Action.STARTED), "a refused start is audited as started"
+
+
+@scenario("AUDIT-005", Hook.AUDIT)
+def test_a_refused_extend_is_one_event(world: Stage) -> None:
+    result = world.extend(world.alice, world.first)
+    event = only_event(world, Action.EXTEND_FAILED)
+    assert event.code is result.code is Code.NOT_FOUND
+    assert len(world.events()) == 1, "one call wrote several events"
+
+
+@scenario("AUDIT-006", Hook.AUDIT)
+def test_a_refused_stop_is_one_event(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    result = world.stop(world.alice, world.second)
+    event = only_event(world, Action.STOP_FAILED)
+    assert event.code is result.code is Code.NOT_FOUND
+    assert event.challenge_id == world.second
+    assert not events_of(world, Action.STOPPED), "a refused stop is audited as stopped"
+
+
+@scenario("AUDIT-007", Hook.AUDIT)
+def test_a_double_click_is_not_a_second_start(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    repeated(world, world.alice, world.first)
+    only_event(world, Action.STARTED)
+    event = only_event(world, Action.START_REPEATED)
+    assert event.code is Code.ALREADY_RUNNING
+
+
+@scenario("AUDIT-008", Hook.AUDIT)
+def test_looking_is_not_audited(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    before = len(world.events())
+    live(world, world.alice, world.first)
+    world.status(world.alice, world.second)
+    assert len(world.events()) == before, "a status wrote an event"
+
+
+@scenario("AUDIT-009", Hook.AUDIT)
+def test_invalid_arguments_are_not_audited(world: Stage) -> None:
+    backend = world.backend
+    with backend.expects(ValueError, "INPUT-001"):
+        backend.start_instance(0, world.first)
+    with backend.expects(ValueError, "INPUT-002"):
+        backend.extend_instance(0, world.first)
+    with backend.expects(ValueError, "INPUT-003"):
+        backend.stop_instance(0, world.first)
+    assert not world.events(), "a call that raised ValueError wrote an event"
+
+
+@scenario("AUDIT-010", Hook.AUDIT)
+def test_events_stand_in_the_order_of_the_calls(world: Stage) -> None:
+    world.stop(world.alice, world.first)
+    started(world, world.alice, world.first)
+    repeated(world, world.alice, world.first)
+    world.extend(world.alice, world.second)
+    done(world.stop(world.alice, world.first))
+    assert [event.action for event in world.events()] == [
+        Action.STOP_FAILED,
+        Action.STARTED,
+        Action.START_REPEATED,
+        Action.EXTEND_FAILED,
+        Action.STOPPED,
+    ]
+
+
+@scenario("AUDIT-011", Hook.AUDIT)
+def test_every_event_says_how_long_it_took(world: Stage) -> None:
+    _whole_life(world)
+    for event in world.events():
+        assert type(event.duration_ms) is int, f"{event.action.value}: {event.duration_ms!r}"
+        assert event.duration_ms >= 0, f"{event.action.value} took {event.duration_ms} ms"
+
+
+@scenario("AUDIT-012", Hook.AUDIT)
+def test_events_tell_the_backends_time_in_utc(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    done(world.stop(world.alice, world.first))
+    for event in world.events():
+        assert event.at.utcoffset() == timedelta(0), f"{event.at.isoformat()} is not UTC"
+        off = abs((event.at - beginning(instance)).total_seconds())
+        assert off <= START_SLACK_SECONDS, f"event and instance lie {off:.0f} s apart"
+    times = [event.at for event in world.events()]
+    assert times == sorted(times), "a later event has an earlier time"
+
+
+@scenario("AUDIT-013", Hook.AUDIT)
+def test_metadata_is_json(world: Stage) -> None:
+    _whole_life(world)
+    for event in world.events():
+        try:
+            back = json.loads(json.dumps(dict(event.metadata)))
+        except (TypeError, ValueError) as error:
+            raise AssertionError(f"{event.action.value}: metadata is no JSON: {error}") from error
+        assert back == dict(event.metadata)
+
+
+@scenario("AUDIT-014", Hook.AUDIT, TEAMS)
+def test_events_name_the_team(world: Stage) -> None:
+    starter, mate = world.mates[:2]
+    started(world, starter, world.first)
+    done(world.stop(mate, world.first))
+    who = [(event.user_id, event.team_id) for event in world.events()]
+    assert who == [(each.user_id, each.team_id) for each in (starter, mate)]
+
+
+@scenario("AUDIT-015", Hook.AUDIT, Hook.CLOCK, Hook.WORKER)
+def test_the_event_of_an_expiry_names_the_starter(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    instance = started(world, world.bob, world.second)
+    let_expire(world, instance)
+    world.run_worker()
+    expired = {(event.user_id, event.challenge_id) for event in events_of(world, Action.EXPIRED)}
+    assert expired == {(world.alice.user_id, world.first), (world.bob.user_id, world.second)}
+
+
+@scenario("AUDIT-016", Hook.AUDIT)
+def test_what_is_written_stays(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    world.extend(world.alice, world.second)
+    before = world.events()
+    world.extend(world.alice, world.first)
+    done(world.stop(world.alice, world.first))
+    assert world.events()[: len(before)] == before, "an event changed after it was written"
+
+
+@scenario("AUDIT-017", Hook.AUDIT, Hook.OUTAGE)
+def test_a_call_in_an_outage_is_audited_as_failed(world: Stage) -> None:
+    with world.outage():
+        refused(world.start(world.alice, world.first), Code.UNAVAILABLE)
+    event = only_event(world, Action.START_FAILED)
+    assert event.code is Code.UNAVAILABLE
+    assert not events_of(world, Action.STARTED), "a start that failed is audited as started"
+
+
+def _whole_life(world: Stage) -> None:
+    """Every kind of call, granted and refused."""
+    started(world, world.alice, world.first)
+    world.start(world.alice, world.first)
+    world.extend(world.alice, world.first)
+    world.extend(world.alice, world.second)
+    world.stop(world.alice, world.second)
+    done(world.stop(world.alice, world.first))
+
+
+def _time(event: ContainerEvent, key: str) -> datetime:
+    text = event.metadata.get(key)
+    assert isinstance(text, str), f"the event {event.action.value} has no {key}"
+    return datetime.fromisoformat(text)

@@ -1,0 +1,180 @@
+"""EXPIRY: an instance ends at its time, worker or no worker, and only once."""
+
+from __future__ import annotations
+
+from conformance.harness import Hook, Options
+from conformance.scenario import EXTENDS, ONE_AT_A_TIME, scenario
+from conformance.stage import Stage
+from conformance.steps import (
+    demand,
+    done,
+    events_of,
+    expiry,
+    gone,
+    let_expire,
+    live,
+    only_event,
+    refused,
+    started,
+    untouched,
+)
+from engines.audit import Action
+from engines.contract import Code
+
+
+@scenario("EXPIRY-001", Hook.CLOCK)
+def test_an_expired_instance_is_not_live(world: Stage) -> None:
+    let_expire(world, started(world, world.alice, world.first))
+    gone(world, world.alice, world.first)
+
+
+@scenario("EXPIRY-002", Hook.CLOCK)
+def test_an_instance_lives_to_its_end(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    # Ten seconds are for backends whose seconds go on while the clock is moved.
+    world.advance(instance["remaining_seconds"] - 10)
+    untouched(world, world.alice, world.first, instance)
+
+
+@scenario("EXPIRY-003", Hook.CLOCK)
+def test_an_expired_instance_cannot_be_extended(world: Stage) -> None:
+    let_expire(world, started(world, world.alice, world.first))
+    refused(world.extend(world.alice, world.first), Code.NOT_FOUND)
+    gone(world, world.alice, world.first)
+
+
+@scenario("EXPIRY-004", Hook.CLOCK)
+def test_an_expired_instance_cannot_be_stopped(world: Stage) -> None:
+    let_expire(world, started(world, world.alice, world.first))
+    refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
+
+
+@scenario("EXPIRY-005", Hook.CLOCK)
+def test_an_expired_instance_is_started_anew(world: Stage) -> None:
+    old = started(world, world.alice, world.first)
+    let_expire(world, old)
+    new = started(world, world.alice, world.first)
+    assert new["container_id"] != old["container_id"], "the start returned the expired container"
+    assert expiry(new) > expiry(old), "the new instance ends no later than the expired one"
+    untouched(world, world.alice, world.first, new)
+
+
+@scenario("EXPIRY-006", Hook.CLOCK, ONE_AT_A_TIME)
+def test_an_expired_instance_does_not_use_up_the_limit(world: Stage) -> None:
+    let_expire(world, started(world, world.alice, world.first))
+    started(world, world.alice, world.second)
+
+
+@scenario("EXPIRY-007", Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_the_worker_removes_the_container(world: Stage) -> None:
+    let_expire(world, started(world, world.alice, world.first))
+    world.run_worker()
+    assert not world.running(), "an expired container still runs after the worker"
+
+
+@scenario("EXPIRY-008", Hook.CLOCK, Hook.WORKER, Hook.AUDIT)
+def test_an_expiry_is_audited_once(world: Stage) -> None:
+    let_expire(world, started(world, world.alice, world.first))
+    world.run_worker()
+    world.run_worker()
+    gone(world, world.alice, world.first)
+    only_event(world, Action.EXPIRED)
+
+
+@scenario("EXPIRY-009", Hook.CLOCK, Hook.WORKER)
+def test_the_worker_leaves_live_instances_alone(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    world.advance(instance["remaining_seconds"] // 2)
+    world.run_worker()
+    untouched(world, world.alice, world.first, instance)
+
+
+@scenario("EXPIRY-010", Hook.CLOCK, Hook.WORKER, EXTENDS)
+def test_an_extended_instance_outlives_its_old_expiry(world: Stage) -> None:
+    seconds_left = _extended_in_mid_life(world)
+    world.advance(seconds_left + 2)
+    world.run_worker()
+    live(world, world.alice, world.first)
+
+
+@scenario("EXPIRY-011", Hook.CLOCK, Hook.WORKER, EXTENDS)
+def test_an_extended_instance_ends_at_its_new_expiry(world: Stage) -> None:
+    _extended_in_mid_life(world)
+    let_expire(world, live(world, world.alice, world.first))
+    gone(world, world.alice, world.first)
+    world.run_worker()
+    gone(world, world.alice, world.first)
+
+
+@scenario("EXPIRY-012", Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH, Hook.STUBBORN)
+def test_a_stubborn_container_holds_up_nobody(world: Stage) -> None:
+    stubborn = started(world, world.alice, world.first)["container_id"]
+    others = [started(world, each, world.first) for each in (world.bob, world.carol)]
+    with world.stubborn(stubborn):
+        let_expire(world, others[-1])
+        world.run_worker()
+        left = world.running()
+    assert left <= {stubborn}, "one container that cannot be removed kept others running"
+
+
+@scenario("EXPIRY-013", Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH, Hook.STUBBORN)
+def test_a_stubborn_container_is_tried_again(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.stubborn(instance["container_id"]):
+        let_expire(world, instance)
+        world.run_worker()
+        gone(world, world.alice, world.first)
+    world.run_worker()
+    assert not world.running(), "the worker gave up a container it could not remove once"
+
+
+@scenario("EXPIRY-014", Hook.CLOCK, Hook.WORKER, Hook.FETCH)
+def test_an_expired_address_falls_silent(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    assert world.answers(instance), "the address does not answer while the instance is live"
+    let_expire(world, instance)
+    world.run_worker()
+    assert not world.answers(instance), "the address of an expired instance still answers"
+
+
+@scenario("EXPIRY-015", Hook.CLOCK, Hook.AUDIT, Hook.WORKER_THREAD)
+def test_a_stopped_worker_stays_stopped(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    worker = world.worker()
+    worker.start()
+    try:
+        demand(worker.running, "the worker was started but does not run")
+    finally:
+        worker.stop()
+    demand(not worker.running, "the worker was stopped but runs")
+    let_expire(world, instance)
+    demand(not worker.running, "the worker came back")
+    assert not events_of(world, Action.EXPIRED), "a stopped worker removed something"
+
+
+@scenario("EXPIRY-016", Hook.CLOCK, Hook.WORKER, Hook.CAPACITY, options=Options(capacity=1))
+def test_the_worker_frees_the_places_of_the_expired(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    refused(world.start(world.bob, world.first), Code.CAPACITY)
+    let_expire(world, instance)
+    world.run_worker()
+    started(world, world.bob, world.first)
+
+
+@scenario("EXPIRY-017", Hook.CLOCK, Hook.WORKER, Hook.AUDIT)
+def test_an_expiry_met_by_a_start_is_audited_once(world: Stage) -> None:
+    let_expire(world, started(world, world.alice, world.first))
+    started(world, world.alice, world.first)
+    world.run_worker()
+    only_event(world, Action.EXPIRED)
+    assert len(events_of(world, Action.STARTED)) == 2, "two instances are two started events"
+
+
+def _extended_in_mid_life(world: Stage) -> int:
+    """Start, let half of the life go by, extend; returns the seconds left before the extend."""
+    instance = started(world, world.alice, world.first)
+    half = instance["remaining_seconds"] // 2
+    world.advance(half)
+    before = live(world, world.alice, world.first)["remaining_seconds"]
+    done(world.extend(world.alice, world.first))
+    return before

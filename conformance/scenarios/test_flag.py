@@ -1,0 +1,106 @@
+"""FLAG: the right one in every container, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from conformance.harness import Hook
+from conformance.redact import Flag
+from conformance.scenario import EXTENDS, TEAMS, scenario
+from conformance.stage import Stage
+from conformance.steps import done, live, repeated, started
+
+
+@scenario("FLAG-001", Hook.FETCH, Hook.RECORDED_FLAG)
+def test_the_container_holds_the_recorded_flag(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    inside = world.flag_inside(instance)
+    assert not inside.empty, "FLAG is empty"
+    assert inside == world.recorded_flag(world.alice, world.first), (
+        "a player who solves the challenge is told that the flag is wrong"
+    )
+
+
+@scenario("FLAG-002", Hook.RECORDED_FLAG)
+def test_two_accounts_have_two_flags(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    started(world, world.bob, world.first)
+    hers = world.recorded_flag(world.alice, world.first)
+    his = world.recorded_flag(world.bob, world.first)
+    assert hers != his, "two accounts share one flag"
+
+
+@scenario("FLAG-003", Hook.RECORDED_FLAG)
+def test_a_new_instance_has_a_new_flag(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    old = world.recorded_flag(world.alice, world.first)
+    done(world.stop(world.alice, world.first))
+    started(world, world.alice, world.first)
+    assert world.recorded_flag(world.alice, world.first) != old, "the flag was used before"
+
+
+@scenario("FLAG-004", Hook.RECORDED_FLAG, EXTENDS)
+def test_an_extend_keeps_the_flag(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    before = world.recorded_flag(world.alice, world.first)
+    done(world.extend(world.alice, world.first))
+    assert world.recorded_flag(world.alice, world.first) == before
+
+
+@scenario("FLAG-005", Hook.FETCH, Hook.RECORDED_FLAG)
+def test_a_double_click_keeps_the_flag(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    before = world.recorded_flag(world.alice, world.first)
+    again = repeated(world, world.alice, world.first)
+    assert world.recorded_flag(world.alice, world.first) == before
+    assert world.flag_inside(again) == before, "the container's flag changed"
+
+
+@scenario("FLAG-006", Hook.RECORDED_FLAG, TEAMS)
+def test_mates_are_judged_by_one_flag(world: Stage) -> None:
+    starter, mate = world.mates[:2]
+    started(world, starter, world.first)
+    assert world.recorded_flag(starter, world.first) == world.recorded_flag(mate, world.first)
+
+
+@scenario("FLAG-007", Hook.RECORDED_FLAG)
+def test_no_answer_gives_the_flag_away(world: Stage) -> None:
+    # Every answer is searched for the flags known by then; the first one is searched here.
+    result = world.start(world.alice, world.first)
+    flag = world.recorded_flag(world.alice, world.first)
+    assert not flag.is_in(repr(tuple(result))), "the start's answer gives the flag away"
+    live(world, world.alice, world.first)
+    world.start(world.alice, world.first)
+    world.start(world.alice, world.second)
+    world.extend(world.alice, world.first)
+    world.stop(world.alice, world.first)
+
+
+@scenario("FLAG-008", Hook.AUDIT, Hook.RECORDED_FLAG)
+def test_the_audit_log_does_not_hold_the_flag(world: Stage) -> None:
+    flag = _whole_life(world)
+    for event in world.events():
+        metadata = json.dumps(dict(event.metadata), default=str)
+        assert not flag.is_in(metadata), f"the event {event.action.value} gives the flag away"
+
+
+@scenario("FLAG-009", Hook.RECORDED_FLAG)
+def test_the_log_does_not_hold_the_flag(world: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        flag = _whole_life(world)
+    for record in caplog.records:
+        assert not flag.is_in(record.getMessage()), f"{record.name} logged the flag"
+
+
+def _whole_life(world: Stage) -> Flag:
+    """Start, repeat, be refused, extend, stop; returns the flag of the instance."""
+    started(world, world.alice, world.first)
+    flag = world.recorded_flag(world.alice, world.first)
+    world.start(world.alice, world.first)
+    world.start(world.alice, world.second)
+    world.extend(world.alice, world.first)
+    world.stop(world.alice, world.first)
+    return flag

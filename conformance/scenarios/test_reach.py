@@ -1,0 +1,100 @@
+"""REACH: an address that really answers, for as long as the instance is live."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from conformance.harness import Hook
+from conformance.scenario import (
+    EXTENDS,
+    READY_ON_START,
+    SUBDOMAIN,
+    SUBDOMAIN_CHALLENGE,
+    scenario,
+)
+from conformance.stage import Stage
+from conformance.steps import done, started
+from engines.contract import InstanceStatus
+
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\Z")
+
+
+@scenario("REACH-001", Hook.FETCH, READY_ON_START)
+def test_the_address_answers_at_once(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    assert world.answers(instance), "start returned, but nobody answers"
+
+
+@scenario("REACH-002")
+def test_the_address_is_well_formed(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    assert _is_host(instance["host"]), f"{instance['host']!r} is no host"
+    assert instance["ports"], "an instance without a port cannot be reached"
+    for port in instance["ports"]:
+        assert re.fullmatch(r"[1-9][0-9]{0,4}", port), f"{port!r} is no port"
+        assert int(port) <= 65535, f"{port!r} is no port"
+
+
+@scenario("REACH-003", Hook.FETCH)
+def test_a_stopped_address_falls_silent(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    assert world.answers(instance), "the address does not answer while the instance is live"
+    done(world.stop(world.alice, world.first))
+    assert not world.answers(instance), "the address of a stopped instance still answers"
+
+
+@scenario("REACH-004", Hook.FETCH)
+def test_two_addresses_are_two_instances(world: Stage) -> None:
+    hers = started(world, world.alice, world.first)
+    his = started(world, world.bob, world.first)
+    assert _address(hers) != _address(his), "two accounts were given one address"
+    assert world.flag_inside(hers) != world.flag_inside(his), "two addresses lead to one container"
+
+
+@scenario("REACH-005", Hook.FETCH, EXTENDS)
+def test_an_extended_address_answers(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    done(world.extend(world.alice, world.first))
+    assert world.answers(instance), "the address fell silent after an extend"
+
+
+@scenario("REACH-006", Hook.FETCH)
+def test_a_strangers_stop_is_not_noticed(world: Stage) -> None:
+    hers = started(world, world.alice, world.first)
+    his = started(world, world.bob, world.first)
+    flag = world.flag_inside(hers)
+    done(world.stop(world.bob, world.first))
+    assert not world.answers(his)
+    assert world.flag_inside(hers) == flag, "the address leads to something else now"
+
+
+@scenario("REACH-007", Hook.FETCH)
+def test_a_new_instance_answers_with_its_own_flag(world: Stage) -> None:
+    old = world.flag_inside(started(world, world.alice, world.first))
+    done(world.stop(world.alice, world.first))
+    new = world.flag_inside(started(world, world.alice, world.first))
+    assert new != old, "the new address leads to the old instance"
+
+
+@scenario("REACH-008", Hook.FETCH, SUBDOMAIN, SUBDOMAIN_CHALLENGE)
+def test_a_host_name_of_its_own_answers(world: Stage) -> None:
+    challenge = world.challenges.subdomain
+    assert challenge is not None
+    hers = started(world, world.alice, challenge)
+    his = started(world, world.bob, challenge)
+    assert hers["host"] != his["host"], "two instances share a host name"
+    assert world.flag_inside(hers) != world.flag_inside(his), "two names lead to one container"
+
+
+def _address(instance: InstanceStatus) -> tuple[str, str]:
+    return instance["host"], instance["ports"][0]
+
+
+def _is_host(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return _HOST_NAME.match(host) is not None
+    return True

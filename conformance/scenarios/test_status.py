@@ -1,0 +1,157 @@
+"""STATUS: what is told of a live instance, and that unknown is never told as none."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from conformance.harness import Hook
+from conformance.scenario import DETECTS_LOSS, scenario
+from conformance.shape import check_status
+from conformance.stage import Stage
+from conformance.steps import (
+    SLACK_SECONDS,
+    START_SLACK_SECONDS,
+    beginning,
+    expiry,
+    gone,
+    live,
+    same,
+    started,
+    untouched,
+)
+from engines.errors import BackendUnavailable
+
+
+@scenario("STATUS-001")
+def test_a_status_is_whole(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    check_status(live(world, world.alice, world.first))
+
+
+@scenario("STATUS-002")
+def test_nothing_started_is_none(world: Stage) -> None:
+    for challenge in (world.first, world.second, world.challenges.unknown):
+        gone(world, world.alice, challenge)
+
+
+@scenario("STATUS-003")
+def test_another_challenge_is_none(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    gone(world, world.alice, world.second)
+    live(world, world.alice, world.first)
+
+
+@scenario("STATUS-004", Hook.CLOCK)
+def test_the_remaining_time_falls(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    step = instance["remaining_seconds"] // 3
+    before = live(world, world.alice, world.first)["remaining_seconds"]
+    world.advance(step)
+    fell = before - live(world, world.alice, world.first)["remaining_seconds"]
+    assert step - 1 <= fell <= step + SLACK_SECONDS, f"{step} s went by, {fell} s were counted"
+
+
+@scenario("STATUS-005", Hook.CLOCK)
+def test_the_remaining_time_agrees_with_the_expiry(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    life = int((expiry(instance) - beginning(instance)).total_seconds())
+    whole = world.capabilities.timeout_seconds
+    assert abs(life - whole) <= START_SLACK_SECONDS, f"start and expiry lie {life} s apart"
+    world.advance(life // 4)
+    status = live(world, world.alice, world.first)
+    # The backend's now is not the suite's: it is told by the start and the clock that was moved.
+    now = beginning(instance) + timedelta(seconds=life // 4)
+    left = (expiry(status) - now).total_seconds()
+    off = abs(left - status["remaining_seconds"])
+    assert off <= START_SLACK_SECONDS, f"{left:.0f} s lie ahead, the status tells {off:.0f} s off"
+
+
+@scenario("STATUS-006")
+def test_the_remaining_time_does_not_grow(world: Stage) -> None:
+    last = started(world, world.alice, world.first)["remaining_seconds"]
+    assert last <= world.capabilities.timeout_seconds
+    for _ in range(5):
+        now = live(world, world.alice, world.first)["remaining_seconds"]
+        assert 0 <= now <= last, f"{now} s remain after {last} s remained"
+        last = now
+
+
+@scenario("STATUS-007")
+def test_looking_changes_nothing(world: Stage) -> None:
+    first = started(world, world.alice, world.first)
+    for _ in range(3):
+        same(first, live(world, world.alice, world.first))
+
+
+@scenario("STATUS-008")
+def test_times_are_in_utc(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    status = live(world, world.alice, world.first)
+    assert beginning(status) < expiry(status), "the expiry lies before the start"
+    for key in (status["started_at"], status["expires_at"]):
+        assert key.endswith(("Z", "+00:00")), f"{key} does not say UTC"
+
+
+@scenario("STATUS-009")
+def test_the_number_of_extensions_is_told(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    told = live(world, world.alice, world.first)["max_extensions"]
+    declared = world.capabilities.max_extensions
+    assert told == declared, f"told {told}, declared {declared}"
+
+
+@scenario("STATUS-010")
+def test_a_status_says_of_what_and_by_whom(world: Stage) -> None:
+    started(world, world.alice, world.second)
+    status = live(world, world.alice, world.second)
+    assert status["challenge_id"] == world.second
+    assert status["backend"] == world.backend.name
+
+
+@scenario("STATUS-011", Hook.REMOVE_BEHIND, DETECTS_LOSS)
+def test_a_removed_container_is_not_live(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    world.remove_behind(instance["container_id"])
+    gone(world, world.alice, world.first)
+
+
+@scenario("STATUS-012", Hook.REMOVE_BEHIND, DETECTS_LOSS)
+def test_a_removed_container_can_be_started_anew(world: Stage) -> None:
+    lost = started(world, world.alice, world.first)
+    world.remove_behind(lost["container_id"])
+    _starts_anew(world, lost["container_id"])
+
+
+@scenario("STATUS-013", Hook.KILL_BEHIND, DETECTS_LOSS)
+def test_a_dead_container_is_not_live(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    world.kill_behind(instance["container_id"])
+    gone(world, world.alice, world.first)
+
+
+@scenario("STATUS-014", Hook.KILL_BEHIND, DETECTS_LOSS)
+def test_a_dead_container_can_be_started_anew(world: Stage) -> None:
+    lost = started(world, world.alice, world.first)
+    world.kill_behind(lost["container_id"])
+    _starts_anew(world, lost["container_id"])
+
+
+@scenario("STATUS-015", Hook.OUTAGE)
+def test_unknown_is_not_none(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    with world.outage(), world.backend.expects(BackendUnavailable, "STATUS-015"):
+        world.status(world.alice, world.first)
+
+
+@scenario("STATUS-016", Hook.OUTAGE)
+def test_an_outage_is_forgotten_when_it_is_over(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.outage(), world.backend.expects(BackendUnavailable, "STATUS-015"):
+        world.status(world.alice, world.first)
+    untouched(world, world.alice, world.first, instance)
+
+
+def _starts_anew(world: Stage, lost: str) -> None:
+    new = started(world, world.alice, world.first)
+    assert new["container_id"] != lost, "the start returned the lost container"
+    untouched(world, world.alice, world.first, new)

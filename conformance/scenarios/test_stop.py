@@ -1,0 +1,141 @@
+"""STOP: ending an instance, the right one, for good."""
+
+from __future__ import annotations
+
+from conformance.harness import Hook, Options
+from conformance.scenario import TWO_AT_ONCE, scenario
+from conformance.stage import Stage
+from conformance.steps import (
+    done,
+    events_of,
+    gone,
+    live,
+    only_event,
+    refused,
+    same,
+    started,
+    untouched,
+)
+from engines.audit import Action
+from engines.contract import Code
+
+
+@scenario("STOP-001")
+def test_a_stopped_instance_is_gone(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    done(world.stop(world.alice, world.first))
+    gone(world, world.alice, world.first)
+
+
+@scenario("STOP-002", Hook.GROUND_TRUTH)
+def test_a_stop_removes_the_container(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    assert len(world.running()) == 1, "one instance is one container"
+    done(world.stop(world.alice, world.first))
+    assert not world.running(), "the container still runs after the stop"
+
+
+@scenario("STOP-003")
+def test_a_start_after_a_stop_is_a_new_instance(world: Stage) -> None:
+    old = started(world, world.alice, world.first)
+    done(world.stop(world.alice, world.first))
+    new = started(world, world.alice, world.first)
+    assert new["container_id"] != old["container_id"], "the stopped container came back"
+    untouched(world, world.alice, world.first, new)
+
+
+@scenario("STOP-004")
+def test_nothing_live_cannot_be_stopped(world: Stage) -> None:
+    refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
+
+
+@scenario("STOP-005")
+def test_a_stop_of_a_challenge_that_is_not_live_is_refused(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    refused(world.stop(world.alice, world.second), Code.NOT_FOUND)
+
+
+@scenario("STOP-006")
+def test_a_stop_of_the_wrong_challenge_stops_nothing(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    world.stop(world.alice, world.second)
+    world.stop(world.alice, world.challenges.unknown)
+    untouched(world, world.alice, world.first, instance)
+
+
+@scenario("STOP-007")
+def test_a_second_stop_finds_nothing(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    done(world.stop(world.alice, world.first))
+    refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
+
+
+@scenario("STOP-008")
+def test_cleaning_up_removes_the_instance(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    done(world.clean_up(world.alice, world.first))
+    gone(world, world.alice, world.first)
+    refused(world.extend(world.alice, world.first), Code.NOT_FOUND)
+
+
+@scenario("STOP-009", Hook.AUDIT)
+def test_cleaning_up_is_audited_as_expired(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    done(world.clean_up(world.alice, world.first))
+    only_event(world, Action.EXPIRED)
+    assert not events_of(world, Action.STOPPED), "the worker's removal is audited as a player's"
+
+
+@scenario("STOP-010", Hook.AUDIT)
+def test_cleaning_up_twice_is_harmless(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    done(world.clean_up(world.alice, world.first))
+    again = world.clean_up(world.alice, world.first)
+    assert again.code in (Code.OK, Code.NOT_FOUND), f"ended with {again.code.value}"
+    only_event(world, Action.EXPIRED)
+
+
+@scenario("STOP-011")
+def test_cleaning_up_the_wrong_challenge_removes_nothing(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    world.clean_up(world.alice, world.second)
+    untouched(world, world.alice, world.first, instance)
+
+
+@scenario("STOP-012", Hook.OUTAGE)
+def test_a_stop_in_an_outage_is_unavailable(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    with world.outage():
+        refused(world.stop(world.alice, world.first), Code.UNAVAILABLE)
+
+
+@scenario("STOP-013", Hook.OUTAGE, Hook.GROUND_TRUTH)
+def test_an_instance_is_not_forgotten_in_an_outage(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.outage():
+        world.stop(world.alice, world.first)
+    same(instance, live(world, world.alice, world.first))
+    done(world.stop(world.alice, world.first))
+    assert not world.running(), "the container still runs after the second, successful stop"
+
+
+@scenario("STOP-014", Hook.ACCOUNT_LIMIT, TWO_AT_ONCE, options=Options(account_limit=2))
+def test_a_stop_of_one_of_two_leaves_the_other(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    second = started(world, world.alice, world.second)
+    done(world.stop(world.alice, world.first))
+    gone(world, world.alice, world.first)
+    untouched(world, world.alice, world.second, second)
+
+
+@scenario("STOP-015")
+def test_extend_and_stop_unpack_and_carry_their_codes(world: Stage) -> None:
+    # The shapes are checked on every call; here both outcomes are met for certain.
+    started(world, world.alice, world.first)
+    extended = world.extend(world.alice, world.first)
+    stopped = world.stop(world.alice, world.first)
+    for result in (extended, stopped, world.extend(world.alice, world.first)):
+        ok, message = result
+        assert (ok, message) == (result[0], result[1])
+    assert stopped.definite is True, "a stop that succeeded is a known outcome"
+    assert stopped.code is Code.OK

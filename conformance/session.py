@@ -1,0 +1,215 @@
+"""The suite inside one pytest run: backends opened, scenarios spread over them, results taken.
+
+Registered by ``conformance.plugin`` (``pytest --backend SPEC``) and by ``conformance.runner``
+(``whale-ready check``). A result travels on the report of its scenario's teardown, so that a
+controller can collect what worker processes measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+
+import pytest
+
+from conformance.harness import Options, World
+from conformance.observer import Observer
+from conformance.opening import Backends
+from conformance.outcome import Outcome
+from conformance.registry import BackendSpecError, Subject
+from conformance.results import ScenarioResult, Status
+from conformance.rules import BY_ID
+from conformance.scenario import scenario_of
+from conformance.stage import Stage
+from conformance.trace import HarnessFault, Trace
+
+CARRIED = "whale_ready_result"
+"""Attribute of a pytest report that carries a result, as plain data."""
+LAST_EXCHANGES = 40
+"""How many lines of the wire are shown with a scenario that did not pass."""
+
+_OUTCOME = pytest.StashKey[Outcome]()
+_ORDER = {rule: place for place, rule in enumerate(BY_ID)}
+
+
+def matching_rules(globs: Iterable[str]) -> frozenset[str]:
+    """The rule ids that a selection means; all of them when it is empty.
+
+    Raises:
+        BackendSpecError: a glob matches nothing.
+    """
+    globs = list(globs)
+    if not globs:
+        return frozenset(BY_ID)
+    found: set[str] = set()
+    for glob in globs:
+        matched = {rule for rule in BY_ID if fnmatchcase(rule, glob.upper())}
+        if not matched:
+            raise BackendSpecError(f"{glob} matches no scenario; ids look like START-001")
+        found |= matched
+    return frozenset(found)
+
+
+class Suite:
+    """A pytest plugin that runs the scenarios on some backends.
+
+    Args:
+        subjects: the backends, in the order of the report.
+        select: globs of scenario ids; empty for all.
+        observer: told of progress.
+    """
+
+    def __init__(
+        self,
+        subjects: Sequence[Subject],
+        select: Iterable[str] = (),
+        observer: Observer | None = None,
+    ) -> None:
+        self._observer = observer or Observer()
+        self._selected = matching_rules(select)
+        self.backends = Backends(subjects, self._observer)
+        self.results: list[ScenarioResult] = []
+        self.planned = 0
+        """Scenarios that were to run, over all backends."""
+        self.interrupted = False
+
+    # The run as a whole.
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        if session.config.option.collectonly:
+            return
+        self.backends.open()
+        if self.backends.problems:
+            pytest.exit("; ".join(self.backends.problems), returncode=3)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Iterator[None]:
+        # Inside, the worlds still open are closed; harnesses are closed only after them.
+        try:
+            yield
+        finally:
+            self.backends.close()
+            if self.backends.problems and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = 3
+
+    def pytest_unconfigure(self) -> None:
+        # For an interrupt while opening: pytest then leaves sessionfinish out.
+        self.backends.close()
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        # pytest announces its own exits here too, as other types.
+        if excinfo.type is KeyboardInterrupt:
+            self.interrupted = True
+
+    # Scenarios.
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        scenario = scenario_of(metafunc.function)
+        if scenario is None or "world" not in metafunc.fixturenames:
+            return
+        subjects = self.backends.subjects
+        ids = [f"{scenario.id}-{subject.name}" for subject in subjects]
+        metafunc.parametrize("world", subjects, ids=ids, indirect=True)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        mine: list[tuple[int, int, pytest.Item]] = []
+        deselected: list[pytest.Item] = []
+        places = {subject.name: place for place, subject in enumerate(self.backends.subjects)}
+        others = []
+        for item in items:
+            subject = _subject_of(item)
+            scenario = scenario_of(getattr(item, "function", None))
+            if subject is None or scenario is None:
+                others.append(item)
+            elif scenario.id not in self._selected:
+                deselected.append(item)
+            else:
+                item.stash[_OUTCOME] = Outcome(scenario, subject.name)
+                mine.append((places[subject.name], _ORDER[scenario.id], item))
+        mine.sort(key=lambda each: each[:2])
+        items[:] = [*(item for _, _, item in mine), *others]
+        if deselected:
+            config.hook.pytest_deselected(items=deselected)
+        self.planned = len(mine)
+        self._observer.begins(self.planned)
+
+    @pytest.fixture
+    def world(self, request: pytest.FixtureRequest) -> Iterator[Stage]:
+        """The backend under test with empty state, its players and the hooks asked for."""
+        subject: Subject = request.param
+        outcome = request.node.stash[_OUTCOME]
+        scenario, trace = outcome.scenario, outcome.trace
+        missing = scenario.missing_hooks(subject.harness.hooks)
+        if missing:
+            _skip(outcome, missing)
+        inner = _make(subject, scenario.options)
+        try:
+            unmet = scenario.unmet_needs(inner)
+            if unmet:
+                _skip(outcome, unmet)
+            yield Stage(inner, trace, scenario.hooks)
+            _look_back(outcome, inner)
+        finally:
+            _close(inner, trace)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Iterator[None]:
+        report: pytest.TestReport = yield  # type: ignore[assignment]  # pluggy sends it in
+        outcome = item.stash.get(_OUTCOME, None)
+        if outcome is not None:
+            outcome.phase(call, report)
+            if call.when == "teardown":
+                setattr(report, CARRIED, outcome.result().to_dict())
+        return report  # type: ignore[return-value]  # a wrapper's return value is the result
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        carried = getattr(report, CARRIED, None)
+        if carried is not None:
+            result = ScenarioResult.from_dict(carried)
+            self.results.append(result)
+            self._observer.measured(result)
+
+
+def _subject_of(item: pytest.Item) -> Subject | None:
+    callspec = getattr(item, "callspec", None)
+    subject = callspec.params.get("world") if callspec is not None else None
+    return subject if isinstance(subject, Subject) else None
+
+
+def _skip(outcome: Outcome, reason: str) -> None:
+    outcome.not_applicable(reason)
+    pytest.skip(reason)
+
+
+def _make(subject: Subject, options: Options) -> World:
+    try:
+        return subject.harness.world(options)
+    except Exception as error:
+        raise HarnessFault(f"no world could be made: {type(error).__name__}: {error}") from error
+
+
+def _look_back(outcome: Outcome, inner: World) -> None:
+    """After the call: show the wire where it is of use, and refuse an empty pass."""
+    if outcome.status is Status.PASS:
+        if outcome.trace.calls == 0:
+            raise HarnessFault("the scenario asked the backend nothing")
+        return
+    try:
+        exchanges = inner.exchanges()
+    except Exception as error:
+        raise HarnessFault(f"the exchanges could not be read: {error}") from error
+    for line in exchanges[-LAST_EXCHANGES:]:
+        outcome.trace.note(f"  wire: {line}")
+
+
+def _close(inner: World, trace: Trace) -> None:
+    trace.pending = None
+    try:
+        inner.close()
+    except Exception as error:
+        raise HarnessFault(f"the world was not closed: {type(error).__name__}: {error}") from error

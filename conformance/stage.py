@@ -1,0 +1,169 @@
+"""What a scenario works with: the watched backend, the players, and the hooks it asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
+
+from conformance.harness import Hook, Player, Unsupported, Worker, World
+from conformance.redact import Flag
+from conformance.shape import RuleBroken
+from conformance.trace import HarnessFault, Trace
+from conformance.watch import WatchedBackend
+from engines.audit import ContainerEvent
+from engines.contract import ActionResult, Capabilities, InstanceStatus, StartResult
+
+_T = TypeVar("_T")
+
+FLAG_PATH = "/cgi-bin/flag"
+
+
+class Stage:
+    """One scenario's world under observation; the fixture ``world`` gives one.
+
+    A hook the scenario did not ask for is refused, and a hook that fails is an error of the
+    harness, never of the backend.
+    """
+
+    def __init__(self, inner: World, trace: Trace, hooks: frozenset[Hook]) -> None:
+        self._inner = inner
+        self._trace = trace
+        self._hooks = hooks
+        self.backend = WatchedBackend(inner.backend, trace)
+        self.challenges = inner.challenges
+        self.first = inner.challenges.first
+        self.second = inner.challenges.second
+        self.alice, self.bob, self.carol = inner.players[:3]
+        self.mates = inner.mates
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.backend.capabilities
+
+    # The four calls, said with players.
+
+    def start(self, player: Player, challenge: int) -> StartResult:
+        return self.backend.start_instance(player.user_id, challenge, player.team_id)
+
+    def extend(self, player: Player, challenge: int) -> ActionResult:
+        return self.backend.extend_instance(player.user_id, challenge, player.team_id)
+
+    def stop(self, player: Player, challenge: int) -> ActionResult:
+        return self.backend.stop_instance(player.user_id, challenge, player.team_id)
+
+    def clean_up(self, player: Player, challenge: int) -> ActionResult:
+        """Stop as the worker does."""
+        return self.backend.stop_instance(
+            player.user_id, challenge, player.team_id, auto_cleanup=True
+        )
+
+    def status(self, player: Player, challenge: int) -> InstanceStatus | None:
+        return self.backend.get_instance_status(player.user_id, challenge, player.team_id)
+
+    def name_of(self, challenge: int) -> str | None:
+        """What players know the challenge by, when the harness tells it."""
+        return self.challenges.names.get(challenge)
+
+    # Hooks.
+
+    def advance(self, seconds: float) -> None:
+        """Move the backend's time on."""
+        self._hook(Hook.CLOCK, lambda: self._inner.advance(seconds))
+        self._trace.note(f"· the clock moves on by {seconds:g} s")
+
+    def run_worker(self) -> None:
+        """Run whatever removes expired instances once."""
+        try:
+            self._allow(Hook.WORKER)
+            with self._trace.call("worker"):
+                self._inner.run_worker()
+        except (Unsupported, HarnessFault):
+            raise
+        except Exception as error:
+            raise RuleBroken("EXPIRY-012", f"the worker raised {type(error).__name__}") from error
+        self._trace.note("· the worker has run")
+
+    def worker(self) -> Worker:
+        return self._hook(Hook.WORKER_THREAD, self._inner.worker)
+
+    def events(self) -> list[ContainerEvent]:
+        """The audit log, oldest first."""
+        events = self._hook(Hook.AUDIT, self._inner.events)
+        self._trace.note(f"· the audit log holds {[event.action.value for event in events]}")
+        return events
+
+    def running(self) -> set[str]:
+        """Ids of the containers that really run."""
+        running = self._hook(Hook.GROUND_TRUTH, self._inner.running)
+        self._trace.note(f"· really running: {sorted(running) or 'nothing'}")
+        return running
+
+    def recorded_flag(self, player: Player, challenge: int) -> Flag:
+        """The flag a submission is compared with."""
+        value = self._hook(Hook.RECORDED_FLAG, lambda: self._inner.recorded_flag(player, challenge))
+        return self._trace.secrets.flag(value)
+
+    def answers(self, instance: InstanceStatus) -> bool:
+        """Whether a player's request to the instance is answered."""
+        body = self._hook(Hook.FETCH, lambda: self._inner.fetch(instance))
+        self._trace.note(f"· {_address(instance)} {'answers' if body is not None else 'is silent'}")
+        return body is not None
+
+    def flag_inside(self, instance: InstanceStatus) -> Flag:
+        """The value of FLAG in the container, asked for over its address."""
+        body = self._hook(Hook.FETCH, lambda: self._inner.fetch(instance, FLAG_PATH))
+        self._trace.note(f"· {_address(instance)}{FLAG_PATH} {'answers' if body else 'is silent'}")
+        if body is None:
+            raise RuleBroken("REACH-001", f"{_address(instance)} did not tell its flag")
+        return self._trace.secrets.flag(body.strip())
+
+    def remove_behind(self, container_id: str) -> None:
+        self._hook(Hook.REMOVE_BEHIND, lambda: self._inner.remove_behind(container_id))
+        self._trace.note(f"· somebody removes container {container_id} by hand")
+
+    def kill_behind(self, container_id: str) -> None:
+        self._hook(Hook.KILL_BEHIND, lambda: self._inner.kill_behind(container_id))
+        self._trace.note(f"· container {container_id} dies")
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """What the backend stands on refuses all requests inside this block."""
+        with self._while(Hook.OUTAGE, self._inner.outage, "the backend's server is out of reach"):
+            yield
+
+    @contextmanager
+    def stubborn(self, container_id: str) -> Iterator[None]:
+        """The container cannot be removed inside this block."""
+        text = f"container {container_id} cannot be removed"
+        with self._while(Hook.STUBBORN, lambda: self._inner.stubborn(container_id), text):
+            yield
+
+    @contextmanager
+    def _while(
+        self, hook: Hook, make: Callable[[], AbstractContextManager[None]], text: str
+    ) -> Iterator[None]:
+        manager = self._hook(hook, make)
+        self._hook(hook, manager.__enter__)
+        self._trace.note(f"· {text}")
+        try:
+            yield
+        finally:
+            self._hook(hook, lambda: manager.__exit__(None, None, None))
+            self._trace.note(f"· no longer: {text}")
+
+    def _hook(self, hook: Hook, use: Callable[[], _T]) -> _T:
+        self._allow(hook)
+        try:
+            return use()
+        except Exception as error:
+            fault = f"hook {hook.value} failed: {type(error).__name__}: {error}"
+            raise HarnessFault(fault) from error
+
+    def _allow(self, hook: Hook) -> None:
+        if hook not in self._hooks:
+            raise Unsupported(f"the scenario uses hook {hook.value} but did not ask for it")
+
+
+def _address(instance: InstanceStatus) -> str:
+    return f"{instance['host']}:{instance['ports'][0] if instance['ports'] else '?'}"

@@ -1,0 +1,119 @@
+"""A backend under observation: every call and answer is noted and checked for its shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from conformance.shape import RuleBroken, check_action, check_start, check_status
+from conformance.trace import Trace
+from engines.contract import (
+    ActionResult,
+    Capabilities,
+    Code,
+    ContainerBackend,
+    InstanceStatus,
+    StartResult,
+)
+
+_T = TypeVar("_T")
+
+_RAISES_RULE = {
+    "start_instance": "INPUT-008",
+    "extend_instance": "INPUT-008",
+    "stop_instance": "INPUT-008",
+    "get_instance_status": "STATUS-015",
+}
+
+
+class WatchedBackend(ContainerBackend):
+    """Passes calls on to the backend under test.
+
+    An exception the scenario did not expect is the backend's failure and becomes
+    :class:`RuleBroken`, as does an answer of the wrong shape.
+    """
+
+    def __init__(self, inner: ContainerBackend, trace: Trace) -> None:
+        self._inner = inner
+        self._trace = trace
+        self._expected: type[Exception] | None = None
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._inner.capabilities
+
+    def start_instance(self, *args: Any, **kwargs: Any) -> StartResult:
+        return self._call("start_instance", args, kwargs, check_start)
+
+    def extend_instance(self, *args: Any, **kwargs: Any) -> ActionResult:
+        return self._call("extend_instance", args, kwargs, check_action)
+
+    def stop_instance(self, *args: Any, **kwargs: Any) -> ActionResult:
+        return self._call("stop_instance", args, kwargs, check_action)
+
+    def get_instance_status(self, *args: Any, **kwargs: Any) -> InstanceStatus | None:
+        return self._call("get_instance_status", args, kwargs, _check_status_or_none)
+
+    @contextmanager
+    def expects(self, wanted: type[Exception], rule: str) -> Iterator[None]:
+        """The one call inside this block must raise ``wanted``; ``rule`` demands it."""
+        self._expected = wanted
+        try:
+            yield
+        except wanted:
+            return
+        finally:
+            self._expected = None
+        raise RuleBroken(rule, f"{wanted.__name__} was not raised")
+
+    def _call(
+        self,
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        check: Callable[[_T], None],
+    ) -> _T:
+        text = f"{method}({_arguments(args, kwargs)})"
+        try:
+            with self._trace.call(text):
+                answer: _T = getattr(self._inner, method)(*args, **kwargs)
+        except Exception as error:
+            self._answered(f"{text} raised {type(error).__name__}: {error}")
+            if self._expected is not None and isinstance(error, self._expected):
+                raise
+            raised = f"{method} raised {type(error).__name__}"
+            raise RuleBroken(_RAISES_RULE[method], raised) from error
+        self._answered(f"{text} -> {_shown(answer)}")
+        check(answer)
+        self._check_secrets(answer)
+        return answer
+
+    def _answered(self, line: str) -> None:
+        self._trace.calls += 1
+        self._trace.note(line)
+
+    def _check_secrets(self, answer: object) -> None:
+        if self._trace.secrets.given_away_by(repr(answer)):
+            raise RuleBroken("FLAG-007", "the answer gives a flag away")
+
+
+def _check_status_or_none(status: InstanceStatus | None) -> None:
+    if status is not None:
+        check_status(status)
+
+
+def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    named = [f"{name}={value!r}" for name, value in kwargs.items()]
+    return ", ".join([*map(repr, args), *named])
+
+
+def _shown(answer: object) -> str:
+    if not isinstance(answer, tuple):
+        return repr(answer)
+    code = getattr(answer, "code", None)
+    return f"{tuple(answer)!r} code={code.value if isinstance(code, Code) else code!r}"

@@ -1,0 +1,5 @@
+"""``python -m whale_ready``."""
+
+from whale_ready.cli import main
+
+main()

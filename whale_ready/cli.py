@@ -1,0 +1,172 @@
+"""The command ``whale-ready``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.console import Console
+
+from conformance.redact import Secrets
+from conformance.registry import BackendSpecError
+from conformance.reports import write_reports
+from conformance.results import Verdict
+from conformance.runner import CheckRequest, check
+from engines import __version__
+from whale_ready.progress import progress_on
+from whale_ready.summary import print_report
+
+COULD_NOT_RUN = Verdict.COULD_NOT_RUN.exit_code
+INTERRUPTED = Verdict.INTERRUPTED.exit_code
+
+
+class Command(click.Command):
+    """A command whose bad options end with our exit code 3, not with click's 2."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: object,
+    ) -> click.Context:
+        with _usage_is_could_not_run():
+            return super().make_context(info_name, args, parent, **extra)
+
+
+class Group(Command, click.Group):
+    """The same for unknown commands."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        with _usage_is_could_not_run():
+            return super().resolve_command(ctx, args)
+
+
+@contextmanager
+def _usage_is_could_not_run() -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        error.show()
+        sys.exit(COULD_NOT_RUN)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="whale-ready")
+def main() -> None:
+    """May this CTFd move its challenge containers from CRE to Whale?
+
+    whale-ready answers with evidence: it runs the same scenarios on both and shows where they
+    differ from the contract they share (docs/contract.md).
+    """
+
+
+@main.command(
+    "check",
+    cls=Command,
+    short_help="Run the conformance scenarios on some backends.",
+    epilog="""\b
+Exit codes:
+  0    every executed scenario passed, and each backend executed at least 40
+  1    a backend broke a rule
+  2    inconclusive: nothing failed, but too little was executed
+  3    could not run: a bad option, no backend, an error of a harness
+  130  interrupted; what was measured is written, but is no verdict
+
+\b
+Examples:
+  whale-ready check
+  whale-ready check --backend cre:memory --select 'EXTEND-*'
+  whale-ready check --backend mine=my_package.backend:make --report out/
+""",
+)
+@click.option(
+    "--backend",
+    "backends",
+    metavar="SPEC",
+    multiple=True,
+    help="A backend to check; repeat for several. SPEC is cre (real Docker containers), cre:memory "
+    "(the same engine, simulated containers), whale:fake[:DIALECT] (Whale's wire protocol spoken "
+    "by a fake; the dialect is ctfd-whale), or NAME=package.module:factory for a backend of your "
+    "own. Without this option: cre and whale:fake, with cre:memory in the place of cre where no "
+    "Docker can be reached.",
+)
+@click.option(
+    "--report",
+    "folder",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write report.json, matrix.md and junit.xml into DIR.",
+)
+@click.option(
+    "--select",
+    "globs",
+    metavar="GLOB",
+    multiple=True,
+    help="Run only scenarios whose id matches, as in 'START-*'; repeat for several.",
+)
+@click.option("-x", "--stop-at-first", is_flag=True, help="End at the first that does not pass.")
+def check_command(
+    backends: tuple[str, ...], folder: Path | None, globs: tuple[str, ...], stop_at_first: bool
+) -> None:
+    """Run the conformance scenarios on some backends and print one matrix and one verdict.
+
+    Every scenario shows one rule of the contract and runs on every backend. What a backend does
+    not offer is shown as not applicable (n.a.) and never counts as a pass.
+    """
+    # Named, because sys.stdout is another one while pytest runs.
+    console = Console(file=sys.stdout, highlight=False)
+    request = CheckRequest(backends=backends, select=globs, stop_at_first=stop_at_first)
+    with _sigterm_interrupts():
+        try:
+            sys.exit(_check(request, folder, console))
+        except KeyboardInterrupt:
+            # Before the first scenario or after the last: there is nothing to report.
+            console.print("interrupted", style="bold")
+            sys.exit(INTERRUPTED)
+
+
+def _check(request: CheckRequest, folder: Path | None, console: Console) -> int:
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        with progress_on(console) as progress:
+            report = check(request, progress)
+    except BackendSpecError as error:
+        return _could_not_run(str(error))
+    except OSError as error:
+        return _could_not_run(f"--report {folder}: {error.strerror}; name a folder I can write to")
+    print_report(report, console)
+    if folder is not None:
+        try:
+            write_reports(report, folder)
+        except OSError as error:
+            return _could_not_run(f"--report {folder}: {error.strerror}; nothing was written")
+        console.print(f"Written: report.json, matrix.md and junit.xml in {folder}", style="dim")
+    return report.exit_code
+
+
+def _could_not_run(sentence: str) -> int:
+    click.echo(f"Error: {Secrets().clean(sentence)}", err=True)
+    return COULD_NOT_RUN
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM end a run as Ctrl-C does: cleaned up."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,76 @@
+"""What a run looks like when it is over: one matrix, the failures, one verdict."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from conformance.matrix import Cell, Matrix, not_applicable, not_passed, verdict_line
+from conformance.results import Report, ScenarioResult, Status, Verdict
+from conformance.rules import BY_ID
+
+_STYLES = {
+    Verdict.PASSED: "bold green",
+    Verdict.FAILED: "bold red",
+    Verdict.INCONCLUSIVE: "bold yellow",
+    Verdict.COULD_NOT_RUN: "bold yellow",
+    Verdict.INTERRUPTED: "bold yellow",
+}
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print the matrix, each failure with its story, what did not apply, and the verdict."""
+    if report.results:
+        console.print(_table(Matrix.of(report)))
+    for result in not_passed(report):
+        _print_failure(result, console)
+    _print_not_applicable(report, console)
+    for note in report.notes:
+        _say(console, f"Note: {note}", "yellow")
+    for reason in report.reasons:
+        _say(console, reason)
+    console.print()
+    _say(console, verdict_line(report), _STYLES[report.verdict])
+
+
+def _table(matrix: Matrix) -> Table:
+    table = Table(title="Scenarios by group and backend", title_justify="left")
+    table.add_column("group")
+    for heading in matrix.headings:
+        table.add_column(Text(heading))
+    for group, cells in matrix.rows:
+        table.add_row(group, *(_cell(cell) for cell in cells))
+    table.add_section()
+    table.add_row("all", *(_cell(cell) for cell in matrix.totals))
+    return table
+
+
+def _cell(cell: Cell) -> Text:
+    if cell.failed:
+        return Text(str(cell), style="bold red")
+    if cell.errors:
+        return Text(str(cell), style="bold yellow")
+    return Text(str(cell), style="green" if cell.passed else "dim")
+
+
+def _print_failure(result: ScenarioResult, console: Console) -> None:
+    style = "bold red" if result.status is Status.FAIL else "bold yellow"
+    console.print()
+    _say(console, f"{result.status.value.upper()} {result.id}", style)
+    _say(console, f"  rule   {BY_ID[result.rule].title}")
+    _say(console, f"  story  {result.story}")
+    for index, line in enumerate(result.message.splitlines()):
+        _say(console, f"  {'got    ' if index == 0 else '       '}{line}")
+    for index, line in enumerate(result.trace):
+        _say(console, f"  {'trace  ' if index == 0 else '       '}{line}", "dim")
+
+
+def _print_not_applicable(report: Report, console: Console) -> None:
+    for (backend, reason), scenarios in not_applicable(report).items():
+        _say(console, f"n.a. on {backend}: {', '.join(scenarios)}: {reason}", "dim")
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    """Print text of unknown origin: never read as markup, never cut at the width of a log."""
+    console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
