@@ -10,7 +10,7 @@ import io
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -20,7 +20,7 @@ import pytest
 
 from conformance.observer import Observer
 from conformance.redact import Secrets
-from conformance.registry import defaults, resolve
+from conformance.registry import Subject, defaults, resolve
 from conformance.results import MINIMUM_EXECUTED, Report, judge
 from conformance.session import Suite
 from engines import __version__
@@ -54,8 +54,15 @@ def check(request: CheckRequest, observer: Observer | None = None) -> Report:
     Raises:
         BackendSpecError: a spec or a glob of the request means nothing.
     """
-    started_at = datetime.now(timezone.utc)
     subjects = [resolve(spec) for spec in request.backends] if request.backends else defaults()
+    return check_subjects(subjects, request, observer)
+
+
+def check_subjects(
+    subjects: Sequence[Subject], request: CheckRequest, observer: Observer | None = None
+) -> Report:
+    """The same for backends that are at hand as harnesses; ``request.backends`` is not read."""
+    started_at = datetime.now(timezone.utc)
     suite = Suite(subjects, request.select, observer)
     exit_code, output = _run_pytest(suite, request)
     names = [subject.name for subject in suite.backends.subjects]

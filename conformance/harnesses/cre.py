@@ -34,7 +34,13 @@ from engines.settings import Settings
 
 MISSING = "whale-ready-no-such-image:none"
 CHALLENGES = Challenges(
-    first=1, second=2, hidden=3, missing_image=4, exits_at_once=5, unknown=999_999
+    first=1,
+    second=2,
+    hidden=3,
+    missing_image=4,
+    exits_at_once=5,
+    unknown=999_999,
+    names={1: "First", 2: "Second"},
 )
 PLAYERS = (Player(11), Player(12), Player(13))
 MATES = (Player(21, 2), Player(22, 2), Player(31, 3), Player(32, 3))
@@ -62,6 +68,8 @@ class CreWorld(World):
     challenges = CHALLENGES
     players = PLAYERS
     mates = MATES
+    engine_class: type[ContainerRuntimeEngine] = ContainerRuntimeEngine
+    """Replaced where a broken engine is to be shown failing."""
 
     def __init__(
         self,
@@ -83,7 +91,7 @@ class CreWorld(World):
             cre_deployment=deployment,
             worker_seconds=0.01,
         )
-        self.engine = ContainerRuntimeEngine(
+        self.engine = self.engine_class(
             settings,
             runtime=runtime,
             catalog=_catalog(image, exiting_image),

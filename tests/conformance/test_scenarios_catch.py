@@ -1,0 +1,63 @@
+"""The scenarios pass on a backend that keeps the contract, and fail on one that breaks it."""
+
+from __future__ import annotations
+
+import pytest
+
+from reference.breakages import CAUGHT_BY
+from conformance.registry import Subject
+from conformance.results import Report, ScenarioResult, Status, Verdict
+from conformance.runner import CheckRequest, check_subjects
+from reference.backend import BareReference, ReferenceBackend, ReferenceHarness, ResettingBackend
+
+
+def run(backend: type[ReferenceBackend], *select: str) -> Report:
+    subject = Subject("reference", ReferenceHarness(backend))
+    return check_subjects([subject], CheckRequest(select=select))
+
+
+def told(results: list[ScenarioResult]) -> str:
+    return "\n".join(f"{r.id} {r.status.value}: {r.message}" for r in results)
+
+
+@pytest.mark.parametrize("backend", [ReferenceBackend, ResettingBackend])
+def test_nothing_fails_on_a_backend_that_keeps_the_contract(
+    backend: type[ReferenceBackend],
+) -> None:
+    report = run(backend)
+
+    bad = [r for r in report.results if r.status in (Status.FAIL, Status.ERROR)]
+    assert not bad, told(bad)
+    assert report.verdict is Verdict.PASSED
+
+
+def test_every_scenario_applies_to_a_backend_that_offers_everything() -> None:
+    skipped = [
+        {r.rule for r in run(backend).results if r.status is Status.NOT_APPLICABLE}
+        for backend in (ReferenceBackend, ResettingBackend)
+    ]
+
+    assert skipped == [{"EXTEND-003"}, {"EXTEND-002"}], "additive and reset exclude one another"
+
+
+@pytest.mark.parametrize("breakage", CAUGHT_BY, ids=lambda each: each.__name__)
+def test_a_broken_backend_fails_the_right_scenarios(breakage: type[ReferenceBackend]) -> None:
+    report = run(breakage, *CAUGHT_BY[breakage])
+
+    statuses = {result.rule: result.status for result in report.results}
+    assert statuses == dict.fromkeys(CAUGHT_BY[breakage], Status.FAIL), told(list(report.results))
+    assert report.verdict is Verdict.FAILED
+
+
+def test_a_bare_backend_is_measured_by_what_needs_no_hook() -> None:
+    from conformance.harness import Options
+    from conformance.harnesses.bare import BareHarness
+
+    def make() -> BareReference:
+        return BareReference(Options())
+
+    report = check_subjects([Subject("bare", BareHarness(make, make()))], CheckRequest())
+
+    assert report.verdict is Verdict.PASSED, told(list(report.results))
+    reasons = {r.message for r in report.results if r.status is Status.NOT_APPLICABLE}
+    assert all(reason.startswith("the harness offers no ") for reason in reasons if "hook" in reason)

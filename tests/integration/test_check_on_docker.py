@@ -1,0 +1,114 @@
+"""The command itself on real Docker: the whole run, and a run that is interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import docker
+import pytest
+
+from conformance.harnesses.cre_docker import DockerHarness
+from engines.cre.runtimes.base import LABEL_DEPLOYMENT
+from engines.probe import wait_until
+
+MINIMUM = 40
+
+
+def labels_of_run(client: docker.DockerClient, pid: int) -> list[str]:
+    rows = client.api.containers(all=True, filters={"label": LABEL_DEPLOYMENT})
+    labels = [row["Labels"][LABEL_DEPLOYMENT] for row in rows]
+    return [label for label in labels if label.startswith(f"check-{platform.node()}-{pid}-")]
+
+
+def networks_and_volumes(client: docker.DockerClient) -> tuple[set[str], set[str]]:
+    networks = {network["Id"] for network in client.api.networks()}
+    volumes = {volume["Name"] for volume in client.api.volumes()["Volumes"] or []}
+    return networks, volumes
+
+
+@pytest.mark.timeout(600)
+def test_the_default_check_passes_on_real_containers_and_leaves_nothing(
+    docker_client: docker.DockerClient, tmp_path: Path
+) -> None:
+    before = networks_and_volumes(docker_client)
+    state = tmp_path / "state"
+    state.mkdir()
+    run = subprocess.Popen(
+        [sys.executable, "-m", "whale_ready", "check", "--report", str(tmp_path / "report")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(state),
+        cwd=tmp_path,
+    )
+    output, _ = run.communicate()
+    assert run.returncode == 0, output
+    report = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert {name: known["simulated"] for name, known in report["backends"].items()} == {
+        "cre": False,
+        "whale:fake": False,
+    }
+    for backend in report["backends"]:
+        statuses = [each["status"] for each in report["results"] if each["backend"] == backend]
+        assert statuses.count("pass") >= MINIMUM
+        assert set(statuses) <= {"pass", "not_applicable"}
+    assert labels_of_run(docker_client, run.pid) == []
+    assert networks_and_volumes(docker_client) == before
+    assert list(state.iterdir()) == []
+
+
+def test_ctrl_c_in_the_middle_leaves_nothing(
+    docker_client: docker.DockerClient, image: str, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    run = subprocess.Popen(
+        [sys.executable, "-m", "whale_ready", "check", "--backend", "cre"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(state),
+        cwd=tmp_path,
+    )
+    try:
+        assert wait_until(lambda _: bool(labels_of_run(docker_client, run.pid)), 60)
+        run.send_signal(signal.SIGINT)
+        output, _ = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    assert run.returncode == 130, output
+    assert labels_of_run(docker_client, run.pid) == []
+    assert list(state.iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_swept_by_the_next_one(
+    docker_client: docker.DockerClient, image: str, tmp_path: Path
+) -> None:
+    run = subprocess.Popen(
+        [sys.executable, "-m", "whale_ready", "check", "--backend", "cre"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment(tmp_path),
+        cwd=tmp_path,
+    )
+    try:
+        assert wait_until(lambda _: bool(labels_of_run(docker_client, run.pid)), 60)
+    finally:
+        run.kill()
+        run.wait()
+    assert labels_of_run(docker_client, run.pid)
+    harness = DockerHarness()
+    harness.open()
+    harness.close()
+    assert labels_of_run(docker_client, run.pid) == []
+
+
+def environment(state: Path) -> dict[str, str]:
+    """This environment, with folders for state and temporary files that can be looked into."""
+    return {**os.environ, "TMPDIR": str(state), "XDG_STATE_HOME": str(state)}

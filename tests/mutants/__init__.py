@@ -1,0 +1,1 @@
+"""Backends that are broken on purpose: the suite must fail each of them."""

@@ -1,0 +1,151 @@
+"""ContainerRuntimeEngine on simulated containers, broken in one way each.
+
+``KILLED_BY`` names, for every bug, the rule whose scenario must fail. The factories below are what
+``--backend NAME=mutants.cre:NAME`` takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from conformance.harness import Harness, Options, World
+from conformance.harnesses.cre import MemoryHarness, MemoryWorld
+from engines import replies
+from engines.audit import Action
+from engines.base import Call
+from engines.catalog import ChallengeSpec
+from engines.contract import ActionResult, Code, InstanceStatus, StartResult
+from engines.cre import ContainerRuntimeEngine
+from engines.cre.runtimes.base import Launch
+from engines.instances import Request
+
+
+class StartsTwice(ContainerRuntimeEngine):
+    """A second start makes a second container."""
+
+    def _start(self, call: Call) -> StartResult:
+        result = super()._start(call)
+        spec = self._catalog.get(call.challenge_id)
+        if result.code is not Code.ALREADY_RUNNING or spec is None:
+            return result
+        second = self._runtime.launch(
+            Launch("second", self.deployment, spec, "flag{second}", "127.0.0.1")
+        )
+        instance = {**result.instance, "container_id": second.container_id}
+        return StartResult(True, "Container started", instance, code=Code.OK)
+
+
+class StopForgets(ContainerRuntimeEngine):
+    """A stop drops the record and leaves the container."""
+
+    def _stop(self, call: Call, action: Action) -> ActionResult:
+        row = self._store.find(call.account, call.challenge_id)
+        if row is None:
+            return replies.not_found()
+        call.recorded = self._store.delete(row, call.event(action, Code.OK))
+        return replies.stopped()
+
+
+class ExtendShortens(ContainerRuntimeEngine):
+    """An extend moves the expiry earlier."""
+
+    def _extend(self, call: Call) -> ActionResult:
+        row = self._store.find(call.account, call.challenge_id)
+        if row is None or row.expires_at is None or not self._removal.live(row):
+            return replies.not_found()
+        earlier = row.expires_at - timedelta(minutes=1)
+        event = call.event(
+            Action.EXTENDED,
+            Code.OK,
+            old_expiry=row.expires_at.isoformat(),
+            new_expiry=earlier.isoformat(),
+        )
+        call.recorded = self._store.save(row.extended(earlier), event)
+        return ActionResult(True, "Container extended", code=Code.OK)
+
+
+class ShowsTheExpired(ContainerRuntimeEngine):
+    """The status of an expired instance says active until the worker has come."""
+
+    def _status(self, call: Call) -> InstanceStatus | None:
+        row = self._store.find(call.account, call.challenge_id)
+        if row is None or not self._removal.is_running(row):
+            return None
+        return self._describe(row)
+
+
+class StopIgnoresChallenge(ContainerRuntimeEngine):
+    """A stop ends whatever the account has, as Whale does."""
+
+    def _stop(self, call: Call, action: Action) -> ActionResult:
+        for row in self._store.all():
+            if row.account == call.account:
+                call.challenge_id = row.challenge_id
+        return super()._stop(call, action)
+
+
+class SharesFlags(ContainerRuntimeEngine):
+    """All instances of a challenge have one flag."""
+
+    def _request(self, call: Call, spec: ChallengeSpec) -> Request:
+        return replace(super()._request(call, spec), flag=f"flag{{shared-{spec.id}}}")
+
+
+class ForgetsAudit(ContainerRuntimeEngine):
+    """An extend writes no event."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        append = self.audit.append
+
+        def forgetful(connection: Any, event: Any) -> None:
+            if event.action is not Action.EXTENDED:
+                append(connection, event)
+
+        self.audit.append = forgetful  # type: ignore[method-assign] # the bug
+
+
+class SwallowsErrors(ContainerRuntimeEngine):
+    """A stop that could not reach the runtime is told as done."""
+
+    def stop_instance(
+        self,
+        user_id: int,
+        challenge_id: int,
+        team_id: int | None = None,
+        auto_cleanup: bool = False,
+    ) -> ActionResult:
+        result = super().stop_instance(user_id, challenge_id, team_id, auto_cleanup)
+        return replies.stopped() if result.code is Code.UNAVAILABLE else result
+
+
+KILLED_BY: dict[str, tuple[type[ContainerRuntimeEngine], str]] = {
+    "starts_twice": (StartsTwice, "START-004"),
+    "stop_forgets": (StopForgets, "STOP-002"),
+    "extend_shortens": (ExtendShortens, "EXTEND-005"),
+    "shows_the_expired": (ShowsTheExpired, "EXPIRY-001"),
+    "stop_ignores_challenge": (StopIgnoresChallenge, "STOP-006"),
+    "shares_flags": (SharesFlags, "FLAG-002"),
+    "forgets_audit": (ForgetsAudit, "AUDIT-002"),
+    "swallows_errors": (SwallowsErrors, "STOP-012"),
+}
+
+
+def _factory(broken: type[ContainerRuntimeEngine]) -> Callable[[], Harness]:
+    class BrokenWorld(MemoryWorld):
+        engine_class = broken
+
+    class BrokenHarness(MemoryHarness):
+        kind = f"broken on purpose: {broken.__doc__}"
+
+        def world(self, options: Options) -> World:
+            return BrokenWorld(options)
+
+    return BrokenHarness
+
+
+for _name, (_broken, _rule) in KILLED_BY.items():
+    globals()[_name] = _factory(_broken)

@@ -1,0 +1,464 @@
+"""A small backend that keeps the whole contract in plain dictionaries, and ways to break it.
+
+It has nothing in common with ``engines/cre``: scenarios that only fit our own engine would show
+here. Specs may name it: ``--backend ref=reference.backend:harness`` in the folder ``tests``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from conformance.harness import Challenges, Harness, Hook, Options, Player, Worker, World
+from engines.audit import Action, ContainerEvent
+from engines.clock import VirtualClock
+from engines.contract import (
+    ActionResult,
+    Addressing,
+    Capabilities,
+    Code,
+    ContainerBackend,
+    ExtendMode,
+    InstanceStatus,
+    Scope,
+    StartResult,
+    account_key,
+    validate_ids,
+)
+from engines.errors import BackendUnavailable
+
+CHALLENGES = Challenges(
+    first=7,
+    second=8,
+    unknown=999,
+    hidden=9,
+    missing_image=10,
+    exits_at_once=11,
+    subdomain=8,
+    names={7: "First", 8: "Second"},
+)
+STEP = 900
+
+
+@dataclass
+class Container:
+    """One pretended container."""
+
+    id: str
+    host: str
+    port: str
+    flag: str
+    alive: bool = True
+
+
+@dataclass
+class Record:
+    """One live, or expired but not yet removed, instance."""
+
+    user_id: int
+    team_id: int | None
+    challenge_id: int
+    container: Container
+    started_at: datetime
+    expires_at: datetime
+    extensions: int = 0
+
+
+@dataclass
+class Machine:
+    """Where the pretended containers run."""
+
+    containers: dict[str, Container] = field(default_factory=dict)
+    down: bool = False
+    stubborn: set[str] = field(default_factory=set)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def ask(self) -> None:
+        if self.down:
+            raise BackendUnavailable("the machine is out of reach")
+
+    def run(self) -> Container:
+        self.ask()
+        number = next(self.numbers)
+        made = Container(
+            id=f"container-{number}",
+            host=f"i{number}.ctf.example.com",
+            port=str(20000 + number),
+            flag=f"flag{{{secrets.token_hex(16)}}}",
+        )
+        self.containers[made.id] = made
+        return made
+
+    def remove(self, container_id: str) -> None:
+        self.ask()
+        if container_id in self.stubborn:
+            raise BackendUnavailable("the container cannot be removed")
+        self.containers.pop(container_id, None)
+
+    def runs(self, container_id: str) -> bool:
+        self.ask()
+        found = self.containers.get(container_id)
+        return found is not None and found.alive
+
+
+class ReferenceBackend(ContainerBackend):
+    """The contract on a :class:`Machine`."""
+
+    extend_mode = ExtendMode.ADDITIVE
+    known: Mapping[int, str] = CHALLENGES.names
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.clock = VirtualClock()
+        self.machine = Machine()
+        self.records: dict[tuple[str, int], Record] = {}
+        self.events: list[ContainerEvent] = []
+
+    @property
+    def name(self) -> str:
+        return "reference"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        reset = self.extend_mode is ExtendMode.RESET
+        return Capabilities(
+            scope=Scope.PER_CHALLENGE,
+            extend=self.extend_mode,
+            addressing=frozenset({Addressing.HOST_PORT, Addressing.SUBDOMAIN}),
+            ready_on_start=True,
+            detects_loss=True,
+            teams=True,
+            multi_node=False,
+            account_limit=self.options.account_limit,
+            max_extensions=self.options.max_extensions,
+            timeout_seconds=self.options.timeout_seconds,
+            extension_seconds=self.options.timeout_seconds if reset else STEP,
+        )
+
+    def start_instance(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> StartResult:
+        validate_ids(user_id, challenge_id, team_id)
+        try:
+            result, action = self.start(user_id, challenge_id, team_id)
+        except BackendUnavailable:
+            result = StartResult(False, "Out of reach", code=Code.UNAVAILABLE)
+            action = Action.START_FAILED
+        self.audit(action, result.code, user_id, challenge_id, team_id)
+        return result
+
+    def extend_instance(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> ActionResult:
+        validate_ids(user_id, challenge_id, team_id)
+        times: dict[str, str] = {}
+        try:
+            result = self.extend(user_id, challenge_id, team_id, times)
+        except BackendUnavailable:
+            result = ActionResult(False, "Out of reach", code=Code.UNAVAILABLE)
+        action = Action.EXTENDED if result.ok else Action.EXTEND_FAILED
+        self.audit(action, result.code, user_id, challenge_id, team_id, **times)
+        return result
+
+    def stop_instance(
+        self,
+        user_id: int,
+        challenge_id: int,
+        team_id: int | None = None,
+        auto_cleanup: bool = False,
+    ) -> ActionResult:
+        validate_ids(user_id, challenge_id, team_id)
+        try:
+            record = self.live(user_id, challenge_id, team_id)
+            if record is None:
+                result = ActionResult(False, "Nothing is running", code=Code.NOT_FOUND)
+            else:
+                self.drop(record)
+                result = ActionResult(True, "Container stopped", code=Code.OK)
+        except BackendUnavailable:
+            result = ActionResult(False, "Out of reach", code=Code.UNAVAILABLE)
+        if auto_cleanup and result.code is Code.NOT_FOUND:
+            return ActionResult(True, "Nothing to clean up", code=Code.OK)
+        done = Action.EXPIRED if auto_cleanup else Action.STOPPED
+        action = done if result.ok else Action.STOP_FAILED
+        self.audit(action, result.code, user_id, challenge_id, team_id)
+        return result
+
+    def get_instance_status(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        validate_ids(user_id, challenge_id, team_id)
+        record = self.live(user_id, challenge_id, team_id)
+        return None if record is None else self.describe(record)
+
+    def expire_due(self) -> int:
+        removed = 0
+        for record in list(self.records.values()):
+            if record.expires_at <= self.clock.now():
+                try:
+                    self.expire(record)
+                except BackendUnavailable:
+                    continue
+                removed += 1
+        return removed
+
+    # What the breakages override.
+
+    def start(
+        self, user_id: int, challenge_id: int, team_id: int | None
+    ) -> tuple[StartResult, Action]:
+        self.machine.ask()
+        failure = self.refusal(user_id, challenge_id, team_id)
+        if failure is not None:
+            return failure, Action.START_FAILED
+        record = self.live(user_id, challenge_id, team_id)
+        if record is not None:
+            told = dict(self.describe(record))
+            again = StartResult(True, "Already running", told, code=Code.ALREADY_RUNNING)
+            return again, Action.START_REPEATED
+        now = self.clock.now()
+        life = timedelta(seconds=self.options.timeout_seconds)
+        record = Record(user_id, team_id, challenge_id, self.machine.run(), now, now + life)
+        self.records[account_key(user_id, team_id), challenge_id] = record
+        told = dict(self.describe(record))
+        return StartResult(True, "Container started", told, code=Code.OK), Action.STARTED
+
+    def extend(
+        self, user_id: int, challenge_id: int, team_id: int | None, times: dict[str, str]
+    ) -> ActionResult:
+        record = self.live(user_id, challenge_id, team_id)
+        if record is None:
+            return ActionResult(False, "Nothing is running", code=Code.NOT_FOUND)
+        if record.extensions >= self.options.max_extensions:
+            return ActionResult(False, "Maximum extensions reached", code=Code.EXTENSION_LIMIT)
+        times["old_expiry"] = record.expires_at.isoformat()
+        record.expires_at = self.later(record)
+        record.extensions += 1
+        times["new_expiry"] = record.expires_at.isoformat()
+        return ActionResult(True, "Container extended", code=Code.OK)
+
+    def later(self, record: Record) -> datetime:
+        if self.extend_mode is ExtendMode.RESET:
+            return self.clock.now() + timedelta(seconds=self.options.timeout_seconds)
+        return record.expires_at + timedelta(seconds=STEP)
+
+    def refusal(
+        self, user_id: int, challenge_id: int, team_id: int | None
+    ) -> StartResult | None:
+        if challenge_id in (CHALLENGES.missing_image, CHALLENGES.exits_at_once):
+            return StartResult(False, "The container did not start", code=Code.START_FAILED)
+        if challenge_id not in self.known:
+            return StartResult(False, "Not available", code=Code.CHALLENGE_UNAVAILABLE)
+        account = account_key(user_id, team_id)
+        for key in list(self.records):
+            self.cleared(key)
+        mine = [each for (owner, _), each in self.records.items() if owner == account]
+        if any(each.challenge_id == challenge_id for each in mine):
+            return None
+        if len(mine) >= self.options.account_limit:
+            names = ", ".join(self.known[each.challenge_id] for each in mine)
+            return StartResult(False, f"{names} is running", code=Code.LIMIT_REACHED)
+        if self.options.capacity is not None and len(self.records) >= self.options.capacity:
+            return StartResult(False, "All places are taken", code=Code.CAPACITY)
+        return None
+
+    def live(self, user_id: int, challenge_id: int, team_id: int | None) -> Record | None:
+        record = self.records.get((account_key(user_id, team_id), challenge_id))
+        if record is None or record.expires_at <= self.clock.now():
+            return None
+        return record if self.machine.runs(record.container.id) else None
+
+    def cleared(self, key: tuple[str, int]) -> None:
+        """Clear away a record that is expired or whose container is lost."""
+        record = self.records[key]
+        if record.expires_at <= self.clock.now():
+            self.expire(record)
+        elif not self.machine.runs(record.container.id):
+            self.drop(record)
+
+    def expire(self, record: Record) -> None:
+        self.drop(record)
+        owner = (record.user_id, record.challenge_id, record.team_id)
+        self.audit(Action.EXPIRED, Code.OK, *owner)
+
+    def drop(self, record: Record) -> None:
+        self.machine.remove(record.container.id)
+        del self.records[account_key(record.user_id, record.team_id), record.challenge_id]
+
+    def describe(self, record: Record) -> InstanceStatus:
+        left = (record.expires_at - self.clock.now()).total_seconds()
+        return InstanceStatus(
+            active=True,
+            container_id=record.container.id,
+            challenge_id=record.challenge_id,
+            host=record.container.host,
+            ports=[record.container.port],
+            started_at=record.started_at.isoformat(),
+            expires_at=record.expires_at.isoformat(),
+            remaining_seconds=int(left),
+            extension_count=record.extensions,
+            max_extensions=self.options.max_extensions,
+            backend=self.name,
+        )
+
+    def audit(
+        self,
+        action: Action,
+        code: Code,
+        user_id: int,
+        challenge_id: int,
+        team_id: int | None,
+        **metadata: Any,
+    ) -> None:
+        self.events.append(
+            ContainerEvent(
+                at=self.clock.now(),
+                backend=self.name,
+                user_id=user_id,
+                team_id=team_id,
+                challenge_id=challenge_id,
+                action=action,
+                code=code,
+                duration_ms=0,
+                metadata=metadata,
+            )
+        )
+
+
+class ReferenceWorker(Worker):
+    """A worker with nothing in it but its state."""
+
+    def __init__(self) -> None:
+        self._running = False
+
+    def start(self) -> None:
+        self._running = True
+
+    def stop(self) -> None:
+        self._running = False
+
+    @property
+    def running(self) -> bool:
+        return self._running
+
+
+class ReferenceWorld(World):
+    """A reference backend and every hook around it."""
+
+    challenges = CHALLENGES
+    players = (Player(1), Player(2), Player(3))
+    mates = (Player(11, 5), Player(12, 5), Player(21, 6), Player(22, 6))
+
+    def __init__(self, backend: ReferenceBackend) -> None:
+        self.backend: ReferenceBackend = backend
+        self.machine = backend.machine
+
+    def advance(self, seconds: float) -> None:
+        self.backend.clock.advance(seconds)
+
+    def run_worker(self) -> None:
+        self.backend.expire_due()
+
+    def worker(self) -> Worker:
+        return ReferenceWorker()
+
+    def events(self) -> list[ContainerEvent]:
+        return list(self.backend.events)
+
+    def running(self) -> set[str]:
+        return {each.id for each in self.machine.containers.values() if each.alive}
+
+    def recorded_flag(self, player: Player, challenge_id: int) -> str:
+        key = account_key(player.user_id, player.team_id), challenge_id
+        return self.backend.records[key].container.flag
+
+    def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
+        for container in self.machine.containers.values():
+            address = (container.host, [container.port])
+            if container.alive and address == (instance["host"], instance["ports"]):
+                return container.flag if path == "/cgi-bin/flag" else "hello"
+        return None
+
+    def remove_behind(self, container_id: str) -> None:
+        del self.machine.containers[container_id]
+
+    def kill_behind(self, container_id: str) -> None:
+        self.machine.containers[container_id].alive = False
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        self.machine.down = True
+        try:
+            yield
+        finally:
+            self.machine.down = False
+
+    @contextmanager
+    def stubborn(self, container_id: str) -> Iterator[None]:
+        self.machine.stubborn.add(container_id)
+        try:
+            yield
+        finally:
+            self.machine.stubborn.discard(container_id)
+
+    def exchanges(self) -> list[str]:
+        return ["Authorization: Token made-up-token-0123456789"]
+
+    def close(self) -> None:
+        self.machine.containers.clear()
+
+
+class ReferenceHarness(Harness):
+    """Counts what was opened and closed, for the tests of the suite."""
+
+    kind = "a reference backend in plain dictionaries"
+    simulated = True
+    hooks = frozenset(Hook)
+
+    def __init__(self, backend: type[ReferenceBackend] = ReferenceBackend) -> None:
+        self.backend = backend
+        self.opened = 0
+        self.closed = 0
+        self.worlds = 0
+
+    def open(self) -> None:
+        self.opened += 1
+
+    def versions(self) -> dict[str, str]:
+        return {"python": "dictionaries"}
+
+    def world(self, options: Options) -> World:
+        self.worlds += 1
+        return ReferenceWorld(self.backend(options))
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class ResettingBackend(ReferenceBackend):
+    """Extends as Whale does."""
+
+    extend_mode = ExtendMode.RESET
+
+
+class BareReference(ReferenceBackend):
+    """Knows the challenges a bare harness expects."""
+
+    known: Mapping[int, str] = {1: "One (challenge 1)", 2: "Two (challenge 2)"}
+
+
+def harness() -> ReferenceHarness:
+    return ReferenceHarness()
+
+
+def resetting() -> ReferenceHarness:
+    return ReferenceHarness(ResettingBackend)
+
+
+def bare() -> ReferenceBackend:
+    return BareReference(Options())

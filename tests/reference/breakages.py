@@ -1,0 +1,395 @@
+"""Ways to break the reference backend, each with the scenarios that must notice."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from conformance.harness import Options
+from engines.audit import Action
+from engines.contract import ActionResult, Code, InstanceStatus, StartResult, validate_ids
+from engines.errors import BackendUnavailable
+from reference.backend import CHALLENGES, Container, Record, ReferenceBackend
+
+log = logging.getLogger(__name__)
+
+
+class SecondContainer(ReferenceBackend):
+    """A double click makes another container, which nobody knows."""
+
+    def start(
+        self, user_id: int, challenge_id: int, team_id: int | None
+    ) -> tuple[StartResult, Action]:
+        result = super().start(user_id, challenge_id, team_id)
+        if result[1] is Action.START_REPEATED:
+            self.machine.run()
+        return result
+
+
+class RenewedByStart(ReferenceBackend):
+    """A double click gives the full time again."""
+
+    def start(
+        self, user_id: int, challenge_id: int, team_id: int | None
+    ) -> tuple[StartResult, Action]:
+        record = self.live(user_id, challenge_id, team_id)
+        if record is not None:
+            life = timedelta(seconds=self.options.timeout_seconds)
+            record.expires_at = self.clock.now() + life
+        return super().start(user_id, challenge_id, team_id)
+
+
+class ForgetfulStop(ReferenceBackend):
+    """A stop forgets the instance, but its container runs on."""
+
+    def drop(self, record: Record) -> None:
+        kept = self.machine.containers.get(record.container.id)
+        super().drop(record)
+        if kept is not None:
+            self.machine.containers[kept.id] = kept
+
+
+class ShorteningExtend(ReferenceBackend):
+    """An extend counts its step from now."""
+
+    def later(self, record: Record) -> datetime:
+        return self.clock.now() + timedelta(seconds=900)
+
+
+class OneExtensionMore(ReferenceBackend):
+    """The limit of extensions is off by one."""
+
+    def extend(
+        self, user_id: int, challenge_id: int, team_id: int | None, times: dict[str, str]
+    ) -> ActionResult:
+        record = self.live(user_id, challenge_id, team_id)
+        if record is not None and record.extensions == self.options.max_extensions:
+            record.extensions -= 1
+        return super().extend(user_id, challenge_id, team_id, times)
+
+
+class Undead(ReferenceBackend):
+    """An expired instance is live until the worker comes."""
+
+    def live(self, user_id: int, challenge_id: int, team_id: int | None) -> Record | None:
+        now, self.clock._now = self.clock._now, datetime.min.replace(tzinfo=self.clock._now.tzinfo)
+        try:
+            return super().live(user_id, challenge_id, team_id)
+        finally:
+            self.clock._now = now
+
+    def describe(self, record: Record) -> InstanceStatus:
+        told = super().describe(record)
+        told["remaining_seconds"] = max(0, told["remaining_seconds"])
+        return told
+
+
+class AnyChallengeStops(ReferenceBackend):
+    """A stop takes whatever the account has running, as Whale's DELETE does."""
+
+    def stop_instance(
+        self,
+        user_id: int,
+        challenge_id: int,
+        team_id: int | None = None,
+        auto_cleanup: bool = False,
+    ) -> ActionResult:
+        validate_ids(user_id, challenge_id, team_id)
+        for record in list(self.records.values()):
+            if (record.user_id, record.team_id) == (user_id, team_id):
+                challenge_id = record.challenge_id
+        return super().stop_instance(user_id, challenge_id, team_id, auto_cleanup)
+
+
+class OneFlagForAll(ReferenceBackend):
+    """Every container gets the same flag."""
+
+    def start(
+        self, user_id: int, challenge_id: int, team_id: int | None
+    ) -> tuple[StartResult, Action]:
+        result = super().start(user_id, challenge_id, team_id)
+        for container in self.machine.containers.values():
+            container.flag = "flag{the-same-for-everybody}"
+        return result
+
+
+class SilentStart(ReferenceBackend):
+    """A start leaves no trace in the audit log."""
+
+    def audit(self, action: Action, *rest: Any, **metadata: Any) -> None:
+        if action is not Action.STARTED:
+            super().audit(action, *rest, **metadata)
+
+
+class ErrorAsSuccess(ReferenceBackend):
+    """An outage is told as success."""
+
+    def stop_instance(
+        self,
+        user_id: int,
+        challenge_id: int,
+        team_id: int | None = None,
+        auto_cleanup: bool = False,
+    ) -> ActionResult:
+        result = super().stop_instance(user_id, challenge_id, team_id, auto_cleanup)
+        if result.code is Code.UNAVAILABLE:
+            return ActionResult(True, "Container stopped", code=Code.OK)
+        return result
+
+
+class UnknownAsNone(ReferenceBackend):
+    """Status says none when it cannot ask."""
+
+    def get_instance_status(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        try:
+            return super().get_instance_status(user_id, challenge_id, team_id)
+        except BackendUnavailable:
+            return None
+
+
+class FlagInTheMessage(ReferenceBackend):
+    """The player is told the flag."""
+
+    def start(
+        self, user_id: int, challenge_id: int, team_id: int | None
+    ) -> tuple[StartResult, Action]:
+        result, action = super().start(user_id, challenge_id, team_id)
+        record = self.live(user_id, challenge_id, team_id)
+        if not result.ok or record is None:
+            return result, action
+        message = f"Started with {record.container.flag}"
+        return StartResult(True, message, result.instance, code=result.code), action
+
+
+class FlagInTheAudit(ReferenceBackend):
+    """The audit log holds the flag."""
+
+    def audit(self, action: Action, *rest: Any, **metadata: Any) -> None:
+        for container in self.machine.containers.values():
+            metadata["environment"] = {"FLAG": container.flag}
+        super().audit(action, *rest, **metadata)
+
+
+class FlagInTheLog(ReferenceBackend):
+    """The program's log holds the flag."""
+
+    def audit(self, action: Action, *rest: Any, **metadata: Any) -> None:
+        for container in self.machine.containers.values():
+            log.debug("running with %s", container.flag)
+        super().audit(action, *rest, **metadata)
+
+
+class HtmlMessage(ReferenceBackend):
+    """Whale's refusal is passed on as it came."""
+
+    def refusal(
+        self, user_id: int, challenge_id: int, team_id: int | None
+    ) -> StartResult | None:
+        if challenge_id == CHALLENGES.unknown:
+            message = 'Not this one (<a href="/challenges">First</a>)'
+            return StartResult(False, message, code=Code.CHALLENGE_UNAVAILABLE)
+        return super().refusal(user_id, challenge_id, team_id)
+
+
+class RaisingExtend(ReferenceBackend):
+    """An extend of nothing raises."""
+
+    def extend(
+        self, user_id: int, challenge_id: int, team_id: int | None, times: dict[str, str]
+    ) -> ActionResult:
+        if self.live(user_id, challenge_id, team_id) is None:
+            raise KeyError(challenge_id)
+        return super().extend(user_id, challenge_id, team_id, times)
+
+
+class TrueIsOne(ReferenceBackend):
+    """Ids are converted instead of checked."""
+
+    def start_instance(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> StartResult:
+        user_id = int(user_id) if isinstance(user_id, bool | float | str) else user_id
+        return super().start_instance(user_id, challenge_id, team_id)
+
+
+class NaiveTimes(ReferenceBackend):
+    """Times are told without their zone."""
+
+    def describe(self, record: Record) -> InstanceStatus:
+        told = super().describe(record)
+        told["expires_at"] = told["expires_at"].removesuffix("+00:00")
+        return told
+
+
+class NumericPorts(ReferenceBackend):
+    """Ports are ints."""
+
+    def describe(self, record: Record) -> InstanceStatus:
+        told = super().describe(record)
+        told["ports"] = [int(port) for port in told["ports"]]  # type: ignore[misc] # the breakage
+        return told
+
+
+class TeamIsUser(ReferenceBackend):
+    """Teams and users are told apart by their number only."""
+
+    def live(self, user_id: int, challenge_id: int, team_id: int | None) -> Record | None:
+        number = team_id or user_id
+        for record in self.records.values():
+            same = (record.team_id or record.user_id, record.challenge_id) == (number, challenge_id)
+            if same:
+                return super().live(record.user_id, challenge_id, record.team_id)
+        return None
+
+
+class NoMates(ReferenceBackend):
+    """Teams are declared, but every mate has an instance of their own, as on Whale."""
+
+    def live(self, user_id: int, challenge_id: int, team_id: int | None) -> Record | None:
+        record = super().live(user_id, challenge_id, team_id)
+        return record if record is not None and record.user_id == user_id else None
+
+
+class HeldUpWorker(ReferenceBackend):
+    """The worker ends its round at the first container it cannot remove."""
+
+    def expire_due(self) -> int:
+        removed = 0
+        for record in list(self.records.values()):
+            if record.expires_at <= self.clock.now():
+                try:
+                    self.expire(record)
+                except BackendUnavailable:
+                    break
+                removed += 1
+        return removed
+
+
+class RepeatingWorker(ReferenceBackend):
+    """The worker audits the same expiry in every round."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.expired: list[Record] = []
+
+    def expire_due(self) -> int:
+        due = [each for each in self.records.values() if each.expires_at <= self.clock.now()]
+        for record in self.expired:
+            owner = (record.user_id, record.challenge_id, record.team_id)
+            self.audit(Action.EXPIRED, Code.OK, *owner)
+        self.expired += due
+        return super().expire_due()
+
+
+class ForgottenInOutage(ReferenceBackend):
+    """A stop that failed drops the record all the same."""
+
+    def drop(self, record: Record) -> None:
+        try:
+            super().drop(record)
+        except BackendUnavailable:
+            self.records.clear()
+            raise
+
+
+class LeftOver(ReferenceBackend):
+    """A failed start leaves its container behind."""
+
+    def refusal(
+        self, user_id: int, challenge_id: int, team_id: int | None
+    ) -> StartResult | None:
+        result = super().refusal(user_id, challenge_id, team_id)
+        if result is not None and result.code is Code.START_FAILED:
+            self.machine.run()
+        return result
+
+
+class PlainTuple(ReferenceBackend):
+    """Answers carry no code."""
+
+    def start_instance(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> StartResult:
+        result = super().start_instance(user_id, challenge_id, team_id)
+        return tuple(result)  # type: ignore[return-value] # the breakage
+
+
+class SharedPort(ReferenceBackend):
+    """All containers are given one port."""
+
+    def start(
+        self, user_id: int, challenge_id: int, team_id: int | None
+    ) -> tuple[StartResult, Action]:
+        for container in self.machine.containers.values():
+            _same_address(container)
+        result, action = super().start(user_id, challenge_id, team_id)
+        for container in self.machine.containers.values():
+            _same_address(container)
+        record = self.live(user_id, challenge_id, team_id)
+        told = dict(self.describe(record)) if result.ok and record is not None else None
+        return StartResult(result.ok, result.message, told, code=result.code), action
+
+
+class NamelessLimit(ReferenceBackend):
+    """The refusal at the limit does not say what is running."""
+
+    def refusal(
+        self, user_id: int, challenge_id: int, team_id: int | None
+    ) -> StartResult | None:
+        result = super().refusal(user_id, challenge_id, team_id)
+        if result is not None and result.code is Code.LIMIT_REACHED:
+            return StartResult(False, "You have one already", code=Code.LIMIT_REACHED)
+        return result
+
+
+class StrangersExtend(ReferenceBackend):
+    """Anybody may extend anybody's instance."""
+
+    def extend(
+        self, user_id: int, challenge_id: int, team_id: int | None, times: dict[str, str]
+    ) -> ActionResult:
+        for record in self.records.values():
+            if record.challenge_id == challenge_id:
+                user_id, team_id = record.user_id, record.team_id
+        return super().extend(user_id, challenge_id, team_id, times)
+
+
+def _same_address(container: Container) -> None:
+    container.host, container.port = "ctf.example.com", "20000"
+
+
+CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
+    SecondContainer: ("START-004",),
+    RenewedByStart: ("START-005",),
+    ForgetfulStop: ("STOP-002", "REACH-003", "EXPIRY-007"),
+    ShorteningExtend: ("EXTEND-002", "EXTEND-004"),
+    OneExtensionMore: ("EXTEND-007",),
+    Undead: ("EXPIRY-001", "EXPIRY-003", "EXPIRY-004"),
+    AnyChallengeStops: ("STOP-005", "STOP-006", "STOP-011"),
+    OneFlagForAll: ("FLAG-002", "FLAG-003"),
+    SilentStart: ("AUDIT-001",),
+    ErrorAsSuccess: ("STOP-012",),
+    UnknownAsNone: ("STATUS-015",),
+    FlagInTheMessage: ("FLAG-007",),
+    FlagInTheAudit: ("FLAG-008",),
+    FlagInTheLog: ("FLAG-009",),
+    HtmlMessage: ("INPUT-009",),
+    RaisingExtend: ("INPUT-008",),
+    TrueIsOne: ("INPUT-001",),
+    NaiveTimes: ("STATUS-008",),
+    NumericPorts: ("STATUS-001",),
+    TeamIsUser: ("ACCOUNT-016",),
+    NoMates: ("ACCOUNT-006", "ACCOUNT-009"),
+    HeldUpWorker: ("EXPIRY-012",),
+    RepeatingWorker: ("EXPIRY-008",),
+    ForgottenInOutage: ("STOP-013",),
+    LeftOver: ("START-011", "START-013"),
+    PlainTuple: ("START-019",),
+    SharedPort: ("REACH-004",),
+    NamelessLimit: ("START-007",),
+    StrangersExtend: ("ACCOUNT-003",),
+}
+"""Every breakage and the scenarios that must fail on it."""
