@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 from engines.audit import ContainerEvent
 from engines.contract import ContainerBackend, InstanceStatus
@@ -95,7 +96,9 @@ class Challenges:
     missing_image: int | None = None
     exits_at_once: int | None = None
     subdomain: int | None = None
-    """Answers under a host name of its own."""
+    """Answers under a host name of its own; may be one of the above."""
+    own_port: int | None = None
+    """Answers on a port of its own, on a host shared by all; may be one of the above."""
     names: Mapping[int, str] = field(default_factory=dict)
     """What players know a challenge by, for messages that may say the name instead of the id."""
 
@@ -104,17 +107,14 @@ class Unsupported(Exception):
     """A hook was used that the harness did not declare: an error of the suite, not the backend."""
 
 
-class Worker(ABC):
-    """The cleanup worker as a running thing."""
+class Worker(Protocol):
+    """The cleanup worker as a running thing, as :mod:`engines.cleanup_worker` has it."""
 
-    @abstractmethod
     def start(self) -> None: ...
 
-    @abstractmethod
     def stop(self) -> None: ...
 
     @property
-    @abstractmethod
     def running(self) -> bool: ...
 
 

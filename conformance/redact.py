@@ -13,7 +13,7 @@ _FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
             r"(?i)\b((?:set-)?cookie|authorization|(?:access_|api_)?token|nonce|csrf-token|csrfNonce"
-            r"|session|password|secret)([\"']?\s*[:=]\s*[\"']?)(?!‹)[^\s\"',;&}]+"
+            r"|session|password|secret)([\"']?\s*[:=]\s*[\"']?)(?!‹)(?:(?:token|bearer|basic)\s+)?[^\s\"',;&}]+"
         ),
         r"\1\2‹secret›",
     ),

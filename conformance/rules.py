@@ -225,6 +225,7 @@ RULES: tuple[Rule, ...] = (
         "A stop by one account leaves another account's address answering.",
         "A new start after a stop answers on the address it returns, with the new flag.",
         "A challenge under a host name of its own answers there.",
+        "A challenge on a port of its own answers there.",
     ),
 )
 

@@ -126,7 +126,8 @@ def _pytest_problems(
     suite: Suite, request: CheckRequest, exit_code: int, output: str
 ) -> Iterator[str]:
     """What only pytest knows to have gone wrong: a run that broke off is never a good one."""
-    if suite.interrupted or suite.backends.problems:
+    yield from suite.problems
+    if suite.interrupted or suite.backends.problems or suite.problems:
         return
     if exit_code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         tail = "\n".join(output.strip().splitlines()[-_TAIL_LINES:])

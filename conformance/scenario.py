@@ -113,7 +113,10 @@ DETECTS_LOSS = _capability("detection of lost containers", lambda caps: caps.det
 TEAMS = Need("teams", lambda world: world.backend.capabilities.teams and len(world.mates) >= 4)
 SUBDOMAIN = _capability("host names per instance", lambda c: Addressing.SUBDOMAIN in c.addressing)
 
+HOST_PORT = _capability("port per instance", lambda c: Addressing.HOST_PORT in c.addressing)
+
 HIDDEN = _challenge("hidden challenge", "hidden")
 MISSING_IMAGE = _challenge("challenge whose image is missing", "missing_image")
 EXITS_AT_ONCE = _challenge("challenge whose container exits at once", "exits_at_once")
 SUBDOMAIN_CHALLENGE = _challenge("challenge under a host name of its own", "subdomain")
+PORT_CHALLENGE = _challenge("challenge on a port of its own", "own_port")

@@ -16,6 +16,7 @@ from conformance.harness import Options, World
 from conformance.observer import Observer
 from conformance.opening import Backends
 from conformance.outcome import Outcome
+from conformance.redact import Secrets
 from conformance.registry import BackendSpecError, Subject
 from conformance.results import ScenarioResult, Status
 from conformance.rules import BY_ID
@@ -72,6 +73,8 @@ class Suite:
         self.planned = 0
         """Scenarios that were to run, over all backends."""
         self.interrupted = False
+        self.problems: list[str] = []
+        """What pytest could not collect."""
 
     # The run as a whole.
 
@@ -95,6 +98,11 @@ class Suite:
     def pytest_unconfigure(self) -> None:
         # For an interrupt while opening: pytest then leaves sessionfinish out.
         self.backends.close()
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            where = report.nodeid or "the scenarios"
+            self.problems.append(Secrets().clean(f"{where} was not read:\n{report.longreprtext}"))
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         # pytest announces its own exits here too, as other types.

@@ -116,4 +116,5 @@ def _shown(answer: object) -> str:
     if not isinstance(answer, tuple):
         return repr(answer)
     code = getattr(answer, "code", None)
-    return f"{tuple(answer)!r} code={code.value if isinstance(code, Code) else code!r}"
+    shown = code.value if isinstance(code, Code) else repr(code)
+    return f"{tuple(answer)!r} code={shown}"

@@ -6,12 +6,9 @@ containers are real.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from abc import abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from pathlib import Path
 
 from conformance.harness import (
     Challenges,
@@ -22,6 +19,7 @@ from conformance.harness import (
     Worker,
     World,
 )
+from conformance.harnesses.state import TemporaryState
 from engines.audit import ContainerEvent
 from engines.catalog import ChallengeSpec, Readiness, StaticCatalog, Visibility
 from engines.clock import VirtualClock
@@ -29,7 +27,6 @@ from engines.contract import InstanceStatus
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.base import Runtime
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.database import Database
 from engines.settings import Settings
 
 MISSING = "whale-ready-no-such-image:none"
@@ -40,6 +37,7 @@ CHALLENGES = Challenges(
     missing_image=4,
     exits_at_once=5,
     unknown=999_999,
+    own_port=1,
     names={1: "First", 2: "Second"},
 )
 PLAYERS = (Player(11), Player(12), Player(13))
@@ -80,8 +78,7 @@ class CreWorld(World):
         image: str,
         exiting_image: str,
     ) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="whale-ready-"))
-        self._database = Database(f"sqlite:///{self._folder / 'state.db'}")
+        self._state = TemporaryState()
         self._clock = VirtualClock()
         settings = Settings(
             cre_account_limit=options.account_limit,
@@ -95,7 +92,7 @@ class CreWorld(World):
             settings,
             runtime=runtime,
             catalog=_catalog(image, exiting_image),
-            database=self._database,
+            database=self._state.database,
             clock=self._clock,
         )
         self.backend = self.engine
@@ -107,7 +104,7 @@ class CreWorld(World):
         self.engine.cleanup_worker.run_once()
 
     def worker(self) -> Worker:
-        return _Worker(self.engine)
+        return self.engine.cleanup_worker
 
     def events(self) -> list[ContainerEvent]:
         return self.engine.audit.events()
@@ -123,27 +120,11 @@ class CreWorld(World):
             self.remove_containers()
         finally:
             self.engine.close()
-            self._database.close()
-            shutil.rmtree(self._folder)
+            self._state.close()
 
     @abstractmethod
     def remove_containers(self) -> None:
         """Remove every container of this world."""
-
-
-class _Worker(Worker):
-    def __init__(self, engine: ContainerRuntimeEngine) -> None:
-        self._worker = engine.cleanup_worker
-
-    def start(self) -> None:
-        self._worker.start()
-
-    def stop(self) -> None:
-        self._worker.stop()
-
-    @property
-    def running(self) -> bool:
-        return self._worker.running
 
 
 class MemoryWorld(CreWorld):

@@ -1,37 +1,245 @@
 """WhaleAPIManager under test: real HTTP to a fake Whale that answers for its instances too.
 
-Adapter and fake share one virtual clock, moved by the scenario. Each scenario has a fake of its
-own, on a loopback address of its own, so that direct ports never collide.
+Adapter and fake share one virtual clock, moved by the scenario. The fake is reset before each; its
+direct ports stand on a loopback address of their own, so that two runs never collide.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
-from pathlib import Path
+from importlib.metadata import version
 
-import fake_whale
-from conformance.harness import Challenges, Harness, Hook, Options, Player, World
+from conformance.harness import Challenges, Harness, Hook, Options, Player, Worker, World
 from conformance.harnesses.fetch import http_get
+from conformance.harnesses.state import TemporaryState
 from engines.audit import ContainerEvent
 from engines.contract import InstanceStatus
-from engines.database import Database
 from engines.settings import Settings
 from engines.whale import StaticTokens, WhaleAPIManager
 from engines.whale.client import Answer
+from fake_whale import Challenge, FakeServer, FakeWhale, InstanceOptions, User, VirtualClock
+from fake_whale import Team as WhaleTeam
+from fake_whale import World as WhaleWorld
 
 CHALLENGES = Challenges(
-    first=1, second=2, hidden=3, missing_image=4, exits_at_once=5, subdomain=6, unknown=999_999
+    first=1,
+    second=2,
+    hidden=3,
+    missing_image=4,
+    exits_at_once=5,
+    subdomain=1,
+    own_port=6,
+    unknown=999_999,
+    names={1: "First", 2: "Second"},
 )
-"""``first`` and ``second`` are direct (a port each), ``subdomain`` is an http name."""
+"""All but ``own_port`` are reached by an http name (redirect type http)."""
 PLAYERS = (Player(11), Player(12), Player(13))
 MATES = (Player(21, 2), Player(22, 2), Player(31, 3), Player(32, 3))
-IMAGE, CRASHING, MISSING = "chal:1", "crash:1", "no-such-image:1"
-READY_SECONDS = 0.5
-"""The fake's instances answer at once or never: there is nothing to wait longer for."""
+TOKENS = {player.user_id: f"ctfd_made-up-{player.user_id}" for player in (*PLAYERS, *MATES)}
+
+GOOD, CRASHING, MISSING = "chal:1", "crash:1", "no-such-image:1"
+READY_SECONDS = 0.3
+"""With a virtual clock the fake's instances answer at once or never: longer waits show nothing."""
 UNLIMITED = 100_000
-END = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
+SUFFIX = "127.0.0.1.nip.io"
+
+HOOKS = frozenset(Hook) - {Hook.KILL_BEHIND, Hook.STUBBORN, Hook.ACCOUNT_LIMIT}
+
+
+def _whale_world(address: str) -> WhaleWorld:
+    """What exists in the fake's CTFd; direct ports are on ``address``."""
+
+    def challenge(challenge_id: int, name: str, image: str = GOOD, **fields: str) -> Challenge:
+        return Challenge(challenge_id, name, image=image, **fields)  # type: ignore[arg-type] # text fields
+
+    return WhaleWorld(
+        users=[
+            User(player.user_id, f"user{player.user_id}", token=token, team_id=player.team_id)
+            for player, token in zip((*PLAYERS, *MATES), TOKENS.values(), strict=True)
+        ],
+        teams=[WhaleTeam(2, "two"), WhaleTeam(3, "three")],
+        challenges=[
+            challenge(1, "First"),
+            challenge(2, "Second"),
+            challenge(3, "Hidden", state="hidden"),
+            challenge(4, "Missing image", MISSING),
+            challenge(5, "Exits at once", CRASHING),
+            challenge(6, "Own port", redirect_type="direct"),
+        ],
+        images=frozenset({GOOD, CRASHING}),
+        crashing_images=frozenset({CRASHING}),
+        config={
+            "frp_direct_ip_address": address,
+            "frp_http_domain_suffix": SUFFIX,
+        },
+    )
+
+
+class _Whale:
+    """One fake Whale and its server, for a whole run."""
+
+    def __init__(self) -> None:
+        # 127.0.0.0/8 is all loopback: an address that no other fake of this machine listens on.
+        address = str(ipaddress.IPv4Address("127.128.0.0") + secrets.randbelow(2**22))
+        self.fake = FakeWhale(
+            _whale_world(address),
+            clock=VirtualClock(),
+            instances=InstanceOptions(direct_host=address),
+        )
+        self.server = self._listen(0)
+
+    @property
+    def gateway(self) -> tuple[str, int]:
+        """Where http instances answer, told apart by Host."""
+        listener = self.fake.http_listener
+        if listener is None:
+            raise RuntimeError("the fake was made without instances")
+        return listener
+
+    def begin(self, options: Options) -> None:
+        """Back to an empty Whale, set up as a scenario wants it."""
+        self.fake.reset()
+        self.fake.patch_config(
+            {
+                # Whale admits one more than its limit says (docs/whale-wire.md).
+                "docker_max_container_count": str((options.capacity or UNLIMITED) - 1),
+                "docker_max_renew_count": str(options.max_extensions),
+                "docker_timeout": str(options.timeout_seconds),
+                "frp_http_port": str(self.gateway[1]),
+            }
+        )
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """Nobody listens on Whale's port; its instances keep running."""
+        port = self.server.port
+        self.server.close()
+        try:
+            yield
+        finally:
+            self.server = self._listen(port)
+
+    def close(self) -> None:
+        self.server.close()
+        self.fake.close()
+
+    def _listen(self, port: int) -> FakeServer:
+        return FakeServer(self.fake.app, "127.0.0.1", port, lambda: None)
+
+
+class FakeWhaleWorld(World):
+    """An empty Whale, and an adapter in front of it."""
+
+    challenges = CHALLENGES
+    players = PLAYERS
+    mates = MATES
+
+    def __init__(self, whale: _Whale, options: Options, dialect: str) -> None:
+        whale.begin(options)
+        self._whale = whale
+        self._fake = whale.fake
+        self._exchanges: list[str] = []
+        self._state = TemporaryState()
+        self.manager = WhaleAPIManager(
+            Settings(
+                whale_api_url=whale.server.url,
+                whale_dialect=dialect,
+                whale_timeout_seconds=options.timeout_seconds,
+                whale_max_extensions=options.max_extensions,
+                whale_probe_gateway="http://{}:{}".format(*whale.gateway),
+                whale_ready_seconds=READY_SECONDS,
+                worker_seconds=0.01,
+            ),
+            credentials=StaticTokens(TOKENS),
+            database=self._state.database,
+            clock=_FakesClock(self._fake),
+            observer=self._observe,
+        )
+        self.backend = self.manager
+
+    def advance(self, seconds: float) -> None:
+        self._fake.clock.advance(seconds)
+
+    def run_worker(self) -> None:
+        self.manager.cleanup_worker.run_once()
+
+    def worker(self) -> Worker:
+        return self.manager.cleanup_worker
+
+    def events(self) -> list[ContainerEvent]:
+        return self.manager.audit.events()
+
+    def exchanges(self) -> list[str]:
+        return list(self._exchanges)
+
+    def running(self) -> set[str]:
+        return {service["uuid"] for service in self._fake.state()["services"]}
+
+    def recorded_flag(self, player: Player, challenge_id: int) -> str:
+        status = self.manager.get_instance_status(player.user_id, challenge_id, player.team_id)
+        for record in self._fake.state()["records"]:
+            if status is not None and record["uuid"] == status["container_id"]:
+                return str(record["flag"])
+        raise LookupError(f"Whale has no record for {player} and challenge {challenge_id}")
+
+    def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
+        host, port = instance["host"], int(instance["ports"][0])
+        if host.endswith(SUFFIX):  # a name players resolve to frps; here it is loopback
+            return http_get(*self._whale.gateway, path, host_header=f"{host}:{port}")
+        return http_get(host, port, path)
+
+    def remove_behind(self, container_id: str) -> None:
+        self._fake.remove_service(container_id)
+
+    def outage(self) -> AbstractContextManager[None]:
+        return self._whale.outage()
+
+    def close(self) -> None:
+        self.manager.close()
+        self._state.close()
+
+    def _observe(self, answer: Answer) -> None:
+        self._exchanges.append(
+            f"{answer.method} {answer.path} -> {answer.status} {answer.content_type} {answer.body}"
+        )
+
+
+class _FakesClock:
+    """The fake's clock, as the adapter reads it: Whale moves it too, where it would wait."""
+
+    def __init__(self, fake: FakeWhale) -> None:
+        self._fake = fake
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self._fake.clock.time(), timezone.utc)
+
+
+class FakeWhaleHarness(Harness):
+    """``whale:fake``: the adapter in front of a fake Whale, over real HTTP."""
+
+    hooks = HOOKS
+
+    def __init__(self, dialect: str = "ctfd-whale") -> None:
+        self._dialect = dialect
+        self._whale: _Whale | None = None
+        self.kind = f"WhaleAPIManager over HTTP to a fake Whale ({dialect})"
+
+    def open(self) -> None:
+        self._whale = _Whale()
+
+    def versions(self) -> dict[str, str]:
+        return {"dialect": self._dialect, "fake_whale": version("whale-ready")}
+
+    def world(self, options: Options) -> World:
+        if self._whale is None:
+            raise RuntimeError("open() comes before world()")
+        return FakeWhaleWorld(self._whale, options, self._dialect)
+
+    def close(self) -> None:
+        if self._whale is not None:
+            self._whale.close()
+            self._whale = None

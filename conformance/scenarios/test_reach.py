@@ -8,6 +8,8 @@ import re
 from conformance.harness import Hook
 from conformance.scenario import (
     EXTENDS,
+    HOST_PORT,
+    PORT_CHALLENGE,
     READY_ON_START,
     SUBDOMAIN,
     SUBDOMAIN_CHALLENGE,
@@ -86,6 +88,16 @@ def test_a_host_name_of_its_own_answers(world: Stage) -> None:
     his = started(world, world.bob, challenge)
     assert hers["host"] != his["host"], "two instances share a host name"
     assert world.flag_inside(hers) != world.flag_inside(his), "two names lead to one container"
+
+
+@scenario("REACH-009", Hook.FETCH, HOST_PORT, PORT_CHALLENGE)
+def test_a_port_of_its_own_answers(world: Stage) -> None:
+    challenge = world.challenges.own_port
+    assert challenge is not None
+    hers = started(world, world.alice, challenge)
+    his = started(world, world.bob, challenge)
+    assert _address(hers) != _address(his), "two instances share an address"
+    assert world.flag_inside(hers) != world.flag_inside(his), "two ports lead to one container"
 
 
 def _address(instance: InstanceStatus) -> tuple[str, str]:

@@ -158,7 +158,8 @@ def test_a_stop_frees_a_place_in_a_full_system(world: Stage) -> None:
     started(world, world.alice, world.first)
     refused(world.start(world.bob, world.first), Code.CAPACITY)
     done(world.stop(world.alice, world.first))
-    started(world, world.bob, world.first)
+    # Not Bob: a backend may ask somebody it has just refused to wait.
+    started(world, world.carol, world.first)
 
 
 @scenario("START-017", Hook.ACCOUNT_LIMIT, TWO_AT_ONCE, options=Options(account_limit=2))

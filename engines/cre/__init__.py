@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from engines.cre.cleanup_worker import CleanupWorker
 from engines.cre.engine import ContainerRuntimeEngine
 
-__all__ = ["CleanupWorker", "ContainerRuntimeEngine"]
+__all__ = ["ContainerRuntimeEngine"]

@@ -10,6 +10,7 @@ from engines import replies
 from engines.audit import Action, AuditLog
 from engines.base import AuditedBackend, Call
 from engines.catalog import Catalog, ChallengeSpec, StaticCatalog, load_catalog
+from engines.cleanup_worker import CleanupWorker
 from engines.clock import Clock, SystemClock
 from engines.contract import (
     ActionResult,
@@ -22,7 +23,6 @@ from engines.contract import (
     StartResult,
     account_key,
 )
-from engines.cre.cleanup_worker import CleanupWorker
 from engines.cre.deployment import deployment_name
 from engines.cre.removal import Removal
 from engines.cre.runtimes.base import Launch, Launched, Runtime

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from engines import replies
 from engines.audit import Action, AuditLog
 from engines.base import AuditedBackend, Call
+from engines.cleanup_worker import CleanupWorker
 from engines.clock import Clock, SystemClock
 from engines.contract import (
     ActionResult,
@@ -109,6 +110,7 @@ class WhaleAPIManager(AuditedBackend):
             max_extensions=self.settings.whale_max_extensions,
         )
         self._starter = Starter(self._api, self._store, self._ledger, self.settings)
+        self.cleanup_worker = CleanupWorker(self, self.settings.worker_seconds)
 
     @property
     def name(self) -> str:
@@ -139,7 +141,8 @@ class WhaleAPIManager(AuditedBackend):
         return self._ledger.reconcile()
 
     def close(self) -> None:
-        """Let go of connections; instances keep running."""
+        """Stop the worker and let go of connections; instances keep running."""
+        self.cleanup_worker.stop()
         self._api.close()
         if self._own_database:
             self._database.close()

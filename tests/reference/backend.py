@@ -40,6 +40,7 @@ CHALLENGES = Challenges(
     missing_image=10,
     exits_at_once=11,
     subdomain=8,
+    own_port=7,
     names={7: "First", 8: "Second"},
 )
 STEP = 900
@@ -247,9 +248,7 @@ class ReferenceBackend(ContainerBackend):
             return self.clock.now() + timedelta(seconds=self.options.timeout_seconds)
         return record.expires_at + timedelta(seconds=STEP)
 
-    def refusal(
-        self, user_id: int, challenge_id: int, team_id: int | None
-    ) -> StartResult | None:
+    def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
         if challenge_id in (CHALLENGES.missing_image, CHALLENGES.exits_at_once):
             return StartResult(False, "The container did not start", code=Code.START_FAILED)
         if challenge_id not in self.known:

@@ -185,9 +185,7 @@ class FlagInTheLog(ReferenceBackend):
 class HtmlMessage(ReferenceBackend):
     """Whale's refusal is passed on as it came."""
 
-    def refusal(
-        self, user_id: int, challenge_id: int, team_id: int | None
-    ) -> StartResult | None:
+    def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
         if challenge_id == CHALLENGES.unknown:
             message = 'Not this one (<a href="/challenges">First</a>)'
             return StartResult(False, message, code=Code.CHALLENGE_UNAVAILABLE)
@@ -287,20 +285,23 @@ class RepeatingWorker(ReferenceBackend):
 class ForgottenInOutage(ReferenceBackend):
     """A stop that failed drops the record all the same."""
 
-    def drop(self, record: Record) -> None:
-        try:
-            super().drop(record)
-        except BackendUnavailable:
+    def stop_instance(
+        self,
+        user_id: int,
+        challenge_id: int,
+        team_id: int | None = None,
+        auto_cleanup: bool = False,
+    ) -> ActionResult:
+        result = super().stop_instance(user_id, challenge_id, team_id, auto_cleanup)
+        if result.code is Code.UNAVAILABLE:
             self.records.clear()
-            raise
+        return result
 
 
 class LeftOver(ReferenceBackend):
     """A failed start leaves its container behind."""
 
-    def refusal(
-        self, user_id: int, challenge_id: int, team_id: int | None
-    ) -> StartResult | None:
+    def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
         result = super().refusal(user_id, challenge_id, team_id)
         if result is not None and result.code is Code.START_FAILED:
             self.machine.run()
@@ -336,9 +337,7 @@ class SharedPort(ReferenceBackend):
 class NamelessLimit(ReferenceBackend):
     """The refusal at the limit does not say what is running."""
 
-    def refusal(
-        self, user_id: int, challenge_id: int, team_id: int | None
-    ) -> StartResult | None:
+    def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
         result = super().refusal(user_id, challenge_id, team_id)
         if result is not None and result.code is Code.LIMIT_REACHED:
             return StartResult(False, "You have one already", code=Code.LIMIT_REACHED)

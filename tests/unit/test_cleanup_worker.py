@@ -10,7 +10,8 @@ import pytest
 
 from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.clock import VirtualClock
-from engines.cre import CleanupWorker, ContainerRuntimeEngine
+from engines.cleanup_worker import CleanupWorker
+from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.database import Database
 from engines.settings import Settings

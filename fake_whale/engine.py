@@ -1,0 +1,215 @@
+"""The container engine below Whale: services apart from Whale's records.
+
+That a service exists does not mean that it answers: an image may be missing, no node may suit, the
+process may exit at once. Whale never finds out (docs/whale-wire.md, "Faults").
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from .clock import Clock
+from .errors import EngineError
+from .faults import Faults, Kind
+from .settings import Settings
+from .world import World
+
+CLIENT_TIMEOUT_SECONDS = 60.0
+"""The docker client's default; a hung engine costs a POST two of them and a DELETE three."""
+CREATE_SECONDS = 0.015
+REMOVE_SECONDS = 0.008
+"""Real time a call to Docker takes (docs/whale-wire.md, "Latency"); none with a virtual clock."""
+
+_REFERENCE = re.compile(
+    r"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+    r"(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
+_MEMORY = re.compile(r"\s*[+-]?[0-9]+\s*[kmg]?", re.IGNORECASE)
+
+
+class Task(str, Enum):
+    """How a service's task is doing."""
+
+    RUNNING = "running"
+    REJECTED = "rejected"
+    PENDING = "pending"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What Whale asks the engine for."""
+
+    whale_id: str
+    user_id: int
+    challenge_id: int
+    uuid: str
+    image: str | None
+    flag: str = field(repr=False)
+    memory_limit: str | None = "128m"
+    cpu_limit: float | None = 0.5
+    port: int = 80
+    challenge_name: str = ""
+    node: str = ""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that exists. ``ready_at``: epoch seconds from which it answers."""
+
+    order: Order
+    task: Task
+    created_at: float
+    ready_at: float
+    address: tuple[str, int] | None = None
+    """Where a real container answers; None for a simulated one."""
+
+    @property
+    def whale_id(self) -> str:
+        """The label Whale finds it by: ``{user_id}-{uuid}``."""
+        return self.order.whale_id
+
+    def answers(self, now: float) -> bool:
+        """Whether its process serves requests at ``now`` (epoch seconds)."""
+        return self.task is Task.RUNNING and self.ready_at <= now
+
+
+class Engine(Protocol):
+    """Creates and removes services; raises :class:`EngineError` when it fails."""
+
+    def create(self, order: Order) -> None: ...
+
+    def remove(self, whale_id: str) -> None: ...
+
+    def services(self) -> list[Service]: ...
+
+    def discard(self, uuid: str) -> bool:
+        """Removed by hand, behind Whale's back; False when there is no such service."""
+
+    def close(self) -> None: ...
+
+
+class SimulatedEngine:
+    """A one-node Swarm without containers."""
+
+    def __init__(
+        self,
+        world: World,
+        settings: Settings,
+        clock: Clock,
+        faults: Faults,
+        wait: Callable[[float], None],
+        ready_delay_seconds: float,
+    ) -> None:
+        self._world = world
+        self._settings = settings
+        self._clock = clock
+        self._faults = faults
+        self._wait = wait
+        self._ready_delay = ready_delay_seconds
+        self._services: list[Service] = []
+        self._lock = threading.Lock()
+
+    def create(self, order: Order) -> None:
+        """Make the service; raises :class:`EngineError` when Docker would not take the order."""
+        self._trouble()
+        task = self._judge(order)
+        self._work(CREATE_SECONDS)
+        now = self._clock.time()
+        with self._lock:
+            self._services.append(Service(order, task, now, now + self._ready_delay))
+
+    def remove(self, whale_id: str) -> None:
+        """Remove every service with that label; none is no error."""
+        self._trouble()
+        self._work(REMOVE_SECONDS)
+        with self._lock:
+            self._services = [s for s in self._services if s.whale_id != whale_id]
+
+    def services(self) -> list[Service]:
+        """All services, oldest first."""
+        with self._lock:
+            return list(self._services)
+
+    def discard(self, uuid: str) -> bool:
+        """See :meth:`Engine.discard`."""
+        with self._lock:
+            before = len(self._services)
+            self._services = [s for s in self._services if s.order.uuid != uuid]
+            return len(self._services) < before
+
+    def close(self) -> None:
+        """Forget all services."""
+        with self._lock:
+            self._services.clear()
+
+    def _work(self, seconds: float) -> None:
+        if not self._clock.virtual:
+            self._wait(seconds)
+
+    def _trouble(self) -> None:
+        fault = self._faults.fire(
+            Kind.DOCKER_REFUSED, Kind.DOCKER_ERROR, Kind.DOCKER_HUNG, Kind.DOCKER_SLOW
+        )
+        apply_docker_fault(fault.kind if fault else None, fault.seconds if fault else 0, self._wait)
+
+    def _judge(self, order: Order) -> Task:
+        check_order(order, self._settings, self._world.networks)
+        images = _images_of(order.image or "")
+        if self._faults.fire(Kind.NO_SUITABLE_NODE) or order.node not in self._world.nodes:
+            return Task.PENDING
+        if (order.cpu_limit or 0) > self._world.node_cpus:
+            return Task.PENDING
+        if self._faults.fire(Kind.IMAGE_MISSING):
+            return Task.REJECTED
+        if any(i not in self._world.images | self._world.crashing_images for i in images):
+            return Task.REJECTED
+        return Task.EXITED if images[0] in self._world.crashing_images else Task.RUNNING
+
+
+def apply_docker_fault(kind: Kind | None, seconds: float, wait: Callable[[float], None]) -> None:
+    """What a fault does to one call to Docker; raises :class:`EngineError`."""
+    if kind is Kind.DOCKER_REFUSED:
+        raise EngineError("connection refused")
+    if kind is Kind.DOCKER_ERROR:
+        raise EngineError("500 Server Error")
+    if kind is Kind.DOCKER_HUNG or (kind is Kind.DOCKER_SLOW and seconds >= CLIENT_TIMEOUT_SECONDS):
+        wait(CLIENT_TIMEOUT_SECONDS)
+        raise EngineError("read timed out")
+    if kind is Kind.DOCKER_SLOW:
+        wait(seconds)
+
+
+def check_order(order: Order, settings: Settings, networks: frozenset[str]) -> None:
+    """What Whale and Docker refuse outright; raises :class:`EngineError`."""
+    if order.image is None or order.cpu_limit is None or order.memory_limit is None:
+        raise EngineError("not a docker challenge")
+    if not all(_REFERENCE.fullmatch(image) for image in _images_of(order.image)):
+        raise EngineError("invalid reference format")
+    if not _MEMORY.fullmatch(order.memory_limit):
+        raise EngineError("memory limit is not a size")
+    if not order.image.startswith("{"):
+        network = settings.get("docker_auto_connect_network", "ctfd_frp-containers")
+        if str(network) not in networks:
+            raise EngineError(f"network {network} not found")
+
+
+def _images_of(image: str) -> list[str]:
+    """The images of a challenge; a JSON object names several, the first being the main one."""
+    if not image.startswith("{"):
+        return [image]
+    try:
+        parsed = json.loads(image)
+    except ValueError as error:
+        raise EngineError("image string is not JSON") from error
+    images = [str(value) for value in parsed.values()]
+    if not images:
+        raise EngineError("image string names no image")
+    return images

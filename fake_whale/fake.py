@@ -1,0 +1,115 @@
+"""The fake as one object: a world, a clock, and what can be done to them from outside."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+from flask import Flask
+
+from .clock import Clock, SystemClock
+from .database import Isolation
+from .instances import InstanceOptions
+from .machine import Machine, Plan
+from .server import FakeServer
+from .web import build_app
+from .world import World
+
+
+class FakeWhale:
+    """A CTFd with ctfd-whale, in this process.
+
+    ``seed`` makes uuids, flags, ports and faults repeatable. With ``instances`` the addresses Whale
+    hands out really answer; without, nothing listens for them. Close it, or the server it serves
+    from, when done; it is a context manager.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        clock: Clock | None = None,
+        seed: int = 0,
+        instances: InstanceOptions | None = None,
+        isolation: Isolation = Isolation.REPEATABLE_READ,
+    ) -> None:
+        self.world = world
+        self.clock: Clock = clock if clock is not None else SystemClock()
+        self._plan = Plan(world, self.clock, seed, isolation, instances)
+        self._lock = threading.Lock()
+        self._machine = Machine(self._plan)
+        self._app: Flask | None = None
+
+    @property
+    def machine(self) -> Machine:
+        """The present machine; a reset replaces it."""
+        return self._machine
+
+    @property
+    def app(self) -> Flask:
+        """The WSGI application, for a server of one's own or Flask's test client."""
+        with self._lock:
+            if self._app is None:
+                self._app = build_app(self)
+            return self._app
+
+    @property
+    def http_listener(self) -> tuple[str, int] | None:
+        """Where http instances really answer, told apart by Host; None without instances."""
+        network = self._machine.network
+        return network.http_listener if network else None
+
+    def serve(self, host: str = "127.0.0.1", port: int = 0) -> FakeServer:
+        """Answer on ``host``:``port`` (0: any free one); closing the server closes the fake.
+
+        Raises :class:`~fake_whale.errors.FakeWhaleError` when the port cannot be had.
+        """
+        return FakeServer(self.app, host, port, self.close)
+
+    def state(self) -> dict[str, Any]:
+        """Services, records, rules and locks as plain data; flags are shown."""
+        return self._machine.state()
+
+    def patch_config(self, values: Mapping[str, object]) -> None:
+        """Change Whale settings by their real names, as an admin does on the settings page.
+
+        Raises :class:`~fake_whale.errors.FakeWhaleError` for a name Whale does not have.
+        """
+        self._machine.patch_settings(values)
+
+    def remove_service(self, uuid: str) -> bool:
+        """Remove a service behind Whale's back; False when there is none with that uuid."""
+        removed = self._machine.engine.discard(uuid)
+        self._machine.sync_instances()
+        return removed
+
+    def reset(self) -> None:
+        """Back to the world as it began: no records, sessions or faults; sleepers are woken.
+
+        The clock keeps its time, and the http listener its port.
+        """
+        with self._lock:
+            options = self._plan.instances
+            listener = self.http_listener
+            if options is not None and listener is not None:
+                self._plan = replace(self._plan, instances=replace(options, http_port=listener[1]))
+            self._machine.close()
+            self._machine = Machine(self._plan)
+
+    def close(self) -> None:
+        """End every thread and listener. Idempotent."""
+        self._machine.close()
+
+    def __enter__(self) -> FakeWhale:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,183 @@
+"""Everything one fake consists of, put together; a reset throws it away and builds it anew."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from .cleaner import Cleaner
+from .clock import Clock
+from .company import Company
+from .control import Control
+from .database import Database, Isolation, Record
+from .directory import Directory
+from .engine import Engine, SimulatedEngine
+from .errors import RouterError
+from .faults import Faults
+from .instances import READY_DELAY_SECONDS, InstanceNetwork, InstanceOptions
+from .journal import Journal
+from .redis import Redis
+from .routing import Frpc, FrpRouter, Router, TrpRouter
+from .sessions import SessionStore
+from .settings import Settings
+from .world import World
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a machine is built from."""
+
+    world: World
+    clock: Clock
+    seed: int
+    isolation: Isolation
+    instances: InstanceOptions | None
+
+
+class Machine:
+    """CTFd, Whale, MariaDB, redis, Docker and frp in one."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.clock = plan.clock
+        self.cancel = threading.Event()
+        self.journal = Journal(plan.clock)
+        self.faults = Faults(Random(f"faults-{plan.seed}"), self.journal)  # noqa: S311  # a seeded source is wanted, nothing secret comes from it
+        random = Random(plan.seed)  # noqa: S311  # as above
+        self.settings = Settings(plan.world.config)
+        self.directory = Directory(plan.world, plan.clock)
+        self.redis = Redis(plan.clock, random, self.cancel)
+        self.sessions = SessionStore(self.redis)
+        self.database = Database(plan.isolation)
+        self.company = Company(virtual=plan.clock.virtual)
+        self.network = self._network(plan.instances)
+        self.engine: Engine = SimulatedEngine(
+            plan.world, self.settings, plan.clock, self.faults, self.wait, self._ready_delay()
+        )
+        self.frpc = Frpc(plan.clock, self.faults, self.wait)
+        self.control = Control(
+            self.settings,
+            self.directory,
+            self.redis,
+            self.engine,
+            plan.clock,
+            random,
+            self.router,
+            self.sync_instances,
+        )
+        self._frp = FrpRouter(
+            self.settings,
+            self.directory,
+            self.redis,
+            self.frpc,
+            plan.clock,
+            self.control.subdomain,
+        )
+        self._trp = TrpRouter(self.settings, self.directory, self.faults)
+        self.cleaner = Cleaner(
+            self.database,
+            self.control,
+            plan.clock,
+            self.journal,
+            self.cancel,
+            self.sync_instances,
+        )
+        self.refresh_router()
+        self.cleaner.start()
+
+    def close(self) -> None:
+        """Wake every sleeper, stop every thread and close every listener. Idempotent."""
+        self.cancel.set()
+        self.cleaner.stop()
+        if self.network is not None:
+            self.network.close()
+        self.engine.close()
+
+    def wait(self, seconds: float) -> None:
+        """Let ``seconds`` pass; raises :class:`~fake_whale.clock.Cancelled` on reset or close."""
+        self.clock.wait(seconds, self.cancel)
+
+    def router(self) -> Router:
+        """The router the settings name; raises :class:`RouterError` for one that does not exist."""
+        name = self.settings.get("router_type", "frp")
+        if name == "frp":
+            return self._frp
+        if name == "trp":
+            return self._trp
+        raise RouterError(f"no router {name}")
+
+    def refresh_router(self) -> None:
+        """What opening Whale's settings page does: the set of free ports is made anew."""
+        self._frp.fill_ports(self.database.begin())
+
+    def patch_settings(self, values: Mapping[str, object]) -> None:
+        """Change settings as an admin does on Whale's settings page."""
+        self.settings.update(values)
+        self.refresh_router()
+        self.sync_instances()
+
+    def sync_instances(self) -> None:
+        """Make the listeners follow rules and services."""
+        if self.network is not None:
+            self.network.sync(self.frpc.rules(), self.engine.services())
+
+    def state(self) -> dict[str, Any]:
+        """Services, records and what else there is to inspect, as plain data. Shows flags."""
+        now = self.clock.time()
+        records = self.database.rows()
+        recorded = {record.uuid for record in records}
+        return {
+            "now": now,
+            "records": [self._record_state(record) for record in records],
+            "services": [
+                {
+                    "uuid": service.order.uuid,
+                    "whale_id": service.whale_id,
+                    "user_id": service.order.user_id,
+                    "challenge_id": service.order.challenge_id,
+                    "image": service.order.image,
+                    "flag": service.order.flag,
+                    "task": service.task.value,
+                    "created": service.created_at,
+                    "answers": service.answers(now),
+                    "orphan": service.order.uuid not in recorded,
+                }
+                for service in self.engine.services()
+            ],
+            "rules": [
+                {"kind": r.kind, "subdomain": r.subdomain, "port": r.remote_port, "to": r.whale_id}
+                for r in self.frpc.rules()
+            ],
+            "locks": self.redis.locks.left(),
+            "free_ports": self.redis.free_ports(),
+        }
+
+    def _record_state(self, record: Record) -> dict[str, Any]:
+        return {
+            "id": record.id,
+            "uuid": record.uuid,
+            "user_id": record.user_id,
+            "challenge_id": record.challenge_id,
+            "flag": record.flag,
+            "port": record.port,
+            "started": record.start_time,
+            "renew_count": record.renew_count,
+        }
+
+    def _network(self, options: InstanceOptions | None) -> InstanceNetwork | None:
+        if options is None:
+            return None
+        return InstanceNetwork(
+            options,
+            self.clock,
+            lambda: str(self.settings.get("frp_http_domain_suffix", "")),
+        )
+
+    def _ready_delay(self) -> float:
+        options = self.plan.instances
+        if options is not None and options.ready_delay is not None:
+            return options.ready_delay
+        return 0.0 if self.clock.virtual else READY_DELAY_SECONDS

@@ -1,0 +1,94 @@
+"""What CTFd and Whale keep in redis: sessions, locks, free ports and rate limits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from .clock import Clock
+from .errors import RedisError
+from .locks import Locks
+
+SessionData = dict[str, Any]
+
+
+@dataclass
+class _Counter:
+    count: int
+    expires_at: float
+
+
+class Redis:
+    """One redis. :meth:`flush` empties it, as ``FLUSHALL`` does."""
+
+    def __init__(self, clock: Clock, random: Random, cancel: threading.Event) -> None:
+        self._clock = clock
+        self._random = random
+        self._lock = threading.Lock()
+        self._sessions: dict[str, SessionData] = {}
+        self._ports: set[int] = set()
+        self._counters: dict[str, _Counter] = {}
+        self.locks = Locks(clock, cancel)
+
+    def flush(self) -> None:
+        """Everything is gone: sessions, locks, free ports, counters."""
+        with self._lock:
+            self._sessions.clear()
+            self._ports.clear()
+            self._counters.clear()
+        self.locks.clear()
+
+    def load_session(self, sid: str) -> SessionData:
+        """A copy of the session's data; empty when there is none."""
+        return dict(self._sessions.get(sid, {}))
+
+    def save_session(self, sid: str, data: SessionData) -> None:
+        """Store the session's data; empty data removes it."""
+        if data:
+            self._sessions[sid] = dict(data)
+        else:
+            self._sessions.pop(sid, None)
+
+    def drop_session(self, sid: str) -> None:
+        """Remove a session; no error when there is none."""
+        self._sessions.pop(sid, None)
+
+    def fill_ports(self, ports: Iterable[int]) -> None:
+        """Make exactly ``ports`` the free ones."""
+        with self._lock:
+            self._ports = set(ports)
+
+    def take_port(self) -> int:
+        """A random free port; raises :class:`RedisError` when there is none."""
+        with self._lock:
+            if not self._ports:
+                raise RedisError("no free port")
+            port = self._random.choice(sorted(self._ports))
+            self._ports.discard(port)
+            return port
+
+    def give_port_back(self, port: int) -> None:
+        """Whale gives ports back without asking whether anything still answers on them."""
+        with self._lock:
+            self._ports.add(port)
+
+    def free_ports(self) -> int:
+        """How many ports are free."""
+        return len(self._ports)
+
+    def count(self, key: str, limit: int, interval_seconds: float) -> bool:
+        """Count one event; False when ``limit`` was reached (each event prolongs the interval)."""
+        now = self._clock.time()
+        with self._lock:
+            counter = self._counters.get(key)
+            if counter is None or counter.expires_at <= now:
+                self._counters[key] = _Counter(1, now + interval_seconds)
+                return True
+            if counter.count >= limit:
+                return False
+            counter.count += 1
+            counter.expires_at = now + interval_seconds
+            return True

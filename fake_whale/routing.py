@@ -1,0 +1,195 @@
+"""frp and trp: how an instance gets its address, and what becomes of it when they fail.
+
+Whale pushes *all* rules at every change, made from the records its transaction sees. Rules are
+therefore a third truth beside records and services, and may be stale, or lost when frpc restarts.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from .clock import Clock
+from .database import Record, Transaction
+from .directory import Directory
+from .errors import BadSetting, RouterError
+from .faults import Faults, Kind
+from .redis import Redis
+from .settings import Settings
+
+FRPC_TIMEOUT_SECONDS = 5.0
+RELOAD_SECONDS = 0.004
+"""Real time one reload takes; nothing with a virtual clock."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One frp proxy: an http name or a TCP port, leading to a service."""
+
+    kind: str
+    subdomain: str
+    remote_port: int
+    whale_id: str
+
+
+class Frpc:
+    """frpc's admin API: takes a complete list of rules, or fails."""
+
+    def __init__(self, clock: Clock, faults: Faults, wait: Callable[[float], None]) -> None:
+        self._clock = clock
+        self._faults = faults
+        self._wait = wait
+        self._lock = threading.Lock()
+        self._rules: tuple[Rule, ...] = ()
+
+    def push(self, rules: list[Rule]) -> None:
+        """Replace all rules; raises :class:`RouterError` when frpc is down, failing or slow."""
+        fault = self._faults.fire(Kind.FRPC_DOWN, Kind.FRPC_ERROR, Kind.FRPC_SLOW)
+        if fault is not None and fault.kind is Kind.FRPC_SLOW:
+            self._wait(min(fault.seconds, FRPC_TIMEOUT_SECONDS))
+        if fault is not None and (
+            fault.kind is not Kind.FRPC_SLOW or fault.seconds > FRPC_TIMEOUT_SECONDS
+        ):
+            raise RouterError("frpc request failed")
+        if not self._clock.virtual:
+            self._wait(RELOAD_SECONDS)
+        with self._lock:
+            self._rules = tuple(rules)
+
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules in force."""
+        with self._lock:
+            return self._rules
+
+    def restart(self) -> None:
+        """All rules are lost until somebody pushes again."""
+        with self._lock:
+            self._rules = ()
+
+
+class Router(Protocol):
+    """What Whale asks of a router; an error text says why it refused."""
+
+    def access(self, record: Record) -> str: ...
+
+    def register(self, transaction: Transaction, record: Record) -> str | None: ...
+
+    def unregister(self, transaction: Transaction, record: Record) -> str | None: ...
+
+
+class FrpRouter:
+    """Whale's default router."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        directory: Directory,
+        redis: Redis,
+        frpc: Frpc,
+        clock: Clock,
+        subdomain: Callable[[Record], str],
+    ) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._redis = redis
+        self._frpc = frpc
+        self._clock = clock
+        self._subdomain = subdomain
+
+    def access(self, record: Record) -> str:
+        """The ``user_access`` text."""
+        kind = self._redirect_type(record)
+        if kind == "direct":
+            address = self._settings.get("frp_direct_ip_address", "127.0.0.1")
+            return f"nc {address} {record.port}"
+        if kind == "http":
+            host = f"{self._settings.get('frp_http_domain_suffix', '')}"
+            port = self._settings.get("frp_http_port", "80")
+            # A port set to 80 is read as a number and so is not the text "80": it is shown.
+            host += f":{port}" if port != "80" else ""
+            url = f"http://{self._subdomain(record)}.{host}/"
+            return f'<a target="_blank" href="{url}">Link to the Challenge</a>'
+        return ""
+
+    def register(self, transaction: Transaction, record: Record) -> str | None:
+        """Give the instance its address; raises :class:`RouterError` or the like."""
+        if self._redirect_type(record) == "direct" and not record.port:
+            transaction.set_port(record, self._redis.take_port())
+        self._reload(transaction, without=None)
+        return None
+
+    def unregister(self, transaction: Transaction, record: Record) -> str | None:
+        """Take the address away; the port is given back before frpc has agreed."""
+        if self._redirect_type(record) == "direct":
+            self._redis.give_port_back(record.port)
+        self._reload(transaction, without=record.uuid)
+        return None
+
+    def fill_ports(self, transaction: Transaction) -> None:
+        """Every port of the range that no record holds becomes free, as when settings are saved."""
+        try:
+            first = self._settings.integer("frp_direct_port_minimum", 28000)
+            last = self._settings.integer("frp_direct_port_maximum", 29000)
+        except BadSetting:
+            self._redis.fill_ports(())
+            return
+        used = {record.port for record in transaction.everything()}
+        self._redis.fill_ports(port for port in range(first, last + 1) if port not in used)
+
+    def _reload(self, transaction: Transaction, without: str | None) -> None:
+        timeout = self._settings.integer("docker_timeout", 3600)
+        alive = transaction.alive(self._clock.time() - timeout)
+        self._frpc.push([self._rule(record) for record in alive if record.uuid != without])
+
+    def _rule(self, record: Record) -> Rule:
+        kind = self._redirect_type(record)
+        whale_id = f"{record.user_id}-{record.uuid}"
+        if kind == "http":
+            return Rule("http", self._subdomain(record), 0, whale_id)
+        if kind == "direct":
+            return Rule("tcp", "", record.port, whale_id)
+        raise RouterError(f"no frp type for redirect type {kind}")
+
+    def _redirect_type(self, record: Record) -> str | None:
+        challenge = self._directory.challenge(record.challenge_id)
+        return challenge.redirect_type if challenge else None
+
+
+class TrpRouter:
+    """The TLS router: addresses by name alone."""
+
+    def __init__(self, settings: Settings, directory: Directory, faults: Faults) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._faults = faults
+
+    def access(self, record: Record) -> str:
+        """The ``user_access`` text."""
+        suffix = str(self._settings.get("trp_domain_suffix", "127.0.0.1.nip.io")).lstrip(".")
+        domain = f"{record.uuid}.{suffix}"
+        port = self._settings.get("trp_listening_port", 1443)
+        challenge = self._directory.challenge(record.challenge_id)
+        kind = challenge.redirect_type if challenge else None
+        if kind == "direct":
+            return f'from pwn import *<br>remote("{domain}", {port}, ssl=True).interactive()'
+        if kind == "http":
+            return f"https://{domain}" + (f":{port}" if port != 443 else "")
+        return f"[ssl] {domain} {port}"
+
+    def register(self, transaction: Transaction, record: Record) -> str | None:
+        """None, or what Whale tells the player when trp cannot be reached."""
+        return self._call()
+
+    def unregister(self, transaction: Transaction, record: Record) -> str | None:
+        """See :meth:`register`."""
+        return self._call()
+
+    def _call(self) -> str | None:
+        # Without an address for its API there is no trp, as in the recordings.
+        if not self._settings.get("trp_api_url", ""):
+            return "unable to access trp Api"
+        if self._faults.fire(Kind.FRPC_DOWN, Kind.FRPC_ERROR):
+            return "unable to access trp Api"
+        return None

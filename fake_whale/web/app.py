@@ -1,0 +1,222 @@
+"""The Flask application: the order of checks every request passes, and how errors are shown."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
+from ..clock import Cancelled
+from ..errors import MechanismError, Refusal
+from ..faults import Kind
+from ..journal import Call, working_on
+from ..machine import Machine
+from ..sessions import COOKIE_NAME
+from ..visit import NOT_FOUND, Asked, Banned, LoginRedirect, Visit
+from . import pages
+
+_log = logging.getLogger("fake_whale")
+
+JSON = "application/json"
+HTML = "text/html; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a view answers with; ``body`` is JSON unless it is text."""
+
+    body: object
+    status: int = 200
+    content_type: str = JSON
+    headers: Mapping[str, str] | None = None
+
+    def response(self) -> Response:
+        """As Flask sends it. JSON ends in a newline, as flask-restx writes it."""
+        text = self.body if isinstance(self.body, str) else json.dumps(self.body) + "\n"
+        response = Response(text, self.status, content_type=self.content_type)
+        for name, value in (self.headers or {}).items():
+            response.headers[name] = value
+        return response
+
+
+View = Callable[..., Reply]
+Renderer = Callable[[Refusal], Reply]
+
+
+def failure(status: int, message: str, *, known: bool = True) -> Reply:
+    """Whale's way to refuse: with ``success`` false, unless CTFd itself refused."""
+    body: dict[str, Any] = {"success": False, "message": message} if known else {"message": message}
+    return Reply(body, status)
+
+
+def as_restx(refusal: Refusal) -> Reply:
+    """A refusal as the ctfd-whale dialect shows it."""
+    return failure(refusal.status, refusal.message, known=refusal.known)
+
+
+def as_page(refusal: Refusal) -> Reply:
+    """A refusal as CTFd's HTML pages show it."""
+    return Reply(pages.error(refusal.status, refusal.message), refusal.status, HTML)
+
+
+class Site:
+    """A Flask app whose views get a :class:`Visit` that has passed CTFd's checks."""
+
+    def __init__(self, machine: Callable[[], Machine]) -> None:
+        self._machine = machine
+        self.flask = Flask("fake_whale", static_folder=None)
+        self._renderers: dict[str, Renderer] = {}
+        self._whale_endpoints: set[str] = set()
+        self.flask.register_error_handler(HTTPException, self._not_found)
+
+    def route(
+        self,
+        path: str,
+        views: Mapping[str, View],
+        render: Renderer,
+        *,
+        checked: bool = True,
+    ) -> None:
+        """Serve ``path``: one view per method. ``checked=False`` skips CTFd's checks."""
+        endpoint = f"{len(self._renderers)}:{path}"
+        self._renderers[endpoint] = render
+        by_method = {method.upper(): view for method, view in views.items()}
+        if "GET" in by_method:
+            by_method["HEAD"] = by_method["GET"]
+
+        def serve(**arguments: str) -> Response:
+            view = by_method[request.method] if request.method != "OPTIONS" else _options
+            if not checked:
+                return view(self._machine(), **arguments).response()
+            return self._serve_checked(view, render, arguments)
+
+        methods = [m for m in by_method if m != "HEAD"] + ["OPTIONS"]
+        self.flask.add_url_rule(
+            path, endpoint, serve, methods=methods, provide_automatic_options=False
+        )
+
+    def _serve_checked(
+        self, view: View, render: Renderer, arguments: Mapping[str, str]
+    ) -> Response:
+        machine = self._machine()
+        call = Call(request.method, request.path)
+        started = machine.clock.time()
+        with working_on(call):
+            if machine.faults.fire(Kind.REDIS_DOWN):
+                reply = Reply(pages.error(500, "An Internal Server Error has occurred"), 500, HTML)
+                response = reply.response()
+            else:
+                response = self._visit(machine, call, view, render, arguments)
+        machine.journal.note(
+            "call",
+            method=call.method,
+            path=call.path,
+            query=request.query_string.decode("latin-1"),
+            user=call.user,
+            status=response.status_code,
+            took=round(machine.clock.time() - started, 3),
+            faults=call.faults,
+        )
+        return response
+
+    def _visit(
+        self,
+        machine: Machine,
+        call: Call,
+        view: View,
+        render: Renderer,
+        arguments: Mapping[str, str],
+    ) -> Response:
+        visit = Visit(machine, _asked())
+        call.user = _peek(machine, visit)
+        try:
+            reply = _answer(visit, view, render, arguments)
+        except Cancelled:
+            _log.info("a call was cut short by a reset")
+            return failure(503, "the fake was reset", known=False).response()
+        response = reply.response()
+        cookie = machine.sessions.save(visit.session)
+        if cookie == "":
+            response.delete_cookie(COOKIE_NAME, path="/")
+        elif cookie is not None:
+            response.set_cookie(COOKIE_NAME, cookie, path="/", httponly=True, samesite="Lax")
+        return response
+
+    def _not_found(self, error: HTTPException) -> Response:
+        """No view: CTFd's checks run all the same, and PUT is 404, not 405."""
+        if not isinstance(error, (MethodNotAllowed, NotFound)):
+            return Reply(
+                pages.error(error.code or 500, str(error)), error.code or 500, HTML
+            ).response()
+        render = self._renderer_of_other_method(error) or as_page
+
+        return self._serve_checked(_nothing, render, {})
+
+    def _renderer_of_other_method(self, error: HTTPException) -> Renderer | None:
+        if not isinstance(error, MethodNotAllowed) or not error.valid_methods:
+            return None
+        adapter = self.flask.url_map.bind("")
+        endpoint, _ = adapter.match(request.path, method=next(iter(error.valid_methods)))
+        return self._renderers.get(str(endpoint))
+
+
+def _answer(visit: Visit, view: View, render: Renderer, arguments: Mapping[str, str]) -> Reply:
+    try:
+        visit.check_ban()
+        visit.check_token()
+        if view is not _nothing:
+            visit.check_csrf()
+        return view(visit, **arguments)
+    except Banned as banned:
+        return Reply(pages.error(403, str(banned)), 403, HTML)
+    except LoginRedirect as away:
+        return redirect(away.location)
+    except Refusal as refusal:
+        return render(refusal)
+    except MechanismError as error:
+        _log.info("answering 500: %s", error)
+        return render(Refusal(500, "Internal Server Error", known=False))
+
+
+def _nothing(_visit: Visit) -> Reply:
+    """Where there is no view CTFd gives up before its CSRF check."""
+    raise Refusal(404, NOT_FOUND, known=False)
+
+
+def redirect(location: str) -> Reply:
+    """302, with the page Werkzeug sends along."""
+    return Reply(pages.redirecting(location), 302, HTML, {"Location": location})
+
+
+def _options(_visit: object, **_arguments: str) -> Reply:
+    return Reply("", 200, HTML, {"Allow": "GET, HEAD, OPTIONS, POST, PATCH, DELETE"})
+
+
+def _asked() -> Asked:
+    return Asked(
+        method=request.method,
+        path=request.path,
+        full_path=f"{request.path}?{request.query_string.decode('latin-1')}",
+        is_json=request.is_json,
+        event_stream=request.accept_mimetypes.best == "text/event-stream",
+        authorization=request.headers.get("Authorization"),
+        csrf_header=request.headers.get("CSRF-Token"),
+        form_nonce=request.form.get("nonce") if request.method not in ("GET", "HEAD") else None,
+        cookie=request.cookies.get(COOKIE_NAME),
+    )
+
+
+def _peek(machine: Machine, visit: Visit) -> str | None:
+    """Whose call it is, for faults and the journal: the token's user, else the cookie's."""
+    header = visit.asked.authorization
+    if header and visit.asked.is_json:
+        token = machine.directory.token(header.partition(" ")[2])
+        user = machine.directory.user(token.user_id) if token else None
+        if user is not None:
+            return user.name
+    return visit.name()

@@ -1,0 +1,169 @@
+"""CTFd itself, as far as a client of Whale needs it: logging in, pages, who am I, tokens."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from flask import request
+from werkzeug.exceptions import BadRequest
+
+from ..directory import Token
+from ..errors import Refusal
+from ..sessions import Session
+from ..visit import NOT_FOUND, Visit
+from . import pages
+from .app import HTML, Reply, Site, as_page, as_restx, redirect
+
+LOGIN_LIMIT = 10
+LOGIN_INTERVAL_SECONDS = 5.0
+
+
+def register(site: Site) -> None:
+    """Add the routes, and the one that catches every other page."""
+    site.route("/healthcheck", {"GET": _healthcheck}, as_page)
+    site.route("/login", {"GET": _login_form, "POST": _login}, as_page)
+    site.route("/logout", {"GET": _logout}, as_page)
+    site.route("/", {"GET": _page}, as_page)
+    site.route("/user", {"GET": _private_page}, as_page)
+    site.route("/settings", {"GET": _private_page}, as_page)
+    site.route("/challenges", {"GET": _page}, as_page)
+    site.route("/api/v1/users/me", {"GET": _me}, as_restx)
+    site.route("/api/v1/tokens", {"GET": _tokens, "POST": _new_token}, as_restx)
+    site.route("/api/v1/tokens/<token_id>", {"DELETE": _drop_token}, as_restx)
+    site.route("/<path:route>", {"GET": _no_such_page}, as_page)
+
+
+def _healthcheck(_visit: Visit) -> Reply:
+    return Reply("OK", 200, HTML)
+
+
+def _nonce(session: Session) -> str:
+    return str(session.get("nonce") or "")
+
+
+def _login_form(visit: Visit) -> Reply:
+    return Reply(pages.login(_nonce(visit.session)), 200, HTML)
+
+
+def _login(visit: Visit) -> Reply:
+    machine = visit.machine
+    key = f"rl:{request.remote_addr}:auth.login"
+    if not machine.redis.count(key, LOGIN_LIMIT, LOGIN_INTERVAL_SECONDS):
+        message = f"Too many requests. Limit is {LOGIN_LIMIT} requests in 5 seconds"
+        return Reply({"code": 429, "message": message}, 429)
+    name = request.form.get("name")
+    password = request.form.get("password")
+    if name is None or password is None:
+        raise Refusal(400, BadRequest.description or "Bad Request", known=False)
+    user = machine.directory.user_named(name)
+    if user is None or not machine.directory.password_fits(user, password):
+        complaint = "Your username or password is incorrect"
+        return Reply(pages.login(_nonce(visit.session), name, complaint), 200, HTML)
+    machine.sessions.renew_id(visit.session)
+    visit.session.log_in(user.id, machine.directory.password_hash(user.id))
+    target = request.args.get("next", "")
+    safe = target.startswith("/") and not target.startswith("//") and "\\" not in target
+    return redirect(target if safe else "/challenges")
+
+
+def _logout(visit: Visit) -> Reply:
+    visit.session.clear()
+    return redirect("/")
+
+
+def _page(visit: Visit) -> Reply:
+    return Reply(pages.plain("CTFd", _nonce(visit.session)), 200, HTML)
+
+
+def _private_page(visit: Visit) -> Reply:
+    visit.require_login()
+    visit.user()
+    return Reply(pages.plain("CTFd", _nonce(visit.session)), 200, HTML)
+
+
+def _no_such_page(_visit: Visit, route: str) -> Reply:
+    del route
+    raise Refusal(404, NOT_FOUND, known=False)
+
+
+def _me(visit: Visit) -> Reply:
+    visit.require_login()
+    user = visit.user()
+    data = {
+        "id": user.id,
+        "name": user.name,
+        "email": f"{user.name}@example.org",
+        "team_id": user.team_id,
+        "website": None,
+        "country": None,
+        "affiliation": None,
+        "bracket_id": None,
+        "language": None,
+        "oauth_id": None,
+        "fields": [],
+        "place": None,
+        "score": 0,
+    }
+    return Reply({"success": True, "data": data})
+
+
+def _tokens(visit: Visit) -> Reply:
+    visit.require_login()
+    user = visit.user()
+    rows = [
+        {"id": token.id, "type": "user", "expiration": _iso(token.expires_at)}
+        for token in visit.machine.directory.tokens_of(user.id)
+    ]
+    return Reply({"success": True, "data": rows})
+
+
+def _new_token(visit: Visit) -> Reply:
+    visit.require_login()
+    body = request.get_json(silent=True)
+    wanted = body if isinstance(body, dict) else {}
+    user = visit.user()
+    token = visit.machine.directory.add_token(
+        user.id, _expiration(wanted.get("expiration")), _text(wanted.get("description"))
+    )
+    return Reply({"success": True, "data": _shown(token)})
+
+
+def _drop_token(visit: Visit, token_id: str) -> Reply:
+    visit.require_login()
+    owner = None if visit.is_admin else visit.user().id
+    number = int(token_id) if token_id.isascii() and token_id.isdigit() else 0
+    if not visit.machine.directory.remove_token(number, owner):
+        raise Refusal(404, NOT_FOUND, known=False)
+    return Reply({"success": True})
+
+
+def _shown(token: Token) -> dict[str, object]:
+    return {
+        "id": token.id,
+        "type": "user",
+        "user_id": token.user_id,
+        "value": token.value,
+        "description": token.description,
+        "created": _iso(token.created_at),
+        "expiration": _iso(token.expires_at),
+    }
+
+
+def _expiration(value: object) -> float | None:
+    if not value:
+        return None
+    try:
+        day = datetime.strptime(str(value), "%Y-%m-%d").replace(tzinfo=timezone.utc)
+    except ValueError as error:
+        raise Refusal(500, "Internal Server Error", known=False) from error
+    return day.timestamp()
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _iso(moment: float | None) -> str | None:
+    if moment is None:
+        return None
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat()

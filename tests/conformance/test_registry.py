@@ -1,0 +1,82 @@
+"""What a ``--backend SPEC`` means, and what is said of one that means nothing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from reference.backend import ReferenceHarness
+
+from conformance.harnesses.bare import BareHarness
+from conformance.registry import BackendSpecError, defaults, resolve
+
+
+def test_a_harness_by_its_factory() -> None:
+    subject = resolve("mine=reference.backend:harness")
+
+    assert subject.name == "mine"
+    assert isinstance(subject.harness, ReferenceHarness)
+
+
+def test_a_bare_backend_by_its_factory() -> None:
+    assert isinstance(resolve("mine=reference.backend:bare").harness, BareHarness)
+
+
+def test_the_built_in_simulated_backend() -> None:
+    subject = resolve("cre:memory")
+
+    assert subject.name == "cre:memory"
+    assert subject.harness.simulated
+
+
+def test_the_fake_whale_with_and_without_its_dialect() -> None:
+    assert resolve("whale:fake").name == "whale:fake"
+    assert resolve("whale:fake:ctfd-whale").name == "whale:fake:ctfd-whale"
+
+
+def test_the_defaults_have_a_stand_in_for_docker_only() -> None:
+    cre, whale = defaults()
+
+    assert (cre.name, whale.name) == ("cre", "whale:fake")
+    assert cre.fallback is not None
+    assert cre.fallback().name == "cre:memory"
+    assert whale.fallback is None
+
+
+def test_the_current_folder_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wr_third_party.py").write_text(
+        "from reference.backend import harness as make\n", encoding="utf-8"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    assert resolve("theirs=wr_third_party:make").name == "theirs"
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("", "there is no such backend; use cre, cre:memory"),
+        ("docker", "there is no such backend"),
+        ("cre:swarm", "there is no such backend"),
+        ("whale", "there is no such backend"),
+        ("whale:fakes", "does not speak"),
+        ("whale:fake:klingon", "the fake Whale does not speak 'klingon'; it speaks ctfd-whale"),
+        ("=reference.backend:harness", "the name before '='"),
+        ("a b=reference.backend:harness", "the name before '='"),
+        ("mine=", "after '=' stands package.module:factory"),
+        ("mine=reference.backend", "after '=' stands package.module:factory"),
+        ("mine=no_such_module:make", "no_such_module cannot be imported: ModuleNotFoundError"),
+        ("mine=reference.backend:nothing", "reference.backend has no nothing"),
+        ("mine=reference.backend:STEP", "cannot be called; name a factory"),
+        ("mine=builtins:dict", "returned dict; it must return a conformance.harness.Harness"),
+        ("mine=reference.backend:ReferenceBackend", "its factory raised TypeError"),
+    ],
+)
+def test_a_spec_that_means_nothing_is_explained(spec: str, said: str) -> None:
+    with pytest.raises(BackendSpecError) as raised:
+        resolve(spec)
+
+    assert str(raised.value).startswith(f"--backend {spec}: ")
+    assert said in str(raised.value)

@@ -1,0 +1,121 @@
+"""The fake answers for its instances, and stops when they are gone."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from fake_whale import FakeServer, FakeWhale, InstanceOptions, SystemClock, VirtualClock, World
+from fake_whale.testing import Player, tokens
+
+DIRECT_HOST = "127.31.7.1"
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeWhale]:
+    """A fake whose instances answer; challenge 4's image starts and exits at once."""
+    world = World.from_file(DATA / "whale-world.json")
+    crashing = World(
+        users=world.users,
+        challenges=world.challenges,
+        images=world.images,
+        config=world.config,
+        crashing_images=frozenset({"nosuch/image:latest"}),
+    )
+    options = InstanceOptions(direct_host=DIRECT_HOST)
+    with FakeWhale(crashing, clock=VirtualClock(), instances=options) as made:
+        assert made.http_listener is not None
+        made.patch_config({"frp_http_port": made.http_listener[1]})
+        yield made
+
+
+@pytest.fixture
+def alice(server: FakeServer, world: World) -> Player:
+    return Player(server.url, tokens(world)["alice"])
+
+
+def by_name(fake: FakeWhale, path: str = "/", name: str | None = None) -> requests.Response:
+    """Ask the http listener for the (only) instance's name, as a browser would."""
+    assert fake.http_listener is not None
+    host, port = fake.http_listener
+    name = name or f"{fake.state()['records'][0]['uuid']}.127.0.0.1.nip.io:{port}"
+    return requests.get(f"http://{host}:{port}{path}", headers={"Host": name}, timeout=5)
+
+
+def by_port(port: int, path: str = "/") -> requests.Response:
+    return requests.get(f"http://{DIRECT_HOST}:{port}{path}", timeout=5)
+
+
+def test_an_http_instance_answers_by_its_name(alice: Player, fake: FakeWhale) -> None:
+    alice.post(1)
+    assert "Chal http" in by_name(fake).text
+    assert by_name(fake, "/cgi-bin/flag").text == fake.state()["records"][0]["flag"] + "\n"
+
+
+def test_an_unknown_name_meets_frp(alice: Player, fake: FakeWhale) -> None:
+    alice.post(1)
+    answer = by_name(fake, name="nobody.127.0.0.1.nip.io")
+    assert answer.status_code == 404
+    assert answer.headers["Server"].startswith("frp/")
+    assert "Faithfully yours, frp." in answer.text
+
+
+def test_a_direct_instance_answers_on_its_port(alice: Player, fake: FakeWhale) -> None:
+    alice.post(2)
+    (record,) = fake.state()["records"]
+    assert by_port(record["port"], "/cgi-bin/flag").text == record["flag"] + "\n"
+
+
+@pytest.mark.parametrize("how", ["delete", "by hand", "expiry"])
+def test_a_direct_instance_stops_answering(alice: Player, fake: FakeWhale, how: str) -> None:
+    alice.post(2)
+    (record,) = fake.state()["records"]
+    if how == "delete":
+        alice.delete(2)
+    elif how == "by hand":
+        assert fake.remove_service(record["uuid"])
+        assert "user_access" in alice.get(2).json()["data"]
+    else:
+        fake.clock.advance(3611)
+    with pytest.raises(requests.ConnectionError):
+        by_port(record["port"])
+
+
+def test_an_instance_that_exits_never_answers(alice: Player, fake: FakeWhale) -> None:
+    assert alice.post(4).status_code == 200
+    assert by_name(fake).status_code == 404
+
+
+def test_a_taken_port_does_not_fail_the_post(alice: Player, fake: FakeWhale) -> None:
+    with socket.socket() as taken:
+        taken.bind((DIRECT_HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        fake.patch_config({"frp_direct_port_minimum": port, "frp_direct_port_maximum": port})
+        assert alice.post(2).status_code == 200
+        assert fake.state()["records"][0]["port"] == port
+
+
+def test_with_a_real_clock_an_instance_needs_a_moment(world: World) -> None:
+    options = InstanceOptions(ready_delay=60.0)
+    with (
+        FakeWhale(world, clock=SystemClock(), instances=options) as fake,
+        fake.serve() as server,
+    ):
+        Player(server.url, tokens(world)["alice"]).post(1)
+        assert fake.state()["services"][0]["answers"] is False
+        assert by_name(fake).status_code == 404
+
+
+def test_a_reset_keeps_the_http_listener(alice: Player, fake: FakeWhale) -> None:
+    before = fake.http_listener
+    fake.reset()
+    assert fake.http_listener == before
+    alice.post(1)
+    assert by_name(fake).status_code == 200
