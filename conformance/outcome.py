@@ -70,6 +70,7 @@ class Outcome:
             self._becomes(Status.FAIL, _sentence(error))
         elif self.trace.pending is not None:
             # A time-out, or an exit, while the backend was at work.
+            self.trace.note(f"{self.trace.pending} … no answer")
             self._becomes(Status.FAIL, f"{self.trace.pending} did not return: {_sentence(error)}")
         elif isinstance(error, HarnessFault):
             self._becomes(Status.ERROR, _sentence(error))

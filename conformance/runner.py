@@ -25,8 +25,7 @@ from conformance.results import MINIMUM_EXECUTED, Report, judge
 from conformance.session import Suite
 from engines import __version__
 
-SCENARIO_SECONDS = 120
-"""A scenario that takes longer is broken off."""
+SCENARIO_SECONDS = 120.0
 
 _CONFIGURATION = Path(__file__).with_name("check.ini")
 _PLUGINS = ("pytest_timeout",)
@@ -46,6 +45,8 @@ class CheckRequest:
     """End after the first scenario that does not pass."""
     minimum: int = MINIMUM_EXECUTED
     """Scenarios each backend must have passed for a verdict."""
+    seconds_per_scenario: float = SCENARIO_SECONDS
+    """A scenario that takes longer is broken off, and fails if it waits for the backend."""
 
 
 def check(request: CheckRequest, observer: Observer | None = None) -> Report:
@@ -90,7 +91,14 @@ def _run_pytest(suite: Suite, request: CheckRequest) -> tuple[int, str]:
         arguments += ["-p", name]
     for name in _OFF:
         arguments += ["-p", f"no:{name}"]
-    arguments += [*_time_limit(), "-s", "-q", "--tb=no", "--no-header", "--no-summary"]
+    arguments += [
+        *_time_limit(request.seconds_per_scenario),
+        "-s",
+        "-q",
+        "--tb=no",
+        "--no-header",
+        "--no-summary",
+    ]
     if request.stop_at_first:
         arguments.append("-x")
     arguments += ["--pyargs", "conformance.scenarios"]
@@ -100,12 +108,12 @@ def _run_pytest(suite: Suite, request: CheckRequest) -> tuple[int, str]:
     return int(exit_code), output.getvalue()
 
 
-def _time_limit() -> list[str]:
+def _time_limit(seconds: float) -> list[str]:
     """By signal, which lets the run go on; only the main thread can have it."""
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or not hasattr(signal, "SIGALRM"):
         return []
-    return [f"--timeout={SCENARIO_SECONDS}", "--timeout-method=signal"]
+    return [f"--timeout={seconds}", "--timeout-method=signal"]
 
 
 @contextmanager

@@ -40,5 +40,4 @@ class Trace:
 
     def lines(self) -> tuple[str, ...]:
         """Everything noted, redacted with all secrets known by now."""
-        lines = [*self._lines, f"{self.pending} … no answer"] if self.pending else self._lines
-        return tuple(self.secrets.clean(line) for line in lines)
+        return tuple(self.secrets.clean(line) for line in self._lines)

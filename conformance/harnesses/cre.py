@@ -12,14 +12,13 @@ from dataclasses import replace
 
 from conformance.harness import (
     Challenges,
-    Harness,
     Hook,
     Options,
     Player,
     Worker,
     World,
 )
-from conformance.harnesses.state import TemporaryState
+from conformance.harnesses.state import StatefulHarness
 from engines.audit import ContainerEvent
 from engines.catalog import ChallengeSpec, Readiness, StaticCatalog, Visibility
 from engines.clock import VirtualClock
@@ -27,6 +26,7 @@ from engines.contract import InstanceStatus
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.base import Runtime
 from engines.cre.runtimes.memory import MemoryRuntime
+from engines.database import Database
 from engines.settings import Settings
 
 MISSING = "whale-ready-no-such-image:none"
@@ -73,12 +73,12 @@ class CreWorld(World):
         self,
         runtime: Runtime,
         options: Options,
-        deployment: str,
+        database: Database,
         *,
+        deployment: str,
         image: str,
         exiting_image: str,
     ) -> None:
-        self._state = TemporaryState()
         self._clock = VirtualClock()
         settings = Settings(
             cre_account_limit=options.account_limit,
@@ -92,7 +92,7 @@ class CreWorld(World):
             settings,
             runtime=runtime,
             catalog=_catalog(image, exiting_image),
-            database=self._state.database,
+            database=database,
             clock=self._clock,
         )
         self.backend = self.engine
@@ -120,7 +120,6 @@ class CreWorld(World):
             self.remove_containers()
         finally:
             self.engine.close()
-            self._state.close()
 
     @abstractmethod
     def remove_containers(self) -> None:
@@ -130,9 +129,16 @@ class CreWorld(World):
 class MemoryWorld(CreWorld):
     """Containers are records in this process."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, database: Database) -> None:
         self._memory = MemoryRuntime(images={"good", "exiting"}, crashing={"exiting"})
-        super().__init__(self._memory, options, "memory", image="good", exiting_image="exiting")
+        super().__init__(
+            self._memory,
+            options,
+            database,
+            deployment="memory",
+            image="good",
+            exiting_image="exiting",
+        )
 
     def running(self) -> set[str]:
         return self._memory.running()
@@ -156,7 +162,7 @@ class MemoryWorld(CreWorld):
         pass  # they end with this object
 
 
-class MemoryHarness(Harness):
+class MemoryHarness(StatefulHarness):
     """``cre:memory``: the engine's own code on simulated containers."""
 
     kind = "ContainerRuntimeEngine on simulated containers"
@@ -167,4 +173,4 @@ class MemoryHarness(Harness):
         return {"runtime": "memory (simulated)"}
 
     def world(self, options: Options) -> World:
-        return MemoryWorld(options)
+        return MemoryWorld(options, self.database())

@@ -18,13 +18,15 @@ import docker
 from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
-from conformance.harness import CannotRun, Harness, Options, World
+from conformance.harness import CannotRun, Options, World
 from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.cre import HOOKS, CreWorld
 from conformance.harnesses.fetch import http_get
+from conformance.harnesses.state import StatefulHarness
 from engines.contract import InstanceStatus
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT
 from engines.cre.runtimes.docker import DockerRuntime
+from engines.database import Database
 
 
 class _Switch:
@@ -70,11 +72,15 @@ class _Switch:
 class DockerWorld(CreWorld):
     """Real containers, all with this world's label."""
 
-    def __init__(self, client: _Switch, image: str, options: Options, deployment: str) -> None:
+    def __init__(
+        self, client: _Switch, options: Options, database: Database, deployment: str, image: str
+    ) -> None:
         self._client = client
         self._deployment = deployment
         runtime = DockerRuntime(cast(docker.DockerClient, client))
-        super().__init__(runtime, options, deployment, image=image, exiting_image=image)
+        super().__init__(
+            runtime, options, database, deployment=deployment, image=image, exiting_image=image
+        )
 
     def running(self) -> set[str]:
         wanted = {"label": f"{LABEL_DEPLOYMENT}={self._deployment}"}
@@ -100,7 +106,7 @@ class DockerWorld(CreWorld):
         sweep(self._client.real, self._deployment)
 
 
-class DockerHarness(Harness):
+class DockerHarness(StatefulHarness):
     """``cre``: real containers on the Docker engine that the environment names."""
 
     kind = "ContainerRuntimeEngine on Docker containers"
@@ -122,6 +128,7 @@ class DockerHarness(Harness):
                 "no Docker engine can be reached; start one (as root: dockerd), set DOCKER_HOST, "
                 "or choose --backend cre:memory for simulated containers"
             ) from error
+        super().open()
         sweep_dead_runs(self._client)
         self._image = ensure_image(self._client)
 
@@ -135,13 +142,15 @@ class DockerHarness(Harness):
             raise RuntimeError("open() comes before world()")
         self._worlds += 1
         deployment = f"{self._run}-{self._worlds}"
-        return DockerWorld(_Switch(self._client), self._image, options, deployment)
+        switch = _Switch(self._client)
+        return DockerWorld(switch, options, self.database(), deployment, self._image)
 
     def close(self) -> None:
         if self._client is not None:
             sweep(self._client, self._run)
             self._client.close()
             self._client = None
+        super().close()
 
 
 def sweep(client: docker.DockerClient, prefix: str) -> int:
@@ -152,7 +161,9 @@ def sweep(client: docker.DockerClient, prefix: str) -> int:
         if label == prefix or label.startswith(f"{prefix}-"):
             try:
                 client.api.remove_container(row["Id"], force=True, v=True)
-            except APIError:
+            except APIError as error:
+                if error.status_code not in (404, 409):
+                    raise
                 continue  # gone, or going, already
             removed += 1
     return removed

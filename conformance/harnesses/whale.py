@@ -13,11 +13,12 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import version
 
-from conformance.harness import Challenges, Harness, Hook, Options, Player, Worker, World
+from conformance.harness import Challenges, Hook, Options, Player, Worker, World
 from conformance.harnesses.fetch import http_get
-from conformance.harnesses.state import TemporaryState
+from conformance.harnesses.state import StatefulHarness
 from engines.audit import ContainerEvent
 from engines.contract import InstanceStatus
+from engines.database import Database
 from engines.settings import Settings
 from engines.whale import StaticTokens, WhaleAPIManager
 from engines.whale.client import Answer
@@ -138,12 +139,11 @@ class FakeWhaleWorld(World):
     players = PLAYERS
     mates = MATES
 
-    def __init__(self, whale: _Whale, options: Options, dialect: str) -> None:
+    def __init__(self, whale: _Whale, options: Options, database: Database, dialect: str) -> None:
         whale.begin(options)
         self._whale = whale
         self._fake = whale.fake
         self._exchanges: list[str] = []
-        self._state = TemporaryState()
         self.manager = WhaleAPIManager(
             Settings(
                 whale_api_url=whale.server.url,
@@ -155,7 +155,7 @@ class FakeWhaleWorld(World):
                 worker_seconds=0.01,
             ),
             credentials=StaticTokens(TOKENS),
-            database=self._state.database,
+            database=database,
             clock=_FakesClock(self._fake),
             observer=self._observe,
         )
@@ -200,7 +200,6 @@ class FakeWhaleWorld(World):
 
     def close(self) -> None:
         self.manager.close()
-        self._state.close()
 
     def _observe(self, answer: Answer) -> None:
         self._exchanges.append(
@@ -218,7 +217,7 @@ class _FakesClock:
         return datetime.fromtimestamp(self._fake.clock.time(), timezone.utc)
 
 
-class FakeWhaleHarness(Harness):
+class FakeWhaleHarness(StatefulHarness):
     """``whale:fake``: the adapter in front of a fake Whale, over real HTTP."""
 
     hooks = HOOKS
@@ -229,6 +228,7 @@ class FakeWhaleHarness(Harness):
         self.kind = f"WhaleAPIManager over HTTP to a fake Whale ({dialect})"
 
     def open(self) -> None:
+        super().open()
         self._whale = _Whale()
 
     def versions(self) -> dict[str, str]:
@@ -237,9 +237,10 @@ class FakeWhaleHarness(Harness):
     def world(self, options: Options) -> World:
         if self._whale is None:
             raise RuntimeError("open() comes before world()")
-        return FakeWhaleWorld(self._whale, options, self._dialect)
+        return FakeWhaleWorld(self._whale, options, self.database(), self._dialect)
 
     def close(self) -> None:
         if self._whale is not None:
             self._whale.close()
             self._whale = None
+        super().close()

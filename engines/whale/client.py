@@ -74,8 +74,8 @@ class WhaleClient:
         retry = Retry(
             total=READ_RETRIES,
             redirect=0,
-            backoff_factor=0.1,
-            backoff_jitter=0.1,
+            backoff_factor=0.05,
+            backoff_jitter=0.05,
             allowed_methods=["GET"],
             raise_on_redirect=False,
         )

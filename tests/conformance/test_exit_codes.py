@@ -15,7 +15,7 @@ from reference import faulty
 from reference.backend import ReferenceHarness
 
 from conformance.registry import Subject
-from conformance.results import Status, Verdict
+from conformance.results import Report, Status, Verdict
 from conformance.runner import CheckRequest, check_subjects
 from whale_ready.cli import main
 
@@ -175,6 +175,40 @@ def test_an_interrupted_run_is_130_and_cleaned_up(name: str, tmp_path: Path) -> 
     assert (report["verdict"], report["exit_code"]) == ("interrupted", 130)
     assert report["results"], "what was measured before is written"
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_an_interrupt_while_opening_is_130_and_cleaned_up() -> None:
+    harness = faulty.InterruptedOpen()
+
+    report = check_subjects([Subject("x", harness)], CheckRequest())
+
+    assert report.exit_code == 130
+    assert harness.closed == 1
+
+
+# Time-outs
+
+
+def short(harness: ReferenceHarness, *select: str) -> Report:
+    request = CheckRequest(select=select, seconds_per_scenario=0.3)
+    return check_subjects([Subject("x", harness)], request)
+
+
+def test_a_call_that_never_returns_is_1_and_the_run_goes_on() -> None:
+    report = short(faulty.Hanging(), "EXTEND-001", "STOP-001")
+
+    extend, stop = report.results
+    assert (extend.status, stop.status) == (Status.FAIL, Status.PASS)
+    assert extend.message.startswith("extend_instance(1, 7, None) did not return: Timeout")
+    assert "extend_instance(1, 7, None) … no answer" in extend.trace
+    assert report.verdict is Verdict.FAILED
+
+
+def test_a_harness_that_hangs_is_3() -> None:
+    report = short(faulty.HangingWorld(), "EXTEND-001")
+
+    assert [result.status for result in report.results] == [Status.ERROR]
+    assert report.verdict is Verdict.COULD_NOT_RUN
 
 
 # What is common to all rows.

@@ -142,7 +142,7 @@ def _factory(broken: type[ContainerRuntimeEngine]) -> Callable[[], Harness]:
         kind = f"broken on purpose: {broken.__doc__}"
 
         def world(self, options: Options) -> World:
-            return BrokenWorld(options)
+            return BrokenWorld(options, self.database())
 
     return BrokenHarness
 

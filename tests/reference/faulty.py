@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
 
 from conformance.harness import CannotRun, Hook, Options, World
-from engines.contract import StartResult
+from engines.contract import ActionResult, StartResult
 from reference.backend import ReferenceBackend, ReferenceHarness, ReferenceWorld
 from reference.breakages import ForgetfulStop
 
@@ -138,3 +139,35 @@ class Terminated(Interrupted):
 
     def __init__(self) -> None:
         super().__init__(_TerminatedBackend)
+
+
+class InterruptedOpen(ReferenceHarness):
+    """Ctrl-C arrives while it is being prepared."""
+
+    def open(self) -> None:
+        super().open()
+        raise KeyboardInterrupt
+
+
+class _HangingBackend(ReferenceBackend):
+    def extend_instance(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> ActionResult:
+        threading.Event().wait()
+        return super().extend_instance(user_id, challenge_id, team_id)
+
+
+class Hanging(ReferenceHarness):
+    """An extend that never returns."""
+
+    def __init__(self) -> None:
+        super().__init__(_HangingBackend)
+
+
+class HangingWorld(CrashingWorld):
+    """A world that is never made, but for the first."""
+
+    def world(self, options: Options) -> World:
+        if self.worlds:
+            threading.Event().wait()
+        return super().world(options)
