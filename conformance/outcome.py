@@ -6,6 +6,7 @@ backend. Anything else that goes wrong is an error of harness or suite, and says
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from conformance.results import ScenarioResult, Status
 from conformance.scenario import Scenario
 from conformance.trace import HarnessFault, Trace
 
+_WHERE = re.compile(r"\s*\+\s+(where|and)\b")
 _WORSE = (Status.PASS, Status.NOT_APPLICABLE, Status.ERROR, Status.FAIL)
 
 
@@ -86,4 +88,6 @@ class Outcome:
 
 
 def _sentence(error: BaseException) -> str:
-    return str(error).strip() or type(error).__name__
+    """What was said, without pytest's tale of where each value came from: the trace tells that."""
+    lines = [line for line in str(error).splitlines() if not _WHERE.match(line)]
+    return "\n".join(lines).strip() or type(error).__name__

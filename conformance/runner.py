@@ -21,7 +21,7 @@ import pytest
 from conformance.observer import Observer
 from conformance.redact import Secrets
 from conformance.registry import Subject, defaults, resolve
-from conformance.results import MINIMUM_EXECUTED, Report, judge
+from conformance.results import MINIMUM_EXECUTED, Report, Status, judge
 from conformance.session import Suite
 from engines import __version__
 
@@ -141,5 +141,6 @@ def _pytest_problems(
         tail = "\n".join(output.strip().splitlines()[-_TAIL_LINES:])
         yield Secrets().clean(f"pytest ended with exit code {exit_code}:\n{tail}")
     lost = suite.planned - len(suite.results)
-    if lost and not request.stop_at_first:
+    bad = any(result.status in (Status.FAIL, Status.ERROR) for result in suite.results)
+    if lost and not (request.stop_at_first and bad):
         yield f"{lost} scenarios gave no result"

@@ -37,6 +37,9 @@ class Stage:
         self.alice, self.bob, self.carol = inner.players[:3]
         self.mates = inner.mates
 
+    def __repr__(self) -> str:
+        return "world"
+
     @property
     def capabilities(self) -> Capabilities:
         return self.backend.capabilities

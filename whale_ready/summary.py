@@ -22,6 +22,7 @@ _STYLES = {
 def print_report(report: Report, console: Console) -> None:
     """Print the matrix, each failure with its story, what did not apply, and the verdict."""
     if report.results:
+        console.print()
         console.print(_table(Matrix.of(report)))
     for result in not_passed(report):
         _print_failure(result, console)
@@ -35,8 +36,8 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def _table(matrix: Matrix) -> Table:
-    table = Table(title="Scenarios by group and backend", title_justify="left")
-    table.add_column("group")
+    table = Table()
+    table.add_column("scenarios")
     for heading in matrix.headings:
         table.add_column(Text(heading))
     for group, cells in matrix.rows:

@@ -153,6 +153,14 @@ def test_a_scenario_that_cannot_be_carried_out_is_3(name: str, said: str) -> Non
     assert said in result.output
 
 
+@pytest.mark.parametrize("options", [(), ("-x",)])
+def test_leaving_early_is_3(options: tuple[str, ...]) -> None:
+    result = check("faulty:Leaving", "--select", "START-*", "--select", "EXTEND-001", *options)
+
+    assert result.exit_code == 3, result.output
+    assert "1 scenarios gave no result" in result.output
+
+
 # 130
 
 

@@ -18,6 +18,7 @@ from engines.cre.runtimes.base import LABEL_DEPLOYMENT
 from engines.probe import wait_until
 
 MINIMUM = 40
+README = Path(__file__).parents[2] / "README.md"
 
 
 def labels_of_run(client: docker.DockerClient, pid: int) -> list[str]:
@@ -58,6 +59,7 @@ def test_the_default_check_passes_on_real_containers_and_leaves_nothing(
         statuses = [each["status"] for each in report["results"] if each["backend"] == backend]
         assert statuses.count("pass") >= MINIMUM
         assert set(statuses) <= {"pass", "not_applicable"}
+    assert matrix(output) in README.read_text(encoding="utf-8"), output
     assert labels_of_run(docker_client, run.pid) == []
     assert networks_and_volumes(docker_client) == before
     assert list(state.iterdir()) == []
@@ -109,6 +111,11 @@ def test_what_a_killed_run_left_is_swept_by_the_next_one(
     assert labels_of_run(docker_client, run.pid) == []
 
 
+def matrix(output: str) -> str:
+    """The matrix as it was printed."""
+    return output[output.index("┏") : output.index("┘") + 1]
+
+
 def environment(state: Path) -> dict[str, str]:
     """This environment, with folders for state and temporary files that can be looked into."""
-    return {**os.environ, "TMPDIR": str(state), "XDG_STATE_HOME": str(state)}
+    return {**os.environ, "TMPDIR": str(state), "XDG_STATE_HOME": str(state), "COLUMNS": "120"}

@@ -108,6 +108,20 @@ class Exiting(ReferenceHarness):
         super().__init__(_ExitingBackend)
 
 
+class _LeavingBackend(ReferenceBackend):
+    def extend_instance(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> ActionResult:
+        pytest.exit("all is well", returncode=0)
+
+
+class Leaving(ReferenceHarness):
+    """Tries to end the run early by pytest's own exit."""
+
+    def __init__(self) -> None:
+        super().__init__(_LeavingBackend)
+
+
 class _InterruptedBackend(ReferenceBackend):
     number = signal.SIGINT
 

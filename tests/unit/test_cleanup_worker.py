@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from engines.catalog import ChallengeSpec, StaticCatalog
-from engines.clock import VirtualClock
 from engines.cleanup_worker import CleanupWorker
+from engines.clock import VirtualClock
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.database import Database
