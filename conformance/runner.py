@@ -143,4 +143,4 @@ def _pytest_problems(
     lost = suite.planned - len(suite.results)
     bad = any(result.status in (Status.FAIL, Status.ERROR) for result in suite.results)
     if lost and not (request.stop_at_first and bad):
-        yield f"{lost} scenarios gave no result"
+        yield f"scenarios without a result: {lost}"

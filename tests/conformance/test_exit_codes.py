@@ -14,8 +14,9 @@ from click.testing import CliRunner, Result
 from reference import faulty
 from reference.backend import ReferenceHarness
 
+from conformance.observer import Observer
 from conformance.registry import Subject
-from conformance.results import Report, Status, Verdict
+from conformance.results import Report, ScenarioResult, Status, Verdict
 from conformance.runner import CheckRequest, check_subjects
 from whale_ready.cli import main
 
@@ -66,8 +67,9 @@ def test_a_broken_rule_wins_over_a_harness_error() -> None:
     assert "was not closed" in result.output
 
 
-def test_ending_the_process_is_a_failure_of_the_backend() -> None:
-    assert check("faulty:Exiting", "--select", "START-001").exit_code == 1
+@pytest.mark.parametrize("name", ["Exiting", "Leaving"])
+def test_ending_the_run_is_a_failure_of_the_backend(name: str) -> None:
+    assert check(f"faulty:{name}", "--select", "*-001").exit_code == 1
 
 
 def test_stopping_at_the_first_failure_is_still_1(tmp_path: Path) -> None:
@@ -153,12 +155,18 @@ def test_a_scenario_that_cannot_be_carried_out_is_3(name: str, said: str) -> Non
     assert said in result.output
 
 
-@pytest.mark.parametrize("options", [(), ("-x",)])
-def test_leaving_early_is_3(options: tuple[str, ...]) -> None:
-    result = check("faulty:Leaving", "--select", "START-*", "--select", "EXTEND-001", *options)
+@pytest.mark.parametrize("stop_at_first", [False, True])
+def test_scenarios_without_a_result_are_3(stop_at_first: bool) -> None:
+    class Leaving(Observer):
+        def measured(self, result: ScenarioResult) -> None:
+            pytest.exit("all is well", returncode=0)
 
-    assert result.exit_code == 3, result.output
-    assert "1 scenarios gave no result" in result.output
+    request = CheckRequest(select=("START-00[12]",), stop_at_first=stop_at_first, minimum=1)
+    report = check_subjects([Subject("x", ReferenceHarness())], request, Leaving())
+
+    assert [result.status for result in report.results] == [Status.PASS]
+    assert report.verdict is Verdict.COULD_NOT_RUN
+    assert report.reasons == ("scenarios without a result: 1",)
 
 
 # 130
