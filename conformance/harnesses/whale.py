@@ -40,7 +40,8 @@ CHALLENGES = Challenges(
 """All but ``own_port`` are reached by an http name (redirect type http)."""
 PLAYERS = (Player(11), Player(12), Player(13))
 MATES = (Player(21, 2), Player(22, 2), Player(31, 3), Player(32, 3))
-TOKENS = {player.user_id: f"ctfd_made-up-{player.user_id}" for player in (*PLAYERS, *MATES)}
+TOKENS = {player.user_id: f"ctfd_{player.user_id:064x}" for player in (*PLAYERS, *MATES)}
+"""Made up, in the form CTFd gives them."""
 
 GOOD, CRASHING, MISSING = "chal:1", "crash:1", "no-such-image:1"
 READY_SECONDS = 0.3
@@ -141,6 +142,7 @@ class FakeWhaleWorld(World):
 
     def __init__(self, whale: _Whale, options: Options, database: Database, dialect: str) -> None:
         whale.begin(options)
+        self.database = database
         self._whale = whale
         self._fake = whale.fake
         self._exchanges: list[str] = []
@@ -161,6 +163,11 @@ class FakeWhaleWorld(World):
         )
         self.backend = self.manager
 
+    @property
+    def url(self) -> str:
+        """Where Whale's own API is reached."""
+        return self._whale.server.url
+
     def advance(self, seconds: float) -> None:
         self._fake.clock.advance(seconds)
 
@@ -178,6 +185,10 @@ class FakeWhaleWorld(World):
 
     def running(self) -> set[str]:
         return {service["uuid"] for service in self._fake.state()["services"]}
+
+    def flags(self) -> list[str]:
+        """Every flag that Whale has handed to a container."""
+        return [str(service["flag"]) for service in self._fake.state()["services"]]
 
     def recorded_flag(self, player: Player, challenge_id: int) -> str:
         status = self.manager.get_instance_status(player.user_id, challenge_id, player.team_id)

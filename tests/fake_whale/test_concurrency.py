@@ -1,0 +1,163 @@
+"""Parallel calls: what MariaDB's isolation lets through (docs/whale-wire.md, "Concurrency")."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier, Event
+
+import pytest
+import requests
+
+from fake_whale import FakeServer, FakeWhale, Isolation, SystemClock, VirtualClock, World
+from fake_whale.testing import Player, tokens
+
+READ_COMMITTED = Isolation.READ_COMMITTED
+REPEATABLE_READ = Isolation.REPEATABLE_READ
+
+
+def at_once(calls: list[Callable[[], requests.Response]]) -> list[int]:
+    """Status codes of calls that are sent together."""
+    gate = Barrier(len(calls))
+
+    def run(call: Callable[[], requests.Response]) -> int:
+        gate.wait()
+        return call().status_code
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def players(server: FakeServer, world: World, count: int) -> list[Player]:
+    return [Player(server.url, token) for token in list(tokens(world).values())[1 : count + 1]]
+
+
+@pytest.mark.parametrize("virtual", [True, False], ids=["virtual", "real"])
+@pytest.mark.parametrize("isolation", list(Isolation))
+def test_twenty_posts_of_one_user(world: World, isolation: Isolation, virtual: bool) -> None:
+    clock = VirtualClock() if virtual else SystemClock()
+    with FakeWhale(world, clock=clock, isolation=isolation) as fake, fake.serve() as server:
+        (alice,) = players(server, world, 1)
+        at_once([alice.post] * 20)
+        services = fake.state()["services"]
+    if isolation is READ_COMMITTED:
+        assert len(services) == 1
+    else:
+        assert len(services) > 1
+
+
+def test_two_posts_both_succeed_and_delete_leaves_an_orphan(world: World) -> None:
+    with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
+        (alice,) = players(server, world, 1)
+        assert at_once([alice.post] * 2) == [200, 200]
+        assert len(fake.state()["services"]) == len(fake.state()["records"]) == 2
+        first = fake.state()["records"][0]["uuid"]
+        assert first in alice.get().json()["data"]["lan_domain"]
+        assert alice.delete().status_code == 200
+        assert fake.state()["records"] == []
+        (orphan,) = fake.state()["services"]
+        assert orphan["uuid"] != first
+
+
+def test_six_restarts_leave_five_orphans(world: World) -> None:
+    with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
+        (alice,) = players(server, world, 1)
+        alice.post()
+        assert at_once([alice.post] * 6) == [200] * 6
+        assert sum(service["orphan"] for service in fake.state()["services"]) == 5
+
+
+@pytest.mark.parametrize(("isolation", "admitted"), [(REPEATABLE_READ, 20), (READ_COMMITTED, 6)])
+def test_twenty_users_at_a_limit_of_five(world: World, isolation: Isolation, admitted: int) -> None:
+    limited = replace(world, config={**world.config, "docker_max_container_count": "5"})
+    with (
+        FakeWhale(limited, clock=SystemClock(), isolation=isolation) as fake,
+        fake.serve() as server,
+    ):
+        codes = at_once([each.post for each in players(server, world, 20)])
+        assert len(fake.state()["records"]) == admitted
+    assert Counter(codes)[200] == admitted
+
+
+def test_twenty_users_share_no_port(world: World) -> None:
+    with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
+        everybody = players(server, world, 20)
+        codes = at_once([lambda p=each: p.post(2) for each in everybody])  # type: ignore[misc]  # mypy cannot infer a lambda's default
+        assert codes == [200] * 20
+        assert len({record["port"] for record in fake.state()["records"]}) == 20
+
+
+def test_parallel_deletes_leave_stale_rules(world: World) -> None:
+    with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
+        everybody = players(server, world, 10)
+        for each in everybody:
+            each.post()
+        assert at_once([each.delete for each in everybody]) == [200] * 10
+        assert fake.state()["services"] == []
+        assert len(fake.state()["rules"]) == 9
+
+
+def test_two_renewals_count_as_one(world: World) -> None:
+    with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
+        (alice,) = players(server, world, 1)
+        alice.post()
+        assert at_once([alice.patch] * 2) == [200, 200]
+        assert fake.state()["records"][0]["renew_count"] == 1
+
+
+class Meanwhile(VirtualClock):
+    """A virtual clock that lets something happen ten seconds into the first wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.happening: Callable[[], object] | None = None
+
+    def wait(self, seconds: float, cancel: Event) -> None:
+        happening, self.happening = self.happening, None
+        if happening is not None:
+            super().wait(10, cancel)
+            happening()
+            seconds -= 10
+        super().wait(seconds, cancel)
+
+
+def test_docker_slower_than_the_lock_lets_a_second_post_in(world: World) -> None:
+    clock = Meanwhile()
+    with FakeWhale(world, clock=clock) as fake, fake.serve() as server:
+        (alice,) = players(server, world, 1)
+        codes: list[int] = []
+        clock.happening = lambda: codes.append(alice.post().status_code)
+        fake.inject({"kind": "docker_slow", "seconds": 12})
+        codes.append(alice.post().status_code)
+        assert codes == [200, 200]
+        assert len(fake.state()["services"]) == 2
+        assert len(fake.state()["records"]) == 1
+
+
+def test_a_reset_wakes_sleepers(world: World) -> None:
+    with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
+        (alice,) = players(server, world, 1)
+        fake.inject({"kind": "docker_hung"})
+        with ThreadPoolExecutor(1) as pool:
+            sleeper = pool.submit(alice.post)
+            while not any(entry["kind"] == "fault" for entry in fake.journal()):
+                pass
+            fake.reset()
+            assert sleeper.result(timeout=10).status_code == 503
+        assert fake.state()["records"] == []
+
+
+def test_sixty_four_slow_calls_do_not_queue(world: World) -> None:
+    """All of them are in Docker at the same time; the reset lets them go."""
+    with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
+        fake.inject({"kind": "slow_first_byte", "seconds": 600})
+        (alice,) = players(server, world, 1)
+        with ThreadPoolExecutor(64) as pool:
+            slow = [pool.submit(alice.get) for _ in range(64)]
+            while len([e for e in fake.journal() if e["kind"] == "fault"]) < 64:
+                pass
+            assert not any(call.done() for call in slow)
+            fake.reset()
+            assert {call.result(timeout=20).status_code for call in slow} == {200}

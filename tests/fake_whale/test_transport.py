@@ -1,0 +1,149 @@
+"""Transport faults, as a plain socket or a plain HTTP client meets them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from fake_whale import FakeServer, FakeWhale
+from fake_whale.testing import PATH, Player, said
+
+Players = Callable[[str], Player]
+
+
+@pytest.fixture
+def alice(player: Players) -> Player:
+    return player("alice")
+
+
+def raw(server: FakeServer, player: Player, *, most: int = 1_000_000) -> tuple[bytes, bool]:
+    """What comes back on the bare socket (up to ``most`` bytes), and whether it was reset."""
+    parts = urlsplit(server.url)
+    with socket.create_connection(
+        (parts.hostname or "", parts.port or 0), timeout=10
+    ) as connection:
+        connection.sendall(
+            f"GET {PATH}?challenge_id=1 HTTP/1.1\r\nHost: whale\r\n"
+            f"Authorization: Token {player.token}\r\n".encode()
+            + b"Content-Type: application/json\r\n\r\n"
+        )
+        received = b""
+        while len(received) < most:
+            try:
+                chunk = connection.recv(4096)
+            except ConnectionResetError:
+                return received, True
+            if not chunk:
+                break
+            received += chunk
+        return received, False
+
+
+def body_of(received: bytes) -> bytes:
+    return received.partition(b"\r\n\r\n")[2]
+
+
+def test_reset_before_headers(server: FakeServer, fake: FakeWhale, alice: Player) -> None:
+    fake.inject({"kind": "reset_before_headers"})
+    assert raw(server, alice) == (b"", True)
+
+
+def test_reset_after_headers(server: FakeServer, fake: FakeWhale, alice: Player) -> None:
+    fake.inject({"kind": "reset_after_headers"})
+    received, reset = raw(server, alice)
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert body_of(received) == b""
+    assert reset
+
+
+def test_half_a_body(server: FakeServer, fake: FakeWhale, alice: Player) -> None:
+    fake.inject({"kind": "half_body"})
+    received, reset = raw(server, alice)
+    assert body_of(received) == b'{"success": true, "d'[: len(body_of(received))]
+    assert 0 < len(body_of(received)) < len('{"success": true, "data": {}}\n')
+    assert not reset
+
+
+def test_an_endless_dribble(server: FakeServer, fake: FakeWhale, alice: Player) -> None:
+    fake.inject({"kind": "dribble", "seconds": 0.001})
+    complete = len('{"success": true, "data": {}}\n')
+    received, _ = raw(server, alice, most=600)
+    assert len(body_of(received)) > complete
+
+
+def test_an_empty_reply(server: FakeServer, fake: FakeWhale, alice: Player) -> None:
+    fake.inject({"kind": "empty_reply"})
+    assert raw(server, alice) == (b"", False)
+    with pytest.raises(requests.ConnectionError):
+        alice.get(1)
+
+
+def test_a_wrong_content_length(fake: FakeWhale, alice: Player) -> None:
+    fake.inject({"kind": "wrong_content_length"})
+    with pytest.raises((requests.exceptions.ChunkedEncodingError, requests.ConnectionError)):
+        alice.get(1)
+
+
+def test_html_instead_of_json(fake: FakeWhale, alice: Player) -> None:
+    fake.inject({"kind": "html"})
+    answer = alice.get(1)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/html")
+
+
+def test_a_bad_gateway(fake: FakeWhale, alice: Player) -> None:
+    fake.inject({"kind": "bad_gateway"})
+    answer = alice.get(1)
+    assert (answer.status_code, answer.headers["Server"]) == (502, "nginx")
+
+
+def test_a_slow_first_byte_moves_a_virtual_clock(fake: FakeWhale, alice: Player) -> None:
+    fake.inject({"kind": "slow_first_byte", "seconds": 30})
+    began = fake.clock.time()
+    assert alice.get(1).json() == {"success": True, "data": {}}
+    assert fake.clock.time() - began == 30
+
+
+def test_refuse(server: FakeServer, fake: FakeWhale, alice: Player) -> None:
+    parts = urlsplit(server.url)
+    fake.inject({"kind": "refuse", "seconds": 60})
+    with (
+        pytest.raises(ConnectionRefusedError),
+        socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5),
+    ):
+        pytest.fail("the connection was accepted")
+    fake.lift_faults()
+    assert alice.get(1).status_code == 200
+
+
+@pytest.mark.parametrize(("when", "records"), [("before", 0), ("after", 1)])
+def test_a_lost_answer_may_have_been_carried_out(
+    fake: FakeWhale, alice: Player, when: str, records: int
+) -> None:
+    fake.inject({"kind": "reset_before_headers", "method": "POST", "when": when})
+    with pytest.raises(requests.ConnectionError):
+        alice.post(1)
+    assert len(fake.state()["records"]) == records
+
+
+def test_a_fault_is_for_one_user_path_and_count(
+    fake: FakeWhale, alice: Player, player: Players
+) -> None:
+    fake.inject({"kind": "bad_gateway", "user": "alice", "path": "*/container", "count": 1})
+    assert player("bob").get(1).status_code == 200
+    assert alice.call("GET", path="/api/v1/users/me").status_code == 200
+    assert alice.get(1).status_code == 502
+    assert alice.get(1).status_code == 200
+    fired = [entry for entry in fake.journal() if entry["kind"] == "fault"]
+    assert [(entry["fault"], entry["user"]) for entry in fired] == [("bad_gateway", "alice")]
+
+
+def test_the_connection_after_a_spoilt_answer_is_well(fake: FakeWhale, alice: Player) -> None:
+    fake.inject({"kind": "half_body", "count": 1})
+    with pytest.raises((requests.exceptions.ChunkedEncodingError, requests.ConnectionError)):
+        alice.get(1)
+    assert said(alice.post(1)) == (200, "Container created")

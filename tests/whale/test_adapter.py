@@ -1,0 +1,263 @@
+"""What the adapter does where Whale, or somebody at Whale's own page, does otherwise."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+
+from conformance.harnesses.whale import TOKENS, FakeWhaleWorld
+from engines.audit import Action
+from engines.contract import Code
+from engines.errors import BackendUnavailable, WhaleFault
+from engines.instances import InstanceStore
+from engines.whale import StaticTokens
+from engines.whale.api import WhaleAPI
+from engines.whale.manager import whale_instances
+
+ALICE, BOB, MATE, OTHER_MATE = 11, 12, 21, 22
+TEAM = 2
+
+
+def by_hand(world: FakeWhaleWorld, method: str, user: int, challenge: int) -> requests.Response:
+    """What the user does on Whale's own page, behind the adapter's back."""
+    return requests.request(
+        method,
+        f"{world.url}/api/v1/plugins/ctfd-whale/container?challenge_id={challenge}",
+        headers={
+            "Authorization": f"Token {TOKENS[user]}",
+            "Content-Type": "application/json",
+        },
+        timeout=10,
+    )
+
+
+def actions(world: FakeWhaleWorld) -> list[Action]:
+    return [event.action for event in world.events()]
+
+
+def writes(world: FakeWhaleWorld) -> list[str]:
+    """The adapter's requests that were no reads."""
+    return [line.split()[0] for line in world.exchanges() if not line.startswith("GET")]
+
+
+def test_a_container_started_by_hand_is_found_and_not_replaced(world: FakeWhaleWorld) -> None:
+    by_hand(world, "POST", ALICE, 1)
+    (uuid,) = world.running()
+    result = world.manager.start_instance(ALICE, 1)
+    assert (result.code, result.instance["container_id"]) == (Code.ALREADY_RUNNING, uuid)
+    assert world.running() == {uuid}
+    assert actions(world) == [Action.ADOPTED, Action.START_REPEATED]
+
+
+def test_a_container_started_by_hand_is_shown_extended_and_stopped(world: FakeWhaleWorld) -> None:
+    by_hand(world, "POST", ALICE, 1)
+    world.advance(60)
+    status = world.manager.get_instance_status(ALICE, 1)
+    assert status is not None
+    assert status["remaining_seconds"] == 3540
+    assert world.manager.extend_instance(ALICE, 1).ok
+    assert world.manager.stop_instance(ALICE, 1).ok
+    assert world.running() == set()
+
+
+def test_another_challenge_started_by_hand_stands_at_the_limit(world: FakeWhaleWorld) -> None:
+    by_hand(world, "POST", ALICE, 2)
+    before = world.running()
+    result = world.manager.start_instance(ALICE, 1)
+    assert result.code is Code.LIMIT_REACHED
+    assert "challenge 2" in result.message
+    assert world.running() == before
+    assert writes(world) == []
+
+
+def test_another_challenge_that_expired_unseen_does_not_stand_in_the_way(
+    world: FakeWhaleWorld,
+) -> None:
+    by_hand(world, "POST", ALICE, 2)
+    world.advance(3601)  # Whale's cleaner comes every ten seconds
+    assert world.manager.start_instance(ALICE, 1).ok
+
+
+def test_a_container_stopped_by_hand_is_gone_and_can_be_started_anew(
+    world: FakeWhaleWorld,
+) -> None:
+    assert world.manager.start_instance(ALICE, 1).ok
+    assert by_hand(world, "DELETE", ALICE, 1).status_code == 200
+    assert world.manager.get_instance_status(ALICE, 1) is None
+    assert world.manager.extend_instance(ALICE, 1).code is Code.NOT_FOUND
+    assert world.manager.stop_instance(ALICE, 1).code is Code.NOT_FOUND
+    assert world.manager.start_instance(ALICE, 1).ok
+    assert len(world.running()) == 1
+    assert Action.LOST in actions(world)
+
+
+def test_a_container_replaced_by_hand_is_never_stopped_by_mistake(world: FakeWhaleWorld) -> None:
+    assert world.manager.start_instance(ALICE, 1).ok
+    by_hand(world, "POST", ALICE, 2)
+    replaced = world.running()
+    assert world.manager.get_instance_status(ALICE, 1) is None
+    assert world.manager.stop_instance(ALICE, 1).code is Code.NOT_FOUND
+    assert world.manager.stop_instance(ALICE, 1, auto_cleanup=True).ok
+    assert world.running() == replaced
+
+
+def test_a_renewal_by_hand_moves_the_expiry(world: FakeWhaleWorld) -> None:
+    assert world.manager.start_instance(ALICE, 1).ok
+    world.advance(1800)
+    by_hand(world, "PATCH", ALICE, 1)
+    status = world.manager.get_instance_status(ALICE, 1)
+    assert status is not None
+    assert status["remaining_seconds"] == 3600
+    world.advance(1801)
+    world.run_worker()
+    assert world.manager.get_instance_status(ALICE, 1) is not None
+
+
+def test_a_renewal_limit_met_by_hand_is_told_as_the_limit(world: FakeWhaleWorld) -> None:
+    assert world.manager.start_instance(ALICE, 1).ok
+    for _ in range(5):
+        assert by_hand(world, "PATCH", ALICE, 1).status_code == 200
+    assert world.manager.extend_instance(ALICE, 1).code is Code.EXTENSION_LIMIT
+
+
+def test_the_lock_a_refusal_left_behind_is_rate_limited_with_a_time_that_helps(
+    world: FakeWhaleWorld,
+) -> None:
+    assert by_hand(world, "PATCH", ALICE, 1).status_code == 403  # leaves its lock for 10 s
+    result = world.manager.start_instance(ALICE, 1)
+    assert (result.ok, result.code, result.definite) == (False, Code.RATE_LIMITED, True)
+    assert world.running() == set()
+    world.advance(result.retry_after or 0)
+    assert world.manager.start_instance(ALICE, 1).ok
+
+
+def test_a_challenge_hidden_while_it_runs_is_still_known_and_can_be_stopped(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert world.manager.start_instance(ALICE, 1).ok
+
+    def hidden(_api: WhaleAPI, _user: int, _challenge: int) -> None:
+        raise WhaleFault(Code.CHALLENGE_UNAVAILABLE, "This challenge is not available")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(WhaleAPI, "look", hidden)
+        assert world.manager.get_instance_status(ALICE, 1) is not None
+        assert world.manager.stop_instance(ALICE, 1).ok
+    assert world.running() == set()
+
+
+def test_a_user_without_a_token_is_told_so_and_nothing_is_asked(world: FakeWhaleWorld) -> None:
+    result = world.manager.start_instance(99, 1)
+    assert (result.ok, result.code) == (False, Code.UNAUTHENTICATED)
+    with pytest.raises(BackendUnavailable):
+        world.manager.get_instance_status(99, 1)
+    assert world.exchanges() == []
+
+
+def test_a_token_whale_does_not_accept_is_told_so(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = {"Authorization": "Token ctfd_wrong"}
+    monkeypatch.setattr(StaticTokens, "headers", lambda _tokens, _user: wrong)
+    assert world.manager.start_instance(ALICE, 1).code is Code.UNAUTHENTICATED
+    with pytest.raises(BackendUnavailable):
+        world.manager.get_instance_status(ALICE, 1)
+
+
+def test_the_owner_who_changes_team_does_not_take_the_old_teams_instance_along(
+    world: FakeWhaleWorld,
+) -> None:
+    started = world.manager.start_instance(MATE, 1, TEAM)
+    assert started.ok
+    moved = world.manager.start_instance(MATE, 1, 3)
+    assert moved.code is Code.LIMIT_REACHED  # Whale holds one per user, and it is the old team's
+    assert world.manager.get_instance_status(MATE, 1, 3) is None
+    status = world.manager.get_instance_status(OTHER_MATE, 1, TEAM)
+    assert status is not None
+    assert status["container_id"] == started.instance["container_id"]
+
+
+def test_a_mate_stops_and_extends_as_the_one_who_started(world: FakeWhaleWorld) -> None:
+    assert world.manager.start_instance(MATE, 1, TEAM).ok
+    assert world.manager.extend_instance(OTHER_MATE, 1, TEAM).ok
+    assert world.manager.stop_instance(OTHER_MATE, 1, TEAM).ok
+    assert world.running() == set()
+
+
+def just_after_whales_cleaner(world: FakeWhaleWorld) -> None:
+    """Move to two seconds after a round of Whale's cleaner; the next one is eight seconds off."""
+    by_hand(world, "POST", BOB, 1)
+    world.advance(3590)
+    while world.running():
+        world.advance(1)
+    world.advance(2)
+
+
+def test_the_worker_ends_what_expired_before_whales_cleaner_comes(world: FakeWhaleWorld) -> None:
+    just_after_whales_cleaner(world)
+    assert world.manager.start_instance(ALICE, 1).ok
+    world.advance(3602)
+    assert len(world.running()) == 1
+    world.run_worker()
+    assert world.running() == set()
+    assert actions(world) == [Action.STARTED, Action.EXPIRED]
+
+
+def test_a_start_that_never_answers_is_destroyed_again(world: FakeWhaleWorld) -> None:
+    result = world.manager.start_instance(ALICE, world.challenges.missing_image or 0)
+    assert (result.ok, result.code) == (False, Code.NOT_READY)
+    assert world.running() == set()
+    assert writes(world) == ["POST", "DELETE"]
+
+
+LOST = WhaleFault(Code.UNAVAILABLE, "lost", definite=False)
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["it was done", "it was not done"])
+@pytest.mark.parametrize("write", ["create", "renew", "destroy"])
+def test_a_write_whose_answer_is_lost_is_never_repeated_and_settled_by_the_next_call(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch, write: str, done: bool
+) -> None:
+    if write != "create":
+        assert world.manager.start_instance(ALICE, 1).ok
+    world.advance(600)
+    sound = getattr(WhaleAPI, write)
+    sent = []
+
+    def losing(api: WhaleAPI, user: int, challenge: int) -> None:
+        sent.append(write)
+        if done:
+            sound(api, user, challenge)
+        raise LOST
+
+    call = {
+        "create": world.manager.start_instance,
+        "renew": world.manager.extend_instance,
+        "destroy": world.manager.stop_instance,
+    }[write]
+    with monkeypatch.context() as patched:
+        patched.setattr(WhaleAPI, write, losing)
+        result = call(ALICE, 1)
+    assert sent == [write]
+    if write == "create" and done:
+        assert result.ok  # the look after the POST found it
+    else:
+        assert (result.ok, result.code, result.definite) == (False, Code.UNAVAILABLE, False)
+    again = world.manager.start_instance(ALICE, 1)
+    assert again.ok
+    assert len(world.running()) == 1
+    status = world.manager.get_instance_status(ALICE, 1)
+    assert status is not None
+    if write == "renew":
+        assert status["remaining_seconds"] == (3600 if done else 3000)
+    assert world.running() == {status["container_id"]}
+
+
+def test_the_ledger_holds_nothing_when_whale_holds_nothing(world: FakeWhaleWorld) -> None:
+    store = InstanceStore(world.database, world.manager.audit, whale_instances)
+    for user in (ALICE, BOB):
+        assert world.manager.start_instance(user, 1).ok
+    assert len(store.all()) == 2
+    for user in (ALICE, BOB):
+        assert world.manager.stop_instance(user, 1).ok
+    assert store.all() == []
