@@ -4,24 +4,53 @@
 >>> fake = FakeWhale(World.from_file("whale-world.json"), clock=VirtualClock())  # doctest: +SKIP
 >>> with fake.serve() as server:  # doctest: +SKIP
 ...     print(server.url)
+
+Names are imported on first use: this package holds a pytest plugin, which every pytest on the
+machine loads, with or without what the fake itself needs.
 """
 
-from .clock import Clock, SystemClock, VirtualClock
-from .database import Isolation
-from .errors import FakeWhaleError
-from .fake import FakeWhale
-from .instances import InstanceOptions
-from .server import FakeServer
-from .world import Challenge, Team, User, UserMode, World
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .clock import Clock, SystemClock, VirtualClock
+    from .database import Isolation
+    from .dialect import Dialect
+    from .errors import FakeWhaleError
+    from .fake import FakeWhale
+    from .faults import Fault
+    from .instances import InstanceOptions
+    from .runtimes import Runtime
+    from .server import FakeServer
+    from .world import Challenge, Team, User, UserMode, World
+
+_MODULES = {
+    "clock": ("Clock", "SystemClock", "VirtualClock"),
+    "database": ("Isolation",),
+    "dialect": ("Dialect",),
+    "errors": ("FakeWhaleError",),
+    "fake": ("FakeWhale",),
+    "faults": ("Fault",),
+    "instances": ("InstanceOptions",),
+    "runtimes": ("Runtime",),
+    "server": ("FakeServer",),
+    "world": ("Challenge", "Team", "User", "UserMode", "World"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "Challenge",
     "Clock",
+    "Dialect",
     "FakeServer",
     "FakeWhale",
     "FakeWhaleError",
+    "Fault",
     "InstanceOptions",
     "Isolation",
+    "Runtime",
     "SystemClock",
     "Team",
     "User",
@@ -29,3 +58,9 @@ __all__ = [
     "VirtualClock",
     "World",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -19,11 +19,18 @@ _FORM_NONCE = re.compile(r'name="nonce"[^>]*value="([0-9a-f]{64})"')
 _PAGE_NONCE = re.compile(r"'csrfNonce': \"([0-9a-f]{64})\"")
 
 
+def new_session() -> requests.Session:
+    """A session that takes nothing from the environment: no proxy, and no netrc over our token."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
 class Browser:
     """A logged-in browser session: cookies, and the nonce its pages carry."""
 
     def __init__(self, base_url: str, user: User) -> None:
-        self.session = requests.Session()
+        self.session = new_session()
         form = self.session.get(f"{base_url}/login", timeout=TIMEOUT_SECONDS)
         fields = {
             "name": user.name,
@@ -50,7 +57,7 @@ class Cast:
         self._users = {user.name: user for user in world.users}
         self._browsers: dict[tuple[str, int], Browser] = {}
         self._jars: dict[str, requests.Session] = {}
-        self._plain = requests.Session()
+        self._plain = new_session()
         self._placeholders = Placeholders()
 
     def close(self) -> None:
@@ -88,7 +95,7 @@ class Cast:
         if ask.auth is Auth.SESSION:
             return self._browser(ask).session
         if ask.auth is Auth.TOKEN_WITH_JAR:
-            return self._jars.setdefault(ask.actor, requests.Session())
+            return self._jars.setdefault(ask.actor, new_session())
         return self._plain
 
     def _browser(self, ask: Ask) -> Browser:

@@ -95,7 +95,7 @@ class Cleaner:
         transaction = self._database.begin()
         with working_on(Call("CLEAN", "cleaner")):
             try:
-                expired = transaction.expired(self._clock.time() - self._control.timeout())
+                expired = transaction.expired(self._control.oldest_alive())
                 for row in expired:
                     outcome = self._control.remove(transaction, transaction.of_user(row.user_id))
                     self._journal.note("cleaned", user_id=row.user_id, ok=outcome.ok)

@@ -3,15 +3,15 @@
 CTFd needs 15 ms or more of work before a call reaches Whale's lock, so calls sent at once have all
 begun, and taken their picture of the database, before the first of them changes it. The fake is
 much faster; without this, parallel calls would pass one by one and look better behaved than the
-real ones. A call alone is held up 10 ms with a real clock (its time in CTFd), and not at all with a
-virtual one.
+real ones. A call alone is held up 10 ms with a real clock (its time in CTFd); with a virtual one
+only while other connections are busy or new, so that whoever calls alone never waits.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 ALONE_SECONDS = 0.010
@@ -22,8 +22,9 @@ LONGEST_SECONDS = 0.6
 class Company:
     """Counts the calls under way that change something."""
 
-    def __init__(self, *, virtual: bool) -> None:
-        self._alone = 0.0 if virtual else ALONE_SECONDS
+    def __init__(self, crowd: Callable[[], int], *, virtual: bool) -> None:
+        self._crowd = crowd
+        self._virtual = virtual
         self._changed = threading.Condition()
         self._present = 0
         self._last_arrival = 0.0
@@ -46,8 +47,8 @@ class Company:
         """Wait until nobody new has joined for a moment; call it after the first database read."""
         arrived = time.monotonic()
         with self._changed:
-            if self._alone and self._present == 1:
-                self._changed.wait(self._alone)
+            if self._present == 1 and (not self._virtual or self._crowd() > 1):
+                self._changed.wait(ALONE_SECONDS)
             while self._present > 1:
                 now = time.monotonic()
                 quiet_at = self._last_arrival + QUIET_SECONDS

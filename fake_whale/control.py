@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from datetime import datetime, timezone
 from random import Random
 from typing import NamedTuple
 
@@ -18,10 +19,12 @@ from .engine import Engine, Order
 from .errors import EngineError, MechanismError
 from .redis import Redis
 from .routing import Router
-from .settings import Settings
+from .settings import Settings, Value
 from .templating import SeededUuid, render
 
 REMOVAL_TRIES = 3
+FLAG_TEMPLATE = '{{ "flag{"+uuid.uuid4()|string+"}" }}'
+"""Whale's own, where the setting is empty."""
 GLOBAL_LOCK = "ctfd_whale_global_container_lock"
 DESTROY_FAILED = "Failed when destroying instance, please contact admin!"
 
@@ -63,7 +66,7 @@ class Control:
             return Outcome(False, "Server busy, please retry.")
         try:
             limit = self._settings.integer("docker_max_container_count", 1000)
-            if len(transaction.alive(self._clock.time() - self.timeout())) > limit:
+            if len(transaction.alive(self.oldest_alive())) > limit:
                 return Outcome(False, "Max container count exceed.")
             record = self._insert(transaction, user_id, challenge_id)
         finally:
@@ -109,6 +112,10 @@ class Control:
         """``docker_timeout`` in seconds; raises :class:`~fake_whale.errors.BadSetting`."""
         return self._settings.integer("docker_timeout", 3600)
 
+    def oldest_alive(self) -> float:
+        """Start time, in epoch seconds, of a container whose time is over just now."""
+        return self._settings.oldest_alive(self._clock.time())
+
     def remaining(self, record: Record) -> int:
         """Whale's ``remaining_time`` in seconds: wraps at 24 h, and goes below zero."""
         elapsed = int((self._clock.time() - record.start_time) // 1)
@@ -116,8 +123,13 @@ class Control:
 
     def subdomain(self, record: Record) -> str:
         """The http name's first part, from ``template_http_subdomain``."""
-        template = str(self._settings.get("template_http_subdomain", "{{ container.uuid }}"))
-        return render(template, _fields(record))
+        template = self._settings.text("template_http_subdomain", "{{ container.uuid }}")
+        return render(template, self._row(record))
+
+    def host(self, record: Record) -> str:
+        """The http name in full."""
+        suffix = self._settings.text("frp_http_domain_suffix", "")
+        return f"{self.subdomain(record)}.{suffix.lstrip('.')}"
 
     def access(self, record: Record) -> str:
         """Whale's ``user_access``."""
@@ -127,15 +139,47 @@ class Control:
         uuids = SeededUuid(self._random)
         uuid = str(uuids.uuid4())
         flag = render(
-            str(self._settings.get("template_chall_flag", "")),
+            self._settings.text("template_chall_flag", FLAG_TEMPLATE),
             {"user_id": user_id, "challenge_id": challenge_id, "uuid": uuid, "renew_count": 0},
             uuid=uuids,
             random=self._random,
-            get_config=lambda key, default=None: self._settings.get(
-                key.removeprefix("whale:"), default
-            ),
+            get_config=self._get_config,
         )
         return transaction.insert(user_id, challenge_id, self._clock.time(), uuid, flag)
+
+    def _get_config(self, key: str, default: Value = None) -> Value:
+        """CTFd's ``get_config``, as far as Whale's own settings go."""
+        return self._settings.get(key.removeprefix("whale:"), default)
+
+    def _row(self, record: Record) -> dict[str, object]:
+        """The record as templates see it, with its user and its challenge."""
+        user = self._directory.user(record.user_id)
+        challenge = self._directory.challenge(record.challenge_id)
+        return {
+            "id": record.id,
+            "user_id": record.user_id,
+            "challenge_id": record.challenge_id,
+            "uuid": record.uuid,
+            "port": record.port,
+            "renew_count": record.renew_count,
+            "status": 1,
+            "flag": record.flag,
+            "start_time": datetime.fromtimestamp(record.start_time, timezone.utc).replace(
+                tzinfo=None
+            ),
+            "user": user and {"id": user.id, "name": user.name, "team_id": user.team_id},
+            "challenge": challenge
+            and {
+                "id": challenge.id,
+                "name": challenge.name,
+                "category": challenge.category,
+                "docker_image": challenge.image,
+                "redirect_type": challenge.redirect_type,
+                "redirect_port": challenge.redirect_port,
+                "memory_limit": challenge.memory_limit,
+                "cpu_limit": challenge.cpu_limit,
+            },
+        }
 
     def _bring_up(self, transaction: Transaction, record: Record) -> str | None:
         try:
@@ -175,15 +219,3 @@ class Control:
 
 def _whale_id(record: Record) -> str:
     return f"{record.user_id}-{record.uuid}"
-
-
-def _fields(record: Record) -> dict[str, object]:
-    return {
-        "id": record.id,
-        "user_id": record.user_id,
-        "challenge_id": record.challenge_id,
-        "uuid": record.uuid,
-        "port": record.port,
-        "renew_count": record.renew_count,
-        "flag": record.flag,
-    }

@@ -15,6 +15,9 @@ from enum import Enum
 from . import mariadb
 from .errors import DatabaseError
 
+FLAG_COLUMN = 128
+"""Characters the flag's column holds."""
+
 
 class Isolation(str, Enum):
     """MariaDB's transaction isolation; CTFd runs at MariaDB's default, the first."""
@@ -25,7 +28,7 @@ class Isolation(str, Enum):
 
 @dataclass(frozen=True)
 class Record:
-    """One row: what Whale believes to run. ``start_time`` is in whole epoch seconds."""
+    """One row: what Whale believes to run. ``start_time`` is in epoch seconds."""
 
     id: int
     user_id: int
@@ -58,11 +61,13 @@ class Database:
     def insert(
         self, user_id: int, challenge_id: str, start_time: float, uuid: str, flag: str
     ) -> Record:
-        """Add a row; raises :class:`DatabaseError` when ``challenge_id`` does not fit."""
+        """Add a row; raises :class:`DatabaseError` when a value does not fit its column."""
         number = mariadb.stored(challenge_id)
+        if len(flag) > FLAG_COLUMN:
+            raise DatabaseError("data too long for column 'flag'")
         with self._lock:
             self._last_id += 1
-            record = Record(self._last_id, user_id, number, float(int(start_time)), uuid, flag)
+            record = Record(self._last_id, user_id, number, start_time, uuid, flag)
             self._rows[record.id] = record
             return record
 
@@ -101,8 +106,9 @@ class Transaction:
         return next((r for r in self._read() if r.user_id == user_id), None)
 
     def matching_user(self, user_id: str) -> Record | None:
-        """The first record whose ``user_id`` MariaDB holds equal to this text."""
-        return next((r for r in self._read() if r.user_id == mariadb.compared(user_id)), None)
+        """The first record whose ``user_id`` MariaDB finds by this text."""
+        wanted = mariadb.looked_up(user_id)
+        return next((r for r in self._read() if r.user_id == wanted), None)
 
     def alive(self, since: float) -> list[Record]:
         """Records started at ``since`` (epoch seconds) or later."""
@@ -136,7 +142,7 @@ class Transaction:
 
     def renew(self, record: Record, start: float) -> Record:
         """Restart the record's time and count one renewal more than *this request* saw."""
-        changed = replace(record, start_time=float(int(start)), renew_count=record.renew_count + 1)
+        changed = replace(record, start_time=start, renew_count=record.renew_count + 1)
         self._database.update(changed)
         self._commit()
         return changed

@@ -16,6 +16,10 @@ TOKEN_LIFETIME_SECONDS = 30 * 86_400.0
 """CTFd's default life of a token that was made without an end."""
 
 
+MAIL_DOMAIN = "example.org"
+"""Every user's e-mail address is the name at this domain."""
+
+
 @dataclass(frozen=True)
 class Token:
     """An access token; ``repr`` does not show its value."""
@@ -56,8 +60,8 @@ class Directory:
         return list(self._users.values())
 
     def user_named(self, name: str) -> User | None:
-        """The user with that name (case does not matter, as in MariaDB), or None."""
-        wanted = name.casefold()
+        """The user with that name or e-mail (case does not matter, as in MariaDB), or None."""
+        wanted = name.casefold().removesuffix(f"@{MAIL_DOMAIN}")
         return next((u for u in self._users.values() if u.name.casefold() == wanted), None)
 
     def team(self, team_id: int | None) -> Team | None:
@@ -67,6 +71,11 @@ class Directory:
     def challenge(self, challenge_id: int) -> Challenge | None:
         """The challenge with that id, or None."""
         return self._challenges.get(challenge_id)
+
+    def challenges_redirect(self, challenge_id: int) -> str | None:
+        """How players reach the challenge (``http``, ``direct``), None when it is gone."""
+        challenge = self.challenge(challenge_id)
+        return challenge.redirect_type if challenge else None
 
     def challenges(self) -> list[Challenge]:
         """All challenges."""

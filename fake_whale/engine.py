@@ -84,11 +84,18 @@ class Service:
 class Engine(Protocol):
     """Creates and removes services; raises :class:`EngineError` when it fails."""
 
+    @property
+    def local(self) -> bool:
+        """Whether looking at a service asks nobody outside this process."""
+
     def create(self, order: Order) -> None: ...
 
     def remove(self, whale_id: str) -> None: ...
 
     def services(self) -> list[Service]: ...
+
+    def find(self, whale_id: str) -> Service | None:
+        """The service with that label as it is now, or None."""
 
     def discard(self, uuid: str) -> bool:
         """Removed by hand, behind Whale's back; False when there is no such service."""
@@ -98,6 +105,8 @@ class Engine(Protocol):
 
 class SimulatedEngine:
     """A one-node Swarm without containers."""
+
+    local = True
 
     def __init__(
         self,
@@ -128,15 +137,21 @@ class SimulatedEngine:
 
     def remove(self, whale_id: str) -> None:
         """Remove every service with that label; none is no error."""
+        # Listed first and removed after: what a slow engine creates meanwhile stays.
+        found = {id(service) for service in self.services() if service.whale_id == whale_id}
         self._trouble()
         self._work(REMOVE_SECONDS)
         with self._lock:
-            self._services = [s for s in self._services if s.whale_id != whale_id]
+            self._services = [s for s in self._services if id(s) not in found]
 
     def services(self) -> list[Service]:
         """All services, oldest first."""
         with self._lock:
             return list(self._services)
+
+    def find(self, whale_id: str) -> Service | None:
+        """See :meth:`Engine.find`."""
+        return next((s for s in self.services() if s.whale_id == whale_id), None)
 
     def discard(self, uuid: str) -> bool:
         """See :meth:`Engine.discard`."""

@@ -12,10 +12,15 @@ from flask import Flask
 
 from .clock import Clock, SystemClock
 from .database import Isolation
+from .dialect import Dialect
+from .faults import Fault, Kind, fault_from
 from .instances import InstanceOptions
 from .machine import Machine, Plan
+from .runtimes import Runtime
 from .server import FakeServer
+from .transport import TransportFaults
 from .web import build_app
+from .web.control import ControlRule
 from .world import World
 
 
@@ -24,7 +29,8 @@ class FakeWhale:
 
     ``seed`` makes uuids, flags, ports and faults repeatable. With ``instances`` the addresses Whale
     hands out really answer; without, nothing listens for them. Close it, or the server it serves
-    from, when done; it is a context manager.
+    from, when done; it is a context manager. Raises :class:`~fake_whale.errors.FakeWhaleError` when
+    ``runtime`` needs Docker and there is none.
     """
 
     def __init__(
@@ -35,10 +41,15 @@ class FakeWhale:
         seed: int = 0,
         instances: InstanceOptions | None = None,
         isolation: Isolation = Isolation.REPEATABLE_READ,
+        dialect: Dialect = Dialect.CTFD_WHALE,
+        runtime: Runtime = Runtime.SIMULATED,
     ) -> None:
         self.world = world
+        self.dialect = dialect
+        self.control_rule = ControlRule()
         self.clock: Clock = clock if clock is not None else SystemClock()
-        self._plan = Plan(world, self.clock, seed, isolation, instances)
+        self._servers: list[FakeServer] = []
+        self._plan = Plan(world, self.clock, seed, isolation, instances, runtime, self._connections)
         self._lock = threading.Lock()
         self._machine = Machine(self._plan)
         self._app: Flask | None = None
@@ -62,12 +73,20 @@ class FakeWhale:
         network = self._machine.network
         return network.http_listener if network else None
 
-    def serve(self, host: str = "127.0.0.1", port: int = 0) -> FakeServer:
+    def serve(
+        self, host: str = "127.0.0.1", port: int = 0, *, control_token: str | None = None
+    ) -> FakeServer:
         """Answer on ``host``:``port`` (0: any free one); closing the server closes the fake.
 
-        Raises :class:`~fake_whale.errors.FakeWhaleError` when the port cannot be had.
+        The control surface is off when ``host`` is not loopback, unless ``control_token`` is given;
+        with a token it asks for it everywhere. Raises :class:`~fake_whale.errors.FakeWhaleError`
+        when the port cannot be had.
         """
-        return FakeServer(self.app, host, port, self.close)
+        self.control_rule = self.control_rule.and_also(ControlRule.for_host(host, control_token))
+        app = TransportFaults(self.app, lambda: self._machine)
+        server = FakeServer(app, host, port, self.close)
+        self._servers.append(server)
+        return server
 
     def state(self) -> dict[str, Any]:
         """Services, records, rules and locks as plain data; flags are shown."""
@@ -86,6 +105,28 @@ class FakeWhale:
         self._machine.sync_instances()
         return removed
 
+    def inject(self, fault: Fault | Mapping[str, object]) -> Fault:
+        """Put a fault in place, given as in ``PUT /_fake/faults``: ``{"kind": "docker_hung"}``.
+
+        Raises :class:`~fake_whale.errors.FakeWhaleError` naming the field that is wrong.
+        """
+        if not isinstance(fault, Fault):
+            fault = fault_from(dict(fault))
+        if fault.kind is Kind.REFUSE:
+            for server in self._servers:
+                server.refuse(fault.seconds)
+        return self._machine.inject(fault)
+
+    def lift_faults(self) -> None:
+        """Take every fault away."""
+        for server in self._servers:
+            server.accept_again()
+        self._machine.faults.clear()
+
+    def journal(self) -> list[dict[str, Any]]:
+        """What happened, oldest first: calls, faults that fired, the cleaner's work."""
+        return self._machine.journal.entries()
+
     def reset(self) -> None:
         """Back to the world as it began: no records, sessions or faults; sleepers are woken.
 
@@ -102,6 +143,9 @@ class FakeWhale:
     def close(self) -> None:
         """End every thread and listener. Idempotent."""
         self._machine.close()
+
+    def _connections(self) -> int:
+        return sum(server.connections for server in self._servers)
 
     def __enter__(self) -> FakeWhale:
         return self

@@ -32,12 +32,12 @@ class Kind(str, Enum):
     FRPC_ERROR = "frpc_error"
     FRPC_SLOW = "frpc_slow"
     REDIS_DOWN = "redis_down"
-    # These happen once, when the fault is put in place.
+    # These happen once, when the fault is put in place; REFUSE then lasts ``seconds`` of real time.
     FRPC_RESTARTED = "frpc_restarted"
     REDIS_FLUSHED = "redis_flushed"
     SERVICE_REMOVED = "service_removed"
-    # Transport: what the client sees instead of the answer.
     REFUSE = "refuse"
+    # Transport: what the client sees instead of the answer.
     RESET_BEFORE_HEADERS = "reset_before_headers"
     RESET_AFTER_HEADERS = "reset_after_headers"
     HALF_BODY = "half_body"
@@ -49,7 +49,7 @@ class Kind(str, Enum):
     SLOW_FIRST_BYTE = "slow_first_byte"
 
 
-ONCE = frozenset({Kind.FRPC_RESTARTED, Kind.REDIS_FLUSHED, Kind.SERVICE_REMOVED})
+ONCE = frozenset({Kind.FRPC_RESTARTED, Kind.REDIS_FLUSHED, Kind.SERVICE_REMOVED, Kind.REFUSE})
 TRANSPORT = frozenset(
     {
         Kind.RESET_BEFORE_HEADERS,
@@ -187,6 +187,11 @@ class Faults:
         self._entries: list[_Entry] = []
         self._last_id = 0
         self._lock = threading.Lock()
+
+    @property
+    def empty(self) -> bool:
+        """Whether no fault is in place."""
+        return not self._entries
 
     def put(self, fault: Fault) -> Fault:
         """Set a fault in place; returns it with its id."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .clock import Clock
-from .engine import Service
+from .engine import Engine, Service
 from .routing import Rule
 
 REQUEST_SECONDS = 10.0
@@ -42,24 +42,34 @@ class InstanceOptions:
 
     ``http_port`` 0 takes any free port. Direct ports are Whale's own numbers on ``direct_host``.
     ``ready_delay`` in seconds from POST; None: 0.6 with a real clock, 0 with a virtual one.
+    ``reachable`` sets ``frp_http_port`` and ``frp_direct_ip_address`` so that the addresses Whale
+    hands out lead here; without it they are what the settings say.
     """
 
     http_host: str = "127.0.0.1"
     http_port: int = 0
     direct_host: str = "127.0.0.1"
     ready_delay: float | None = None
+    reachable: bool = False
 
 
 class InstanceNetwork:
     """All listeners of one fake."""
 
-    def __init__(self, options: InstanceOptions, clock: Clock, suffix: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        options: InstanceOptions,
+        clock: Clock,
+        suffix: Callable[[], str],
+        engine: Callable[[], Engine],
+    ) -> None:
         self._options = options
         self._clock = clock
         self._suffix = suffix
+        self._engine = engine
         self._lock = threading.RLock()
-        self._names: dict[str, Service] = {}
-        self._direct: dict[int, Service] = {}
+        self._names: dict[str, str] = {}
+        self._direct: dict[int, str] = {}
         self._listeners: dict[int, asyncio.Server] = {}
         self._open: set[asyncio.StreamWriter] = set()
         self._closed = False
@@ -78,10 +88,10 @@ class InstanceNetwork:
         with self._lock:
             if self._closed:
                 return
-            by_label = {service.whale_id: service for service in services}
-            known = [(rule, by_label[rule.whale_id]) for rule in rules if rule.whale_id in by_label]
-            self._names = {r.subdomain: s for r, s in known if r.kind == "http"}
-            self._direct = {r.remote_port: s for r, s in known if r.kind == "tcp"}
+            exist = {service.whale_id for service in services}
+            known = [rule for rule in rules if rule.whale_id in exist]
+            self._names = {r.subdomain: r.whale_id for r in known if r.kind == "http"}
+            self._direct = {r.remote_port: r.whale_id for r in known if r.kind == "tcp"}
             for port in [port for port in self._listeners if port not in self._direct]:
                 self._call(self._shut(self._listeners.pop(port)))
             for port in [port for port in self._direct if port not in self._listeners]:
@@ -114,34 +124,43 @@ class InstanceNetwork:
     async def _serve_http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._attend(reader, writer, self._by_host, found_by="host")
 
-    def _by_host(self, head: bytes) -> Service | None:
+    def _by_host(self, head: bytes) -> str | None:
         host = _host_of(head)
         suffix = self._suffix().strip(".").lower()
-        for name, service in self._names.items():
+        for name, whale_id in self._names.items():
             if host == f"{name}.{suffix}".strip(".").lower():
-                return service
+                return whale_id
         return None
+
+    async def _service(self, whale_id: str | None) -> Service | None:
+        """The service if it answers now."""
+        if whale_id is None:
+            return None
+        engine = self._engine()
+        if engine.local:
+            service = engine.find(whale_id)
+        else:
+            service = await asyncio.to_thread(engine.find, whale_id)
+        return service if service and service.answers(self._clock.time()) else None
 
     async def _attend(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        find: Callable[[bytes], Service | None],
+        find: Callable[[bytes], str | None],
         found_by: str,
     ) -> None:
         self._open.add(writer)
         try:
-            service = find(b"")
-            if not found_by and service and not service.answers(self._clock.time()):
+            if not found_by and await self._service(find(b"")) is None:
                 return  # frps accepted, frpc found nobody: hung up without a byte
             async with asyncio.timeout(REQUEST_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
-            service = find(head)
-            if service is not None and service.answers(self._clock.time()):
-                if service.address is not None:
-                    await _pass_on(service.address, head, reader, writer)
-                else:
-                    writer.write(_instance_answer(service, head))
+            service = await self._service(find(head))
+            if service is not None and service.address is not None:
+                await _pass_on(service.address, head, reader, writer)
+            elif service is not None:
+                writer.write(_instance_answer(service, head))
             elif found_by:
                 writer.write(_response(404, _FRP_PAGE, "text/html", server="frp/0.37.0"))
             await writer.drain()
@@ -212,18 +231,20 @@ async def _pass_on(
 ) -> None:
     """Be a plain pipe to a real container, as frp is."""
     there_reader, there_writer = await asyncio.open_connection(*address)
+    upstream = asyncio.ensure_future(_pump(reader, there_writer))
     try:
         there_writer.write(head)
-        await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer, last=True))
+        while chunk := await there_reader.read(HEAD_LIMIT):
+            writer.write(chunk)
+            await writer.drain()
     finally:
+        upstream.cancel()
         there_writer.close()
 
 
-async def _pump(
-    source: asyncio.StreamReader, target: asyncio.StreamWriter, *, last: bool = False
-) -> None:
+async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
     while chunk := await source.read(HEAD_LIMIT):
         target.write(chunk)
         await target.drain()
-    if not last and target.can_write_eof():
+    if target.can_write_eof():
         target.write_eof()

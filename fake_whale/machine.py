@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -16,11 +16,12 @@ from .database import Database, Isolation, Record
 from .directory import Directory
 from .engine import Engine, SimulatedEngine
 from .errors import RouterError
-from .faults import Faults
+from .faults import ONCE, Fault, Faults, Kind
 from .instances import READY_DELAY_SECONDS, InstanceNetwork, InstanceOptions
 from .journal import Journal
 from .redis import Redis
 from .routing import Frpc, FrpRouter, Router, TrpRouter
+from .runtimes import Runtime
 from .sessions import SessionStore
 from .settings import Settings
 from .world import World
@@ -35,6 +36,9 @@ class Plan:
     seed: int
     isolation: Isolation
     instances: InstanceOptions | None
+    runtime: Runtime
+    crowd: Callable[[], int]
+    """How many connections to this fake's servers are busy or new."""
 
 
 class Machine:
@@ -52,11 +56,15 @@ class Machine:
         self.redis = Redis(plan.clock, random, self.cancel)
         self.sessions = SessionStore(self.redis)
         self.database = Database(plan.isolation)
-        self.company = Company(virtual=plan.clock.virtual)
+        self.company = Company(plan.crowd, virtual=plan.clock.virtual)
         self.network = self._network(plan.instances)
-        self.engine: Engine = SimulatedEngine(
-            plan.world, self.settings, plan.clock, self.faults, self.wait, self._ready_delay()
-        )
+        if self.network is not None and plan.instances is not None and plan.instances.reachable:
+            here = {
+                "frp_http_port": str(self.network.http_listener[1]),
+                "frp_direct_ip_address": plan.instances.direct_host,
+            }
+            self.settings.update(here)
+        self.engine = self._engine()
         self.frpc = Frpc(plan.clock, self.faults, self.wait)
         self.control = Control(
             self.settings,
@@ -119,6 +127,26 @@ class Machine:
         self.refresh_router()
         self.sync_instances()
 
+    def inject(self, fault: Fault) -> Fault:
+        """Put a fault in place; those that happen once, happen now. Returns it with its id."""
+        if fault.kind not in ONCE:
+            return self.faults.put(fault)
+        if fault.kind is Kind.FRPC_RESTARTED:
+            self.frpc.restart()
+        elif fault.kind is Kind.REDIS_FLUSHED:
+            self.redis.flush()
+        elif fault.kind is Kind.SERVICE_REMOVED:
+            self._remove_services_by_hand(fault.user)
+        self.faults.note(fault)
+        self.sync_instances()
+        return fault
+
+    def _remove_services_by_hand(self, user_name: str | None) -> None:
+        user = self.directory.user_named(user_name) if user_name else None
+        for service in self.engine.services():
+            if user_name is None or (user and service.order.user_id == user.id):
+                self.engine.discard(service.order.uuid)
+
     def sync_instances(self) -> None:
         """Make the listeners follow rules and services."""
         if self.network is not None:
@@ -174,6 +202,20 @@ class Machine:
             options,
             self.clock,
             lambda: str(self.settings.get("frp_http_domain_suffix", "")),
+            lambda: self.engine,
+        )
+
+    def _engine(self) -> Engine:
+        plan = self.plan
+        if plan.runtime is Runtime.SIMULATED:
+            return SimulatedEngine(
+                plan.world, self.settings, plan.clock, self.faults, self.wait, self._ready_delay()
+            )
+        # Only here is the docker SDK needed.
+        from .docker_engine import DockerEngine
+
+        return DockerEngine(
+            plan.runtime, plan.world, self.settings, plan.clock, self.faults, self.wait
         )
 
     def _ready_delay(self) -> float:

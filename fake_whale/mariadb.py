@@ -6,6 +6,7 @@ only a whole number's spelling (``1abc`` is an error, ``1.0`` and ``1e0`` are fi
 
 from __future__ import annotations
 
+import math
 import re
 
 from .errors import DatabaseError
@@ -17,6 +18,12 @@ def compared(text: str) -> float:
     """The number ``text`` is compared as; 0 when it does not begin with one."""
     found = _NUMBER.match(text)
     return float(found.group(1)) if found else 0.0
+
+
+def looked_up(text: str) -> int:
+    """The number ``text`` finds in an index that is not unique: rounded, half away from zero."""
+    number = compared(text)
+    return int(math.copysign(math.floor(abs(number) + 0.5), number))
 
 
 def stored(text: str) -> int:

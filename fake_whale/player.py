@@ -27,7 +27,7 @@ class Running:
     record: Record
     access: str
     remaining: int
-    subdomain: str
+    redirect_type: str | None
 
     @property
     def lan_domain(self) -> str:
@@ -53,7 +53,10 @@ def status(visit: Visit, challenge_id: str | None) -> Running | None:
         )
         raise Refusal(403, f"Container already started but not from this challenge ({link})")
     return Running(
-        record, control.access(record), control.remaining(record), control.subdomain(record)
+        record,
+        control.access(record),
+        control.remaining(record),
+        visit.machine.directory.challenges_redirect(record.challenge_id),
     )
 
 

@@ -1,7 +1,9 @@
 """Recorded sessions: what was asked of a Whale, when, and what it answered.
 
-One JSON object a line; the format is described in docs/recordings.md. Everything is checked on
-reading, so that a broken file says where it is broken.
+One JSON object a line, ``{"id", "config"?, "steps": [...]}``; a session begins in an empty world
+with ``config`` laid over its settings. A step's fields are those of :class:`Ask` and
+:class:`Answer`; uuids stand as ``<uuid-1>``, ``<uuid-2>`` in order of appearance, direct ports as
+``<port>``. Everything is checked on reading, so that a broken file says where it is broken.
 """
 
 from __future__ import annotations

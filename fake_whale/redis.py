@@ -12,6 +12,9 @@ from .clock import Clock
 from .errors import RedisError
 from .locks import Locks
 
+MOST_SESSIONS = 20_000
+"""Every token call leaves a session behind; beyond this the oldest go."""
+
 SessionData = dict[str, Any]
 
 
@@ -47,10 +50,13 @@ class Redis:
 
     def save_session(self, sid: str, data: SessionData) -> None:
         """Store the session's data; empty data removes it."""
-        if data:
-            self._sessions[sid] = dict(data)
-        else:
+        if not data:
             self._sessions.pop(sid, None)
+            return
+        with self._lock:
+            self._sessions[sid] = dict(data)
+            if len(self._sessions) > MOST_SESSIONS:
+                del self._sessions[next(iter(self._sessions))]
 
     def drop_session(self, sid: str) -> None:
         """Remove a session; no error when there is none."""

@@ -105,7 +105,7 @@ class FrpRouter:
             address = self._settings.get("frp_direct_ip_address", "127.0.0.1")
             return f"nc {address} {record.port}"
         if kind == "http":
-            host = f"{self._settings.get('frp_http_domain_suffix', '')}"
+            host = self._settings.text("frp_http_domain_suffix", "")
             port = self._settings.get("frp_http_port", "80")
             # A port set to 80 is read as a number and so is not the text "80": it is shown.
             host += f":{port}" if port != "80" else ""
@@ -139,8 +139,7 @@ class FrpRouter:
         self._redis.fill_ports(port for port in range(first, last + 1) if port not in used)
 
     def _reload(self, transaction: Transaction, without: str | None) -> None:
-        timeout = self._settings.integer("docker_timeout", 3600)
-        alive = transaction.alive(self._clock.time() - timeout)
+        alive = transaction.alive(self._settings.oldest_alive(self._clock.time()))
         self._frpc.push([self._rule(record) for record in alive if record.uuid != without])
 
     def _rule(self, record: Record) -> Rule:
@@ -153,8 +152,7 @@ class FrpRouter:
         raise RouterError(f"no frp type for redirect type {kind}")
 
     def _redirect_type(self, record: Record) -> str | None:
-        challenge = self._directory.challenge(record.challenge_id)
-        return challenge.redirect_type if challenge else None
+        return self._directory.challenges_redirect(record.challenge_id)
 
 
 class TrpRouter:
@@ -167,11 +165,10 @@ class TrpRouter:
 
     def access(self, record: Record) -> str:
         """The ``user_access`` text."""
-        suffix = str(self._settings.get("trp_domain_suffix", "127.0.0.1.nip.io")).lstrip(".")
+        suffix = self._settings.text("trp_domain_suffix", "127.0.0.1.nip.io").lstrip(".")
         domain = f"{record.uuid}.{suffix}"
         port = self._settings.get("trp_listening_port", 1443)
-        challenge = self._directory.challenge(record.challenge_id)
-        kind = challenge.redirect_type if challenge else None
+        kind = self._directory.challenges_redirect(record.challenge_id)
         if kind == "direct":
             return f'from pwn import *<br>remote("{domain}", {port}, ssl=True).interactive()'
         if kind == "http":

@@ -7,7 +7,6 @@ two requests of one session at once do not see each other (docs/whale-wire.md, "
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import secrets
 import uuid
@@ -80,7 +79,7 @@ class SessionStore:
         session.modified = True
 
     def _sign(self, sid: str) -> str:
-        digest = hmac.new(self._key, sid.encode(), hashlib.sha1).digest()
+        digest = hmac.digest(self._key, sid.encode(), "sha256")
         return f"{sid}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
     def _unsign(self, cookie: str) -> str | None:

@@ -47,20 +47,23 @@ DEFAULTS: Mapping[str, str] = {
 SECRET_SETTINGS = frozenset({"docker_credentials"})
 
 Value = str | int | bool | None
+FIRST_MOMENT, LAST_MOMENT = -62_135_596_800.0, 253_402_300_799.0
+"""Years 1 and 9999 in epoch seconds: beyond them Python knows no date."""
 
 
 def check_settings(values: Mapping[str, object], where: str) -> dict[str, str]:
     """``values`` as the text they are stored as.
 
-    Raises :class:`FakeWhaleError` for a name Whale does not have or a value that is no text, number
-    or bool; ``where`` says in the message where the values came from.
+    Raises :class:`FakeWhaleError` for a misspelt name or a value that is no text, number or bool;
+    ``where`` says in the message where the values came from. Other names are stored, as Whale's
+    table takes any.
     """
     checked: dict[str, str] = {}
     for key, value in values.items():
-        if key not in DEFAULTS:
-            near = get_close_matches(key, DEFAULTS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "; see fake_whale.settings.DEFAULTS"
-            raise FakeWhaleError(f"{where}.{key}: Whale has no such setting{hint}")
+        if key not in DEFAULTS and (near := get_close_matches(key, DEFAULTS, n=1, cutoff=0.8)):
+            raise FakeWhaleError(
+                f"{where}.{key}: Whale has no such setting; did you mean {near[0]!r}?"
+            )
         if not isinstance(value, (str, int, float)):
             raise FakeWhaleError(f"{where}.{key}: must be text, a number or a bool")
         checked[key] = str(value).lower() if isinstance(value, bool) else str(value)
@@ -91,6 +94,23 @@ class Settings:
         if raw.lower() in ("true", "false"):
             return raw.lower() == "true"
         return raw
+
+    def text(self, key: str, default: str) -> str:
+        """The value as text; raises :class:`BadSetting` for one CTFd reads as a number or truth."""
+        value = self.get(key, default)
+        if not isinstance(value, str):
+            raise BadSetting(f"{key} is not text")
+        return value
+
+    def oldest_alive(self, now: float) -> float:
+        """Start time, in epoch seconds, of a container whose time is over at ``now``.
+
+        Raises :class:`BadSetting` for a ``docker_timeout`` that leads out of Python's calendar.
+        """
+        since = now - self.integer("docker_timeout", 3600)
+        if not FIRST_MOMENT <= since <= LAST_MOMENT:
+            raise BadSetting("docker_timeout is out of range")
+        return since
 
     def integer(self, key: str, default: int) -> int:
         """The value as a number; raises :class:`BadSetting` for ``abc`` or ``3600.5``."""

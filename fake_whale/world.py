@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -180,17 +181,18 @@ def _challenge(reader: _Reader) -> Challenge:
         "id", "name", "category", "type", "state", "image", "redirect_type", "redirect_port",
         "memory_limit", "cpu_limit",
     )  # fmt: skip
-    cpus = reader.get("cpu_limit", (int, float), None)
+    plain = Challenge(1, "")
+    cpus = reader.optional("cpu_limit", (int, float), plain.cpu_limit)
     return Challenge(
         id=reader.positive("id"),
         name=reader.get("name", str),
-        category=reader.get("category", str, "web"),
-        type=reader.get("type", str, "dynamic_docker"),
-        state=reader.get("state", str, "visible"),
-        image=reader.get("image", str, None),
-        redirect_type=reader.get("redirect_type", str, None),
-        redirect_port=reader.get("redirect_port", int, None),
-        memory_limit=reader.get("memory_limit", str, None),
+        category=reader.get("category", str, plain.category),
+        type=reader.get("type", str, plain.type),
+        state=reader.get("state", str, plain.state),
+        image=reader.optional("image", str, plain.image),
+        redirect_type=reader.optional("redirect_type", str, plain.redirect_type),
+        redirect_port=reader.optional("redirect_port", int, plain.redirect_port),
+        memory_limit=reader.optional("memory_limit", str, plain.memory_limit),
         cpu_limit=None if cpus is None else float(cpus),
     )
 
@@ -208,9 +210,10 @@ class _Reader:
         self.where = where
 
     def allow(self, *names: str) -> None:
+        """Refuse misspelt names; others may be there for other readers of the file."""
         for name in self._data:
-            if name not in names:
-                raise FakeWhaleError(f"{self.where}.{name}: unknown; known are {', '.join(names)}")
+            if name not in names and (near := get_close_matches(name, names, n=1, cutoff=0.7)):
+                raise FakeWhaleError(f"{self.where}.{name}: unknown; did you mean {near[0]!r}?")
 
     def get(self, name: str, kind: type | tuple[type, ...], default: Any = _REQUIRED) -> Any:
         value = self._data.get(name, default)
@@ -223,6 +226,10 @@ class _Reader:
             names = " or ".join(k.__name__ for k in wanted)
             raise FakeWhaleError(f"{self.where}.{name}: must be {names}, not {value!r}")
         return value
+
+    def optional(self, name: str, kind: type | tuple[type, ...], default: Any) -> Any:
+        """The value; None for null, ``default`` where the field is missing."""
+        return self.get(name, kind, None) if name in self._data else default
 
     def positive(self, name: str) -> int:
         value: int = self.get(name, int)

@@ -70,6 +70,19 @@ ensure_docker() {
   fi
 }
 
+# Have a browser for the tests of pages, if it may be had.
+ensure_chromium() {
+  local name
+  for name in chromium-headless-shell chromium chromium-browser google-chrome; do
+    if command -v "$name" >/dev/null 2>&1; then return 0; fi
+  done
+  if is_root && has_apt; then
+    apt_install chromium-headless-shell || apt_install chromium || true
+  else
+    say "No Chromium here: tests of pages are skipped. Debian and Ubuntu: apt-get install chromium."
+  fi
+}
+
 start_dockerd() {
   if [ -d /run/systemd/system ]; then
     systemctl start docker >>"$setup_log" 2>&1 || true

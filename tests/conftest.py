@@ -8,12 +8,19 @@ a missing part is a failure instead.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from engines.database import Database
+
+# No deadlines: speed is measured in benchmarks. A failure prints the blob that repeats it.
+settings.register_profile("local", deadline=None, print_blob=True)
+settings.register_profile("ci", settings.get_profile("local"), database=None, max_examples=200)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
 def require(part: str, present: bool, fix: str) -> None:
@@ -43,6 +50,17 @@ def docker_engine() -> str:
         pass
     require("docker", bool(version), "start a Docker engine (as root: dockerd)")
     return version
+
+
+CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium for tests of pages."""
+    found = next((path for name in CHROMIUMS if (path := shutil.which(name))), "")
+    require("chromium", bool(found), "install Chromium (Debian: chromium-headless-shell)")
+    return found
 
 
 @pytest.fixture

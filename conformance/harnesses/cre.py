@@ -11,13 +11,13 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from conformance.harness import (
-    Challenges,
     Hook,
     Options,
     Player,
     Worker,
     World,
 )
+from conformance.harnesses.cast import CHALLENGES, MATES, PLAYERS
 from conformance.harnesses.state import StatefulHarness
 from engines.audit import ContainerEvent
 from engines.catalog import ChallengeSpec, Readiness, StaticCatalog, Visibility
@@ -30,18 +30,6 @@ from engines.database import Database
 from engines.settings import Settings
 
 MISSING = "whale-ready-no-such-image:none"
-CHALLENGES = Challenges(
-    first=1,
-    second=2,
-    hidden=3,
-    missing_image=4,
-    exits_at_once=5,
-    unknown=999_999,
-    own_port=1,
-    names={1: "First", 2: "Second"},
-)
-PLAYERS = (Player(11), Player(12), Player(13))
-MATES = (Player(21, 2), Player(22, 2), Player(31, 3), Player(32, 3))
 EXITING = ("/bin/busybox", "false")
 
 HOOKS = frozenset(Hook)
@@ -63,7 +51,7 @@ def _catalog(image: str, exiting: str) -> StaticCatalog:
 class CreWorld(World):
     """An engine of its own with an empty database."""
 
-    challenges = CHALLENGES
+    challenges = replace(CHALLENGES, own_port=CHALLENGES.first)
     players = PLAYERS
     mates = MATES
     engine_class: type[ContainerRuntimeEngine] = ContainerRuntimeEngine

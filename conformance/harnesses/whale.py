@@ -10,10 +10,12 @@ import ipaddress
 import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 
-from conformance.harness import Challenges, Hook, Options, Player, Worker, World
+from conformance.harness import Hook, Options, Player, Worker, World
+from conformance.harnesses.cast import CHALLENGES, MATES, PLAYERS
 from conformance.harnesses.fetch import http_get
 from conformance.harnesses.state import StatefulHarness
 from engines.audit import ContainerEvent
@@ -26,20 +28,8 @@ from fake_whale import Challenge, FakeServer, FakeWhale, InstanceOptions, User, 
 from fake_whale import Team as WhaleTeam
 from fake_whale import World as WhaleWorld
 
-CHALLENGES = Challenges(
-    first=1,
-    second=2,
-    hidden=3,
-    missing_image=4,
-    exits_at_once=5,
-    subdomain=1,
-    own_port=6,
-    unknown=999_999,
-    names={1: "First", 2: "Second"},
-)
-"""All but ``own_port`` are reached by an http name (redirect type http)."""
-PLAYERS = (Player(11), Player(12), Player(13))
-MATES = (Player(21, 2), Player(22, 2), Player(31, 3), Player(32, 3))
+OWN_PORT = 6
+"""The one challenge on a port of its own; the others have an http name each."""
 TOKENS = {player.user_id: f"ctfd_{player.user_id:064x}" for player in (*PLAYERS, *MATES)}
 """Made up, in the form CTFd gives them."""
 
@@ -70,7 +60,7 @@ def _whale_world(address: str) -> WhaleWorld:
             challenge(3, "Hidden", state="hidden"),
             challenge(4, "Missing image", MISSING),
             challenge(5, "Exits at once", CRASHING),
-            challenge(6, "Own port", redirect_type="direct"),
+            challenge(OWN_PORT, "Own port", redirect_type="direct"),
         ],
         images=frozenset({GOOD, CRASHING}),
         crashing_images=frozenset({CRASHING}),
@@ -136,7 +126,7 @@ class _Whale:
 class FakeWhaleWorld(World):
     """An empty Whale, and an adapter in front of it."""
 
-    challenges = CHALLENGES
+    challenges = replace(CHALLENGES, subdomain=CHALLENGES.first, own_port=OWN_PORT)
     players = PLAYERS
     mates = MATES
 

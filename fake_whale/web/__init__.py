@@ -6,16 +6,25 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from . import ctfd, ctfd_whale
+from ..dialect import Dialect
+from . import admin, control, ctfd, ctfd_whale, documented, legacy
 from .app import Site
 
 if TYPE_CHECKING:
     from ..fake import FakeWhale
 
+_DIALECTS = {
+    Dialect.CTFD_WHALE: ctfd_whale.register,
+    Dialect.DOCUMENTED: documented.register,
+    Dialect.LEGACY: legacy.register,
+}
+
 
 def build_app(fake: FakeWhale) -> Flask:
     """The WSGI application of ``fake``."""
     site = Site(lambda: fake.machine)
-    ctfd_whale.register(site)
+    control.register(site, fake)
+    _DIALECTS[fake.dialect](site)
+    admin.register(site)
     ctfd.register(site)
     return site.flask

@@ -6,9 +6,10 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from ..clock import Cancelled
@@ -22,6 +23,7 @@ from . import pages
 
 _log = logging.getLogger("fake_whale")
 
+EVENT_STREAM = "text/event-stream"
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 
@@ -48,6 +50,11 @@ View = Callable[..., Reply]
 Renderer = Callable[[Refusal], Reply]
 
 
+SHOWN_QUERY = ("challenge_id", "user_id", "page", "per_page")
+"""The part of a query that is journaled: the rest might hold a secret."""
+CATCH_ALL = "/<path:route>"
+
+
 def failure(status: int, message: str, *, known: bool = True) -> Reply:
     """Whale's way to refuse: with ``success`` false, unless CTFd itself refused."""
     body: dict[str, Any] = {"success": False, "message": message} if known else {"message": message}
@@ -71,7 +78,6 @@ class Site:
         self._machine = machine
         self.flask = Flask("fake_whale", static_folder=None)
         self._renderers: dict[str, Renderer] = {}
-        self._whale_endpoints: set[str] = set()
         self.flask.register_error_handler(HTTPException, self._not_found)
 
     def route(
@@ -89,8 +95,13 @@ class Site:
         if "GET" in by_method:
             by_method["HEAD"] = by_method["GET"]
 
+        allowed = ", ".join(sorted({*by_method, "OPTIONS"}))
+
+        def options(_visit: object, **_arguments: str) -> Reply:
+            return Reply("", 200, HTML, {"Allow": allowed})
+
         def serve(**arguments: str) -> Response:
-            view = by_method[request.method] if request.method != "OPTIONS" else _options
+            view = by_method[request.method] if request.method != "OPTIONS" else options
             if not checked:
                 return view(self._machine(), **arguments).response()
             return self._serve_checked(view, render, arguments)
@@ -100,11 +111,18 @@ class Site:
             path, endpoint, serve, methods=methods, provide_automatic_options=False
         )
 
+    def note_unmatched(self) -> None:
+        """Write into the journal what the running request may have meant."""
+        self._machine().journal.note(
+            "unmatched", method=request.method, path=request.path, nearest=self._nearest()
+        )
+
     def _serve_checked(
         self, view: View, render: Renderer, arguments: Mapping[str, str]
     ) -> Response:
         machine = self._machine()
-        call = Call(request.method, request.path)
+        asked = _running()
+        call = Call(asked.method, asked.path)
         started = machine.clock.time()
         with working_on(call):
             if machine.faults.fire(Kind.REDIS_DOWN):
@@ -116,7 +134,7 @@ class Site:
             "call",
             method=call.method,
             path=call.path,
-            query=request.query_string.decode("latin-1"),
+            query={name: asked.args[name] for name in SHOWN_QUERY if name in asked.args},
             user=call.user,
             status=response.status_code,
             took=round(machine.clock.time() - started, 3),
@@ -132,7 +150,7 @@ class Site:
         render: Renderer,
         arguments: Mapping[str, str],
     ) -> Response:
-        visit = Visit(machine, _asked())
+        visit = Visit(machine, _asked(_running()))
         call.user = _peek(machine, visit)
         try:
             reply = _answer(visit, view, render, arguments)
@@ -144,7 +162,8 @@ class Site:
         if cookie == "":
             response.delete_cookie(COOKIE_NAME, path="/")
         elif cookie is not None:
-            response.set_cookie(COOKIE_NAME, cookie, path="/", httponly=True, samesite="Lax")
+            cookie_line = f"{COOKIE_NAME}={cookie}; HttpOnly; Path=/; SameSite=Lax"
+            response.headers.add("Set-Cookie", cookie_line)
         return response
 
     def _not_found(self, error: HTTPException) -> Response:
@@ -155,7 +174,20 @@ class Site:
             ).response()
         render = self._renderer_of_other_method(error) or as_page
 
-        return self._serve_checked(_nothing, render, {})
+        response = self._serve_checked(_nothing, render, {})
+        self.note_unmatched()
+        return response
+
+    def _nearest(self) -> list[str]:
+        """Routes that look like what was asked for, best first."""
+        routes = {
+            f"{method} {rule.rule}"
+            for rule in self.flask.url_map.iter_rules()
+            for method in rule.methods or ()
+            if method not in ("HEAD", "OPTIONS") and rule.rule != CATCH_ALL
+        }
+        asked = f"{request.method} {request.path}"
+        return get_close_matches(asked, sorted(routes), n=3, cutoff=0.5)
 
     def _renderer_of_other_method(self, error: HTTPException) -> Renderer | None:
         if not isinstance(error, MethodNotAllowed) or not error.valid_methods:
@@ -183,6 +215,13 @@ def _answer(visit: Visit, view: View, render: Renderer, arguments: Mapping[str, 
         return render(Refusal(500, "Internal Server Error", known=False))
 
 
+def _running() -> Request:
+    """The request itself, not Flask's proxy for it."""
+    proxy: Any = request
+    real: Request = proxy._get_current_object()
+    return real
+
+
 def _nothing(_visit: Visit) -> Reply:
     """Where there is no view CTFd gives up before its CSRF check."""
     raise Refusal(404, NOT_FOUND, known=False)
@@ -193,21 +232,22 @@ def redirect(location: str) -> Reply:
     return Reply(pages.redirecting(location), 302, HTML, {"Location": location})
 
 
-def _options(_visit: object, **_arguments: str) -> Reply:
-    return Reply("", 200, HTML, {"Allow": "GET, HEAD, OPTIONS, POST, PATCH, DELETE"})
-
-
-def _asked() -> Asked:
+def _asked(asked: Request) -> Asked:
+    """What the checks look at; read from the environment, as this runs for every call."""
+    environ = asked.environ
+    method = asked.method
+    accept = environ.get("HTTP_ACCEPT", "")
+    cookies = environ.get("HTTP_COOKIE")
     return Asked(
-        method=request.method,
-        path=request.path,
-        full_path=f"{request.path}?{request.query_string.decode('latin-1')}",
-        is_json=request.is_json,
-        event_stream=request.accept_mimetypes.best == "text/event-stream",
-        authorization=request.headers.get("Authorization"),
-        csrf_header=request.headers.get("CSRF-Token"),
-        form_nonce=request.form.get("nonce") if request.method not in ("GET", "HEAD") else None,
-        cookie=request.cookies.get(COOKIE_NAME),
+        method=method,
+        path=asked.path,
+        full_path=f"{asked.path}?{asked.query_string.decode('latin-1')}",
+        is_json=asked.is_json,
+        event_stream=EVENT_STREAM in accept and asked.accept_mimetypes.best == EVENT_STREAM,
+        authorization=environ.get("HTTP_AUTHORIZATION"),
+        csrf_header=environ.get("HTTP_CSRF_TOKEN"),
+        form_nonce=None if method in ("GET", "HEAD") else asked.form.get("nonce"),
+        cookie=asked.cookies.get(COOKIE_NAME) if cookies else None,
     )
 
 

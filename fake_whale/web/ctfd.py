@@ -7,15 +7,17 @@ from datetime import datetime, timezone
 from flask import request
 from werkzeug.exceptions import BadRequest
 
-from ..directory import Token
+from ..directory import MAIL_DOMAIN, Token
 from ..errors import Refusal
 from ..sessions import Session
 from ..visit import NOT_FOUND, Visit
 from . import pages
-from .app import HTML, Reply, Site, as_page, as_restx, redirect
+from .app import CATCH_ALL, HTML, Reply, Site, as_page, as_restx, redirect
 
 LOGIN_LIMIT = 10
 LOGIN_INTERVAL_SECONDS = 5.0
+_WITHOUT_VALUE = ("expiration", "id", "description", "type", "created")
+"""What CTFd shows of a token once it has been made."""
 
 
 def register(site: Site) -> None:
@@ -26,11 +28,18 @@ def register(site: Site) -> None:
     site.route("/", {"GET": _page}, as_page)
     site.route("/user", {"GET": _private_page}, as_page)
     site.route("/settings", {"GET": _private_page}, as_page)
-    site.route("/challenges", {"GET": _page}, as_page)
+    site.route("/challenges", {"GET": _private_page}, as_page)
     site.route("/api/v1/users/me", {"GET": _me}, as_restx)
     site.route("/api/v1/tokens", {"GET": _tokens, "POST": _new_token}, as_restx)
-    site.route("/api/v1/tokens/<token_id>", {"DELETE": _drop_token}, as_restx)
-    site.route("/<path:route>", {"GET": _no_such_page}, as_page)
+    site.route("/api/v1/tokens/<token_id>", {"GET": _one_token, "DELETE": _drop_token}, as_restx)
+    site.route("/api/v1/challenges/attempt", {"POST": _attempt}, as_restx)
+
+    def no_such_page(_visit: Visit, route: str) -> Reply:
+        del route  # the path as a whole is in the journal
+        site.note_unmatched()
+        raise Refusal(404, NOT_FOUND, known=False)
+
+    site.route(CATCH_ALL, {"GET": no_such_page}, as_page)
 
 
 def _healthcheck(_visit: Visit) -> Reply:
@@ -81,26 +90,21 @@ def _private_page(visit: Visit) -> Reply:
     return Reply(pages.plain("CTFd", _nonce(visit.session)), 200, HTML)
 
 
-def _no_such_page(_visit: Visit, route: str) -> Reply:
-    del route
-    raise Refusal(404, NOT_FOUND, known=False)
-
-
 def _me(visit: Visit) -> Reply:
     visit.require_login()
     user = visit.user()
-    data = {
-        "id": user.id,
-        "name": user.name,
-        "email": f"{user.name}@example.org",
-        "team_id": user.team_id,
+    data: dict[str, object] = {
         "website": None,
-        "country": None,
+        "email": f"{user.name}@{MAIL_DOMAIN}",
         "affiliation": None,
-        "bracket_id": None,
-        "language": None,
         "oauth_id": None,
         "fields": [],
+        "id": user.id,
+        "name": user.name,
+        "language": None,
+        "bracket_id": None,
+        "team_id": user.team_id,
+        "country": None,
         "place": None,
         "score": 0,
     }
@@ -119,13 +123,25 @@ def _tokens(visit: Visit) -> Reply:
 
 def _new_token(visit: Visit) -> Reply:
     visit.require_login()
-    body = request.get_json(silent=True)
-    wanted = body if isinstance(body, dict) else {}
+    wanted = request.get_json(silent=True)
+    if wanted is None:
+        raise Refusal(400, BadRequest.description or "Bad Request", known=False)
+    if not isinstance(wanted, dict):
+        raise Refusal(500, "Internal Server Error", known=False)
     user = visit.user()
     token = visit.machine.directory.add_token(
         user.id, _expiration(wanted.get("expiration")), _text(wanted.get("description"))
     )
     return Reply({"success": True, "data": _shown(token)})
+
+
+def _one_token(visit: Visit, token_id: str) -> Reply:
+    visit.require_login()
+    for token in visit.machine.directory.tokens_of(visit.user().id):
+        if str(token.id) == token_id:
+            shown = _shown(token)
+            return Reply({"success": True, "data": {key: shown[key] for key in _WITHOUT_VALUE}})
+    raise Refusal(404, NOT_FOUND, known=False)
 
 
 def _drop_token(visit: Visit, token_id: str) -> Reply:
@@ -137,15 +153,41 @@ def _drop_token(visit: Visit, token_id: str) -> Reply:
     return Reply({"success": True})
 
 
+def _attempt(visit: Visit) -> Reply:
+    """Submit a flag: right is only what the caller's own first record holds."""
+    visit.require_login()
+    body = request.get_json(silent=True)
+    wanted = body if isinstance(body, dict) else {}
+    user = visit.user()
+    try:
+        challenge_id = int(wanted.get("challenge_id") or 0)
+    except (TypeError, ValueError):
+        challenge_id = 0
+    if visit.machine.directory.challenge(challenge_id) is None:
+        raise Refusal(404, NOT_FOUND, known=False)
+    mine = [
+        record
+        for record in visit.transaction.everything()
+        if record.user_id == user.id and record.challenge_id == challenge_id
+    ]
+    if not mine:
+        verdict = "incorrect", "Please solve it during the container is running"
+    elif mine[0].flag == str(wanted.get("submission", "")).strip():
+        verdict = "correct", "Correct"
+    else:
+        verdict = "incorrect", "Incorrect"
+    return Reply({"success": True, "data": {"status": verdict[0], "message": verdict[1]}})
+
+
 def _shown(token: Token) -> dict[str, object]:
     return {
+        "expiration": _iso(token.expires_at),
         "id": token.id,
-        "type": "user",
-        "user_id": token.user_id,
         "value": token.value,
         "description": token.description,
+        "type": "user",
         "created": _iso(token.created_at),
-        "expiration": _iso(token.expires_at),
+        "user_id": token.user_id,
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from fake_whale import FakeServer, FakeWhale, Isolation, SystemClock, VirtualClock, World
-from fake_whale.testing import Player, tokens
+from fake_whale.testing import PATH, Player, tokens
 
 READ_COMMITTED = Isolation.READ_COMMITTED
 REPEATABLE_READ = Isolation.REPEATABLE_READ
@@ -134,6 +134,21 @@ def test_docker_slower_than_the_lock_lets_a_second_post_in(world: World) -> None
         assert codes == [200, 200]
         assert len(fake.state()["services"]) == 2
         assert len(fake.state()["records"]) == 1
+
+
+def test_a_post_is_finished_though_its_client_has_gone(world: World) -> None:
+    with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
+        fake.inject({"kind": "docker_slow", "seconds": 0.3, "method": "POST"})
+        token = tokens(world)["alice"]
+        with pytest.raises(requests.ReadTimeout):
+            requests.post(
+                server.url + PATH,
+                params={"challenge_id": 1},
+                headers={"Authorization": f"Token {token}", "Content-Type": "application/json"},
+                timeout=0.1,
+            )
+        while not fake.state()["services"]:
+            assert fake.state()["locks"], "the lock was given up before the work was done"
 
 
 def test_a_reset_wakes_sleepers(world: World) -> None:

@@ -113,6 +113,24 @@ def test_with_a_real_clock_an_instance_needs_a_moment(world: World) -> None:
         assert by_name(fake).status_code == 404
 
 
+def test_addresses_can_be_made_to_lead_here(world: World) -> None:
+    options = InstanceOptions(direct_host=DIRECT_HOST, reachable=True)
+    with (
+        FakeWhale(world, clock=VirtualClock(), instances=options) as fake,
+        fake.serve() as server,
+    ):
+        fake.reset()
+        alice = Player(server.url, tokens(world)["alice"])
+        alice.post(2)
+        port = fake.state()["records"][0]["port"]
+        assert alice.get(2).json()["data"]["user_access"] == f"nc {DIRECT_HOST} {port}"
+        assert by_port(port).status_code == 200
+        alice.post(1)
+        assert fake.http_listener is not None
+        shown = alice.get(1).json()["data"]["user_access"]
+        assert f".127.0.0.1.nip.io:{fake.http_listener[1]}/" in shown
+
+
 def test_a_reset_keeps_the_http_listener(alice: Player, fake: FakeWhale) -> None:
     before = fake.http_listener
     fake.reset()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fake_whale import FakeWhale
+from fake_whale import FakeWhale, VirtualClock
 from fake_whale.testing import Player, said
 
 Players = Callable[[str], Player]
@@ -160,6 +160,13 @@ def test_a_long_time_out_wraps_at_24_hours(player: Players, fake: FakeWhale) -> 
     assert alice.get(1).json()["data"]["remaining_time"] == 169_200
 
 
+def test_a_start_in_the_future_wraps_too(player: Players, fake: FakeWhale) -> None:
+    player("alice").post(1)
+    assert isinstance(fake.clock, VirtualClock)
+    fake.clock.set_back(5)
+    assert player("alice").get(1).json()["data"]["remaining_time"] == -82_795
+
+
 @pytest.mark.parametrize(
     ("value", "status", "remaining"),
     [("abc", 500, None), ("3600.5", 500, None), ("", 200, 3600), ("0", 200, 0)],
@@ -204,6 +211,14 @@ def test_a_missing_image_runs_for_whale(player: Players, fake: FakeWhale) -> Non
     assert said(alice.post(4)) == (200, "Container created")
     assert "user_access" in alice.get(4).json()["data"]
     assert fake.state()["services"][0]["task"] == "rejected"
+
+
+@pytest.mark.parametrize(("length", "status"), [(128, 200), (129, 500)])
+def test_a_flag_has_to_fit_its_column(
+    player: Players, fake: FakeWhale, length: int, status: int
+) -> None:
+    fake.patch_config({"template_chall_flag": f"{{{{ 'x' * {length} }}}}"})
+    assert player("alice").post(1).status_code == status
 
 
 def test_no_ports_left(player: Players, fake: FakeWhale) -> None:

@@ -120,6 +120,19 @@ def test_refuse(server: FakeServer, fake: FakeWhale, alice: Player) -> None:
     assert alice.get(1).status_code == 200
 
 
+def test_refuse_over_http_is_still_answered(server: FakeServer, alice: Player) -> None:
+    placed = requests.post(
+        f"{server.url}/_fake/faults", json={"kind": "refuse", "seconds": 0.05}, timeout=10
+    )
+    assert placed.status_code == 201
+    while True:  # until the real time is over
+        try:
+            assert alice.get(1).status_code == 200
+        except requests.ConnectionError:
+            continue
+        break
+
+
 @pytest.mark.parametrize(("when", "records"), [("before", 0), ("after", 1)])
 def test_a_lost_answer_may_have_been_carried_out(
     fake: FakeWhale, alice: Player, when: str, records: int

@@ -1,0 +1,18 @@
+"""Who plays and what is played in the harnesses that come with the suite."""
+
+from __future__ import annotations
+
+from conformance.harness import Challenges, Player
+
+CHALLENGES = Challenges(
+    first=1,
+    second=2,
+    hidden=3,
+    missing_image=4,
+    exits_at_once=5,
+    unknown=999_999,
+    names={1: "First", 2: "Second"},
+)
+"""Each harness adds which of them are reached by a port and which by a host name."""
+PLAYERS = (Player(11), Player(12), Player(13))
+MATES = (Player(21, 2), Player(22, 2), Player(31, 3), Player(32, 3))

@@ -1,0 +1,199 @@
+"""The command ``fake-whale``: serve, verify, record."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn, TypeVar
+
+import click
+
+from .clock import Clock, SystemClock, VirtualClock
+from .database import Isolation
+from .demo import DEMO_WORLD
+from .dialect import Dialect
+from .errors import FakeWhaleError
+from .fake import FakeWhale
+from .fidelity_doc import drops, write_table
+from .instances import InstanceOptions
+from .recorder import Whale
+from .recorder import record as record_sessions
+from .recording import read_sessions
+from .runtimes import Runtime
+from .verify import Fidelity
+from .verify import verify as verify_sessions
+from .world import World
+
+EXIT_DIFFERENT = 1
+EXIT_COULD_NOT_RUN = 3
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+_Choice = TypeVar("_Choice", Dialect, Isolation, Runtime)
+
+
+def _choice(kind: type[_Choice]) -> click.Choice[str]:
+    return click.Choice([member.value for member in kind])
+
+
+@click.group()
+def main() -> None:
+    """A Whale to test against: CTFd with ctfd-whale, imitated down to its quirks."""
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=0, show_default=True, help="Port to listen on; 0: any free one.")
+@click.option("--world", "world_file", type=FILE, help="World file; a small demo world without it.")
+@click.option("--clock", type=click.Choice(["real", "virtual"]), default="real", show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Makes uuids, ports, faults repeatable.")
+@click.option("--dialect", type=_choice(Dialect), default="ctfd-whale", show_default=True)
+@click.option("--isolation", type=_choice(Isolation), default="repeatable-read", show_default=True)
+@click.option("--runtime", type=_choice(Runtime), default="simulated", show_default=True)
+@click.option("--public-url", help="The URL clients know this server by, if it is another.")
+@click.option("--control-token", envvar="FAKE_WHALE_CONTROL_TOKEN", help="Guards /_fake/.")
+@click.option("--instance-host", default="127.0.0.1", show_default=True, help="Instances' address.")
+@click.option("--instance-http-port", default=0, show_default=True, help="Http instances' port.")
+@click.option("--reachable", is_flag=True, help="Hand out addresses that lead to the instances.")
+@click.option("--no-instances", is_flag=True, help="Do not answer for the instances.")
+def serve(
+    host: str,
+    port: int,
+    world_file: Path | None,
+    clock: str,
+    seed: int,
+    dialect: str,
+    isolation: str,
+    runtime: str,
+    public_url: str | None,
+    control_token: str | None,
+    instance_host: str,
+    instance_http_port: int,
+    reachable: bool,
+    no_instances: bool,
+) -> None:
+    """Serve until stopped. The first line on stdout is one JSON object with at least "url"."""
+    options = InstanceOptions(instance_host, instance_http_port, instance_host, reachable=reachable)
+    chosen: Clock = VirtualClock() if clock == "virtual" else SystemClock()
+    try:
+        fake = FakeWhale(
+            World.from_file(world_file) if world_file else DEMO_WORLD,
+            clock=chosen,
+            seed=seed,
+            instances=None if no_instances else options,
+            isolation=Isolation(isolation),
+            dialect=Dialect(dialect),
+            runtime=Runtime(runtime),
+        )
+    except (FakeWhaleError, OSError) as error:
+        _fail(str(error))
+    stop = threading.Event()
+
+    def stop_now(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, stop_now)
+    signal.signal(signal.SIGINT, stop_now)
+    try:
+        with fake, fake.serve(host, port, control_token=control_token) as server:
+            listener = fake.http_listener
+            line = {
+                "url": public_url or server.url,
+                "listening": server.url,
+                "control": fake.control_rule.enabled,
+                "clock": clock,
+                "dialect": dialect,
+                "isolation": isolation,
+                "runtime": runtime,
+                "instances": None if listener is None else f"http://{listener[0]}:{listener[1]}",
+            }
+            click.echo(json.dumps(line))
+            sys.stdout.flush()
+            stop.wait()
+    except FakeWhaleError as error:
+        _fail(str(error))
+
+
+@main.command()
+@click.option("--sessions", "sessions_file", type=FILE, required=True, help="Recorded sessions.")
+@click.option("--world", "world_file", type=FILE, help="Their world; beside them without it.")
+@click.option("--differences", default=5, show_default=True, help="How many to show a section.")
+@click.option("--doc", type=FILE, help="Write the fidelity table into this file.")
+@click.option("--check", is_flag=True, help="With --doc: do not write, fail when it has dropped.")
+def verify(
+    sessions_file: Path, world_file: Path | None, differences: int, doc: Path | None, check: bool
+) -> None:
+    """Replay recorded sessions and say, section by section, how true the fake is.
+
+    Exits 0 when every step matches (but for at most 0.5 % that lie on a time limit), 1 when not, 3
+    when the files cannot be used.
+    """
+    beside = sessions_file.with_name("whale-world.json")
+    try:
+        world = World.from_file(world_file or beside)
+        fidelity = verify_sessions(world, read_sessions(sessions_file))
+        _show(fidelity, differences)
+        lost = _keep(doc, fidelity, check=check) if doc else []
+    except FakeWhaleError as error:
+        _fail(str(error))
+    for line in lost:
+        click.echo(f"fidelity dropped: {line}", err=True)
+    if lost or not fidelity.good:
+        raise SystemExit(EXIT_DIFFERENT)
+
+
+@main.command()
+@click.option("--base-url", required=True, help="The CTFd to record; a fake will do.")
+@click.option("--world", "world_file", type=FILE, required=True, help="Its users and challenges.")
+@click.option("--seed", default=0, show_default=True, help="The same seed asks the same.")
+@click.option("--sessions", default=10, show_default=True, help="How many to record.")
+@click.option("--control-token", envvar="FAKE_WHALE_CONTROL_TOKEN", help="If it is a guarded fake.")
+@click.option("--output", "-o", type=FILE, help="File to write; stdout without it.")
+def record(
+    base_url: str,
+    world_file: Path,
+    seed: int,
+    sessions: int,
+    control_token: str | None,
+    output: Path | None,
+) -> None:
+    """Record new sessions with a Whale, for `verify` to replay."""
+    try:
+        whale = Whale(base_url, control_token)
+        lines = [
+            session.as_json()
+            for session in record_sessions(whale, World.from_file(world_file), seed, sessions)
+        ]
+    except FakeWhaleError as error:
+        _fail(str(error))
+    text = "\n".join(lines) + "\n"
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+        click.echo(f"{len(lines)} sessions written to {output}")
+
+
+def _show(fidelity: Fidelity, differences: int) -> None:
+    click.echo(fidelity.as_markdown())
+    for section in fidelity.sections:
+        found = [d for d in fidelity.differences if d.section == section]
+        for difference in found[:differences]:
+            click.echo(f"\n[{section}] {difference}")
+        if len(found) > differences:
+            click.echo(f"\n[{section}] … and {len(found) - differences} more")
+
+
+def _keep(doc: Path, fidelity: Fidelity, *, check: bool) -> list[str]:
+    if check:
+        return drops(doc, fidelity.as_markdown())
+    write_table(doc, fidelity.as_markdown())
+    return []
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"fake-whale: {message}", err=True)
+    raise SystemExit(EXIT_COULD_NOT_RUN)

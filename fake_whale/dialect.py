@@ -1,0 +1,13 @@
+"""The three ways a Whale is spoken to."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Dialect(str, Enum):
+    """``ctfd-whale`` is measured; the other two are read (docs/whale-wire.md)."""
+
+    CTFD_WHALE = "ctfd-whale"
+    DOCUMENTED = "documented"
+    LEGACY = "legacy"

@@ -1,0 +1,28 @@
+"""Run while the image is built: installs what the base image lacks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+
+REQUIREMENTS = {
+    "flask": "Flask>=2.1.3",
+    "waitress": "waitress>=3.0",
+    "click": "click>=8.1",
+    "requests": "requests>=2.31",
+    "docker": "docker>=6.1",
+}
+"""What ``fake-whale serve`` imports, and how pip knows it."""
+
+
+def missing() -> list[str]:
+    """The requirements this interpreter cannot import."""
+    return [name for module, name in REQUIREMENTS.items() if find_spec(module) is None]
+
+
+if __name__ == "__main__":
+    wanted = missing()
+    if wanted:
+        command = [sys.executable, "-m", "pip", "install", "--no-cache-dir", *wanted]
+        subprocess.run(command, check=True)  # noqa: S603  # our own list

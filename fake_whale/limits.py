@@ -1,0 +1,73 @@
+"""Says of a step whether its outcome turns on a time limit that is close by.
+
+Such a step may go either way on a real system: the recorder's clock is only so exact, and nobody
+knows the phase of the real cleaner's beat. It is named and counted apart, never passed silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .cleaner import PERIOD_SECONDS
+from .errors import BadSetting
+from .locks import LAST_TRY_BEFORE_END
+from .machine import Machine
+from .player import LOCK_PATIENCE_SECONDS, WINDOW_SECONDS
+from .recording import Ask, Auth
+
+CLOSE_SECONDS = 0.5
+
+
+class Limits:
+    """Watches one session; remembers when each user's container was to expire."""
+
+    def __init__(self, machine: Machine, user_ids: Mapping[str, int]) -> None:
+        self._machine = machine
+        self._user_ids = user_ids
+        self._expiries: dict[int, float] = {}
+        self._windows: dict[tuple[str, Auth, int], float] = {}
+
+    def close_to(self, ask: Ask) -> str | None:
+        """Which limit the step is within half a second of, or None; call just before sending it."""
+        user_id = self._user_ids.get(ask.actor, 0)
+        now = self._machine.clock.time()
+        self._note_expiries()
+        if ask.method != "GET":
+            if self._close_to_lock(user_id):
+                return "10 s lock"
+            if self._close_to_window(ask, now):
+                return "60 s window"
+        expiry = self._expiries.get(user_id)
+        if expiry is not None and -CLOSE_SECONDS < now - expiry < PERIOD_SECONDS + CLOSE_SECONDS:
+            return "expiry or the cleaner's beat"
+        return None
+
+    def note_answer(self, ask: Ask, message: str | None) -> None:
+        """Learn from the answer: which session's window is open since when, and what is gone."""
+        if message == "Container destroyed":
+            self._expiries.pop(self._user_ids.get(ask.actor, 0), None)
+        opens = ("Request Too Fast!", "challenge not visible")
+        if ask.method != "GET" and message and not message.startswith(("Frequency", *opens)):
+            self._windows[_key(ask)] = self._machine.clock.time()
+
+    def _note_expiries(self) -> None:
+        try:
+            timeout = self._machine.control.timeout()
+        except BadSetting:
+            return
+        for record in self._machine.database.rows():
+            self._expiries[record.user_id] = record.start_time + timeout
+
+    def _close_to_lock(self, user_id: int) -> bool:
+        left = self._machine.redis.locks.left().get(f"ctfd_whale_lock-{user_id}")
+        turns_at = LOCK_PATIENCE_SECONDS - LAST_TRY_BEFORE_END
+        return left is not None and abs(left - turns_at) < CLOSE_SECONDS
+
+    def _close_to_window(self, ask: Ask, now: float) -> bool:
+        opened = self._windows.get(_key(ask))
+        # Whale counts in whole seconds, so the edge is a second wide by itself.
+        return opened is not None and abs(now - opened - WINDOW_SECONDS) < 0.5 + CLOSE_SECONDS
+
+
+def _key(ask: Ask) -> tuple[str, Auth, int]:
+    return ask.actor, ask.auth, ask.login

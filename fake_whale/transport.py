@@ -1,0 +1,226 @@
+"""Faults of the connection itself: what the client sees instead of a well-formed answer.
+
+A WSGI layer decides which fault hits (before Whale sees the call, or after it has done its work);
+a waitress task of our own then spoils the answer on the socket.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING, Any
+
+from waitress.channel import HTTPChannel
+from waitress.task import WSGITask
+
+from .clock import Cancelled
+from .faults import TRANSPORT, Fault, Kind, When
+from .journal import Call, working_on
+from .machine import Machine
+from .sessions import COOKIE_NAME
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+CONTROL_PREFIX = "/_fake"
+WIRE_KEY = "fake_whale.wire"
+ENDLESS = 1_000_000_000
+"""The Content-Length a dribbling answer promises."""
+
+_HTML = b"<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head><body></body></html>\n"
+_BAD_GATEWAY = (
+    b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
+    b"<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n"
+    b"</body>\r\n</html>\r\n"
+)
+
+
+@dataclass
+class Wire:
+    """How the running task is to spoil its answer; ``pause`` waits, False when cancelled."""
+
+    fault: Fault | None = None
+    pause: Callable[[float], bool] = bool
+
+
+class TransportFaults:
+    """The WSGI layer between waitress and the Flask app."""
+
+    def __init__(self, app: WSGIApplication, machine: Callable[[], Machine]) -> None:
+        self._app = app
+        self._machine = machine
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer, or spoil the answer."""
+        machine = self._machine()
+        path = environ.get("PATH_INFO", "")
+        if machine.faults.empty or path.startswith(CONTROL_PREFIX):
+            return self._app(environ, start_response)
+        call = Call(environ["REQUEST_METHOD"], path, _user_of(machine, environ))
+        with working_on(call):
+            fault = machine.faults.fire(*TRANSPORT, when=When.BEFORE)
+            if fault is not None:
+                return _answer_before(environ, start_response, machine, fault)
+            return self._after(environ, start_response, machine)
+
+    def _after(
+        self, environ: WSGIEnvironment, start_response: StartResponse, machine: Machine
+    ) -> Iterable[bytes]:
+        kept: list[Any] = []
+
+        def keep(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            kept[:] = [status, headers]
+            return lambda _data: None
+
+        body = b"".join(self._app(environ, keep))
+        fault = machine.faults.fire(*TRANSPORT, when=When.AFTER)
+        if fault is not None and fault.kind in (Kind.HTML, Kind.BAD_GATEWAY):
+            return _replaced(start_response, fault)
+        if fault is not None:
+            _spoil(environ, machine, fault)
+        start_response(kept[0], kept[1])
+        return [body]
+
+
+def _answer_before(
+    environ: WSGIEnvironment, start_response: StartResponse, machine: Machine, fault: Fault
+) -> Iterable[bytes]:
+    """Whale never sees the call; where something must be answered it is a gateway's page."""
+    if fault.kind is Kind.HTML:
+        return _replaced(start_response, fault)
+    _spoil(environ, machine, fault)
+    return _replaced(start_response, Fault(Kind.BAD_GATEWAY))
+
+
+def _replaced(start_response: StartResponse, fault: Fault) -> Iterable[bytes]:
+    gateway = fault.kind is Kind.BAD_GATEWAY
+    body = _BAD_GATEWAY if gateway else _HTML
+    headers = [("Content-Type", "text/html"), ("Content-Length", str(len(body)))]
+    if gateway:
+        headers.append(("Server", "nginx"))
+    start_response("502 Bad Gateway" if gateway else "200 OK", headers)
+    return [body]
+
+
+def _spoil(environ: WSGIEnvironment, machine: Machine, fault: Fault) -> None:
+    if fault.kind is Kind.SLOW_FIRST_BYTE:
+        try:
+            machine.wait(fault.seconds)
+        except Cancelled:
+            return
+    wire = environ.get(WIRE_KEY)
+    if isinstance(wire, Wire):
+        wire.fault = fault
+        # A trickle has to be real whatever the clock: it is the client's socket that waits.
+        wire.pause = lambda seconds: not machine.cancel.wait(seconds)
+
+
+def _user_of(machine: Machine, environ: WSGIEnvironment) -> str | None:
+    value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")[2]
+    token = machine.directory.token(value) if value else None
+    user_id: object = token.user_id if token else None
+    if user_id is None:
+        try:
+            morsel = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(COOKIE_NAME)
+        except CookieError:
+            morsel = None
+        user_id = machine.sessions.open(morsel.value).get("id") if morsel else None
+    user = machine.directory.user(user_id)
+    return user.name if user else None
+
+
+class SpoiledTask(WSGITask):
+    """waitress's task, which can end an answer in all the ways a network can."""
+
+    def __init__(self, channel: Any, request: Any) -> None:
+        super().__init__(channel, request)
+        self._wire = Wire()
+
+    def get_environment(self) -> Any:
+        """The WSGI environment, with the wire in it."""
+        environ = super().get_environment()
+        environ[WIRE_KEY] = self._wire
+        return environ
+
+    def write(self, data: bytes) -> None:
+        """Send the answer, spoiled if a fault says so."""
+        fault, self._wire.fault = self._wire.fault, None
+        if fault is None or fault.kind is Kind.SLOW_FIRST_BYTE:
+            super().write(data)
+            return
+        head = self._head_for(fault.kind)
+        if fault.kind in (Kind.RESET_BEFORE_HEADERS, Kind.EMPTY_REPLY):
+            head = data = b""
+        elif fault.kind is Kind.RESET_AFTER_HEADERS:
+            data = b""
+        elif fault.kind is Kind.HALF_BODY:
+            data = data[: len(data) // 2]
+        self._send(head)
+        if fault.kind is Kind.DRIBBLE:
+            self._dribble(data, fault.seconds)
+        else:
+            self._send(data)
+        self._hang_up(reset=fault.kind in (Kind.RESET_BEFORE_HEADERS, Kind.RESET_AFTER_HEADERS))
+
+    def _head_for(self, kind: Kind) -> bytes:
+        head: bytes = self.build_response_header()
+        self.wrote_header = True
+        self.chunked_response = False
+        self.content_bytes_written = self.content_length or 0
+        length = self.content_length or 0
+        promised = {Kind.DRIBBLE: ENDLESS, Kind.WRONG_CONTENT_LENGTH: length + 10}.get(kind, length)
+        return head.replace(
+            f"Content-Length: {length}\r\n".encode(), f"Content-Length: {promised}\r\n".encode()
+        )
+
+    def _send(self, data: bytes) -> None:
+        if not data:
+            return
+        channel: Any = self.channel
+        channel.write_soon(data)
+        with channel.outbuf_lock:
+            channel._flush_some(do_close=False)  # waitress flushes by itself only when idle
+
+    def _dribble(self, data: bytes, seconds: float) -> None:
+        position = 0
+        while self._wire.pause(seconds):
+            # write_soon raises ClientDisconnected once the client has gone
+            self._send(data[position : position + 1] or b" ")
+            position += 1
+
+    def _hang_up(self, *, reset: bool) -> None:
+        if reset:
+            option = struct.pack("ii", 1, 0)
+            connection: Any = self.channel.socket
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
+        self.close_on_finish = True
+        self.channel.will_close = True
+
+
+class SpoiledChannel(HTTPChannel):
+    """waitress's channel with our task."""
+
+    task_class = SpoiledTask
+    served = False
+    """Whether it has answered at least once."""
+
+    last = False
+    """Whether it is to be closed once it has nothing left to answer."""
+
+    def service(self) -> None:
+        """Work on the requests received."""
+        super().service()
+        self.served = True
+        if self.last:
+            self.close_when_flushed = True
+            self.server.pull_trigger()
+
+    def close_when_idle(self) -> None:
+        """Hang up: now when nothing is being answered, else after the answer."""
+        if self.requests:
+            self.last = True
+        else:
+            self.handle_close()

@@ -1,0 +1,217 @@
+"""Replays recorded sessions against the fake and says, section by section, how true it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from .actors import Cast
+from .clock import VirtualClock
+from .fake import FakeWhale
+from .limits import Limits
+from .recording import Answer, Ask, Auth, Session, Step
+from .world import World
+
+REMAINING_TOLERANCE_SECONDS = 1
+MOST_EITHER_WAY = 0.005
+"""Share of steps that may be excused for lying on a time limit."""
+
+SECTIONS = (
+    "Who is asking",
+    "challenge_id",
+    "The normal life",
+    "Locks and the frequency limit",
+    "Limits and expiry",
+)
+"""Sections of docs/whale-wire.md that recorded sessions can show."""
+OTHER_SECTIONS = ("Faults", "Concurrency", "Admin API", "Teams mode")
+"""Sections they cannot: one call after the other by players, and nothing broken."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A step that went otherwise; ``limit`` names the time limit that excuses it, if one does."""
+
+    session: str
+    step: int
+    section: str
+    ask: Ask
+    wanted: Answer
+    got: Answer
+    limit: str | None
+
+    def __str__(self) -> str:
+        who = f"{self.ask.actor} ({self.ask.auth.value})"
+        excuse = f" [on a time limit: {self.limit}]" if self.limit else ""
+        return (
+            f"{self.session} step {self.step}, {who} {self.ask.method} "
+            f"challenge_id={self.ask.challenge_id}{excuse}\n"
+            f"    recorded: {_shown(self.wanted)}\n    fake:     {_shown(self.got)}"
+        )
+
+
+@dataclass
+class Tally:
+    """Steps of one section."""
+
+    matched: int = 0
+    either_way: int = 0
+    differing: int = 0
+
+    @property
+    def total(self) -> int:
+        """All steps."""
+        return self.matched + self.either_way + self.differing
+
+
+@dataclass
+class Fidelity:
+    """The result of a verification."""
+
+    sections: dict[str, Tally] = field(default_factory=lambda: {s: Tally() for s in SECTIONS})
+    differences: list[Difference] = field(default_factory=list)
+    sessions: int = 0
+
+    @property
+    def overall(self) -> Tally:
+        """All sections together."""
+        tallies = self.sections.values()
+        return Tally(
+            sum(t.matched for t in tallies),
+            sum(t.either_way for t in tallies),
+            sum(t.differing for t in tallies),
+        )
+
+    @property
+    def good(self) -> bool:
+        """There was something, and all of it matched but for 0.5 % of steps on a time limit."""
+        overall = self.overall
+        return (
+            overall.total > 0
+            and overall.differing == 0
+            and overall.either_way <= MOST_EITHER_WAY * overall.total
+        )
+
+    def as_markdown(self) -> str:
+        """The table for docs/whale-wire.md."""
+        lines = [
+            "| section | matched | total | on a time limit |",
+            "|---|---:|---:|---:|",
+            *(
+                f"| {name} | {tally.matched} | {tally.total} | {tally.either_way} |"
+                for name, tally in self.sections.items()
+            ),
+        ]
+        overall = self.overall
+        total = f"| **all, {self.sessions} sessions** | {overall.matched} | {overall.total} "
+        silent = [f"| {name} | – | – | – |" for name in OTHER_SECTIONS]
+        note = "–: recorded sessions do not show it; the project's own tests do."
+        return "\n".join([*lines, *silent, f"{total}| {overall.either_way} |", "", note])
+
+
+def verify(world: World, sessions: Iterable[Session]) -> Fidelity:
+    """Replay ``sessions``, each from an empty ``world``, on a virtual clock.
+
+    Raises :class:`~fake_whale.errors.FakeWhaleError` when a session's actor or setting is unknown.
+    """
+    fidelity = Fidelity()
+    fake = FakeWhale(world, clock=VirtualClock())
+    with fake.serve() as server:
+        for session in sessions:
+            fidelity.sessions += 1
+            fake.reset()
+            fake.patch_config(session.config)
+            for index, (step, got, limit) in enumerate(_replay(fake, server.url, session)):
+                _judge(fidelity, session, index, step, got, limit)
+    return fidelity
+
+
+def _replay(
+    fake: FakeWhale, url: str, session: Session
+) -> Iterator[tuple[Step, Answer, str | None]]:
+    cast = Cast(url, fake.world)
+    limits = Limits(fake.machine, {user.name: user.id for user in fake.world.users})
+    try:
+        for step in session.steps:
+            cast.prepare(step.ask)
+            fake.clock.advance(step.ask.wait)
+            limit = limits.close_to(step.ask)
+            got = cast.play(step.ask)
+            limits.note_answer(step.ask, _message(got))
+            yield step, got, limit
+    finally:
+        cast.close()
+
+
+def _judge(
+    fidelity: Fidelity, session: Session, index: int, step: Step, got: Answer, limit: str | None
+) -> None:
+    section = section_of(step)
+    tally = fidelity.sections[section]
+    if agree(step.answer, got):
+        tally.matched += 1
+        return
+    if limit is None:
+        tally.differing += 1
+    else:
+        tally.either_way += 1
+    fidelity.differences.append(
+        Difference(session.id, index, section, step.ask, step.answer, got, limit)
+    )
+
+
+def agree(wanted: Answer, got: Answer) -> bool:
+    """Whether two answers are the same but for a second of ``remaining_time``."""
+    return (
+        wanted.status == got.status
+        and wanted.content_type == got.content_type
+        and wanted.location == got.location
+        and _alike(wanted.body, got.body)
+    )
+
+
+def section_of(step: Step) -> str:
+    """The section of docs/whale-wire.md the recorded answer belongs to."""
+    body = step.answer.body if isinstance(step.answer.body, dict) else {}
+    message = body.get("message") or ""
+    if step.ask.auth is Auth.NONE or step.answer.status in (302, 401) or "success" not in body:
+        return "challenge_id" if step.answer.status == 500 else "Who is asking"
+    if message in ("challenge not visible", "no such challenge"):
+        return "challenge_id"
+    if message in ("Request Too Fast!",) or message.startswith("Frequency limit"):
+        return "Locks and the frequency limit"
+    data = body.get("data") or {}
+    limits = ("Max container count exceed.", "Max renewal count exceed.", "Invalid container")
+    if message in limits or data.get("remaining_time", 1) <= 0:
+        return "Limits and expiry"
+    return "The normal life"
+
+
+def _alike(wanted: Any, got: Any) -> bool:
+    if isinstance(wanted, dict) and isinstance(got, dict):
+        if wanted.keys() != got.keys():
+            return False
+        return all(
+            _close(wanted[key], got[key])
+            if key == "remaining_time"
+            else _alike(wanted[key], got[key])
+            for key in wanted
+        )
+    return bool(wanted == got)
+
+
+def _close(wanted: Any, got: Any) -> bool:
+    return (
+        isinstance(wanted, int)
+        and isinstance(got, int)
+        and abs(wanted - got) <= REMAINING_TOLERANCE_SECONDS
+    )
+
+
+def _message(answer: Answer) -> str | None:
+    return answer.body.get("message") if isinstance(answer.body, dict) else None
+
+
+def _shown(answer: Answer) -> str:
+    return f"{answer.status} {answer.content_type} {answer.location or ''} {answer.body}"

@@ -1,0 +1,152 @@
+"""The judge itself: recorded sessions match, tampered ones do not, new ones can be made."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fake_whale import FakeWhale, FakeWhaleError, VirtualClock, World
+from fake_whale.cli import main
+from fake_whale.fidelity_doc import BEGIN, END, drops, write_table
+from fake_whale.recorder import Whale, record
+from fake_whale.recording import Session, parse_sessions, read_sessions
+from fake_whale.verify import verify
+
+DATA = Path(__file__).parent / "data"
+BARE_STEP = {"wait": 0, "actor": "x", "method": "GET", "status": 200}
+SESSIONS = DATA / "whale-sessions.jsonl"
+
+
+@pytest.fixture(scope="module")
+def sessions() -> list[Session]:
+    return read_sessions(SESSIONS)
+
+
+def named(sessions: list[Session], name: str) -> Session:
+    return next(session for session in sessions if session.id == name)
+
+
+def test_every_recorded_step_matches(world: World, sessions: list[Session]) -> None:
+    fidelity = verify(world, sessions)
+    assert fidelity.sessions == 67
+    assert fidelity.differences == []
+    assert fidelity.overall.matched == fidelity.overall.total > 800
+    assert all(tally.total for tally in fidelity.sections.values())
+
+
+def test_a_wrong_answer_is_seen(world: World, sessions: list[Session]) -> None:
+    life = named(sessions, "b0-life-alice")
+    steps = list(life.steps)
+    steps[4] = replace(steps[4], answer=replace(steps[4].answer, status=403))
+    fidelity = verify(world, [replace(life, steps=tuple(steps))])
+    (difference,) = fidelity.differences
+    assert (difference.step, difference.limit) == (4, None)
+    assert not fidelity.good
+    assert "b0-life-alice step 4" in str(difference)
+
+
+def test_two_seconds_of_remaining_time_are_a_difference(
+    world: World, sessions: list[Session]
+) -> None:
+    life = named(sessions, "b0-life-alice")
+    steps = list(life.steps)
+    body = steps[1].answer.body
+    later = {**body, "data": {**body["data"], "remaining_time": body["data"]["remaining_time"] + 2}}
+    steps[1] = replace(steps[1], answer=replace(steps[1].answer, body=later))
+    assert len(verify(world, [replace(life, steps=tuple(steps))]).differences) == 1
+
+
+def test_a_step_on_the_locks_edge_is_named(world: World, sessions: list[Session]) -> None:
+    """8 s after the lock was left, a 1.95 s wait is a matter of milliseconds."""
+    text = (DATA / "whale-sessions.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    row = json.loads(text)
+    step = {**row["steps"][2], "actor": "p09", "auth": "token", "wait": 0.0, "csrf": "ok"}
+    missing = {"success": False, "message": "Instance not found."}
+    refused = {"success": False, "message": "Request Too Fast!"}
+    row["steps"] = [
+        {**step, "method": "PATCH", "status": 403, "body": missing},
+        {**step, "method": "POST", "wait": 8.3, "status": 403, "body": refused},
+    ]
+    fidelity = verify(world, parse_sessions([json.dumps(row)], "here"))
+    (difference,) = fidelity.differences
+    assert difference.limit == "10 s lock"
+    assert fidelity.overall.either_way == 1
+    assert not fidelity.good  # half of all steps is more than may be excused
+
+
+def test_what_is_recorded_from_the_fake_verifies(world: World) -> None:
+    with FakeWhale(world, clock=VirtualClock()) as fake, fake.serve() as server:
+        made = list(record(Whale(server.url), world, seed=5, sessions=12))
+    again = parse_sessions([session.as_json() for session in made], "here")
+    fidelity = verify(world, again)
+    assert fidelity.differences == []
+    assert fidelity.overall.total > 90
+
+
+def test_the_same_seed_asks_the_same(world: World) -> None:
+    with FakeWhale(world, clock=VirtualClock()) as fake, fake.serve() as server:
+        whale = Whale(server.url)
+        first, again, other = (
+            [[step.ask for step in s.steps] for s in record(whale, world, seed, sessions=3)]
+            for seed in (1, 1, 2)
+        )
+    assert first == again != other
+
+
+def test_the_command_verifies_and_keeps_the_table(tmp_path: Path) -> None:
+    doc = tmp_path / "wire.md"
+    doc.write_text(f"# Wire\n\n{BEGIN}\n{END}\n\nend\n", encoding="utf-8")
+    few = tmp_path / "few.jsonl"
+    lines = SESSIONS.read_text(encoding="utf-8").splitlines()
+    few.write_text("\n".join(lines[:3]), encoding="utf-8")
+    world = str(DATA / "whale-world.json")
+    command = ["verify", "--sessions", str(few), "--world", world, "--doc", str(doc)]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    assert "| The normal life |" in doc.read_text(encoding="utf-8")
+    assert doc.read_text(encoding="utf-8").endswith("\n\nend\n")
+    assert CliRunner().invoke(main, [*command, "--check"]).exit_code == 0
+
+
+def test_a_dropped_table_fails(tmp_path: Path) -> None:
+    doc = tmp_path / "wire.md"
+    doc.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    write_table(doc, "| The normal life | 10 | 10 | 0 |")
+    assert drops(doc, "| The normal life | 20 | 20 | 0 |") == []
+    assert drops(doc, "| The normal life | 19 | 20 | 0 |") == [
+        "The normal life: 95.0% now, 100.0% in wire.md"
+    ]
+
+
+def test_a_file_without_marks_is_refused(tmp_path: Path) -> None:
+    doc = tmp_path / "wire.md"
+    doc.write_text("# Wire\n", encoding="utf-8")
+    with pytest.raises(FakeWhaleError, match="add the lines"):
+        write_table(doc, "| x | 1 | 1 | 0 |")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "here:1: not JSON"),
+        ('{"id": 3}', "here:1: must be a JSON object with a text 'id'"),
+        ('{"id": "a", "steps": [{"wait": 0}]}', r"here:1.steps\[0\].actor: missing"),
+        (
+            json.dumps({"id": "a", "steps": [{**BARE_STEP, "auth": "magic"}]}),
+            r"here:1.steps\[0\]: 'magic' is not a valid Auth",
+        ),
+    ],
+)
+def test_a_broken_recording_says_where(line: str, message: str) -> None:
+    with pytest.raises(FakeWhaleError, match=message):
+        parse_sessions([line], "here")
+
+
+def test_an_unknown_actor_is_named(world: World, sessions: list[Session]) -> None:
+    life = named(sessions, "b0-life-alice")
+    with pytest.raises(FakeWhaleError, match="actor 'alice' is not a user of the world"):
+        verify(replace(world, users=world.users[2:]), [life])
