@@ -214,7 +214,10 @@ class Control:
         fitting = [node for node in nodes if node.startswith("windows") == windows]
         if not fitting:
             raise EngineError("no suitable node")
-        return self._random.choice(fitting)
+        chosen = self._random.choice(fitting)
+        if not chosen:
+            raise EngineError("Docker refuses a constraint without a value")
+        return chosen
 
 
 def _whale_id(record: Record) -> str:

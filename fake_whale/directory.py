@@ -85,8 +85,7 @@ class Directory:
         """The challenge whose id MariaDB holds equal to ``text``, or None."""
         if text is None:
             return None
-        number = mariadb.compared(text)
-        return self._challenges.get(int(number)) if number.is_integer() else None
+        return self._challenges.get(mariadb.equal_to(text))
 
     def change_user(self, user_id: int, **changes: object) -> None:
         """Change fields of a user; a changed password ends the user's sessions."""

@@ -1,34 +1,68 @@
 """How MariaDB reads text where a number stands (docs/whale-wire.md, "challenge_id").
 
 A comparison takes the longest numeric prefix (``1abc`` is 1); storing into an integer column takes
-only a whole number's spelling (``1abc`` is an error, ``1.0`` and ``1e0`` are fine).
+only a whole number's spelling (``1abc`` is an error, ``1.0`` and ``1e0`` are fine). Numbers are
+exact decimals: ``1.00000000000000001`` is not 1.
 """
 
 from __future__ import annotations
 
-import math
 import re
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
 from .errors import DatabaseError
 
-_NUMBER = re.compile(r"[ \t\n\r\v\f]*([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)")
+LARGEST_INTEGER = 2**31 - 1
+"""What an integer column holds."""
+
+_BLANK = " \t\n\r\v\f"
+_NUMBER = re.compile(
+    rf"[{_BLANK}]*(?P<number>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
+)
+_BARE_EXPONENT = re.compile(r"[eE][+-]")
+_NOWHERE = Decimal("Infinity")
 
 
-def compared(text: str) -> float:
+def compared(text: str) -> Decimal:
     """The number ``text`` is compared as; 0 when it does not begin with one."""
     found = _NUMBER.match(text)
-    return float(found.group(1)) if found else 0.0
+    return _decimal(found["number"]) if found else Decimal(0)
 
 
-def looked_up(text: str) -> int:
-    """The number ``text`` finds in an index that is not unique: rounded, half away from zero."""
+def equal_to(text: str) -> int:
+    """The one whole number that ``text`` is equal to; -1, which is no id, when there is none."""
     number = compared(text)
-    return int(math.copysign(math.floor(abs(number) + 0.5), number))
+    fits = abs(number) <= LARGEST_INTEGER and number == number.to_integral_value()
+    return int(number) if fits else -1
+
+
+def looked_up(text: str) -> int | None:
+    """The number ``text`` finds in an index that is not unique: rounded, half away from zero.
+
+    None for one that no integer column can hold.
+    """
+    number = compared(text)
+    return _whole(number) if abs(number) <= LARGEST_INTEGER else None
 
 
 def stored(text: str) -> int:
     """The number ``text`` is stored as; raises :class:`DatabaseError` when it has a rest."""
     found = _NUMBER.match(text)
-    if not found or text[found.end() :].strip():
+    rest = _BARE_EXPONENT.sub("", text[found.end() :], count=1) if found else text
+    if not found or rest.strip(_BLANK):
         raise DatabaseError("incorrect integer value")
-    return round(float(found.group(1)))
+    number = _decimal(found["number"])
+    if abs(number) > LARGEST_INTEGER:
+        raise DatabaseError("out of range")
+    return _whole(number)
+
+
+def _whole(number: Decimal) -> int:
+    return int(number.to_integral_value(ROUND_HALF_UP))
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # an exponent beyond all bounds
+        return _NOWHERE

@@ -37,10 +37,14 @@ class Banned(Exception):
 
 
 class LoginRedirect(Exception):
-    """Answered with a redirect to :attr:`location`."""
+    """Answered with a redirect to :attr:`location`.
 
-    def __init__(self, full_path: str) -> None:
+    ``aborted`` where CTFd raises the redirect: its API then shows it as JSON.
+    """
+
+    def __init__(self, full_path: str, *, aborted: bool = False) -> None:
         super().__init__(full_path)
+        self.aborted = aborted
         self.location = "/login?next=" + quote_plus(full_path, safe="$!'()*,;~")
 
 
@@ -67,6 +71,8 @@ class Visit:
         self.asked = asked
         self.session: Session = machine.sessions.open(asked.cookie)
         self.transaction: Transaction = machine.database.begin()
+        if self.logged_in and self._session_user() is None:  # the user was deleted: logged out
+            self.session.clear()
 
     def check_ban(self) -> None:
         """Raises :class:`Banned` when the cookie's user or team is; tokens come later."""
@@ -140,7 +146,7 @@ class Visit:
             self.session.clear()
             if self.asked.is_json:
                 raise Refusal(401, UNAUTHORIZED, known=False)
-            raise LoginRedirect(self.asked.full_path)
+            raise LoginRedirect(self.asked.full_path, aborted=True)
         return user
 
     def name(self) -> str | None:

@@ -207,6 +207,8 @@ def _answer(visit: Visit, view: View, render: Renderer, arguments: Mapping[str, 
     except Banned as banned:
         return Reply(pages.error(403, str(banned)), 403, HTML)
     except LoginRedirect as away:
+        if away.aborted and render is as_restx:
+            return Reply({"message": "Found"}, 302, headers={"Location": away.location})
         return redirect(away.location)
     except Refusal as refusal:
         return render(refusal)

@@ -52,7 +52,8 @@ def base_image() -> bytes:
         tar.add(stdlib, str(stdlib), filter=everyday_name)
         for library in sorted(set(LIBRARY.findall(listed))):
             tar.add(Path(library).resolve(), library)
-        for package in PACKAGES:
+        # CTFd's older Flask does without some of them.
+        for package in filter(lambda name: (site / name).exists(), PACKAGES):
             tar.add(site / package, f"{stdlib}/site-packages/{package}")
         for module in site.glob("*.dist-info"):
             if module.name.lower().startswith(PACKAGES):

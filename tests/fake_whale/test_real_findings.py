@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from fake_whale import FakeServer, FakeWhale
-from fake_whale.testing import Player
+from fake_whale.testing import PATH, Player
 
 FAILED = {"success": False, "message": "Container creation failed"}
 BROKEN = {"message": "Internal Server Error"}
@@ -140,3 +140,30 @@ def test_one_token_is_shown_without_its_value(alice: Player, server: FakeServer)
     shown = alice.call("GET", path=path).json()["data"]
     assert set(shown) == {"expiration", "id", "description", "type", "created"}
     assert alice.call("GET", path=path + "9").status_code == 404
+
+
+@pytest.mark.parametrize("text", ["1e400", "-1e400", "9" * 400, "1e99999999999999999999"])
+def test_an_admins_user_id_beyond_all_bounds_finds_nobody(
+    player: Callable[[str], Player], text: str
+) -> None:
+    answer = player("admin").call("DELETE", path=f"{ADMIN_PATH}?user_id={text}")
+    assert (answer.status_code, answer.json()["success"]) == (200, False)
+
+
+@pytest.mark.parametrize("text", ["1.00000000000000001", "0.9999999999999999999"])
+def test_a_challenge_id_is_compared_exactly(alice: Player, text: str) -> None:
+    assert alice.post(text).json()["message"] == "challenge not visible"
+
+
+@pytest.mark.parametrize(
+    ("text", "status"), [("1e%2B", 200), ("1%C2%A0", 500), ("1%20", 200), ("1.5e0", 403)]
+)
+def test_what_a_challenge_id_is_stored_as(alice: Player, text: str, status: int) -> None:
+    answer = alice.call("POST", path=f"{PATH}?challenge_id={text}")
+    assert answer.status_code == status
+
+
+def test_no_node_to_choose_fails_the_start(fake: FakeWhale, alice: Player) -> None:
+    fake.patch_config({"docker_swarm_nodes": ""})
+    assert alice.post(1).json() == FAILED
+    assert fake.state()["records"] == []
