@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import lru_cache
 
 from .errors import DatabaseError
 
@@ -29,6 +30,7 @@ def compared(text: str) -> Decimal:
     return _decimal(found["number"]) if found else Decimal(0)
 
 
+@lru_cache(maxsize=1024)
 def equal_to(text: str) -> int:
     """The one whole number that ``text`` is equal to; -1, which is no id, when there is none."""
     number = compared(text)
