@@ -96,7 +96,7 @@ def test_an_admins_user_id_is_rounded_half_away_from_zero(
     admin = ADMIN_PATH + f"?user_id={text}"
     answer = player("admin").call("DELETE", path=admin)
     assert answer.json()["success"] is True
-    assert user not in {record["user_id"] for record in fake.state()["records"]}
+    assert user not in {service["user_id"] for service in fake.state()["services"]}
 
 
 def test_options_names_the_routes_own_methods(server: FakeServer) -> None:
