@@ -83,7 +83,7 @@ class FakeWhale:
         when the port cannot be had.
         """
         self.control_rule = self.control_rule.and_also(ControlRule.for_host(host, control_token))
-        app = TransportFaults(self.app, lambda: self._machine)
+        app = TransportFaults(self.app, lambda: self._machine, self._refuse)
         server = FakeServer(app, host, port, self.close)
         self._servers.append(server)
         return server
@@ -112,9 +112,8 @@ class FakeWhale:
         """
         if not isinstance(fault, Fault):
             fault = fault_from(dict(fault))
-        if fault.kind is Kind.REFUSE:
-            for server in self._servers:
-                server.refuse(fault.seconds)
+        if fault.kind is Kind.REFUSE and fault.happens_at_once:
+            self._refuse(fault.seconds)
         return self._machine.inject(fault)
 
     def lift_faults(self) -> None:
@@ -143,6 +142,10 @@ class FakeWhale:
     def close(self) -> None:
         """End every thread and listener. Idempotent."""
         self._machine.close()
+
+    def _refuse(self, seconds: float) -> None:
+        for server in self._servers:
+            server.refuse(seconds)
 
     def _connections(self) -> int:
         return sum(server.connections for server in self._servers)

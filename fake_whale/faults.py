@@ -32,7 +32,7 @@ class Kind(str, Enum):
     FRPC_ERROR = "frpc_error"
     FRPC_SLOW = "frpc_slow"
     REDIS_DOWN = "redis_down"
-    # These happen once, when the fault is put in place; REFUSE then lasts ``seconds`` of real time.
+    # Events: see EVENTS.
     FRPC_RESTARTED = "frpc_restarted"
     REDIS_FLUSHED = "redis_flushed"
     SERVICE_REMOVED = "service_removed"
@@ -49,7 +49,10 @@ class Kind(str, Enum):
     SLOW_FIRST_BYTE = "slow_first_byte"
 
 
-ONCE = frozenset({Kind.FRPC_RESTARTED, Kind.REDIS_FLUSHED, Kind.SERVICE_REMOVED, Kind.REFUSE})
+EVENTS = frozenset({Kind.FRPC_RESTARTED, Kind.REDIS_FLUSHED, Kind.SERVICE_REMOVED, Kind.REFUSE})
+"""These happen at once and once when nothing says which calls they are for; else at each such call,
+before it is worked on. After REFUSE nobody gets a connection for ``seconds`` of real time."""
+
 TRANSPORT = frozenset(
     {
         Kind.RESET_BEFORE_HEADERS,
@@ -68,8 +71,9 @@ DEFAULT_SECONDS = {
     Kind.FRPC_SLOW: 6.0,
     Kind.SLOW_FIRST_BYTE: 5.0,
     Kind.DRIBBLE: 0.1,
-    Kind.REFUSE: 5.0,
 }
+REFUSED_SECONDS = 5.0
+"""How long REFUSE lasts by default when it is not for certain calls."""
 
 
 class When(str, Enum):
@@ -92,6 +96,17 @@ class Fault:
     user: str | None = None
     seconds: float = 0.0
     when: When = When.AFTER
+
+    @property
+    def happens_at_once(self) -> bool:
+        """Whether this is an event that waits for no call.
+
+        The ``user`` of a removed service is its owner, not the caller.
+        """
+        for_nobody = self.user is None or self.kind is Kind.SERVICE_REMOVED
+        at_any_time = self.probability == 1 and self.count is None
+        anywhere = self.path is None and self.method is None
+        return self.kind in EVENTS and for_nobody and at_any_time and anywhere
 
     def hits(self, call: Call | None) -> bool:
         """Whether the fault is meant for this call (None: for nobody's)."""
@@ -133,7 +148,7 @@ def fault_from(data: object, where: str = "fault") -> Fault:
             raise FakeWhaleError(f"{where}.{name}: must be text or null")
     kind = _member(Kind, data.get("kind"), f"{where}.kind")
     method = data.get("method")
-    return Fault(
+    fault = Fault(
         kind=kind,
         probability=_number(data, "probability", 1.0, 1.0, where),
         count=_count(data.get("count"), where),
@@ -143,6 +158,9 @@ def fault_from(data: object, where: str = "fault") -> Fault:
         seconds=_number(data, "seconds", DEFAULT_SECONDS.get(kind, 0.0), 86_400.0, where),
         when=_member(When, data.get("when", "after"), f"{where}.when"),
     )
+    if kind is Kind.REFUSE and "seconds" not in data and fault.happens_at_once:
+        return replace(fault, seconds=REFUSED_SECONDS)
+    return fault
 
 
 _Member = TypeVar("_Member", bound=Enum)

@@ -16,7 +16,7 @@ from .database import Database, Isolation, Record
 from .directory import Directory
 from .engine import Engine, SimulatedEngine
 from .errors import RouterError
-from .faults import ONCE, Fault, Faults, Kind
+from .faults import EVENTS, Fault, Faults, Kind
 from .instances import READY_DELAY_SECONDS, InstanceNetwork, InstanceOptions
 from .journal import Journal
 from .redis import Redis
@@ -128,18 +128,39 @@ class Machine:
         self.sync_instances()
 
     def inject(self, fault: Fault) -> Fault:
-        """Put a fault in place; those that happen once, happen now. Returns it with its id."""
-        if fault.kind not in ONCE:
+        """Put a fault in place; an event for no call in particular happens now.
+
+        Returns it with its id.
+        """
+        if not fault.happens_at_once:
             return self.faults.put(fault)
-        if fault.kind is Kind.FRPC_RESTARTED:
-            self.frpc.restart()
-        elif fault.kind is Kind.REDIS_FLUSHED:
-            self.redis.flush()
-        elif fault.kind is Kind.SERVICE_REMOVED:
-            self._remove_services_by_hand(fault.user)
+        self._happen(fault)
         self.faults.note(fault)
-        self.sync_instances()
         return fault
+
+    def events(self) -> None:
+        """Let the events happen that are meant for the running call."""
+        for kind in EVENTS - {Kind.REFUSE}:  # that one is the connection's
+            fault = self.faults.fire(kind)
+            if fault is not None:
+                self._happen(fault)
+
+    def caller(self, authorization: str | None, cookie: str | None) -> str | None:
+        """Whose call it is, for faults and the journal: the token's user, else the session's."""
+        token = self.directory.token(authorization.partition(" ")[2]) if authorization else None
+        user = self.directory.user(token.user_id) if token else None
+        if user is None and cookie:
+            user = self.directory.user(self.sessions.open(cookie).get("id"))
+        return user.name if user else None
+
+    def _happen(self, event: Fault) -> None:
+        if event.kind is Kind.FRPC_RESTARTED:
+            self.frpc.restart()
+        elif event.kind is Kind.REDIS_FLUSHED:
+            self.redis.flush()
+        elif event.kind is Kind.SERVICE_REMOVED:
+            self._remove_services_by_hand(event.user)
+        self.sync_instances()
 
     def _remove_services_by_hand(self, user_name: str | None) -> None:
         user = self.directory.user_named(user_name) if user_name else None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CONTROL_PREFIX = "/_fake"
 WIRE_KEY = "fake_whale.wire"
+RESETS = (Kind.RESET_BEFORE_HEADERS, Kind.RESET_AFTER_HEADERS, Kind.REFUSE)
 ENDLESS = 1_000_000_000
 """The Content-Length a dribbling answer promises."""
 
@@ -49,9 +50,15 @@ class Wire:
 class TransportFaults:
     """The WSGI layer between waitress and the Flask app."""
 
-    def __init__(self, app: WSGIApplication, machine: Callable[[], Machine]) -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        machine: Callable[[], Machine],
+        refuse: Callable[[float], None],
+    ) -> None:
         self._app = app
         self._machine = machine
+        self._refuse = refuse
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer, or spoil the answer."""
@@ -59,8 +66,13 @@ class TransportFaults:
         path = environ.get("PATH_INFO", "")
         if machine.faults.empty or path.startswith(CONTROL_PREFIX):
             return self._app(environ, start_response)
-        call = Call(environ["REQUEST_METHOD"], path, _user_of(machine, environ))
-        with working_on(call):
+        caller = machine.caller(environ.get("HTTP_AUTHORIZATION"), _cookie(environ))
+        with working_on(Call(environ["REQUEST_METHOD"], path, caller)):
+            refusal = machine.faults.fire(Kind.REFUSE)
+            if refusal is not None:
+                if refusal.seconds:
+                    self._refuse(refusal.seconds)
+                return _answer_before(environ, start_response, machine, refusal)
             fault = machine.faults.fire(*TRANSPORT, when=When.BEFORE)
             if fault is not None:
                 return _answer_before(environ, start_response, machine, fault)
@@ -118,18 +130,12 @@ def _spoil(environ: WSGIEnvironment, machine: Machine, fault: Fault) -> None:
         wire.pause = lambda seconds: not machine.cancel.wait(seconds)
 
 
-def _user_of(machine: Machine, environ: WSGIEnvironment) -> str | None:
-    value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")[2]
-    token = machine.directory.token(value) if value else None
-    user_id: object = token.user_id if token else None
-    if user_id is None:
-        try:
-            morsel = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(COOKIE_NAME)
-        except CookieError:
-            morsel = None
-        user_id = machine.sessions.open(morsel.value).get("id") if morsel else None
-    user = machine.directory.user(user_id)
-    return user.name if user else None
+def _cookie(environ: WSGIEnvironment) -> str | None:
+    try:
+        morsel = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(COOKIE_NAME)
+    except CookieError:
+        return None
+    return morsel.value if morsel else None
 
 
 class SpoiledTask(WSGITask):
@@ -152,7 +158,7 @@ class SpoiledTask(WSGITask):
             super().write(data)
             return
         head = self._head_for(fault.kind)
-        if fault.kind in (Kind.RESET_BEFORE_HEADERS, Kind.EMPTY_REPLY):
+        if fault.kind in (Kind.RESET_BEFORE_HEADERS, Kind.EMPTY_REPLY, Kind.REFUSE):
             head = data = b""
         elif fault.kind is Kind.RESET_AFTER_HEADERS:
             data = b""
@@ -163,7 +169,7 @@ class SpoiledTask(WSGITask):
             self._dribble(data, fault.seconds)
         else:
             self._send(data)
-        self._hang_up(reset=fault.kind in (Kind.RESET_BEFORE_HEADERS, Kind.RESET_AFTER_HEADERS))
+        self._hang_up(reset=fault.kind in RESETS)
 
     def _head_for(self, kind: Kind) -> bytes:
         head: bytes = self.build_response_header()

@@ -149,11 +149,6 @@ class Visit:
             raise LoginRedirect(self.asked.full_path, aborted=True)
         return user
 
-    def name(self) -> str | None:
-        """The user's name for the journal, or None."""
-        user = self._session_user()
-        return user.name if user else None
-
     def _session_user(self) -> User | None:
         return self.machine.directory.user(self.session.get("id"))
 

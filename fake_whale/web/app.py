@@ -121,49 +121,29 @@ class Site:
         self, view: View, render: Renderer, arguments: Mapping[str, str]
     ) -> Response:
         machine = self._machine()
-        asked = _running()
-        call = Call(asked.method, asked.path)
+        running = _running()
+        asked = _asked(running)
+        token = asked.authorization if asked.is_json else None
+        call = Call(asked.method, asked.path, machine.caller(token, asked.cookie))
         started = machine.clock.time()
         with working_on(call):
+            if not machine.faults.empty:
+                machine.events()
             if machine.faults.fire(Kind.REDIS_DOWN):
                 reply = Reply(pages.error(500, "An Internal Server Error has occurred"), 500, HTML)
                 response = reply.response()
             else:
-                response = self._visit(machine, call, view, render, arguments)
+                response = _visit(Visit(machine, asked), view, render, arguments)
         machine.journal.note(
             "call",
             method=call.method,
             path=call.path,
-            query={name: asked.args[name] for name in SHOWN_QUERY if name in asked.args},
+            query={name: running.args[name] for name in SHOWN_QUERY if name in running.args},
             user=call.user,
             status=response.status_code,
             took=round(machine.clock.time() - started, 3),
             faults=call.faults,
         )
-        return response
-
-    def _visit(
-        self,
-        machine: Machine,
-        call: Call,
-        view: View,
-        render: Renderer,
-        arguments: Mapping[str, str],
-    ) -> Response:
-        visit = Visit(machine, _asked(_running()))
-        call.user = _peek(machine, visit)
-        try:
-            reply = _answer(visit, view, render, arguments)
-        except Cancelled:
-            _log.info("a call was cut short by a reset")
-            return failure(503, "the fake was reset", known=False).response()
-        response = reply.response()
-        cookie = machine.sessions.save(visit.session)
-        if cookie == "":
-            response.delete_cookie(COOKIE_NAME, path="/")
-        elif cookie is not None:
-            cookie_line = f"{COOKIE_NAME}={cookie}; HttpOnly; Path=/; SameSite=Lax"
-            response.headers.add("Set-Cookie", cookie_line)
         return response
 
     def _not_found(self, error: HTTPException) -> Response:
@@ -195,6 +175,22 @@ class Site:
         adapter = self.flask.url_map.bind("")
         endpoint, _ = adapter.match(request.path, method=next(iter(error.valid_methods)))
         return self._renderers.get(str(endpoint))
+
+
+def _visit(visit: Visit, view: View, render: Renderer, arguments: Mapping[str, str]) -> Response:
+    try:
+        reply = _answer(visit, view, render, arguments)
+    except Cancelled:
+        _log.info("a call was cut short by a reset")
+        return failure(503, "the fake was reset", known=False).response()
+    response = reply.response()
+    cookie = visit.machine.sessions.save(visit.session)
+    if cookie == "":
+        response.delete_cookie(COOKIE_NAME, path="/")
+    elif cookie is not None:
+        cookie_line = f"{COOKIE_NAME}={cookie}; HttpOnly; Path=/; SameSite=Lax"
+        response.headers.add("Set-Cookie", cookie_line)
+    return response
 
 
 def _answer(visit: Visit, view: View, render: Renderer, arguments: Mapping[str, str]) -> Reply:
@@ -251,14 +247,3 @@ def _asked(asked: Request) -> Asked:
         form_nonce=None if method in ("GET", "HEAD") else asked.form.get("nonce"),
         cookie=asked.cookies.get(COOKIE_NAME) if cookies else None,
     )
-
-
-def _peek(machine: Machine, visit: Visit) -> str | None:
-    """Whose call it is, for faults and the journal: the token's user, else the cookie's."""
-    header = visit.asked.authorization
-    if header and visit.asked.is_json:
-        token = machine.directory.token(header.partition(" ")[2])
-        user = machine.directory.user(token.user_id) if token else None
-        if user is not None:
-            return user.name
-    return visit.name()

@@ -6,7 +6,7 @@ import json
 from html import escape
 from typing import TYPE_CHECKING
 
-from ..faults import ONCE, Kind
+from ..faults import EVENTS, Kind
 
 if TYPE_CHECKING:
     from ..fake import FakeWhale
@@ -109,7 +109,7 @@ def html(fake: FakeWhale) -> str:
         "users": {user.id: user.name for user in directory.users()},
         "challenges": {challenge.id: challenge.name for challenge in directory.challenges()},
     }
-    kinds = [kind.value for kind in Kind if kind not in ONCE]
+    kinds = [kind.value for kind in Kind if kind not in EVENTS]
     buttons = "".join(
         f'<button data-seconds="{seconds}">+{text}</button> '
         for seconds, text in ((10, "10 s"), (60, "1 min"), (3600, "1 h"))

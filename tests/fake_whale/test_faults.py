@@ -168,6 +168,23 @@ def test_redis_down(alice: Player, server: FakeServer, fake: FakeWhale) -> None:
     assert requests.get(server.url + "/healthcheck", timeout=5).text == "OK"
 
 
+def test_redis_down_for_one_user(alice: Player, player: Players, fake: FakeWhale) -> None:
+    fake.inject({"kind": "redis_down", "user": "alice"})
+    assert alice.get().status_code == 500
+    assert player("bob").get().status_code == 200
+
+
+def test_an_event_can_wait_for_a_call(alice: Player, player: Players, fake: FakeWhale) -> None:
+    alice.post()
+    fake.inject({"kind": "service_removed", "user": "alice", "method": "PATCH", "count": 1})
+    alice.get()
+    assert len(fake.state()["services"]) == 1
+    alice.patch()
+    assert fake.state()["services"] == []
+    player("bob").post()
+    assert len(fake.state()["services"]) == 1
+
+
 def test_redis_flushed(alice: Player, player: Players, fake: FakeWhale) -> None:
     fake.inject({"kind": "redis_flushed"})
     assert said(alice.post(1)) == CREATED

@@ -160,3 +160,66 @@ def test_the_connection_after_a_spoilt_answer_is_well(fake: FakeWhale, alice: Pl
     with pytest.raises((requests.exceptions.ChunkedEncodingError, requests.ConnectionError)):
         alice.get(1)
     assert said(alice.post(1)) == (200, "Container created")
+
+
+def refused(player: Player, method: str = "GET") -> bool:
+    """Whether the call got no answer at all."""
+    try:
+        player.call(method, 1)
+    except requests.ConnectionError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("aim", "hits_bob", "hits_a_get"),
+    [
+        ({"user": "alice"}, False, True),
+        ({"method": "POST"}, True, False),
+        ({"path": "*/container"}, True, True),
+        ({"user": "alice", "method": "POST"}, False, False),
+    ],
+)
+def test_refuse_can_be_aimed(
+    fake: FakeWhale,
+    alice: Player,
+    player: Players,
+    aim: dict[str, str],
+    hits_bob: bool,
+    hits_a_get: bool,
+) -> None:
+    fake.inject({"kind": "refuse", **aim})
+    assert refused(alice, "POST")
+    assert refused(player("bob"), "POST") is hits_bob
+    assert refused(alice, "GET") is hits_a_get
+    # Nothing of a refused call was carried out.
+    assert len(fake.state()["records"]) == (0 if hits_bob else 1)
+
+
+def test_refuse_counts(fake: FakeWhale, alice: Player) -> None:
+    fake.inject({"kind": "refuse", "count": 2})
+    assert [refused(alice) for _ in range(4)] == [True, True, False, False]
+    assert [entry["fault"] for entry in fake.journal() if entry["kind"] == "fault"] == [
+        "refuse"
+    ] * 2
+
+
+def test_refuse_by_chance(fake: FakeWhale, alice: Player) -> None:
+    fake.inject({"kind": "refuse", "probability": 0.5})
+    assert {refused(alice) for _ in range(40)} == {True, False}
+
+
+def test_a_call_can_bring_the_server_down(
+    server: FakeServer, fake: FakeWhale, alice: Player, player: Players
+) -> None:
+    fake.inject({"kind": "refuse", "user": "alice", "method": "POST", "seconds": 60})
+    assert not refused(player("bob"))
+    assert refused(alice, "POST")
+    parts = urlsplit(server.url)
+    with (
+        pytest.raises(ConnectionRefusedError),
+        socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5),
+    ):
+        pytest.fail("the connection was accepted")
+    fake.lift_faults()
+    assert not refused(player("bob"), "POST")
