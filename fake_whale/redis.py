@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
@@ -31,7 +32,7 @@ class Redis:
         self._clock = clock
         self._random = random
         self._lock = threading.Lock()
-        self._sessions: dict[str, SessionData] = {}
+        self._sessions: OrderedDict[str, SessionData] = OrderedDict()
         self._ports: set[int] = set()
         self._counters: dict[str, _Counter] = {}
         self.locks = Locks(clock, cancel)
@@ -56,7 +57,7 @@ class Redis:
         with self._lock:
             self._sessions[sid] = dict(data)
             if len(self._sessions) > MOST_SESSIONS:
-                del self._sessions[next(iter(self._sessions))]
+                self._sessions.popitem(last=False)
 
     def drop_session(self, sid: str) -> None:
         """Remove a session; no error when there is none."""
