@@ -1,6 +1,7 @@
 """The container image, started on a real engine.
 
-Its base is made of this very interpreter and its packages, so that the test needs no registry.
+Its base is made of this very interpreter, so that the test needs no image from a registry: once
+with the packages that the fake needs, once with pip alone and wheels to install them from.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
+from fake_whale.image.requirements import REQUIREMENTS
 from fake_whale.testing import Player, said
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +34,7 @@ PACKAGES = (
     "jinja2", "markupsafe", "requests", "urllib3", "waitress", "werkzeug",
 )  # fmt: skip
 SKIPPED = re.compile(r"(^|/)(__pycache__|test|tests|idlelib|tkinter|ensurepip|site-packages)(/|$)")
+WHEELS = "wheels"
 LIBRARY = re.compile(r"(/\S+\.so\S*) \(0x")
 
 
@@ -39,7 +42,7 @@ def everyday_name(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return None if SKIPPED.search(member.name) else member
 
 
-def base_image() -> bytes:
+def base_image(packages: tuple[str, ...], wheels: Path | None) -> bytes:
     """A root file system with this interpreter at its own path, as a tar file."""
     stdlib = Path(sysconfig.get_path("stdlib")).resolve()
     python = Path(sys.executable).resolve()
@@ -53,11 +56,13 @@ def base_image() -> bytes:
         for library in sorted(set(LIBRARY.findall(listed))):
             tar.add(Path(library).resolve(), library)
         # CTFd's older Flask does without some of them.
-        for package in filter(lambda name: (site / name).exists(), PACKAGES):
+        for package in filter(lambda name: (site / name).exists(), packages):
             tar.add(site / package, f"{stdlib}/site-packages/{package}")
         for module in site.glob("*.dist-info"):
-            if module.name.lower().startswith(PACKAGES):
+            if module.name.lower().startswith(packages):
                 tar.add(module, f"{stdlib}/site-packages/{module.name}")
+        if wheels is not None:
+            tar.add(wheels, WHEELS)
         link = tarfile.TarInfo("usr/bin/python3")
         link.type, link.linkname = tarfile.SYMTYPE, str(python)
         tar.addfile(link)
@@ -76,15 +81,27 @@ def context() -> io.BytesIO:
     return made
 
 
-@pytest.fixture(scope="module")
-def image(docker_engine: str) -> Iterator[str]:
+def wheels_of_requirements(folder: Path) -> Path:
+    """Wheels of all that ``fake-whale serve`` imports, fetched by this machine's pip."""
+    command = [sys.executable, "-m", "pip", "download", "-q", "-d", str(folder)]
+    subprocess.run([*command, *REQUIREMENTS.values()], check=True, timeout=100)
+    return folder
+
+
+@pytest.fixture(params=["complete", "bare"])
+def image(docker_engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The image, built from the project's Dockerfile; removed afterwards."""
     client = docker.from_env()
     tag = f"fake-whale-test:{uuid.uuid4().hex[:12]}"
     base = f"{tag}-base"
     repository, _, version = base.partition(":")
+    if request.param == "bare":
+        tar = base_image(("pip",), wheels_of_requirements(tmp_path))
+        changes = [f"ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/{WHEELS} PIP_ROOT_USER_ACTION=ignore"]
+    else:
+        tar, changes = base_image(PACKAGES, None), []
     try:
-        client.api.import_image_from_data(base_image(), repository=repository, tag=version)
+        client.api.import_image_from_data(tar, repository=repository, tag=version, changes=changes)
         client.images.build(
             fileobj=context(),
             custom_context=True,
