@@ -26,6 +26,10 @@ def new_session() -> requests.Session:
     return session
 
 
+class TooManyLogins(FakeWhaleError):
+    """CTFd takes ten logins in five seconds from one address; wait and try again."""
+
+
 class Browser:
     """A logged-in browser session: cookies, and the nonce its pages carry."""
 
@@ -40,6 +44,8 @@ class Browser:
         answer = self.session.post(
             f"{base_url}/login", data=fields, allow_redirects=False, timeout=TIMEOUT_SECONDS
         )
+        if answer.status_code == 429:
+            raise TooManyLogins(f"{user.name} cannot log in: too many logins in a few seconds")
         if answer.status_code != 302:
             raise FakeWhaleError(
                 f"{user.name} cannot log in (status {answer.status_code}); "

@@ -80,8 +80,14 @@ class Control:
         self._changed()
         return Outcome(False, refused)
 
-    def remove(self, transaction: Transaction, record: Record | None) -> Outcome:
-        """Destroy what ``record`` stands for, and drop *all* records of its user."""
+    def remove(
+        self, transaction: Transaction, record: Record | None, *, asked_for: int | None = None
+    ) -> Outcome:
+        """Destroy what ``record`` stands for, and drop *all* records of its user.
+
+        ``asked_for``: the user whose records are dropped instead, where an admin's text named
+        one user to the look-up and another, or none, to the deletion.
+        """
         if record is None:
             return Outcome(False, "No such container")
         for _ in range(REMOVAL_TRIES):
@@ -90,7 +96,7 @@ class Control:
                 if refused is not None:
                     return Outcome(False, refused)
                 self._engine.remove(_whale_id(record))
-                transaction.delete_of_user(record.user_id)
+                transaction.delete_of_user(record.user_id if asked_for is None else asked_for)
             except MechanismError:
                 continue
             finally:

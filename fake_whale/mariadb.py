@@ -20,6 +20,9 @@ _BLANK = " \t\n\r\v\f"
 _NUMBER = re.compile(
     rf"[{_BLANK}]*(?P<number>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
 )
+# Seen of MariaDB 10.11, and not explained: these are equal to no id, though ``1..0``, ``1.0 .``,
+# ``1.0e`` and a fraction of 20 digits before the second point are read by their prefix.
+_EQUAL_TO_NOTHING = re.compile(rf"[{_BLANK}]*[+-]?[0-9]+\.(?:[0-9]{{1,19}}\.|[0-9]+[eE][+-]\Z)")
 _BARE_EXPONENT = re.compile(r"[eE][+-]")
 _NOWHERE = Decimal("Infinity")
 
@@ -33,6 +36,8 @@ def compared(text: str) -> Decimal:
 @lru_cache(maxsize=1024)
 def equal_to(text: str) -> int:
     """The one whole number that ``text`` is equal to; -1, which is no id, when there is none."""
+    if _EQUAL_TO_NOTHING.match(text):
+        return -1
     number = compared(text)
     fits = abs(number) <= LARGEST_INTEGER and number == number.to_integral_value()
     return int(number) if fits else -1

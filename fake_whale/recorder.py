@@ -14,7 +14,7 @@ from random import Random
 
 import requests
 
-from .actors import Cast
+from .actors import Cast, TooManyLogins
 from .errors import FakeWhaleError
 from .recording import Ask, Auth, Csrf, Session, Step
 from .world import World
@@ -23,6 +23,8 @@ ACTORS = 2
 WAITS = (0.0, 0.0, 0.0, 0.6, 3.0, 11.5, 11.5)
 LONG_WAIT = 62.5
 LEFT_LOCK_SECONDS = 11.0
+LOGIN_LIMIT_SECONDS = 6.0
+LOGIN_TRIES = 10
 _AUTHS = (Auth.TOKEN,) * 7 + (Auth.SESSION,) * 3 + (Auth.TOKEN_WITH_JAR, Auth.NONE)
 _METHODS = ("GET", "GET", "GET", "POST", "POST", "POST", "PATCH", "PATCH", "DELETE", "DELETE")
 _CSRFS = (Csrf.OK,) * 18 + (Csrf.MISSING, Csrf.WRONG)
@@ -100,7 +102,7 @@ def _session(whale: Whale, world: World, name: str, asks: list[Ask]) -> Session:
     steps = []
     try:
         for ask in asks:  # all logins first: between steps their time would count as nobody's
-            cast.prepare(ask)
+            _log_in(whale, cast, ask)
         for ask in asks:
             whale.wait(ask.wait)
             began = whale.now()
@@ -114,6 +116,15 @@ def _session(whale: Whale, world: World, name: str, asks: list[Ask]) -> Session:
     finally:
         cast.close()
     return Session(name, {}, tuple(steps))
+
+
+def _log_in(whale: Whale, cast: Cast, ask: Ask) -> None:
+    for _ in range(LOGIN_TRIES - 1):
+        try:
+            return cast.prepare(ask)
+        except TooManyLogins:  # somebody else logs in from here too
+            whale.wait(LOGIN_LIMIT_SECONDS)
+    return cast.prepare(ask)
 
 
 def _clean_up(whale: Whale, cast: Cast, asks: list[Ask]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from flask import request
 
+from .. import mariadb
 from ..control import Outcome
 from ..errors import MechanismError, Refusal
 from ..visit import NOT_FOUND, Visit
@@ -73,8 +74,12 @@ def _destroy(visit: Visit) -> Reply:
 
 
 def _remove(visit: Visit, user_id: str | None) -> Outcome:
-    record = None if user_id is None else visit.transaction.matching_user(user_id)
-    return visit.machine.control.remove(visit.transaction, record)
+    if user_id is None:
+        return visit.machine.control.remove(visit.transaction, None)
+    record = visit.transaction.matching_user(user_id)
+    return visit.machine.control.remove(
+        visit.transaction, record, asked_for=mariadb.equal_to(user_id)
+    )
 
 
 def _settings_page(visit: Visit) -> Reply:

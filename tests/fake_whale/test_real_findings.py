@@ -97,6 +97,28 @@ def test_an_admins_user_id_is_rounded_half_away_from_zero(
     answer = player("admin").call("DELETE", path=admin)
     assert answer.json()["success"] is True
     assert user not in {service["user_id"] for service in fake.state()["services"]}
+    # The deletion does not round: the record stays, of a container that is gone.
+    assert user in {record["user_id"] for record in fake.state()["records"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "visible"),
+    [
+        ("1..0", True),
+        ("1.0 .", True),
+        ("1.0e", True),
+        ("1." + 20 * "0" + ".0", True),
+        ("1.0.0", False),
+        ("1." + 19 * "0" + ".", False),
+        ("1.0e-", False),
+        ("1.0e-0", True),
+    ],
+)
+def test_a_second_point_makes_a_challenge_invisible(
+    alice: Player, text: str, visible: bool
+) -> None:
+    answer = alice.get(text)
+    assert answer.status_code == (200 if visible else 403)
 
 
 def test_options_names_the_routes_own_methods(server: FakeServer) -> None:

@@ -10,10 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from fake_whale import FakeWhale, FakeWhaleError, VirtualClock, World
+from fake_whale.actors import Browser, TooManyLogins
 from fake_whale.cli import main
 from fake_whale.fidelity_doc import BEGIN, END, drops, write_table
 from fake_whale.recorder import Whale, record
-from fake_whale.recording import Session, parse_sessions, read_sessions
+from fake_whale.recording import Auth, Session, parse_sessions, read_sessions
 from fake_whale.verify import verify
 
 DATA = Path(__file__).parent / "data"
@@ -95,6 +96,18 @@ def test_the_same_seed_asks_the_same(world: World) -> None:
             for seed in (1, 1, 2)
         )
     assert first == again != other
+
+
+def test_recording_waits_when_ctfd_has_had_too_many_logins(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Whale, "reset", lambda whale: None)  # it would empty the counter too
+    with FakeWhale(world, clock=VirtualClock()) as fake, fake.serve() as server:
+        with pytest.raises(TooManyLogins):
+            for _ in range(11):
+                Browser(server.url, world.users[1])
+        made = list(record(Whale(server.url), world, seed=5, sessions=3))
+    assert any(step.ask.auth is Auth.SESSION for session in made for step in session.steps)
 
 
 def test_the_command_verifies_and_keeps_the_table(tmp_path: Path) -> None:
