@@ -148,7 +148,8 @@ class AuditedBackend(ContainerBackend):
         """Write the event of a call that changed nothing."""
         if not call.recorded:
             try:
-                self.audit.record(call.event(action, result.code))
+                unknown = {} if result.definite else {"definite": False}
+                self.audit.record(call.event(action, result.code, **unknown))
             except SQLAlchemyError as error:
                 # Nothing changed, so the log misses an attempt, not a change.
                 log.error("audit event not written: %s", type(error).__name__)

@@ -77,6 +77,7 @@ class WhaleFault(EngineError):
         message: for a player; carries no secret and no HTML.
         retry_after: seconds after which the same call may succeed.
         definite: False when Whale may have done it all the same (time-out, connection lost).
+        pending: whether Whale may still be at work on it; unless given, when it is not definite.
     """
 
     def __init__(
@@ -86,9 +87,11 @@ class WhaleFault(EngineError):
         *,
         retry_after: float | None = None,
         definite: bool = True,
+        pending: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.retry_after = retry_after
         self.definite = definite
+        self.pending = not definite if pending is None else pending

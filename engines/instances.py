@@ -3,8 +3,8 @@
 A row is inserted as ``starting`` and committed before a container is asked for; the unique keys
 (account, challenge) and (account, slot) make a second instance of the same, and one more than the
 account's limit, impossible in any number of processes. Every later change is a compare-and-set on
-``version``. A row in a passing state (any but ``running``) is somebody's work until its lease
-ends; after that anyone may repair it.
+``version``. A row in a passing state is somebody's work until its lease ends; after that anyone may
+repair it. A row in an open state is nobody's work: what became of a write is not known.
 
 The engine and the Whale adapter each have a table of this shape (:func:`instance_table`).
 """
@@ -29,6 +29,17 @@ class State(str, Enum):
     RUNNING = "running"
     EXTENDING = "extending"
     STOPPING = "stopping"
+    # Open: a request may have been carried out; by ``lease_until`` it has, or never will be.
+    START_OPEN = "start_open"
+    EXTEND_OPEN = "extend_open"
+    STOP_OPEN = "stop_open"
+
+
+_OPENED = {
+    State.STARTING: State.START_OPEN,
+    State.EXTENDING: State.EXTEND_OPEN,
+    State.STOPPING: State.STOP_OPEN,
+}
 
 
 def instance_table(name: str, *, one_per_user: bool) -> sa.Table:
@@ -93,7 +104,12 @@ class Instance:
 
     def abandoned(self, now: datetime) -> bool:
         """In a passing state whose lease is over: whoever worked on it died."""
-        return self.state is not State.RUNNING and self.lease_until <= now
+        return self.state in _OPENED and self.lease_until <= now
+
+    @property
+    def open(self) -> bool:
+        """What became of a write is not known."""
+        return self.state in _OPENED.values()
 
     def activated(
         self,
@@ -140,6 +156,16 @@ class Instance:
         """The next version: whoever saved it may remove the container until the lease ends."""
         return replace(
             self, version=self.version + 1, state=State.STOPPING, lease_until=lease_until
+        )
+
+    def left_open(self, until: datetime) -> Instance:
+        """The next version of a passing state: by ``until`` the write is done, or never will be."""
+        return replace(self, version=self.version + 1, state=_OPENED[self.state], lease_until=until)
+
+    def starting_again(self, lease_until: datetime) -> Instance:
+        """The next version: whoever saved it may bring the start to its end."""
+        return replace(
+            self, version=self.version + 1, state=State.STARTING, lease_until=lease_until
         )
 
     def running_again(self) -> Instance:

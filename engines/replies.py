@@ -41,12 +41,12 @@ def extension_limit(maximum: int) -> ActionResult:
     return ActionResult(False, message, code=Code.EXTENSION_LIMIT)
 
 
-def busy() -> ActionResult:
-    return ActionResult(False, _BUSY, code=Code.BUSY, retry_after=RETRY_SOON_SECONDS)
+def busy(retry_after: float = RETRY_SOON_SECONDS) -> ActionResult:
+    return ActionResult(False, _BUSY, code=Code.BUSY, retry_after=retry_after)
 
 
-def busy_start() -> StartResult:
-    return StartResult(False, _BUSY, code=Code.BUSY, retry_after=RETRY_SOON_SECONDS)
+def busy_start(retry_after: float = RETRY_SOON_SECONDS) -> StartResult:
+    return StartResult(False, _BUSY, code=Code.BUSY, retry_after=retry_after)
 
 
 def describe(row: Instance, *, now: datetime, max_extensions: int, backend: str) -> InstanceStatus:

@@ -122,10 +122,38 @@ class Settings:
         "WHALE_API_URL", _url, None, "address of the CTFd that runs ctfd-whale"
     )
     whale_dialect: str = _setting(
-        "WHALE_DIALECT", str, "ctfd-whale", "wire dialect that Whale speaks"
+        "WHALE_DIALECT",
+        str,
+        "auto",
+        "wire dialect that Whale speaks: auto (found by itself), ctfd-whale, documented or legacy",
     )
     whale_tokens_file: Path | None = _setting(
-        "WHALE_TOKENS_FILE", Path, None, "TOML file with one access token per user, mode 0600"
+        "WHALE_TOKENS_FILE",
+        Path,
+        None,
+        "TOML file with each user's access token, or name and password; mode 0600",
+    )
+    whale_ctfd_database_url: str | None = _setting(
+        "WHALE_CTFD_DATABASE_URL",
+        _database,
+        None,
+        "the database of Whale's CTFd: access tokens are taken from there, and made where missing",
+        repr=False,
+    )
+    whale_ca_file: Path | None = _setting(
+        "WHALE_CA_FILE", Path, None, "PEM file with the CAs to trust for https; empty: the system's"
+    )
+    whale_client_certificate_file: Path | None = _setting(
+        "WHALE_CLIENT_CERTIFICATE_FILE",
+        Path,
+        None,
+        "PEM file with our certificate, for a Whale that asks its clients for one",
+    )
+    whale_client_key_file: Path | None = _setting(
+        "WHALE_CLIENT_KEY_FILE",
+        Path,
+        None,
+        "PEM file with its key; empty: the certificate's file holds it too",
     )
     whale_timeout_seconds: int = _setting(
         "WHALE_TIMEOUT_SECONDS", _whole(1, 86400), 3600, "Whale's own docker_timeout"
@@ -135,6 +163,18 @@ class Settings:
     )
     whale_call_seconds: float = _setting(
         "WHALE_CALL_SECONDS", _seconds, 30.0, "deadline of one request to Whale"
+    )
+    whale_look_again_seconds: float = _setting(
+        "WHALE_LOOK_AGAIN_SECONDS",
+        _seconds,
+        2.0,
+        "how long to look for what became of a request whose answer was lost",
+    )
+    whale_settle_seconds: float = _setting(
+        "WHALE_SETTLE_SECONDS",
+        _seconds,
+        120.0,
+        "how long Whale may still be at work on such a request; no new start before that",
     )
     whale_probe: bool = _setting(
         "WHALE_PROBE", _boolean, True, "wait until a fresh instance answers before saying started"

@@ -36,6 +36,8 @@ TOKENS = {player.user_id: f"ctfd_{player.user_id:064x}" for player in (*PLAYERS,
 GOOD, CRASHING, MISSING = "chal:1", "crash:1", "no-such-image:1"
 READY_SECONDS = 0.3
 """With a virtual clock the fake's instances answer at once or never: longer waits show nothing."""
+LOOK_AGAIN_SECONDS = 0.01
+"""As above: what a lost request did shows at once."""
 UNLIMITED = 100_000
 SUFFIX = "127.0.0.1.nip.io"
 
@@ -144,6 +146,7 @@ class FakeWhaleWorld(World):
                 whale_max_extensions=options.max_extensions,
                 whale_probe_gateway="http://{}:{}".format(*whale.gateway),
                 whale_ready_seconds=READY_SECONDS,
+                whale_look_again_seconds=LOOK_AGAIN_SECONDS,
                 worker_seconds=0.01,
             ),
             credentials=StaticTokens(TOKENS),

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from engines.whale.credentials import Credentials, StaticTokens, load_tokens
+from engines.whale.credentials import (
+    BrowserSession,
+    Credentials,
+    CredentialsFile,
+    RequestSession,
+    StaticTokens,
+)
+from engines.whale.ctfd_tokens import CtfdTokens
 from engines.whale.manager import WhaleAPIManager
 
-__all__ = ["Credentials", "StaticTokens", "WhaleAPIManager", "load_tokens"]
+__all__ = [
+    "BrowserSession",
+    "Credentials",
+    "CredentialsFile",
+    "CtfdTokens",
+    "RequestSession",
+    "StaticTokens",
+    "WhaleAPIManager",
+]

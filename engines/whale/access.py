@@ -35,9 +35,9 @@ def parse_access(text: object) -> Access | None:
     if link is not None:
         return _from_url(link)
     if found := _NC.fullmatch(text):
-        return _checked("tcp", found[1], int(found[2]))
+        return checked_access("tcp", found[1], int(found[2]))
     if found := _REMOTE.search(text):
-        return _checked("tls" if found[3] else "tcp", found[1], int(found[2]))
+        return checked_access("tls" if found[3] else "tcp", found[1], int(found[2]))
     return None
 
 
@@ -49,10 +49,13 @@ def _from_url(url: str) -> Access | None:
         return None
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.username is not None:
         return None
-    return _checked(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme])
+    return checked_access(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme])
 
 
-def _checked(scheme: str, host: str, port: int) -> Access | None:
+def checked_access(scheme: str, host: object, port: object) -> Access | None:
+    """An address of these parts, None when they are no host and no port."""
+    if not isinstance(host, str) or type(port) is not int:
+        return None
     if len(host) > 253 or not _HOST.fullmatch(host) or not 1 <= port <= 65535:
         return None
     return Access(scheme, host.lower(), port)

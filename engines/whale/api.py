@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
-from engines.whale.client import WhaleClient
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from engines.contract import Code
+from engines.errors import WhaleFault
+from engines.whale.client import RETRY_SECONDS, Answer, WhaleClient
 from engines.whale.credentials import Credentials
-from engines.whale.dialects import Dialect, Look
+from engines.whale.dialects import DIALECTS, Dialect
+from engines.whale.wire import Look
+
+log = logging.getLogger(__name__)
+
+_ResultT = TypeVar("_ResultT")
 
 
 class WhaleAPI:
-    """Speaks one dialect to one Whale. Every method may raise :class:`WhaleFault`."""
+    """Speaks to one Whale. Every method may raise :class:`engines.errors.WhaleFault`.
 
-    def __init__(self, client: WhaleClient, dialect: Dialect, credentials: Credentials) -> None:
+    Args:
+        dialect: what Whale speaks; None to find out on first contact.
+    """
+
+    def __init__(
+        self, client: WhaleClient, dialect: Dialect | None, credentials: Credentials
+    ) -> None:
         self._client = client
-        self._dialect = dialect
+        self._pinned = dialect
+        self._found = dialect
         self._credentials = credentials
+
+    @property
+    def dialect(self) -> str | None:
+        """The name of the dialect, None while it is not known."""
+        found = self._found
+        return None if found is None else found.name
 
     def look(self, user_id: int, challenge_id: int) -> Look:
         """What the user has, asked about one challenge."""
-        path = self._dialect.path(challenge_id)
-        return self._dialect.look(self._client.call("GET", path, self._headers(user_id)))
+
+        def ask() -> Look:
+            dialect = self._dialect(user_id, challenge_id)
+            return dialect.look(self._call(dialect, "GET", user_id, challenge_id))
+
+        return self._as(user_id, ask)
 
     def create(self, user_id: int, challenge_id: int) -> None:
         """POST: destroys whatever the user has, then creates. Look first."""
@@ -37,8 +65,57 @@ class WhaleAPI:
         self._client.close()
 
     def _write(self, method: str, user_id: int, challenge_id: int) -> None:
-        path = self._dialect.path(challenge_id)
-        self._dialect.written(self._client.call(method, path, self._headers(user_id)))
+        def ask() -> None:
+            dialect = self._dialect(user_id, challenge_id)
+            dialect.written(self._call(dialect, method, user_id, challenge_id))
 
-    def _headers(self, user_id: int) -> dict[str, str]:
-        return dict(self._credentials.headers(user_id))
+        self._as(user_id, ask)
+
+    def _as(self, user_id: int, ask: Callable[[], _ResultT]) -> _ResultT:
+        """``ask``; once more with new proof of who the user is, when the old one is refused.
+
+        That is safe for writes too: whoever is not let in has not written anything.
+        """
+        try:
+            return ask()
+        except WhaleFault as fault:
+            refused = fault.code is Code.UNAUTHENTICATED
+            if not refused or not self._credentials.refresh(user_id):
+                raise
+        return ask()
+
+    def _call(self, dialect: Dialect, method: str, user_id: int, challenge_id: int) -> Answer:
+        headers = self._credentials.headers(user_id)
+        answer = self._client.call(method, dialect.path(challenge_id), headers)
+        if _no_such_route(answer):
+            self._found = self._pinned  # another Whale has taken its place: ask again next time
+        return answer
+
+    def _dialect(self, user_id: int, challenge_id: int) -> Dialect:
+        """What Whale speaks: the first dialect whose route is there and answers in kind."""
+        if self._found is not None:
+            return self._found
+        for dialect in DIALECTS:
+            answer = self._call(dialect, "GET", user_id, challenge_id)
+            if _no_such_route(answer):
+                continue
+            try:
+                dialect.look(answer)
+            except WhaleFault as fault:
+                if fault.code in (Code.UNAUTHENTICATED, Code.UNAVAILABLE):
+                    raise  # says nothing about the route: CTFd's checks come before it
+            log.info("Whale speaks the dialect %s", dialect.name)
+            self._found = dialect
+            return dialect
+        log.warning("no Whale answers at WHALE_API_URL; if it is a legacy one, set WHALE_DIALECT")
+        raise WhaleFault(
+            Code.UNAVAILABLE,
+            "The challenge servers are not set up; please tell an organiser",
+            retry_after=RETRY_SECONDS,
+        )
+
+
+def _no_such_route(answer: Answer) -> bool:
+    """Whether CTFd itself answers "not found", rather than Whale "no such challenge"."""
+    own = isinstance(answer.body, dict) and "success" in answer.body
+    return answer.status == 404 and not own

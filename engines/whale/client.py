@@ -1,32 +1,41 @@
 """HTTP to Whale: one request, one bounded answer, no state between calls.
 
 What follows from docs/whale-wire.md is kept here: ``Content-Type: application/json`` on every
-request, no cookie ever stored (a stored one turns token calls into session calls and mixes users
+call, no cookie ever stored (a stored one turns token calls into session calls and mixes users
 up), no redirect followed. A read is tried again when the connection breaks; a write never is.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import random
+import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
-from urllib3.util import Retry
 
 from engines.contract import Code
 from engines.errors import WhaleFault
+from engines.whale.deadline import DeadlineAdapter, deadline, time_left
+
+log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
 MAX_BODY_BYTES = 1 << 20
 PIECE_BYTES = 8192
-READ_RETRIES = 2
+READ_ATTEMPTS = 3
+GATEWAY_FAULTS = (502, 503, 504)
+"""Answers of something in front of Whale; a read that gets one is tried again."""
+BACK_OFF_SECONDS = 0.05
+"""Before the second attempt at a read; doubled before the third, and up to doubled by chance."""
 POOL_CONNECTIONS = 64
 RETRY_SECONDS = 10.0
 """``retry_after`` when Whale does not answer."""
@@ -49,13 +58,34 @@ class Answer:
     elapsed_ms: int
 
 
+@dataclass(frozen=True)
+class Page:
+    """An answer as it came, for logging in; holds secrets, so its repr shows only the status."""
+
+    status: int
+    content_type: str = field(repr=False)
+    content: bytes = field(repr=False)
+    cookies: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """How both ends of a TLS connection prove who they are; the default is the system's CAs."""
+
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    """Our own certificate (PEM), for a Whale that asks clients for one."""
+    key_file: Path | None = None
+
+
 class WhaleClient:
     """Sends single requests to one Whale.
 
     Args:
         base_url: address of the CTFd, ``https://ctf.example.org``.
-        call_seconds: deadline of one request, body included.
-        observer: told of every answer; never of headers, so never of a token.
+        call_seconds: deadline of one call: every attempt, headers and body included.
+        identity: whom to trust and who we are, for ``https``. Certificates are always checked.
+        observer: told of every answer to :meth:`call`; never of headers, so never of a token.
     """
 
     def __init__(
@@ -63,6 +93,7 @@ class WhaleClient:
         base_url: str,
         *,
         call_seconds: float,
+        identity: Identity | None = None,
         observer: Callable[[Answer], None] | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
@@ -71,73 +102,117 @@ class WhaleClient:
         self._session = requests.Session()
         self._session.trust_env = False  # ~/.netrc must not replace a user's token
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        retry = Retry(
-            total=READ_RETRIES,
-            redirect=0,
-            backoff_factor=0.05,
-            backoff_jitter=0.05,
-            allowed_methods=["GET"],
-            raise_on_redirect=False,
-        )
-        adapter = HTTPAdapter(max_retries=retry, pool_maxsize=POOL_CONNECTIONS)
+        identity = identity or Identity()
+        if identity.ca_file is not None:
+            self._session.verify = str(identity.ca_file)
+        if identity.certificate_file is not None:
+            key = identity.key_file or identity.certificate_file
+            self._session.cert = (str(identity.certificate_file), str(key))
+        adapter = DeadlineAdapter(pool_maxsize=POOL_CONNECTIONS)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
     def call(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
-        """Send one request.
+        """Send one request of Whale's API.
 
         Raises:
             WhaleFault: with ``UNAVAILABLE`` when no whole answer came; ``definite`` is False for
                 a write that Whale may have received.
         """
         began = time.monotonic()
-        try:
-            response = self._session.request(
-                method,
-                self._base_url + path,
-                headers={**headers, "Content-Type": "application/json"},
-                timeout=(min(CONNECT_SECONDS, self._call_seconds), self._read_seconds(method)),
-                allow_redirects=False,
-                stream=True,
-            )
-            with response:
-                content = self._read(response, began + self._call_seconds)
-        except (RequestException, HTTPError, OSError) as error:
-            definite = method == "GET" or _never_sent(error)
-            raise WhaleFault(
-                Code.UNAVAILABLE, _UNREACHABLE, retry_after=RETRY_SECONDS, definite=definite
-            ) from None
+        page = self.page(method, path, {**headers, "Content-Type": "application/json"})
         answer = Answer(
             method=method,
             path=path,
-            status=response.status_code,
-            content_type=response.headers.get("Content-Type", "").split(";")[0].strip().lower(),
-            body=_parsed(content),
+            status=page.status,
+            content_type=page.content_type,
+            body=_parsed(page.content),
             elapsed_ms=round((time.monotonic() - began) * 1000),
         )
         if self._observer is not None:
             self._observer(answer)
         return answer
 
+    def page(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        *,
+        body: str | Mapping[str, str] | None = None,
+    ) -> Page:
+        """Send one request and take whatever comes back; a mapping is sent as a form.
+
+        Raises:
+            WhaleFault: as :meth:`call`.
+        """
+        try:
+            with deadline(self._call_seconds):
+                if method == "GET":
+                    return self._read(path, headers)
+                return self._send(method, path, headers, body, self._call_seconds)
+        except (RequestException, HTTPError, OSError) as error:
+            # Its text may quote the request, so only its kind is told.
+            log.warning("%s to Whale failed: %s", method, type(error).__name__)
+            definite = method == "GET" or _never_sent(error)
+            raise WhaleFault(
+                Code.UNAVAILABLE, _UNREACHABLE, retry_after=RETRY_SECONDS, definite=definite
+            ) from None
+
     def close(self) -> None:
         """Close pooled connections."""
         self._session.close()
 
-    def _read_seconds(self, method: str) -> float:
-        """How long one attempt may wait for bytes, so that all attempts fit into the deadline."""
-        attempts = 1 + READ_RETRIES if method == "GET" else 1
-        return self._call_seconds / attempts
+    def _read(self, path: str, headers: Mapping[str, str]) -> Page:
+        """GET, again when it failed; each attempt has its share of the time."""
+        share = self._call_seconds / READ_ATTEMPTS
+        for attempt in range(1, READ_ATTEMPTS + 1):
+            try:
+                page = self._send("GET", path, headers, None, share)
+                if page.status not in GATEWAY_FAULTS or attempt == READ_ATTEMPTS:
+                    return page
+            except (RequestException, HTTPError, OSError):
+                if attempt == READ_ATTEMPTS:
+                    raise
+            pause = BACK_OFF_SECONDS * 2 ** (attempt - 1)
+            pause *= 1 + random.random()  # noqa: S311 - jitter, not a secret
+            time.sleep(min(pause, time_left()))
+        raise AssertionError("the last attempt returns or raises")
 
-    def _read(self, response: requests.Response, deadline: float) -> bytes:
-        content = b""
-        # read1 returns what there is; a plain read would wait, past the deadline, for a full piece.
-        while piece := response.raw.read1(PIECE_BYTES, decode_content=True):
-            content += piece
-            if len(content) > MAX_BODY_BYTES:
-                raise RequestException("the answer is longer than any of Whale's")
-            if time.monotonic() > deadline:
-                raise RequestException("the answer took longer than one call may")
-        return content
+    def _send(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: str | Mapping[str, str] | None,
+        seconds: float,
+    ) -> Page:
+        with self._session.request(
+            method,
+            self._base_url + path,
+            headers=dict(headers),
+            data=body,
+            timeout=(min(CONNECT_SECONDS, seconds), seconds),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            return Page(
+                status=response.status_code,
+                content_type=response.headers.get("Content-Type", "").split(";")[0].strip().lower(),
+                content=_body(response),
+                cookies=response.cookies.get_dict(),
+            )
+
+
+def _body(response: requests.Response) -> bytes:
+    content = b""
+    # read1 returns what there is; a plain read would wait, past the deadline, for a full piece.
+    while piece := response.raw.read1(PIECE_BYTES, decode_content=True):
+        content += piece
+        if len(content) > MAX_BODY_BYTES:
+            raise RequestException("the answer is longer than any of Whale's")
+        time_left()
+    return content
 
 
 def _never_sent(error: BaseException) -> bool:
@@ -145,7 +220,10 @@ def _never_sent(error: BaseException) -> bool:
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return True
     reason = getattr(error.args[0] if error.args else None, "reason", None)
-    return type(reason).__name__ in ("NewConnectionError", "NameResolutionError")
+    if type(reason).__name__ in ("NewConnectionError", "NameResolutionError"):
+        return True
+    cause = reason.args[0] if isinstance(reason, BaseException) and reason.args else None
+    return isinstance(cause, ssl.SSLCertVerificationError)
 
 
 def _parsed(content: bytes) -> Any:

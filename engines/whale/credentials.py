@@ -1,15 +1,21 @@
-"""As whom the adapter speaks to Whale: one access token per user."""
+"""As whom the adapter speaks to Whale, and how it proves that.
+
+Whatever the source, secrets never appear in a repr, a log or an error.
+"""
 
 from __future__ import annotations
 
 import stat
+import threading
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from engines.contract import Code
 from engines.errors import SettingsError, WhaleFault
+from engines.whale.login import Login, TokenMaker
 
 
 class Credentials(Protocol):
@@ -19,13 +25,18 @@ class Credentials(Protocol):
         """HTTP headers that make a request this user's.
 
         Raises:
-            WhaleFault: with ``Code.UNAUTHENTICATED`` when there is nothing for this user.
+            WhaleFault: with ``UNAUTHENTICATED`` when there is nothing for this user, with
+                ``UNAVAILABLE`` when it cannot be had just now.
         """
+        ...
+
+    def refresh(self, user_id: int) -> bool:
+        """Whale refused the last headers: whether :meth:`headers` now has others to try."""
         ...
 
 
 class StaticTokens:
-    """CTFd access tokens by user id. Tokens never appear in its repr."""
+    """CTFd access tokens by user id."""
 
     def __init__(self, tokens: Mapping[int, str]) -> None:
         self._tokens = dict(tokens)
@@ -33,24 +44,141 @@ class StaticTokens:
     def headers(self, user_id: int) -> Mapping[str, str]:
         token = self._tokens.get(user_id)
         if token is None:
-            raise WhaleFault(
-                Code.UNAUTHENTICATED, "There is no access to Whale for you; tell an organiser"
-            )
-        return {"Authorization": f"Token {token}"}
+            raise nobody()
+        return authorization(token)
+
+    def refresh(self, user_id: int) -> bool:
+        return False
 
     def __repr__(self) -> str:
         return f"StaticTokens({len(self._tokens)} users)"
 
 
-def load_tokens(path: Path) -> StaticTokens:
-    """Read a TOML file: one table ``[tokens]`` of user ids and their CTFd access tokens.
+class CredentialsFile:
+    """Tokens, or names and passwords, from a TOML file; read again when Whale refuses one.
+
+    ::
+
+        [tokens]
+        "7" = "ctfd_…"
+
+        [logins]
+        "8" = { name = "carol", password = "…" }
+
+    A login is used once, to make a token: a session may write once a minute only.
+
+    Args:
+        maker: logs in; None when the file may hold tokens only.
+
+    Raises:
+        SettingsError: unreadable, readable by others than its owner, or a wrong entry.
+    """
+
+    def __init__(self, path: Path, maker: TokenMaker | None = None) -> None:
+        self._path = path
+        self._maker = maker
+        self._lock = threading.Lock()
+        self._content = read_credentials(path)
+        self._made: dict[int, str] = {}
+
+    def headers(self, user_id: int) -> Mapping[str, str]:
+        content = self._content
+        token = content.tokens.get(user_id) or self._made.get(user_id)
+        if token is None:
+            token = self._log_in(user_id, content.logins.get(user_id))
+        return authorization(token)
+
+    def refresh(self, user_id: int) -> bool:
+        with self._lock:
+            try:
+                content = read_credentials(self._path)
+            except SettingsError:
+                return False
+            before, self._content = self._content, content
+            if self._made.pop(user_id, None) is not None:
+                return True
+            return content.tokens.get(user_id) != before.tokens.get(user_id) or (
+                user_id not in content.tokens and user_id in content.logins
+            )
+
+    def __repr__(self) -> str:
+        content = self._content
+        return f"CredentialsFile({len(content.tokens)} tokens, {len(content.logins)} logins)"
+
+    def _log_in(self, user_id: int, login: Login | None) -> str:
+        if login is None or self._maker is None:
+            raise nobody()
+        with self._lock:
+            if user_id not in self._made:
+                self._made[user_id] = self._maker.make(login)
+            return self._made[user_id]
+
+
+@dataclass(frozen=True)
+class BrowserSession:
+    """What a player's own browser is logged in to CTFd with."""
+
+    user_id: int
+    cookie: str = field(repr=False)
+    """Value of CTFd's ``session`` cookie."""
+    nonce: str = field(repr=False)
+    """What the session's ``CSRF-Token`` must be."""
+
+
+class RequestSession:
+    """The session of the request that is being served, for a CTFd that runs Whale itself.
+
+    Only the player who asks is let in: what a team mate owns cannot be changed with it, and one
+    session may write once a minute (docs/whale-wire.md). Tokens have neither limit.
+
+    Args:
+        current: the running request's session, None outside a request.
+    """
+
+    def __init__(self, current: Callable[[], BrowserSession | None]) -> None:
+        self._current = current
+
+    def headers(self, user_id: int) -> Mapping[str, str]:
+        session = self._current()
+        if session is None or session.user_id != user_id:
+            raise nobody()
+        return {"Cookie": f"session={session.cookie}", "CSRF-Token": session.nonce}
+
+    def refresh(self, user_id: int) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "RequestSession()"
+
+
+def nobody() -> WhaleFault:
+    """There is no proof of who this user is."""
+    return WhaleFault(
+        Code.UNAUTHENTICATED, "There is no access to Whale for you; tell an organiser"
+    )
+
+
+def authorization(token: str) -> Mapping[str, str]:
+    """The header that shows an access token."""
+    return {"Authorization": f"Token {token}"}
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """What a credentials file holds, by user id."""
+
+    tokens: Mapping[int, str] = field(repr=False)
+    logins: Mapping[int, Login] = field(repr=False)
+
+
+def read_credentials(path: Path) -> FileContent:
+    """Read and check a credentials file.
 
     Raises:
         SettingsError: unreadable, readable by others than its owner, or a wrong entry.
     """
     try:
-        mode = path.stat().st_mode
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise SettingsError(
                 f"WHALE_TOKENS_FILE: {path.name} can be read by others; run chmod 600 on it"
             )
@@ -60,10 +188,22 @@ def load_tokens(path: Path) -> StaticTokens:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError):
         # The parser's own message could quote a token.
         raise SettingsError("WHALE_TOKENS_FILE: is not TOML; see docs/whale.md") from None
-    table = document.get("tokens")
+    tokens, logins = _table(document, "tokens"), _table(document, "logins")
+    if not tokens and not logins:
+        raise SettingsError(
+            'WHALE_TOKENS_FILE: write a table [tokens] with lines like "7" = "…", or [logins]'
+        )
+    return FileContent(
+        {_user_id(key): _text(f"the token of user {key}", value) for key, value in tokens.items()},
+        {_user_id(key): _login(key, value) for key, value in logins.items()},
+    )
+
+
+def _table(document: dict[str, Any], name: str) -> dict[str, Any]:
+    table = document.get(name, {})
     if not isinstance(table, dict):
-        raise SettingsError('WHALE_TOKENS_FILE: write a table [tokens] with lines like "7" = "…"')
-    return StaticTokens({_user_id(key): _token(key, value) for key, value in table.items()})
+        raise SettingsError(f"WHALE_TOKENS_FILE: {name} must be a table, [{name}]")
+    return table
 
 
 def _user_id(key: str) -> int:
@@ -72,7 +212,18 @@ def _user_id(key: str) -> int:
     return int(key)
 
 
-def _token(key: str, value: object) -> str:
+def _login(key: str, value: object) -> Login:
+    if not isinstance(value, dict) or set(value) != {"name", "password"}:
+        raise SettingsError(
+            f'WHALE_TOKENS_FILE: the login of user {key} must be {{ name = "…", password = "…" }}'
+        )
+    for part in ("name", "password"):
+        if not isinstance(value[part], str) or not value[part]:
+            raise SettingsError(f"WHALE_TOKENS_FILE: the {part} of user {key} must be a text")
+    return Login(int(key), value["name"], value["password"])
+
+
+def _text(what: str, value: object) -> str:
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value:
-        raise SettingsError(f"WHALE_TOKENS_FILE: the token of user {key} must be a plain text")
+        raise SettingsError(f"WHALE_TOKENS_FILE: {what} must be a plain text")
     return value

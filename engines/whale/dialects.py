@@ -1,49 +1,32 @@
-"""What requests and answers look like on the wire; one class per dialect.
+"""What requests and answers look like on the wire; one class per dialect (docs/whale-wire.md).
 
-The only dialect yet is ``ctfd-whale`` (frankli0324). Its facts: docs/whale-wire.md. Status,
-content type and body are judged together; ``success`` alone is never believed.
+``ctfd-whale`` (frankli0324) is measured. ``documented`` is what the migration paper writes down,
+``legacy`` the older plugin (glzjin) as its source reads.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-from engines.contract import Code
-from engines.errors import SettingsError, WhaleFault
-from engines.whale.access import Access, parse_access
+from engines.errors import SettingsError
+from engines.whale.access import Access, checked_access, parse_access
 from engines.whale.client import Answer
+from engines.whale.wire import (
+    Another,
+    Look,
+    Nothing,
+    Running,
+    json_object,
+    not_offered,
+    refusal_of,
+    unreadable,
+    uuid_in,
+)
 
-LEFT_LOCK_SECONDS = 10.0
-"""How long the per-user lock stays that an error left behind."""
-FREQUENCY_WINDOW_SECONDS = 60.0
-"""Window in which a session may write once."""
-
-
-@dataclass(frozen=True)
-class Running:
-    """The asked challenge's container, as Whale's record has it."""
-
-    uuid: str
-    access: Access
-    remaining_seconds: int
-    """Negative once it has expired and waits for Whale's cleaner."""
-
-
-@dataclass(frozen=True)
-class Nothing:
-    """The user has no container."""
-
-
-@dataclass(frozen=True)
-class Another:
-    """The user's container belongs to another challenge."""
-
-    challenge_id: int | None
-
-
-Look = Running | Nothing | Another
+AUTO = "auto"
+HTTP_PORT = 80
+"""Where players reach an http instance whose dialect does not say."""
 
 
 class Dialect(Protocol):
@@ -56,7 +39,7 @@ class Dialect(Protocol):
         ...
 
     def look(self, answer: Answer) -> Look:
-        """Read the answer to GET. Raises :class:`WhaleFault`."""
+        """Read the answer to GET. Raises :class:`engines.errors.WhaleFault`."""
         ...
 
     def written(self, answer: Answer) -> None:
@@ -72,36 +55,109 @@ class CtfdWhale:
     """ctfd-whale's own API."""
 
     name = "ctfd-whale"
+    _route = "/api/v1/plugins/ctfd-whale/container"
 
     def path(self, challenge_id: int) -> str:
-        return f"/api/v1/plugins/ctfd-whale/container?challenge_id={challenge_id}"
+        return f"{self._route}?challenge_id={challenge_id}"
 
     def look(self, answer: Answer) -> Look:
-        body = _object(answer)
+        body = json_object(answer, "application/json")
         if answer.status == 200 and body.get("success") is True:
-            return _running_or_nothing(answer, body.get("data"))
+            data = body.get("data")
+            return Nothing() if data == {} else self._running(answer, data)
         message = body.get("message")
         if answer.status == 403 and isinstance(message, str) and message.startswith(_OTHER):
             found = _OTHER_LINK.search(message[:_LONGEST_LINK])
             return Another(int(found["id"]) if found else None)
-        raise _refusal(answer, body)
+        raise refusal_of(answer, message, known="success" in body)
 
     def written(self, answer: Answer) -> None:
-        body = _object(answer)
+        body = json_object(answer, "application/json")
         if answer.status == 200 and body.get("success") is True:
             return
-        raise _refusal(answer, body)
+        raise refusal_of(answer, body.get("message"), known="success" in body)
+
+    def _running(self, answer: Answer, data: object) -> Running:
+        if not isinstance(data, dict):
+            raise unreadable(answer)
+        _, _, uuid = str(data.get("lan_domain")).partition("-")
+        access = parse_access(data.get("user_access"))
+        return _believed(answer, uuid, access, data.get("remaining_time"))
 
 
-def dialect_named(name: str) -> Dialect:
-    """The dialect of this name.
+class Documented(CtfdWhale):
+    """The migration paper's API; where the paper says nothing, it is taken for ctfd-whale's."""
+
+    name = "documented"
+    _route = "/ctfd-whale-user/container"
+
+    def _running(self, answer: Answer, data: object) -> Running:
+        if not isinstance(data, dict):
+            raise unreadable(answer)
+        host, port = data.get("subdomain"), data.get("port")
+        access = (
+            checked_access("http", host, HTTP_PORT)
+            if port is None
+            else checked_access("tcp", host, port)
+        )
+        return _believed(answer, data.get("uuid"), access, data.get("remaining_time"))
+
+
+class Legacy:
+    """The older plugin: JSON sent as HTML, flat, and nearly always with status 200."""
+
+    name = "legacy"
+
+    def path(self, challenge_id: int) -> str:
+        return f"/plugins/ctfd-whale/container?challenge_id={challenge_id}"
+
+    def look(self, answer: Answer) -> Look:
+        body = self._body(answer)
+        if body == {}:
+            return Another(None)
+        if answer.status != 200 or body.get("success") is not True:
+            raise refusal_of(answer, body.get("msg"), known="success" in body)
+        if body == {"success": True}:
+            return Nothing()
+        _, _, uuid = str(body.get("lan_domain")).partition("-")
+        return _believed(answer, uuid, self._access(body), body.get("remaining_time"))
+
+    def written(self, answer: Answer) -> None:
+        body = self._body(answer)
+        if answer.status == 200 and body.get("success") is True:
+            return
+        raise refusal_of(answer, body.get("msg"), known="success" in body)
+
+    def _body(self, answer: Answer) -> dict[str, Any]:
+        if answer.status == 404:
+            raise not_offered()
+        return json_object(answer, "text/html", "application/json")
+
+    def _access(self, body: dict[str, Any]) -> Access | None:
+        if body.get("type") == "http":
+            host, colon, port = str(body.get("domain")).partition(":")
+            number = int(port) if port.isascii() and port.isdecimal() else None
+            return checked_access("http", host, number if colon else HTTP_PORT)
+        return checked_access("tcp", body.get("ip"), body.get("port"))
+
+
+DIALECTS: tuple[Dialect, ...] = (CtfdWhale(), Documented(), Legacy())
+"""In the order in which a Whale is asked which of them it speaks."""
+
+
+def dialect_named(name: str) -> Dialect | None:
+    """The dialect of this name; None for ``auto``: to be found on first contact.
 
     Raises:
         SettingsError: there is none.
     """
-    if name != CtfdWhale.name:
-        raise SettingsError(f"WHALE_DIALECT: {name!r} is not known; write {CtfdWhale.name}")
-    return CtfdWhale()
+    if name == AUTO:
+        return None
+    for dialect in DIALECTS:
+        if dialect.name == name:
+            return dialect
+    known = ", ".join([AUTO, *(dialect.name for dialect in DIALECTS)])
+    raise SettingsError(f"WHALE_DIALECT: {name!r} is not known; write one of {known}")
 
 
 _OTHER = "Container already started but not from this challenge"
@@ -113,96 +169,9 @@ _OTHER_LINK = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class _Refusal:
-    """What one of Whale's messages means."""
-
-    code: Code
-    message: str
-    retry_after: float | None = None
-
-
-_TOO_FAST = _Refusal(
-    Code.RATE_LIMITED, "That was too fast; please wait a few seconds", LEFT_LOCK_SECONDS
-)
-_REFUSALS = {
-    "challenge not visible": _Refusal(
-        Code.CHALLENGE_UNAVAILABLE, "This challenge is not available"
-    ),
-    "no such challenge": _Refusal(Code.CHALLENGE_UNAVAILABLE, "This challenge is not available"),
-    "No such container": _Refusal(Code.NOT_FOUND, "No running container for this challenge"),
-    "Instance not found.": _Refusal(Code.NOT_FOUND, "No running container for this challenge"),
-    "Invalid container": _Refusal(Code.NOT_FOUND, "The container's time is over"),
-    "Max renewal count exceed.": _Refusal(Code.EXTENSION_LIMIT, "Maximum extensions reached"),
-    "Max container count exceed.": _Refusal(
-        Code.CAPACITY, "All places are taken; please try again when somebody has finished", 10.0
-    ),
-    "No available ports. Please wait for a few minutes.": _Refusal(
-        Code.CAPACITY, "No network port is free; please try again in a few minutes", 60.0
-    ),
-    "Container creation failed": _Refusal(
-        Code.START_FAILED, "The container did not start; please tell an organiser"
-    ),
-    "Failed when destroying instance, please contact admin!": _Refusal(
-        Code.UNAVAILABLE, "The container could not be stopped; please tell an organiser", 10.0
-    ),
-    "Server busy, please retry.": _Refusal(Code.BUSY, "Whale is busy; please try again", 1.0),
-    "Request Too Fast!": _TOO_FAST,
-    "Frequency limit, You should wait at least 1 min.": _Refusal(
-        Code.RATE_LIMITED,
-        "Only one change a minute is allowed; please wait",
-        FREQUENCY_WINDOW_SECONDS,
-    ),
-}
-
-
-def _refusal(answer: Answer, body: dict[str, Any]) -> WhaleFault:
-    """The fault that a well-formed refusal stands for."""
-    message = body.get("message")
-    known = _REFUSALS.get(message) if isinstance(message, str) else None
-    if known is not None and answer.status in (200, 403, 404):
-        return WhaleFault(known.code, known.message, retry_after=known.retry_after)
-    if isinstance(message, str) and message.startswith("Container started but not from"):
-        return WhaleFault(Code.NOT_FOUND, "No running container for this challenge")
-    if answer.status in (401, 403) and "success" not in body:
-        return _unauthenticated()
-    return _unreadable(answer)
-
-
-def _object(answer: Answer) -> dict[str, Any]:
-    """The JSON object of an answer, or the fault that another kind of answer stands for."""
-    if answer.status in (301, 302, 303, 307, 308) or (
-        answer.status in (401, 403) and answer.content_type == "text/html"
-    ):
-        raise _unauthenticated()
-    if answer.content_type != "application/json" or not isinstance(answer.body, dict):
-        raise _unreadable(answer)
-    return dict(answer.body)
-
-
-def _unauthenticated() -> WhaleFault:
-    return WhaleFault(Code.UNAUTHENTICATED, "Whale does not accept your access; log in again")
-
-
-def _unreadable(answer: Answer) -> WhaleFault:
-    return WhaleFault(
-        Code.UNAVAILABLE,
-        "Whale answered in a way that cannot be understood; please try again shortly",
-        retry_after=10.0,
-        definite=answer.method == "GET",
-    )
-
-
-def _running_or_nothing(answer: Answer, data: object) -> Look:
-    if data == {}:
-        return Nothing()
-    if not isinstance(data, dict):
-        raise _unreadable(answer)
-    name, remaining = data.get("lan_domain"), data.get("remaining_time")
-    access = parse_access(data.get("user_access"))
-    if not isinstance(name, str) or type(remaining) is not int or access is None:
-        raise _unreadable(answer)
-    _, dash, uuid = name.partition("-")
-    if not dash or not re.fullmatch(r"[0-9a-fA-F-]{8,64}", uuid):
-        raise _unreadable(answer)
-    return Running(uuid, access, remaining)
+def _believed(answer: Answer, uuid: object, access: Access | None, remaining: object) -> Running:
+    """A container, if all that is said of it makes sense."""
+    known = uuid_in(uuid)
+    if known is None or access is None or type(remaining) is not int:
+        raise unreadable(answer)
+    return Running(known, access, remaining)

@@ -9,9 +9,11 @@ two writes for one account apart, across threads and processes.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import TypeGuard
 
 from engines import replies
 from engines.audit import Action
@@ -22,12 +24,15 @@ from engines.errors import WhaleFault
 from engines.instances import Instance, InstanceStore, State
 from engines.replies import iso
 from engines.whale.api import WhaleAPI
-from engines.whale.dialects import Running
+from engines.whale.wire import Look, Nothing, Running
 
 log = logging.getLogger(__name__)
 
 DRIFT_SECONDS = 2.0
 """Whale tells whole seconds; a difference up to this is rounding and the ledger's value stays."""
+LONGEST_RETRY_SECONDS = 10.0
+"""``retry_after`` at most, while it is not known what became of a request."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
 
 
 class Standing(Enum):
@@ -45,6 +50,8 @@ class Ledger:
 
     Args:
         lease_seconds: how long a row in a passing state belongs to who set it.
+        settle_seconds: how long Whale may be at work on a request whose answer was lost.
+        look_again_seconds: how long, of real time, to look for what became of one.
         lifetime: Whale's own time-out, from which a start time is reckoned back.
     """
 
@@ -56,6 +63,8 @@ class Ledger:
         clock: Clock,
         *,
         lease_seconds: float,
+        settle_seconds: float,
+        look_again_seconds: float,
         lifetime: timedelta,
         max_extensions: int,
     ) -> None:
@@ -64,6 +73,8 @@ class Ledger:
         self._api = api
         self._clock = clock
         self._lease = timedelta(seconds=lease_seconds)
+        self._settle = timedelta(seconds=settle_seconds)
+        self._look_again_seconds = look_again_seconds
         self._lifetime = lifetime
         self._max_extensions = max_extensions
 
@@ -91,15 +102,15 @@ class Ledger:
         return (Standing.LIVE if live else Standing.EXPIRED), row
 
     def confirmed(self, row: Instance) -> Instance | None:
-        """The row if it is live, or in somebody's hands; else clear it away and return None.
+        """The row if it is live, in somebody's hands or open; else clear it away, None.
 
         Raises:
             WhaleFault: Whale cannot be asked, or an expired container cannot be destroyed.
         """
-        if row.state is not State.RUNNING and not row.abandoned(self._clock.now()):
+        if row.open or row.abandoned(self._clock.now()):
+            return self.settled(row)
+        if row.state is not State.RUNNING:
             return row
-        if row.abandoned(self._clock.now()):
-            return self._settled(row)
         standing, row = self.examine(row)
         if standing is Standing.LIVE:
             return row
@@ -108,7 +119,7 @@ class Ledger:
 
     def activated(self, row: Instance, found: Running) -> Instance:
         """The row's next version, with what Whale says about its container."""
-        expires_at = self._clock.now() + timedelta(seconds=found.remaining_seconds)
+        expires_at = self.expiry(found)
         return row.activated(
             container_id=found.uuid,
             host=found.access.host,
@@ -137,8 +148,15 @@ class Ledger:
     def already(self, row: Instance) -> StartResult:
         """What a start says that met this row of its own."""
         if row.state is not State.RUNNING:
-            return replies.busy_start()
+            return replies.busy_start(self.retry_after(row))
         return replies.already_running(self.describe(row))
+
+    def retry_after(self, row: Instance) -> float:
+        """Seconds until a row that is not running may be so."""
+        if not row.open:
+            return replies.RETRY_SOON_SECONDS
+        left = (row.lease_until - self._clock.now()).total_seconds()
+        return min(max(left, replies.RETRY_SOON_SECONDS), LONGEST_RETRY_SECONDS)
 
     def end(self, row: Instance, call: Call, standing: Standing) -> bool:
         """Remove a row that is not live any more, and what an expired one still holds on Whale.
@@ -163,22 +181,48 @@ class Ledger:
 
         Raises:
             WhaleFault: it was not destroyed and the row runs again; or, when ``definite`` is
-                False, nobody knows, and the row is left to be settled by the next call.
+                False, nobody knows, and the row is left open.
         """
         try:
             self._api.destroy(mine.user_id, mine.challenge_id)
         except WhaleFault as fault:
             if fault.code is Code.NOT_FOUND:
                 return
-            if fault.definite:
+            found = None
+            if fault.code is Code.UNAVAILABLE:  # it may be done all the same
+                found = self.look_again(mine, lambda found: not _is(found, mine), fault)
+            if found is not None and not _is(found, mine):
+                return
+            if fault.definite or (found is not None and not fault.pending):
                 self._store.save(mine.running_again())
-            else:
-                self.leave_open(mine)
+                raise settled_fault(fault) from None
+            self.leave_open(mine)
             raise
 
+    def look_again(
+        self, mine: Instance, decided: Callable[[Look], bool], fault: WhaleFault
+    ) -> Look | None:
+        """What Whale holds after a request that may or may not have been carried out.
+
+        Looks until ``decided``, once only when Whale is not at work on it any more. Returns what
+        was seen last, None when nothing could be.
+        """
+        until = time.monotonic() + (self._look_again_seconds if fault.pending else 0.0)
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                found: Look | None = self._api.look(mine.user_id, mine.challenge_id)
+            except WhaleFault:
+                found = None
+            left = until - time.monotonic()
+            if (found is not None and decided(found)) or left <= 0:
+                return found
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
     def leave_open(self, mine: Instance) -> None:
-        """The outcome of our write is not known: let the next call settle it."""
-        self._store.save(mine.stopping(lease_until=self._clock.now()))
+        """The outcome of our write is not known: calls to come settle it."""
+        self._store.save(mine.left_open(self._clock.now() + self._settle))
 
     def expire_due(self) -> int:
         """End the rows whose time is over; returns how many. One that fails is left for later."""
@@ -189,8 +233,13 @@ class Ledger:
     def reconcile(self) -> int:
         """Settle the rows that somebody left half-way; returns how many."""
         now = self._clock.now()
-        abandoned = [row for row in self._store.all() if row.abandoned(now)]
-        return self._each(abandoned, lambda row: self._settled(row) is None or True)
+        unfinished = [row for row in self._store.all() if row.open or row.abandoned(now)]
+
+        def settle(row: Instance) -> bool:
+            settled = self.settled(row)
+            return settled is None or not settled.open
+
+        return self._each(unfinished, settle)
 
     def _each(self, rows: list[Instance], work: Callable[[Instance], bool]) -> int:
         done = 0
@@ -201,28 +250,62 @@ class Ledger:
                 log.warning("challenge %d is left for later: %s", row.challenge_id, fault.code)
         return done
 
-    def _settled(self, row: Instance) -> Instance | None:
-        """Find out what became of abandoned work: the row, live again, or None and it is gone."""
-        found = self._api.look(row.user_id, row.challenge_id)
-        ours = isinstance(found, Running) and row.container_id in (None, found.uuid)
-        if isinstance(found, Running) and ours and found.remaining_seconds > 0:
+    def settled(self, row: Instance) -> Instance | None:
+        """What became of work that broke off: the row, live again or open still, or None: gone.
+
+        Raises:
+            WhaleFault: Whale cannot be asked.
+        """
+        now = self._clock.now()
+        found = self._seen(row)
+        may_change = row.open and now < row.lease_until
+        if found is None or (_is(found, row) and found.remaining_seconds > 0):
+            if row.state is State.STOP_OPEN and may_change:
+                return row  # what shows may still go
             return self._revived(row, found)
+        if row.state is State.START_OPEN and may_change and isinstance(found, Nothing):
+            return row  # what does not show may still come
         event = self._call_about(row).event(Action.REPAIRED, Code.OK, state=row.state.value)
         mine = row.stopping(self.lease_end())
         if self._store.save(mine):
             self._store.delete(mine, event)
         return None
 
-    def _revived(self, row: Instance, found: Running) -> Instance | None:
-        live = self.activated(row, found)
+    def _seen(self, row: Instance) -> Look | None:
+        """What Whale shows; None when it hides the challenge of a container that has time left."""
+        try:
+            return self._api.look(row.user_id, row.challenge_id)
+        except WhaleFault as fault:
+            if fault.code is not Code.CHALLENGE_UNAVAILABLE:
+                raise
+            return None if row.live(self._clock.now()) else Nothing()
+
+    def _revived(self, row: Instance, found: Running | None) -> Instance | None:
+        """The row as running; a renewal that went through unseen is counted."""
+        if found is None or row.expires_at is None:
+            live = row.running_again() if found is None else self.activated(row, found)
+        else:
+            expires_at = self.expiry(found)
+            renewed = row.state in (State.EXTENDING, State.EXTEND_OPEN) and self.renewed(row, found)
+            live = row.extended(expires_at) if renewed else row.running_again()
         event = self._call_about(row).event(
-            Action.REPAIRED, Code.OK, state=row.state.value, container_id=found.uuid
+            Action.REPAIRED, Code.OK, state=row.state.value, container_id=live.container_id
         )
         return live if self._store.save(live, event) else None
 
+    def expiry(self, found: Running) -> datetime:
+        """When a container ends, as Whale says."""
+        return self._clock.now() + timedelta(seconds=found.remaining_seconds)
+
+    def renewed(self, row: Instance, found: Running) -> bool:
+        """Whether the container has more time than the row knows of."""
+        if row.expires_at is None:
+            return False
+        return (self.expiry(found) - row.expires_at).total_seconds() > DRIFT_SECONDS
+
     def _brought_up_to_date(self, row: Instance, found: Running) -> Instance:
         """Follow Whale's expiry where somebody moved it: a renewal on its page, a new setting."""
-        expires_at = self._clock.now() + timedelta(seconds=found.remaining_seconds)
+        expires_at = self.expiry(found)
         drift = (expires_at - row.expires_at).total_seconds() if row.expires_at else 0.0
         if abs(drift) <= DRIFT_SECONDS or row.state is not State.RUNNING:
             return row
@@ -232,3 +315,13 @@ class Ledger:
     def _call_about(self, row: Instance) -> Call:
         """A call on behalf of whoever started the instance, for events nobody called for."""
         return Call(self._backend, self._clock, row.user_id, row.challenge_id, row.team_id)
+
+
+def settled_fault(fault: WhaleFault) -> WhaleFault:
+    """The same refusal, now that a look has shown that nothing was done."""
+    return WhaleFault(fault.code, fault.message, retry_after=fault.retry_after)
+
+
+def _is(found: Look, row: Instance) -> TypeGuard[Running]:
+    """Whether that is the row's container; a row that knows none takes whatever runs."""
+    return isinstance(found, Running) and row.container_id in (None, found.uuid)

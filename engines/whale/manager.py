@@ -9,7 +9,9 @@ started only when the address answers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
+
+import sqlalchemy as sa
 
 from engines import replies
 from engines.audit import Action, AuditLog
@@ -35,7 +37,6 @@ from engines.instances import (
     InstanceStore,
     Request,
     State,
-    SystemFull,
     Taken,
     UserTaken,
     instance_table,
@@ -43,16 +44,19 @@ from engines.instances import (
 from engines.replies import iso
 from engines.settings import Settings
 from engines.whale.api import WhaleAPI
-from engines.whale.client import Answer, WhaleClient
-from engines.whale.credentials import Credentials, StaticTokens, load_tokens
-from engines.whale.dialects import Nothing, Running, dialect_named
-from engines.whale.ledger import Ledger, Standing
+from engines.whale.client import Answer, Identity, WhaleClient
+from engines.whale.credentials import Credentials, CredentialsFile, StaticTokens
+from engines.whale.ctfd_tokens import CtfdTokens
+from engines.whale.dialects import dialect_named
+from engines.whale.ledger import Ledger, Standing, settled_fault
+from engines.whale.login import TokenMaker
 from engines.whale.starting import Starter, limit_reached
+from engines.whale.wire import Running
 
 whale_instances = instance_table("whale_instances", one_per_user=True)
 
 LEASE_MARGIN_SECONDS = 30.0
-CALLS_IN_A_LEASE = 4
+CALLS_IN_A_LEASE = 8
 """Most requests to Whale that one of our calls makes while it holds its row."""
 ROUNDS = 5
 """How often a call looks again when others change the same row under its hands."""
@@ -91,12 +95,20 @@ class WhaleAPIManager(AuditedBackend):
         client = WhaleClient(
             self.settings.whale_api_url,
             call_seconds=self.settings.whale_call_seconds,
+            identity=Identity(
+                self.settings.whale_ca_file,
+                self.settings.whale_client_certificate_file,
+                self.settings.whale_client_key_file,
+            ),
             observer=observer,
         )
-        self._api = WhaleAPI(client, dialect, credentials or _credentials(self.settings))
+        self._ctfd: sa.engine.Engine | None = None
+        shown = credentials or self._credentials_from_settings(client)
+        self._api = WhaleAPI(client, dialect, shown)
         self._store = InstanceStore(self._database, self.audit, whale_instances)
         self._lease_seconds = (
             CALLS_IN_A_LEASE * self.settings.whale_call_seconds
+            + self.settings.whale_look_again_seconds
             + self.settings.whale_ready_seconds
             + LEASE_MARGIN_SECONDS
         )
@@ -106,6 +118,8 @@ class WhaleAPIManager(AuditedBackend):
             self._api,
             self.clock,
             lease_seconds=self._lease_seconds,
+            settle_seconds=self.settings.whale_settle_seconds,
+            look_again_seconds=self.settings.whale_look_again_seconds,
             lifetime=timedelta(seconds=self.settings.whale_timeout_seconds),
             max_extensions=self.settings.whale_max_extensions,
         )
@@ -144,30 +158,57 @@ class WhaleAPIManager(AuditedBackend):
         """Stop the worker and let go of connections; instances keep running."""
         self.cleanup_worker.stop()
         self._api.close()
+        if self._ctfd is not None:
+            self._ctfd.dispose()
         if self._own_database:
             self._database.close()
+
+    def _credentials_from_settings(self, client: WhaleClient) -> Credentials:
+        if self.settings.whale_ctfd_database_url is not None:
+            self._ctfd = sa.create_engine(self.settings.whale_ctfd_database_url, future=True)
+            return CtfdTokens(self._ctfd, self.clock)
+        if self.settings.whale_tokens_file is None:
+            return StaticTokens({})
+        maker = TokenMaker(client, lambda: self.clock.now().astimezone(timezone.utc).date())
+        return CredentialsFile(self.settings.whale_tokens_file, maker)
 
     # The four calls.
 
     def _start(self, call: Call) -> StartResult:
         try:
             for _ in range(ROUNDS):
-                match self._store.claim(self._request(call), self.clock.now()):
-                    case Claimed(row):
-                        return self._starter.create(call, row)
-                    case Taken(row):
-                        standing = self._ledger.confirmed(row)
-                        if standing is not None:
-                            return self._ledger.already(standing)
-                    case AccountFull((row, *_)) | UserTaken(row):
-                        standing = self._ledger.confirmed(row)
-                        if standing is not None:
-                            return limit_reached(standing.challenge_id)
-                    case AccountFull(()) | SystemFull():
-                        break
+                result = self._attempt(call)
+                if result is not None:
+                    return result
         except WhaleFault as fault:
             return _start_refused(fault)
         return replies.busy_start()
+
+    def _attempt(self, call: Call) -> StartResult | None:
+        """Start, or say what stands in the way; None when that has just gone: try again."""
+        match self._store.claim(self._request(call), self.clock.now()):
+            case Claimed(row):
+                return self._starter.create(call, row)
+            case Taken(row):
+                return self._start_again(call, row)
+            case AccountFull((row, *_)) | UserTaken(row):
+                standing = self._ledger.confirmed(row)
+                if standing is None:
+                    return None
+                if standing.open:
+                    return replies.busy_start(self._ledger.retry_after(standing))
+                return limit_reached(standing.challenge_id)
+            case _:
+                return replies.busy_start()
+
+    def _start_again(self, call: Call, row: Instance) -> StartResult | None:
+        """A start that met a row of its own: a double click, or a start that broke off."""
+        if row.container_id is None and self._broke_off(row):
+            resumed = self._starter.resume(call, row)
+            if resumed is not None:
+                return resumed
+        standing = self._ledger.confirmed(row)
+        return None if standing is None else self._ledger.already(standing)
 
     def _extend(self, call: Call) -> ActionResult:
         try:
@@ -175,7 +216,7 @@ class WhaleAPIManager(AuditedBackend):
             if row is None:
                 return replies.not_found()
             if row.state is not State.RUNNING:
-                return replies.busy()
+                return replies.busy(self._ledger.retry_after(row))
             maximum = self.settings.whale_max_extensions
             if row.extension_count >= maximum:
                 # Whale would refuse too, and leave its lock behind for ten seconds.
@@ -190,8 +231,8 @@ class WhaleAPIManager(AuditedBackend):
             row = self._expiring(call) if action is Action.EXPIRED else self._current(call)
             if row is None:
                 return replies.not_found()
-            if row.state is not State.RUNNING:
-                return replies.busy()
+            if row.state not in (State.RUNNING, State.STOP_OPEN):  # a stop may be repeated
+                return replies.busy(self._ledger.retry_after(row))
             mine = row.stopping(self._ledger.lease_end())
             return self._destroy(call, mine, action) if self._store.save(mine) else replies.busy()
         except WhaleFault as fault:
@@ -203,6 +244,10 @@ class WhaleAPIManager(AuditedBackend):
             if row is None:
                 row = self._adopted(call)
                 return None if row is None else self._ledger.describe(row)
+            if self._broke_off(row):
+                settled = self._ledger.settled(row)
+                live = settled is not None and settled.live(self.clock.now())
+                return self._ledger.describe(settled) if settled is not None and live else None
             standing, row = self._ledger.examine(row)
         except WhaleFault as fault:
             raise BackendUnavailable("Whale cannot be asked") from fault
@@ -215,9 +260,7 @@ class WhaleAPIManager(AuditedBackend):
         row = self._store.find(call.account, call.challenge_id)
         if row is None:
             return self._adopted(call)
-        if row.state is not State.RUNNING and not row.abandoned(self.clock.now()):
-            return row
-        if row.abandoned(self.clock.now()):
+        if row.state is not State.RUNNING:
             return self._ledger.confirmed(row)
         standing, row = self._ledger.examine(row)
         return row if standing is Standing.LIVE else None
@@ -225,6 +268,8 @@ class WhaleAPIManager(AuditedBackend):
     def _expiring(self, call: Call) -> Instance | None:
         """The account's row whose container is still on Whale, expired or not."""
         row = self._store.find(call.account, call.challenge_id)
+        if row is not None and self._broke_off(row):
+            row = self._ledger.settled(row)
         if row is None or row.state is not State.RUNNING:
             return row
         standing, row = self._ledger.examine(row)
@@ -232,6 +277,10 @@ class WhaleAPIManager(AuditedBackend):
             return row
         self._ledger.end(row, call, standing)
         return None
+
+    def _broke_off(self, row: Instance) -> bool:
+        """Whether nobody is at work on a row that is not simply running."""
+        return row.open or row.abandoned(self.clock.now())
 
     def _adopted(self, call: Call) -> Instance | None:
         """Take a container into the ledger that the user started on Whale's own page."""
@@ -264,14 +313,6 @@ class WhaleAPIManager(AuditedBackend):
 
     def _renew(self, call: Call, mine: Instance) -> ActionResult:
         """PATCH for a row that is ours."""
-        try:
-            self._api.renew(mine.user_id, mine.challenge_id)
-        except WhaleFault as fault:
-            if fault.definite:
-                self._store.save(mine.running_again())
-            else:
-                self._ledger.leave_open(mine)
-            raise
         extended = mine.extended(self._renewed_expiry(mine))
         event = call.event(
             Action.EXTENDED,
@@ -288,16 +329,48 @@ class WhaleAPIManager(AuditedBackend):
         return ActionResult(True, message, code=Code.OK)
 
     def _renewed_expiry(self, mine: Instance) -> datetime:
-        """What Whale made of the expiry, never earlier than it was."""
-        seconds = self.settings.whale_timeout_seconds
+        """Send PATCH; what Whale made of the expiry, never earlier than it was.
+
+        Raises:
+            WhaleFault: it was not renewed and the row runs again; or, when ``definite`` is
+                False, nobody knows, and the row runs again or is left open.
+        """
+        try:
+            self._api.renew(mine.user_id, mine.challenge_id)
+        except WhaleFault as fault:
+            return self._renewed_after_all(mine, fault)
         try:
             found = self._api.look(mine.user_id, mine.challenge_id)
         except WhaleFault:
-            found = Nothing()  # it said renewed; the next look will correct a setting that is off
+            found = None  # it said renewed; the next look will correct a setting that is off
+        seconds: float = self.settings.whale_timeout_seconds
         if isinstance(found, Running):
             seconds = found.remaining_seconds
         renewed = self.clock.now() + timedelta(seconds=seconds)
         return renewed if mine.expires_at is None else max(renewed, mine.expires_at)
+
+    def _renewed_after_all(self, mine: Instance, fault: WhaleFault) -> datetime:
+        """The expiry after a PATCH that failed, when a look shows that it was moved all the same.
+
+        Raises:
+            WhaleFault: ``fault``, made definite where the look shows that nothing was done.
+        """
+        if fault.definite:
+            self._store.save(mine.running_again())
+            raise fault
+        found = self._ledger.look_again(
+            mine,
+            lambda found: isinstance(found, Running) and self._ledger.renewed(mine, found),
+            fault,
+        )
+        if isinstance(found, Running) and self._ledger.renewed(mine, found):
+            return self._ledger.expiry(found)
+        if found is None:
+            self._ledger.leave_open(mine)
+            raise fault
+        # A renewal that shows later is followed, and Whale keeps its own count.
+        self._store.save(mine.running_again())
+        raise fault if fault.pending else settled_fault(fault)
 
     def _destroy(self, call: Call, mine: Instance, action: Action) -> ActionResult:
         """DELETE for a row that is ours."""
@@ -307,12 +380,6 @@ class WhaleAPIManager(AuditedBackend):
         )
         call.recorded = self._store.delete(mine, event)
         return replies.stopped()
-
-
-def _credentials(settings: Settings) -> Credentials:
-    if settings.whale_tokens_file is None:
-        return StaticTokens({})
-    return load_tokens(settings.whale_tokens_file)
 
 
 def _start_refused(fault: WhaleFault) -> StartResult:

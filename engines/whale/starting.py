@@ -11,9 +11,9 @@ from engines.instances import Instance, InstanceStore
 from engines.replies import iso
 from engines.settings import Settings
 from engines.whale.api import WhaleAPI
-from engines.whale.dialects import Another, Nothing, Running
-from engines.whale.ledger import Ledger
+from engines.whale.ledger import Ledger, settled_fault
 from engines.whale.readiness import instance_answers
+from engines.whale.wire import Another, Running
 
 
 class Starter:
@@ -42,6 +42,16 @@ class Starter:
             raise
         return self._activate(call, row, self._post(call, row))
 
+    def resume(self, call: Call, row: Instance) -> StartResult | None:
+        """Bring a start to its end that broke off; None when no container of it shows."""
+        found = self._api.look(row.user_id, row.challenge_id)
+        if not isinstance(found, Running) or found.remaining_seconds <= 0:
+            return None
+        mine = row.starting_again(self._ledger.lease_end())
+        if not self._store.save(mine):
+            return replies.busy_start()
+        return self._activate(call, mine, found)
+
     def _stands(self, user_id: int, other: Another) -> bool:
         """Whether another challenge's container is live; an expired one does not count."""
         if other.challenge_id is None:
@@ -59,23 +69,23 @@ class Starter:
 
         Raises:
             WhaleFault: it did not start and our row is gone; or, when ``definite`` is False,
-                nobody knows, and the row is left to be settled by the next call.
+                nobody knows, and the row is left open.
         """
         try:
             self._api.create(row.user_id, row.challenge_id)
-        except WhaleFault as fault:
-            if fault.definite:
-                event = call.event(Action.START_FAILED, fault.code)
-                call.recorded = self._store.delete(row, event)
-                raise
-        try:
-            found = self._api.look(row.user_id, row.challenge_id)
-        except WhaleFault:
-            found = Nothing()
-        if isinstance(found, Running):
-            return found
-        self._ledger.leave_open(row)
-        raise _unknown()
+            fault = unknown()
+        except WhaleFault as refused:
+            fault = refused
+        if not fault.definite:
+            found = self._ledger.look_again(row, lambda found: isinstance(found, Running), fault)
+            if isinstance(found, Running):
+                return found
+            if fault.pending or found is None:
+                self._ledger.leave_open(row)
+                raise fault
+        event = call.event(Action.START_FAILED, fault.code)
+        call.recorded = self._store.delete(row, event)
+        raise settled_fault(fault)
 
     def _activate(self, call: Call, row: Instance, found: Running) -> StartResult:
         live = self._ledger.activated(row, found)
@@ -111,7 +121,8 @@ def limit_reached(challenge_id: int | None) -> StartResult:
     )
 
 
-def _unknown() -> WhaleFault:
+def unknown() -> WhaleFault:
+    """Whale said it is done, or said nothing, and nothing shows."""
     return WhaleFault(
         Code.UNAVAILABLE,
         "It is not known yet whether the container started; please look again in a moment",

@@ -52,11 +52,12 @@ def _after(visit: Visit, outcome: Outcome, message: str) -> Reply:
 
 
 def _told(visit: Visit, message: str, running: Running) -> Reply:
-    data = {
+    data: dict[str, object] = {
         "uuid": running.record.uuid,
         "remaining_time": running.remaining,
         "subdomain": visit.machine.control.host(running.record),
     }
-    if running.record.port:
+    if running.record.port:  # the paper knows names only: a port needs a host that has it
+        data["subdomain"] = str(visit.machine.settings.get("frp_direct_ip_address", ""))
         data["port"] = running.record.port
     return Reply({"success": True, "message": message, "data": data})

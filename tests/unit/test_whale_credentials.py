@@ -9,7 +9,7 @@ import pytest
 from engines.contract import Code
 from engines.errors import SettingsError, WhaleFault
 from engines.settings import Settings
-from engines.whale import StaticTokens, WhaleAPIManager, load_tokens
+from engines.whale import CredentialsFile, StaticTokens, WhaleAPIManager
 
 
 def write(folder: Path, text: str, mode: int = 0o600) -> Path:
@@ -20,7 +20,7 @@ def write(folder: Path, text: str, mode: int = 0o600) -> Path:
 
 
 def test_each_user_has_a_token_of_their_own(tmp_path: Path) -> None:
-    tokens = load_tokens(write(tmp_path, '[tokens]\n"7" = "ctfd_seven"\n8 = "ctfd_eight"\n'))
+    tokens = CredentialsFile(write(tmp_path, '[tokens]\n"7" = "ctfd_seven"\n8 = "ctfd_eight"\n'))
     assert tokens.headers(7) == {"Authorization": "Token ctfd_seven"}
     assert tokens.headers(8) == {"Authorization": "Token ctfd_eight"}
 
@@ -39,31 +39,35 @@ def test_no_token_is_in_a_repr() -> None:
 def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     path = write(tmp_path, '[tokens]\n"7" = "ctfd_seven"\n', mode)
     with pytest.raises(SettingsError, match="chmod 600"):
-        load_tokens(path)
+        CredentialsFile(path)
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('tokens = "ctfd_seven"', r"write a table \[tokens\]"),
+        ('tokens = "ctfd_seven"', "tokens must be a table"),
         ("", r"write a table \[tokens\]"),
         ('[tokens]\n"seven" = "ctfd_seven"', "'seven' is not a user id"),
         ('[tokens]\n"7" = 7', "token of user 7 must be a plain text"),
         ('[tokens]\n"7" = "ctfd_seven\\n"', "token of user 7 must be a plain text"),
         ('[tokens]\n"7" = ctfd_seven', "is not TOML"),
+        ('logins = "ctfd_seven"', r"logins must be a table"),
+        ('[logins]\n"7" = "ctfd_seven"', "the login of user 7 must be"),
+        ('[logins]\n"7" = { name = "a", password = "ctfd_seven", x = 1 }', "the login of user 7"),
+        ('[logins]\n"7" = { name = "", password = "ctfd_seven" }', "the name of user 7 must be"),
     ],
 )
 def test_a_wrong_file_is_a_clear_error_without_the_token(
     tmp_path: Path, text: str, complaint: str
 ) -> None:
     with pytest.raises(SettingsError, match=complaint) as caught:
-        load_tokens(write(tmp_path, text))
+        CredentialsFile(write(tmp_path, text))
     assert "ctfd_seven" not in str(caught.value)
 
 
 def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="WHALE_TOKENS_FILE: cannot be read: No such file"):
-        load_tokens(tmp_path / "tokens.toml")
+        CredentialsFile(tmp_path / "tokens.toml")
 
 
 def test_a_manager_without_an_address_names_the_setting() -> None:

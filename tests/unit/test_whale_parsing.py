@@ -10,7 +10,8 @@ from engines.contract import Code
 from engines.errors import SettingsError, WhaleFault
 from engines.whale.access import Access, parse_access
 from engines.whale.client import Answer
-from engines.whale.dialects import Another, CtfdWhale, Nothing, Running, dialect_named
+from engines.whale.dialects import CtfdWhale, dialect_named
+from engines.whale.wire import Another, Nothing, Running
 
 UUID = "0f5c1a2e-6a0b-4b3c-8d4e-5f6071829304"
 LINK = f'<a target="_blank" href="http://{UUID}.127.0.0.1.nip.io:8080/">Link to the Challenge</a>'

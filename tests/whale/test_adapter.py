@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import requests
 
@@ -211,16 +213,14 @@ def test_a_start_that_never_answers_is_destroyed_again(world: FakeWhaleWorld) ->
 
 
 LOST = WhaleFault(Code.UNAVAILABLE, "lost", definite=False)
+SETTLED_SECONDS = 121
+CALLS = {"create": "start_instance", "renew": "extend_instance", "destroy": "stop_instance"}
 
 
-@pytest.mark.parametrize("done", [True, False], ids=["it was done", "it was not done"])
-@pytest.mark.parametrize("write", ["create", "renew", "destroy"])
-def test_a_write_whose_answer_is_lost_is_never_repeated_and_settled_by_the_next_call(
-    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch, write: str, done: bool
-) -> None:
-    if write != "create":
-        assert world.manager.start_instance(ALICE, 1).ok
-    world.advance(600)
+def lose(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch, write: str, *, done: bool
+) -> Any:
+    """The result of a call whose one write breaks off, after Whale did it or before."""
     sound = getattr(WhaleAPI, write)
     sent = []
 
@@ -230,27 +230,124 @@ def test_a_write_whose_answer_is_lost_is_never_repeated_and_settled_by_the_next_
             sound(api, user, challenge)
         raise LOST
 
-    call = {
-        "create": world.manager.start_instance,
-        "renew": world.manager.extend_instance,
-        "destroy": world.manager.stop_instance,
-    }[write]
     with monkeypatch.context() as patched:
         patched.setattr(WhaleAPI, write, losing)
-        result = call(ALICE, 1)
-    assert sent == [write]
-    if write == "create" and done:
-        assert result.ok  # the look after the POST found it
+        result = getattr(world.manager, CALLS[write])(ALICE, 1)
+    assert sent == [write], "a write is never sent twice"
+    return result
+
+
+@pytest.mark.parametrize("write", ["create", "renew", "destroy"])
+def test_a_write_whose_answer_is_lost_is_found_to_be_done(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch, write: str
+) -> None:
+    if write != "create":
+        assert world.manager.start_instance(ALICE, 1).ok
+    world.advance(600)
+    assert lose(world, monkeypatch, write, done=True).code is Code.OK
+    status = world.manager.get_instance_status(ALICE, 1)
+    if write == "destroy":
+        assert status is None
+        assert world.running() == set()
     else:
-        assert (result.ok, result.code, result.definite) == (False, Code.UNAVAILABLE, False)
+        assert status is not None
+        assert status["remaining_seconds"] == 3600
+        assert status["extension_count"] == (write == "renew")
+        assert world.running() == {status["container_id"]}
+
+
+def test_after_a_lost_start_nothing_is_started_until_whale_cannot_be_at_it_any_more(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = lose(world, monkeypatch, "create", done=False)
+    assert (result.code, result.definite) == (Code.UNAVAILABLE, False)
+    assert world.events()[-1].metadata == {"definite": False}
     again = world.manager.start_instance(ALICE, 1)
-    assert again.ok
+    assert (again.code, again.retry_after) == (Code.BUSY, 10.0)
+    assert world.manager.start_instance(ALICE, 2).code is Code.BUSY
+    assert world.manager.extend_instance(ALICE, 1).code is Code.BUSY
+    assert world.manager.stop_instance(ALICE, 1).code is Code.BUSY
+    assert world.manager.get_instance_status(ALICE, 1) is None
+    world.advance(SETTLED_SECONDS)
+    assert world.manager.start_instance(ALICE, 2).code is Code.OK
     assert len(world.running()) == 1
+
+
+@pytest.mark.parametrize("next_call", ["start_instance", "get_instance_status", "run_worker"])
+def test_a_container_that_shows_late_is_taken_in(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch, next_call: str
+) -> None:
+    lose(world, monkeypatch, "create", done=False)
+    by_hand(world, "POST", ALICE, 1)  # the lost request arrives
+    if next_call == "run_worker":
+        world.run_worker()
+    elif next_call == "start_instance":
+        assert world.manager.start_instance(ALICE, 1).code is Code.OK
     status = world.manager.get_instance_status(ALICE, 1)
     assert status is not None
-    if write == "renew":
-        assert status["remaining_seconds"] == (3600 if done else 3000)
     assert world.running() == {status["container_id"]}
+    assert world.manager.stop_instance(ALICE, 1).ok
+
+
+def test_a_lost_stop_that_was_not_done_may_be_repeated(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.manager.start_instance(ALICE, 1)
+    result = lose(world, monkeypatch, "destroy", done=False)
+    assert (result.code, result.definite) == (Code.UNAVAILABLE, False)
+    assert world.manager.get_instance_status(ALICE, 1) is not None
+    # What shows may still go: nobody is told that it runs.
+    assert world.manager.start_instance(ALICE, 1).code is Code.BUSY
+    assert world.manager.extend_instance(ALICE, 1).code is Code.BUSY
+    assert world.manager.stop_instance(ALICE, 1).code is Code.OK
+    assert world.running() == set()
+
+
+def test_a_lost_stop_that_was_never_done_leaves_a_live_instance(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.manager.start_instance(ALICE, 1)
+    lose(world, monkeypatch, "destroy", done=False)
+    world.advance(SETTLED_SECONDS)
+    assert world.manager.start_instance(ALICE, 1).code is Code.ALREADY_RUNNING
+    assert world.manager.extend_instance(ALICE, 1).ok
+
+
+def test_a_lost_renewal_that_was_not_done_is_not_counted(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.manager.start_instance(ALICE, 1)
+    world.advance(600)
+    result = lose(world, monkeypatch, "renew", done=False)
+    assert (result.code, result.definite) == (Code.UNAVAILABLE, False)
+    status = world.manager.get_instance_status(ALICE, 1)
+    assert status is not None
+    assert (status["remaining_seconds"], status["extension_count"]) == (3000, 0)
+    assert world.manager.extend_instance(ALICE, 1).ok
+
+
+def test_a_renewal_that_nobody_could_look_at_is_counted_when_it_shows(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.manager.start_instance(ALICE, 1)
+    world.advance(600)
+    sound = WhaleAPI.renew
+
+    def renewing(api: WhaleAPI, user: int, challenge: int) -> None:
+        sound(api, user, challenge)
+        patched.setattr(WhaleAPI, "look", failing)
+        raise LOST
+
+    def failing(*_: object) -> None:
+        raise WhaleFault(Code.UNAVAILABLE, "not now")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(WhaleAPI, "renew", renewing)
+        result = world.manager.extend_instance(ALICE, 1)
+    assert (result.code, result.definite) == (Code.UNAVAILABLE, False)
+    status = world.manager.get_instance_status(ALICE, 1)
+    assert status is not None
+    assert (status["remaining_seconds"], status["extension_count"]) == (3600, 1)
 
 
 def test_the_ledger_holds_nothing_when_whale_holds_nothing(world: FakeWhaleWorld) -> None:

@@ -1,0 +1,154 @@
+"""What the dialects have in common: what Whale can be found to hold, and how refusals read.
+
+Status, content type and body are judged together; ``success`` alone is never believed. Every text
+here stands in docs/whale-wire.md.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from engines.contract import Code
+from engines.errors import WhaleFault
+from engines.whale.access import Access
+from engines.whale.client import Answer
+
+LEFT_LOCK_SECONDS = 10.0
+"""How long the per-user lock stays that an error left behind."""
+FREQUENCY_WINDOW_SECONDS = 60.0
+"""Window in which a session may write once."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """The asked challenge's container, as Whale's record has it."""
+
+    uuid: str
+    access: Access
+    remaining_seconds: int
+    """Negative once it has expired and waits for Whale's cleaner."""
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """The user has no container."""
+
+
+@dataclass(frozen=True)
+class Another:
+    """The user's container belongs to another challenge."""
+
+    challenge_id: int | None
+
+
+Look = Running | Nothing | Another
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """What one of Whale's messages means."""
+
+    code: Code
+    message: str
+    retry_after: float | None = None
+
+
+_TOO_FAST = _Refusal(
+    Code.RATE_LIMITED, "That was too fast; please wait a few seconds", LEFT_LOCK_SECONDS
+)
+_NOT_STARTED = _Refusal(Code.START_FAILED, "The container did not start; please tell an organiser")
+_NOT_STOPPED = _Refusal(
+    Code.UNAVAILABLE, "The container could not be stopped; please tell an organiser", 10.0
+)
+_NONE = _Refusal(Code.NOT_FOUND, "No running container for this challenge")
+_NOT_OFFERED = _Refusal(Code.CHALLENGE_UNAVAILABLE, "This challenge is not available")
+_NO_MORE = _Refusal(Code.EXTENSION_LIMIT, "Maximum extensions reached")
+_REFUSALS = {
+    "challenge not visible": _NOT_OFFERED,
+    "no such challenge": _NOT_OFFERED,
+    "No such container": _NONE,
+    "Instance not found.": _NONE,
+    "Invalid container": _Refusal(Code.NOT_FOUND, "The container's time is over"),
+    "Max renewal count exceed.": _NO_MORE,
+    "Max container count exceed.": _Refusal(
+        Code.CAPACITY, "All places are taken; please try again when somebody has finished", 10.0
+    ),
+    "No available ports. Please wait for a few minutes.": _Refusal(
+        Code.CAPACITY, "No network port is free; please try again in a few minutes", 60.0
+    ),
+    "Container creation failed": _NOT_STARTED,
+    "Failed when destroying instance, please contact admin!": _NOT_STOPPED,
+    "Server busy, please retry.": _Refusal(Code.BUSY, "Whale is busy; please try again", 1.0),
+    "Request Too Fast!": _TOO_FAST,
+    "Frequency limit, You should wait at least 1 min.": _Refusal(
+        Code.RATE_LIMITED,
+        "Only one change a minute is allowed; please wait",
+        FREQUENCY_WINDOW_SECONDS,
+    ),
+    # The legacy plugin's own words.
+    "Max renewal times exceed.": _NO_MORE,
+    "Failed when launch instance, please contact with the admin.": _NOT_STARTED,
+    # It says this also where there was nothing to destroy: who asked has to look.
+    "Failed when destroy instance, please contact admin!": _NOT_STOPPED,
+}
+
+
+def refusal_of(answer: Answer, message: object, *, known: bool) -> WhaleFault:
+    """The fault that a well-formed refusal stands for.
+
+    ``known``: the answer is Whale's own, not one that CTFd's checks gave before it.
+    """
+    refused = _REFUSALS.get(message) if isinstance(message, str) else None
+    if refused is not None and answer.status in (200, 403, 404):
+        return WhaleFault(refused.code, refused.message, retry_after=refused.retry_after)
+    if isinstance(message, str) and message.startswith("Container started but not from"):
+        return WhaleFault(_NONE.code, _NONE.message)
+    if answer.status in (401, 403) and not known:
+        return unauthenticated()
+    return unreadable(answer)
+
+
+def not_offered() -> WhaleFault:
+    """There is no such challenge for this user."""
+    return WhaleFault(_NOT_OFFERED.code, _NOT_OFFERED.message)
+
+
+def unauthenticated() -> WhaleFault:
+    """Whale does not know who asks."""
+    return WhaleFault(Code.UNAUTHENTICATED, "Whale does not accept your access; log in again")
+
+
+def unreadable(answer: Answer) -> WhaleFault:
+    """The answer is none of Whale's: after a write it is not known what was done.
+
+    After a 500 nobody is at work on it any more; any other may come from something in front.
+    """
+    return WhaleFault(
+        Code.UNAVAILABLE,
+        "Whale answered in a way that cannot be understood; please try again shortly",
+        retry_after=10.0,
+        definite=answer.method == "GET",
+        pending=answer.method != "GET" and answer.status != 500,
+    )
+
+
+def json_object(answer: Answer, *content_types: str) -> dict[str, Any]:
+    """The JSON object of an answer, or the fault that another kind of answer stands for."""
+    if not isinstance(answer.body, dict):
+        if answer.status in (301, 302, 303, 307, 308) or (
+            answer.status in (401, 403) and answer.content_type == "text/html"
+        ):
+            raise unauthenticated()
+        raise unreadable(answer)
+    if answer.content_type not in content_types:
+        raise unreadable(answer)
+    return dict(answer.body)
+
+
+def uuid_in(value: object) -> str | None:
+    """The container's uuid, None when it is none. From ``lan_domain``: what follows the dash."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9a-fA-F][0-9a-fA-F-]{7,63}", value):
+        return value
+    return None
