@@ -95,11 +95,7 @@ class WhaleAPIManager(AuditedBackend):
         client = WhaleClient(
             self.settings.whale_api_url,
             call_seconds=self.settings.whale_call_seconds,
-            identity=Identity(
-                self.settings.whale_ca_file,
-                self.settings.whale_client_certificate_file,
-                self.settings.whale_client_key_file,
-            ),
+            identity=_identity(self.settings),
             observer=observer,
         )
         self._ctfd: sa.engine.Engine | None = None
@@ -380,6 +376,18 @@ class WhaleAPIManager(AuditedBackend):
         )
         call.recorded = self._store.delete(mine, event)
         return replies.stopped()
+
+
+def _identity(settings: Settings) -> Identity:
+    files = {
+        "WHALE_CA_FILE": settings.whale_ca_file,
+        "WHALE_CLIENT_CERTIFICATE_FILE": settings.whale_client_certificate_file,
+        "WHALE_CLIENT_KEY_FILE": settings.whale_client_key_file,
+    }
+    for name, path in files.items():
+        if path is not None and not path.is_file():
+            raise SettingsError(f"{name}: there is no file {path}; write the path of a PEM file")
+    return Identity(*files.values())
 
 
 def _start_refused(fault: WhaleFault) -> StartResult:

@@ -170,3 +170,51 @@ def test_a_body_that_dribbles_ends_with_the_deadline() -> None:
         with pytest.raises(WhaleFault) as caught:
             client.call("POST", "/c", TOKEN)
         assert caught.value.definite is False
+
+
+def test_headers_that_dribble_end_with_the_deadline() -> None:
+    def dribble(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        try:
+            while not server.released.wait(0.05):
+                connection.sendall(b"X-More: to come\r\n")
+        except OSError:
+            return  # the client hung up, as it should
+
+    with hanging(dribble) as server, client_for(server.url, seconds=0.3) as client:
+        for method, definite in (("POST", False), ("GET", True)):
+            with pytest.raises(WhaleFault) as caught:
+                client.call(method, "/c", TOKEN)
+            assert caught.value.definite is definite
+
+
+def test_a_gateways_refusal_of_a_read_is_asked_again() -> None:
+    def busy(connection: socket.socket) -> None:
+        last = server.requests == 3
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" if last else b"HTTP/1.1 503 Busy\r\n")
+        connection.sendall(b"Content-Length: 2\r\nConnection: close\r\n\r\n{}")
+
+    with hanging(busy) as server, client_for(server.url) as client:
+        assert client.call("GET", "/c", TOKEN).status == 200
+        assert server.requests == 3
+    with hanging(busy) as server, client_for(server.url) as client:
+        assert client.call("POST", "/c", TOKEN).status == 503
+        assert server.requests == 1
+
+
+def test_a_connection_is_used_again() -> None:
+    connections = 0
+
+    def reply(connection: socket.socket) -> None:
+        nonlocal connections
+        connections += 1
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+        connection.sendall(answer)
+        while connection.recv(65536):
+            connection.sendall(answer)
+
+    with hanging(reply) as server:
+        with client_for(server.url) as client:
+            for _ in range(5):
+                assert client.call("GET", "/c", TOKEN).body == {}
+        assert connections == 1

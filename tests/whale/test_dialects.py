@@ -1,0 +1,136 @@
+"""The adapter finds out by itself which dialect a Whale speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from engines.contract import Code
+from engines.database import Database
+from engines.errors import BackendUnavailable
+from engines.settings import Settings
+from engines.whale import StaticTokens, WhaleAPIManager
+from fake_whale import Challenge, Dialect, FakeWhale, User, VirtualClock, World
+
+TOKEN = "ctfd_" + 64 * "a"
+WORLD = World(
+    users=[User(1, "admin", type="admin"), User(2, "alice", token=TOKEN)],
+    challenges=[
+        Challenge(1, "First", image="chal:1"),
+        Challenge(2, "Direct", image="chal:1", redirect_type="direct"),
+        Challenge(3, "Hidden", image="chal:1", state="hidden"),
+    ],
+    images=frozenset({"chal:1"}),
+    config={"frp_direct_ip_address": "127.0.0.9", "frp_http_domain_suffix": "ctf.example.org"},
+)
+ALICE = 2
+
+
+@contextmanager
+def adapter(
+    url: str, folder: Path, token: str = TOKEN, **more: object
+) -> Iterator[WhaleAPIManager]:
+    database = Database(f"sqlite:///{folder / 'state.db'}")
+    settings = Settings(
+        whale_api_url=url,
+        whale_probe=False,
+        whale_look_again_seconds=0.01,
+        **more,  # type: ignore[arg-type] # settings by name
+    )
+    manager = WhaleAPIManager(settings, credentials=StaticTokens({ALICE: token}), database=database)
+    try:
+        yield manager
+    finally:
+        manager.close()
+        database.close()
+
+
+@pytest.fixture(params=list(Dialect), ids=lambda dialect: dialect.value)
+def fake(request: pytest.FixtureRequest) -> Iterator[FakeWhale]:
+    with FakeWhale(WORLD, clock=VirtualClock(), dialect=request.param) as made:
+        yield made
+
+
+def test_a_whole_life_in_any_dialect(fake: FakeWhale, tmp_path: Path) -> None:
+    with fake.serve() as server, adapter(server.url, tmp_path) as manager:
+        started = manager.start_instance(ALICE, 1)
+        assert started.code is Code.OK
+        (service,) = fake.state()["services"]
+        assert started.instance["container_id"] == service["uuid"]
+        assert started.instance["host"] == f"{service['uuid']}.ctf.example.org"
+        assert manager.start_instance(ALICE, 2).code is Code.LIMIT_REACHED
+        assert manager.extend_instance(ALICE, 1).ok
+        assert manager.get_instance_status(ALICE, 2) is None
+        assert manager.stop_instance(ALICE, 1).ok
+        assert manager.stop_instance(ALICE, 1).code is Code.NOT_FOUND
+        assert fake.state()["services"] == []
+
+
+def test_a_port_of_its_own_in_any_dialect(fake: FakeWhale, tmp_path: Path) -> None:
+    with fake.serve() as server, adapter(server.url, tmp_path) as manager:
+        instance = manager.start_instance(ALICE, 2).instance
+        (record,) = fake.state()["records"]
+        assert (instance["host"], instance["ports"]) == ("127.0.0.9", [str(record["port"])])
+
+
+def test_a_container_started_by_hand_is_not_replaced_in_any_dialect(
+    fake: FakeWhale, tmp_path: Path
+) -> None:
+    with fake.serve() as server:
+        with adapter(server.url, tmp_path / "first") as manager:
+            assert manager.start_instance(ALICE, 1).ok
+        before = fake.state()["services"]
+        with adapter(server.url, tmp_path / "second") as manager:  # knows nothing of the first
+            assert manager.start_instance(ALICE, 2).code is Code.LIMIT_REACHED
+            assert manager.start_instance(ALICE, 1).code is Code.ALREADY_RUNNING
+        assert fake.state()["services"] == before
+
+
+def test_another_whale_in_the_old_ones_place_is_noticed(tmp_path: Path) -> None:
+    old = FakeWhale(WORLD, clock=VirtualClock(), dialect=Dialect.LEGACY)
+    new = FakeWhale(WORLD, clock=VirtualClock(), dialect=Dialect.CTFD_WHALE)
+    with new, old.serve() as server, adapter(server.url, tmp_path) as manager:
+        assert manager.start_instance(ALICE, 1).ok
+        assert manager.stop_instance(ALICE, 1).ok
+        server.close()
+        with new.serve(port=server.port):
+            assert manager.start_instance(ALICE, 1).code is Code.CHALLENGE_UNAVAILABLE
+            assert manager.start_instance(ALICE, 1).code is Code.OK
+
+
+def test_a_ctfd_without_whale_is_no_empty_whale(tmp_path: Path) -> None:
+    fake = FakeWhale(WORLD, clock=VirtualClock(), dialect=Dialect.CTFD_WHALE)
+    with fake.serve() as server, adapter(f"{server.url}/elsewhere", tmp_path) as manager:
+        result = manager.start_instance(ALICE, 1)
+        assert (result.code, result.definite) == (Code.UNAVAILABLE, True)
+        with pytest.raises(BackendUnavailable):
+            manager.get_instance_status(ALICE, 1)
+        assert fake.state()["records"] == []
+
+
+def test_who_is_not_let_in_learns_nothing_about_the_dialect(
+    fake: FakeWhale, tmp_path: Path
+) -> None:
+    wrong = TOKEN.replace("a", "b")
+    with fake.serve() as server, adapter(server.url, tmp_path, token=wrong) as manager:
+        assert manager.start_instance(ALICE, 1).code is Code.UNAUTHENTICATED
+
+
+def test_the_first_contact_may_be_about_a_hidden_challenge(tmp_path: Path) -> None:
+    for dialect in (Dialect.CTFD_WHALE, Dialect.DOCUMENTED):
+        fake = FakeWhale(WORLD, clock=VirtualClock(), dialect=dialect)
+        with fake.serve() as server, adapter(server.url, tmp_path / dialect.value) as manager:
+            assert manager.start_instance(ALICE, 3).code is Code.CHALLENGE_UNAVAILABLE
+
+
+def test_a_pinned_dialect_is_not_looked_for(tmp_path: Path) -> None:
+    fake = FakeWhale(WORLD, clock=VirtualClock(), dialect=Dialect.LEGACY)
+    with fake.serve() as server, adapter(server.url, tmp_path, whale_dialect="legacy") as manager:
+        # A legacy Whale answers an invisible challenge as CTFd answers a page it does not have.
+        assert manager.start_instance(ALICE, 3).code is Code.CHALLENGE_UNAVAILABLE
+    assert {entry["path"] for entry in fake.journal() if entry["kind"] == "call"} == {
+        "/plugins/ctfd-whale/container"
+    }
