@@ -9,16 +9,14 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import multiprocessing
 import statistics
 import threading
 import time
-from collections.abc import Callable
-from multiprocessing.connection import Connection
 from typing import Any
 
 from flask import Flask
 
+from benchmarks.serving import Serving
 from fake_whale import FakeWhale, SystemClock
 from fake_whale.demo import DEMO_WORLD
 from fake_whale.server import FakeServer
@@ -35,7 +33,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one round")
     seconds = parser.parse_args().seconds
     rates: dict[str, list[float]] = {"bare": [], "fake": []}
-    with _serving(_bare) as bare, _serving(_fake) as fake:
+    with Serving(_bare) as bare, Serving(_fake) as fake:
         for _ in range(ROUNDS):  # in turns, so that both see the same machine
             rates["bare"].append(_rate(bare.port, "/", seconds))
             rates["fake"].append(_rate(fake.port, WHALE, seconds))
@@ -63,30 +61,6 @@ def _bare() -> FakeServer:
 
 def _fake() -> FakeServer:
     return FakeWhale(DEMO_WORLD, clock=SystemClock()).serve()
-
-
-class _serving:  # noqa: N801  # used as a context manager, like a function
-    """A server in a process of its own, at :attr:`port`."""
-
-    def __init__(self, make: Callable[[], FakeServer]) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._stop, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(make, theirs), daemon=True)
-
-    def __enter__(self) -> _serving:
-        self._process.start()
-        self.port: int = self._stop.recv()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.send("stop")
-        self._process.join(timeout=10)
-
-
-def _serve(make: Callable[[], FakeServer], pipe: Connection) -> None:
-    with make() as server:
-        pipe.send(server.port)
-        pipe.recv()
 
 
 def _rate(port: int, path: str, seconds: float) -> float:

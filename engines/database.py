@@ -60,7 +60,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         parsed = make_url(url)
-        options: dict[str, Any] = {"future": True, "pool_pre_ping": True}
+        options: dict[str, Any] = {"future": True}
         if parsed.get_backend_name() == "sqlite":
             if parsed.database in (None, "", ":memory:"):
                 raise ValueError(
@@ -68,6 +68,8 @@ class Database:
                 )
             Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
             options["connect_args"] = {"timeout": SQLITE_BUSY_SECONDS}
+        else:
+            options["pool_pre_ping"] = True  # a server hangs up on connections that were idle
         self.engine: Engine = sa.create_engine(parsed, **options)
         self._reader: Any = self.engine.execution_options(**{_READ: True})
         if self.engine.dialect.name == "sqlite":

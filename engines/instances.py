@@ -230,6 +230,11 @@ class InstanceStore:
         self._database = database
         self._audit = audit
         self._table = table
+        # Built once: every status asks it, and building it costs more than running it.
+        self._by_key = sa.select(table).where(
+            table.c.account == sa.bindparam("account"),
+            table.c.challenge_id == sa.bindparam("challenge_id"),
+        )
         database.create_tables(table)
 
     def claim(self, request: Request, now: datetime) -> Claimed | Obstacle:
@@ -248,9 +253,7 @@ class InstanceStore:
         """The row of this account and challenge, in whatever state."""
         with self._database.read() as connection:
             row = connection.execute(
-                sa.select(self._table).where(
-                    self._table.c.account == account, self._table.c.challenge_id == challenge_id
-                )
+                self._by_key, {"account": account, "challenge_id": challenge_id}
             ).first()
         return None if row is None else _instance(row)
 

@@ -14,7 +14,6 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from engines.whale.deadline import DeadlineAdapter, deadline, time_left
 
 log = logging.getLogger(__name__)
 
+USER_AGENT = "whale-ready"
 CONNECT_SECONDS = 5.0
 MAX_BODY_BYTES = 1 << 20
 PIECE_BYTES = 8192
@@ -99,18 +99,15 @@ class WhaleClient:
         self._base_url = base_url.rstrip("/")
         self._call_seconds = call_seconds
         self._observer = observer
-        self._session = requests.Session()
-        self._session.trust_env = False  # ~/.netrc must not replace a user's token
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         identity = identity or Identity()
-        if identity.ca_file is not None:
-            self._session.verify = str(identity.ca_file)
+        self._verify: bool | str = str(identity.ca_file) if identity.ca_file else True
+        self._certificate: tuple[str, str] | None = None
         if identity.certificate_file is not None:
             key = identity.key_file or identity.certificate_file
-            self._session.cert = (str(identity.certificate_file), str(key))
-        adapter = DeadlineAdapter(pool_maxsize=POOL_CONNECTIONS)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+            self._certificate = (str(identity.certificate_file), str(key))
+        # No requests.Session: what there is not cannot keep a cookie, follow a redirect, or take
+        # a proxy or another user's password from the environment.
+        self._adapter = DeadlineAdapter(pool_maxsize=POOL_CONNECTIONS)
 
     def call(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
         """Send one request of Whale's API.
@@ -161,7 +158,7 @@ class WhaleClient:
 
     def close(self) -> None:
         """Close pooled connections."""
-        self._session.close()
+        self._adapter.close()
 
     def _read(self, path: str, headers: Mapping[str, str]) -> Page:
         """GET, again when it failed; each attempt has its share of the time."""
@@ -187,14 +184,15 @@ class WhaleClient:
         body: str | Mapping[str, str] | None,
         seconds: float,
     ) -> Page:
-        with self._session.request(
-            method,
-            self._base_url + path,
-            headers=dict(headers),
-            data=body,
-            timeout=(min(CONNECT_SECONDS, seconds), seconds),
-            allow_redirects=False,
+        request = requests.Request(
+            method, self._base_url + path, {"User-Agent": USER_AGENT, **headers}, data=body
+        )
+        with self._adapter.send(
+            request.prepare(),
             stream=True,
+            timeout=(min(CONNECT_SECONDS, seconds), seconds),
+            verify=self._verify,
+            cert=self._certificate,
         ) as response:
             return Page(
                 status=response.status_code,
