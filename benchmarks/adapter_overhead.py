@@ -1,9 +1,9 @@
 """What the Whale adapter costs on top of Whale itself, against a fake Whale on loopback.
 
 Run: ``python -m benchmarks.adapter_overhead``. The fake is a process of its own. Status is held
-against a bare ``requests.Session`` GET whose answer is parsed in the same way; a start against POST and the
-GET that tells the address, a stop against DELETE; the adapter's requests are counted: one read more
-than the bare ones each. Prints one JSON object with the ratios.
+against a bare ``requests.Session`` GET whose answer is parsed in the same way; a start against
+POST and the GET that tells the address, a stop against DELETE. The adapter's requests are counted:
+one read more than the bare ones each. Prints one JSON object with the ratios.
 """
 
 from __future__ import annotations
