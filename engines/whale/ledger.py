@@ -168,7 +168,7 @@ class Ledger:
         if not self._store.save(mine):
             return False
         if standing is Standing.EXPIRED:
-            self.destroy(mine)
+            self.destroy(mine, row)
         past_due = row.expires_at is not None and row.expires_at <= self._clock.now()
         action = Action.EXPIRED if past_due else Action.LOST
         event = call.event(
@@ -176,11 +176,13 @@ class Ledger:
         )
         return self._store.delete(mine, event)
 
-    def destroy(self, mine: Instance) -> None:
+    def destroy(self, mine: Instance, before: Instance) -> None:
         """DELETE for a row that is ours; a container that is gone already counts as destroyed.
 
+        ``before`` is the row as it was when we took it.
+
         Raises:
-            WhaleFault: it was not destroyed and the row runs again; or, when ``definite`` is
+            WhaleFault: it was not destroyed and the row is as before; or, when ``definite`` is
                 False, nobody knows, and the row is left open.
         """
         try:
@@ -194,7 +196,9 @@ class Ledger:
             if found is not None and not _is(found, mine):
                 return
             if fault.definite or (found is not None and not fault.pending):
-                self._store.save(mine.running_again())
+                # An earlier DELETE may be under way still: this one's refusal says nothing of it.
+                still = mine.left_open(before.lease_until) if before.open else mine.running_again()
+                self._store.save(still)
                 raise settled_fault(fault) from None
             self.leave_open(mine)
             raise
@@ -267,9 +271,9 @@ class Ledger:
             return row  # what does not show may still come
         event = self._call_about(row).event(Action.REPAIRED, Code.OK, state=row.state.value)
         mine = row.stopping(self.lease_end())
-        if self._store.save(mine):
-            self._store.delete(mine, event)
-        return None
+        if self._store.save(mine) and self._store.delete(mine, event):
+            return None
+        return self._store.find(row.account, row.challenge_id)  # somebody else settled it
 
     def _seen(self, row: Instance) -> Look | None:
         """What Whale shows; None when it hides the challenge of a container that has time left."""
@@ -291,7 +295,9 @@ class Ledger:
         event = self._call_about(row).event(
             Action.REPAIRED, Code.OK, state=row.state.value, container_id=live.container_id
         )
-        return live if self._store.save(live, event) else None
+        if self._store.save(live, event):
+            return live
+        return self._store.find(row.account, row.challenge_id)  # somebody else settled it
 
     def expiry(self, found: Running) -> datetime:
         """When a container ends, as Whale says."""

@@ -230,9 +230,16 @@ class WhaleAPIManager(AuditedBackend):
             if row.state not in (State.RUNNING, State.STOP_OPEN):  # a stop may be repeated
                 return replies.busy(self._ledger.retry_after(row))
             mine = row.stopping(self._ledger.lease_end())
-            return self._destroy(call, mine, action) if self._store.save(mine) else replies.busy()
+            if not self._store.save(mine):
+                return replies.busy()
+            self._ledger.destroy(mine, row)
         except WhaleFault as fault:
             return _refused(fault)
+        event = call.event(
+            action, Code.OK, container_id=mine.container_id, old_expiry=iso(mine.expires_at)
+        )
+        call.recorded = self._store.delete(mine, event)
+        return replies.stopped()
 
     def _status(self, call: Call) -> InstanceStatus | None:
         try:
@@ -367,15 +374,6 @@ class WhaleAPIManager(AuditedBackend):
         # A renewal that shows later is followed, and Whale keeps its own count.
         self._store.save(mine.running_again())
         raise fault if fault.pending else settled_fault(fault)
-
-    def _destroy(self, call: Call, mine: Instance, action: Action) -> ActionResult:
-        """DELETE for a row that is ours."""
-        self._ledger.destroy(mine)
-        event = call.event(
-            action, Code.OK, container_id=mine.container_id, old_expiry=iso(mine.expires_at)
-        )
-        call.recorded = self._store.delete(mine, event)
-        return replies.stopped()
 
 
 def _identity(settings: Settings) -> Identity:

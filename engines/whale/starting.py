@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from engines import replies
 from engines.audit import Action
 from engines.base import Call
@@ -13,7 +15,7 @@ from engines.settings import Settings
 from engines.whale.api import WhaleAPI
 from engines.whale.ledger import Ledger, settled_fault
 from engines.whale.readiness import instance_answers
-from engines.whale.wire import Another, Running
+from engines.whale.wire import Another, Look, Running
 
 
 class Starter:
@@ -31,7 +33,7 @@ class Starter:
         """Start on Whale what our row stands for; on failure nothing of it is left."""
         try:
             found = self._api.look(row.user_id, row.challenge_id)
-            if isinstance(found, Running) and found.remaining_seconds > 0:
+            if _fresh(found):
                 live = self._ledger.adopt(call, row, found)
                 return replies.busy_start() if live is None else self._ledger.already(live)
             if isinstance(found, Another) and self._stands(row.user_id, found):
@@ -45,7 +47,7 @@ class Starter:
     def resume(self, call: Call, row: Instance) -> StartResult | None:
         """Bring a start to its end that broke off; None when no container of it shows."""
         found = self._api.look(row.user_id, row.challenge_id)
-        if not isinstance(found, Running) or found.remaining_seconds <= 0:
+        if not _fresh(found):
             return None
         mine = row.starting_again(self._ledger.lease_end())
         if not self._store.save(mine):
@@ -62,7 +64,7 @@ class Starter:
             if fault.code is Code.CHALLENGE_UNAVAILABLE:
                 return True  # hidden by now, so its time cannot be read: it is not ours to replace
             raise
-        return isinstance(found, Running) and found.remaining_seconds > 0
+        return _fresh(found)
 
     def _post(self, call: Call, row: Instance) -> Running:
         """POST, then read what came of it.
@@ -77,8 +79,8 @@ class Starter:
         except WhaleFault as refused:
             fault = refused
         if not fault.definite:
-            found = self._ledger.look_again(row, lambda found: isinstance(found, Running), fault)
-            if isinstance(found, Running):
+            found = self._ledger.look_again(row, _fresh, fault)
+            if found is not None and _fresh(found):
                 return found
             if fault.pending or found is None:
                 self._ledger.leave_open(row)
@@ -107,7 +109,7 @@ class Starter:
         mine = live.stopping(self._ledger.lease_end())
         if not self._store.save(mine):
             return replies.busy_start()
-        self._ledger.destroy(mine)
+        self._ledger.destroy(mine, live)
         event = call.event(Action.START_FAILED, Code.NOT_READY, container_id=live.container_id)
         call.recorded = self._store.delete(mine, event)
         message = "The container started but did not answer in time; please try again"
@@ -119,6 +121,11 @@ def limit_reached(challenge_id: int | None) -> StartResult:
     return replies.limit_reached(
         "another challenge" if challenge_id is None else f"challenge {challenge_id}"
     )
+
+
+def _fresh(found: Look) -> TypeGuard[Running]:
+    """Whether a container of the challenge has time left; one that has expired is no start's."""
+    return isinstance(found, Running) and found.remaining_seconds > 0
 
 
 def unknown() -> WhaleFault:

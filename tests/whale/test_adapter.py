@@ -217,9 +217,7 @@ SETTLED_SECONDS = 121
 CALLS = {"create": "start_instance", "renew": "extend_instance", "destroy": "stop_instance"}
 
 
-def lose(
-    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch, write: str, *, done: bool
-) -> Any:
+def lose(world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch, write: str, *, done: bool) -> Any:
     """The result of a call whose one write breaks off, after Whale did it or before."""
     sound = getattr(WhaleAPI, write)
     sent = []
@@ -301,6 +299,29 @@ def test_a_lost_stop_that_was_not_done_may_be_repeated(
     assert world.manager.extend_instance(ALICE, 1).code is Code.BUSY
     assert world.manager.stop_instance(ALICE, 1).code is Code.OK
     assert world.running() == set()
+
+
+def test_a_repeated_stop_that_is_refused_leaves_the_first_one_open(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.manager.start_instance(ALICE, 1)
+    lose(world, monkeypatch, "destroy", done=False)
+    by_hand(world, "PATCH", ALICE, 2)  # refused, and leaves Whale's lock behind
+    assert world.manager.stop_instance(ALICE, 1).code is Code.RATE_LIMITED
+    assert world.manager.start_instance(ALICE, 1).code is Code.BUSY
+    world.advance(SETTLED_SECONDS)
+    assert world.manager.start_instance(ALICE, 1).code is Code.ALREADY_RUNNING
+
+
+def test_an_expired_container_is_not_taken_for_a_fresh_one(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_hand(world, "POST", ALICE, 1)
+    world.advance(3590)
+    (old,) = world.running()
+    world.advance(11)  # its time is over, and Whale's cleaner has not come
+    assert world.running() == {old}
+    assert lose(world, monkeypatch, "create", done=False).definite is False
 
 
 def test_a_lost_stop_that_was_never_done_leaves_a_live_instance(

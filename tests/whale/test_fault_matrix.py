@@ -33,6 +33,7 @@ CHALLENGE, DIRECT, BROKEN = 1, 2, 3
 TIMEOUT_SECONDS = 3600
 HALF_A_LIFE = 1800
 SETTLED_SECONDS = 200
+HASTY_SECONDS, LASTING_SECONDS = 0.7, 1.5
 SETTINGS = {
     "max container count reached": (CHALLENGE, {"docker_max_container_count": "0"}),
     "no ports left": (DIRECT, {"frp_direct_port_maximum": "9999"}),
@@ -91,7 +92,7 @@ def troubles() -> Iterator[Trouble]:
             yield Trouble("refuse", {"kind": name, "seconds": 3600})
             yield Trouble("refuse, the write", {"kind": name}, writes_only=True)
         elif kind in TRANSPORT:
-            slow = {"seconds": 1.0} if kind is Kind.SLOW_FIRST_BYTE else {}
+            slow = {"seconds": LASTING_SECONDS} if kind is Kind.SLOW_FIRST_BYTE else {}
             fault, real = {"kind": name, **slow}, bool(slow)
             yield Trouble(f"{name}", fault, real_time=real)
             for when in ("before", "after"):
@@ -101,7 +102,9 @@ def troubles() -> Iterator[Trouble]:
             yield Trouble(name, {"kind": name, "path": "*", "count": 1})
         elif kind is Kind.DOCKER_SLOW:
             yield Trouble(
-                f"{name}, beyond our deadline", {"kind": name, "seconds": 1.0}, real_time=True
+                f"{name}, beyond our deadline",
+                {"kind": name, "seconds": LASTING_SECONDS},
+                real_time=True,
             )
             yield Trouble(f"{name}, beyond Whale's lock", {"kind": name})
         else:
@@ -131,12 +134,17 @@ class Stand:
         assert listener is not None
         self.gateway = listener
         self.offset = 0.0
-        self.manager = WhaleAPIManager(
+        self.manager = self._adapter(call_seconds=10.0)
+        self.hasty = self._adapter(call_seconds=HASTY_SECONDS)
+        """For faults that last: the same adapter with a shorter deadline."""
+
+    def _adapter(self, call_seconds: float) -> WhaleAPIManager:
+        return WhaleAPIManager(
             Settings(
                 whale_api_url=self.server.url,
-                whale_probe_gateway="http://{}:{}".format(*listener),
-                whale_ready_seconds=0.2,
-                whale_call_seconds=0.3,
+                whale_probe_gateway="http://{}:{}".format(*self.gateway),
+                whale_ready_seconds=2.0,
+                whale_call_seconds=call_seconds,
                 whale_look_again_seconds=0.02,
                 whale_settle_seconds=SETTLED_SECONDS / 2,
             ),
@@ -165,6 +173,7 @@ class Stand:
 
     def close(self) -> None:
         self.manager.close()
+        self.hasty.close()
         self.server.close()
         self.fake.close()
         self.database.close()
@@ -208,15 +217,15 @@ def run(folder: Path, trouble: Trouble, call: str) -> Cell:
             here.fake.inject({**trouble.fault, "method": WRITES.get(call, "POST")})
         else:
             here.fake.inject(trouble.fault)
-        cell = _called(here, call, challenge)
+        lasting = trouble.real_time or trouble.name.startswith(Kind.DRIBBLE.value)
+        cell = _called(here, here.hasty if lasting else here.manager, call, challenge)
         here.fake.lift_faults()
         here.fake.patch_config({"docker_max_container_count": "100"})
         _nothing_forgotten(here, cell, bobs, removed=trouble.name == Kind.SERVICE_REMOVED.value)
         return cell
 
 
-def _called(here: Stand, call: str, challenge: int) -> Cell:
-    manager = here.manager
+def _called(here: Stand, manager: WhaleAPIManager, call: str, challenge: int) -> Cell:
     if call == "status":
         try:
             status = manager.get_instance_status(ALICE, CHALLENGE)
