@@ -220,6 +220,10 @@ class UserTaken:
     row: Instance
 
 
+class _TooLate(Exception):
+    """Another process took the account's last slot between our look and our claim."""
+
+
 Obstacle = Taken | AccountFull | SystemFull | UserTaken
 
 
@@ -246,7 +250,7 @@ class InstanceStore:
                     if obstacle is not None:
                         return obstacle
                     return Claimed(self._insert(connection, request, now))
-            except sa.exc.IntegrityError:
+            except (sa.exc.IntegrityError, _TooLate):
                 continue  # another process took the key or the slot in between: look again
 
     def find(self, account: str, challenge_id: int) -> Instance | None:
@@ -340,11 +344,15 @@ class InstanceStore:
                 sa.select(self._table.c.slot).where(self._table.c.account == request.account)
             ).scalars()
         )
+        # The look before this one may be older, where a transaction sees what others commit.
+        slot = next((slot for slot in range(request.account_limit) if slot not in taken), None)
+        if slot is None:
+            raise _TooLate
         row = Instance(
             id=0,
             account=request.account,
             challenge_id=request.challenge_id,
-            slot=next(slot for slot in range(len(taken) + 1) if slot not in taken),
+            slot=slot,
             user_id=request.user_id,
             team_id=request.team_id,
             state=State.STARTING,

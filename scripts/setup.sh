@@ -83,6 +83,13 @@ ensure_chromium() {
   fi
 }
 
+# Have the database servers that the tests run on beside SQLite, if they may be had.
+ensure_databases() {
+  is_root && has_apt || return 0
+  command -v mariadbd >/dev/null 2>&1 || apt_install mariadb-server || true
+  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || apt_install postgresql || true
+}
+
 start_dockerd() {
   if [ -d /run/systemd/system ]; then
     systemctl start docker >>"$setup_log" 2>&1 || true

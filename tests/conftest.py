@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from servers import MariaDB, PostgreSQL
 
 from engines.database import Database
 
@@ -67,5 +68,38 @@ def chromium() -> str:
 def database(tmp_path: Path) -> Iterator[Database]:
     """An empty database."""
     database = Database(f"sqlite:///{tmp_path / 'state.db'}")
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A MariaDB server of our own."""
+    present = all(shutil.which(program) for program in MariaDB.programs)
+    require("mariadb", present, "install MariaDB (Debian: mariadb-server)")
+    server = MariaDB()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server of our own."""
+    require(
+        "postgresql", bool(PostgreSQL.program("initdb")), "install PostgreSQL (Debian: postgresql)"
+    )
+    server = PostgreSQL()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
+def any_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database, once of every kind."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'state.db'}"
+    else:
+        url = request.getfixturevalue(request.param).create()
+    database = Database(url)
     yield database
     database.close()
