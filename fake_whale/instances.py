@@ -83,13 +83,18 @@ class InstanceNetwork:
         self.http_listener: tuple[str, int] = (address[0], address[1])
         self._http_server = self._call(asyncio.start_server(self._serve_http, sock=http_socket))
 
-    def sync(self, rules: Iterable[Rule], services: Iterable[Service]) -> None:
-        """Open and close listeners so that they follow ``rules`` and ``services``."""
+    def sync(
+        self, rules: Callable[[], Iterable[Rule]], services: Callable[[], Iterable[Service]]
+    ) -> None:
+        """Open and close listeners so that they follow ``rules`` and ``services``.
+
+        Both are read when it is our turn: who comes last has seen the latest.
+        """
         with self._lock:
             if self._closed:
                 return
-            exist = {service.whale_id for service in services}
-            known = [rule for rule in rules if rule.whale_id in exist]
+            exist = {service.whale_id for service in services()}
+            known = [rule for rule in rules() if rule.whale_id in exist]
             self._names = {r.subdomain: r.whale_id for r in known if r.kind == "http"}
             self._direct = {r.remote_port: r.whale_id for r in known if r.kind == "tcp"}
             for port in [port for port in self._listeners if port not in self._direct]:

@@ -171,7 +171,7 @@ class Machine:
     def sync_instances(self) -> None:
         """Make the listeners follow rules and services."""
         if self.network is not None:
-            self.network.sync(self.frpc.rules(), self.engine.services())
+            self.network.sync(self.frpc.rules, self.engine.services)
 
     def state(self) -> dict[str, Any]:
         """Services, records and what else there is to inspect, as plain data. Shows flags."""

@@ -43,9 +43,13 @@ class Frpc:
         self._wait = wait
         self._lock = threading.Lock()
         self._rules: tuple[Rule, ...] = ()
+        self._asked = self._applied = 0
 
     def push(self, rules: list[Rule]) -> None:
         """Replace all rules; raises :class:`RouterError` when frpc is down, failing or slow."""
+        with self._lock:
+            self._asked += 1
+            turn = self._asked
         fault = self._faults.fire(Kind.FRPC_DOWN, Kind.FRPC_ERROR, Kind.FRPC_SLOW)
         if fault is not None and fault.kind is Kind.FRPC_SLOW:
             self._wait(min(fault.seconds, FRPC_TIMEOUT_SECONDS))
@@ -56,7 +60,8 @@ class Frpc:
         if not self._clock.virtual:
             self._wait(RELOAD_SECONDS)
         with self._lock:
-            self._rules = tuple(rules)
+            if turn > self._applied:  # requests arrive in the order in which they were made
+                self._applied, self._rules = turn, tuple(rules)
 
     def rules(self) -> tuple[Rule, ...]:
         """The rules in force."""
