@@ -31,6 +31,7 @@ class WhaleAPI:
         self._client = client
         self._pinned = dialect
         self._found = dialect
+        self._before: Dialect | None = None
         self._credentials = credentials
 
     @property
@@ -88,7 +89,8 @@ class WhaleAPI:
         headers = self._credentials.headers(user_id)
         answer = self._client.call(method, dialect.path(challenge_id), headers)
         if _no_such_route(answer):
-            self._found = self._pinned  # another Whale has taken its place: ask again next time
+            # Perhaps another Whale has taken its place: ask again next time.
+            self._before, self._found = self._found or self._before, self._pinned
         return answer
 
     def _dialect(self, user_id: int, challenge_id: int) -> Dialect:
@@ -107,6 +109,10 @@ class WhaleAPI:
             log.info("Whale speaks the dialect %s", dialect.name)
             self._found = dialect
             return dialect
+        if self._before is not None:
+            # A legacy Whale answers so about a challenge that it does not show.
+            self._found = self._before
+            return self._before
         log.warning("no Whale answers at WHALE_API_URL; if it is a legacy one, set WHALE_DIALECT")
         raise WhaleFault(
             Code.UNAVAILABLE,

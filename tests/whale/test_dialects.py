@@ -126,6 +126,16 @@ def test_the_first_contact_may_be_about_a_hidden_challenge(tmp_path: Path) -> No
             assert manager.start_instance(ALICE, 3).code is Code.CHALLENGE_UNAVAILABLE
 
 
+def test_an_invisible_challenge_does_not_hide_a_whale_that_is_known(
+    fake: FakeWhale, tmp_path: Path
+) -> None:
+    with fake.serve() as server, adapter(server.url, tmp_path) as manager:
+        assert manager.get_instance_status(ALICE, 1) is None
+        for _ in range(3):
+            assert manager.start_instance(ALICE, 3).code is Code.CHALLENGE_UNAVAILABLE
+        assert manager.start_instance(ALICE, 1).ok
+
+
 def test_a_pinned_dialect_is_not_looked_for(tmp_path: Path) -> None:
     fake = FakeWhale(WORLD, clock=VirtualClock(), dialect=Dialect.LEGACY)
     with fake.serve() as server, adapter(server.url, tmp_path, whale_dialect="legacy") as manager:
