@@ -71,6 +71,8 @@ def instance_table(name: str, *, one_per_user: bool) -> sa.Table:
         sa.Column("extension_count", sa.Integer, nullable=False),
         *keys,
         info={"one_per_user": one_per_user},
+        # An id is never used twice: a stale copy of a deleted row must not match a younger one.
+        sqlite_autoincrement=True,
     )
 
 

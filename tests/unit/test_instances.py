@@ -191,6 +191,16 @@ def test_a_change_whose_event_cannot_be_written_does_not_happen(
     assert store.find("user:1", 5) == row
 
 
+def test_a_copy_of_a_deleted_row_never_matches_a_younger_one(store: InstanceStore) -> None:
+    old = claimed(store)
+    assert store.delete(old, None)
+    young = claimed(store, replace(ASKED, challenge_id=6))
+    assert young.version == old.version
+    assert not store.save(activated(old))
+    assert not store.delete(old, None)
+    assert store.find("user:1", 6) == young
+
+
 def test_due_are_the_running_ones_whose_time_is_over_longest_first(store: InstanceStore) -> None:
     for user, lifetime in ((1, 20), (2, 10), (3, 30)):
         running(store, replace(ASKED, account=f"user:{user}", user_id=user), lifetime)
