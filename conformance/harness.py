@@ -54,6 +54,23 @@ class Hook(str, Enum):
     """The other fields of :class:`Options` are honoured."""
     WORKER_THREAD = "worker_thread"
     """:meth:`World.worker`: the cleanup worker can be started and stopped."""
+    FAULTS = "faults"
+    """:meth:`World.fault`: what the backend stands on goes wrong in one of :attr:`World.faults`."""
+
+
+class FaultKind(str, Enum):
+    """How what the backend stands on (Docker, Whale) goes wrong."""
+
+    UNREACHABLE = "unreachable"
+    """Nothing gets through."""
+    REFUSES_WRITES = "refuses_writes"
+    """Reads work; every write is refused with an error, and nothing of it is done."""
+    LOST_ANSWER = "lost_answer"
+    """Writes are carried out, but the connection breaks before their answer arrives."""
+    LOST_REQUEST = "lost_request"
+    """Writes break off before anything of them is done."""
+    GARBAGE = "garbage"
+    """All is carried out, but no answer can be understood."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +145,11 @@ class World(ABC):
     backend: ContainerBackend
     challenges: Challenges
     players: tuple[Player, ...]
-    """At least three users without a team."""
+    """At least three users, no two of one account."""
     mates: tuple[Player, ...]
     """Four users: two of one team, then two of another. Empty when there are no teams."""
+    faults: frozenset[FaultKind] = frozenset()
+    """The kinds that :meth:`fault` knows."""
 
     def advance(self, seconds: float) -> None:
         """Move the backend's time on; no scenario ever sleeps to an expiry."""
@@ -172,6 +191,10 @@ class World(ABC):
 
     def stubborn(self, container_id: str) -> AbstractContextManager[None]:
         raise Unsupported(Hook.STUBBORN)
+
+    def fault(self, kind: FaultKind) -> AbstractContextManager[None]:
+        """What the backend stands on goes wrong in this way, for all calls to it."""
+        raise Unsupported(Hook.FAULTS)
 
     def exchanges(self) -> list[str]:
         """What went over the wire in this world, one line each, secrets redacted."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from conformance.harness import Harness
 from conformance.harnesses.bare import BareHarness
 from engines.contract import ContainerBackend
 
-DIALECTS = ("ctfd-whale",)
+DIALECTS = ("ctfd-whale", "documented", "legacy")
 """Whale dialects the fake speaks; the first is the default."""
 
 _BUILT_IN = {
@@ -25,7 +25,11 @@ _BUILT_IN = {
     "cre:memory": "conformance.harnesses.cre:MemoryHarness",
 }
 _WHALE = "conformance.harnesses.whale:FakeWhaleHarness"
-_FORMS = "cre, cre:memory, whale:fake[:DIALECT] or NAME=package.module:factory"
+_LIVE_WHALE = "conformance.harnesses.live_whale:LiveWhaleHarness"
+_TEAMS = ":teams"
+_FORMS = (
+    "cre, cre:memory, whale:fake[:DIALECT][:teams], whale=https://… or NAME=package.module:factory"
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
 
@@ -49,38 +53,76 @@ def defaults() -> list[Subject]:
     return [cre, resolve("whale:fake")]
 
 
-def resolve(spec: str) -> Subject:
-    """The backend that ``spec`` means.
+def chosen(specs: Sequence[str], whale_world: Path | None = None) -> list[Subject]:
+    """The backends of a run, the defaults when it names none.
+
+    Raises:
+        BackendSpecError: as :func:`resolve`, or no backend is there for the world file.
+    """
+    if whale_world is not None and not any(_is_live(spec) for spec in specs):
+        raise BackendSpecError(
+            "--whale-world: is for a live Whale only; add --backend whale=https://… or leave it out"
+        )
+    return [resolve(spec, whale_world) for spec in specs] if specs else defaults()
+
+
+def resolve(spec: str, whale_world: Path | None = None) -> Subject:
+    """The backend that ``spec`` means; ``whale_world`` says what a live Whale may be used for.
 
     Raises:
         BackendSpecError: it means none, or its harness cannot be loaded.
     """
     name, given, target = spec.partition("=")
+    if _is_live(spec):
+        return _live_whale(spec, name, target, whale_world)
     if given:
         return _third_party(spec, name, target)
     if spec in _BUILT_IN:
         return Subject(spec, _called(spec, _load(spec, _BUILT_IN[spec])))
-    kind, _, dialect = spec.partition(":fake")
-    if kind == "whale" and spec.startswith("whale:fake"):
-        return _fake_whale(spec, dialect)
+    if spec.startswith("whale:fake"):
+        return _fake_whale(spec, spec.removeprefix("whale:fake"))
     raise BackendSpecError(f"--backend {spec}: there is no such backend; use {_FORMS}")
 
 
 def _fake_whale(spec: str, rest: str) -> Subject:
-    dialect = rest.removeprefix(":") if rest else DIALECTS[0]
-    if (rest and not rest.startswith(":")) or dialect not in DIALECTS:
+    named = rest.removesuffix(_TEAMS)
+    dialect = named.removeprefix(":") if named else DIALECTS[0]
+    if (named and not named.startswith(":")) or dialect not in DIALECTS:
         known = ", ".join(DIALECTS)
         raise BackendSpecError(
-            f"--backend {spec}: the fake Whale does not speak {dialect!r}; it speaks {known}"
+            f"--backend {spec}: the fake Whale does not speak {dialect!r}; it speaks {known}, "
+            f"each with or without {_TEAMS} behind it"
         )
-    return Subject(spec, _called(spec, _load(spec, _WHALE), dialect))
+    return Subject(spec, _called(spec, _load(spec, _WHALE), dialect, named != rest))
 
 
-def _third_party(spec: str, name: str, target: str) -> Subject:
+def _is_live(spec: str) -> bool:
+    return re.match(r"https?://", spec.partition("=")[2], re.IGNORECASE) is not None
+
+
+def _live_whale(spec: str, name: str, url: str, whale_world: Path | None) -> Subject:
+    _check_name(spec, name)
+    if whale_world is None:
+        raise BackendSpecError(
+            f"--backend {spec}: say with whale-ready check --whale-world FILE which accounts and "
+            "challenges of that Whale may be used; docs/how-to.md shows such a file"
+        )
+    factory = _load(spec, _LIVE_WHALE)
+    try:
+        return Subject(name, factory(url, whale_world))
+    except ValueError as error:  # it names file or setting, field and fix
+        raise BackendSpecError(f"--backend {name}: {error}") from None
+
+
+def _check_name(spec: str, name: str) -> None:
     if not _NAME.fullmatch(name):
         raise BackendSpecError(
             f"--backend {spec}: the name before '=' is made of letters, digits and ._:-"
         )
+
+
+def _third_party(spec: str, name: str, target: str) -> Subject:
+    _check_name(spec, name)
     if not re.fullmatch(r"[\w.]+:[\w.]+", target):
         raise BackendSpecError(
             f"--backend {spec}: after '=' stands package.module:factory, as in mine=my.backend:make"
@@ -118,7 +160,7 @@ def _load(spec: str, target: str) -> Any:
     return found
 
 
-def _called(spec: str, factory: Any, *arguments: str) -> Any:
+def _called(spec: str, factory: Any, *arguments: object) -> Any:
     try:
         return factory(*arguments)
     except Exception as error:  # a third party's factory may raise anything

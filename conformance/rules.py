@@ -227,6 +227,56 @@ RULES: tuple[Rule, ...] = (
         "A challenge under a host name of its own answers there.",
         "A challenge on a port of its own answers there.",
     ),
+    *_rules(
+        "CONC",
+        "Parallel starts of one account and challenge make exactly one container.",
+        "Among parallel starts exactly one says OK, and every True carries the same container.",
+        "A False among parallel starts is BUSY and carries a retry_after.",
+        "Parallel starts by different accounts give each a container and an address of its own.",
+        "Parallel starts of two challenges by an account that may hold one leave one container; "
+        "every False is LIMIT_REACHED or BUSY.",
+        "Among parallel stops exactly one returns True; the others are NOT_FOUND or BUSY, and "
+        "nothing runs afterwards.",
+        "Parallel extends count as often as they return True; the others are BUSY or "
+        "EXTENSION_LIMIT.",
+        "After parallel starts and stops what runs is exactly what status tells of.",
+        "Team mates who start in parallel get one container.",
+        "A status while others start and stop never raises and never tells of another account's "
+        "instance.",
+        "Workers and a player's stop that meet at an expired instance end it once, with one event.",
+        "A player's stops and clean-ups that meet at a live instance end it once, with one event.",
+    ),
+    *_rules(
+        "FAULT",
+        "While nothing gets through, start, extend and stop return False, code UNAVAILABLE and a "
+        "retry_after.",
+        "An instance whose stop nothing got through for is still known, as it was, and can be "
+        "stopped later.",
+        "A start whose writes are refused returns False and leaves nothing behind, and a later "
+        "start works.",
+        "An extend while writes are refused counts when it returns True, and only then.",
+        "A stop whose writes are refused returns False; the instance stays known and can be "
+        "stopped later.",
+        "A status while only writes are refused tells of the live instance.",
+        "A start whose answer was lost is not doubled by the next start.",
+        "A start whose answer was lost leaks nothing when nobody starts again.",
+        "An extend whose answer was lost takes no time away, and counts if it returned True.",
+        "A stop whose answer was lost leaves nothing running that status does not tell of, and a "
+        "later start works.",
+        "A start whose request was lost returns False and leaves nothing behind, and a later "
+        "start works.",
+        "A stop whose request was lost returns False; the instance stays known and can be "
+        "stopped later.",
+        "A start whose answers are garbage never says True for what does not run, leaks nothing, "
+        "and a later start works.",
+        "A stop whose answers are garbage never says True for what still runs and forgets "
+        "nothing, and a status meanwhile raises BackendUnavailable.",
+        "No fault in one account's calls touches another account's instance.",
+        "A call that a fault made fail with UNAVAILABLE, BUSY or RATE_LIMITED says in "
+        "retry_after when to try again.",
+        "The worker removes later what it could not remove while writes were refused, audited "
+        "once.",
+    ),
 )
 
 BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}

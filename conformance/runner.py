@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 
 from conformance.observer import Observer
+from conformance.plan import Plan, plan_for
 from conformance.redact import Secrets
-from conformance.registry import Subject, defaults, resolve
+from conformance.registry import Subject, chosen
 from conformance.results import MINIMUM_EXECUTED, Report, Status, judge
 from conformance.session import Suite
 from engines import __version__
@@ -43,6 +44,8 @@ class CheckRequest:
     """Globs of scenario ids; empty for all."""
     stop_at_first: bool = False
     """End after the first scenario that does not pass."""
+    whale_world: Path | None = None
+    """What a live Whale may be used for: the file of ``--whale-world``."""
     minimum: int = MINIMUM_EXECUTED
     """Scenarios each backend must have passed for a verdict."""
     seconds_per_scenario: float = SCENARIO_SECONDS
@@ -55,8 +58,25 @@ def check(request: CheckRequest, observer: Observer | None = None) -> Report:
     Raises:
         BackendSpecError: a spec or a glob of the request means nothing.
     """
-    subjects = [resolve(spec) for spec in request.backends] if request.backends else defaults()
-    return check_subjects(subjects, request, observer)
+    return check_subjects(chosen(request.backends, request.whale_world), request, observer)
+
+
+def plan(request: CheckRequest) -> list[Plan]:
+    """What :func:`check` would do, backend by backend; nothing is contacted or started.
+
+    Raises:
+        BackendSpecError: a spec or a glob of the request means nothing.
+        RuntimeError: the scenarios could not be read.
+    """
+    suite = Suite(chosen(request.backends, request.whale_world), request.select)
+    exit_code, output = _run_pytest(suite, request, "--collect-only")
+    problems = [*suite.problems, *_broken_off(exit_code, output)]
+    if problems:
+        raise RuntimeError("; ".join(problems))
+    return [
+        plan_for(subject, [each for owner, each in suite.planned if owner is subject])
+        for subject in suite.backends.subjects
+    ]
 
 
 def check_subjects(
@@ -85,7 +105,7 @@ def check_subjects(
     )
 
 
-def _run_pytest(suite: Suite, request: CheckRequest) -> tuple[int, str]:
+def _run_pytest(suite: Suite, request: CheckRequest, *options: str) -> tuple[int, str]:
     arguments = ["-c", str(_CONFIGURATION), "--noconftest", "--import-mode=append"]
     for name in _PLUGINS:
         arguments += ["-p", name]
@@ -101,7 +121,7 @@ def _run_pytest(suite: Suite, request: CheckRequest) -> tuple[int, str]:
     ]
     if request.stop_at_first:
         arguments.append("-x")
-    arguments += ["--pyargs", "conformance.scenarios"]
+    arguments += [*options, "--pyargs", "conformance.scenarios"]
     output = io.StringIO()
     with _no_surroundings(), redirect_stdout(output), redirect_stderr(output):
         exit_code = pytest.main(arguments, plugins=[suite])
@@ -137,10 +157,14 @@ def _pytest_problems(
     yield from suite.problems
     if suite.interrupted or suite.backends.problems or suite.problems:
         return
-    if exit_code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        tail = "\n".join(output.strip().splitlines()[-_TAIL_LINES:])
-        yield Secrets().clean(f"pytest ended with exit code {exit_code}:\n{tail}")
-    lost = suite.planned - len(suite.results)
+    yield from _broken_off(exit_code, output)
+    lost = len(suite.planned) - len(suite.results)
     bad = any(result.status in (Status.FAIL, Status.ERROR) for result in suite.results)
     if lost and not (request.stop_at_first and bad):
         yield f"scenarios without a result: {lost}"
+
+
+def _broken_off(exit_code: int, output: str) -> Iterator[str]:
+    if exit_code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        tail = "\n".join(output.strip().splitlines()[-_TAIL_LINES:])
+        yield Secrets().clean(f"pytest ended with exit code {exit_code}:\n{tail}")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.harness import Hook, Options, World
+from conformance.harness import FaultKind, Hook, Options, World
 from conformance.rules import BY_ID
 from engines.contract import Addressing, Capabilities, ExtendMode, Scope
 
@@ -35,6 +35,7 @@ class Scenario:
     hooks: frozenset[Hook]
     needs: tuple[Need, ...]
     options: Options
+    faults: frozenset[FaultKind] = frozenset()
 
     def missing_hooks(self, offered: frozenset[Hook]) -> str | None:
         """Why the scenario cannot be run with these hooks, or None."""
@@ -43,6 +44,9 @@ class Scenario:
 
     def unmet_needs(self, world: World) -> str | None:
         """Why the scenario does not apply to this backend, or None."""
+        missing = sorted(kind.value for kind in self.faults - world.faults)
+        if missing:
+            return f"the harness offers no fault {', '.join(missing)}"
         unmet = [need.text for need in self.needs if not need.met(world)]
         return f"the backend declares no {', no '.join(unmet)}" if unmet else None
 
@@ -51,14 +55,15 @@ _DEFAULTS = Options()
 
 
 def scenario(
-    rule: str, *needs: Hook | Need, options: Options = _DEFAULTS
+    rule: str, *needs: Hook | FaultKind | Need, options: Options = _DEFAULTS
 ) -> Callable[[ScenarioFunction], ScenarioFunction]:
     """Mark a test function as the scenario of ``rule``.
 
     Args:
         rule: id of the rule it shows; also the scenario's own id.
-        needs: hooks of the harness and capabilities of the backend without which it is not
-            applicable. A scenario never asks for a backend's name.
+        needs: hooks of the harness, faults it can bring about (which imply their hook) and
+            capabilities of the backend without which it is not applicable. A scenario never asks
+            for a backend's name.
         options: how the backend is set up for it.
     """
     if rule not in BY_ID:
@@ -66,12 +71,15 @@ def scenario(
 
     def mark(function: ScenarioFunction) -> ScenarioFunction:
         story = function.__name__.removeprefix("test_").replace("_", " ")
+        faults = frozenset(need for need in needs if isinstance(need, FaultKind))
+        hooks = frozenset(need for need in needs if isinstance(need, Hook))
         marked = Scenario(
             id=rule,
             story=story,
-            hooks=frozenset(need for need in needs if isinstance(need, Hook)),
+            hooks=hooks | {Hook.FAULTS} if faults else hooks,
             needs=tuple(need for need in needs if isinstance(need, Need)),
             options=options,
+            faults=faults,
         )
         setattr(function, ATTRIBUTE, marked)
         return function

@@ -20,7 +20,7 @@ from conformance.redact import Secrets
 from conformance.registry import BackendSpecError, Subject
 from conformance.results import ScenarioResult, Status
 from conformance.rules import BY_ID
-from conformance.scenario import scenario_of
+from conformance.scenario import Scenario, scenario_of
 from conformance.stage import Stage
 from conformance.trace import HarnessFault, Trace
 
@@ -70,8 +70,8 @@ class Suite:
         self._selected = matching_rules(select)
         self.backends = Backends(subjects, self._observer)
         self.results: list[ScenarioResult] = []
-        self.planned = 0
-        """Scenarios that were to run, over all backends."""
+        self.planned: list[tuple[Subject, Scenario]] = []
+        """What was to run, over all backends."""
         self.interrupted = False
         self.problems: list[str] = []
         """What pytest could not collect."""
@@ -123,7 +123,7 @@ class Suite:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        mine: list[tuple[int, int, pytest.Item]] = []
+        mine: list[tuple[int, int, Subject, Scenario, pytest.Item]] = []
         deselected: list[pytest.Item] = []
         places = {subject.name: place for place, subject in enumerate(self.backends.subjects)}
         others = []
@@ -136,13 +136,14 @@ class Suite:
                 deselected.append(item)
             else:
                 item.stash[_OUTCOME] = Outcome(scenario, subject.name)
-                mine.append((places[subject.name], _ORDER[scenario.id], item))
+                place = places[subject.name]
+                mine.append((place, _ORDER[scenario.id], subject, scenario, item))
         mine.sort(key=lambda each: each[:2])
-        items[:] = [*(item for _, _, item in mine), *others]
+        items[:] = [*(item for *_, item in mine), *others]
         if deselected:
             config.hook.pytest_deselected(items=deselected)
-        self.planned = len(mine)
-        self._observer.begins(self.planned)
+        self.planned = [(subject, scenario) for _, _, subject, scenario, _ in mine]
+        self._observer.begins(len(mine))
 
     @pytest.fixture
     def world(self, request: pytest.FixtureRequest) -> Iterator[Stage]:

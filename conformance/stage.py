@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
-from conformance.harness import Hook, Player, Unsupported, Worker, World
+from conformance.harness import FaultKind, Hook, Player, Unsupported, Worker, World
 from conformance.redact import Flag
 from conformance.shape import RuleBroken
 from conformance.trace import HarnessFault, Trace
@@ -36,6 +36,7 @@ class Stage:
         self.second = inner.challenges.second
         self.alice, self.bob, self.carol = inner.players[:3]
         self.mates = inner.mates
+        self.faults = tuple(kind for kind in FaultKind if kind in inner.faults)
 
     def __repr__(self) -> str:
         return "world"
@@ -79,7 +80,7 @@ class Stage:
         """Run whatever removes expired instances once."""
         try:
             self._allow(Hook.WORKER)
-            with self._trace.call("worker"):
+            with self.backend.underway("worker"):
                 self._inner.run_worker()
         except (Unsupported, HarnessFault):
             raise
@@ -140,6 +141,13 @@ class Stage:
         """The container cannot be removed inside this block."""
         text = f"container {container_id} cannot be removed"
         with self._while(Hook.STUBBORN, lambda: self._inner.stubborn(container_id), text):
+            yield
+
+    @contextmanager
+    def fault(self, kind: FaultKind) -> Iterator[None]:
+        """What the backend stands on goes wrong inside this block."""
+        text = f"fault {kind.value} in what the backend stands on"
+        with self._while(Hook.FAULTS, lambda: self._inner.fault(kind), text):
             yield
 
     @contextmanager

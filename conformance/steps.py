@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from conformance.harness import Player
 from conformance.shape import moment
 from conformance.stage import Stage
 from engines.audit import Action, ContainerEvent
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
+
+_T = TypeVar("_T")
 
 SLACK_SECONDS = 5
 """What a real clock may move on between two calls, and what whole seconds round away."""
@@ -20,6 +25,11 @@ IDENTITY = ("container_id", "host", "ports", "started_at")
 """What never changes while an instance is live."""
 FIXED = (*IDENTITY, "expires_at", "extension_count")
 """What changes by an extend only."""
+
+SETTLING_SECONDS = 200
+"""How long a backend may not know what became of a call that a fault hit."""
+WAITING_CODES = frozenset({Code.UNAVAILABLE, Code.BUSY, Code.RATE_LIMITED})
+"""Codes of a call that may succeed later, so that the answer must say when."""
 
 OWN_START_CODES = frozenset(
     {Code.IMAGE_MISSING, Code.START_FAILED, Code.NOT_READY, Code.PORT_UNAVAILABLE}
@@ -89,6 +99,58 @@ def same(before: InstanceStatus, after: InstanceStatus, keys: tuple[str, ...] = 
 def untouched(world: Stage, player: Player, challenge: int, before: InstanceStatus) -> None:
     """The player's instance must be live and as it was."""
     same(before, live(world, player, challenge))
+
+
+def says_when(result: StartResult | ActionResult) -> None:
+    """A refusal that will not last must say when to try again."""
+    if result.code in WAITING_CODES:
+        when = result.retry_after
+        demand(when is not None and when > 0, f"{result.code.value} with retry_after {when!r}")
+
+
+def agree(world: Stage, *players: Player) -> set[str]:
+    """What runs must be exactly what status tells these players of; returns their containers."""
+    shown: set[str] = set()
+    for player in players:
+        for challenge in (world.first, world.second):
+            status = world.status(player, challenge)
+            shown |= set() if status is None else {status["container_id"]}
+    running = world.running()
+    demand(running <= shown, f"runs, but no status tells of it: {sorted(running - shown)}")
+    demand(shown <= running, f"status tells of what does not run: {sorted(shown - running)}")
+    return running
+
+
+def settle(world: Stage) -> None:
+    """Let the time go by after which nothing may be unknown any more, and the worker run."""
+    world.advance(SETTLING_SECONDS)
+    world.run_worker()
+
+
+def together(calls: Sequence[Callable[[], _T]]) -> list[_T]:
+    """Make the calls at one moment, each on a thread of its own; their answers in order.
+
+    What a call raised is raised here once all have ended.
+    """
+    gate = threading.Barrier(len(calls))
+    answers: list[Future[_T]] = [Future() for _ in calls]
+
+    def make(call: Callable[[], _T], answer: Future[_T]) -> None:
+        gate.wait()
+        try:
+            answer.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised again on the scenario's own thread
+            answer.set_exception(error)
+
+    threads = [
+        threading.Thread(target=make, args=pair, daemon=True)
+        for pair in zip(calls, answers, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [answer.result() for answer in answers]
 
 
 def expiry(instance: InstanceStatus) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ _RAISES_RULE = {
 
 
 class WatchedBackend(ContainerBackend):
-    """Passes calls on to the backend under test.
+    """Passes calls on to the backend under test, from any number of threads.
 
     An exception the scenario did not expect is the backend's failure and becomes
     :class:`RuleBroken`, as does an answer of the wrong shape.
@@ -38,6 +39,8 @@ class WatchedBackend(ContainerBackend):
         self._inner = inner
         self._trace = trace
         self._expected: type[Exception] | None = None
+        self._lock = threading.Lock()
+        self._underway: dict[object, str] = {}
 
     @property
     def name(self) -> str:
@@ -80,7 +83,7 @@ class WatchedBackend(ContainerBackend):
     ) -> _T:
         text = f"{method}({_arguments(args, kwargs)})"
         try:
-            with self._trace.call(text):
+            with self.underway(text):
                 answer: _T = getattr(self._inner, method)(*args, **kwargs)
         except Exception as error:
             self._answered(f"{text} raised {type(error).__name__}: {error}")
@@ -93,9 +96,31 @@ class WatchedBackend(ContainerBackend):
         self._check_secrets(answer)
         return answer
 
+    @contextmanager
+    def underway(self, text: str) -> Iterator[None]:
+        """The backend is at work inside this block; many threads may be inside at once."""
+        this = object()
+        with self._lock:
+            self._underway[this] = text
+        try:
+            with self._trace.call(text):
+                yield
+        except Exception:
+            self._returned(this)
+            raise
+        self._returned(this)
+        # Any other BaseException (a time-out, Ctrl-C) leaves the call pending.
+
+    def _returned(self, call: object) -> None:
+        """Others may be at work still: the trace goes on to name the oldest of them."""
+        with self._lock:
+            del self._underway[call]
+            self._trace.pending = next(iter(self._underway.values()), None)
+
     def _answered(self, line: str) -> None:
-        self._trace.calls += 1
-        self._trace.note(line)
+        with self._lock:
+            self._trace.calls += 1
+            self._trace.note(line)
 
     def _check_secrets(self, answer: object) -> None:
         if self._trace.secrets.given_away_by(repr(answer)):

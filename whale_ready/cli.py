@@ -16,10 +16,10 @@ from conformance.redact import Secrets
 from conformance.registry import BackendSpecError
 from conformance.reports import write_reports
 from conformance.results import Verdict
-from conformance.runner import CheckRequest, check
+from conformance.runner import CheckRequest, check, plan
 from engines import __version__
 from whale_ready.progress import progress_on
-from whale_ready.summary import print_report
+from whale_ready.summary import print_plan, print_report
 
 COULD_NOT_RUN = Verdict.COULD_NOT_RUN.exit_code
 INTERRUPTED = Verdict.INTERRUPTED.exit_code
@@ -85,6 +85,7 @@ Examples:
   whale-ready check
   whale-ready check --backend cre:memory --select 'EXTEND-*'
   whale-ready check --backend mine=my_package.backend:make --report out/
+  whale-ready check --backend whale=https://ctf.example.org --whale-world world.toml --dry-run
 """,
 )
 @click.option(
@@ -94,9 +95,9 @@ Examples:
     multiple=True,
     help="A backend to check; repeat for several. SPEC is cre (real Docker containers), cre:memory "
     "(the same engine, simulated containers), whale:fake[:DIALECT] (Whale's wire protocol spoken "
-    "by a fake; the dialect is ctfd-whale), or NAME=package.module:factory for a backend of your "
-    "own. Without this option: cre and whale:fake, with cre:memory in the place of cre where no "
-    "Docker can be reached.",
+    "by a fake; the dialect is ctfd-whale), whale=https://HOST (a live Whale, see --whale-world), "
+    "or NAME=package.module:factory for a backend of your own. Without this option: cre and "
+    "whale:fake, with cre:memory in the place of cre where no Docker can be reached.",
 )
 @click.option(
     "--report",
@@ -112,9 +113,27 @@ Examples:
     multiple=True,
     help="Run only scenarios whose id matches, as in 'START-*'; repeat for several.",
 )
+@click.option(
+    "--whale-world",
+    "whale_world",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The accounts and challenges of a live Whale that may be used, and nothing else is: TOML, "
+    "mode 0600, as docs/how-to.md shows it. What a run starts there it stops, also after Ctrl-C.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="List what would be done, and contact, start and write nothing.",
+)
 @click.option("-x", "--stop-at-first", is_flag=True, help="End at the first that does not pass.")
 def check_command(
-    backends: tuple[str, ...], folder: Path | None, globs: tuple[str, ...], stop_at_first: bool
+    backends: tuple[str, ...],
+    folder: Path | None,
+    globs: tuple[str, ...],
+    whale_world: Path | None,
+    dry_run: bool,
+    stop_at_first: bool,
 ) -> None:
     """Run the conformance scenarios on some backends and print one matrix and one verdict.
 
@@ -123,7 +142,11 @@ def check_command(
     """
     # Named, because sys.stdout is another one while pytest runs.
     console = Console(file=sys.stdout, highlight=False)
-    request = CheckRequest(backends=backends, select=globs, stop_at_first=stop_at_first)
+    request = CheckRequest(
+        backends=backends, select=globs, stop_at_first=stop_at_first, whale_world=whale_world
+    )
+    if dry_run:
+        sys.exit(_dry_run(request, console))
     with _sigterm_interrupts():
         try:
             sys.exit(_check(request, folder, console))
@@ -151,6 +174,15 @@ def _check(request: CheckRequest, folder: Path | None, console: Console) -> int:
             return _could_not_run(f"--report {folder}: {error.strerror}; nothing was written")
         console.print(f"Written: report.json, matrix.md and junit.xml in {folder}", style="dim")
     return report.exit_code
+
+
+def _dry_run(request: CheckRequest, console: Console) -> int:
+    try:
+        plans = plan(request)
+    except (BackendSpecError, RuntimeError) as error:
+        return _could_not_run(str(error))
+    print_plan(plans, console)
+    return 0
 
 
 def _could_not_run(sentence: str) -> int:

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.matrix import Cell, Matrix, not_applicable, not_passed, verdict_line
+from conformance.plan import STARTS_PER_SCENARIO, Plan
 from conformance.results import Report, ScenarioResult, Status, Verdict
 from conformance.rules import BY_ID
 
@@ -33,6 +34,27 @@ def print_report(report: Report, console: Console) -> None:
         _say(console, reason)
     console.print()
     _say(console, verdict_line(report), _STYLES[report.verdict])
+
+
+def print_plan(plans: list[Plan], console: Console) -> None:
+    """Print what a run would do on each backend."""
+    for plan in plans:
+        console.print()
+        _say(console, f"{plan.name}: {plan.kind}", "bold")
+        for name, text in plan.facts.items():
+            _say(console, f"  {name}: {text}")
+        _say(console, f"  would run {len(plan.run)}: {', '.join(plan.run) or 'nothing'}")
+        for reason, scenarios in plan.not_applicable.items():
+            _say(console, f"  n.a. {len(scenarios)}: {', '.join(scenarios)}: {reason}", "dim")
+        if not plan.previewed:
+            _say(console, "  more may be n.a. by capabilities it declares when it is opened", "dim")
+        _say(
+            console,
+            f"  starts: at most {STARTS_PER_SCENARIO} in a scenario, {plan.most_starts} in all; "
+            "one scenario after the other, each stopped before the next",
+        )
+    console.print()
+    _say(console, "Dry run: nothing was contacted, started or written.", "bold")
 
 
 def _table(matrix: Matrix) -> Table:

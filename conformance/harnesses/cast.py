@@ -15,4 +15,6 @@ CHALLENGES = Challenges(
 )
 """Each harness adds which of them are reached by a port and which by a host name."""
 PLAYERS = (Player(11), Player(12), Player(13))
+TEAM_PLAYERS = (Player(11, 4), Player(12, 5), Player(13, 6))
+"""The same users where everybody is in a team: each in one of its own."""
 MATES = (Player(21, 2), Player(22, 2), Player(31, 3), Player(32, 3))

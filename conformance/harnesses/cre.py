@@ -10,14 +10,9 @@ from abc import abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
-from conformance.harness import (
-    Hook,
-    Options,
-    Player,
-    Worker,
-    World,
-)
+from conformance.harness import FaultKind, Hook, Options, Player, Worker, World
 from conformance.harnesses.cast import CHALLENGES, MATES, PLAYERS
+from conformance.harnesses.faulty_runtime import FaultyRuntime
 from conformance.harnesses.state import StatefulHarness
 from engines.audit import ContainerEvent
 from engines.catalog import ChallengeSpec, Readiness, StaticCatalog, Visibility
@@ -54,6 +49,7 @@ class CreWorld(World):
     challenges = replace(CHALLENGES, own_port=CHALLENGES.first)
     players = PLAYERS
     mates = MATES
+    faults = frozenset(FaultKind) - {FaultKind.GARBAGE}
     engine_class: type[ContainerRuntimeEngine] = ContainerRuntimeEngine
     """Replaced where a broken engine is to be shown failing."""
 
@@ -68,6 +64,7 @@ class CreWorld(World):
         exiting_image: str,
     ) -> None:
         self._clock = VirtualClock()
+        self._faulty = FaultyRuntime(runtime)
         settings = Settings(
             cre_account_limit=options.account_limit,
             cre_capacity=options.capacity or 1000,
@@ -78,7 +75,7 @@ class CreWorld(World):
         )
         self.engine = self.engine_class(
             settings,
-            runtime=runtime,
+            runtime=self._faulty,
             catalog=_catalog(image, exiting_image),
             database=database,
             clock=self._clock,
@@ -102,6 +99,9 @@ class CreWorld(World):
         if flag is None:
             raise LookupError(f"no flag is recorded for {player} and challenge {challenge_id}")
         return flag
+
+    def fault(self, kind: FaultKind) -> AbstractContextManager[None]:
+        return self.outage() if kind is FaultKind.UNREACHABLE else self._faulty.fault(kind)
 
     def close(self) -> None:
         try:

@@ -7,9 +7,12 @@ import http.client
 FETCH_SECONDS = 5.0
 
 
-def http_get(address: str, port: int, path: str, *, host_header: str | None = None) -> str | None:
-    """The body of a 200 answer, or None when nobody answers so."""
-    connection = http.client.HTTPConnection(address, port, timeout=FETCH_SECONDS)
+def http_get(
+    address: str, port: int, path: str, *, host_header: str | None = None, secure: bool = False
+) -> str | None:
+    """The body of a 200 answer, or None when nobody answers so; ``secure``: over TLS."""
+    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    connection = kind(address, port, timeout=FETCH_SECONDS)
     try:
         connection.request("GET", path, headers={"Host": host_header} if host_header else {})
         response = connection.getresponse()

@@ -14,8 +14,8 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 
-from conformance.harness import Hook, Options, Player, Worker, World
-from conformance.harnesses.cast import CHALLENGES, MATES, PLAYERS
+from conformance.harness import FaultKind, Hook, Options, Player, Worker, World
+from conformance.harnesses.cast import CHALLENGES, MATES, PLAYERS, TEAM_PLAYERS
 from conformance.harnesses.fetch import http_get
 from conformance.harnesses.state import StatefulHarness
 from engines.audit import ContainerEvent
@@ -24,7 +24,15 @@ from engines.database import Database
 from engines.settings import Settings
 from engines.whale import StaticTokens, WhaleAPIManager
 from engines.whale.client import Answer
-from fake_whale import Challenge, FakeServer, FakeWhale, InstanceOptions, User, VirtualClock
+from fake_whale import (
+    Challenge,
+    Dialect,
+    FakeWhale,
+    InstanceOptions,
+    User,
+    UserMode,
+    VirtualClock,
+)
 from fake_whale import Team as WhaleTeam
 from fake_whale import World as WhaleWorld
 
@@ -41,11 +49,32 @@ LOOK_AGAIN_SECONDS = 0.01
 UNLIMITED = 100_000
 SUFFIX = "127.0.0.1.nip.io"
 
+OUTAGE_SECONDS = 3600.0
+"""More of real time than any scenario takes; the outage ends when the scenario says so."""
+_WRITES = ("POST", "PATCH", "DELETE")
+FAULTS: dict[FaultKind, list[dict[str, object]]] = {
+    FaultKind.UNREACHABLE: [{"kind": "refuse", "seconds": OUTAGE_SECONDS}],
+    FaultKind.REFUSES_WRITES: [
+        {"kind": "docker_error"},
+        {"kind": "redis_down", "method": "PATCH"},  # which never asks Docker
+    ],
+    FaultKind.LOST_ANSWER: [
+        {"kind": "reset_before_headers", "method": method, "when": "after"} for method in _WRITES
+    ],
+    FaultKind.LOST_REQUEST: [
+        {"kind": "reset_before_headers", "method": method, "when": "before"} for method in _WRITES
+    ],
+    FaultKind.GARBAGE: [{"kind": "html"}],
+}
+"""How the fake Whale goes wrong (docs/fake-whale.md, "Faults")."""
+
 HOOKS = frozenset(Hook) - {Hook.KILL_BEHIND, Hook.STUBBORN, Hook.ACCOUNT_LIMIT}
 
 
-def _whale_world(address: str) -> WhaleWorld:
+def _whale_world(address: str, players: tuple[Player, ...], mode: UserMode) -> WhaleWorld:
     """What exists in the fake's CTFd; direct ports are on ``address``."""
+    users = (*players, *MATES)
+    teams = sorted({each.team_id for each in users if each.team_id is not None})
 
     def challenge(challenge_id: int, name: str, image: str = GOOD, **fields: str) -> Challenge:
         return Challenge(challenge_id, name, image=image, **fields)  # type: ignore[arg-type] # text fields
@@ -53,9 +82,10 @@ def _whale_world(address: str) -> WhaleWorld:
     return WhaleWorld(
         users=[
             User(player.user_id, f"user{player.user_id}", token=token, team_id=player.team_id)
-            for player, token in zip((*PLAYERS, *MATES), TOKENS.values(), strict=True)
+            for player, token in zip(users, TOKENS.values(), strict=True)
         ],
-        teams=[WhaleTeam(2, "two"), WhaleTeam(3, "three")],
+        teams=[WhaleTeam(team, f"team{team}") for team in teams],
+        user_mode=mode,
         challenges=[
             challenge(1, "First"),
             challenge(2, "Second"),
@@ -76,15 +106,18 @@ def _whale_world(address: str) -> WhaleWorld:
 class _Whale:
     """One fake Whale and its server, for a whole run."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: str, players: tuple[Player, ...], mode: UserMode) -> None:
         # 127.0.0.0/8 is all loopback: an address that no other fake of this machine listens on.
         address = str(ipaddress.IPv4Address("127.128.0.0") + secrets.randbelow(2**22))
         self.fake = FakeWhale(
-            _whale_world(address),
+            _whale_world(address, players, mode),
             clock=VirtualClock(),
             instances=InstanceOptions(direct_host=address),
+            dialect=Dialect(dialect),
         )
-        self.server = self._listen(0)
+        self.server = self.fake.serve()
+        self.players = players
+        self.dialect = dialect
 
     @property
     def gateway(self) -> tuple[str, int]:
@@ -108,32 +141,30 @@ class _Whale:
         )
 
     @contextmanager
-    def outage(self) -> Iterator[None]:
-        """Nobody listens on Whale's port; its instances keep running."""
-        port = self.server.port
-        self.server.close()
+    def fault(self, kind: FaultKind) -> Iterator[None]:
+        """Whale, or the way to it, goes wrong; its instances keep running."""
+        for fault in FAULTS[kind]:
+            self.fake.inject(fault)
         try:
             yield
         finally:
-            self.server = self._listen(port)
+            self.fake.lift_faults()
 
     def close(self) -> None:
         self.server.close()
         self.fake.close()
-
-    def _listen(self, port: int) -> FakeServer:
-        return FakeServer(self.fake.app, "127.0.0.1", port, lambda: None)
 
 
 class FakeWhaleWorld(World):
     """An empty Whale, and an adapter in front of it."""
 
     challenges = replace(CHALLENGES, subdomain=CHALLENGES.first, own_port=OWN_PORT)
-    players = PLAYERS
     mates = MATES
+    faults = frozenset(FAULTS)
 
-    def __init__(self, whale: _Whale, options: Options, database: Database, dialect: str) -> None:
+    def __init__(self, whale: _Whale, options: Options, database: Database) -> None:
         whale.begin(options)
+        self.players = whale.players
         self.database = database
         self._whale = whale
         self._fake = whale.fake
@@ -141,7 +172,7 @@ class FakeWhaleWorld(World):
         self.manager = WhaleAPIManager(
             Settings(
                 whale_api_url=whale.server.url,
-                whale_dialect=dialect,
+                whale_dialect=whale.dialect,
                 whale_timeout_seconds=options.timeout_seconds,
                 whale_max_extensions=options.max_extensions,
                 whale_probe_gateway="http://{}:{}".format(*whale.gateway),
@@ -200,7 +231,15 @@ class FakeWhaleWorld(World):
         self._fake.remove_service(container_id)
 
     def outage(self) -> AbstractContextManager[None]:
-        return self._whale.outage()
+        """Nobody listens on Whale's port."""
+        return self.fault(FaultKind.UNREACHABLE)
+
+    @contextmanager
+    def fault(self, kind: FaultKind) -> Iterator[None]:
+        self._exchanges.append(f"-- from here on: {kind.value}")
+        with self._whale.fault(kind):
+            yield
+        self._exchanges.append(f"-- no longer: {kind.value}")
 
     def close(self) -> None:
         self.manager.close()
@@ -222,26 +261,38 @@ class _FakesClock:
 
 
 class FakeWhaleHarness(StatefulHarness):
-    """``whale:fake``: the adapter in front of a fake Whale, over real HTTP."""
+    """``whale:fake``: the adapter in front of a fake Whale, over real HTTP.
+
+    Args:
+        dialect: what Whale speaks.
+        teams: whether its CTFd is in team mode; then every player is in a team.
+    """
 
     hooks = HOOKS
 
-    def __init__(self, dialect: str = "ctfd-whale") -> None:
+    def __init__(self, dialect: str = "ctfd-whale", teams: bool = False) -> None:
         self._dialect = dialect
+        self._players = TEAM_PLAYERS if teams else PLAYERS
+        self._mode = UserMode.TEAMS if teams else UserMode.USERS
         self._whale: _Whale | None = None
-        self.kind = f"WhaleAPIManager over HTTP to a fake Whale ({dialect})"
+        spoken = f"{dialect}, in team mode" if teams else dialect
+        self.kind = f"WhaleAPIManager over HTTP to a fake Whale ({spoken})"
 
     def open(self) -> None:
         super().open()
-        self._whale = _Whale()
+        self._whale = _Whale(self._dialect, self._players, self._mode)
 
     def versions(self) -> dict[str, str]:
-        return {"dialect": self._dialect, "fake_whale": version("whale-ready")}
+        return {
+            "dialect": self._dialect,
+            "user_mode": self._mode.value,
+            "fake_whale": version("whale-ready"),
+        }
 
     def world(self, options: Options) -> World:
         if self._whale is None:
             raise RuntimeError("open() comes before world()")
-        return FakeWhaleWorld(self._whale, options, self.database(), self._dialect)
+        return FakeWhaleWorld(self._whale, options, self.database())
 
     def close(self) -> None:
         if self._whale is not None:

@@ -30,7 +30,7 @@ def test_a_start_is_one_event(world: Stage) -> None:
     started(world, world.alice, world.first)
     event = only_event(world, Action.STARTED)
     assert event.user_id == world.alice.user_id
-    assert event.team_id is None, "a team is named for a user without one"
+    assert event.team_id == world.alice.team_id, "the event names another team than the call"
     assert event.challenge_id == world.first
     assert event.code is Code.OK
     assert event.backend == world.backend.name

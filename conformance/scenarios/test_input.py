@@ -132,7 +132,7 @@ def test_a_refused_start_returns_no_instance(world: Stage) -> None:
 @scenario("INPUT-011")
 def test_arguments_by_position_or_by_name(world: Stage) -> None:
     user = world.alice.user_id
-    named = {"user_id": user, "challenge_id": world.first, "team_id": None}
+    named = {"user_id": user, "challenge_id": world.first, "team_id": world.alice.team_id}
     result = world.backend.start_instance(**named)
     assert result.ok, result.message
     by_position = live(world, world.alice, world.first)

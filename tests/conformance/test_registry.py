@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from reference.backend import ReferenceHarness
 
+from conformance.harness import Options
 from conformance.harnesses.bare import BareHarness
+from conformance.harnesses.whale import FakeWhaleHarness
 from conformance.registry import BackendSpecError, defaults, resolve
 
 
@@ -30,9 +32,27 @@ def test_the_built_in_simulated_backend() -> None:
     assert subject.harness.simulated
 
 
-def test_the_fake_whale_with_and_without_its_dialect() -> None:
-    assert resolve("whale:fake").name == "whale:fake"
-    assert resolve("whale:fake:ctfd-whale").name == "whale:fake:ctfd-whale"
+@pytest.mark.parametrize(
+    ("spec", "dialect", "teams"),
+    [
+        ("whale:fake", "ctfd-whale", False),
+        ("whale:fake:documented", "documented", False),
+        ("whale:fake:legacy:teams", "legacy", True),
+        ("whale:fake:teams", "ctfd-whale", True),
+    ],
+)
+def test_the_fake_whale_by_dialect_and_mode(spec: str, dialect: str, teams: bool) -> None:
+    subject = resolve(spec)
+    assert isinstance(subject.harness, FakeWhaleHarness)
+    assert subject.name == spec
+    subject.harness.open()
+    try:
+        world = subject.harness.world(Options())
+        assert subject.harness.versions()["dialect"] == dialect
+        assert all((player.team_id is not None) == teams for player in world.players)
+        world.close()
+    finally:
+        subject.harness.close()
 
 
 def test_the_defaults_have_a_stand_in_for_docker_only() -> None:

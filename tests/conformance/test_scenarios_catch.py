@@ -10,6 +10,7 @@ from conformance.harness import Options
 from conformance.harnesses.bare import BareHarness
 from conformance.registry import Subject
 from conformance.results import Report, ScenarioResult, Status, Verdict
+from conformance.rules import RULES
 from conformance.runner import CheckRequest, check_subjects
 
 
@@ -49,6 +50,13 @@ def test_a_broken_backend_fails_the_right_scenarios(breakage: type[ReferenceBack
     statuses = {result.rule: result.status for result in report.results}
     assert statuses == dict.fromkeys(CAUGHT_BY[breakage], Status.FAIL), told(list(report.results))
     assert report.verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize("group", ["CONC", "FAULT"])
+def test_every_scenario_of_these_groups_catches_something(group: str) -> None:
+    caught = {rule for rules in CAUGHT_BY.values() for rule in rules}
+
+    assert {rule.id for rule in RULES if rule.group == group} <= caught
 
 
 def test_a_bare_backend_is_measured_by_what_needs_no_hook() -> None:

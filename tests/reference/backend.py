@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from conformance.harness import Challenges, Harness, Hook, Options, Player, Worker, World
+from conformance.harness import (
+    Challenges,
+    FaultKind,
+    Harness,
+    Hook,
+    Options,
+    Player,
+    Worker,
+    World,
+)
 from engines.audit import Action, ContainerEvent
 from engines.clock import VirtualClock
 from engines.contract import (
@@ -44,6 +54,14 @@ CHALLENGES = Challenges(
     names={7: "First", 8: "Second"},
 )
 STEP = 900
+RETRY_SECONDS = 10.0
+
+NOTHING_DONE = (FaultKind.UNREACHABLE, FaultKind.REFUSES_WRITES, FaultKind.LOST_REQUEST)
+"""Faults in which a write has no effect."""
+
+Key = tuple[str, int]
+"""Account and challenge."""
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -75,16 +93,37 @@ class Machine:
     """Where the pretended containers run."""
 
     containers: dict[str, Container] = field(default_factory=dict)
-    down: bool = False
+    fault: FaultKind | None = None
     stubborn: set[str] = field(default_factory=set)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def ask(self) -> None:
-        if self.down:
+        if self.fault is FaultKind.UNREACHABLE:
             raise BackendUnavailable("the machine is out of reach")
+        if self.fault is FaultKind.GARBAGE:
+            raise BackendUnavailable("the machine says what nobody understands")
+
+    def write(self, work: Callable[[], _T]) -> _T:
+        if self.fault in NOTHING_DONE:
+            raise BackendUnavailable("the machine did nothing")
+        done = work()
+        if self.fault is not None:
+            raise BackendUnavailable("the machine did not say what it did")
+        return done
 
     def run(self) -> Container:
-        self.ask()
+        return self.write(self._made)
+
+    def renew(self) -> None:
+        """Agree to a longer life; the time itself is kept by the backend."""
+        self.write(lambda: None)
+
+    def remove(self, container_id: str) -> None:
+        if container_id in self.stubborn:
+            raise BackendUnavailable("the container cannot be removed")
+        self.write(lambda: self.containers.pop(container_id, None))
+
+    def _made(self) -> Container:
         number = next(self.numbers)
         made = Container(
             id=f"container-{number}",
@@ -94,12 +133,6 @@ class Machine:
         )
         self.containers[made.id] = made
         return made
-
-    def remove(self, container_id: str) -> None:
-        self.ask()
-        if container_id in self.stubborn:
-            raise BackendUnavailable("the container cannot be removed")
-        self.containers.pop(container_id, None)
 
     def runs(self, container_id: str) -> bool:
         self.ask()
@@ -117,7 +150,10 @@ class ReferenceBackend(ContainerBackend):
         self.options = options
         self.clock = VirtualClock()
         self.machine = Machine()
-        self.records: dict[tuple[str, int], Record] = {}
+        self.records: dict[Key, Record] = {}
+        self.doubt = False
+        """Whether a start broke off that may have left a container which no record knows."""
+        self.lock: AbstractContextManager[object] = threading.RLock()
         self.events: list[ContainerEvent] = []
 
     @property
@@ -145,26 +181,27 @@ class ReferenceBackend(ContainerBackend):
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> StartResult:
         validate_ids(user_id, challenge_id, team_id)
-        try:
-            result, action = self.start(user_id, challenge_id, team_id)
-        except BackendUnavailable:
-            result = StartResult(False, "Out of reach", code=Code.UNAVAILABLE)
-            action = Action.START_FAILED
-        self.audit(action, result.code, user_id, challenge_id, team_id)
-        return result
+        with self.lock:
+            try:
+                result, action = self.start(user_id, challenge_id, team_id)
+            except BackendUnavailable:
+                result, action = self.start_broke_off(), Action.START_FAILED
+            self.audit(action, result.code, user_id, challenge_id, team_id)
+            return result
 
     def extend_instance(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> ActionResult:
         validate_ids(user_id, challenge_id, team_id)
         times: dict[str, str] = {}
-        try:
-            result = self.extend(user_id, challenge_id, team_id, times)
-        except BackendUnavailable:
-            result = ActionResult(False, "Out of reach", code=Code.UNAVAILABLE)
-        action = Action.EXTENDED if result.ok else Action.EXTEND_FAILED
-        self.audit(action, result.code, user_id, challenge_id, team_id, **times)
-        return result
+        with self.lock:
+            try:
+                result = self.extend(user_id, challenge_id, team_id, times)
+            except BackendUnavailable:
+                result = self.broke_off()
+            action = Action.EXTENDED if result.ok else Action.EXTEND_FAILED
+            self.audit(action, result.code, user_id, challenge_id, team_id, **times)
+            return result
 
     def stop_instance(
         self,
@@ -174,41 +211,56 @@ class ReferenceBackend(ContainerBackend):
         auto_cleanup: bool = False,
     ) -> ActionResult:
         validate_ids(user_id, challenge_id, team_id)
-        try:
-            record = self.live(user_id, challenge_id, team_id)
-            if record is None:
-                result = ActionResult(False, "Nothing is running", code=Code.NOT_FOUND)
-            else:
-                self.drop(record)
-                result = ActionResult(True, "Container stopped", code=Code.OK)
-        except BackendUnavailable:
-            result = ActionResult(False, "Out of reach", code=Code.UNAVAILABLE)
-        if auto_cleanup and result.code is Code.NOT_FOUND:
-            return ActionResult(True, "Nothing to clean up", code=Code.OK)
-        done = Action.EXPIRED if auto_cleanup else Action.STOPPED
-        action = done if result.ok else Action.STOP_FAILED
-        self.audit(action, result.code, user_id, challenge_id, team_id)
-        return result
+        with self.lock:
+            try:
+                result = self.stop(user_id, challenge_id, team_id)
+            except BackendUnavailable:
+                result = self.broke_off()
+            if auto_cleanup and result.code is Code.NOT_FOUND:
+                return ActionResult(True, "Nothing to clean up", code=Code.OK)
+            done = Action.EXPIRED if auto_cleanup else Action.STOPPED
+            action = done if result.ok else Action.STOP_FAILED
+            self.audit(action, result.code, user_id, challenge_id, team_id)
+            return result
 
     def get_instance_status(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> InstanceStatus | None:
         validate_ids(user_id, challenge_id, team_id)
-        record = self.live(user_id, challenge_id, team_id)
-        return None if record is None else self.describe(record)
+        with self.lock:
+            record = self.live(user_id, challenge_id, team_id)
+            return None if record is None else self.describe(record)
 
     def expire_due(self) -> int:
         removed = 0
-        for record in list(self.records.values()):
-            if record.expires_at <= self.clock.now():
-                try:
-                    self.expire(record)
-                except BackendUnavailable:
-                    continue
-                removed += 1
+        with self.lock:
+            for record in list(self.records.values()):
+                if record.expires_at <= self.clock.now():
+                    try:
+                        self.expire(record)
+                    except BackendUnavailable:
+                        continue
+                    removed += 1
         return removed
 
+    def reconcile(self) -> int:
+        with self.lock:
+            return self.clear_doubt()
+
     # What the breakages override.
+
+    def start_broke_off(self) -> StartResult:
+        return StartResult(False, "Out of reach", code=Code.UNAVAILABLE, retry_after=RETRY_SECONDS)
+
+    def broke_off(self) -> ActionResult:
+        return ActionResult(False, "Out of reach", code=Code.UNAVAILABLE, retry_after=RETRY_SECONDS)
+
+    def stop(self, user_id: int, challenge_id: int, team_id: int | None) -> ActionResult:
+        record = self.live(user_id, challenge_id, team_id)
+        if record is None:
+            return ActionResult(False, "Nothing is running", code=Code.NOT_FOUND)
+        self.drop(record)
+        return ActionResult(True, "Container stopped", code=Code.OK)
 
     def start(
         self, user_id: int, challenge_id: int, team_id: int | None
@@ -224,10 +276,29 @@ class ReferenceBackend(ContainerBackend):
             return again, Action.START_REPEATED
         now = self.clock.now()
         life = timedelta(seconds=self.options.timeout_seconds)
-        record = Record(user_id, team_id, challenge_id, self.machine.run(), now, now + life)
+        record = Record(user_id, team_id, challenge_id, self.launch(), now, now + life)
         self.records[account_key(user_id, team_id), challenge_id] = record
         told = dict(self.describe(record))
         return StartResult(True, "Container started", told, code=Code.OK), Action.STARTED
+
+    def launch(self) -> Container:
+        self.clear_doubt()
+        try:
+            return self.machine.run()
+        except BackendUnavailable:
+            self.doubt = True
+            raise
+
+    def clear_doubt(self) -> int:
+        """Remove what a start that broke off has left; returns how many."""
+        if not self.doubt:
+            return 0
+        known = {record.container.id for record in self.records.values()}
+        strays = self.machine.containers.keys() - known
+        for stray in strays:
+            self.machine.remove(stray)
+        self.doubt = False
+        return len(strays)
 
     def extend(
         self, user_id: int, challenge_id: int, team_id: int | None, times: dict[str, str]
@@ -237,6 +308,7 @@ class ReferenceBackend(ContainerBackend):
             return ActionResult(False, "Nothing is running", code=Code.NOT_FOUND)
         if record.extensions >= self.options.max_extensions:
             return ActionResult(False, "Maximum extensions reached", code=Code.EXTENSION_LIMIT)
+        self.machine.renew()
         times["old_expiry"] = record.expires_at.isoformat()
         record.expires_at = self.later(record)
         record.extensions += 1
@@ -350,6 +422,7 @@ class ReferenceWorld(World):
     """A reference backend and every hook around it."""
 
     challenges = CHALLENGES
+    faults = frozenset(FaultKind)
     players = (Player(1), Player(2), Player(3))
     mates = (Player(11, 5), Player(12, 5), Player(21, 6), Player(22, 6))
 
@@ -362,6 +435,7 @@ class ReferenceWorld(World):
 
     def run_worker(self) -> None:
         self.backend.expire_due()
+        self.backend.reconcile()
 
     def worker(self) -> Worker:
         return ReferenceWorker()
@@ -389,13 +463,16 @@ class ReferenceWorld(World):
     def kill_behind(self, container_id: str) -> None:
         self.machine.containers[container_id].alive = False
 
+    def outage(self) -> AbstractContextManager[None]:
+        return self.fault(FaultKind.UNREACHABLE)
+
     @contextmanager
-    def outage(self) -> Iterator[None]:
-        self.machine.down = True
+    def fault(self, kind: FaultKind) -> Iterator[None]:
+        self.machine.fault = kind
         try:
             yield
         finally:
-            self.machine.down = False
+            self.machine.fault = None
 
     @contextmanager
     def stubborn(self, container_id: str) -> Iterator[None]:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import logging
+import threading
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any
 
 from conformance.harness import Options
 from engines.audit import Action
-from engines.contract import ActionResult, Code, InstanceStatus, StartResult, validate_ids
+from engines.contract import (
+    ActionResult,
+    Code,
+    InstanceStatus,
+    StartResult,
+    account_key,
+    validate_ids,
+)
 from engines.errors import BackendUnavailable
-from reference.backend import CHALLENGES, Container, Record, ReferenceBackend
+from reference.backend import CHALLENGES, Container, Key, Record, ReferenceBackend
 
 log = logging.getLogger(__name__)
 
@@ -356,6 +365,180 @@ class StrangersExtend(ReferenceBackend):
         return super().extend(user_id, challenge_id, team_id, times)
 
 
+class UnlockedStart(ReferenceBackend):
+    """Nothing keeps a start from looking while another one is about to make its container."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.lock = nullcontext()
+        self.arrived = threading.Condition()
+        self.present = 0
+
+    def launch(self) -> Container:
+        with self.arrived:
+            self.present += 1
+            self.arrived.notify_all()
+            self.arrived.wait_for(lambda: self.present >= 2, timeout=10)
+        return super().launch()
+
+
+class BusyDoubleClick(ReferenceBackend):
+    """A second start is sent away and not told for how long."""
+
+    def start(
+        self, user_id: int, challenge_id: int, team_id: int | None
+    ) -> tuple[StartResult, Action]:
+        result, action = super().start(user_id, challenge_id, team_id)
+        if action is Action.START_REPEATED:
+            return StartResult(False, "Not so fast", code=Code.BUSY), Action.START_FAILED
+        return result, action
+
+
+class StopSaidTwice(ReferenceBackend):
+    """A stop of what somebody else has just stopped says that it did it."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.stopped: set[Key] = set()
+
+    def stop(self, user_id: int, challenge_id: int, team_id: int | None) -> ActionResult:
+        key = account_key(user_id, team_id), challenge_id
+        result = super().stop(user_id, challenge_id, team_id)
+        if result.ok:
+            self.stopped.add(key)
+        elif key in self.stopped:
+            return ActionResult(True, "Container stopped", code=Code.OK)
+        return result
+
+
+class UncountedExtend(ReferenceBackend):
+    """An extend writes back the count it had read before another one's."""
+
+    def extend(
+        self, user_id: int, challenge_id: int, team_id: int | None, times: dict[str, str]
+    ) -> ActionResult:
+        result = super().extend(user_id, challenge_id, team_id, times)
+        record = self.live(user_id, challenge_id, team_id)
+        if record is not None:
+            record.extensions = min(record.extensions, 1)
+        return result
+
+
+class StrangersStatus(ReferenceBackend):
+    """The status is that of whoever plays the challenge."""
+
+    def get_instance_status(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        with self.lock:
+            for record in self.records.values():
+                if record.challenge_id == challenge_id:
+                    user_id, team_id = record.user_id, record.team_id
+            return super().get_instance_status(user_id, challenge_id, team_id)
+
+
+class ExpiredTwice(ReferenceBackend):
+    """Each of two workers tells of an expiry."""
+
+    def expire(self, record: Record) -> None:
+        super().expire(record)
+        owner = (record.user_id, record.challenge_id, record.team_id)
+        self.audit(Action.EXPIRED, Code.OK, *owner)
+
+
+class CleanUpToldAgain(ReferenceBackend):
+    """A clean-up that finds nothing tells of an expiry all the same."""
+
+    def stop_instance(
+        self,
+        user_id: int,
+        challenge_id: int,
+        team_id: int | None = None,
+        auto_cleanup: bool = False,
+    ) -> ActionResult:
+        result = super().stop_instance(user_id, challenge_id, team_id, auto_cleanup)
+        if auto_cleanup and result.message == "Nothing to clean up":
+            self.audit(Action.EXPIRED, Code.OK, user_id, challenge_id, team_id)
+        return result
+
+
+class NeverSaysWhen(ReferenceBackend):
+    """A refusal that will not last does not say when to try again."""
+
+    def start_broke_off(self) -> StartResult:
+        return StartResult(False, "Out of reach", code=Code.UNAVAILABLE)
+
+    def broke_off(self) -> ActionResult:
+        return ActionResult(False, "Out of reach", code=Code.UNAVAILABLE)
+
+
+class PhantomStart(ReferenceBackend):
+    """A start that broke off is told as success, with an instance nobody made."""
+
+    def start_instance(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> StartResult:
+        result = super().start_instance(user_id, challenge_id, team_id)
+        if result.code is not Code.UNAVAILABLE:
+            return result
+        now = self.clock.now()
+        phantom = Container("phantom", "phantom.ctf.example.com", "20000", "flag{phantom}")
+        record = Record(user_id, team_id, challenge_id, phantom, now, now + timedelta(hours=1))
+        return StartResult(True, "Container started", self.describe(record), code=Code.OK)
+
+
+class ExtendedOnPaper(ReferenceBackend):
+    """An extend that broke off is told as success."""
+
+    def broke_off(self) -> ActionResult:
+        return ActionResult(True, "Container extended", code=Code.OK)
+
+
+class StatusThatWrites(ReferenceBackend):
+    """A status is not told while writes are refused."""
+
+    def get_instance_status(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        self.machine.renew()
+        return super().get_instance_status(user_id, challenge_id, team_id)
+
+
+class LostAnswerForgotten(ReferenceBackend):
+    """A start whose answer was lost is taken for one that made nothing."""
+
+    def launch(self) -> Container:
+        return self.machine.run()
+
+
+class BelievesItsRecords(ReferenceBackend):
+    """What the record says is live, whether or not it runs."""
+
+    def live(self, user_id: int, challenge_id: int, team_id: int | None) -> Record | None:
+        self.machine.ask()
+        record = self.records.get((account_key(user_id, team_id), challenge_id))
+        return record if record is None or self.clock.now() < record.expires_at else None
+
+
+class FailureClearsAll(ReferenceBackend):
+    """A start that broke off is cleared up after with a broad brush."""
+
+    def start_broke_off(self) -> StartResult:
+        self.records.clear()
+        return super().start_broke_off()
+
+
+class WorkerGivesUp(ReferenceBackend):
+    """The worker forgets what it could not remove."""
+
+    def expire(self, record: Record) -> None:
+        try:
+            super().expire(record)
+        except BackendUnavailable:
+            key = account_key(record.user_id, record.team_id), record.challenge_id
+            self.records.pop(key, None)
+
+
 def _same_address(container: Container) -> None:
     container.host, container.port = "ctf.example.com", "20000"
 
@@ -363,15 +546,15 @@ def _same_address(container: Container) -> None:
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     SecondContainer: ("START-004",),
     RenewedByStart: ("START-005",),
-    ForgetfulStop: ("STOP-002", "REACH-003", "EXPIRY-007"),
+    ForgetfulStop: ("STOP-002", "REACH-003", "EXPIRY-007", "CONC-008"),
     ShorteningExtend: ("EXTEND-002", "EXTEND-004"),
     OneExtensionMore: ("EXTEND-007",),
     Undead: ("EXPIRY-001", "EXPIRY-003", "EXPIRY-004"),
     AnyChallengeStops: ("STOP-005", "STOP-006", "STOP-011"),
     OneFlagForAll: ("FLAG-002", "FLAG-003"),
     SilentStart: ("AUDIT-001",),
-    ErrorAsSuccess: ("STOP-012",),
-    UnknownAsNone: ("STATUS-015",),
+    ErrorAsSuccess: ("STOP-012", "FAULT-001", "FAULT-005", "FAULT-012"),
+    UnknownAsNone: ("STATUS-015", "FAULT-014"),
     FlagInTheMessage: ("FLAG-007",),
     FlagInTheAudit: ("FLAG-008",),
     FlagInTheLog: ("FLAG-009",),
@@ -381,14 +564,29 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     NaiveTimes: ("STATUS-008",),
     NumericPorts: ("STATUS-001",),
     TeamIsUser: ("ACCOUNT-016",),
-    NoMates: ("ACCOUNT-006", "ACCOUNT-009"),
+    NoMates: ("ACCOUNT-006", "ACCOUNT-009", "CONC-009"),
     HeldUpWorker: ("EXPIRY-012",),
     RepeatingWorker: ("EXPIRY-008",),
-    ForgottenInOutage: ("STOP-013",),
+    ForgottenInOutage: ("STOP-013", "FAULT-002", "FAULT-005", "FAULT-012"),
     LeftOver: ("START-011", "START-013"),
     PlainTuple: ("START-019",),
-    SharedPort: ("REACH-004",),
+    SharedPort: ("REACH-004", "CONC-004"),
     NamelessLimit: ("START-007",),
     StrangersExtend: ("ACCOUNT-003",),
+    UnlockedStart: ("CONC-001", "CONC-002", "CONC-005", "CONC-009"),
+    BusyDoubleClick: ("START-003", "CONC-003"),
+    StopSaidTwice: ("STOP-007", "CONC-006"),
+    UncountedExtend: ("EXTEND-006", "CONC-007"),
+    StrangersStatus: ("ACCOUNT-002", "CONC-010"),
+    ExpiredTwice: ("EXPIRY-008", "CONC-011"),
+    CleanUpToldAgain: ("STOP-010", "CONC-012"),
+    NeverSaysWhen: ("FAULT-001", "FAULT-016"),
+    PhantomStart: ("START-020", "FAULT-003", "FAULT-007", "FAULT-011", "FAULT-013"),
+    ExtendedOnPaper: ("EXTEND-013", "FAULT-004", "FAULT-009"),
+    StatusThatWrites: ("FAULT-006",),
+    LostAnswerForgotten: ("FAULT-007", "FAULT-008"),
+    BelievesItsRecords: ("STATUS-011", "FAULT-010"),
+    FailureClearsAll: ("FAULT-015",),
+    WorkerGivesUp: ("EXPIRY-013", "FAULT-017"),
 }
 """Every breakage and the scenarios that must fail on it."""

@@ -1,0 +1,68 @@
+"""A container runtime whose writes fail in the ways of :class:`conformance.harness.FaultKind`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from conformance.harness import FaultKind
+from engines.cre.runtimes.base import Found, Launch, Launched, Runtime
+from engines.errors import BackendUnavailable, EngineError, RuntimeFault
+
+_T = TypeVar("_T")
+
+
+class FaultyRuntime(Runtime):
+    """Passes everything on to a real runtime; inside :meth:`fault` its writes go wrong."""
+
+    def __init__(self, real: Runtime) -> None:
+        self._real = real
+        self._fault: FaultKind | None = None
+        self.name = real.name
+        self.simulated = real.simulated
+        self.multi_node = real.multi_node
+
+    @contextmanager
+    def fault(self, kind: FaultKind) -> Iterator[None]:
+        """Writes are refused, or request or answer gets lost."""
+        self._fault = kind
+        try:
+            yield
+        finally:
+            self._fault = None
+
+    def launch(self, launch: Launch) -> Launched:
+        return self._write(
+            lambda: self._real.launch(launch), RuntimeFault("the runtime makes no container")
+        )
+
+    def remove(self, name_or_id: str) -> bool:
+        return self._write(
+            lambda: self._real.remove(name_or_id), BackendUnavailable("it cannot be removed")
+        )
+
+    def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
+        self._real.wait_ready(launch, launched, seconds)
+
+    def is_running(self, container_id: str) -> bool:
+        return self._real.is_running(container_id)
+
+    def find(self, deployment: str) -> list[Found]:
+        return self._real.find(deployment)
+
+    def versions(self) -> dict[str, str]:
+        return self._real.versions()
+
+    def close(self) -> None:
+        self._real.close()
+
+    def _write(self, work: Callable[[], _T], refusal: EngineError) -> _T:
+        if self._fault is FaultKind.REFUSES_WRITES:
+            raise refusal
+        if self._fault is FaultKind.LOST_REQUEST:
+            raise BackendUnavailable("the connection broke")
+        done = work()
+        if self._fault is FaultKind.LOST_ANSWER:
+            raise BackendUnavailable("the connection broke before the answer")
+        return done

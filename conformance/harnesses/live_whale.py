@@ -1,0 +1,552 @@
+"""``whale=https://…``: WhaleAPIManager under test on a Whale that serves others meanwhile.
+
+Only the accounts and challenges of a :mod:`~conformance.harnesses.world_file` are used, and only
+what this run started is ever stopped. Real time goes by: what needs a clock, the truth about
+containers, faults or another configuration does not apply.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from conformance.harness import CannotRun, Hook, Options, Worker, World
+from conformance.harnesses.fetch import http_get
+from conformance.harnesses.state import StatefulHarness, TemporaryState
+from conformance.harnesses.world_file import Account, WorldFile, read_world_file
+from conformance.stage import FLAG_PATH
+from engines.audit import ContainerEvent
+from engines.contract import (
+    ActionResult,
+    Capabilities,
+    Code,
+    ContainerBackend,
+    InstanceStatus,
+    StartResult,
+)
+from engines.database import Database
+from engines.errors import WhaleFault
+from engines.settings import Settings
+from engines.whale import StaticTokens, WhaleAPIManager
+from engines.whale.api import WhaleAPI
+from engines.whale.client import Answer, Identity, WhaleClient
+from engines.whale.dialects import AUTO, dialect_named
+from engines.whale.wire import LEFT_LOCK_SECONDS, Nothing, Running
+
+HOOKS = frozenset({Hook.AUDIT, Hook.WORKER, Hook.WORKER_THREAD})
+BROKE_OFF_SECONDS = 10.0
+"""How long to look for what became of a start that broke off before its answer."""
+CLEAR_SECONDS = 60.0
+"""Longest time to stop what accounts hold: Whale may refuse while one of its locks is left."""
+PAUSE_SECONDS = 0.25
+
+Sleep = Callable[[float], None]
+
+
+class NotCleared(Exception):
+    """An account is not, or may not be, free of instances; names account and challenge."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an account has on Whale."""
+
+    challenge_id: int | None
+    uuid: str | None
+
+    def __str__(self) -> str:
+        number = self.challenge_id
+        return "another challenge" if number is None else f"challenge {number}"
+
+
+class Book:
+    """What this run has, or may have, on Whale. Starts may come from many threads."""
+
+    def __init__(self, users: Iterable[int]) -> None:
+        self._users = frozenset(users)
+        self._started: set[str] = set()
+        self._doubtful: dict[int, float] = {}
+        self._call = threading.local()
+        self.used = False
+        """Whether anything was started at all."""
+        self.locked_until = 0.0
+        """When (:func:`time.monotonic`) the last lock is over that a refusal left on Whale."""
+        self.touched: set[int] = set()
+        """Users for whom something was started since they were last seen to have nothing."""
+
+    def observe(self, answer: Answer) -> None:
+        """Hear of Whale's answer to a request of the adapter."""
+        if answer.method == "GET":
+            return
+        done = isinstance(answer.body, dict) and answer.body.get("success") is True
+        if answer.status != 200 or not done:
+            # Most refusals leave the user's lock behind; to wait for nothing does no harm.
+            self.locked_until = time.monotonic() + LEFT_LOCK_SECONDS
+        elif answer.method == "POST":
+            self._call.posted = True
+
+    @contextmanager
+    def starting(self, user_id: object) -> Iterator[Callable[[StartResult], None]]:
+        """A start is at work inside this block; the block is to tell its result."""
+        if type(user_id) is not int or user_id not in self._users:
+            yield lambda _result: None
+            return
+        self.used = True
+        self.touched.add(user_id)
+        self._call.posted = False
+        told = False
+
+        def tell(result: StartResult) -> None:
+            nonlocal told
+            told = result.definite
+            if result.ok and result.code is Code.OK:
+                self._started.add(result.instance["container_id"])
+            elif self._call.posted and told:
+                # Whale has said "created", so it shows at once if the adapter has left it there.
+                self._doubtful.setdefault(user_id, 0.0)
+
+        try:
+            yield tell
+        except ValueError:
+            told = True  # invalid arguments: nothing was asked
+            raise
+        finally:
+            if not told:
+                self._doubtful[user_id] = time.monotonic() + BROKE_OFF_SECONDS
+
+    def mine(self, user_id: int, found: Found) -> bool:
+        """Whether this run started it: known by its id, or by a start whose end is not known."""
+        return found.uuid in self._started or user_id in self._doubtful
+
+    def may_come(self, user_id: int) -> bool:
+        """Whether to go on looking for a start that broke off."""
+        return time.monotonic() < self._doubtful.get(user_id, 0.0)
+
+    def nothing_runs(self, user_id: int) -> None:
+        """The user was seen to have nothing."""
+        self.touched.discard(user_id)
+        if self._doubtful.get(user_id) == 0.0:
+            del self._doubtful[user_id]
+
+    def stopped(self, user_id: int) -> None:
+        """What the run had started for the user was destroyed."""
+        self._doubtful.pop(user_id, None)
+
+    @property
+    def never_seen(self) -> list[int]:
+        """Users of starts that broke off and never showed."""
+        return sorted(user for user, until in self._doubtful.items() if until)
+
+
+class Janitor:
+    """Looks what accounts hold on Whale, past the adapter under test, and stops what is ours."""
+
+    def __init__(self, file: WorldFile, settings: Settings, book: Book, sleep: Sleep) -> None:
+        challenges = file.challenges
+        self._first = challenges.first
+        self._others = [
+            challenge
+            for challenge in (
+                challenges.second,
+                challenges.missing_image,
+                challenges.exits_at_once,
+                challenges.subdomain,
+                challenges.own_port,
+            )
+            if challenge is not None
+        ]
+        self._book = book
+        self._sleep = sleep
+        client = WhaleClient(
+            str(settings.whale_api_url),
+            call_seconds=settings.whale_call_seconds,
+            identity=Identity(
+                settings.whale_ca_file,
+                settings.whale_client_certificate_file,
+                settings.whale_client_key_file,
+            ),
+            observer=book.observe,
+        )
+        dialect = dialect_named(settings.whale_dialect)
+        self._api = WhaleAPI(client, dialect, _tokens(file.accounts))
+
+    @property
+    def dialect(self) -> str | None:
+        """What Whale speaks; None before the first look."""
+        return self._api.dialect
+
+    def offers(self, user_id: int, challenge_id: int) -> bool:
+        """Whether Whale knows the challenge and shows it to this user."""
+        try:
+            self._api.look(user_id, challenge_id)
+        except WhaleFault as fault:
+            if fault.code is Code.CHALLENGE_UNAVAILABLE:
+                return False
+            raise
+        return True
+
+    def look(self, user_id: int) -> Found | None:
+        """What the user has: one look shows whatever the challenge, a second one its id."""
+        seen = self._api.look(user_id, self._first)
+        if isinstance(seen, Nothing):
+            return None
+        if isinstance(seen, Running):
+            return Found(self._first, seen.uuid)
+        known = seen.challenge_id
+        for challenge_id in self._others if known is None else [known]:
+            try:
+                found = self._api.look(user_id, challenge_id)
+            except WhaleFault as fault:
+                if fault.code is not Code.CHALLENGE_UNAVAILABLE:
+                    raise
+                continue  # hidden by now
+            if isinstance(found, Running):
+                return Found(challenge_id, found.uuid)
+        return Found(known, None)
+
+    def clear(self, user_ids: Iterable[int], *, also_others: bool = False) -> None:
+        """Stop what this run started for the users; all of them are tried.
+
+        Raises:
+            NotCleared: something of ours could not be stopped, something else runs there, or
+                Whale cannot be asked.
+        """
+        problems = []
+        deadline = time.monotonic() + CLEAR_SECONDS
+        for user_id in user_ids:
+            try:
+                self._clear(user_id, deadline, also_others)
+            except NotCleared as problem:
+                problems.append(str(problem))
+        if problems:
+            raise NotCleared("; ".join(problems))
+
+    def close(self) -> None:
+        self._api.close()
+
+    def _clear(self, user_id: int, deadline: float, also_others: bool) -> None:
+        found: Found | None = None
+        while True:
+            pause = PAUSE_SECONDS
+            try:
+                found = self.look(user_id)
+                if found is None:
+                    self._book.nothing_runs(user_id)
+                    if not self._book.may_come(user_id):
+                        return
+                elif not also_others and not self._book.mine(user_id, found):
+                    raise NotCleared(
+                        f"user {user_id} has an instance of {found} that this run did not start; "
+                        "it was left alone"
+                    )
+                else:
+                    self._api.destroy(user_id, found.challenge_id or self._first)
+                    self._book.stopped(user_id)
+                    continue  # look whether it is gone
+            except WhaleFault as fault:
+                pause = max(pause, fault.retry_after or 0.0)
+                owed = found is not None or user_id in self._book.touched
+                if not owed or time.monotonic() + pause > deadline:
+                    what = f"stop the instance of {found}" if found else "say what runs"
+                    raise NotCleared(
+                        f"user {user_id}: Whale does not {what} ({fault.code.value}); look at the "
+                        "user's challenges, or into Whale's administration"
+                    ) from None
+            self._sleep(pause)
+
+
+class Noted(ContainerBackend):
+    """Passes every call on as it is, and keeps book of the starts."""
+
+    def __init__(self, manager: WhaleAPIManager, book: Book) -> None:
+        self._manager = manager
+        self._book = book
+        self._change = threading.Condition()
+        self._starts = 0
+        self._over = False
+
+    def end(self) -> None:
+        """Let no start begin any more, and wait for those that threads left behind are at."""
+        with self._change:
+            self._over = True
+            self._change.wait_for(lambda: self._starts == 0, CLEAR_SECONDS)
+
+    @property
+    def name(self) -> str:
+        return self._manager.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._manager.capabilities
+
+    def start_instance(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> StartResult:
+        with self._at_work(), self._book.starting(user_id) as tell:
+            result = self._manager.start_instance(user_id, challenge_id, team_id)
+            tell(result)
+            return result
+
+    def extend_instance(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> ActionResult:
+        return self._manager.extend_instance(user_id, challenge_id, team_id)
+
+    def stop_instance(
+        self,
+        user_id: int,
+        challenge_id: int,
+        team_id: int | None = None,
+        auto_cleanup: bool = False,
+    ) -> ActionResult:
+        return self._manager.stop_instance(user_id, challenge_id, team_id, auto_cleanup)
+
+    def get_instance_status(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        return self._manager.get_instance_status(user_id, challenge_id, team_id)
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        with self._change:
+            if self._over:
+                raise RuntimeError("the scenario is over")
+            self._starts += 1
+        try:
+            yield
+        finally:
+            with self._change:
+                self._starts -= 1
+                self._change.notify_all()
+
+
+class LiveWhaleWorld(World):
+    """The accounts of the file, holding nothing on Whale, and an adapter with an empty ledger."""
+
+    def __init__(
+        self, file: WorldFile, settings: Settings, database: Database, book: Book, janitor: Janitor
+    ) -> None:
+        self.challenges = file.challenges
+        self.players = tuple(account.player for account in file.players)
+        self.mates = tuple(account.player for account in file.mates)
+        self._flag_path = file.flag_path
+        self._gateway = settings.whale_probe_gateway
+        self._book = book
+        self._janitor = janitor
+        self._exchanges: list[str] = []
+        self.manager = WhaleAPIManager(
+            settings,
+            credentials=_tokens(file.accounts),
+            database=database,
+            observer=self._observe,
+        )
+        self.backend = self.noted = Noted(self.manager, book)
+
+    def run_worker(self) -> None:
+        self.manager.cleanup_worker.run_once()
+
+    def worker(self) -> Worker:
+        return self.manager.cleanup_worker
+
+    def events(self) -> list[ContainerEvent]:
+        return self.manager.audit.events()
+
+    def exchanges(self) -> list[str]:
+        return list(self._exchanges)
+
+    def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
+        path = self._flag_path if path == FLAG_PATH else path
+        host, port = instance["host"], int(instance["ports"][0])
+        if self._gateway is not None:
+            gateway = urlsplit(self._gateway)
+            secure = gateway.scheme == "https"
+            inner = gateway.port or (443 if secure else 80)
+            named = f"{host}:{port}"
+            body = http_get(str(gateway.hostname), inner, path, host_header=named, secure=secure)
+            if body is not None:
+                return body
+        # No gateway, or an instance on a port of its own, which the gateway does not know.
+        return http_get(host, port, path)
+
+    def close(self) -> None:
+        """Stop what the scenario started and has not stopped."""
+        self.noted.end()
+        self.manager.close()
+        self._janitor.clear(sorted(self._book.touched))
+
+    def _observe(self, answer: Answer) -> None:
+        self._book.observe(answer)
+        self._exchanges.append(
+            f"{answer.method} {answer.path} -> {answer.status} {answer.content_type} {answer.body}"
+        )
+
+
+class LiveWhaleHarness(StatefulHarness):
+    """A Whale at ``url``, used as the file says.
+
+    Args:
+        sleep: waits so many seconds, for the locks of a real Whale.
+
+    Raises:
+        ValueError: address or file are wrong; names the field and the fix.
+    """
+
+    def __init__(self, url: str, path: Path, sleep: Sleep = time.sleep) -> None:
+        self._file = read_world_file(path)
+        checked = Settings.from_environ({"WHALE_API_URL": url})
+        self._settings = replace(checked, **self._file.settings)
+        self._url = checked.whale_api_url
+        self._sleep = sleep
+        self._users = [account.player.user_id for account in self._file.accounts]
+        self._book = Book(self._users)
+        self._janitor: Janitor | None = None
+        self._last: LiveWhaleWorld | None = None
+        self.kind = f"WhaleAPIManager on the live Whale at {self._url}"
+        fetches = self._settings.whale_probe and bool(self._file.flag_path)
+        self.hooks = HOOKS | {Hook.FETCH} if fetches else HOOKS
+
+    def open(self) -> None:
+        """Look at every account and challenge; nothing is written.
+
+        Raises:
+            CannotRun: a token is not accepted, a challenge is not what the file says, or an
+                instance runs already.
+        """
+        super().open()
+        self._janitor = janitor = self._new_janitor()
+        for account in self._file.accounts:
+            with _asking(account, self._url):
+                self._check_account(janitor, account)
+        first = self._file.players[0]
+        with _asking(first, self._url):
+            self._check_challenges(janitor, first.player.user_id)
+        if janitor.dialect is not None and self._settings.whale_dialect == AUTO:
+            self._settings = replace(self._settings, whale_dialect=janitor.dialect)
+
+    def versions(self) -> dict[str, str]:
+        return {"dialect": self._settings.whale_dialect}
+
+    def world(self, options: Options) -> World:
+        if self._janitor is None:
+            raise RuntimeError("open() comes before world()")
+        left = self._book.locked_until - time.monotonic()
+        if left > 0:
+            self._sleep(left)
+        self._janitor.clear(self._users)
+        self._last = LiveWhaleWorld(
+            self._file, self._settings, self.database(), self._book, self._janitor
+        )
+        return self._last
+
+    @contextmanager
+    def preview(self) -> Iterator[World]:
+        """A world to read what is declared from; Whale is not asked."""
+        state, janitor = TemporaryState(), self._new_janitor()
+        world = LiveWhaleWorld(self._file, self._settings, state.emptied(), self._book, janitor)
+        try:
+            yield world
+        finally:
+            world.manager.close()
+            janitor.close()
+            state.close()
+
+    def facts(self) -> Mapping[str, str]:
+        """What a dry run shows: never a token."""
+        parts = vars(self._file.challenges).items()
+        named = [f"{part} {number}" for part, number in parts if isinstance(number, int)]
+        users = [str(account.player.user_id) for account in self._file.players]
+        mates = [
+            f"{account.player.user_id} (team {account.player.team_id})"
+            for account in self._file.mates
+        ]
+        return {
+            "players": f"users {', '.join(users)}",
+            "mates": f"users {', '.join(mates)}" if mates else "none",
+            "challenges": ", ".join(named),
+        }
+
+    def close(self) -> None:
+        """Stop what this run started and has not stopped; look at every account for that."""
+        janitor, self._janitor = self._janitor, None
+        try:
+            if janitor is not None and self._book.used:
+                self._clear_all(janitor)
+        finally:
+            if janitor is not None:
+                janitor.close()
+            super().close()
+
+    def _clear_all(self, janitor: Janitor) -> None:
+        if self._last is not None:
+            self._last.noted.end()  # closing the world may have been interrupted
+        janitor.clear(self._users)
+        if self._book.never_seen:
+            users = ", ".join(str(user) for user in self._book.never_seen)
+            raise NotCleared(
+                f"a start broke off for user {users}, and no instance of it has shown; Whale may "
+                "still be at work on it: look at the user's challenges in a few minutes"
+            )
+
+    def _new_janitor(self) -> Janitor:
+        return Janitor(self._file, self._settings, self._book, self._sleep)
+
+    def _check_account(self, janitor: Janitor, account: Account) -> None:
+        user_id = account.player.user_id
+        found = janitor.look(user_id)
+        if found is None:
+            return
+        if not self._file.stop_running:
+            raise CannotRun(
+                f"an instance of {found} runs already for user {user_id} ({account.where}); "
+                "a run stops only what it has started: stop it, name another user, or set "
+                "whale.stop_running = true to have such instances stopped before the run"
+            )
+        try:
+            janitor.clear([user_id], also_others=True)
+        except NotCleared as error:
+            raise CannotRun(str(error)) from None
+
+    def _check_challenges(self, janitor: Janitor, user_id: int) -> None:
+        for part, number in vars(self._file.challenges).items():
+            if not isinstance(number, int):
+                continue
+            wanted = part not in ("unknown", "hidden")
+            if janitor.offers(user_id, number) == wanted:
+                continue
+            fault = "does not offer" if wanted else "offers"
+            raise CannotRun(
+                f"challenges.{part}: Whale {fault} challenge {number} to user {user_id}; "
+                + ("name one that players can start" if wanted else "name one that it does not")
+            )
+
+
+@contextmanager
+def _asking(account: Account, url: str | None) -> Iterator[None]:
+    """Whale is asked as this account before the run."""
+    try:
+        yield
+    except WhaleFault as fault:
+        user_id = account.player.user_id
+        if fault.code is Code.UNAUTHENTICATED:
+            raise CannotRun(
+                f"{account.where}: Whale does not accept user {user_id}'s token; make one on that "
+                "user's settings page in CTFd"
+            ) from None
+        if fault.code is Code.CHALLENGE_UNAVAILABLE:
+            raise CannotRun(
+                f"challenges.first: Whale does not offer it to user {user_id}; name one that "
+                "players can start"
+            ) from None
+        raise CannotRun(
+            f"no Whale answers at {url} ({fault.code.value}); check the address, and "
+            "whale.dialect in the file"
+        ) from None
+
+
+def _tokens(accounts: Iterable[Account]) -> StaticTokens:
+    return StaticTokens({account.player.user_id: account.token for account in accounts})

@@ -1,0 +1,221 @@
+"""CONC: calls that come at one moment, from many threads, on one backend object."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from conformance.harness import Hook, Player
+from conformance.scenario import EXTENDS, ONE_AT_A_TIME, TEAMS, scenario
+from conformance.stage import Stage
+from conformance.steps import (
+    agree,
+    demand,
+    done,
+    events_of,
+    gone,
+    let_expire,
+    live,
+    only_event,
+    same,
+    says_when,
+    started,
+    together,
+)
+from engines.audit import Action
+from engines.contract import ActionResult, Code, StartResult
+
+CALLS = 8
+"""Calls at one moment."""
+ROUNDS = 2
+"""How often an instance comes and goes under the watchers' eyes."""
+
+
+@scenario("CONC-001", Hook.GROUND_TRUTH)
+def test_parallel_starts_make_one_container(world: Stage) -> None:
+    _started_at_once(world, world.alice, world.first)
+    running = world.running()
+    assert len(running) == 1, f"{len(running)} containers run after parallel starts"
+    assert running == {live(world, world.alice, world.first)["container_id"]}
+
+
+@scenario("CONC-002")
+def test_parallel_starts_return_one_instance(world: Stage) -> None:
+    results = _started_at_once(world, world.alice, world.first)
+    fresh = [result for result in results if result.code is Code.OK]
+    assert len(fresh) == 1, f"{len(fresh)} parallel starts say they started it"
+    containers = {result.instance["container_id"] for result in results if result.ok}
+    assert containers == {live(world, world.alice, world.first)["container_id"]}
+
+
+@scenario("CONC-003")
+def test_a_refused_parallel_start_is_told_to_wait(world: Stage) -> None:
+    for result in _started_at_once(world, world.alice, world.first):
+        _is_one_of(result, Code.OK, Code.ALREADY_RUNNING, Code.BUSY)
+
+
+@scenario("CONC-004")
+def test_parallel_starts_by_different_accounts_share_nothing(world: Stage) -> None:
+    challenge = world.challenges.own_port or world.first
+    everybody = (world.alice, world.bob, world.carol)
+    results = together([partial(world.start, each, challenge) for each in everybody])
+    for result in results:
+        _is_one_of(result, Code.OK)
+    for key in ("container_id", "address"):
+        values = {_value(result, key) for result in results}
+        assert len(values) == len(everybody), f"accounts that start at once share a {key}"
+    for player, result in zip(everybody, results, strict=True):
+        assert live(world, player, challenge)["container_id"] == _value(result, "container_id")
+
+
+@scenario("CONC-005", Hook.GROUND_TRUTH, ONE_AT_A_TIME)
+def test_the_limit_holds_against_parallel_starts(world: Stage) -> None:
+    both = (world.first, world.second) * (CALLS // 2)
+    results = together([partial(world.start, world.alice, each) for each in both])
+    for result in results:
+        _is_one_of(result, Code.OK, Code.ALREADY_RUNNING, Code.BUSY, Code.LIMIT_REACHED)
+    containers = {result.instance["container_id"] for result in results if result.ok}
+    assert len(containers) == 1, f"{len(containers)} containers at a limit of one"
+    assert agree(world, world.alice) == containers
+
+
+@scenario("CONC-006", Hook.GROUND_TRUTH)
+def test_parallel_stops_stop_once(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    results = together([partial(world.stop, world.alice, world.first)] * CALLS)
+    for result in results:
+        _is_one_of(result, Code.OK, Code.NOT_FOUND, Code.BUSY)
+    _exactly_one(results)
+    gone(world, world.alice, world.first)
+    assert not world.running(), "a container runs after parallel stops"
+
+
+@scenario("CONC-007", EXTENDS)
+def test_parallel_extends_are_counted(world: Stage) -> None:
+    before = started(world, world.alice, world.first)
+    results = together([partial(world.extend, world.alice, world.first)] * CALLS)
+    for result in results:
+        _is_one_of(result, Code.OK, Code.BUSY, Code.EXTENSION_LIMIT)
+    granted = sum(result.ok for result in results)
+    demand(granted >= 1, "of parallel extends none was granted")
+    after = live(world, world.alice, world.first)
+    counted = after["extension_count"]
+    assert counted == granted, f"{granted} extends were granted, {counted} were counted"
+    same(before, after, ("container_id", "host", "ports", "started_at"))
+
+
+@scenario("CONC-008", Hook.GROUND_TRUTH)
+def test_starts_against_stops_leave_what_status_tells(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    start = partial(world.start, world.alice, world.first)
+    stop = partial(world.stop, world.alice, world.first)
+    calls: list[Callable[[], StartResult | ActionResult]] = [start, stop] * (CALLS // 2)
+    for result in together(calls):
+        _is_one_of(result, Code.OK, Code.ALREADY_RUNNING, Code.NOT_FOUND, Code.BUSY)
+    assert len(agree(world, world.alice)) <= 1, "one account has two containers"
+
+
+@scenario("CONC-009", Hook.GROUND_TRUTH, TEAMS)
+def test_mates_who_start_at_once_share_one_container(world: Stage) -> None:
+    mates = world.mates[:2] * (CALLS // 2)
+    results = together([partial(world.start, each, world.first) for each in mates])
+    for result in results:
+        _is_one_of(result, Code.OK, Code.ALREADY_RUNNING, Code.BUSY)
+    assert len(world.running()) == 1, "mates who started at once have not one container"
+    for mate in world.mates[:2]:
+        assert agree(world, mate) == world.running()
+
+
+@scenario("CONC-010")
+def test_looking_while_others_start_and_stop(world: Stage) -> None:
+    his = started(world, world.bob, world.first)
+    hers: set[str] = set()
+
+    over = threading.Event()
+
+    def come_and_go() -> set[str | None]:
+        try:
+            for _ in range(ROUNDS):
+                hers.add(started(world, world.alice, world.first)["container_id"])
+                done(world.stop(world.alice, world.first))
+        finally:
+            over.set()
+        return set()
+
+    def watch(player: Player) -> set[str | None]:
+        seen = {_shown(world, player)}
+        while not over.is_set():
+            seen.add(_shown(world, player))
+        return seen
+
+    watchers = (world.alice, world.bob, world.carol)
+    calls: list[Callable[[], set[str | None]]] = [partial(watch, each) for each in watchers]
+    sights = together([*calls, come_and_go])
+    for player, shown in zip(watchers, sights[:-1], strict=True):
+        if player is world.alice:
+            assert shown <= hers | {None}, "a player was shown what she never started"
+        elif player is world.bob:
+            assert shown == {his["container_id"]}, "a live instance was not shown as it is"
+        else:
+            assert shown == {None}, "a player without an instance was shown another's"
+
+
+@scenario("CONC-011", Hook.CLOCK, Hook.WORKER, Hook.AUDIT, Hook.GROUND_TRUTH)
+def test_workers_and_a_stop_end_an_expired_instance_once(world: Stage) -> None:
+    let_expire(world, started(world, world.alice, world.first))
+    stop = partial(world.stop, world.alice, world.first)
+    calls: list[Callable[[], ActionResult | None]] = [world.run_worker, stop] * (CALLS // 2)
+    for result in together(calls):
+        if result is not None:
+            _is_one_of(result, Code.NOT_FOUND, Code.BUSY)
+    world.run_worker()  # an event of a round that lost against a stop would come now
+    assert not world.running(), "an expired container still runs"
+    only_event(world, Action.EXPIRED)
+    assert not events_of(world, Action.STOPPED), "the end of an expired instance has two events"
+
+
+@scenario("CONC-012", Hook.AUDIT, Hook.GROUND_TRUTH)
+def test_stops_and_clean_ups_end_a_live_instance_once(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    stop = partial(world.stop, world.alice, world.first)
+    clean_up = partial(world.clean_up, world.alice, world.first)
+    for result in together([stop, clean_up] * (CALLS // 2)):
+        _is_one_of(result, Code.OK, Code.NOT_FOUND, Code.BUSY)
+    gone(world, world.alice, world.first)
+    assert not world.running(), "a container runs after it was stopped and cleaned up"
+    ends = events_of(world, Action.STOPPED, Action.EXPIRED)
+    assert len(ends) == 1, f"one instance ended {len(ends)} times"
+
+
+def _started_at_once(world: Stage, player: Player, challenge: int) -> list[StartResult]:
+    results = together([partial(world.start, player, challenge)] * CALLS)
+    demand(any(result.ok for result in results), "of parallel starts none succeeded")
+    return results
+
+
+def _is_one_of(result: StartResult | ActionResult, *codes: Code) -> None:
+    """What a call in company may say, and when to try again where it says so."""
+    met = result.code in codes
+    demand(met, f"a call in company ended with {result.code.value}: {result.message}")
+    says_when(result)
+
+
+def _exactly_one(results: list[ActionResult]) -> None:
+    granted = sum(result.ok for result in results)
+    demand(granted == 1, f"{granted} parallel calls returned True instead of one")
+
+
+def _shown(world: Stage, player: Player) -> str | None:
+    status = world.status(player, world.first)
+    return None if status is None else status["container_id"]
+
+
+def _value(result: StartResult, key: str) -> str:
+    """The container's id, or its address as a player types it."""
+    instance = result.instance
+    return str(instance["container_id"]) if key == "container_id" else _address(instance)
+
+
+def _address(instance: dict[str, object]) -> str:
+    return f"{instance['host']}:{instance['ports']}"

@@ -1,0 +1,272 @@
+"""FAULT: what the backend stands on goes wrong; it says so, forgets nothing and leaks nothing."""
+
+from __future__ import annotations
+
+from conformance.harness import FaultKind, Hook
+from conformance.scenario import EXTENDS, scenario
+from conformance.stage import Stage
+from conformance.steps import (
+    OWN_START_CODES,
+    WAITING_CODES,
+    agree,
+    demand,
+    done,
+    events_of,
+    expiry,
+    gone,
+    let_expire,
+    live,
+    only_event,
+    refused,
+    repeated,
+    same,
+    says_when,
+    settle,
+    started,
+    untouched,
+)
+from engines.audit import Action
+from engines.contract import ActionResult, Code, InstanceStatus, StartResult
+from engines.errors import BackendUnavailable
+
+SETTLES = (Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
+
+
+@scenario("FAULT-001", FaultKind.UNREACHABLE)
+def test_nothing_gets_through_and_every_call_says_so(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    results: list[StartResult | ActionResult] = []
+    with world.fault(FaultKind.UNREACHABLE):
+        results.append(world.start(world.bob, world.first))
+        results.append(world.extend(world.alice, world.first))
+        results.append(world.stop(world.alice, world.first))
+    for result in results:
+        refused(result, Code.UNAVAILABLE)
+        says_when(result)
+
+
+@scenario("FAULT-002", FaultKind.UNREACHABLE, *SETTLES)
+def test_a_stop_that_did_not_get_through_forgets_nothing(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.fault(FaultKind.UNREACHABLE):
+        refused(world.stop(world.alice, world.first), Code.UNAVAILABLE)
+    untouched(world, world.alice, world.first, instance)
+    _settled_and_stopped(world, instance)
+
+
+@scenario("FAULT-003", FaultKind.REFUSES_WRITES, *SETTLES)
+def test_a_refused_start_leaves_nothing(world: Stage) -> None:
+    with world.fault(FaultKind.REFUSES_WRITES):
+        _failed_start(world)
+    gone(world, world.alice, world.first)
+    demand(not world.running(), "a container is left of a start that was refused")
+    _settled_and_started(world, anew=True)
+
+
+@scenario("FAULT-004", FaultKind.REFUSES_WRITES, EXTENDS, *SETTLES)
+def test_a_refused_extend_counts_only_when_granted(world: Stage) -> None:
+    instance = _half_way(world)
+    with world.fault(FaultKind.REFUSES_WRITES):
+        result = world.extend(world.alice, world.first)
+    says_when(result)
+    settle(world)
+    after = live(world, world.alice, world.first)
+    assert after["extension_count"] == int(result.ok), "an extend and its count disagree"
+    if not result.ok:
+        same(instance, after)
+
+
+@scenario("FAULT-005", FaultKind.REFUSES_WRITES, *SETTLES)
+def test_a_refused_stop_forgets_nothing(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.fault(FaultKind.REFUSES_WRITES):
+        _failed(world.stop(world.alice, world.first))
+    untouched(world, world.alice, world.first, instance)
+    _settled_and_stopped(world, instance)
+
+
+@scenario("FAULT-006", FaultKind.REFUSES_WRITES)
+def test_looking_works_while_writes_are_refused(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.fault(FaultKind.REFUSES_WRITES):
+        untouched(world, world.alice, world.first, instance)
+        gone(world, world.bob, world.first)
+
+
+@scenario("FAULT-007", FaultKind.LOST_ANSWER, *SETTLES)
+def test_a_start_whose_answer_was_lost_is_not_doubled(world: Stage) -> None:
+    with world.fault(FaultKind.LOST_ANSWER):
+        _truly_started(world, world.start(world.alice, world.first))
+    again = world.start(world.alice, world.first)
+    says_when(again)
+    running = world.running()
+    demand(len(running) <= 1, f"{len(running)} containers run for one start that was repeated")
+    _truly_started(world, again)
+    _settled_and_started(world)
+
+
+@scenario("FAULT-008", FaultKind.LOST_ANSWER, *SETTLES)
+def test_a_start_whose_answer_was_lost_leaks_nothing(world: Stage) -> None:
+    with world.fault(FaultKind.LOST_ANSWER):
+        world.start(world.alice, world.first)
+    settle(world)
+    agree(world, world.alice)
+    _started_or_found(world)
+
+
+@scenario("FAULT-009", FaultKind.LOST_ANSWER, EXTENDS, *SETTLES)
+def test_an_extend_whose_answer_was_lost_takes_no_time(world: Stage) -> None:
+    before = _half_way(world)
+    with world.fault(FaultKind.LOST_ANSWER):
+        result = world.extend(world.alice, world.first)
+    says_when(result)
+    settle(world)
+    after = live(world, world.alice, world.first)
+    assert expiry(after) >= expiry(before), "an extend took time away"
+    same(before, after, ("container_id", "host", "ports", "started_at"))
+    if result.ok:
+        assert after["extension_count"] == 1, "an extend was granted, but not counted"
+        assert expiry(after) > expiry(before), "an extend was granted, but gave no time"
+
+
+@scenario("FAULT-010", FaultKind.LOST_ANSWER, *SETTLES)
+def test_a_stop_whose_answer_was_lost_leaves_what_status_tells(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.fault(FaultKind.LOST_ANSWER):
+        _truly_stopped(world, instance, world.stop(world.alice, world.first))
+    _settled_and_started(world)
+
+
+@scenario("FAULT-011", FaultKind.LOST_REQUEST, *SETTLES)
+def test_a_start_whose_request_was_lost_leaves_nothing(world: Stage) -> None:
+    with world.fault(FaultKind.LOST_REQUEST):
+        _failed_start(world)
+    gone(world, world.alice, world.first)
+    demand(not world.running(), "a container is left of a start that was lost")
+    _settled_and_started(world, anew=True)
+
+
+@scenario("FAULT-012", FaultKind.LOST_REQUEST, *SETTLES)
+def test_a_stop_whose_request_was_lost_forgets_nothing(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.fault(FaultKind.LOST_REQUEST):
+        _failed(world.stop(world.alice, world.first))
+    untouched(world, world.alice, world.first, instance)
+    _settled_and_stopped(world, instance)
+
+
+@scenario("FAULT-013", FaultKind.GARBAGE, *SETTLES)
+def test_a_start_answered_by_garbage_is_no_start(world: Stage) -> None:
+    with world.fault(FaultKind.GARBAGE):
+        _truly_started(world, world.start(world.alice, world.first))
+    _settled_and_started(world)
+
+
+@scenario("FAULT-014", FaultKind.GARBAGE, *SETTLES)
+def test_garbage_is_neither_a_stop_nor_a_status(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.fault(FaultKind.GARBAGE):
+        with world.backend.expects(BackendUnavailable, "STATUS-015"):
+            world.status(world.alice, world.first)
+        _truly_stopped(world, instance, world.stop(world.alice, world.first))
+    _settled_and_started(world)
+
+
+@scenario("FAULT-015", Hook.FAULTS, *SETTLES)
+def test_a_fault_in_ones_calls_touches_nobody_else(world: Stage) -> None:
+    his = started(world, world.bob, world.first)
+    for kind in world.faults:
+        with world.fault(kind):
+            world.start(world.alice, world.first)
+            world.stop(world.alice, world.first)
+        settle(world)
+        untouched(world, world.bob, world.first, his)
+    done(world.stop(world.bob, world.first))
+    agree(world, world.alice, world.bob)
+
+
+@scenario("FAULT-016", Hook.FAULTS)
+def test_a_refusal_that_will_not_last_says_so(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    for kind in world.faults:
+        with world.fault(kind):
+            says_when(world.start(world.bob, world.first))
+            says_when(world.extend(world.alice, world.first))
+            says_when(world.stop(world.alice, world.first))
+
+
+@scenario("FAULT-017", FaultKind.REFUSES_WRITES, Hook.AUDIT, *SETTLES)
+def test_the_worker_comes_back_to_what_it_could_not_remove(world: Stage) -> None:
+    let_expire(world, started(world, world.alice, world.first))
+    with world.fault(FaultKind.REFUSES_WRITES):
+        world.run_worker()
+        gone(world, world.alice, world.first)
+        assert not events_of(world, Action.EXPIRED) or not world.running(), "told, but not done"
+    settle(world)
+    assert not world.running(), "the worker gave up a container that it could not remove once"
+    only_event(world, Action.EXPIRED)
+
+
+def _half_way(world: Stage) -> InstanceStatus:
+    """An instance of which half its life has gone by, so that any extend gives it time."""
+    instance = started(world, world.alice, world.first)
+    world.advance(instance["remaining_seconds"] // 2)
+    return live(world, world.alice, world.first)
+
+
+def _failed(result: StartResult | ActionResult) -> None:
+    """A call that a fault kept from being done must not say True, and say when to try again."""
+    demand(not result[0], "the call returned True, but nothing was done")
+    known = result.code in WAITING_CODES | OWN_START_CODES
+    demand(known, f"the code tells nothing of the fault: {result.code.value}")
+    says_when(result)
+
+
+def _failed_start(world: Stage) -> None:
+    _failed(world.start(world.alice, world.first))
+
+
+def _truly_started(world: Stage, result: StartResult) -> None:
+    """A start in a fault may say True of exactly what runs."""
+    if result.ok:
+        runs = world.running()
+        demand(runs == {result.instance["container_id"]}, "started was said of what does not run")
+    else:
+        _failed(result)
+
+
+def _truly_stopped(world: Stage, instance: InstanceStatus, result: ActionResult) -> None:
+    """A stop in a fault may say True when nothing runs any more."""
+    if result.ok:
+        demand(instance["container_id"] not in world.running(), "stopped was said of what runs")
+    else:
+        _failed(result)
+
+
+def _settled_and_started(world: Stage, *, anew: bool = False) -> None:
+    """After all has settled, rows and containers agree and a start works."""
+    settle(world)
+    running = agree(world, world.alice)
+    if anew:
+        demand(not running, "what never was started runs")
+    _started_or_found(world)
+
+
+def _started_or_found(world: Stage) -> None:
+    """A start must work, and what it returns be all that runs."""
+    before = world.status(world.alice, world.first)
+    if before is None:
+        found = started(world, world.alice, world.first)
+    else:
+        found = repeated(world, world.alice, world.first)
+        same(before, found)
+    demand(world.running() == {found["container_id"]}, "something else runs than was started")
+
+
+def _settled_and_stopped(world: Stage, instance: InstanceStatus) -> None:
+    """After all has settled the instance is as it was, and a stop ends it."""
+    settle(world)
+    agree(world, world.alice)
+    untouched(world, world.alice, world.first, instance)
+    done(world.stop(world.alice, world.first))
+    demand(not world.running(), "the container still runs after a stop that succeeded")

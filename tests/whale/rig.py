@@ -1,0 +1,108 @@
+"""A small fake Whale over HTTP, and adapters in front of it, for tests of many calls.
+
+Nothing listens for the instances and nothing is probed: what counts here is who holds what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from engines.settings import Settings
+from engines.whale import StaticTokens
+from fake_whale import Challenge, FakeWhale, Isolation, Team, User, World
+from fake_whale.clock import Clock
+
+
+@dataclass(frozen=True, repr=False)
+class Player:
+    """Who calls, and for which team. Shown by its name alone, so that stories read well."""
+
+    name: str
+    user_id: int
+    team_id: int | None = None
+
+    @property
+    def account(self) -> str:
+        return f"user:{self.user_id}" if self.team_id is None else f"team:{self.team_id}"
+
+    @property
+    def ids(self) -> tuple[int, int | None]:
+        return self.user_id, self.team_id
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(self.name)  # how Hypothesis prints it
+
+
+HTTP, DIRECT = 1, 2
+HTTP_TOO, HIDDEN, UNKNOWN = 3, 4, 999_999
+VISIBLE = (HTTP, DIRECT, HTTP_TOO)
+SUFFIX, HTTP_PORT, DIRECT_HOST = "127.0.0.1.nip.io", "8080", "127.0.0.1"
+
+
+def tokens(players: Sequence[Player]) -> dict[int, str]:
+    """Made up, in the form CTFd gives them."""
+    return {player.user_id: f"ctfd_{player.user_id:064x}" for player in players}
+
+
+def fake_whale(
+    players: Sequence[Player], clock: Clock, *, timeout: int, renewals: int
+) -> FakeWhale:
+    """A Whale with these players, at MariaDB's default isolation."""
+    teams = {player.user_id: player.team_id for player in players if player.team_id is not None}
+    world = World(
+        users=[
+            User(user_id, f"user{user_id}", token=token, team_id=teams.get(user_id))
+            for user_id, token in tokens(players).items()
+        ],
+        teams=[Team(team_id, f"team{team_id}") for team_id in sorted(set(teams.values()))],
+        challenges=[
+            Challenge(HTTP, "First"),
+            Challenge(DIRECT, "Second", redirect_type="direct"),
+            Challenge(HTTP_TOO, "Third"),
+            Challenge(HIDDEN, "Hidden", state="hidden"),
+        ],
+        images=frozenset({"chal:1"}),
+        config={
+            "docker_timeout": str(timeout),
+            "docker_max_renew_count": str(renewals),
+            "frp_direct_ip_address": DIRECT_HOST,
+            "frp_http_domain_suffix": SUFFIX,
+            "frp_http_port": HTTP_PORT,
+        },
+    )
+    return FakeWhale(world, clock=clock, isolation=Isolation.REPEATABLE_READ)
+
+
+def credentials(players: Sequence[Player]) -> StaticTokens:
+    return StaticTokens(tokens(players))
+
+
+def settings(url: str, state: Path, *, timeout: int, renewals: int) -> Settings:
+    """What an adapter in front of :func:`fake_whale` is set up with."""
+    return Settings(
+        database_url=f"sqlite:///{state}",
+        whale_api_url=url,
+        whale_dialect="ctfd-whale",
+        whale_timeout_seconds=timeout,
+        whale_max_extensions=renewals,
+        whale_probe=False,
+        # What a lost request did shows at once here, and how often one looks must not be chance.
+        whale_look_again_seconds=1e-9,
+    )
+
+
+class FakesClock:
+    """The fake's clock, as the adapter reads it."""
+
+    def __init__(self, fake: FakeWhale) -> None:
+        self._fake = fake
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self._fake.clock.time(), timezone.utc)

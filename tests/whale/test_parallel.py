@@ -1,0 +1,282 @@
+"""Many calls at once for one account, on a Whale that keeps none of them apart.
+
+The fake stands at MariaDB's default isolation, where two POSTs of a user at once both succeed.
+After each round of calls there is a quiet point: what runs, what Whale has on record and what the
+adapter says must be one and the same, and the round's answers must add up to it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier as ProcessBarrier
+from pathlib import Path
+from random import Random
+from threading import Barrier
+from typing import Any
+
+import pytest
+from whale.parallel_calls import Ask, Told, draw, make, work
+from whale.rig import DIRECT, HTTP, FakesClock, Player, credentials, fake_whale, settings
+
+from engines import replies
+from engines.base import Call
+from engines.contract import Code, InstanceStatus, StartResult
+from engines.instances import Instance
+from engines.whale import WhaleAPIManager
+from fake_whale import FakeServer, FakeWhale, SystemClock, VirtualClock
+from fake_whale.clock import Clock
+from fake_whale.engine import Order
+
+ALICE = Player("ALICE", 11)
+MATES = (Player("MATE", 21, 2), Player("OTHER_MATE", 22, 2))
+ACCOUNTS = {"user": (ALICE,), "team": MATES}
+CHALLENGES = (HTTP, DIRECT)
+THREADS, PROCESSES = 32, 4
+CALLS_EACH = 2
+"""Calls a process makes in a round, one after the other; a thread makes one."""
+ROUNDS = 500
+TIMEOUT, RENEWALS = 86_400, 100
+SEED = 20_261_124
+
+REFUSALS = {
+    "start": {Code.BUSY, Code.LIMIT_REACHED, Code.RATE_LIMITED},
+    "extend": {Code.BUSY, Code.NOT_FOUND, Code.EXTENSION_LIMIT, Code.RATE_LIMITED},
+    "stop": {Code.BUSY, Code.NOT_FOUND, Code.RATE_LIMITED},
+}
+"""Why a call may be refused when nothing is broken: never INTERNAL, never UNAVAILABLE."""
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """What there is when nobody calls: services by uuid, and the one status that is shown."""
+
+    services: list[str]
+    shown: InstanceStatus | None
+
+
+@dataclass
+class Scene:
+    """A fake, an adapter to ask at quiet points, and the tally of what was answered."""
+
+    fake: FakeWhale
+    manager: WhaleAPIManager
+    players: Sequence[Player]
+    created: set[str] = field(default_factory=set)
+    answers: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rounds: int = 0
+
+    def look(self) -> Quiet:
+        """The quiet point: fake, records and adapter agree."""
+        state = self.fake.state()
+        services = [service["uuid"] for service in state["services"]]
+        assert len(services) <= 1, f"{len(services)} services run for one account"
+        assert not any(service["orphan"] for service in state["services"])
+        assert [record["uuid"] for record in state["records"]] == services
+        found = []
+        for player in self.players:
+            statuses = (self._status(player, challenge) for challenge in CHALLENGES)
+            found.append([status for status in statuses if status is not None])
+        assert all(each == found[0] for each in found), "mates are shown different instances"
+        assert [status["container_id"] for status in found[0]] == services
+        for service, status in zip(state["services"], found[0], strict=True):
+            assert status["challenge_id"] == service["challenge_id"]
+        return Quiet(services, found[0][0] if found[0] else None)
+
+    def play(self, count: int, seed: int, at_once: Callable[[Random], list[Told]]) -> None:
+        """Rounds of calls, each with its quiet point."""
+        print(f"seed {seed}, {count} rounds")  # noqa: T201 - shown when the test fails
+        random = Random(seed)  # noqa: S311 - repeatable on purpose
+        before = self.look()
+        for number in range(count):
+            told = at_once(random)
+            try:
+                after = self.look()
+                self._adds_up(before, told, after)
+            except AssertionError as error:
+                error.add_note(f"round {number} of seed {seed}: {told}")
+                raise
+            before = after
+            self.rounds += 1
+            self.answers.update((each.ask.kind, each.code.value) for each in told)
+
+    def _adds_up(self, before: Quiet, told: list[Told], after: Quiet) -> None:
+        for each in told:
+            assert each.definite, f"{each} does not know its outcome"
+            assert each.ok or each.code in REFUSALS[each.ask.kind], each
+            assert each.uuid is None or each.uuid in self.created, f"{each} never existed"
+        started = [each.uuid for each in _done(told, "start", Code.OK)]
+        again = [each.uuid for each in _done(told, "start", Code.ALREADY_RUNNING)]
+        assert len(set(started)) == len(started), "one container was told as started twice"
+        assert set(again) <= {*started, *before.services}
+        stops = len(_done(told, "stop", Code.OK))
+        assert len(before.services) + len(started) - stops == len(after.services)
+        if stops == 0:
+            assert {*started, *again} <= set(after.services)
+        extends = len(_done(told, "extend", Code.OK))
+        if before.services == after.services and before.shown and after.shown:
+            counted = after.shown["extension_count"] - before.shown["extension_count"]
+            assert counted == extends, f"{extends} extensions, {counted} counted"
+
+    def _status(self, player: Player, challenge: int) -> InstanceStatus | None:
+        return self.manager.get_instance_status(player.user_id, challenge, player.team_id)
+
+
+def _done(told: Iterable[Told], kind: str, code: Code) -> list[Told]:
+    return [each for each in told if each.ok and each.ask.kind == kind and each.code is code]
+
+
+@contextmanager
+def scene(
+    players: Sequence[Player],
+    folder: Path,
+    clock: Clock,
+    manager: type[WhaleAPIManager] = WhaleAPIManager,
+) -> Iterator[tuple[Scene, FakeServer]]:
+    """A fake Whale that notes every container it makes, and an adapter in front of it."""
+    fake = fake_whale(players, clock, timeout=TIMEOUT, renewals=RENEWALS)
+    with ExitStack() as stack:
+        stack.enter_context(fake)
+        server = stack.enter_context(fake.serve())
+        adapter = manager(
+            settings(server.url, folder / "state.db", timeout=TIMEOUT, renewals=RENEWALS),
+            credentials=credentials(players),
+            clock=FakesClock(fake),
+        )
+        stack.callback(adapter.close)
+        made = Scene(fake, adapter, players)
+        engine: Any = fake.machine.engine
+        create = engine.create
+
+        def noting(order: Order) -> None:
+            made.created.add(order.uuid)
+            create(order)
+
+        engine.create = noting
+        yield made, server
+
+
+@contextmanager
+def thread_rounds(scene: Scene, threads: int) -> Iterator[Callable[[Random], list[Told]]]:
+    """One call of each thread, sent together."""
+    gate = Barrier(threads)
+
+    def one(ask: Ask) -> Told:
+        gate.wait()
+        return make(scene.manager, ask)
+
+    with ThreadPoolExecutor(threads) as pool:
+        yield lambda random: list(
+            pool.map(one, [draw(random, scene.players, CHALLENGES) for _ in range(threads)])
+        )
+
+
+@contextmanager
+def process_rounds(
+    scene: Scene, server: FakeServer, state: Path
+) -> Iterator[Callable[[Random], list[Told]]]:
+    """The calls of each process, begun together."""
+    context = multiprocessing.get_context("spawn")
+    gate: ProcessBarrier = context.Barrier(PROCESSES)
+    shared = settings(server.url, state, timeout=TIMEOUT, renewals=RENEWALS)
+    with ExitStack() as stack:
+        pipes: list[Connection] = []
+        for _ in range(PROCESSES):
+            here, there = context.Pipe()
+            process = context.Process(
+                target=work, args=(shared, scene.players, there, gate), daemon=True
+            )
+            process.start()
+            there.close()  # so that a worker that dies is noticed as the end of its pipe
+            pipes.append(stack.enter_context(here))
+            stack.callback(process.join, 10)
+            stack.callback(here.send, None)
+
+        def at_once(random: Random) -> list[Told]:
+            for pipe in pipes:
+                pipe.send([draw(random, scene.players, CHALLENGES) for _ in range(CALLS_EACH)])
+            return [told for pipe in pipes for told in pipe.recv()]
+
+        yield at_once
+
+
+def assert_eventful(scene: Scene) -> None:
+    """All that can happen did happen, in the rounds there should be."""
+    print(scene.rounds, "rounds:", dict(sorted(scene.answers.items())))  # noqa: T201 - for -s
+    assert scene.rounds == ROUNDS // 2
+    for kind, code in [
+        ("start", Code.OK),
+        ("start", Code.ALREADY_RUNNING),
+        ("start", Code.LIMIT_REACHED),
+        ("start", Code.BUSY),
+        ("stop", Code.OK),
+        ("stop", Code.NOT_FOUND),
+        ("stop", Code.BUSY),
+        ("extend", Code.OK),
+        ("extend", Code.NOT_FOUND),
+        ("extend", Code.BUSY),
+    ]:
+        assert scene.answers[kind, code.value], f"{kind} never ended in {code.value}"
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("account", ACCOUNTS)
+def test_threads_leave_one_container_or_none(account: str, tmp_path: Path) -> None:
+    with (
+        scene(ACCOUNTS[account], tmp_path, VirtualClock()) as (made, _),
+        thread_rounds(made, THREADS) as at_once,
+    ):
+        made.play(ROUNDS // len(ACCOUNTS), SEED, at_once)
+        assert_eventful(made)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("account", ACCOUNTS)
+def test_processes_leave_one_container_or_none(account: str, tmp_path: Path) -> None:
+    with (
+        scene(ACCOUNTS[account], tmp_path, SystemClock()) as (made, server),
+        process_rounds(made, server, tmp_path / "state.db") as at_once,
+    ):
+        made.play(ROUNDS // len(ACCOUNTS), SEED, at_once)
+        assert_eventful(made)
+
+
+class PostsAtOnce(WhaleAPIManager):
+    """Starts without a look and without a row of its own."""
+
+    def _start(self, call: Call) -> StartResult:
+        self._api.create(call.user_id, call.challenge_id)
+        return replies.started(self._status(call) or {})  # type: ignore[arg-type] # the bug
+
+
+class SavesAlways(WhaleAPIManager):
+    """Believes every row to be its own, whoever changed it meanwhile."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        save = self._store.save
+
+        def careless(after: Instance, event: Any = None) -> bool:
+            save(after, event)
+            return True
+
+        self._store.save = careless  # type: ignore[method-assign] # the bug
+
+
+@pytest.mark.parametrize(
+    ("broken", "account"), [(PostsAtOnce, "user"), (PostsAtOnce, "team"), (SavesAlways, "user")]
+)
+def test_an_adapter_without_its_guards_is_caught(
+    broken: type[WhaleAPIManager], account: str, tmp_path: Path
+) -> None:
+    with (
+        scene(ACCOUNTS[account], tmp_path, VirtualClock(), broken) as (made, _),
+        thread_rounds(made, 8) as at_once,
+        pytest.raises(AssertionError),
+    ):
+        made.play(50, SEED, at_once)
