@@ -24,7 +24,7 @@ from engines.errors import WhaleFault
 from engines.instances import Instance, InstanceStore, State
 from engines.replies import iso
 from engines.whale.api import WhaleAPI
-from engines.whale.wire import Look, Nothing, Running
+from engines.whale.wire import Another, Look, Nothing, Running
 
 log = logging.getLogger(__name__)
 
@@ -267,8 +267,11 @@ class Ledger:
             if row.state is State.STOP_OPEN and may_change:
                 return row  # what shows may still go
             return self._revived(row, found)
-        if row.state is State.START_OPEN and may_change and isinstance(found, Nothing):
+        if row.state is State.START_OPEN and may_change and not isinstance(found, Another):
             return row  # what does not show may still come
+        if _is(found, row):
+            gone = self.end(row, self._call_about(row), Standing.EXPIRED)
+            return None if gone else self._store.find(row.account, row.challenge_id)
         event = self._call_about(row).event(Action.REPAIRED, Code.OK, state=row.state.value)
         mine = row.stopping(self.lease_end())
         if self._store.save(mine) and self._store.delete(mine, event):
