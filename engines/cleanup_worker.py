@@ -8,9 +8,17 @@ from __future__ import annotations
 import logging
 import threading
 
+from engines.clock import SystemClock
 from engines.contract import ContainerBackend
+from engines.database import Database
+from engines.lease import Lease
 
 log = logging.getLogger(__name__)
+
+LONGEST_PAUSE_SECONDS = 300.0
+"""Between rounds while they fail: the pause doubles up to this, unless the period is longer."""
+LEASE_PERIODS = 3
+"""A worker that was not heard of for so many periods is taken for dead."""
 
 
 class CleanupWorker:
@@ -18,13 +26,27 @@ class CleanupWorker:
 
     ``stop()`` waits for the round at work and stops it for good; ``start()`` begins anew. Use it
     as a context manager to have it stopped in any case.
+
+    Args:
+        database: where one of many workers for the same backend is chosen to do the rounds; None
+            when there is one worker. Rounds of two would do no harm, only the same work twice.
     """
 
-    def __init__(self, backend: ContainerBackend, period: float) -> None:
+    def __init__(
+        self,
+        backend: ContainerBackend,
+        period: float,
+        *,
+        database: Database | None = None,
+    ) -> None:
         if period <= 0:
             raise ValueError("period must be above 0 seconds")
         self._backend = backend
         self._period = period
+        self._lease: Lease | None = None
+        if database is not None:
+            name, seconds = f"cleanup {backend.name}", LEASE_PERIODS * period
+            self._lease = Lease(database, SystemClock(), name, seconds)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -70,9 +92,21 @@ class CleanupWorker:
         self.stop()
 
     def _run(self, stopping: threading.Event) -> None:
+        pause = self._period
         while not stopping.is_set():
             try:
-                self.run_once()
+                if self._lease is None or self._lease.acquire():
+                    self.run_once()
+                pause = self._period
             except Exception as error:  # noqa: BLE001 - the worker outlives a round that failed
                 log.warning("cleanup round failed: %s", type(error).__name__)
-            stopping.wait(self._period)
+                pause = max(self._period, min(2 * pause, LONGEST_PAUSE_SECONDS))
+            stopping.wait(pause)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        try:
+            if self._lease is not None:
+                self._lease.release()
+        except Exception as error:  # noqa: BLE001 - it ends by itself, only later
+            log.warning("the worker's lease was not given up: %s", type(error).__name__)

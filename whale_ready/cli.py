@@ -18,8 +18,11 @@ from conformance.reports import write_reports
 from conformance.results import Verdict
 from conformance.runner import CheckRequest, check, plan
 from engines import __version__
+from engines.errors import BackendUnavailable, EngineError
+from engines.settings import Settings
 from whale_ready.progress import progress_on
 from whale_ready.summary import print_plan, print_report
+from whale_ready.worker import BACKENDS, backend_named, work_until_told
 
 COULD_NOT_RUN = Verdict.COULD_NOT_RUN.exit_code
 INTERRUPTED = Verdict.INTERRUPTED.exit_code
@@ -154,6 +157,50 @@ def check_command(
             # Before the first scenario or after the last: there is nothing to report.
             console.print("interrupted", style="bold")
             sys.exit(INTERRUPTED)
+
+
+@main.command(
+    "worker",
+    cls=Command,
+    short_help="Remove expired containers, until told to stop.",
+    epilog="""\b
+Exit codes:
+  0    stopped by SIGTERM or Ctrl-C, or --once is done
+  1    --once: the backend cannot be asked
+  3    could not run: a bad option or setting
+""",
+)
+@click.option(
+    "--backend",
+    "name",
+    type=click.Choice(BACKENDS),
+    help="Whose containers; without it USE_WHALE decides.",
+)
+@click.option("--once", is_flag=True, help="Do one round and end.")
+def worker_command(name: str | None, once: bool) -> None:
+    """Remove expired containers and put right what a crash left, every CONTAINER_WORKER_SECONDS.
+
+    Everything comes from the environment (docs/settings.md). Start as many as you like, on as many
+    machines: one of them does the work, and another takes over when it dies.
+    """
+    try:
+        settings = Settings.from_environ()
+        backend = backend_named(name, settings)
+    except EngineError as error:
+        sys.exit(_could_not_run(str(error)))
+    try:
+        if once:
+            removed = backend.cleanup_worker.run_once()
+            click.echo(f"{backend.name}: {removed} expired removed")
+        else:
+            click.echo(f"cleaning up for {backend.name} every {settings.worker_seconds:g} s")
+            work_until_told(backend)
+            click.echo("stopped")
+    except BackendUnavailable as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    finally:
+        backend.close()
 
 
 def _check(request: CheckRequest, folder: Path | None, console: Console) -> int:

@@ -85,7 +85,9 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._catalog = catalog if catalog is not None else _catalog(self.settings)
         self._deployment = self.settings.cre_deployment or deployment_name(self._database)
         self._removal = Removal(self.name, self._store, self._runtime, self.clock, self._deployment)
-        self.cleanup_worker = CleanupWorker(self, self.settings.worker_seconds)
+        self.cleanup_worker = CleanupWorker(
+            self, self.settings.worker_seconds, database=self._database
+        )
 
     @property
     def name(self) -> str:

@@ -120,7 +120,9 @@ class WhaleAPIManager(AuditedBackend):
             max_extensions=self.settings.whale_max_extensions,
         )
         self._starter = Starter(self._api, self._store, self._ledger, self.settings)
-        self.cleanup_worker = CleanupWorker(self, self.settings.worker_seconds)
+        self.cleanup_worker = CleanupWorker(
+            self, self.settings.worker_seconds, database=self._database
+        )
 
     @property
     def name(self) -> str:

@@ -95,6 +95,25 @@ def test_it_can_be_started_again(database: Database) -> None:
         worker.stop()
 
 
+def test_of_many_workers_one_does_the_rounds_and_another_takes_over(
+    any_database: Database,
+) -> None:
+    rounds: list[threading.Semaphore] = [threading.Semaphore(0), threading.Semaphore(0)]
+
+    def worker(number: int) -> CleanupWorker:
+        engine = Counting(any_database, lambda _number: rounds[number].release())
+        return CleanupWorker(engine, 60, database=any_database)
+
+    first, second = worker(0), worker(1)
+    with first:
+        assert rounds[0].acquire(timeout=SOON)
+        second.start()
+        second.stop()
+        assert not rounds[1].acquire(blocking=False)
+    with second:  # the first gave the lease up when it ended
+        assert rounds[1].acquire(timeout=SOON)
+
+
 def test_a_period_of_zero_is_refused(tmp_path: Path, database: Database) -> None:
     with pytest.raises(ValueError, match="period must be above 0"):
         CleanupWorker(Counting(database, lambda number: None), 0)

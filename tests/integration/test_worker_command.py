@@ -1,0 +1,91 @@
+"""``whale-ready worker`` as a process: it cleans up, and ends when it is told to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engines.settings import Settings
+from engines.whale import WhaleAPIManager
+from fake_whale import Challenge, FakeServer, FakeWhale, User, World
+
+TOKEN = "ctfd_" + 64 * "a"
+WORLD = World(
+    users=[User(1, "admin", type="admin"), User(2, "alice", token=TOKEN)],
+    challenges=[Challenge(1, "First", image="chal:1")],
+    images=frozenset({"chal:1"}),
+    config={"docker_timeout": "1"},
+)
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with FakeWhale(WORLD) as fake, fake.serve() as server:
+        yield server
+
+
+@pytest.fixture
+def environ(server: FakeServer, tmp_path: Path) -> dict[str, str]:
+    tokens = tmp_path / "whale.toml"
+    tokens.write_text(f'[tokens]\n2 = "{TOKEN}"\n', encoding="utf-8")
+    tokens.chmod(0o600)
+    return {
+        **os.environ,
+        "USE_WHALE": "true",
+        "WHALE_API_URL": server.url,
+        "WHALE_TOKENS_FILE": str(tokens),
+        "WHALE_TIMEOUT_SECONDS": "1",
+        "WHALE_PROBE": "false",
+        "CONTAINER_DATABASE_URL": f"sqlite:///{tmp_path / 'state.db'}",
+        "CONTAINER_WORKER_SECONDS": "0.05",
+    }
+
+
+def worker(environ: dict[str, str], *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "whale_ready", "worker", *options],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_it_removes_what_has_expired_and_ends_on_sigterm(environ: dict[str, str]) -> None:
+    manager = WhaleAPIManager(Settings.from_environ(environ))
+    with worker(environ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "cleaning up for whale every 0.05 s\n"
+        assert manager.start_instance(2, 1).ok
+        while not any(event.action.value == "expired" for event in manager.audit.events()):
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=30)[0] == "stopped\n"
+        assert process.returncode == 0
+    manager.close()
+
+
+def test_one_round(environ: dict[str, str]) -> None:
+    with worker(environ, "--once") as process:
+        assert process.communicate(timeout=30)[0] == "whale: 0 expired removed\n"
+        assert process.returncode == 0
+
+
+def test_a_round_that_cannot_be_done_says_so(environ: dict[str, str]) -> None:
+    docker_down = {**environ, "DOCKER_HOST": "tcp://127.0.0.1:9"}
+    with worker(docker_down, "--once", "--backend", "cre") as process:
+        said = process.communicate(timeout=30)[0]
+        assert "the Docker engine cannot be reached" in said
+        assert process.returncode == 1
+
+
+def test_a_wrong_setting_is_named(environ: dict[str, str]) -> None:
+    with worker({**environ, "WHALE_API_URL": "ftp://x"}, "--once") as process:
+        assert "WHALE_API_URL: write an address" in process.communicate(timeout=30)[0]
+        assert process.returncode == 3
