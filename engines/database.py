@@ -44,6 +44,17 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=timezone.utc)
 
 
+_DEADLOCKS = frozenset({1213, "40001", "40P01"})
+"""What MariaDB and PostgreSQL call a transaction that was given up for another's sake."""
+
+
+def deadlocked(error: sa.exc.DBAPIError) -> bool:
+    """Whether the transaction was rolled back in favour of another one, and may be tried again."""
+    original: Any = error.orig
+    codes = (getattr(original, "pgcode", None), *getattr(original, "args", ())[:1])
+    return any(code in _DEADLOCKS for code in codes if isinstance(code, (int, str)))
+
+
 BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """A 64-bit id; SQLite counts up by itself only in a column called INTEGER, which holds 64 bits."""
 

@@ -11,6 +11,7 @@ The engine and the Whale adapter each have a table of this shape (:func:`instanc
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -21,7 +22,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from engines.audit import AuditLog, ContainerEvent
-from engines.database import BigId, Database, UtcDateTime, metadata
+from engines.database import BigId, Database, UtcDateTime, deadlocked, metadata
+
+gates = sa.Table("instance_gates", metadata, sa.Column("name", sa.String(64), primary_key=True))
+"""A row per table of instances; whoever claims within a capacity holds it while counting."""
 
 
 class State(str, Enum):
@@ -185,7 +189,8 @@ class Request:
     team_id: int | None
     flag: str = field(repr=False)
     account_limit: int
-    capacity: int
+    capacity: int | None
+    """Live instances in the whole system; None for no limit."""
     lease_seconds: float
 
 
@@ -241,19 +246,27 @@ class InstanceStore:
             table.c.account == sa.bindparam("account"),
             table.c.challenge_id == sa.bindparam("challenge_id"),
         )
-        database.create_tables(table)
+        database.create_tables(table, gates)
+        self._gate = gates.c.name == table.name
+        self._hang_gate()
 
     def claim(self, request: Request, now: datetime) -> Claimed | Obstacle:
         """Insert the row that allows a start, or say what stands in the way."""
         while True:
             try:
                 with self._database.write() as connection:
+                    if request.capacity is not None:
+                        # First of all, so that the counting sees what was there a moment ago.
+                        connection.execute(sa.select(gates).where(self._gate).with_for_update())
                     obstacle = self._obstacle(connection, request, now)
                     if obstacle is not None:
                         return obstacle
                     return Claimed(self._insert(connection, request, now))
             except (sa.exc.IntegrityError, _TooLate):
                 continue  # another process took the key or the slot in between: look again
+            except sa.exc.DBAPIError as error:
+                if not deadlocked(error):
+                    raise
 
     def find(self, account: str, challenge_id: int) -> Instance | None:
         """The row of this account and challenge, in whatever state."""
@@ -331,6 +344,8 @@ class InstanceStore:
         if self._table.info["one_per_user"]:
             for row in self._select(connection, self._table.c.user_id == request.user_id):
                 return UserTaken(row)
+        if request.capacity is None:
+            return None
         occupied = connection.execute(
             sa.select(sa.func.count())
             .select_from(self._table)
@@ -339,6 +354,13 @@ class InstanceStore:
             )
         ).scalar_one()
         return SystemFull() if occupied >= request.capacity else None
+
+    def _hang_gate(self) -> None:
+        with self._database.read() as connection:
+            if connection.execute(sa.select(gates).where(self._gate)).first() is not None:
+                return
+        with contextlib.suppress(sa.exc.IntegrityError), self._database.write() as connection:
+            connection.execute(gates.insert().values(name=self._table.name))
 
     def _insert(self, connection: Connection, request: Request, now: datetime) -> Instance:
         taken = set(

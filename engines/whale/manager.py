@@ -60,7 +60,6 @@ CALLS_IN_A_LEASE = 8
 """Most requests to Whale that one of our calls makes while it holds its row."""
 ROUNDS = 5
 """How often a call looks again when others change the same row under its hands."""
-UNBOUNDED = 2**31
 
 
 class WhaleAPIManager(AuditedBackend):
@@ -310,7 +309,7 @@ class WhaleAPIManager(AuditedBackend):
             team_id=call.team_id,
             flag="",  # Whale makes the flag and keeps it to itself
             account_limit=1,
-            capacity=UNBOUNDED,
+            capacity=None,
             lease_seconds=self._lease_seconds,
         )
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from engines.audit import Action, AuditLog, ContainerEvent
 from engines.contract import Code
-from engines.database import Database, metadata
+from engines.database import Database, deadlocked, metadata
 from engines.instances import (
     AccountFull,
     Claimed,
@@ -215,6 +215,17 @@ def test_parallel_claims_of_one_key_give_one_row(store: InstanceStore) -> None:
     assert sum(isinstance(each, Taken) for each in outcomes) == 15
 
 
+def test_parallel_claims_never_pass_the_capacity(store: InstanceStore) -> None:
+    outcomes = in_parallel(
+        16,
+        lambda number: store.claim(
+            replace(ASKED, account=f"user:{number}", user_id=number, capacity=3), NOW
+        ),
+    )
+    assert sum(isinstance(each, Claimed) for each in outcomes) == 3
+    assert sum(isinstance(each, SystemFull) for each in outcomes) == 13
+
+
 def test_parallel_claims_never_pass_the_account_limit(store: InstanceStore) -> None:
     outcomes = in_parallel(
         16, lambda number: store.claim(replace(ASKED, challenge_id=number, account_limit=3), NOW)
@@ -244,3 +255,33 @@ def in_parallel(count: int, work: Callable[[int], object]) -> list[object]:
     for thread in threads:
         thread.join()
     return outcomes
+
+
+@pytest.mark.parametrize("kind", ["mariadb", "postgresql"])
+def test_a_real_deadlock_is_known_as_one(request: pytest.FixtureRequest, kind: str) -> None:
+    """Two transactions that change two rows crosswise: one of them is given up."""
+    database = Database(request.getfixturevalue(kind).create())
+    table = sa.Table(
+        "test_deadlock",
+        sa.MetaData(),
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("n", sa.Integer),
+    )
+    with database.write() as connection:
+        table.create(connection)
+        connection.execute(table.insert(), [{"id": 1, "n": 0}, {"id": 2, "n": 0}])
+    gate = threading.Barrier(2)
+
+    def crosswise(number: int) -> bool:
+        try:
+            with database.write() as connection:
+                for row in (number, 3 - number):
+                    connection.execute(table.update().where(table.c.id == row).values(n=number))
+                    if row == number:
+                        gate.wait()
+        except sa.exc.DBAPIError as error:
+            return deadlocked(error)
+        return False
+
+    assert sorted(map(bool, in_parallel(2, crosswise))) == [False, True]
+    database.close()
