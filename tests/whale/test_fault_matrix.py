@@ -33,7 +33,7 @@ CHALLENGE, DIRECT, BROKEN = 1, 2, 3
 TIMEOUT_SECONDS = 3600
 HALF_A_LIFE = 1800
 SETTLED_SECONDS = 200
-HASTY_SECONDS, LASTING_SECONDS = 0.7, 1.5
+HASTY_SECONDS, LASTING_SECONDS = 1.5, 3.0
 SETTINGS = {
     "max container count reached": (CHALLENGE, {"docker_max_container_count": "0"}),
     "no ports left": (DIRECT, {"frp_direct_port_maximum": "9999"}),
@@ -143,7 +143,7 @@ class Stand:
             Settings(
                 whale_api_url=self.server.url,
                 whale_probe_gateway="http://{}:{}".format(*self.gateway),
-                whale_ready_seconds=2.0,
+                whale_ready_seconds=4.0,
                 whale_call_seconds=call_seconds,
                 whale_look_again_seconds=0.02,
                 whale_settle_seconds=SETTLED_SECONDS / 2,
