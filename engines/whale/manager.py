@@ -248,6 +248,8 @@ class WhaleAPIManager(AuditedBackend):
             if row is None:
                 row = self._adopted(call)
                 return None if row is None else self._ledger.describe(row)
+            if row.state is State.STARTING and not row.abandoned(self.clock.now()):
+                return None  # Whale may show it by halves: it is not live before its start ends
             if self._broke_off(row):
                 settled = self._ledger.settled(row)
                 live = settled is not None and settled.live(self.clock.now())

@@ -15,6 +15,7 @@ from engines.instances import InstanceStore
 from engines.whale import StaticTokens
 from engines.whale.api import WhaleAPI
 from engines.whale.manager import whale_instances
+from fake_whale.redis import Redis
 
 ALICE, BOB, MATE, OTHER_MATE = 11, 12, 21, 22
 TEAM = 2
@@ -369,6 +370,24 @@ def test_a_renewal_that_nobody_could_look_at_is_counted_when_it_shows(
     status = world.manager.get_instance_status(ALICE, 1)
     assert status is not None
     assert (status["remaining_seconds"], status["extension_count"]) == (3600, 1)
+
+
+def test_what_is_being_started_is_not_shown(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whale has a record before it has a port: a look just then cannot be read."""
+    direct = world.challenges.own_port or 0
+    seen = []
+    take = Redis.take_port
+
+    def looking(redis: Redis) -> int:
+        shown = by_hand(world, "GET", ALICE, direct).json()["data"]["user_access"]
+        seen.append((shown.split()[-1], world.manager.get_instance_status(ALICE, direct)))
+        return take(redis)
+
+    monkeypatch.setattr(Redis, "take_port", looking)
+    assert world.manager.start_instance(ALICE, direct).ok
+    assert seen == [("0", None)]
 
 
 def test_the_ledger_holds_nothing_when_whale_holds_nothing(world: FakeWhaleWorld) -> None:
