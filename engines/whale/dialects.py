@@ -134,8 +134,9 @@ class Legacy:
         return json_object(answer, "text/html", "application/json")
 
     def _access(self, body: dict[str, Any]) -> Access | None:
+        domain = body.get("domain")
         if body.get("type") == "http":
-            host, colon, port = str(body.get("domain")).partition(":")
+            host, colon, port = domain.partition(":") if isinstance(domain, str) else ("", "", "")
             number = int(port) if port.isascii() and port.isdecimal() else None
             return checked_access("http", host, number if colon else HTTP_PORT)
         return checked_access("tcp", body.get("ip"), body.get("port"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,15 @@ from engines.contract import Code
 from engines.errors import SettingsError, WhaleFault
 from engines.whale.access import Access, parse_access
 from engines.whale.client import Answer
-from engines.whale.dialects import CtfdWhale, dialect_named
-from engines.whale.wire import Another, Nothing, Running
+from engines.whale.dialects import (
+    DIALECTS,
+    CtfdWhale,
+    Dialect,
+    Documented,
+    Legacy,
+    dialect_named,
+)
+from engines.whale.wire import Another, Look, Nothing, Running
 
 UUID = "0f5c1a2e-6a0b-4b3c-8d4e-5f6071829304"
 LINK = f'<a target="_blank" href="http://{UUID}.127.0.0.1.nip.io:8080/">Link to the Challenge</a>'
@@ -199,3 +207,138 @@ def test_an_unreadable_answer_to_a_write_leaves_the_outcome_open(method: str) ->
 def test_an_unknown_dialect_names_the_setting() -> None:
     with pytest.raises(SettingsError, match="WHALE_DIALECT: 'klingon'"):
         dialect_named("klingon")
+
+
+# The dialects nobody has measured.
+
+DOCUMENTED = {"uuid": UUID, "subdomain": f"{UUID}.ctf.example.org", "remaining_time": 450}
+LEGACY_HTTP = {
+    "success": True,
+    "type": "http",
+    "domain": f"{UUID}.ctf.example.org:8080",
+    "remaining_time": 450,
+    "lan_domain": f"2-{UUID}",
+}
+LEGACY_DIRECT = {**LEGACY_HTTP, "type": "redirect", "ip": "10.0.0.9", "port": 10093}
+
+
+def told(body: Any, status: int = 200, *, method: str = "GET") -> Answer:
+    """As the legacy plugin sends its JSON."""
+    return answer(body, status, method=method, kind="text/html")
+
+
+@pytest.mark.parametrize(
+    ("data", "access"),
+    [
+        (DOCUMENTED, Access("http", f"{UUID}.ctf.example.org", 80)),
+        ({**DOCUMENTED, "port": 10093}, Access("tcp", f"{UUID}.ctf.example.org", 10093)),
+    ],
+)
+def test_documented_running(data: dict[str, Any], access: Access) -> None:
+    found = Documented().look(answer({"success": True, "message": "x", "data": data}))
+    assert found == Running(UUID, access, 450)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"uuid": None},
+        {"uuid": "<b>"},
+        {"uuid": 7},
+        {"subdomain": "a b"},
+        {"subdomain": "http://a.b"},
+        {"subdomain": ["a"]},
+        {"port": 0},
+        {"port": "10093"},
+        {"port": True},
+        {"remaining_time": None},
+        {"remaining_time": 4.5},
+    ],
+)
+def test_documented_that_cannot_be_understood(change: dict[str, Any]) -> None:
+    with pytest.raises(WhaleFault) as caught:
+        Documented().look(answer({"success": True, "data": {**DOCUMENTED, **change}}))
+    assert caught.value.code is Code.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ({"success": True}, Nothing()),
+        ({}, Another(None)),
+        (LEGACY_HTTP, Running(UUID, Access("http", f"{UUID}.ctf.example.org", 8080), 450)),
+        (
+            {**LEGACY_HTTP, "domain": f"{UUID}.ctf.example.org"},
+            Running(UUID, Access("http", f"{UUID}.ctf.example.org", 80), 450),
+        ),
+        (LEGACY_DIRECT, Running(UUID, Access("tcp", "10.0.0.9", 10093), 450)),
+    ],
+)
+def test_legacy_looks(body: dict[str, Any], found: Look) -> None:
+    assert Legacy().look(told(body)) == found
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {**LEGACY_HTTP, "domain": "a.b:http"},
+        {**LEGACY_HTTP, "domain": "a.b:99999"},
+        {**LEGACY_HTTP, "domain": "javascript:alert(1)"},
+        {**LEGACY_HTTP, "domain": None},
+        {**LEGACY_HTTP, "lan_domain": "2"},
+        {**LEGACY_HTTP, "remaining_time": "450"},
+        {**LEGACY_DIRECT, "ip": "<b>"},
+        {**LEGACY_DIRECT, "port": None},
+        {"success": True, "type": "http"},
+        {"success": "true"},
+        {"success": False, "msg": ["?"]},
+    ],
+)
+def test_legacy_that_cannot_be_understood(body: dict[str, Any]) -> None:
+    with pytest.raises(WhaleFault) as caught:
+        Legacy().look(told(body))
+    assert caught.value.code is Code.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        (told(None, 404), Code.CHALLENGE_UNAVAILABLE),
+        (told(None, 302), Code.UNAUTHENTICATED),
+        (told(None, 403), Code.UNAUTHENTICATED),
+        (told(None, 500), Code.UNAVAILABLE),
+        (told({"success": False, "msg": "Max renewal times exceed."}), Code.EXTENSION_LIMIT),
+        (told({"success": False, "msg": "Request Too Fast!"}), Code.RATE_LIMITED),
+        (told({"success": False, "msg": "Instance not found."}), Code.NOT_FOUND),
+        (
+            told(
+                {
+                    "success": False,
+                    "msg": "Failed when launch instance, please contact with the admin.",
+                }
+            ),
+            Code.START_FAILED,
+        ),
+    ],
+)
+def test_a_legacy_refusal_is_told_by_its_code(given: Answer, code: Code) -> None:
+    with pytest.raises(WhaleFault) as caught:
+        Legacy().written(replace(given, method="POST"))
+    assert caught.value.code is code
+
+
+@pytest.mark.parametrize("status", [200, 502, 503, 504])
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_a_page_from_something_in_front_leaves_a_write_pending(
+    dialect: Dialect, status: int
+) -> None:
+    with pytest.raises(WhaleFault) as caught:
+        dialect.written(answer(None, status, method="POST", kind="text/html"))
+    assert (caught.value.definite, caught.value.pending) == (False, True)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_after_a_500_nobody_is_at_work_any_more(dialect: Dialect) -> None:
+    with pytest.raises(WhaleFault) as caught:
+        dialect.written(answer(None, 500, method="POST", kind="text/html"))
+    assert (caught.value.definite, caught.value.pending) == (False, False)
