@@ -144,7 +144,7 @@ def _write(path: Path, content: str) -> None:
             file.write(content)
         os.chmod(name, 0o644)  # noqa: PTH101 - mkstemp's 0600 would keep a CI's other users out
         os.replace(name, path)  # noqa: PTH105 - name is a str, as mkstemp gave it
-    except BaseException:
+    except BaseException:  # Ctrl-C too: no half a file stays; raised again
         with suppress(OSError):
             os.unlink(name)  # noqa: PTH108 - as above
         raise

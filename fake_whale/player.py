@@ -137,7 +137,7 @@ def frequency_limited(visit: Visit) -> Iterator[None]:
         try:
             _open_window(visit)
             yield
-        except BaseException:
+        except BaseException:  # as in the real one, any error leaves the lock; raised again
             locks.abandon(lock)
             raise
         locks.release(lock)

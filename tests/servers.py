@@ -30,7 +30,7 @@ class DatabaseServer(ABC):
         try:
             self.process = self.start()
             self._wait()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no server is left behind; raised again
             self.close()
             raise
 
@@ -75,7 +75,7 @@ class DatabaseServer(ABC):
             except sa.exc.OperationalError:
                 if self.process.poll() is not None or time.monotonic() > until:
                     raise RuntimeError(f"no database server: {self.said()}") from None
-                time.sleep(0.05)
+                time.sleep(0.05)  # a server that comes up gives no sign to wait for
         engine.dispose()
 
     def said(self) -> str:

@@ -2,7 +2,8 @@
 
 requests' own time-outs bound each wait for bytes, so a server that sends one byte now and then,
 in the headers or in the body, is never done. Here every wait is cut to what is left of the
-exchange, headers and TLS handshake included. Only the look-up of the host's name is not bounded.
+exchange, headers included; connecting and the TLS handshake have the connect time-out. Only the
+look-up of the host's name is not bounded.
 """
 
 from __future__ import annotations
@@ -85,14 +86,9 @@ class _Response(http.client.HTTPResponse):
 class _Bounded(HTTPConnection):
     response_class = _Response
 
-    def connect(self) -> None:
-        left = time_left()
-        self.timeout = min(self.timeout or left, left)
-        super().connect()
 
-
-class _BoundedTLS(_Bounded, HTTPSConnection):
-    """TCP and TLS."""
+class _BoundedTLS(HTTPSConnection):
+    response_class = _Response
 
 
 class _HTTPPool(HTTPConnectionPool):

@@ -114,6 +114,30 @@ def test_of_many_workers_one_does_the_rounds_and_another_takes_over(
         assert rounds[1].acquire(timeout=SOON)
 
 
+class Waits(threading.Event):
+    """Notes how long it is waited for; set after seven waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout)
+        if len(self.seconds) == 7:
+            self.set()
+        return self.is_set()
+
+
+def test_the_pause_doubles_while_rounds_fail_and_only_then(database: Database) -> None:
+    def round_of(number: int) -> None:
+        if number in (2, 3, 4, 5):
+            raise RuntimeError("this round fails")
+
+    waits = Waits()
+    CleanupWorker(Counting(database, round_of), 60)._run(waits)
+    assert waits.seconds == [60, 120, 240, 300, 300, 60, 60]
+
+
 def test_a_period_of_zero_is_refused(tmp_path: Path, database: Database) -> None:
     with pytest.raises(ValueError, match="period must be above 0"):
         CleanupWorker(Counting(database, lambda number: None), 0)

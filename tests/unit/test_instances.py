@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -255,6 +256,26 @@ def in_parallel(count: int, work: Callable[[int], object]) -> list[object]:
     for thread in threads:
         thread.join()
     return outcomes
+
+
+def test_a_claim_that_lost_a_deadlock_is_tried_again(
+    store: InstanceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = [
+        sa.exc.OperationalError("INSERT", {}, Exception(1213, "Deadlock found")),
+        sa.exc.OperationalError("INSERT", {}, Exception(2013, "Lost connection")),
+    ]
+    sound = store._insert
+
+    def failing(*asked: Any) -> Instance:
+        if errors:
+            raise errors.pop(0)
+        return sound(*asked)
+
+    monkeypatch.setattr(store, "_insert", failing)
+    with pytest.raises(sa.exc.OperationalError, match="Lost connection"):
+        store.claim(ASKED, NOW)
+    assert isinstance(store.claim(ASKED, NOW), Claimed)
 
 
 @pytest.mark.parametrize("kind", ["mariadb", "postgresql"])

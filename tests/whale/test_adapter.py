@@ -335,6 +335,51 @@ def test_a_lost_stop_that_was_never_done_leaves_a_live_instance(
     assert world.manager.extend_instance(ALICE, 1).ok
 
 
+def test_an_expired_container_of_a_lost_stop_is_destroyed(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.manager.start_instance(ALICE, 1)
+    lose(world, monkeypatch, "destroy", done=False)
+    world.advance(3600)  # to the second: Whale's cleaner has not come
+    assert len(world.running()) == 1
+    world.run_worker()
+    assert world.running() == set()
+    assert actions(world)[-1] is Action.EXPIRED
+
+
+@pytest.mark.parametrize("comes_true", [True, False], ids=["it was done", "it was not done"])
+def test_who_settles_second_believes_who_settled_first(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch, comes_true: bool
+) -> None:
+    lose(world, monkeypatch, "create", done=False)
+    if comes_true:
+        by_hand(world, "POST", ALICE, 1)  # the lost request arrives
+    world.advance(SETTLED_SECONDS)
+    ledger = world.manager._ledger
+    (row,) = ledger._store.all()
+    first = ledger.settled(row)
+    if not comes_true:
+        assert world.manager.start_instance(ALICE, 1).ok  # and already there is a younger one
+    second = ledger.settled(row)
+    assert second is not None
+    assert world.running() == {second.container_id}
+    assert first == (second if comes_true else None)
+
+
+def test_who_settles_what_another_has_begun_anew_leaves_it_alone(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(world, monkeypatch, "create", done=False)
+    world.advance(SETTLED_SECONDS)
+    ledger, manager = world.manager._ledger, world.manager
+    (row,) = ledger._store.all()
+    assert ledger.settled(row) is None
+    begun = ledger._store.claim(
+        manager._request(manager._call(ALICE, 1, None)), manager.clock.now()
+    )
+    assert ledger.settled(row) == begun.row
+
+
 def test_a_lost_renewal_that_was_not_done_is_not_counted(
     world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

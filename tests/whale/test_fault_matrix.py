@@ -158,7 +158,7 @@ class Stand:
         if self.real_time:
             until = time.monotonic() + 30
             while self.server.connections and time.monotonic() < until:
-                time.sleep(0.01)
+                time.sleep(0.01)  # until the fake, in real time, has nothing under way
             self.offset += SETTLED_SECONDS  # the adapter's clock alone: Whale is done
         else:
             self.fake.clock.advance(SETTLED_SECONDS)
