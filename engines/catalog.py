@@ -1,13 +1,19 @@
-"""Challenges and where they come from: :class:`ChallengeSpec` and its catalogues."""
+"""Challenges and where they come from: :class:`ChallengeSpec` and its catalogues.
+
+Every field of a challenge that concerns what its containers may do has the safe value as its
+default; an organiser opens up, challenge by challenge. ``engines/catalog_file.py`` reads a TOML
+catalogue.
+"""
 
 from __future__ import annotations
 
-import tomllib
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from enum import Enum
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from engines.errors import CatalogError
 
@@ -27,35 +33,124 @@ class Readiness(str, Enum):
     """Any HTTP answer on its first port."""
     TCP = "tcp"
     """A connection to its first port is accepted and stays open."""
+    HEALTHCHECK = "healthcheck"
+    """The image's own HEALTHCHECK says healthy."""
     NONE = "none"
     """As soon as the container runs."""
 
 
+class Pull(str, Enum):
+    """When a start has an image fetched from its registry."""
+
+    NEVER = "never"
+    """The image must be on the engine; ``whale-ready images pull`` puts it there beforehand."""
+    MISSING = "missing"
+    """When it is not on the engine."""
+    ALWAYS = "always"
+    """Once per process, also when it is: for tags that move."""
+
+
+class Transport(str, Enum):
+    TCP = "tcp"
+    UDP = "udp"
+
+
 @dataclass(frozen=True)
-class ChallengeSpec:
+class Port:
+    """A port inside the container."""
+
+    number: int
+    transport: Transport = Transport.TCP
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.transport.value}"
+
+
+SAFE_ULIMITS: Mapping[str, int] = {"nofile": 1024, "core": 0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sandbox:
+    """What one container runs, may do and may use; nothing of the host is ever mounted into it."""
+
+    command: tuple[str, ...] = ()
+    """Replaces the image's own command when not empty."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Further variables; ``FLAG`` is always set by the engine."""
+    memory_mb: int = 128
+    """No swap beyond it."""
+    cpus: float = 0.5
+    pids_limit: int = 128
+    """Processes and threads in the container."""
+    capabilities: tuple[str, ...] = ()
+    """Linux capabilities it keeps, as ``NET_BIND_SERVICE``; all others are dropped."""
+    ulimits: Mapping[str, int] = field(default_factory=lambda: dict(SAFE_ULIMITS))
+    """Soft and hard limit alike, by the names of ``ulimit``: ``nofile``, ``core`` …"""
+    read_only: bool = False
+    """The root file system cannot be written to; ``/tmp`` can, in memory."""
+    user: str = ""
+    """User (or ``uid:gid``) the process runs as; empty for the image's own."""
+
+
+@dataclass(frozen=True)
+class Companion(Sandbox):
+    """A further container of a challenge, on the instance's own network."""
+
+    name: str
+    """The host name under which the others reach it."""
+    image: str
+    flag: bool = False
+    """Whether it gets ``FLAG`` too."""
+
+
+@dataclass(frozen=True)
+class ChallengeSpec(Sandbox):
     """What to run for a challenge."""
 
     id: int
     name: str
     image: str
-    port: int = 80
-    """TCP port inside the container."""
+    ports: tuple[Port, ...] = (Port(80),)
+    """Published ports; the first is the one that readiness asks."""
     visibility: Visibility = Visibility.VISIBLE
     readiness: Readiness = Readiness.TCP
-    memory_mb: int = 128
-    cpus: float = 0.5
-    pids_limit: int = 128
-    """Processes and threads in the container."""
     flag_prefix: str = "flag"
     """The flag is ``PREFIX{random}``."""
-    command: tuple[str, ...] = ()
-    """Replaces the image's own command when not empty."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """Further variables; ``FLAG`` is always set by the engine."""
+    companions: tuple[Companion, ...] = ()
+    """Further containers, on a network that the instance has to itself."""
+    egress: bool = False
+    """Whether its containers may open connections to the internet."""
+    host: str = ""
+    """Host name shown to players; empty for the engine's own."""
+    pull: Pull = Pull.NEVER
+    timeout_seconds: int | None = None
+    """Full life of a fresh instance; None for the engine's own."""
+    ends_at: datetime | None = None
+    """Nothing of this challenge lives beyond it."""
+    limit: int | None = None
+    """Live instances of this challenge; None for as many as there is room."""
+    warm: int = 0
+    """Ready containers kept waiting for a start."""
+    nodes: tuple[str, ...] = ()
+    """Swarm only: placement constraints, as ``node.labels.ctf==true``."""
 
     @property
     def startable(self) -> bool:
         return self.visibility is Visibility.VISIBLE
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Every image it needs, its own first."""
+        return (self.image, *(each.image for each in self.companions))
+
+    @property
+    def fingerprint(self) -> str:
+        """Differs as soon as anything differs that a running container was made from."""
+        made_from = asdict(self)
+        for key in ("name", "visibility", "pull", "timeout_seconds", "ends_at", "limit", "warm"):
+            del made_from[key]
+        text = json.dumps(made_from, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 class Catalog(Protocol):
@@ -63,6 +158,10 @@ class Catalog(Protocol):
 
     def get(self, challenge_id: int) -> ChallengeSpec | None:
         """The challenge, or None when there is none of this id."""
+        ...
+
+    def all(self) -> Iterable[ChallengeSpec]:
+        """Every challenge."""
         ...
 
 
@@ -79,102 +178,5 @@ class StaticCatalog:
     def get(self, challenge_id: int) -> ChallengeSpec | None:
         return self._specs.get(challenge_id)
 
-
-def load_catalog(path: Path) -> StaticCatalog:
-    """Read a TOML catalogue: one ``[[challenge]]`` table per challenge.
-
-    Raises:
-        CatalogError: the file cannot be read or a field is wrong; names the field and the fix.
-    """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CatalogError(f"{path.name}: cannot be read as TOML: {error}") from None
-    unknown = sorted(set(document) - {"challenge"})
-    if unknown:
-        raise CatalogError(
-            f"{path.name}: unknown key {unknown[0]!r}; challenges stand in [[challenge]] tables"
-        )
-    tables = document.get("challenge", [])
-    if not isinstance(tables, list):
-        raise CatalogError(f"{path.name}: write [[challenge]] with two brackets, one per challenge")
-    return StaticCatalog(
-        _spec(table, f"{path.name}: challenge {number}")
-        for number, table in enumerate(tables, start=1)
-    )
-
-
-def _spec(table: Mapping[str, Any], where: str) -> ChallengeSpec:
-    known = {each.name for each in fields(ChallengeSpec)}
-    for key in table:
-        if key not in known:
-            raise CatalogError(
-                f"{where}: unknown field {key!r}; known are {', '.join(sorted(known))}"
-            )
-    for key in ("id", "name", "image"):
-        if key not in table:
-            raise CatalogError(f"{where}: field {key!r} is missing")
-    values = {key: _FIELDS[key](value, f"{where}: {key}") for key, value in table.items()}
-    return ChallengeSpec(**values)
-
-
-def _whole(low: int, high: int) -> Any:
-    def check(value: Any, where: str) -> int:
-        if type(value) is not int or not low <= value <= high:
-            raise CatalogError(f"{where} must be a whole number from {low} to {high}")
-        return value
-
-    return check
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise CatalogError(f"{where} must be a text that is not empty")
-    return value
-
-
-def _cpus(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 256:
-        raise CatalogError(f"{where} must be a number above 0, such as 0.5")
-    return float(value)
-
-
-def _choice(kind: type[Enum]) -> Any:
-    def check(value: Any, where: str) -> Enum:
-        try:
-            return kind(value)
-        except ValueError:
-            words = ", ".join(str(each.value) for each in kind)
-            raise CatalogError(f"{where} must be one of {words}") from None
-
-    return check
-
-
-def _command(value: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise CatalogError(f"{where} must be a list of texts")
-    return tuple(value)
-
-
-def _environment(value: Any, where: str) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
-        raise CatalogError(f"{where} must be a table of texts")
-    if "FLAG" in value:
-        raise CatalogError(f"{where}.FLAG is set by the engine, one per instance; remove it")
-    return dict(value)
-
-
-_FIELDS: Mapping[str, Any] = {
-    "id": _whole(1, 2**63 - 1),
-    "name": _text,
-    "image": _text,
-    "port": _whole(1, 65535),
-    "visibility": _choice(Visibility),
-    "readiness": _choice(Readiness),
-    "memory_mb": _whole(6, 1 << 20),
-    "cpus": _cpus,
-    "pids_limit": _whole(1, 1 << 20),
-    "flag_prefix": _text,
-    "command": _command,
-    "environment": _environment,
-}
+    def all(self) -> Iterable[ChallengeSpec]:
+        return self._specs.values()

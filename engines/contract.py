@@ -61,6 +61,21 @@ class Addressing(str, Enum):
     """A host name per instance, told apart by the Host header."""
 
 
+class Isolation(str, Enum):
+    """What a backend keeps the program inside an instance from."""
+
+    SIBLINGS = "siblings"
+    """Other instances, but by the ports that players use."""
+    HOST = "host"
+    """The machine it runs on, the container engine on it, and the networks beside it."""
+    INTERNET = "internet"
+    """Everything outside, unless its challenge asks for it."""
+    PRIVILEGES = "privileges"
+    """More rights than its challenge asks for, and gaining new ones."""
+    RESOURCES = "resources"
+    """More memory, processes and open files than its challenge has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a backend declares about itself. Declared but broken is a failure of the backend."""
@@ -81,6 +96,8 @@ class Capabilities:
     """Full life of a fresh instance."""
     extension_seconds: int
     """What one extend adds (additive) or sets the remaining time to (reset)."""
+    isolation: frozenset[Isolation] = frozenset()
+    """What instances are kept from."""
 
 
 class InstanceStatus(TypedDict):

@@ -10,7 +10,9 @@
     │   ├── ImageMissing                   the image is neither here nor can it be pulled
     │   ├── ContainerExited                the container ended before it was ready
     │   ├── NotReady                       it runs but did not answer within the ready time-out
-    │   └── PortUnavailable                no port could be published
+    │   ├── PortUnavailable                no port could be published
+    │   ├── NoRoom                         every port or subnet of a range is in use
+    │   └── ImageComing                    the image is being pulled; a later start will have it
     └── WhaleFault                         Whale's answer was a refusal or no answer at all
 
 Only SettingsError, CatalogError and BackendUnavailable ever reach a caller of a backend; the
@@ -67,6 +69,26 @@ class NotReady(RuntimeFault):
 
 class PortUnavailable(RuntimeFault):
     code = Code.PORT_UNAVAILABLE
+
+
+class NoRoom(RuntimeFault):
+    code = Code.CAPACITY
+
+
+class ImageComing(RuntimeFault):
+    """The image is being pulled.
+
+    Args:
+        progress: for a player, such as ``34 %``; empty when it is not known.
+        retry_after: seconds after which to start again.
+    """
+
+    code = Code.BUSY
+
+    def __init__(self, progress: str, retry_after: float) -> None:
+        super().__init__(f"the image is being pulled ({progress or 'just begun'})")
+        self.progress = progress
+        self.retry_after = retry_after
 
 
 class WhaleFault(EngineError):

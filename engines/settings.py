@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import datetime, timezone
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,6 +56,55 @@ def _database(text: str) -> str:
     if "://" not in text:
         raise ValueError("write an SQLAlchemy URL such as sqlite:////var/lib/whale-ready/state.db")
     return text
+
+
+def _port_range(text: str) -> range:
+    first, dash, last = text.partition("-")
+    if not (dash and first.isdecimal() and last.isdecimal()):
+        raise ValueError("write two ports, as 30000-30999")
+    if not 1 <= int(first) <= int(last) <= 65535:
+        raise ValueError("write two ports from 1 to 65535, the lower one first")
+    return range(int(first), int(last) + 1)
+
+
+def _network(text: str) -> IPv4Network:
+    try:
+        network = IPv4Network(text)
+    except ValueError:
+        raise ValueError("write an IPv4 network, as 10.213.0.0/16") from None
+    if not 8 <= network.prefixlen <= 20:
+        raise ValueError("write a network from /8 to /20; a thousand instances want a /16")
+    return network
+
+
+def _moment(text: str) -> datetime:
+    complaint = "write a time with its zone, as 2026-12-01T18:00:00+01:00"
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(complaint) from None
+    if moment.tzinfo is None:
+        raise ValueError(complaint)
+    return moment.astimezone(timezone.utc)
+
+
+def _word(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"write one of {', '.join(words)}")
+        return text
+
+    return parse
+
+
+def _docker_host(text: str) -> str:
+    if urlsplit(text).scheme not in ("unix", "tcp", "ssh"):
+        raise ValueError("write unix:///var/run/docker.sock, tcp://HOST:2376 or ssh://USER@HOST")
+    return text
+
+
+def _texts(text: str) -> tuple[str, ...]:
+    return tuple(each.strip() for each in text.split(",") if each.strip())
 
 
 def _setting(env: str, parse: Callable[[str], Any], default: Any, text: str, **more: Any) -> Any:
@@ -116,6 +167,89 @@ class Settings:
         str,
         None,
         "value of the label that marks this deployment's containers; empty: kept in the database",
+    )
+
+    cre_runtime: str = _setting(
+        "CRE_RUNTIME",
+        _word("docker", "swarm"),
+        "docker",
+        "what runs containers: docker (one engine) or swarm (Docker Swarm, many nodes)",
+    )
+    cre_docker_host: str = _setting(
+        "CRE_DOCKER_HOST",
+        _docker_host,
+        "",
+        "the Docker engine: unix://, tcp:// or ssh:// address; empty: DOCKER_HOST, else the local "
+        "one",
+    )
+    cre_docker_cert_folder: Path | None = _setting(
+        "CRE_DOCKER_CERT_FOLDER",
+        Path,
+        None,
+        "folder with ca.pem, cert.pem and key.pem for a tcp:// engine over TLS; empty: "
+        "DOCKER_CERT_PATH",
+    )
+    cre_registry_config: Path | None = _setting(
+        "CRE_REGISTRY_CONFIG",
+        Path,
+        None,
+        "Docker config.json with the credentials of registries; empty: ~/.docker/config.json",
+    )
+    cre_probe_host: str = _setting(
+        "CRE_PROBE_HOST",
+        str,
+        "",
+        "where published ports are reached from this process; empty: CRE_BIND_ADDRESS, or the host "
+        "of a tcp:// or ssh:// engine",
+    )
+    cre_port_range: range | None = _setting(
+        "CRE_PORT_RANGE",
+        _port_range,
+        None,
+        "ports to publish on, as 30000-30999; empty: whatever the engine chooses",
+    )
+    cre_network_pool: IPv4Network = _setting(
+        "CRE_NETWORK_POOL",
+        _network,
+        IPv4Network("10.213.0.0/16"),
+        "addresses for instances' networks; nothing else may use them",
+    )
+    cre_firewall: str = _setting(
+        "CRE_FIREWALL",
+        _word("engine", "operator", "none"),
+        "engine",
+        "who keeps instances from host and internet: engine (this process, root on Docker's host), "
+        "operator (whale-ready firewall was run there) or none (nobody: they are not kept)",
+    )
+    cre_start_limit: int = _setting(
+        "CRE_START_LIMIT",
+        _whole(0, 100_000),
+        20,
+        "starts one account may make within CRE_START_WINDOW_SECONDS; 0 for as many as it likes",
+    )
+    cre_start_window_seconds: int = _setting(
+        "CRE_START_WINDOW_SECONDS", _whole(1, 86400), 300, "window of CRE_START_LIMIT"
+    )
+    cre_ends_at: datetime | None = _setting(
+        "CRE_ENDS_AT",
+        _moment,
+        None,
+        "end of the contest, as 2026-12-01T18:00:00+01:00: no instance lives beyond it",
+    )
+    cre_parallel_starts: int = _setting(
+        "CRE_PARALLEL_STARTS",
+        _whole(1, 256),
+        6,
+        "containers one process has made at a time; further starts wait their turn",
+    )
+    cre_parallel_removals: int = _setting(
+        "CRE_PARALLEL_REMOVALS", _whole(1, 256), 4, "containers the worker removes at a time"
+    )
+    cre_constraints: tuple[str, ...] = _setting(
+        "CRE_CONSTRAINTS",
+        _texts,
+        (),
+        "swarm only: placement constraints of every instance, as node.labels.ctf==true,…",
     )
 
     whale_api_url: str | None = _setting(

@@ -11,6 +11,7 @@ from engines.cre.runtimes.base import Found, Launch, Launched, Runtime
 from engines.errors import BackendUnavailable, EngineError, RuntimeFault
 
 _T = TypeVar("_T")
+_STAYS = BackendUnavailable("it cannot be removed")
 
 
 class FaultyRuntime(Runtime):
@@ -22,6 +23,7 @@ class FaultyRuntime(Runtime):
         self.name = real.name
         self.simulated = real.simulated
         self.multi_node = real.multi_node
+        self.isolation = real.isolation
 
     @contextmanager
     def fault(self, kind: FaultKind) -> Iterator[None]:
@@ -37,10 +39,11 @@ class FaultyRuntime(Runtime):
             lambda: self._real.launch(launch), RuntimeFault("the runtime makes no container")
         )
 
-    def remove(self, name_or_id: str) -> bool:
-        return self._write(
-            lambda: self._real.remove(name_or_id), BackendUnavailable("it cannot be removed")
-        )
+    def remove(self, container_id: str) -> bool:
+        return self._write(lambda: self._real.remove(container_id), _STAYS)
+
+    def clear(self, deployment: str, name: str) -> bool:
+        return self._write(lambda: self._real.clear(deployment, name), _STAYS)
 
     def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
         self._real.wait_ready(launch, launched, seconds)
@@ -50,6 +53,9 @@ class FaultyRuntime(Runtime):
 
     def find(self, deployment: str) -> list[Found]:
         return self._real.find(deployment)
+
+    def image_id(self, image: str) -> str | None:
+        return self._real.image_id(image)
 
     def versions(self) -> dict[str, str]:
         return self._real.versions()

@@ -9,7 +9,8 @@ from datetime import timedelta
 from engines import replies
 from engines.audit import Action, AuditLog
 from engines.base import AuditedBackend, Call
-from engines.catalog import Catalog, ChallengeSpec, StaticCatalog, load_catalog
+from engines.catalog import Catalog, ChallengeSpec, StaticCatalog
+from engines.catalog_file import load_catalog
 from engines.cleanup_worker import CleanupWorker
 from engines.clock import Clock, SystemClock
 from engines.contract import (
@@ -107,6 +108,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             max_extensions=self.settings.cre_max_extensions,
             timeout_seconds=self.settings.cre_timeout_seconds,
             extension_seconds=self.settings.cre_extension_seconds,
+            isolation=self._runtime.isolation,
         )
 
     @property

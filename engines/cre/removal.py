@@ -117,7 +117,9 @@ class Removal:
             return False
         mine = row.stopping(self._lease_end())
         if self._store.save(mine):
-            self._runtime.remove(self.container_name(row.account, row.challenge_id))
+            self._runtime.clear(
+                self._deployment, self.container_name(row.account, row.challenge_id)
+            )
             event = self._call_about(row).event(Action.REPAIRED, Code.OK, state=row.state.value)
             self._store.delete(mine, event)
         return True
@@ -146,7 +148,7 @@ class Removal:
 
     def _remove_stray(self, found: Found) -> bool:
         log.warning("removing container %s, which no row knows", found.name)
-        return self._runtime.remove(found.container_id)
+        return self._runtime.clear(self._deployment, found.name)
 
     def _call_about(self, row: Instance) -> Call:
         """A call on behalf of whoever started the instance, for events nobody called for."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engines.catalog import ChallengeSpec, Readiness, StaticCatalog, Visibility, load_catalog
+from engines.catalog import ChallengeSpec, Port, Readiness, StaticCatalog, Visibility
+from engines.catalog_file import load_catalog
 from engines.errors import CatalogError
 
 
@@ -41,7 +42,7 @@ def test_a_full_entry(tmp_path: Path) -> None:
         id=5,
         name="Ünïcode & <web>",
         image="ctf/web:1",
-        port=8080,
+        ports=(Port(8080),),
         visibility=Visibility.HIDDEN,
         readiness=Readiness.HTTP,
         memory_mb=64,

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def shown(default: object) -> str:
-    if default in (None, ""):
+    if default in (None, "", ()):
         return "–"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"

@@ -1,6 +1,10 @@
 """The interface of a container runtime.
 
 Every method may raise :class:`engines.errors.BackendUnavailable` when the runtime cannot be asked.
+
+An *instance* here is everything that was made under one name: a container, or a container with its
+companions and the network they share. All of it carries the deployment's label and the instance's
+name, so that whatever a crash leaves can be found and told to whom it belongs.
 """
 
 from __future__ import annotations
@@ -10,14 +14,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from engines.catalog import ChallengeSpec
+from engines.contract import Isolation
 
 LABEL_DEPLOYMENT = "whale-ready.deployment"
-"""Only containers with this label and the deployment's own value are ever touched."""
+"""Only what has this label with the deployment's own value is ever touched."""
+LABEL_INSTANCE = "whale-ready.instance"
+"""Name of the instance that a container, service or network belongs to."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """One container to be made."""
+    """One instance to be made."""
 
     name: str
     """Derived from the row, so that a crash leaves something that can be found."""
@@ -25,47 +32,59 @@ class Launch:
     spec: ChallengeSpec
     flag: str = field(repr=False)
     bind_address: str
+    host_ports: tuple[int, ...] = ()
+    """The port to publish each of ``spec.ports`` on; empty: the runtime chooses."""
+    subnet: str | None = None
+    """For the network of a challenge with companions, as ``10.213.32.16/28``."""
 
     @property
     def labels(self) -> Mapping[str, str]:
         return {
             LABEL_DEPLOYMENT: self.deployment,
+            LABEL_INSTANCE: self.name,
             "whale-ready.challenge": str(self.spec.id),
         }
 
     @property
     def environment(self) -> Mapping[str, str]:
+        """Of the challenge's own container."""
         return {**self.spec.environment, "FLAG": self.flag}
 
 
 @dataclass(frozen=True)
 class Launched:
-    """A container that was started."""
+    """An instance that was started."""
 
     container_id: str
+    """Of the challenge's own container (on a swarm: of its service)."""
     ports: tuple[str, ...]
-    """Published ports, the challenge's first."""
+    """Published ports, in the order of ``spec.ports``."""
+    host: str | None = None
+    """The machine they are published on; None for the deployment's public host."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A container of this deployment, as the runtime lists it."""
+    """Something of this deployment that the runtime lists: a container, a service or a network."""
 
-    container_id: str
+    id: str
     name: str
+    """Name of the instance it belongs to."""
 
 
 class Runtime(ABC):
-    """Runs containers."""
+    """Runs instances."""
 
     name: str
     simulated: bool = False
     """True when no real container is made."""
     multi_node: bool = False
+    isolation: frozenset[Isolation] = frozenset()
+    """What it keeps its containers from, as it is set up."""
 
     @abstractmethod
     def launch(self, launch: Launch) -> Launched:
-        """Create and start a container. On any failure nothing of it is left.
+        """Create and start an instance. On any failure nothing of it is left.
 
         Raises:
             RuntimeFault: it could not be made; ``code`` says why.
@@ -73,7 +92,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
-        """Return once the container answers as its challenge's readiness demands.
+        """Return once the instance answers as its challenge's readiness demands.
 
         Raises:
             ContainerExited: it ended first.
@@ -85,12 +104,23 @@ class Runtime(ABC):
         """Whether this very container exists and its process runs."""
 
     @abstractmethod
-    def remove(self, name_or_id: str) -> bool:
-        """Remove a container at once, with its anonymous volumes; False when there was none."""
+    def remove(self, container_id: str) -> bool:
+        """Remove one container at once, with its anonymous volumes; False when there was none.
+
+        Enough for an instance of one container, and as fast as the runtime can be.
+        """
+
+    @abstractmethod
+    def clear(self, deployment: str, name: str) -> bool:
+        """Remove everything of an instance by its name; False when there was nothing."""
 
     @abstractmethod
     def find(self, deployment: str) -> list[Found]:
-        """Every container of the deployment, running or not."""
+        """Everything of the deployment's instances, running or not."""
+
+    @abstractmethod
+    def image_id(self, image: str) -> str | None:
+        """What tells this image from another one of the same name; None when it is not here."""
 
     @abstractmethod
     def versions(self) -> dict[str, str]:

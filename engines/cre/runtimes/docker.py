@@ -14,8 +14,21 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
-from engines.catalog import ChallengeSpec, Readiness
-from engines.cre.runtimes.base import LABEL_DEPLOYMENT, Found, Launch, Launched, Runtime
+from engines.catalog import Port, Readiness
+from engines.cre.runtimes.base import (
+    LABEL_DEPLOYMENT,
+    LABEL_INSTANCE,
+    Found,
+    Launch,
+    Launched,
+    Runtime,
+)
+from engines.cre.runtimes.container_config import (
+    challenge_config,
+    companion_config,
+    companion_name,
+)
+from engines.cre.runtimes.networks import Networks
 from engines.errors import (
     BackendUnavailable,
     ContainerExited,
@@ -28,27 +41,34 @@ from engines.probe import answers_http, answers_tcp, wait_until
 
 CALL_SECONDS = 60.0
 """Deadline of one request to the engine."""
-CPU_PERIOD_MICROSECONDS = 100_000
 
 _T = TypeVar("_T")
 
 
 class DockerRuntime(Runtime):
-    """Containers on the Docker engine that the environment names (``DOCKER_HOST``).
+    """Containers on a Docker engine.
 
     Args:
-        client: an SDK client to use instead; it is then the caller's to close.
+        client: an SDK client to use; it is then the caller's to close. None: the engine that the
+            environment names (``DOCKER_HOST``), asked for on first use.
         probe_host: where published ports are reached from here; None for the bind address.
+        networks: the networks that instances are put on; None for Docker's default bridge, which
+            keeps no instance from another.
     """
 
     name = "docker"
 
     def __init__(
-        self, client: docker.DockerClient | None = None, *, probe_host: str | None = None
+        self,
+        client: docker.DockerClient | None = None,
+        *,
+        probe_host: str | None = None,
+        networks: Networks | None = None,
     ) -> None:
         self._own_client = client is None
         self._client = client
         self._probe_host = probe_host
+        self._networks = networks
 
     @property
     def _api(self) -> Any:
@@ -61,28 +81,36 @@ class DockerRuntime(Runtime):
         return self._client.api
 
     def launch(self, launch: Launch) -> Launched:
-        container_id = self._create(launch)
         try:
-            self._ask(lambda: self._api.start(container_id))
+            network = self._network(launch)
+            for companion in launch.spec.companions:
+                config = companion_config(self._api, launch, companion, network)
+                self._start(launch, config, companion_name(launch, companion))
+            config = challenge_config(self._api, launch, network)
+            container_id = self._start(launch, config, launch.name)
             details = self._ask(lambda: self._api.inspect_container(container_id))
             if not details["State"]["Running"]:
                 raise ContainerExited(f"exit code {details['State']['ExitCode']}")
-            return Launched(container_id, (_published(details, launch.spec.port),))
-        except (RuntimeFault, BackendUnavailable):
-            self._discard(container_id)
+            return Launched(container_id, _published(details, launch.spec.ports))
+        except (RuntimeFault, BackendUnavailable) as error:
+            if not (isinstance(error, BackendUnavailable) and error.untouched):
+                self._discard(launch)
             raise
         except APIError as error:
-            self._discard(container_id)
+            self._discard(launch)
             raise _fault(error) from error
 
     def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
-        if launch.spec.readiness is Readiness.NONE:
+        readiness = launch.spec.readiness
+        if readiness is Readiness.NONE:
             return
         host = self._probe_host or _reachable(launch.bind_address)
-        port = int(launched.ports[0])
 
         def ready(timeout: float) -> bool:
-            if launch.spec.readiness is Readiness.HTTP:
+            if readiness is Readiness.HEALTHCHECK:
+                return self._healthy(launched.container_id)
+            port = int(launched.ports[0])
+            if readiness is Readiness.HTTP:
                 answered = answers_http(f"http://{_bracketed(host)}:{port}/", timeout=timeout)
             else:
                 answered = answers_tcp(host, port, timeout=timeout)
@@ -94,32 +122,40 @@ class DockerRuntime(Runtime):
             raise NotReady(f"no answer within {seconds:g} s")
 
     def is_running(self, container_id: str) -> bool:
-        try:
-            details = self._ask(lambda: self._api.inspect_container(container_id))
-        except NotFound:
-            return False
-        except APIError as error:
-            raise BackendUnavailable("the Docker engine refused to say what runs") from error
-        return bool(details["State"]["Running"])
+        details = self._inspect(container_id)
+        return details is not None and bool(details["State"]["Running"])
 
-    def remove(self, name_or_id: str) -> bool:
+    def remove(self, container_id: str) -> bool:
         try:
-            self._ask(lambda: self._api.remove_container(name_or_id, force=True, v=True))
+            self._ask(lambda: self._api.remove_container(container_id, force=True, v=True))
         except NotFound:
             return False
         except APIError as error:
             if error.status_code == 409:  # its removal is under way already: wait for the end
-                return self._await_removal(name_or_id)
+                return self._await_removal(container_id)
             raise BackendUnavailable("the Docker engine could not remove a container") from error
         return True
 
+    def clear(self, deployment: str, name: str) -> bool:
+        labels = [f"{LABEL_DEPLOYMENT}={deployment}", f"{LABEL_INSTANCE}={name}"]
+        containers, networks = self._list(labels)
+        gone = [self.remove(row["Id"]) for row in containers]
+        gone += [self._remove_network(row["Id"]) for row in networks]
+        return any(gone)
+
     def find(self, deployment: str) -> list[Found]:
-        wanted = {"label": f"{LABEL_DEPLOYMENT}={deployment}"}
+        containers, networks = self._list([f"{LABEL_DEPLOYMENT}={deployment}"])
+        return [
+            Found(row["Id"], row["Labels"].get(LABEL_INSTANCE, "")) for row in containers + networks
+        ]
+
+    def image_id(self, image: str) -> str | None:
         try:
-            rows = self._ask(lambda: self._api.containers(all=True, filters=wanted))
+            return str(self._ask(lambda: self._api.inspect_image(image))["Id"])
+        except NotFound:
+            return None
         except APIError as error:
-            raise BackendUnavailable("the Docker engine refused to list containers") from error
-        return [Found(row["Id"], row["Names"][0].lstrip("/")) for row in rows]
+            raise BackendUnavailable("the Docker engine refused to show an image") from error
 
     def versions(self) -> dict[str, str]:
         details = self._ask(self._api.version)
@@ -130,73 +166,81 @@ class DockerRuntime(Runtime):
             self._client.close()
             self._client = None
 
-    def _create(self, launch: Launch) -> str:
+    def _network(self, launch: Launch) -> str:
+        """The network of an instance, made when it needs one of its own."""
+        if self._networks is None:
+            return "bridge"
+        if not launch.spec.companions:
+            return self._networks.shared(egress=launch.spec.egress)
+        self.clear(launch.deployment, launch.name)  # a network's name keeps no second one away
+        return self._networks.own(launch)
+
+    def _start(self, launch: Launch, config: Any, name: str) -> str:
+        container_id = self._create(launch, config, name)
+        self._ask(lambda: self._api.start(container_id))
+        return container_id
+
+    def _create(self, launch: Launch, config: Any, name: str) -> str:
         for _ in range(2):
             try:
-                made = self._ask(
-                    lambda: self._api.create_container_from_config(
-                        self._config(launch), launch.name
-                    )
-                )
+                made = self._ask(lambda: self._api.create_container_from_config(config, name))
                 return str(made["Id"])
             except ImageNotFound as error:
-                raise ImageMissing(f"image {launch.spec.image} is not on the engine") from error
+                raise ImageMissing(f"image {config['Image']} is not on the engine") from error
             except APIError as error:
                 if error.status_code != 409:
                     raise _fault(error) from error
                 # The name is derived from a row that is ours now: what bears it was left by a
                 # process that died. It is removed only if it carries this deployment's label.
-                self._remove_leftover(launch)
+                self.clear(launch.deployment, launch.name)
         raise RuntimeFault("the container's name is taken by one of another deployment")
 
-    def _discard(self, container_id: str) -> None:
+    def _discard(self, launch: Launch) -> None:
         """Remove what a failed start made; if that fails too, say that something may be left."""
         try:
-            self.remove(container_id)
+            self.clear(launch.deployment, launch.name)
         except BackendUnavailable as error:
             raise BackendUnavailable("a container that failed to start may be left") from error
 
-    def _config(self, launch: Launch) -> Any:
-        spec = launch.spec
-        return self._api.create_container_config(
-            spec.image,
-            command=list(spec.command) or None,
-            environment=dict(launch.environment),
-            labels=dict(launch.labels),
-            ports=[spec.port],
-            host_config=self._host_config(spec, launch.bind_address),
-        )
+    def _healthy(self, container_id: str) -> bool:
+        details = self._inspect(container_id)
+        if details is None or not details["State"]["Running"]:
+            raise ContainerExited("the container ended before it was healthy")
+        health = details["State"].get("Health")
+        if health is None:
+            raise NotReady("the image has no HEALTHCHECK; choose another readiness")
+        return bool(health["Status"] == "healthy")
 
-    def _host_config(self, spec: ChallengeSpec, bind_address: str) -> Any:
-        memory = spec.memory_mb * 1024 * 1024
-        return self._api.create_host_config(
-            port_bindings={spec.port: (bind_address, None)},
-            mem_limit=memory,
-            memswap_limit=memory,
-            cpu_period=CPU_PERIOD_MICROSECONDS,
-            cpu_quota=int(spec.cpus * CPU_PERIOD_MICROSECONDS),
-            pids_limit=spec.pids_limit,
-            security_opt=["no-new-privileges"],
-        )
-
-    def _remove_leftover(self, launch: Launch) -> None:
-        for found in self.find(launch.deployment):
-            if found.name == launch.name:
-                self.remove(found.container_id)
-
-    def _await_removal(self, name_or_id: str) -> bool:
-        def gone(_timeout: float) -> bool:
-            try:
-                self._ask(lambda: self._api.inspect_container(name_or_id))
-            except NotFound:
-                return True
-            return False
-
+    def _inspect(self, container_id: str) -> Any | None:
         try:
-            if wait_until(gone, CALL_SECONDS):
-                return True
+            return self._ask(lambda: self._api.inspect_container(container_id))
+        except NotFound:
+            return None
         except APIError as error:
             raise BackendUnavailable("the Docker engine refused to say what runs") from error
+
+    def _list(self, labels: list[str]) -> tuple[list[Any], list[Any]]:
+        """Containers and networks with these labels."""
+        wanted = {"label": labels}
+        try:
+            containers = self._ask(lambda: self._api.containers(all=True, filters=wanted))
+            networks = self._ask(lambda: self._api.networks(filters=wanted))
+        except APIError as error:
+            raise BackendUnavailable("the Docker engine refused to list what is there") from error
+        return containers, networks
+
+    def _remove_network(self, network_id: str) -> bool:
+        try:
+            self._ask(lambda: self._api.remove_network(network_id))
+        except NotFound:
+            return False
+        except APIError as error:
+            raise BackendUnavailable("the Docker engine could not remove a network") from error
+        return True
+
+    def _await_removal(self, container_id: str) -> bool:
+        if wait_until(lambda _timeout: self._inspect(container_id) is None, CALL_SECONDS):
+            return True
         raise BackendUnavailable("the Docker engine did not finish removing a container")
 
     def _ask(self, request: Callable[[], _T]) -> _T:
@@ -222,11 +266,14 @@ def _refused(error: BaseException) -> bool:
     return False
 
 
-def _published(details: Any, port: int) -> str:
-    bindings = details["NetworkSettings"]["Ports"].get(f"{port}/tcp")
-    if not bindings:
-        raise PortUnavailable(f"port {port} was not published")
-    return str(bindings[0]["HostPort"])
+def _published(details: Any, ports: tuple[Port, ...]) -> tuple[str, ...]:
+    numbers = []
+    for port in ports:
+        bindings = details["NetworkSettings"]["Ports"].get(str(port))
+        if not bindings:
+            raise PortUnavailable(f"port {port} was not published")
+        numbers.append(str(bindings[0]["HostPort"]))
+    return tuple(numbers)
 
 
 def _fault(error: APIError) -> RuntimeFault:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 from engines.cre.runtimes.base import Found, Launch, Launched, Runtime
 from engines.errors import BackendUnavailable, ContainerExited, ImageMissing, PortUnavailable
@@ -22,7 +23,7 @@ FIRST_PORT, LAST_PORT = 30000, 60000
 class _Container:
     container_id: str
     launch: Launch
-    port: int
+    ports: tuple[int, ...]
     running: bool = True
     stubborn: bool = False
 
@@ -55,9 +56,9 @@ class MemoryRuntime(Runtime):
                     del self._containers[known.container_id]
             if launch.spec.image in self._crashing:
                 raise ContainerExited(f"image {launch.spec.image} ended at once")
-            container = _Container(secrets.token_hex(32), launch, self._free_port())
+            container = _Container(secrets.token_hex(32), launch, self._ports_for(launch))
             self._containers[container.container_id] = container
-            return Launched(container.container_id, (str(container.port),))
+            return Launched(container.container_id, tuple(map(str, container.ports)))
 
     def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
         if not self.is_running(launched.container_id):
@@ -69,16 +70,21 @@ class MemoryRuntime(Runtime):
             container = self._containers.get(container_id)
             return container is not None and container.running
 
-    def remove(self, name_or_id: str) -> bool:
+    def remove(self, container_id: str) -> bool:
         with self._lock:
             self._check_up()
-            container = self._by_name_or_id(name_or_id)
-            if container is None:
-                return False
-            if container.stubborn:
-                raise BackendUnavailable("the container cannot be removed")
-            del self._containers[container.container_id]
-            return True
+            return self._remove([container_id] if container_id in self._containers else [])
+
+    def clear(self, deployment: str, name: str) -> bool:
+        with self._lock:
+            self._check_up()
+            return self._remove(
+                [
+                    each.container_id
+                    for each in self._containers.values()
+                    if (each.launch.deployment, each.launch.name) == (deployment, name)
+                ]
+            )
 
     def find(self, deployment: str) -> list[Found]:
         with self._lock:
@@ -88,6 +94,9 @@ class MemoryRuntime(Runtime):
                 for each in self._containers.values()
                 if each.launch.deployment == deployment
             ]
+
+    def image_id(self, image: str) -> str | None:
+        return image if self._images is None or image in self._images else None
 
     def versions(self) -> dict[str, str]:
         return {"runtime": "memory (simulated)"}
@@ -101,7 +110,7 @@ class MemoryRuntime(Runtime):
         """What a player would get from a port, or None when nobody answers."""
         with self._lock:
             for each in self._containers.values():
-                if str(each.port) == port and each.running:
+                if int(port) in each.ports and each.running:
                     if path == "/cgi-bin/flag":
                         return each.launch.flag
                     return f"challenge {each.launch.spec.id}"
@@ -142,17 +151,21 @@ class MemoryRuntime(Runtime):
         if self._down:
             raise BackendUnavailable("the runtime is down", untouched=True)
 
-    def _by_name_or_id(self, name_or_id: str) -> _Container | None:
-        if name_or_id in self._containers:
-            return self._containers[name_or_id]
-        for each in self._containers.values():
-            if each.launch.name == name_or_id:
-                return each
-        return None
+    def _remove(self, container_ids: list[str]) -> bool:
+        for container_id in container_ids:
+            if self._containers[container_id].stubborn:
+                raise BackendUnavailable("the container cannot be removed")
+            del self._containers[container_id]
+        return bool(container_ids)
 
-    def _free_port(self) -> int:
-        taken = {each.port for each in self._containers.values()}
-        for port in range(FIRST_PORT, LAST_PORT + 1):
-            if port not in taken:
-                return port
-        raise PortUnavailable("no port is free")
+    def _ports_for(self, launch: Launch) -> tuple[int, ...]:
+        taken = {port for each in self._containers.values() for port in each.ports}
+        if launch.host_ports:
+            if taken & set(launch.host_ports):
+                raise PortUnavailable("the port is taken")
+            return launch.host_ports
+        free = (port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in taken)
+        ports = tuple(islice(free, len(launch.spec.ports)))
+        if len(ports) < len(launch.spec.ports):
+            raise PortUnavailable("no port is free")
+        return ports
