@@ -1,6 +1,6 @@
 """How the values of settings are read: each takes a text and returns the value.
 
-They raise :class:`ValueError` with the fix; ``engines/settings.py`` puts the setting's name before it.
+They raise :class:`ValueError` with the fix; ``settings.py`` puts the setting's name before it.
 """
 
 from __future__ import annotations
