@@ -53,7 +53,7 @@ class InstanceStore:
             table.c.account == sa.bindparam("account"),
             table.c.challenge_id == sa.bindparam("challenge_id"),
         )
-        database.create_tables(table, gates)
+        database.ensure_schema()
         self._gate = gates.c.name == table.name
         self._hang_gate()
 

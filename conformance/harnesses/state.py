@@ -16,7 +16,7 @@ class TemporaryState:
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="whale-ready-"))
         self._database = Database(f"sqlite:///{self._folder / 'state.db'}")
-        self._database.create_tables(*metadata.sorted_tables)
+        self._database.ensure_schema()
 
     def emptied(self) -> Database:
         """The database, without a row in any table.
