@@ -27,9 +27,10 @@ from engines.contract import (
 from engines.cre.deployment import deployment_name
 from engines.cre.removal import Removal
 from engines.cre.runtimes.base import Launch, Launched, Runtime
+from engines.cre.runtimes.connection import connector, probe_host
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.database import Database
-from engines.errors import BackendUnavailable, RuntimeFault
+from engines.errors import BackendUnavailable, ImageComing, RuntimeFault
 from engines.instances import (
     AccountFull,
     Claimed,
@@ -82,7 +83,9 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._database = database or Database(self.settings.state_url)
         super().__init__(clock or SystemClock(), AuditLog(self._database))
         self._store = InstanceStore(self._database, self.audit, cre_instances)
-        self._runtime = runtime or DockerRuntime()
+        self._runtime = runtime or DockerRuntime(
+            connect=connector(self.settings), probe_host=probe_host(self.settings)
+        )
         self._catalog = catalog if catalog is not None else _catalog(self.settings)
         self._deployment = self.settings.cre_deployment or deployment_name(self._database)
         self._removal = Removal(self.name, self._store, self._runtime, self.clock, self._deployment)
@@ -256,7 +259,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             log.warning("challenge %d did not start: %s", spec.id, fault)
             event = call.event(Action.START_FAILED, fault.code)
             call.recorded = self._store.delete(row, event)
-            return StartResult(False, _START_FAILURES[fault.code], code=fault.code)
+            return _not_started(fault)
         except BackendUnavailable as error:
             self._give_up(row, nothing_made=error.untouched)
             raise
@@ -329,6 +332,15 @@ class ContainerRuntimeEngine(AuditedBackend):
             max_extensions=self.settings.cre_max_extensions,
             backend=self.name,
         )
+
+
+def _not_started(fault: RuntimeFault) -> StartResult:
+    """What a player is told of a start that left nothing."""
+    if isinstance(fault, ImageComing):
+        progress = f" ({fault.progress})" if fault.progress else ""
+        message = f"This challenge's image is being fetched{progress}; please try again shortly"
+        return StartResult(False, message, code=fault.code, retry_after=fault.retry_after)
+    return StartResult(False, _START_FAILURES[fault.code], code=fault.code)
 
 
 def _catalog(settings: Settings) -> Catalog:
