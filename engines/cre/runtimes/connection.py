@@ -194,30 +194,19 @@ def _check_registry_config(path: Path | None) -> None:
 
 
 def _over_sockets(where: _Address, certificates: _Certificates | None) -> docker.DockerClient:
+    # The SDK gives its pool size to local sockets only.
+    adapter = HTTPAdapter(pool_maxsize=POOL_SIZE) if where.scheme in _NETWORK else None
+    tls = certificates.tls() if certificates else None
     try:
-        client = docker.DockerClient(
-            base_url=where.url or None,
-            timeout=int(CALL_SECONDS),
-            max_pool_size=POOL_SIZE,
-            tls=certificates.tls() if certificates else False,
-        )
-    except (DockerException, RequestException) as error:
+        return _negotiated(where.url, adapter, tls)
+    except (DockerException, RequestException, KeyError) as error:
         raise _unavailable(error, where, certificates) from error
-    except ValueError:
-        raise _bad_own_config() from None
-    if where.scheme in _NETWORK:
-        # The SDK gives its pool size to local sockets only.
-        client.api.mount(client.api.base_url, HTTPAdapter(pool_maxsize=POOL_SIZE))
-    return client
 
 
 def _over_ssh(where: _Address) -> docker.DockerClient:
     adapter = SSHAdapter(ssh_command(where.url), POOL_SIZE)
     try:
-        # The SDK asks for the version before another transport can be put in place.
-        first = _with_adapter(adapter, DEFAULT_DOCKER_API_VERSION)
-        version = str(first.api.version(api_version=False)["ApiVersion"])
-        return _with_adapter(adapter, version)
+        return _negotiated(_OVER_SSH, adapter, None)
     except (DockerException, RequestException, KeyError) as error:
         words = adapter.last_words()
         adapter.close()
@@ -226,15 +215,42 @@ def _over_ssh(where: _Address) -> docker.DockerClient:
             f"the Docker engine cannot be reached over ssh ({where.setting}){said}",
             untouched=True,
         ) from error
+
+
+def _negotiated(
+    url: str, adapter: HTTPAdapter | None, tls: TLSConfig | None
+) -> docker.DockerClient:
+    """A client that speaks the engine's own version of the API.
+
+    Left to itself, the SDK asks for the version before it can be given another transport, and
+    before it can be told to leave the environment alone.
+    """
+    first = _client(url, adapter, tls, DEFAULT_DOCKER_API_VERSION)
+    try:
+        version = str(first.api.version(api_version=False)["ApiVersion"])
+    finally:
+        if adapter is None:  # else both clients have it in common
+            first.close()
+    return _client(url, adapter, tls, version)
+
+
+def _client(
+    url: str, adapter: HTTPAdapter | None, tls: TLSConfig | None, version: str
+) -> docker.DockerClient:
+    try:
+        client = docker.DockerClient(
+            base_url=url or None,
+            version=version,
+            timeout=int(CALL_SECONDS),
+            max_pool_size=POOL_SIZE,
+            tls=tls or False,
+        )
     except ValueError:
-        adapter.close()
         raise _bad_own_config() from None
-
-
-def _with_adapter(adapter: SSHAdapter, version: str) -> docker.DockerClient:
-    client = docker.DockerClient(base_url=_OVER_SSH, version=version, timeout=int(CALL_SECONDS))
-    client.api.trust_env = False  # no proxy stands between us and an ssh process
-    client.api.mount(client.api.base_url, adapter)
+    # REQUESTS_CA_BUNDLE would take the place of our CA, and a proxy that of the engine.
+    client.api.trust_env = False
+    if adapter is not None:
+        client.api.mount(client.api.base_url, adapter)
     return client
 
 
