@@ -15,6 +15,8 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
 from engines.catalog import Port, Readiness
+from engines.cre.image_pull import pull_image
+from engines.cre.images import Images
 from engines.cre.runtimes.base import (
     LABEL_DEPLOYMENT,
     LABEL_GROUP,
@@ -50,8 +52,9 @@ class DockerRuntime(Runtime):
     """Containers on a Docker engine.
 
     Args:
-        client: an SDK client to use; it is then the caller's to close. None: the engine that the
-            environment names (``DOCKER_HOST``), asked for on first use.
+        client: an SDK client to use; it is then the caller's to close.
+        connect: makes the client on first use (engines/cre/runtimes/connection.py) when none is
+            given. None: the engine that the environment names (``DOCKER_HOST``).
         probe_host: where published ports are reached from here; None for the bind address.
         networks: the networks that instances are put on; None for Docker's default bridge, which
             keeps no instance from another.
@@ -63,9 +66,14 @@ class DockerRuntime(Runtime):
         self,
         client: docker.DockerClient | None = None,
         *,
+        connect: Callable[[], docker.DockerClient] | None = None,
         probe_host: str | None = None,
         networks: Networks | None = None,
     ) -> None:
+        self._connect = connect or _from_environ
+        self._images = Images(
+            lambda image, tell, canceller: pull_image(self._api, image, tell, canceller)
+        )
         self._own_client = client is None
         self._client = client
         self._probe_host = probe_host
@@ -76,12 +84,14 @@ class DockerRuntime(Runtime):
         """The low-level client, made on first use: an engine that is down is no error before."""
         if self._client is None:
             try:
-                self._client = docker.from_env(timeout=int(CALL_SECONDS), max_pool_size=64)
+                self._client = self._connect()
             except (DockerException, RequestException) as error:
                 raise BackendUnavailable("the Docker engine cannot be reached") from error
         return self._client.api
 
     def launch(self, launch: Launch) -> Launched:
+        for image in launch.spec.images:
+            self._images.before(image, launch.spec.pull)
         try:
             network = self._network(launch)
             for companion in launch.spec.companions:
@@ -162,6 +172,7 @@ class DockerRuntime(Runtime):
         return {"docker": details["Version"], "docker-api": details["ApiVersion"]}
 
     def close(self) -> None:
+        self._images.close()
         if self._client is not None and self._own_client:
             self._client.close()
             self._client = None
@@ -185,8 +196,8 @@ class DockerRuntime(Runtime):
             try:
                 made = self._ask(lambda: self._api.create_container_from_config(config, name))
                 return str(made["Id"])
-            except ImageNotFound as error:
-                raise ImageMissing(f"image {config['Image']} is not on the engine") from error
+            except ImageNotFound:
+                self._images.missing(config["Image"], launch.spec.pull)
             except APIError as error:
                 if error.status_code != 409:
                     raise _fault(error) from error
@@ -264,6 +275,10 @@ class DockerRuntime(Runtime):
             raise BackendUnavailable(
                 "the Docker engine cannot be reached", untouched=_refused(error)
             ) from error
+
+
+def _from_environ() -> docker.DockerClient:
+    return docker.from_env(timeout=int(CALL_SECONDS), max_pool_size=64)
 
 
 def _refused(error: BaseException) -> bool:
