@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,7 +26,7 @@ from docker.utils import parse_host
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 
-from engines.cre.runtimes.docker import CALL_SECONDS
+from engines.cre.runtimes.engine_api import CALL_SECONDS, causes
 from engines.cre.runtimes.ssh import SSHAdapter, ssh_command
 from engines.errors import BackendUnavailable, SettingsError
 from engines.settings import Settings
@@ -265,7 +265,7 @@ def _unavailable(
     error: Exception, where: _Address, certificates: _Certificates | None
 ) -> BackendUnavailable:
     """What a first contact that failed means; says so of certificates where they are why."""
-    causes = list(_causes(error))
+    causes = list(causes(error))
     if any(isinstance(each, ssl.SSLCertVerificationError) for each in causes):
         setting = certificates.setting if certificates else "CRE_DOCKER_CERT_FOLDER"
         text = (
@@ -290,12 +290,3 @@ def _unavailable(
 
 def _speaks_tls(error: BaseException) -> bool:
     return isinstance(error, APIError) and "HTTPS server" in str(error.explanation)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and all that it was made from."""
-    seen: list[BaseException] = [error]
-    for each in seen:
-        yield each
-        inner = (each.__cause__, each.__context__, *getattr(each, "args", ()))
-        seen += [one for one in inner if isinstance(one, BaseException) and one not in seen]

@@ -6,13 +6,11 @@ a start costs exactly create, start and inspect here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import docker
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
-from requests.exceptions import RequestException
+from docker.errors import APIError, ImageNotFound, NotFound
 
 from engines.catalog import Port, Readiness
 from engines.cre.image_pull import pull_image
@@ -24,13 +22,13 @@ from engines.cre.runtimes.base import (
     Found,
     Launch,
     Launched,
-    Runtime,
 )
 from engines.cre.runtimes.container_config import (
     challenge_config,
     companion_config,
     companion_name,
 )
+from engines.cre.runtimes.engine_api import CALL_SECONDS, EngineRuntime, answers
 from engines.cre.runtimes.networks import Networks
 from engines.errors import (
     BackendUnavailable,
@@ -40,15 +38,10 @@ from engines.errors import (
     PortUnavailable,
     RuntimeFault,
 )
-from engines.probe import answers_http, answers_tcp, wait_until
-
-CALL_SECONDS = 60.0
-"""Deadline of one request to the engine."""
-
-_T = TypeVar("_T")
+from engines.probe import wait_until
 
 
-class DockerRuntime(Runtime):
+class DockerRuntime(EngineRuntime):
     """Containers on a Docker engine.
 
     Args:
@@ -70,24 +63,11 @@ class DockerRuntime(Runtime):
         probe_host: str | None = None,
         networks: Networks | None = None,
     ) -> None:
-        self._connect = connect or _from_environ
+        super().__init__(client, connect=connect, probe_host=probe_host)
         self._images = Images(
             lambda image, tell, canceller: pull_image(self._api, image, tell, canceller)
         )
-        self._own_client = client is None
-        self._client = client
-        self._probe_host = probe_host
         self._networks = networks
-
-    @property
-    def _api(self) -> Any:
-        """The low-level client, made on first use: an engine that is down is no error before."""
-        if self._client is None:
-            try:
-                self._client = self._connect()
-            except (DockerException, RequestException) as error:
-                raise BackendUnavailable("the Docker engine cannot be reached") from error
-        return self._client.api
 
     def launch(self, launch: Launch) -> Launched:
         for image in launch.spec.images:
@@ -121,10 +101,7 @@ class DockerRuntime(Runtime):
             if readiness is Readiness.HEALTHCHECK:
                 return self._healthy(launched.container_id)
             port = int(launched.ports[0])
-            if readiness is Readiness.HTTP:
-                answered = answers_http(f"http://{_bracketed(host)}:{port}/", timeout=timeout)
-            else:
-                answered = answers_tcp(host, port, timeout=timeout)
+            answered = answers(readiness, host, port, timeout)
             if not answered and not self.is_running(launched.container_id):
                 raise ContainerExited("the container ended before it answered")
             return answered
@@ -159,23 +136,9 @@ class DockerRuntime(Runtime):
             for row in containers + networks
         ]
 
-    def image_id(self, image: str) -> str | None:
-        try:
-            return str(self._ask(lambda: self._api.inspect_image(image))["Id"])
-        except NotFound:
-            return None
-        except APIError as error:
-            raise BackendUnavailable("the Docker engine refused to show an image") from error
-
-    def versions(self) -> dict[str, str]:
-        details = self._ask(self._api.version)
-        return {"docker": details["Version"], "docker-api": details["ApiVersion"]}
-
     def close(self) -> None:
         self._images.close()
-        if self._client is not None and self._own_client:
-            self._client.close()
-            self._client = None
+        super().close()
 
     def _network(self, launch: Launch) -> str:
         """The network of an instance, made when it needs one of its own."""
@@ -265,32 +228,6 @@ class DockerRuntime(Runtime):
             return True
         raise BackendUnavailable("the Docker engine did not finish removing a container")
 
-    def _ask(self, request: Callable[[], _T]) -> _T:
-        """Make one request; an engine that does not answer as one is BackendUnavailable."""
-        try:
-            return request()
-        except APIError:
-            raise
-        except (DockerException, RequestException, json.JSONDecodeError, OSError) as error:
-            raise BackendUnavailable(
-                "the Docker engine cannot be reached", untouched=_refused(error)
-            ) from error
-
-
-def _from_environ() -> docker.DockerClient:
-    return docker.from_env(timeout=int(CALL_SECONDS), max_pool_size=64)
-
-
-def _refused(error: BaseException) -> bool:
-    """Whether the connection itself was refused, so that no request can have arrived."""
-    seen: list[Any] = [error]
-    for each in seen:
-        if isinstance(each, (ConnectionRefusedError, FileNotFoundError)):
-            return True
-        inner = (each.__cause__, each.__context__, *getattr(each, "args", ()))
-        seen += [one for one in inner if isinstance(one, BaseException) and one not in seen]
-    return False
-
 
 def _published(details: Any, ports: tuple[Port, ...]) -> tuple[str, ...]:
     numbers = []
@@ -315,7 +252,3 @@ def _fault(error: APIError) -> RuntimeFault:
 def _reachable(bind_address: str) -> str:
     """Where a port bound to ``bind_address`` is reached from this machine."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind_address, bind_address)  # noqa: S104 - compared, not bound
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
