@@ -28,7 +28,7 @@ from engines.cre.runtimes.container_config import (
     companion_config,
     companion_name,
 )
-from engines.cre.runtimes.networks import Networks
+from engines.cre.runtimes.networks import BridgeNetworks
 from engines.errors import (
     BackendUnavailable,
     ContainerExited,
@@ -63,7 +63,7 @@ class DockerRuntime(Runtime):
         client: docker.DockerClient | None = None,
         *,
         probe_host: str | None = None,
-        networks: Networks | None = None,
+        networks: BridgeNetworks | None = None,
     ) -> None:
         self._own_client = client is None
         self._client = client
