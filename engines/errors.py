@@ -13,6 +13,7 @@
     │   ├── NotReady                       it runs but did not answer within the ready time-out
     │   ├── PortUnavailable                no port could be published
     │   ├── NoRoom                         every port or subnet of a range is in use
+    │   │   └── SubnetTaken                this subnet is, by a network that is not ours
     │   └── Later                          not now; a later start may succeed
     │       ├── ImageComing                the image is being pulled
     │       └── Crowded                    too many starts wait for their turn
@@ -82,6 +83,10 @@ class PortUnavailable(RuntimeFault):
 
 class NoRoom(RuntimeFault):
     code = Code.CAPACITY
+
+
+class SubnetTaken(NoRoom):
+    """Another network of the host uses these addresses."""
 
 
 class Later(RuntimeFault):

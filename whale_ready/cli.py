@@ -21,6 +21,7 @@ from engines.errors import BackendUnavailable, EngineError
 from engines.settings import Settings
 from whale_ready.command import Command, Group, could_not_run
 from whale_ready.database_command import database_group
+from whale_ready.firewall_command import firewall_group
 from whale_ready.progress import progress_on
 from whale_ready.summary import print_plan, print_report
 from whale_ready.worker import BACKENDS, backend_named, work_until_told
@@ -171,6 +172,9 @@ def worker_command(name: str | None, once: bool) -> None:
         sys.exit(1)
     finally:
         backend.close()
+
+
+main.add_command(firewall_group)
 
 
 def _check(request: CheckRequest, folder: Path | None, console: Console) -> int:

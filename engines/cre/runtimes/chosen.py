@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
+import docker
+
 from engines.cre.runtimes.base import Runtime
-from engines.cre.runtimes.connection import connector, probe_host
+from engines.cre.runtimes.connection import Connect, connector, probe_host
 from engines.cre.runtimes.docker import DockerRuntime
+from engines.cre.runtimes.networks import networks_from
 from engines.settings import Settings
 
 
@@ -14,4 +19,23 @@ def runtime_from(settings: Settings) -> Runtime:
     Raises:
         SettingsError: a setting is wrong; names it and the fix.
     """
-    return DockerRuntime(connect=connector(settings), probe_host=probe_host(settings))
+    connect = _once(connector(settings))
+    return DockerRuntime(
+        connect=connect,
+        probe_host=probe_host(settings),
+        networks=networks_from(settings, lambda: connect().api),
+    )
+
+
+def _once(connect: Connect) -> Connect:
+    """One client for all that stand on the engine."""
+    lock = threading.Lock()
+    made: list[docker.DockerClient] = []
+
+    def connected() -> docker.DockerClient:
+        with lock:
+            if not made:
+                made.append(connect())
+            return made[0]
+
+    return connected

@@ -265,20 +265,20 @@ def _unavailable(
     error: Exception, where: _Address, certificates: _Certificates | None
 ) -> BackendUnavailable:
     """What a first contact that failed means; says so of certificates where they are why."""
-    causes = list(causes(error))
-    if any(isinstance(each, ssl.SSLCertVerificationError) for each in causes):
+    found = list(causes(error))
+    if any(isinstance(each, ssl.SSLCertVerificationError) for each in found):
         setting = certificates.setting if certificates else "CRE_DOCKER_CERT_FOLDER"
         text = (
             f"the Docker engine's certificate is not to be trusted: put the CA that signed it into "
             f"{setting} as ca.pem, and write the host name it was made for into {where.setting}"
         )
-    elif any(isinstance(each, ssl.SSLError) for each in causes):
+    elif any(isinstance(each, ssl.SSLError) for each in found):
         setting = certificates.setting if certificates else "CRE_DOCKER_CERT_FOLDER"
         text = (
             f"the Docker engine refused the TLS connection: put a certificate signed by the CA "
             f"that it trusts into {setting} as cert.pem and key.pem"
         )
-    elif any(_speaks_tls(each) for each in causes):
+    elif any(_speaks_tls(each) for each in found):
         text = (
             "the Docker engine wants TLS: name the folder with ca.pem, cert.pem and key.pem in "
             "CRE_DOCKER_CERT_FOLDER"

@@ -13,6 +13,7 @@ import docker
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from engines.catalog import Port, Readiness
+from engines.contract import Isolation
 from engines.cre.image_pull import pull_image
 from engines.cre.images import Images
 from engines.cre.runtimes.base import (
@@ -29,7 +30,7 @@ from engines.cre.runtimes.container_config import (
     companion_name,
 )
 from engines.cre.runtimes.engine_api import CALL_SECONDS, EngineRuntime, answers
-from engines.cre.runtimes.networks import Networks
+from engines.cre.runtimes.networks import BridgeNetworks
 from engines.errors import (
     BackendUnavailable,
     ContainerExited,
@@ -61,7 +62,7 @@ class DockerRuntime(EngineRuntime):
         *,
         connect: Callable[[], docker.DockerClient] | None = None,
         probe_host: str | None = None,
-        networks: Networks | None = None,
+        networks: BridgeNetworks | None = None,
     ) -> None:
         super().__init__(client, connect=connect, probe_host=probe_host)
         self._images = Images(
@@ -135,6 +136,16 @@ class DockerRuntime(EngineRuntime):
             Found(row["Id"], row["Labels"].get(LABEL_INSTANCE, ""), row.get("State") == "running")
             for row in containers + networks
         ]
+
+    @property
+    def isolation(self) -> frozenset[Isolation]:
+        """What its configurations and networks keep containers from."""
+        kept = {Isolation.PRIVILEGES, Isolation.RESOURCES}
+        return frozenset(kept | (self._networks.isolation if self._networks else set()))
+
+    def refresh(self) -> None:
+        if self._networks is not None:
+            self._networks.refresh()
 
     def close(self) -> None:
         self._images.close()
