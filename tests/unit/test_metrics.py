@@ -98,7 +98,7 @@ def test_every_instance_is_counted_in_one_state(any_database: Database) -> None:
     soon, later = clock.now() + timedelta(seconds=10), clock.now() + HOUR
     rows.running()
     rows.running()
-    rows.running(life=timedelta(seconds=5))
+    rows.running(life=timedelta(seconds=10))
     rows.starting()
     rows.starting(lease_seconds=5)
     rows.saved(rows.starting().left_open(later))
@@ -232,6 +232,8 @@ def test_nobody_is_named(database: Database) -> None:
     text = exposition(database, clock).decode()
 
     assert 'whale_ready_instances{backend="cre",state="live"} 1.0' in text
+    assert 'whale_ready_events_total{action="started",backend="cre",code="ok"} 1.0' in text
+    assert 'whale_ready_start_duration_seconds_count{backend="cre",code="ok"} 1.0' in text
     for personal in (flag, "987651", "987652", "7654", "Cookie", "ctf/", engine.deployment):
         assert personal not in text
 
