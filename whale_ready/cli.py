@@ -22,6 +22,13 @@ from engines.settings import Settings
 from whale_ready.command import Command, Group, could_not_run
 from whale_ready.database_command import database_group
 from whale_ready.firewall_command import firewall_group
+from whale_ready.metrics_command import (
+    Address,
+    CannotServe,
+    metrics_command,
+    metrics_option,
+    serving_metrics,
+)
 from whale_ready.progress import progress_on
 from whale_ready.summary import print_plan, print_report
 from whale_ready.worker import BACKENDS, backend_named, work_until_told
@@ -40,6 +47,7 @@ def main() -> None:
 
 
 main.add_command(database_group)
+main.add_command(metrics_command)
 
 
 @main.command(
@@ -148,12 +156,15 @@ Exit codes:
     help="Whose containers; without it USE_WHALE decides.",
 )
 @click.option("--once", is_flag=True, help="Do one round and end.")
-def worker_command(name: str | None, once: bool) -> None:
+@metrics_option
+def worker_command(name: str | None, once: bool, address: Address | None) -> None:
     """Remove expired containers and put right what a crash left, every CONTAINER_WORKER_SECONDS.
 
     Everything comes from the environment (docs/settings.md). Start as many as you like, on as many
     machines: one of them does the work, and another takes over when it dies.
     """
+    if once and address is not None:
+        sys.exit(could_not_run("--metrics serves while the worker runs: leave --once out"))
     try:
         settings = Settings.from_environ()
         backend = backend_named(name, settings)
@@ -163,10 +174,15 @@ def worker_command(name: str | None, once: bool) -> None:
         if once:
             removed = backend.cleanup_worker.run_once()
             click.echo(f"{backend.name}: {removed} expired removed")
-        else:
+            return
+        with serving_metrics(address, settings) as serving:
+            if serving is not None:
+                click.echo(f"metrics at http://{serving}/metrics")
             click.echo(f"cleaning up for {backend.name} every {settings.worker_seconds:g} s")
             work_until_told(backend)
-            click.echo("stopped")
+        click.echo("stopped")
+    except CannotServe as error:
+        sys.exit(could_not_run(str(error)))
     except BackendUnavailable as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)

@@ -169,9 +169,13 @@ def sweep(client: docker.DockerClient, prefix: str) -> int:
     return removed
 
 
-def sweep_dead_runs(client: docker.DockerClient) -> int:
-    """Remove what earlier runs of this machine left whose process does not exist any more."""
-    mine = f"check-{platform.node()}-"
+def sweep_dead_runs(client: docker.DockerClient, kind: str = "check") -> int:
+    """Remove what earlier runs of this machine left whose process does not exist any more.
+
+    Args:
+        kind: first word of the runs' labels.
+    """
+    mine = f"{kind}-{platform.node()}-"
     removed = 0
     for row in client.api.containers(all=True, filters={"label": LABEL_DEPLOYMENT}):
         label = row["Labels"][LABEL_DEPLOYMENT]
