@@ -15,50 +15,15 @@ from rich.console import Console
 from conformance.redact import Secrets
 from conformance.registry import BackendSpecError
 from conformance.reports import write_reports
-from conformance.results import Verdict
 from conformance.runner import CheckRequest, check, plan
 from engines import __version__
 from engines.errors import BackendUnavailable, EngineError
 from engines.settings import Settings
+from whale_ready.commands import COULD_NOT_RUN, INTERRUPTED, Command, Group
+from whale_ready.images_command import images
 from whale_ready.progress import progress_on
 from whale_ready.summary import print_plan, print_report
 from whale_ready.worker import BACKENDS, backend_named, work_until_told
-
-COULD_NOT_RUN = Verdict.COULD_NOT_RUN.exit_code
-INTERRUPTED = Verdict.INTERRUPTED.exit_code
-
-
-class Command(click.Command):
-    """A command whose bad options end with our exit code 3, not with click's 2."""
-
-    def make_context(
-        self,
-        info_name: str | None,
-        args: list[str],
-        parent: click.Context | None = None,
-        **extra: object,
-    ) -> click.Context:
-        with _usage_is_could_not_run():
-            return super().make_context(info_name, args, parent, **extra)
-
-
-class Group(Command, click.Group):
-    """The same for unknown commands."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        with _usage_is_could_not_run():
-            return super().resolve_command(ctx, args)
-
-
-@contextmanager
-def _usage_is_could_not_run() -> Iterator[None]:
-    try:
-        yield
-    except click.UsageError as error:
-        error.show()
-        sys.exit(COULD_NOT_RUN)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -201,6 +166,9 @@ def worker_command(name: str | None, once: bool) -> None:
         sys.exit(1)
     finally:
         backend.close()
+
+
+main.add_command(images)
 
 
 def _check(request: CheckRequest, folder: Path | None, console: Console) -> int:
