@@ -29,9 +29,9 @@ from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.cre_docker import sweep, sweep_dead_runs
 from engines.catalog import ChallengeSpec, Readiness, StaticCatalog
 from engines.cre import ContainerRuntimeEngine
-from engines.cre.engine import cre_instances
 from engines.cre.runtimes.base import Launch
 from engines.cre.runtimes.container_config import challenge_config
+from engines.cre.tables import cre_instances
 from engines.database import Database
 from engines.settings import Settings
 

@@ -14,14 +14,14 @@ from rich.console import Console
 
 from conformance.registry import BackendSpecError
 from conformance.reports import write_reports
-from conformance.results import Verdict
 from conformance.runner import CheckRequest, check, plan
 from engines import __version__
 from engines.errors import BackendUnavailable, EngineError
 from engines.settings import Settings
-from whale_ready.command import Command, Group, could_not_run
+from whale_ready.command import INTERRUPTED, Command, Group, could_not_run
 from whale_ready.database_command import database_group
 from whale_ready.firewall_command import firewall_group
+from whale_ready.images_command import images
 from whale_ready.metrics_command import (
     Address,
     CannotServe,
@@ -32,8 +32,6 @@ from whale_ready.metrics_command import (
 from whale_ready.progress import progress_on
 from whale_ready.summary import print_plan, print_report
 from whale_ready.worker import BACKENDS, backend_named, work_until_told
-
-INTERRUPTED = Verdict.INTERRUPTED.exit_code
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -191,6 +189,7 @@ def worker_command(name: str | None, once: bool, address: Address | None) -> Non
 
 
 main.add_command(firewall_group)
+main.add_command(images)
 
 
 def _check(request: CheckRequest, folder: Path | None, console: Console) -> int:

@@ -12,6 +12,7 @@ from conformance.redact import Secrets
 from conformance.results import Verdict
 
 COULD_NOT_RUN = Verdict.COULD_NOT_RUN.exit_code
+INTERRUPTED = Verdict.INTERRUPTED.exit_code
 
 
 class Command(click.Command):
