@@ -10,6 +10,7 @@ from engines.cre.runtimes.base import Runtime
 from engines.cre.runtimes.connection import Connect, connector, probe_host
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import networks_from
+from engines.cre.runtimes.swarm import SwarmRuntime
 from engines.settings import Settings
 
 
@@ -19,6 +20,13 @@ def runtime_from(settings: Settings) -> Runtime:
     Raises:
         SettingsError: a setting is wrong; names it and the fix.
     """
+    if settings.cre_runtime == "swarm":
+        # Players and probes reach an instance on its node, wherever the manager is.
+        return SwarmRuntime(
+            connect=connector(settings),
+            constraints=settings.cre_constraints,
+            probe_host=settings.cre_probe_host or None,
+        )
     connect = _once(connector(settings))
     return DockerRuntime(
         connect=connect,

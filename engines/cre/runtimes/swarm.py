@@ -82,10 +82,11 @@ class SwarmRuntime(EngineRuntime):
         self,
         client: docker.DockerClient | None = None,
         *,
+        connect: Callable[[], docker.DockerClient] | None = None,
         constraints: tuple[str, ...] = (),
         probe_host: str | None = None,
     ) -> None:
-        super().__init__(client, probe_host=probe_host)
+        super().__init__(client, connect=connect, probe_host=probe_host)
         self._constraints = constraints
 
     def launch(self, launch: Launch) -> Launched:
