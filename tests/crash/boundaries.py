@@ -74,7 +74,7 @@ class Boundaries:
 
         sa.event.listen(engine, "begin", begin)
         sa.event.listen(engine, "before_cursor_execute", note)
-        engine.dialect.do_commit = do_commit  # type: ignore[method-assign] # no event comes after
+        engine.dialect.do_commit = do_commit  # type: ignore[assignment,method-assign] # no event is after
 
     def watch_docker(self, client: docker.DockerClient) -> None:
         """Every request of this client: not sent, sent, answered."""
@@ -98,7 +98,7 @@ class Boundaries:
             return answer(connection)
 
         session.send = watched_send
-        HTTPConnection.getresponse = watched_answer  # type: ignore[method-assign] # in the child only
+        HTTPConnection.getresponse = watched_answer  # type: ignore[assignment,method-assign] # a child's
 
     def watch_programs(self) -> None:
         """Every program that is run, before it is."""

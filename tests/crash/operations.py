@@ -108,9 +108,7 @@ def in_disorder(scene: Scene, users: Users) -> None:
             .values(state=State.STOPPING.value, lease_until=scene.engine.clock.now())
         )
         connection.execute(rows.delete().where(rows.c.account == stray))
-        connection.execute(
-            container_events.delete().where(container_events.c.user_id == users[2])
-        )
+        connection.execute(container_events.delete().where(container_events.c.user_id == users[2]))
         gone = connection.execute(
             sa.select(rows.c.container_id).where(rows.c.account == lost)
         ).scalar_one()

@@ -78,9 +78,7 @@ class Sight:
                 yield f"row of {row.account} is {row.state.value} for ever"
 
 
-def look(
-    engine: ContainerRuntimeEngine, database: Database, client: docker.DockerClient
-) -> Sight:
+def look(engine: ContainerRuntimeEngine, database: Database, client: docker.DockerClient) -> Sight:
     """Look at everything."""
     label = f"{LABEL_DEPLOYMENT}={engine.deployment}"
     containers = client.api.containers(all=True)
