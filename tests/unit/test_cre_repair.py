@@ -16,7 +16,7 @@ from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.database import Database
 from engines.errors import BackendUnavailable
-from engines.instances import InstanceStore
+from engines.instance_store import InstanceStore
 from engines.settings import Settings
 
 CATALOG = StaticCatalog([ChallengeSpec(1, "A", "a"), ChallengeSpec(2, "B", "b")])

@@ -14,11 +14,11 @@ import sqlalchemy as sa
 from engines.audit import Action, AuditLog, ContainerEvent
 from engines.contract import Code
 from engines.database import Database, deadlocked, metadata
+from engines.instance_store import InstanceStore
 from engines.instances import (
     AccountFull,
     Claimed,
     Instance,
-    InstanceStore,
     Request,
     State,
     SystemFull,

@@ -17,6 +17,7 @@ from requests.exceptions import RequestException
 from engines.catalog import Port, Readiness
 from engines.cre.runtimes.base import (
     LABEL_DEPLOYMENT,
+    LABEL_GROUP,
     LABEL_INSTANCE,
     Found,
     Launch,
@@ -126,27 +127,26 @@ class DockerRuntime(Runtime):
         return details is not None and bool(details["State"]["Running"])
 
     def remove(self, container_id: str) -> bool:
-        try:
-            self._ask(lambda: self._api.remove_container(container_id, force=True, v=True))
-        except NotFound:
+        details = self._inspect(container_id)
+        if details is None:
             return False
-        except APIError as error:
-            if error.status_code == 409:  # its removal is under way already: wait for the end
-                return self._await_removal(container_id)
-            raise BackendUnavailable("the Docker engine could not remove a container") from error
-        return True
+        labels = details["Config"]["Labels"]
+        if LABEL_GROUP in labels:
+            return self.clear(labels[LABEL_DEPLOYMENT], labels[LABEL_INSTANCE])
+        return self._remove_container(container_id)
 
     def clear(self, deployment: str, name: str) -> bool:
         labels = [f"{LABEL_DEPLOYMENT}={deployment}", f"{LABEL_INSTANCE}={name}"]
         containers, networks = self._list(labels)
-        gone = [self.remove(row["Id"]) for row in containers]
+        gone = [self._remove_container(row["Id"]) for row in containers]
         gone += [self._remove_network(row["Id"]) for row in networks]
         return any(gone)
 
     def find(self, deployment: str) -> list[Found]:
         containers, networks = self._list([f"{LABEL_DEPLOYMENT}={deployment}"])
         return [
-            Found(row["Id"], row["Labels"].get(LABEL_INSTANCE, "")) for row in containers + networks
+            Found(row["Id"], row["Labels"].get(LABEL_INSTANCE, ""), row.get("State") == "running")
+            for row in containers + networks
         ]
 
     def image_id(self, image: str) -> str | None:
@@ -170,7 +170,7 @@ class DockerRuntime(Runtime):
         """The network of an instance, made when it needs one of its own."""
         if self._networks is None:
             return "bridge"
-        if not launch.spec.companions:
+        if launch.alone:
             return self._networks.shared(egress=launch.spec.egress)
         self.clear(launch.deployment, launch.name)  # a network's name keeps no second one away
         return self._networks.own(launch)
@@ -228,6 +228,17 @@ class DockerRuntime(Runtime):
         except APIError as error:
             raise BackendUnavailable("the Docker engine refused to list what is there") from error
         return containers, networks
+
+    def _remove_container(self, container_id: str) -> bool:
+        try:
+            self._ask(lambda: self._api.remove_container(container_id, force=True, v=True))
+        except NotFound:
+            return False
+        except APIError as error:
+            if error.status_code == 409:  # its removal is under way already: wait for the end
+                return self._await_removal(container_id)
+            raise BackendUnavailable("the Docker engine could not remove a container") from error
+        return True
 
     def _remove_network(self, network_id: str) -> bool:
         try:

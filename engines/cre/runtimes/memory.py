@@ -90,7 +90,7 @@ class MemoryRuntime(Runtime):
         with self._lock:
             self._check_up()
             return [
-                Found(each.container_id, each.launch.name)
+                Found(each.container_id, each.launch.name, each.running)
                 for each in self._containers.values()
                 if each.launch.deployment == deployment
             ]

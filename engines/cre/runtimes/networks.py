@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from ipaddress import IPv4Network
 
 from engines.cre.runtimes.base import Launch
 
@@ -17,3 +19,8 @@ class Networks(ABC):
     @abstractmethod
     def own(self, launch: Launch) -> str:
         """Make the network of one instance with companions; returns its name."""
+
+
+def own_subnets(pool: IPv4Network) -> Sequence[IPv4Network]:
+    """The subnets for networks of single instances: what the shared networks leave of the pool."""
+    return list(pool.subnets(new_prefix=28))[512:]
