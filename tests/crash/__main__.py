@@ -1,4 +1,4 @@
-"""The long run: ``PYTHONPATH=tests python -m crash --kills 400``; see docs/crash-proof.md."""
+"""The long run: ``PYTHONPATH=tests python -m crash``; see docs/crash-proof.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from random import Random
 
-from crash.campaign import DATABASES, Tally, campaign, some
+from crash.campaign import DATABASES, Tally, campaign, every, some
 from crash.operations import OPERATIONS
 from crash.stage import Kill
 from crash.verdict import Kind
@@ -21,18 +21,17 @@ def main() -> int:
     options = _options()
     logging.disable(logging.WARNING)  # repairs are announced; here they are what is wanted
     operations = options.operation or list(OPERATIONS)
-    print(f"{options.kills} kills, database {options.database}, seed {options.seed}")
+    print(f"{options.kills or 'all'} kills, database {options.database}, seed {options.seed}")
     random = Random(options.seed)  # noqa: S311 - repeatable on purpose
     tallies: list[Tally] = []
     began = time.monotonic()
     code = 0
     try:
         with campaign(options.database) as made:
-            for operation, kills in zip(
-                operations, _shares(options.kills, len(operations)), strict=True
-            ):
-                progress = Progress(operation, kills)
-                choose = some(kills, random)
+            for number, operation in enumerate(operations):
+                share = (options.kills + number) // len(operations)
+                choose = some(share, random) if options.kills else every
+                progress = Progress(operation)
                 tallies.append(made.play(operation, choose, report=progress.report))
                 progress.end()
     except KeyboardInterrupt:
@@ -49,13 +48,13 @@ def main() -> int:
 class Progress:
     """One line per operation, rewritten on a terminal."""
 
-    def __init__(self, operation: str, kills: int) -> None:
-        self._operation, self._kills, self._done = operation, kills, 0
+    def __init__(self, operation: str) -> None:
+        self._operation, self._done = operation, 0
 
     def report(self, kill: Kill) -> None:
         self._done += 1
         if sys.stdout.isatty():
-            print(f"\r{self._operation}: {self._done}/{self._kills} ", end="", flush=True)
+            print(f"\r{self._operation}: {self._done} ", end="", flush=True)
         if kill.findings:
             print(f"\n{kill}", flush=True)
 
@@ -79,14 +78,11 @@ def table(tallies: Sequence[Tally]) -> list[str]:
     return [f"{name:<26}" + "".join(f"{cell:>12}" for cell in cells) for name, *cells in rows]
 
 
-def _shares(kills: int, operations: int) -> list[int]:
-    share, rest = divmod(kills, operations)
-    return [share + (number < rest) for number in range(operations)]
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m crash", description=main.__doc__)
-    parser.add_argument("--kills", type=int, default=400, help="in all (400)")
+    parser.add_argument(
+        "--kills", type=int, default=0, help="in all; without it: each boundary of each once"
+    )
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
     parser.add_argument(
         "--database",

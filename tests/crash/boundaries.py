@@ -7,6 +7,7 @@ request that changes something has a third boundary, between its being sent and 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import docker
 import sqlalchemy as sa
@@ -28,7 +29,8 @@ class Boundary:
 
     name: str
     address: str = ""
-    """Of a request that is under way, with its ids: what Docker may still be at work on."""
+    """Of a request that is under way, with its method and whatever it names: what Docker may still
+    be at work on, as ``POST containers/create wr-…``."""
 
 
 class Boundaries:
@@ -82,10 +84,9 @@ class Boundaries:
         send, answer = session.send, HTTPConnection.getresponse
 
         def watched_send(request: Any, **options: Any) -> Any:
-            path = urlsplit(request.url).path.partition("/v1.")[2].partition("/")[2]
-            name = f"{request.method} {re.sub(r'[0-9a-f]{64}', '*', path)}"
+            name = f"{request.method} {re.sub(r'[0-9a-f]{64}', '*', _path(request))}"
             self.reach(f"{name}: not sent")
-            self._thread.asked = (name, request.url) if request.method != "GET" else None
+            self._thread.asked = (name, _address(request)) if request.method != "GET" else None
             answered = send(request, **options)
             self.reach(f"{name}: answered")
             return answered
@@ -94,7 +95,7 @@ class Boundaries:
             asked = getattr(self._thread, "asked", None)
             if asked is not None:
                 self._thread.asked = None
-                self.reach(f"{asked[0]}: sent", f"{asked[0].split()[0]} {asked[1]}")
+                self.reach(f"{asked[0]}: sent", asked[1])
             return answer(connection)
 
         session.send = watched_send
@@ -108,3 +109,15 @@ class Boundaries:
                 self.reach(f"run {arguments[0]}")
 
         sys.addaudithook(hook)
+
+
+def _path(request: Any) -> str:
+    """Without the version in front."""
+    return str(urlsplit(request.url).path).partition("/v1.")[2].partition("/")[2]
+
+
+def _address(request: Any) -> str:
+    named = parse_qs(urlsplit(request.url).query).get("name", [""])[0]
+    if not named and request.body:
+        named = json.loads(request.body).get("Name", "")
+    return f"{request.method} {_path(request)} {named}"

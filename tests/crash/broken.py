@@ -12,6 +12,7 @@ from engines.audit import Action
 from engines.base import Call
 from engines.contract import ActionResult, Code, StartResult
 from engines.cre import ContainerRuntimeEngine
+from engines.cre.names import instance_name
 from engines.cre.runtimes.base import Found, Launch
 from engines.instances import Instance, State
 
@@ -32,7 +33,7 @@ class RowLast(IgnoresStrays):
         spec = self._catalog.get(call.challenge_id)
         assert spec is not None
         request = self._request(call, spec)
-        name = self._removal.container_name(call.account, call.challenge_id)
+        name = instance_name(self.deployment, call.account, call.challenge_id)
         if self._store.find(call.account, call.challenge_id) is None:
             self._runtime.launch(Launch(name, self.deployment, spec, request.flag, "127.0.0.1"))
         return super()._start(call)

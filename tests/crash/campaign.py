@@ -15,10 +15,12 @@ from servers import DatabaseServer, MariaDB, PostgreSQL
 
 from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.cre_docker import sweep
+from crash.operations import OPERATIONS
 from crash.parts import Parts
 from crash.stage import Kill, staged
 from crash.verdict import Kind
 from engines.cre import ContainerRuntimeEngine
+from engines.cre.runtimes.base import LABEL_DEPLOYMENT
 
 DATABASES: dict[str, type[DatabaseServer] | None] = {
     "sqlite": None,
@@ -72,7 +74,9 @@ class Campaign:
         """Kill one operation at the boundaries that ``choose`` names; ``report`` hears of each."""
         self._stages += 1
         deployment = f"{self.deployment}-{self._stages}"
-        parts = Parts(self._new_database(), deployment, self._image, kind)
+        chosen = OPERATIONS[operation]
+        url = self._new_database()
+        parts = Parts(url, deployment, self._image, kind, chosen.port_range, chosen.warm)
         tally = Tally(operation)
         try:
             with staged(operation, parts, self._client) as stage:
@@ -84,8 +88,15 @@ class Campaign:
                     tally.note(kill)
                     report(kill)
         finally:
-            sweep(self._client, deployment)
+            self.sweep(deployment)
         return tally
+
+    def sweep(self, prefix: str) -> None:
+        """Remove the containers and networks of deployments whose name begins so."""
+        sweep(self._client, prefix)
+        for each in self._client.api.networks(filters={"label": LABEL_DEPLOYMENT}):
+            if each["Labels"][LABEL_DEPLOYMENT].startswith(prefix):
+                self._client.api.remove_network(each["Id"])
 
 
 @contextmanager
@@ -105,7 +116,7 @@ def campaign(database: str) -> Iterator[Campaign]:
             stack.callback(own.close)
             new_database = own.create
         made = Campaign(client, ensure_image(client), new_database)
-        stack.callback(sweep, client, made.deployment)
+        stack.callback(made.sweep, made.deployment)
         yield made
 
 

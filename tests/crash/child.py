@@ -6,6 +6,7 @@ interpreter; connections are opened in the child alone.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import signal
 from collections.abc import Sequence
@@ -81,13 +82,15 @@ def _work(
     kill_at: int | None,
     pipe: Connection,
 ) -> None:
+    logging.disable(logging.WARNING)  # that something fails or is repaired is what is wanted here
     client = docker.from_env(timeout=60)
     boundaries = Boundaries(kill_at, lambda last: pipe.send([last]))
     with parts.engine(client, VirtualClock(moment)) as (engine, database):
         boundaries.watch_database(database.engine)
         boundaries.watch_docker(client)
         boundaries.watch_programs()
-        OPERATIONS[operation].act(engine, users)
+        chosen = OPERATIONS[operation]
+        chosen.act(engine, users, chosen.challenge)
         passed = list(boundaries.passed)
     client.close()
     pipe.send(passed)

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
 import docker
 from docker.errors import NotFound
 
 from crash.boundaries import Boundary
 from crash.child import Died, run
-from crash.operations import OPERATIONS, Operation, Scene
-from crash.parts import CHALLENGE, LONG_SECONDS, PAST_LEASES_SECONDS, Parts
+from crash.operations import OPERATIONS, Fate, Operation, Scene
+from crash.parts import LONG_SECONDS, PAST_LEASES_SECONDS, SERVED, Parts
 from crash.verdict import Finding, Kind, judge, look
 from engines.catalog import ChallengeSpec
 from engines.clock import VirtualClock
@@ -61,7 +61,7 @@ class Stage:
         self._clock = VirtualClock()
         self._users = count(1000)
         with parts.engine(client, self._clock, LONG_SECONDS) as (engine, _):
-            started = engine.start_instance(BYSTANDER, CHALLENGE)
+            started = engine.start_instance(BYSTANDER, SERVED)
         if not started.ok:
             raise AssertionError(f"the bystander did not start: {started!r}")
 
@@ -79,7 +79,8 @@ class Stage:
     def _play(self, kill_at: int | None) -> tuple[Died, list[Finding]]:
         users = [next(self._users) for _ in range(self._operation.users)]
         with self._parts.engine(self._client, self._clock) as (engine, database):
-            self._operation.prepare(Scene(engine, database, self._client), users)
+            scene = Scene(engine, database, self._client)
+            self._operation.prepare(scene, users, self._operation.challenge)
             before = look(engine, database, self._client)
         self._clock.advance(self._operation.waits)
         died = run(self._parts, self._clock.now(), self.name, users, kill_at)
@@ -97,22 +98,24 @@ class Stage:
     def _afterwards(
         self, engine: ContainerRuntimeEngine, database: Database, users: Sequence[int]
     ) -> Iterator[Finding]:
-        """Life goes on: each starts again, has one container, and stops; nothing is left."""
+        """Life goes on: each starts again, has one instance, and stops; nothing is left."""
+        challenge = SERVED if self._operation.fate is Fate.GONE else self._operation.challenge
+        engine.fill_pool()
         for user in users:
-            started = engine.start_instance(user, CHALLENGE)
+            started = engine.start_instance(user, challenge)
             if not started.ok:
                 yield Finding(Kind.LOST, f"user:{user} cannot start again: {started!r}")
         seen = look(engine, database, self._client)
-        if len(seen.containers) != len(users) + 1:
-            yield Finding(Kind.LEAK, f"{len(seen.containers)} containers of {len(users) + 1}")
+        if len(seen.instances) != len(users) + 1 + len(seen.waiting):
+            yield Finding(Kind.LEAK, f"after new starts there are {sorted(seen.instances)}")
         for user in users:
-            stopped = engine.stop_instance(user, CHALLENGE)
+            stopped = engine.stop_instance(user, challenge)
             if stopped.code is not Code.OK:
                 yield Finding(Kind.LOST, f"user:{user} cannot stop: {stopped!r}")
         seen = look(engine, database, self._client)
-        bystanders = {row.container_id for row in seen.rows.values()}
-        if set(seen.containers) != bystanders or len(bystanders) != 1 or seen.networks:
-            yield Finding(Kind.LEAK, f"{len(seen.containers)} containers at the end, not one")
+        if len(seen.instances) != 1 + len(seen.waiting) or len(seen.rows) != 1:
+            yield Finding(Kind.LEAK, f"after the last stop there are {sorted(seen.instances)}")
+        yield from (Finding(Kind.LEAK, f"after the last stop: {text}") for text in seen.leaks)
         if not DockerRuntime(self._client).is_running(self._beside):
             yield Finding(Kind.LOST, "another deployment's container does not run any more")
 
@@ -121,7 +124,7 @@ class Stage:
 def staged(name: str, parts: Parts, client: docker.DockerClient) -> Iterator[Stage]:
     """The stage of one operation. What it makes carries the label of ``parts``, or that and a dash
     and more; removing it is the caller's business."""
-    spec = ChallengeSpec(id=CHALLENGE, name="Beside", image=parts.image)
+    spec = ChallengeSpec(id=SERVED, name="Beside", image=parts.image)
     beside = f"{parts.deployment}-beside"
     launched = DockerRuntime(client).launch(
         Launch(f"wr-{beside}", beside, spec, "flag{beside}", "127.0.0.1")
@@ -145,19 +148,22 @@ def _settle(client: docker.DockerClient, last: Boundary) -> None:
     """Wait until Docker has done what it was asked last: in life, a lease's time goes by."""
     if not last.address:
         return
-    method, _, address = last.address.partition(" ")
-    path, query = urlsplit(address).path, parse_qs(urlsplit(address).query)
-    parts = path.split("/")
+    method, path, named = last.address.split(" ")
+    kind, *rest = path.split("/")
+    name = named if rest[-1] == "create" else rest[0]
+    inspect = client.api.inspect_container if kind == "containers" else client.api.inspect_network
     until = time.monotonic() + SETTLE_SECONDS
     while time.monotonic() < until:
         try:
-            if method == "POST" and parts[-1] == "create":
-                client.api.inspect_container(query["name"][0])
-                return
-            state = client.api.inspect_container(parts[-2 if method == "POST" else -1])["State"]
-            if method == "POST" and state["Status"] != "created":
-                return
+            seen = inspect(name)
         except NotFound:
             if method == "DELETE":
                 return
+        else:
+            if rest[-1] == "create" or (rest[-1] == "start" and not _waiting(seen)):
+                return
         time.sleep(0.02)  # Docker tells of its end to nobody but who asked
+
+
+def _waiting(container: Any) -> bool:
+    return bool(container["State"]["Status"] == "created")

@@ -13,18 +13,18 @@ import sqlalchemy as sa
 
 from conformance.harnesses.fetch import http_get
 from crash.operations import Fate
+from crash.parts import PORTS
 from engines.audit import Action, ContainerEvent
 from engines.contract import account_key
 from engines.cre import ContainerRuntimeEngine
-from engines.cre.engine import cre_instances
+from engines.cre.names import instance_name
+from engines.cre.pool_store import PoolStore, Warm, WarmState
+from engines.cre.reservations import reservations
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_INSTANCE
+from engines.cre.tables import cre_instances
 from engines.database import Database
+from engines.instance_store import InstanceStore
 from engines.instances import Instance, State
-
-HOLDERS: tuple[sa.Column[Any], ...] = (cre_instances.c.container_id,)
-"""Columns that say which containers have an owner."""
-WITHOUT_OWNER: Mapping[str, sa.sql.Select[Any]] = {}
-"""Per kind of reservation, a query that finds those nobody holds."""
 
 ENDINGS = (Action.STOPPED, Action.EXPIRED, Action.LOST)
 
@@ -51,62 +51,81 @@ class Finding:
 class Sight:
     """All there is of a deployment at one moment."""
 
+    deployment: str
     rows: Mapping[str, Instance]
     """By account."""
+    waiting: tuple[Warm, ...]
+    """The warm pool."""
     containers: Mapping[str, Any]
-    networks: Mapping[str, Any]
-    held: frozenset[str]
-    """Containers that have an owner."""
-    reservations: tuple[str, ...]
-    """Those without one."""
+    """By id."""
+    networks: tuple[Any, ...]
+    reserved: Mapping[str, frozenset[int]]
+    """Numbers by the name of who holds them."""
     events: tuple[ContainerEvent, ...]
 
     @property
+    def holders(self) -> list[Instance | Warm]:
+        """Every row that may have a container."""
+        return [*self.rows.values(), *self.waiting]
+
+    @property
+    def instances(self) -> set[str]:
+        """The names of all that Docker has, whether anybody knows it or not."""
+        return {_name(each) for each in (*self.containers.values(), *self.networks)}
+
+    @property
     def leaks(self) -> Iterator[str]:
-        """What belongs to nobody."""
-        known = {
-            each["Labels"].get(LABEL_INSTANCE)
-            for each in self.containers.values()
-            if each["Id"] in self.held
-        }
-        for each in (*self.containers.values(), *self.networks.values()):
-            if each["Labels"].get(LABEL_INSTANCE) not in known:
-                yield f"{each.get('Names') or each.get('Name')} without a row"
-        yield from self.reservations
+        """What belongs to nobody, or to more than one."""
+        held = Counter(each.container_id for each in self.holders if each.container_id)
+        yield from (f"container {each} is held twice" for each in held if held[each] > 1)
+        known = {_name(self.containers[each]) for each in held if each in self.containers}
+        for name in self.instances - known:
+            yield f"Docker has {name}, which no row knows"
+        owners = {self.owner(row) for row in self.rows.values()}
+        for owner in self.reserved.keys() - owners - {each.name for each in self.waiting}:
+            yield f"{sorted(self.reserved[owner])} are reserved for {owner}, which is not there"
         for row in self.rows.values():
             if row.state is not State.RUNNING:
                 yield f"row of {row.account} is {row.state.value} for ever"
+        for each in self.waiting:
+            if each.state is not WarmState.READY:
+                yield f"row {each.name} of the pool is {each.state.value} for ever"
+
+    def owner(self, row: Instance) -> str:
+        """The name under which numbers are reserved for a row."""
+        return instance_name(self.deployment, row.account, row.challenge_id)
 
 
 def look(engine: ContainerRuntimeEngine, database: Database, client: docker.DockerClient) -> Sight:
     """Look at everything."""
-    label = f"{LABEL_DEPLOYMENT}={engine.deployment}"
-    containers = client.api.containers(all=True)
+    deployment = engine.deployment
+    store = InstanceStore(database, engine.audit, cre_instances)
+    reserved: dict[str, set[int]] = {}
     with database.read() as connection:
-        held = {
-            str(held)
-            for column in HOLDERS
-            for held in connection.execute(sa.select(column)).scalars()
-            if held is not None
-        }
-        orphans = [
-            f"{kind} {tuple(row)} without an owner"
-            for kind, query in WITHOUT_OWNER.items()
-            for row in connection.execute(query)
-        ]
+        for row in connection.execute(sa.select(reservations)):
+            reserved.setdefault(row.owner, set()).add(row.number)
+    found = {each["Id"]: each for each in client.api.containers(all=True)}
     return Sight(
-        rows={row.account: row for row in engine._store.all()},
+        deployment=deployment,
+        rows={row.account: row for row in store.all()},
+        waiting=tuple(PoolStore(database).all()),
+        # By name too: one that lost its label would be found by nobody else.
         containers={
-            each["Id"]: each
-            for each in containers
-            if each["Labels"].get(LABEL_DEPLOYMENT) == engine.deployment
-            or any(f"wr-{engine.deployment}-user-" in name for name in each["Names"])
+            number: each
+            for number, each in found.items()
+            if each["Labels"].get(LABEL_DEPLOYMENT) == deployment
+            or _name(each).startswith((f"wr-{deployment}-user-", f"wr-{deployment}-warm-"))
         },
-        networks={each["Id"]: each for each in client.api.networks(filters={"label": label})},
-        held=frozenset(held),
-        reservations=tuple(orphans),
+        networks=tuple(client.api.networks(filters={"label": f"{LABEL_DEPLOYMENT}={deployment}"})),
+        reserved={owner: frozenset(numbers) for owner, numbers in reserved.items()},
         events=tuple(engine.audit.events()),
     )
+
+
+def _name(found: Any) -> str:
+    """The instance that a container or a network belongs to."""
+    named = found["Names"][0].lstrip("/") if "Names" in found else found["Name"]
+    return str(found["Labels"].get(LABEL_INSTANCE, named))
 
 
 def judge(
@@ -129,8 +148,8 @@ def judge(
     if fate is Fate.GONE:
         left = objects & after.rows.keys()
         found += [Finding(Kind.LEAK, f"{account} is still there") for account in left]
-    for row in after.rows.values():
-        found += [Finding(Kind.LOST, text) for text in _not_serving(row, after.containers)]
+    for each in after.holders:
+        found += [Finding(Kind.LOST, text) for text in _not_serving(each, after)]
     found += [Finding(Kind.WRONG, text) for text in _not_told(killed, after, objects)]
     return found
 
@@ -142,12 +161,16 @@ def _not_kept(row: Instance, now: Instance | None) -> Iterator[str]:
         yield f"{row.account} has another container or another flag"
 
 
-def _not_serving(row: Instance, containers: Mapping[str, Any]) -> Iterator[str]:
-    container = containers.get(row.container_id or "")
+def _not_serving(row: Instance | Warm, sight: Sight) -> Iterator[str]:
+    name = row.name if isinstance(row, Warm) else sight.owner(row)
+    container = sight.containers.get(row.container_id or "")
     if container is None or container["State"] != "running":
-        yield f"{row.account} has a row and no container that runs"
+        yield f"{name} has a row and no container that runs"
     elif http_get("127.0.0.1", int(row.ports[0]), "/cgi-bin/flag") != row.flag:
-        yield f"{row.account} serves another flag than its row's"
+        yield f"{name} serves another flag than its row's"
+    in_range = {int(port) for port in row.ports if int(port) in PORTS}
+    if not in_range <= sight.reserved.get(name, frozenset()):
+        yield f"{name} is published on a port that is not reserved for it"
 
 
 def _not_told(killed: Sight, after: Sight, objects: set[str]) -> Iterator[str]:
