@@ -12,9 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +30,24 @@ from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.cre_docker import sweep, sweep_dead_runs
 from engines.catalog import ChallengeSpec, Readiness, StaticCatalog
 from engines.cre import ContainerRuntimeEngine
+from engines.cre.guard import Guard
 from engines.cre.runtimes.base import Launch
+from engines.cre.runtimes.connection import connect
 from engines.cre.runtimes.container_config import challenge_config
+from engines.cre.runtimes.docker import DockerRuntime
+from engines.cre.runtimes.networks import BridgeNetworks
 from engines.cre.tables import cre_instances
 from engines.database import Database
 from engines.settings import Settings
 
 KIND = "speed"
 """First word of the label on everything that is made here."""
+NETWORKS = IPv4Network("10.212.0.0/16")
+"""Beside the usual CRE_NETWORK_POOL: the networks of this machine's deployments are left alone."""
 COLD, WARM = 1, 2
 """Challenge ids: one without a warm pool, one with."""
 FEW_ROWS, MANY_ROWS = 10, 10_000
-STATUS_BLOCK = 25
+STATUS_BLOCK = 5
 """Calls of one kind in a row."""
 REMOVERS = 4
 GATE_SECONDS = 30.0
@@ -57,7 +64,7 @@ class Counts:
 
     cold_rounds: int = 10
     """Rounds of A B B A: two starts and two stops of each kind."""
-    status_rounds: int = 10
+    status_rounds: int = 60
     claims: int = 10
     """Warm claims in a row, and size of the pool."""
     claim_rounds: int = 3
@@ -125,9 +132,16 @@ class Bench:
             self._client = _client()
             stack.callback(self._client.close)
             sweep_dead_runs(self._client, KIND)
-            stack.callback(sweep, self._client, self._run)
             image = ensure_image(self._client)
             self._spec = ChallengeSpec(COLD, "Cold", image, readiness=Readiness.NONE)
+            settings = Settings(cre_firewall="none")  # the machine's packet filter is left alone
+            ours = stack.enter_context(closing(connect(settings)))
+            networks = BridgeNetworks(
+                lambda: ours.api, NETWORKS, Guard(settings.cre_firewall), family=KIND
+            )
+            stack.callback(networks.remove_unused)
+            stack.callback(sweep, self._client, self._run)
+            self._runtime = DockerRuntime(ours, networks=networks)
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             self._stack = stack.pop_all()
         return self
@@ -150,15 +164,17 @@ class Bench:
                 times.measure("cre stop", partial(_stopped, engine, user, COLD))
 
     def status(self) -> None:
-        """Status of a live instance among few rows and among many: ``few rows``, ``many rows``."""
+        """Status of a live instance among few rows and among many: ``few rows``, ``many rows``;
+        beside them a bare inspect, ``raw inspect``."""
         calls: dict[str, Callable[[], object]] = {}
         for kind, rows in (("few rows", FEW_ROWS), ("many rows", MANY_ROWS)):
             name = kind.replace(" ", "-")
             engine = self._engine(name)
             user = next(self._users)
-            _started(engine, user, COLD)
+            container_id = _started(engine, user, COLD)
             self._copy_rows(name, rows - 1)
             calls[kind] = partial(_live, engine, user, COLD)
+            calls["raw inspect"] = partial(self._client.api.inspect_container, container_id)
         for times, kind in self._turns("status", self.counts.status_rounds, tuple(calls)):
             for _ in range(STATUS_BLOCK):
                 times.measure(kind, calls[kind])
@@ -223,7 +239,7 @@ class Bench:
             if self._time_is_up():
                 return
             round_, position = divmod(number, 2 * len(kinds))
-            if position == 0:
+            if position == 0 and (round_ < 10 or round_ % 10 == 0):
                 say(f"{what} {round_}/{rounds}" if round_ else f"{what}: warming up")
             yield (self.times if round_ else Times()), kind
 
@@ -241,8 +257,8 @@ class Bench:
                 cre_deployment=f"{self._run}-{name}",
                 cre_capacity=2 * MANY_ROWS,
                 cre_start_limit=0,
-                cre_firewall="none",  # a benchmark does not touch the machine's packet filter
             ),
+            runtime=self._runtime,
             catalog=StaticCatalog(
                 [self._spec, replace(self._spec, id=WARM, name="Warm", warm=self.counts.claims)]
             ),
