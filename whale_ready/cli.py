@@ -127,9 +127,9 @@ Examples:
 @click.option(
     "--database",
     metavar="URL",
-    help="Let the backends keep their state in this database instead of a temporary SQLite file: an "
-    "SQLAlchemy URL. Tables are made there and dropped at the end; one that holds any already is "
-    "refused.",
+    help="Let the backends keep their state in this database instead of a temporary SQLite file: "
+    "an SQLAlchemy URL. Tables are made there and dropped at the end; a database that holds any "
+    "already is refused.",
 )
 @click.option(
     "--dry-run",
