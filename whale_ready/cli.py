@@ -102,6 +102,13 @@ Examples:
     "mode 0600, as docs/how-to.md shows it. What a run starts there it stops, also after Ctrl-C.",
 )
 @click.option(
+    "--database",
+    metavar="URL",
+    help="Let the backends keep their state in this database instead of a temporary SQLite file: "
+    "an SQLAlchemy URL. Tables are made there and dropped at the end; a database that holds any "
+    "already is refused.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="List what would be done, and contact, start and write nothing.",
@@ -112,6 +119,7 @@ def check_command(
     folder: Path | None,
     globs: tuple[str, ...],
     whale_world: Path | None,
+    database: str | None,
     dry_run: bool,
     stop_at_first: bool,
 ) -> None:
@@ -123,7 +131,11 @@ def check_command(
     # Named, because sys.stdout is another one while pytest runs.
     console = Console(file=sys.stdout, highlight=False)
     request = CheckRequest(
-        backends=backends, select=globs, stop_at_first=stop_at_first, whale_world=whale_world
+        backends=backends,
+        select=globs,
+        stop_at_first=stop_at_first,
+        whale_world=whale_world,
+        database=database,
     )
     if dry_run:
         sys.exit(_dry_run(request, console))

@@ -135,7 +135,8 @@ class DockerHarness(StatefulHarness):
     def versions(self) -> dict[str, str]:
         if self._client is None:
             return {}
-        return {"docker": self._client.version()["Version"], "image": self._image}
+        docker_version = self._client.version()["Version"]
+        return {"docker": docker_version, "image": self._image, **super().versions()}
 
     def world(self, options: Options) -> World:
         if self._client is None:
