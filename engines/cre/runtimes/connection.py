@@ -27,6 +27,7 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 
 from engines.cre.runtimes.engine_api import CALL_SECONDS, causes
+from engines.cre.runtimes.local_socket import OnePool
 from engines.cre.runtimes.ssh import SSHAdapter, ssh_command
 from engines.errors import BackendUnavailable, SettingsError
 from engines.settings import Settings
@@ -194,8 +195,14 @@ def _check_registry_config(path: Path | None) -> None:
 
 
 def _over_sockets(where: _Address, certificates: _Certificates | None) -> docker.DockerClient:
-    # The SDK gives its pool size to local sockets only.
-    adapter = HTTPAdapter(pool_maxsize=POOL_SIZE) if where.scheme in _NETWORK else None
+    adapter: HTTPAdapter
+    if where.scheme in _NETWORK:
+        # The SDK gives its pool size to local sockets only.
+        adapter = HTTPAdapter(pool_maxsize=POOL_SIZE)
+    else:
+        adapter = OnePool(
+            str(parse_host(where.url or None)), int(CALL_SECONDS), max_pool_size=POOL_SIZE
+        )
     tls = certificates.tls() if certificates else None
     try:
         return _negotiated(where.url, adapter, tls)
@@ -217,25 +224,19 @@ def _over_ssh(where: _Address) -> docker.DockerClient:
         ) from error
 
 
-def _negotiated(
-    url: str, adapter: HTTPAdapter | None, tls: TLSConfig | None
-) -> docker.DockerClient:
-    """A client that speaks the engine's own version of the API.
+def _negotiated(url: str, adapter: HTTPAdapter, tls: TLSConfig | None) -> docker.DockerClient:
+    """A client that speaks the engine's own version of the API, over ``adapter``.
 
     Left to itself, the SDK asks for the version before it can be given another transport, and
     before it can be told to leave the environment alone.
     """
     first = _client(url, adapter, tls, DEFAULT_DOCKER_API_VERSION)
-    try:
-        version = str(first.api.version(api_version=False)["ApiVersion"])
-    finally:
-        if adapter is None:  # else both clients have it in common
-            first.close()
+    version = str(first.api.version(api_version=False)["ApiVersion"])
     return _client(url, adapter, tls, version)
 
 
 def _client(
-    url: str, adapter: HTTPAdapter | None, tls: TLSConfig | None, version: str
+    url: str, adapter: HTTPAdapter, tls: TLSConfig | None, version: str
 ) -> docker.DockerClient:
     try:
         client = docker.DockerClient(
@@ -249,8 +250,7 @@ def _client(
         raise _bad_own_config() from None
     # REQUESTS_CA_BUNDLE would take the place of our CA, and a proxy that of the engine.
     client.api.trust_env = False
-    if adapter is not None:
-        client.api.mount(client.api.base_url, adapter)
+    client.api.mount(client.api.base_url, adapter)
     return client
 
 
