@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -278,6 +279,7 @@ def test_an_engine_that_is_closed_breaks_off_its_pull(
     assert cre.start_instance(7, 1).code is Code.BUSY
     assert relay.full.wait(60)
     cre.close()
+    assert f"pull {slow}" not in [thread.name for thread in threading.enumerate()]
     relay.release()
     assert not images.here(slow)
 
