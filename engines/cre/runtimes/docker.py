@@ -15,6 +15,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
 from engines.catalog import Port, Readiness
+from engines.contract import Isolation
 from engines.cre.runtimes.base import (
     LABEL_DEPLOYMENT,
     LABEL_INSTANCE,
@@ -69,6 +70,8 @@ class DockerRuntime(Runtime):
         self._client = client
         self._probe_host = probe_host
         self._networks = networks
+        kept = frozenset() if networks is None else networks.isolation
+        self.isolation = kept | {Isolation.PRIVILEGES, Isolation.RESOURCES}
 
     @property
     def _api(self) -> Any:
