@@ -22,7 +22,8 @@ LEASE_PERIODS = 3
 
 
 class CleanupWorker:
-    """Calls ``backend.expire_due()`` and ``backend.reconcile()`` every ``period`` seconds.
+    """Calls the backend's ``expire_due()``, ``reconcile()`` and ``fill_pool()`` every ``period``
+    seconds.
 
     ``stop()`` waits for the round at work and stops it for good; ``start()`` begins anew. Use it
     as a context manager to have it stopped in any case.
@@ -82,6 +83,7 @@ class CleanupWorker:
         """One round in the caller's thread; returns how many expired instances were removed."""
         removed = self._backend.expire_due()
         self._backend.reconcile()
+        self._backend.fill_pool()
         return removed
 
     def __enter__(self) -> CleanupWorker:

@@ -292,5 +292,9 @@ class ContainerBackend(ABC):
         """Make records and containers agree after a crash; returns how many were repaired."""
         return 0
 
+    def fill_pool(self) -> int:
+        """Make what later starts will take; returns how much was made. The worker's last work."""
+        return 0
+
     def close(self) -> None:  # noqa: B027 - closing is optional: many backends hold nothing open
         """Let go of connections; instances keep running."""

@@ -5,6 +5,7 @@
     EngineError
     ├── SettingsError        (ValueError)  a setting is missing or wrong; names it and the fix
     ├── CatalogError         (ValueError)  a challenge catalogue is wrong; names file and field
+    ├── SchemaError                        the database's tables cannot be used by this program
     ├── BackendUnavailable                 the backend cannot be asked; status raises it
     ├── RuntimeFault                       a container runtime refused one request
     │   ├── ImageMissing                   the image is neither here nor can it be pulled
@@ -12,11 +13,15 @@
     │   ├── NotReady                       it runs but did not answer within the ready time-out
     │   ├── PortUnavailable                no port could be published
     │   ├── NoRoom                         every port or subnet of a range is in use
-    │   └── ImageComing                    the image is being pulled; a later start will have it
+    │   │   └── SubnetTaken                this subnet is, by a network that is not ours
+    │   └── Later                          not now; a later start may succeed
+    │       ├── ImageComing                the image is being pulled
+    │       └── Crowded                    too many starts wait for their turn
     └── WhaleFault                         Whale's answer was a refusal or no answer at all
 
-Only SettingsError, CatalogError and BackendUnavailable ever reach a caller of a backend; the
-others are caught inside ``engines`` and become a :class:`engines.contract.Code`.
+Only SettingsError, CatalogError, SchemaError and BackendUnavailable ever reach a caller of a
+backend, the first three when it is made; the others are caught inside ``engines`` and become a
+:class:`engines.contract.Code`.
 """
 
 from __future__ import annotations
@@ -34,6 +39,11 @@ class SettingsError(EngineError, ValueError):
 
 class CatalogError(EngineError, ValueError):
     """The challenge catalogue is wrong. The message names the place and how to put it right."""
+
+
+class SchemaError(EngineError):
+    """The database's tables are of a version this program does not know, or another process has
+    been changing them for too long. The message says how to put it right."""
 
 
 class BackendUnavailable(EngineError):
@@ -75,20 +85,41 @@ class NoRoom(RuntimeFault):
     code = Code.CAPACITY
 
 
-class ImageComing(RuntimeFault):
-    """The image is being pulled.
+class SubnetTaken(NoRoom):
+    """Another network of the host uses these addresses."""
+
+
+class Later(RuntimeFault):
+    """Not now.
 
     Args:
-        progress: for a player, such as ``34 %``; empty when it is not known.
+        message: for a player; carries no secret.
         retry_after: seconds after which to start again.
     """
 
     code = Code.BUSY
 
-    def __init__(self, progress: str, retry_after: float) -> None:
-        super().__init__(f"the image is being pulled ({progress or 'just begun'})")
-        self.progress = progress
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.message = message
         self.retry_after = retry_after
+
+
+class ImageComing(Later):
+    """``progress`` is how far the pull is, such as ``34 %``; empty when that is not known."""
+
+    def __init__(self, progress: str, retry_after: float) -> None:
+        far = f" ({progress})" if progress else ""
+        super().__init__(
+            f"This challenge's image is being fetched{far}; please try again shortly", retry_after
+        )
+        self.progress = progress
+
+
+class Crowded(Later):
+    def __init__(self, retry_after: float) -> None:
+        message = "Many containers are being started; please try again in a moment"
+        super().__init__(message, retry_after)
 
 
 class WhaleFault(EngineError):

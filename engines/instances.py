@@ -11,21 +11,15 @@ The engine and the Whale adapter each have a table of this shape (:func:`instanc
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
-from engines.audit import AuditLog, ContainerEvent
-from engines.database import BigId, Database, UtcDateTime, deadlocked, metadata
-
-gates = sa.Table("instance_gates", metadata, sa.Column("name", sa.String(64), primary_key=True))
-"""A row per table of instances; whoever claims within a capacity holds it while counting."""
+from engines.database import BigId, UtcDateTime, metadata
 
 
 class State(str, Enum):
@@ -125,8 +119,9 @@ class Instance:
         ports: tuple[str, ...],
         started_at: datetime,
         expires_at: datetime,
+        flag: str | None = None,
     ) -> Instance:
-        """The next version: the container runs."""
+        """The next version: the container runs. ``flag``: the one it has, if another."""
         return replace(
             self,
             version=self.version + 1,
@@ -136,6 +131,7 @@ class Instance:
             ports=ports,
             started_at=started_at,
             expires_at=expires_at,
+            flag=self.flag if flag is None else flag,
         )
 
     def extended(self, expires_at: datetime) -> Instance:
@@ -227,175 +223,24 @@ class UserTaken:
     row: Instance
 
 
-class _TooLate(Exception):
-    """Another process took the account's last slot between our look and our claim."""
+@dataclass(frozen=True)
+class ChallengeFull:
+    """The challenge has as many live instances as it may."""
 
 
-Obstacle = Taken | AccountFull | SystemFull | UserTaken
+@dataclass(frozen=True)
+class TooOften:
+    """The account has started as often as it may for now."""
+
+    retry_after: float
+    """Seconds until it may start again."""
 
 
-class InstanceStore:
-    """Rows of instances, and the events that belong to their changes."""
-
-    def __init__(self, database: Database, audit: AuditLog, table: sa.Table) -> None:
-        self._database = database
-        self._audit = audit
-        self._table = table
-        # Built once: every status asks it, and building it costs more than running it.
-        self._by_key = sa.select(table).where(
-            table.c.account == sa.bindparam("account"),
-            table.c.challenge_id == sa.bindparam("challenge_id"),
-        )
-        database.create_tables(table, gates)
-        self._gate = gates.c.name == table.name
-        self._hang_gate()
-
-    def claim(self, request: Request, now: datetime) -> Claimed | Obstacle:
-        """Insert the row that allows a start, or say what stands in the way."""
-        while True:
-            try:
-                with self._database.write() as connection:
-                    if request.capacity is not None:
-                        # First of all, so that the counting sees what was there a moment ago.
-                        connection.execute(sa.select(gates).where(self._gate).with_for_update())
-                    obstacle = self._obstacle(connection, request, now)
-                    if obstacle is not None:
-                        return obstacle
-                    return Claimed(self._insert(connection, request, now))
-            except (sa.exc.IntegrityError, _TooLate):
-                continue  # another process took the key or the slot in between: look again
-            except sa.exc.DBAPIError as error:
-                if not deadlocked(error):
-                    raise
-
-    def find(self, account: str, challenge_id: int) -> Instance | None:
-        """The row of this account and challenge, in whatever state."""
-        with self._database.read() as connection:
-            row = connection.execute(
-                self._by_key, {"account": account, "challenge_id": challenge_id}
-            ).first()
-        return None if row is None else _instance(row)
-
-    def find_by_user(self, user_id: int) -> Instance | None:
-        """The first row that this user started, whatever account it is for."""
-        with self._database.read() as connection:
-            rows = self._select(connection, self._table.c.user_id == user_id)
-        return rows[0] if rows else None
-
-    def all(self) -> list[Instance]:
-        """Every row."""
-        with self._database.read() as connection:
-            return self._select(connection)
-
-    def due(self, now: datetime) -> list[Instance]:
-        """Running rows whose time is over, the longest overdue first."""
-        with self._database.read() as connection:
-            rows = connection.execute(
-                sa.select(self._table)
-                .where(self._table.c.state == State.RUNNING.value, self._table.c.expires_at <= now)
-                .order_by(self._table.c.expires_at)
-            )
-            return [_instance(row) for row in rows]
-
-    def save(self, after: Instance, event: ContainerEvent | None = None) -> bool:
-        """Write a changed row together with its event; False when another was faster.
-
-        ``after`` comes from one of the methods of :class:`Instance` that make the next version.
-        """
-        with self._database.write() as connection:
-            done = connection.execute(
-                self._table.update()
-                .where(self._table.c.id == after.id, self._table.c.version == after.version - 1)
-                .values(**_columns(after))
-            )
-            if done.rowcount != 1:
-                return False
-            if event is not None:
-                self._audit.append(connection, event)
-        return True
-
-    def delete(self, row: Instance, event: ContainerEvent | None) -> bool:
-        """Remove the row together with its event; False when another was faster."""
-        with self._database.write() as connection:
-            done = connection.execute(
-                self._table.delete().where(
-                    self._table.c.id == row.id, self._table.c.version == row.version
-                )
-            )
-            if done.rowcount != 1:
-                return False
-            if event is not None:
-                self._audit.append(connection, event)
-        return True
-
-    def _select(self, connection: Connection, *conditions: Any) -> list[Instance]:
-        rows = connection.execute(
-            sa.select(self._table).where(*conditions).order_by(self._table.c.id)
-        )
-        return [_instance(row) for row in rows]
-
-    def _obstacle(self, connection: Connection, request: Request, now: datetime) -> Obstacle | None:
-        rows = self._select(connection, self._table.c.account == request.account)
-        for row in rows:
-            if row.challenge_id == request.challenge_id:
-                return Taken(row)
-        if len(rows) >= request.account_limit:
-            return AccountFull(tuple(rows))
-        if self._table.info["one_per_user"]:
-            for row in self._select(connection, self._table.c.user_id == request.user_id):
-                return UserTaken(row)
-        if request.capacity is None:
-            return None
-        occupied = connection.execute(
-            sa.select(sa.func.count())
-            .select_from(self._table)
-            .where(
-                sa.or_(self._table.c.state != State.RUNNING.value, self._table.c.expires_at > now)
-            )
-        ).scalar_one()
-        return SystemFull() if occupied >= request.capacity else None
-
-    def _hang_gate(self) -> None:
-        with self._database.read() as connection:
-            if connection.execute(sa.select(gates).where(self._gate)).first() is not None:
-                return
-        with contextlib.suppress(sa.exc.IntegrityError), self._database.write() as connection:
-            connection.execute(gates.insert().values(name=self._table.name))
-
-    def _insert(self, connection: Connection, request: Request, now: datetime) -> Instance:
-        taken = set(
-            connection.execute(
-                sa.select(self._table.c.slot).where(self._table.c.account == request.account)
-            ).scalars()
-        )
-        # The look before this one may be older, where a transaction sees what others commit.
-        slot = next((slot for slot in range(request.account_limit) if slot not in taken), None)
-        if slot is None:
-            raise _TooLate
-        row = Instance(
-            id=0,
-            account=request.account,
-            challenge_id=request.challenge_id,
-            slot=slot,
-            user_id=request.user_id,
-            team_id=request.team_id,
-            state=State.STARTING,
-            version=1,
-            lease_until=now + timedelta(seconds=request.lease_seconds),
-            flag=request.flag,
-            container_id=None,
-            host="",
-            ports=(),
-            started_at=None,
-            expires_at=None,
-            extension_count=0,
-        )
-        done = connection.execute(self._table.insert().values(**_columns(row)))
-        key: Any = done.inserted_primary_key
-        return replace(row, id=key[0])
+Obstacle = Taken | AccountFull | SystemFull | UserTaken | ChallengeFull | TooOften
 
 
-def _columns(row: Instance) -> dict[str, Any]:
+def columns(row: Instance) -> dict[str, Any]:
+    """A row as the database takes it; its id is the database's own."""
     return {
         "account": row.account,
         "challenge_id": row.challenge_id,
@@ -415,7 +260,8 @@ def _columns(row: Instance) -> dict[str, Any]:
     }
 
 
-def _instance(row: Any) -> Instance:
+def from_row(row: Any) -> Instance:
+    """A row as the database gives it."""
     values = dict(row._mapping)
     values["state"] = State(values["state"])
     values["ports"] = tuple(json.loads(values["ports"]))

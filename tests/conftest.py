@@ -8,11 +8,15 @@ a missing part is a failure instead.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import registry as registries
+import ssh_host as ssh_hosts
+import tls_engine as tls_engines
 from hypothesis import settings
 from servers import MariaDB, PostgreSQL
 
@@ -103,3 +107,30 @@ def any_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Dat
     database = Database(url)
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[registries.Registry]:
+    """A registry of our own that asks for a password."""
+    require("registry", registries.possible(), registries.FIX)
+    server = registries.Registry(password=f"secret-{secrets.token_hex(8)}")
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def tls_engine() -> Iterator[tls_engines.TLSEngine]:
+    """A Docker engine of our own that asks for a certificate."""
+    require("dockerd", tls_engines.possible(), tls_engines.FIX)
+    engine = tls_engines.TLSEngine()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def ssh_host() -> Iterator[ssh_hosts.SSHHost]:
+    """A machine that is reached by ssh: this one."""
+    require("sshd", ssh_hosts.possible(), ssh_hosts.FIX)
+    host = ssh_hosts.SSHHost()
+    yield host
+    host.close()

@@ -12,21 +12,26 @@ from types import FrameType
 import click
 from rich.console import Console
 
-from conformance.redact import Secrets
 from conformance.registry import BackendSpecError
 from conformance.reports import write_reports
-from conformance.results import Verdict
 from conformance.runner import CheckRequest, check, plan
 from engines import __version__
 from engines.errors import BackendUnavailable, EngineError
 from engines.settings import Settings
-from whale_ready.commands import COULD_NOT_RUN, Command, Group
+from whale_ready.command import INTERRUPTED, Command, Group, could_not_run
+from whale_ready.database_command import database_group
 from whale_ready.firewall_command import firewall_group
+from whale_ready.images_command import images
+from whale_ready.metrics_command import (
+    Address,
+    CannotServe,
+    metrics_command,
+    metrics_option,
+    serving_metrics,
+)
 from whale_ready.progress import progress_on
 from whale_ready.summary import print_plan, print_report
 from whale_ready.worker import BACKENDS, backend_named, work_until_told
-
-INTERRUPTED = Verdict.INTERRUPTED.exit_code
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,6 +42,10 @@ def main() -> None:
     whale-ready answers with evidence: it runs the same scenarios on both and shows where they
     differ from the contract they share (docs/contract.md).
     """
+
+
+main.add_command(database_group)
+main.add_command(metrics_command)
 
 
 @main.command(
@@ -93,6 +102,13 @@ Examples:
     "mode 0600, as docs/how-to.md shows it. What a run starts there it stops, also after Ctrl-C.",
 )
 @click.option(
+    "--database",
+    metavar="URL",
+    help="Let the backends keep their state in this database instead of a temporary SQLite file: "
+    "an SQLAlchemy URL. Tables are made there and dropped at the end; a database that holds any "
+    "already is refused.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="List what would be done, and contact, start and write nothing.",
@@ -103,6 +119,7 @@ def check_command(
     folder: Path | None,
     globs: tuple[str, ...],
     whale_world: Path | None,
+    database: str | None,
     dry_run: bool,
     stop_at_first: bool,
 ) -> None:
@@ -114,7 +131,11 @@ def check_command(
     # Named, because sys.stdout is another one while pytest runs.
     console = Console(file=sys.stdout, highlight=False)
     request = CheckRequest(
-        backends=backends, select=globs, stop_at_first=stop_at_first, whale_world=whale_world
+        backends=backends,
+        select=globs,
+        stop_at_first=stop_at_first,
+        whale_world=whale_world,
+        database=database,
     )
     if dry_run:
         sys.exit(_dry_run(request, console))
@@ -145,25 +166,33 @@ Exit codes:
     help="Whose containers; without it USE_WHALE decides.",
 )
 @click.option("--once", is_flag=True, help="Do one round and end.")
-def worker_command(name: str | None, once: bool) -> None:
+@metrics_option
+def worker_command(name: str | None, once: bool, address: Address | None) -> None:
     """Remove expired containers and put right what a crash left, every CONTAINER_WORKER_SECONDS.
 
     Everything comes from the environment (docs/settings.md). Start as many as you like, on as many
     machines: one of them does the work, and another takes over when it dies.
     """
+    if once and address is not None:
+        sys.exit(could_not_run("--metrics serves while the worker runs: leave --once out"))
     try:
         settings = Settings.from_environ()
         backend = backend_named(name, settings)
     except EngineError as error:
-        sys.exit(_could_not_run(str(error)))
+        sys.exit(could_not_run(str(error)))
     try:
         if once:
             removed = backend.cleanup_worker.run_once()
             click.echo(f"{backend.name}: {removed} expired removed")
-        else:
+            return
+        with serving_metrics(address, settings) as serving:
+            if serving is not None:
+                click.echo(f"metrics at http://{serving}/metrics")
             click.echo(f"cleaning up for {backend.name} every {settings.worker_seconds:g} s")
             work_until_told(backend)
-            click.echo("stopped")
+        click.echo("stopped")
+    except CannotServe as error:
+        sys.exit(could_not_run(str(error)))
     except BackendUnavailable as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
@@ -172,6 +201,7 @@ def worker_command(name: str | None, once: bool) -> None:
 
 
 main.add_command(firewall_group)
+main.add_command(images)
 
 
 def _check(request: CheckRequest, folder: Path | None, console: Console) -> int:
@@ -181,15 +211,15 @@ def _check(request: CheckRequest, folder: Path | None, console: Console) -> int:
         with progress_on(console) as progress:
             report = check(request, progress)
     except BackendSpecError as error:
-        return _could_not_run(str(error))
+        return could_not_run(str(error))
     except OSError as error:
-        return _could_not_run(f"--report {folder}: {error.strerror}; name a folder I can write to")
+        return could_not_run(f"--report {folder}: {error.strerror}; name a folder I can write to")
     print_report(report, console)
     if folder is not None:
         try:
             write_reports(report, folder)
         except OSError as error:
-            return _could_not_run(f"--report {folder}: {error.strerror}; nothing was written")
+            return could_not_run(f"--report {folder}: {error.strerror}; nothing was written")
         console.print(f"Written: report.json, matrix.md and junit.xml in {folder}", style="dim")
     return report.exit_code
 
@@ -198,14 +228,9 @@ def _dry_run(request: CheckRequest, console: Console) -> int:
     try:
         plans = plan(request)
     except (BackendSpecError, RuntimeError) as error:
-        return _could_not_run(str(error))
+        return could_not_run(str(error))
     print_plan(plans, console)
     return 0
-
-
-def _could_not_run(sentence: str) -> int:
-    click.echo(f"Error: {Secrets().clean(sentence)}", err=True)
-    return COULD_NOT_RUN
 
 
 @contextmanager

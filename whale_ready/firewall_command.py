@@ -12,7 +12,7 @@ from engines.cre.firewall import Firewall
 from engines.cre.guard import NO_BRIDGE_NETFILTER, docker_host, is_remote, sees_bridged
 from engines.errors import EngineError
 from engines.settings import Settings
-from whale_ready.commands import COULD_NOT_RUN, Command, Group
+from whale_ready.command import COULD_NOT_RUN, Command, Group
 
 _T = TypeVar("_T")
 

@@ -169,7 +169,7 @@ class MemoryHarness(StatefulHarness):
     hooks = HOOKS
 
     def versions(self) -> dict[str, str]:
-        return {"runtime": "memory (simulated)"}
+        return {"runtime": "memory (simulated)", **super().versions()}
 
     def world(self, options: Options) -> World:
         return MemoryWorld(options, self.database())

@@ -174,7 +174,8 @@ class DockerHarness(StatefulHarness):
     def versions(self) -> dict[str, str]:
         if self._client is None:
             return {}
-        return {"docker": self._client.version()["Version"], "image": self._image}
+        docker_version = self._client.version()["Version"]
+        return {"docker": docker_version, "image": self._image, **super().versions()}
 
     def world(self, options: Options) -> World:
         if self._client is None:
@@ -224,9 +225,13 @@ def sweep(client: docker.DockerClient, prefix: str) -> int:
     return removed
 
 
-def sweep_dead_runs(client: docker.DockerClient) -> int:
-    """Remove what earlier runs of this machine left whose process does not exist any more."""
-    mine = f"check-{platform.node()}-"
+def sweep_dead_runs(client: docker.DockerClient, kind: str = "check") -> int:
+    """Remove what earlier runs of this machine left whose process does not exist any more.
+
+    Args:
+        kind: first word of the runs' labels.
+    """
+    mine = f"{kind}-{platform.node()}-"
     removed = 0
     for row in client.api.containers(all=True, filters={"label": LABEL_DEPLOYMENT}):
         label = row["Labels"][LABEL_DEPLOYMENT]

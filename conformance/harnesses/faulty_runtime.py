@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from conformance.harness import FaultKind
+from engines.contract import Isolation
 from engines.cre.runtimes.base import Found, Launch, Launched, Runtime
 from engines.errors import BackendUnavailable, EngineError, RuntimeFault
 
@@ -23,7 +24,13 @@ class FaultyRuntime(Runtime):
         self.name = real.name
         self.simulated = real.simulated
         self.multi_node = real.multi_node
-        self.isolation = real.isolation
+
+    @property
+    def isolation(self) -> frozenset[Isolation]:
+        return self._real.isolation
+
+    def refresh(self) -> None:
+        self._real.refresh()
 
     @contextmanager
     def fault(self, kind: FaultKind) -> Iterator[None]:

@@ -293,6 +293,7 @@ class FakeWhaleHarness(StatefulHarness):
             "dialect": self._dialect,
             "user_mode": self._mode.value,
             "fake_whale": version("whale-ready"),
+            **super().versions(),
         }
 
     def world(self, options: Options) -> World:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from engines import replies
 from engines.audit import Action, AuditLog
@@ -24,40 +22,38 @@ from engines.contract import (
     StartResult,
     account_key,
 )
+from engines.cre.admission import Admission
 from engines.cre.deployment import deployment_name
+from engines.cre.flags import new_flag
+from engines.cre.launching import Launcher
+from engines.cre.names import instance_name
+from engines.cre.parts import Parts
 from engines.cre.removal import Removal
-from engines.cre.runtimes.base import Launch, Launched, Runtime
-from engines.cre.runtimes.docker import DockerRuntime
+from engines.cre.repair import Repair
+from engines.cre.reservations import Reservations
+from engines.cre.runtimes.base import Runtime
+from engines.cre.runtimes.chosen import runtime_from
+from engines.cre.starting import Starter
+from engines.cre.tables import cre_instances
+from engines.cre.warm_pool import WarmPool
 from engines.database import Database
-from engines.errors import BackendUnavailable, RuntimeFault
+from engines.instance_store import InstanceStore
 from engines.instances import (
     AccountFull,
+    ChallengeFull,
     Claimed,
     Instance,
-    InstanceStore,
+    Obstacle,
     Request,
     State,
     SystemFull,
     Taken,
-    instance_table,
+    TooOften,
 )
 from engines.settings import Settings
 
-log = logging.getLogger(__name__)
-
-LEASE_MARGIN_SECONDS = 120.0
-"""How long, beyond the ready time-out, a row in a passing state belongs to who set it."""
 ROUNDS = 5
 """How often a call looks again when others change the same row under its hands."""
-
-cre_instances = instance_table("cre_instances", one_per_user=False)
-
-_START_FAILURES = {
-    Code.IMAGE_MISSING: "This challenge's image is missing; please tell an organiser",
-    Code.START_FAILED: "The container did not start; please tell an organiser",
-    Code.NOT_READY: "The container started but did not answer in time; please try again",
-    Code.PORT_UNAVAILABLE: "No network port was free; please try again shortly",
-}
 
 
 class ContainerRuntimeEngine(AuditedBackend):
@@ -81,11 +77,26 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._own_runtime = runtime is None
         self._database = database or Database(self.settings.state_url)
         super().__init__(clock or SystemClock(), AuditLog(self._database))
-        self._store = InstanceStore(self._database, self.audit, cre_instances)
-        self._runtime = runtime or DockerRuntime()
+        self._runtime = runtime or runtime_from(self.settings)
         self._catalog = catalog if catalog is not None else _catalog(self.settings)
         self._deployment = self.settings.cre_deployment or deployment_name(self._database)
-        self._removal = Removal(self.name, self._store, self._runtime, self.clock, self._deployment)
+        self._store = InstanceStore(self._database, self.audit, cre_instances)
+        self._parts = Parts(
+            backend=self.name,
+            deployment=self._deployment,
+            database=self._database,
+            store=self._store,
+            reservations=Reservations(self._database, self.clock),
+            runtime=self._runtime,
+            catalog=self._catalog,
+            clock=self.clock,
+            settings=self.settings,
+        )
+        self._launcher = Launcher(self._parts)
+        self._removal = Removal(self._parts)
+        self._pool = WarmPool(self._parts, self._launcher)
+        self._starter = Starter(self._parts, self._launcher, self._pool, self._removal)
+        self._repair = Repair(self._parts, self._pool, self._removal, self._launcher.lease)
         self.cleanup_worker = CleanupWorker(
             self, self.settings.worker_seconds, database=self._database
         )
@@ -137,11 +148,21 @@ class ContainerRuntimeEngine(AuditedBackend):
         Raises:
             BackendUnavailable: the runtime cannot be asked; nothing was changed.
         """
-        return self._removal.reconcile()
+        return self._repair.reconcile()
+
+    def fill_pool(self) -> int:
+        """Keep as many containers ready as the challenges' ``warm`` says; returns how many were
+        made. What is of no use any more, as its challenge or image changed, goes.
+
+        Raises:
+            BackendUnavailable: the runtime cannot be asked.
+        """
+        return self._pool.fill()
 
     def close(self) -> None:
         """Stop the worker and let go of connections; instances keep running."""
         self.cleanup_worker.stop()
+        self._launcher.close()
         if self._own_runtime:
             self._runtime.close()
         if self._own_database:
@@ -151,14 +172,13 @@ class ContainerRuntimeEngine(AuditedBackend):
 
     def _start(self, call: Call) -> StartResult:
         spec = self._catalog.get(call.challenge_id)
-        if spec is None or not spec.startable:
-            return StartResult(
-                False, "This challenge is not available", code=Code.CHALLENGE_UNAVAILABLE
-            )
+        if spec is None or not spec.startable or self._parts.over(spec):
+            return _refused(Code.CHALLENGE_UNAVAILABLE, "This challenge is not available")
         for _ in range(ROUNDS):
-            match self._store.claim(self._request(call, spec), self.clock.now()):
+            admission = self._admission(call, spec)
+            match self._store.claim(self._request(call, spec), self.clock.now(), admission):
                 case Claimed(row):
-                    return self._launch(call, spec, row)
+                    return self._starter.create(call, spec, row, admission.warm)
                 case Taken(row):
                     if self._removal.in_the_way(row):
                         return self._already(row)
@@ -166,13 +186,10 @@ class ContainerRuntimeEngine(AuditedBackend):
                     holding = [row for row in rows if self._removal.in_the_way(row)]
                     if len(holding) == len(rows):
                         return self._limit_reached(holding)
-                case SystemFull():
-                    return StartResult(
-                        False,
-                        "All places are taken; please try again when somebody has finished",
-                        code=Code.CAPACITY,
-                        retry_after=self.settings.worker_seconds,
-                    )
+                case SystemFull() if self._pool.give_way():
+                    continue
+                case full:
+                    return self._turned_away(full)
         return replies.busy_start()
 
     def _extend(self, call: Call) -> ActionResult:
@@ -188,7 +205,10 @@ class ContainerRuntimeEngine(AuditedBackend):
             if row.extension_count >= maximum:
                 return replies.extension_limit(maximum)
             step = self.settings.cre_extension_seconds
-            expires_at = row.expires_at + timedelta(seconds=step)
+            expires_at = self._not_beyond_the_end(row, row.expires_at + timedelta(seconds=step))
+            if expires_at <= row.expires_at:
+                message = "This challenge ends then: its containers cannot be extended any more"
+                return ActionResult(False, message, code=Code.EXTENSION_LIMIT)
             event = call.event(
                 Action.EXTENDED,
                 Code.OK,
@@ -200,7 +220,8 @@ class ContainerRuntimeEngine(AuditedBackend):
             if self._store.save(extended, event):
                 call.recorded = True
                 count = f"extension {extended.extension_count}/{maximum}"
-                message = f"Container extended by {_duration(step)} ({count})"
+                gained = round((expires_at - row.expires_at).total_seconds())
+                message = f"Container extended by {_duration(gained)} ({count})"
                 return ActionResult(True, message, code=Code.OK)
         return replies.busy()
 
@@ -224,9 +245,9 @@ class ContainerRuntimeEngine(AuditedBackend):
 
     def _status(self, call: Call) -> InstanceStatus | None:
         row = self._store.find(call.account, call.challenge_id)
-        return self._describe(row) if row is not None and self._removal.live(row) else None
+        return self._starter.describe(row) if row is not None and self._removal.live(row) else None
 
-    # Starting.
+    # Answers and their parts.
 
     def _request(self, call: Call, spec: ChallengeSpec) -> Request:
         return Request(
@@ -234,84 +255,39 @@ class ContainerRuntimeEngine(AuditedBackend):
             challenge_id=call.challenge_id,
             user_id=call.user_id,
             team_id=call.team_id,
-            flag=f"{spec.flag_prefix}{{{secrets.token_hex(16)}}}",
+            flag=new_flag(spec),
             account_limit=self.settings.cre_account_limit,
             capacity=self.settings.cre_capacity,
-            lease_seconds=self.settings.cre_ready_seconds + LEASE_MARGIN_SECONDS,
+            lease_seconds=self._launcher.lease.total_seconds(),
         )
 
-    def _launch(self, call: Call, spec: ChallengeSpec, row: Instance) -> StartResult:
-        """Make the container of a row that is ours; on failure nothing of it is left."""
-        launch = Launch(
-            name=self._removal.container_name(row.account, row.challenge_id),
-            deployment=self._deployment,
+    def _admission(self, call: Call, spec: ChallengeSpec) -> Admission:
+        return Admission(
+            settings=self.settings,
+            store=self._store,
+            pool=self._pool.rows,
+            account=call.account,
             spec=spec,
-            flag=row.flag,
-            bind_address=self.settings.cre_bind_address,
+            name=instance_name(self._deployment, call.account, spec.id),
+            lease=self._launcher.lease,
         )
-        try:
-            launched = self._runtime.launch(launch)
-            self._await_ready(launch, launched)
-        except RuntimeFault as fault:
-            log.warning("challenge %d did not start: %s", spec.id, fault)
-            event = call.event(Action.START_FAILED, fault.code)
-            call.recorded = self._store.delete(row, event)
-            return StartResult(False, _START_FAILURES[fault.code], code=fault.code)
-        except BackendUnavailable as error:
-            self._give_up(row, nothing_made=error.untouched)
-            raise
-        return self._activate(call, row, launched)
 
-    def _await_ready(self, launch: Launch, launched: Launched) -> None:
-        """Wait until the container answers; one that does not is removed.
+    def _not_beyond_the_end(self, row: Instance, expires_at: datetime) -> datetime:
+        end = self._parts.end_of(self._catalog.get(row.challenge_id))
+        return expires_at if end is None else min(expires_at, end)
 
-        Raises:
-            RuntimeFault: it did not, and it is gone.
-            BackendUnavailable: it may still be there.
-        """
-        try:
-            try:
-                self._runtime.wait_ready(launch, launched, self.settings.cre_ready_seconds)
-            except RuntimeFault:
-                self._runtime.remove(launched.container_id)
-                raise
-        except BackendUnavailable as error:
-            raise BackendUnavailable("the runtime broke off a start") from error
-
-    def _give_up(self, row: Instance, *, nothing_made: bool) -> None:
-        """The runtime broke off a start: drop the row, or leave it to be repaired."""
-        if nothing_made:
-            self._store.delete(row, None)
-        else:
-            # A container may exist: the row stays as abandoned work, and its repair removes both.
-            self._store.save(row.stopping(lease_until=self.clock.now()))
-
-    def _activate(self, call: Call, row: Instance, launched: Launched) -> StartResult:
-        now = self.clock.now()
-        active = row.activated(
-            container_id=launched.container_id,
-            host=self.settings.cre_public_host,
-            ports=launched.ports,
-            started_at=now,
-            expires_at=now + timedelta(seconds=self.settings.cre_timeout_seconds),
-        )
-        event = call.event(
-            Action.STARTED,
-            Code.OK,
-            container_id=active.container_id,
-            new_expiry=replies.iso(active.expires_at),
-        )
-        if not self._store.save(active, event):
-            # The lease ran out and somebody repaired the row: undo our part.
-            self._runtime.remove(launched.container_id)
-            return replies.busy_start()
-        call.recorded = True
-        return replies.started(self._describe(active))
+    def _turned_away(self, obstacle: Obstacle) -> StartResult:
+        if isinstance(obstacle, TooOften):
+            message = "You have started too many containers; please wait a little"
+            return _refused(Code.RATE_LIMITED, message, obstacle.retry_after)
+        places = "places of this challenge" if isinstance(obstacle, ChallengeFull) else "places"
+        message = f"All {places} are taken; please try again when somebody has finished"
+        return _refused(Code.CAPACITY, message, self.settings.worker_seconds)
 
     def _already(self, row: Instance) -> StartResult:
         if row.state is not State.RUNNING:
             return replies.busy_start()
-        return replies.already_running(self._describe(row))
+        return replies.already_running(self._starter.describe(row))
 
     def _limit_reached(self, rows: list[Instance]) -> StartResult:
         names = ", ".join(self._challenge_name(row.challenge_id) for row in rows)
@@ -322,13 +298,9 @@ class ContainerRuntimeEngine(AuditedBackend):
         number = f"challenge {challenge_id}"
         return number if spec is None else f"{spec.name} ({number})"
 
-    def _describe(self, row: Instance) -> InstanceStatus:
-        return replies.describe(
-            row,
-            now=self.clock.now(),
-            max_extensions=self.settings.cre_max_extensions,
-            backend=self.name,
-        )
+
+def _refused(code: Code, message: str, retry_after: float | None = None) -> StartResult:
+    return StartResult(False, message, code=code, retry_after=retry_after)
 
 
 def _catalog(settings: Settings) -> Catalog:

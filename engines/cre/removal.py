@@ -1,4 +1,4 @@
-"""How instances end: stopped, expired, lost, or cleared away after a crash."""
+"""How instances end: stopped, expired, lost, or cleared away when somebody died at work on them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from engines.audit import Action
+from sqlalchemy.engine import Connection
+
+from engines.audit import Action, ContainerEvent
 from engines.base import Call
-from engines.clock import Clock
 from engines.contract import Code
-from engines.cre.runtimes.base import Found, Runtime
+from engines.cre.parts import Parts
 from engines.errors import BackendUnavailable
-from engines.instances import Instance, InstanceStore, State
+from engines.instances import Instance, State
 from engines.replies import iso
 
 log = logging.getLogger(__name__)
 
 REMOVAL_LEASE_SECONDS = 120.0
 """How long a row belongs to the process that removes its container."""
-PARALLEL_REMOVALS = 4
-"""Removals at once by the worker; Docker gets slower, not faster, with many more."""
 
 
 class Removal:
@@ -31,26 +30,16 @@ class Removal:
     here unless its owner asked for it.
     """
 
-    def __init__(
-        self, backend: str, store: InstanceStore, runtime: Runtime, clock: Clock, deployment: str
-    ) -> None:
-        self._backend = backend
-        self._store = store
-        self._runtime = runtime
-        self._clock = clock
-        self._deployment = deployment
-
-    def container_name(self, account: str, challenge_id: int) -> str:
-        """The name of the one container an (account, challenge) can have."""
-        return f"wr-{self._deployment}-{account.replace(':', '-')}-c{challenge_id}"
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     def is_running(self, row: Instance) -> bool:
         """Whether the row's container really runs."""
-        return row.container_id is not None and self._runtime.is_running(row.container_id)
+        return row.container_id is not None and self._parts.runtime.is_running(row.container_id)
 
     def live(self, row: Instance) -> bool:
         """Whether the instance is live: running, not expired, and its container really there."""
-        return row.live(self._clock.now()) and self.is_running(row)
+        return row.live(self._parts.clock.now()) and self.is_running(row)
 
     def in_the_way(self, row: Instance) -> bool:
         """Whether a row really stands against a start; clears it away when it does not.
@@ -58,7 +47,7 @@ class Removal:
         Raises:
             BackendUnavailable: it does not, but its container could not be removed.
         """
-        now = self._clock.now()
+        now = self._parts.clock.now()
         if self.repaired(row):
             return False
         if row.state is not State.RUNNING:
@@ -78,17 +67,17 @@ class Removal:
             BackendUnavailable: the container could not be removed; the row is as it was.
         """
         mine = row.stopping(self._lease_end())
-        if not self._store.save(mine):
+        if not self._parts.store.save(mine):
             return False
         try:
-            self._runtime.remove(row.container_id or "")
+            self._clear(row)
         except BackendUnavailable:
-            self._store.save(mine.running_again())
+            self._parts.store.save(mine.running_again())
             raise
         event = call.event(
             action, Code.OK, container_id=row.container_id, old_expiry=iso(row.expires_at)
         )
-        done = self._store.delete(mine, event)
+        done = self.forget(mine, event)
         call.recorded = call.recorded or done
         return done
 
@@ -113,51 +102,56 @@ class Removal:
         Raises:
             BackendUnavailable: it is one, but its container could not be removed.
         """
-        if not row.abandoned(self._clock.now()):
+        if not row.abandoned(self._parts.clock.now()):
             return False
         mine = row.stopping(self._lease_end())
-        if self._store.save(mine):
-            self._runtime.clear(
-                self._deployment, self.container_name(row.account, row.challenge_id)
-            )
+        if self._parts.store.save(mine):
+            try:
+                self._clear(row)
+            except BackendUnavailable:
+                # Still abandoned work: whoever comes next may try again at once.
+                self._parts.store.save(mine.stopping(self._parts.clock.now()))
+                raise
             event = self._call_about(row).event(Action.REPAIRED, Code.OK, state=row.state.value)
-            self._store.delete(mine, event)
+            self.forget(mine, event)
         return True
 
     def expire_due(self) -> int:
         """Remove every expired instance, several at a time; returns how many went."""
-        return _in_parallel(self.expire, self._store.due(self._clock.now()))
+        return self.in_parallel(self.expire, self._parts.store.due(self._parts.clock.now()))
 
-    def reconcile(self) -> int:
-        """Make rows and containers agree; returns how many were put right.
+    def forget(self, row: Instance, event: ContainerEvent | None) -> bool:
+        """Drop a row of which nothing is left, and give back what was reserved for it."""
+        name = self._parts.name_of(row)
 
-        Raises:
-            BackendUnavailable: the runtime cannot be asked.
-        """
-        found = self._runtime.find(self._deployment)  # before the rows: a newer one is not judged
-        now = self._clock.now()
-        rows = self._store.all()
-        names = {self.container_name(row.account, row.challenge_id) for row in rows}
-        repaired = sum(self._remove_stray(each) for each in found if each.name not in names)
-        for row in rows:
-            if self.repaired(row):
-                repaired += 1
-            elif row.state is State.RUNNING and row.live(now) and not self.is_running(row):
-                repaired += self.clear_lost(row)
-        return repaired
+        def release(connection: Connection) -> bool:
+            self._parts.reservations.release(connection, name)
+            return True
 
-    def _remove_stray(self, found: Found) -> bool:
-        log.warning("removing container %s, which no row knows", found.name)
-        return self._runtime.clear(self._deployment, found.name)
+        return self._parts.store.delete(row, event, also=release)
+
+    def undo(self, container_id: str) -> None:
+        """Remove an instance that was made, but for a row that is not ours any more."""
+        self._parts.runtime.remove(container_id)
+
+    def in_parallel(self, work: Callable[[Instance], bool], rows: Iterable[Instance]) -> int:
+        """Do this with every row, several at a time; returns how often it returned True."""
+        with ThreadPoolExecutor(
+            self._parts.settings.cre_parallel_removals, thread_name_prefix="cre-remove"
+        ) as pool:
+            return sum(pool.map(work, rows))
+
+    def _clear(self, row: Instance) -> None:
+        """Remove all that the runtime has of a row."""
+        if row.container_id is None or not self._parts.runtime.remove(row.container_id):
+            # Half made, or its own container is gone already: the rest goes by the name.
+            self._parts.runtime.clear(self._parts.deployment, self._parts.name_of(row))
 
     def _call_about(self, row: Instance) -> Call:
         """A call on behalf of whoever started the instance, for events nobody called for."""
-        return Call(self._backend, self._clock, row.user_id, row.challenge_id, row.team_id)
+        return Call(
+            self._parts.backend, self._parts.clock, row.user_id, row.challenge_id, row.team_id
+        )
 
     def _lease_end(self) -> datetime:
-        return self._clock.now() + timedelta(seconds=REMOVAL_LEASE_SECONDS)
-
-
-def _in_parallel(work: Callable[[Instance], bool], rows: Iterable[Instance]) -> int:
-    with ThreadPoolExecutor(PARALLEL_REMOVALS, thread_name_prefix="cre-remove") as pool:
-        return sum(pool.map(work, rows))
+        return self._parts.clock.now() + timedelta(seconds=REMOVAL_LEASE_SECONDS)

@@ -21,7 +21,8 @@ from engines.base import Call
 from engines.clock import Clock
 from engines.contract import Code, InstanceStatus, StartResult
 from engines.errors import WhaleFault
-from engines.instances import Instance, InstanceStore, State
+from engines.instance_store import InstanceStore
+from engines.instances import Instance, State
 from engines.replies import iso
 from engines.whale.api import WhaleAPI
 from engines.whale.wire import Another, Look, Nothing, Running

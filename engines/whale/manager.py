@@ -30,11 +30,11 @@ from engines.contract import (
 )
 from engines.database import Database
 from engines.errors import BackendUnavailable, SettingsError, WhaleFault
+from engines.instance_store import InstanceStore
 from engines.instances import (
     AccountFull,
     Claimed,
     Instance,
-    InstanceStore,
     Request,
     State,
     Taken,

@@ -9,7 +9,8 @@ from engines.audit import Action
 from engines.base import Call
 from engines.contract import Code, StartResult
 from engines.errors import WhaleFault
-from engines.instances import Instance, InstanceStore
+from engines.instance_store import InstanceStore
+from engines.instances import Instance
 from engines.replies import iso
 from engines.settings import Settings
 from engines.whale.api import WhaleAPI

@@ -50,7 +50,7 @@ def test_a_container_lives_serves_its_flag_and_goes(
     port = int(launched.ports[0])
     assert http_get("127.0.0.1", port, "/cgi-bin/flag") == "flag{runtime}"
     assert runtime.is_running(launched.container_id)
-    assert runtime.find(deployment) == [Found(launched.container_id, launch.name)]
+    assert runtime.find(deployment) == [Found(launched.container_id, launch.name, running=True)]
     assert runtime.remove(launched.container_id)
     assert not runtime.remove(launched.container_id)
     assert not runtime.is_running(launched.container_id)
@@ -130,7 +130,7 @@ def test_a_leftover_of_the_same_name_is_replaced(
     left = runtime.launch(launch).container_id
     again = runtime.launch(launch).container_id
     assert again != left
-    assert runtime.find(deployment) == [Found(again, launch.name)]
+    assert runtime.find(deployment) == [Found(again, launch.name, running=True)]
 
 
 def test_another_deployments_container_of_the_same_name_is_never_touched(

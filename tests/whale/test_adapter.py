@@ -11,7 +11,7 @@ from conformance.harnesses.whale import TOKENS, FakeWhaleWorld
 from engines.audit import Action
 from engines.contract import Code
 from engines.errors import BackendUnavailable, WhaleFault
-from engines.instances import InstanceStore
+from engines.instance_store import InstanceStore
 from engines.whale import StaticTokens
 from engines.whale.api import WhaleAPI
 from engines.whale.manager import whale_instances

@@ -20,6 +20,8 @@ LABEL_DEPLOYMENT = "whale-ready.deployment"
 """Only what has this label with the deployment's own value is ever touched."""
 LABEL_INSTANCE = "whale-ready.instance"
 """Name of the instance that a container, service or network belongs to."""
+LABEL_GROUP = "whale-ready.group"
+"""On everything of an instance that is more than one container."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,13 @@ class Launch:
             LABEL_DEPLOYMENT: self.deployment,
             LABEL_INSTANCE: self.name,
             "whale-ready.challenge": str(self.spec.id),
+            **({} if self.alone else {LABEL_GROUP: "yes"}),
         }
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is one container and nothing else."""
+        return not self.spec.companions
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -70,6 +78,8 @@ class Found:
     id: str
     name: str
     """Name of the instance it belongs to."""
+    running: bool = False
+    """Whether it is a container that runs; False also where the list does not tell."""
 
 
 class Runtime(ABC):
@@ -79,8 +89,11 @@ class Runtime(ABC):
     simulated: bool = False
     """True when no real container is made."""
     multi_node: bool = False
-    isolation: frozenset[Isolation] = frozenset()
-    """What it keeps its containers from, as it is set up."""
+
+    @property
+    def isolation(self) -> frozenset[Isolation]:
+        """What it keeps its containers from, as it is set up."""
+        return frozenset()
 
     @abstractmethod
     def launch(self, launch: Launch) -> Launched:
@@ -105,9 +118,9 @@ class Runtime(ABC):
 
     @abstractmethod
     def remove(self, container_id: str) -> bool:
-        """Remove one container at once, with its anonymous volumes; False when there was none.
+        """Remove at once the instance whose own container this is, with its anonymous volumes.
 
-        Enough for an instance of one container, and as fast as the runtime can be.
+        False when there is no such container; then others of the instance may still be there.
         """
 
     @abstractmethod
@@ -117,6 +130,9 @@ class Runtime(ABC):
     @abstractmethod
     def find(self, deployment: str) -> list[Found]:
         """Everything of the deployment's instances, running or not."""
+
+    def refresh(self) -> None:  # noqa: B027 - not every runtime stands on what others may change
+        """Put in order again what instances' isolation stands on; for every round of the worker."""
 
     @abstractmethod
     def image_id(self, image: str) -> str | None:

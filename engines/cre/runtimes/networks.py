@@ -28,7 +28,7 @@ from engines.contract import Isolation
 from engines.cre.firewall import CLOSED, OPEN
 from engines.cre.guard import Guard, docker_host
 from engines.cre.runtimes.base import Launch
-from engines.errors import BackendUnavailable, NoRoom, RuntimeFault, SettingsError
+from engines.errors import BackendUnavailable, RuntimeFault, SettingsError, SubnetTaken
 from engines.settings import Settings
 
 LABEL_SHARED = "whale-ready.shared"
@@ -178,7 +178,7 @@ class BridgeNetworks:
         """Make the network of an instance with companions, on which they meet; returns its name.
 
         Raises:
-            NoRoom: no address is left for it.
+            SubnetTaken: another network of the host uses the addresses.
             BackendUnavailable: engine or firewall cannot be had; the network may have been made.
             RuntimeFault: the engine refused it.
         """
@@ -302,7 +302,7 @@ def _size(prefix: int) -> int:
 def _refusal(error: APIError) -> RuntimeFault:
     text = str(error.explanation or "").lower()
     if "overlaps with other" in text or "address space" in text:
-        return NoRoom(
+        return SubnetTaken(
             "a network's addresses are in use by another one; CRE_NETWORK_POOL must be addresses "
             "that nothing else uses"
         )

@@ -1,4 +1,4 @@
-"""Commands that end with our exit code 3, not with click's 2, when an option is bad."""
+"""What every command of ``whale-ready`` shares: bad options end with our own exit code."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from contextlib import contextmanager
 
 import click
 
+from conformance.redact import Secrets
 from conformance.results import Verdict
 
 COULD_NOT_RUN = Verdict.COULD_NOT_RUN.exit_code
+INTERRUPTED = Verdict.INTERRUPTED.exit_code
 
 
 class Command(click.Command):
@@ -35,6 +37,12 @@ class Group(Command, click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         with _usage_is_could_not_run():
             return super().resolve_command(ctx, args)
+
+
+def could_not_run(sentence: str) -> int:
+    """Print why; returns the exit code."""
+    click.echo(f"Error: {Secrets().clean(sentence)}", err=True)
+    return COULD_NOT_RUN
 
 
 @contextmanager

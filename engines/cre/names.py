@@ -1,0 +1,15 @@
+"""What the runtime knows instances by: derived from their rows, so that a crash loses none."""
+
+from __future__ import annotations
+
+import secrets
+
+
+def instance_name(deployment: str, account: str, challenge_id: int) -> str:
+    """The name of the one instance an (account, challenge) can have."""
+    return f"wr-{deployment}-{account.replace(':', '-')}-c{challenge_id}"
+
+
+def warm_name(deployment: str) -> str:
+    """A new name for a container that waits for a start."""
+    return f"wr-{deployment}-warm-{secrets.token_hex(8)}"

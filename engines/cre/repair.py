@@ -1,0 +1,65 @@
+"""Rows, containers, networks and numbers made to agree after a crash or an operator's hand."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from engines.cre.parts import Parts
+from engines.cre.removal import Removal
+from engines.cre.runtimes.base import Found
+from engines.cre.warm_pool import WarmPool
+from engines.instances import Instance, State
+
+log = logging.getLogger(__name__)
+
+
+class Repair:
+    """What the worker does in every round, and a program when it begins.
+
+    Only what carries this deployment's label is ever touched.
+    """
+
+    def __init__(self, parts: Parts, pool: WarmPool, removal: Removal, lease: timedelta) -> None:
+        self._parts = parts
+        self._pool = pool
+        self._removal = removal
+        self._lease = lease
+
+    def reconcile(self) -> int:
+        """Put right what does not agree; returns how many were put right.
+
+        Raises:
+            BackendUnavailable: the runtime cannot be asked.
+        """
+        self._parts.runtime.refresh()
+        # What is found is looked for first and rows are read last, so that nothing that somebody
+        # makes meanwhile is taken for a stray, and no container handed over by the pool either.
+        holding = self._parts.reservations.owners(before=self._parts.clock.now() - self._lease)
+        found = self._parts.runtime.find(self._parts.deployment)
+        waiting = {warm.name for warm in self._pool.rows.all()}
+        rows = self._parts.store.all()
+        known = waiting | {self._parts.name_of(row) for row in rows}
+        ids = {row.container_id for row in rows}
+        kept = known | {each.name for each in found if each.id in ids}
+        repaired = self._remove_strays(found, kept)
+        for owner in holding - known:
+            self._parts.reservations.drop(owner)
+        running = {each.id for each in found if each.running}
+        repaired += self._removal.in_parallel(lambda row: self._put_right(row, running), rows)
+        return repaired + self._pool.repair()
+
+    def _remove_strays(self, found: list[Found], kept: set[str]) -> int:
+        strays = {each.name for each in found if each.name not in kept}
+        for name in strays:
+            log.warning("removing %s, which no row knows", name)
+        return sum(self._parts.runtime.clear(self._parts.deployment, name) for name in strays)
+
+    def _put_right(self, row: Instance, running: set[str]) -> bool:
+        if self._removal.repaired(row):
+            return True
+        if row.state is not State.RUNNING or not row.live(self._parts.clock.now()):
+            return False
+        if row.container_id in running or self._removal.is_running(row):
+            return False
+        return self._removal.clear_lost(row)

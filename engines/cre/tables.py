@@ -1,0 +1,7 @@
+"""The engine's table of instances."""
+
+from __future__ import annotations
+
+from engines.instances import instance_table
+
+cre_instances = instance_table("cre_instances", one_per_user=False)

@@ -1,0 +1,1 @@
+"""Kills the engine at every boundary of what it does, and looks at what is left."""
