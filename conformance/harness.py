@@ -56,6 +56,35 @@ class Hook(str, Enum):
     """:meth:`World.worker`: the cleanup worker can be started and stopped."""
     FAULTS = "faults"
     """:meth:`World.fault`: what the backend stands on goes wrong in one of :attr:`World.faults`."""
+    INSIDE = "inside"
+    """:meth:`World.inside`, :meth:`World.inner_addresses`, :meth:`World.host_port`: a program in an
+    instance tries what it must not be able to."""
+    OUTSIDE = "outside"
+    """:meth:`World.outside`: a machine that stands for the internet."""
+
+
+class Trial(str, Enum):
+    """What a program inside an instance tries, and its answer: lines of two words.
+
+    The suite's own image does it with the programs of these names in ``conformance/challenge``.
+    """
+
+    REACH = "reach"
+    """``HOST:PORT`` for each argument: ``HOST:PORT reached`` when a TCP connection opens within a
+    second, else ``HOST:PORT silent``."""
+    RESOLVE = "resolve"
+    """A name and the address of a name server: ``own resolved`` or ``own silent`` for the
+    container's own resolver, ``server …`` for that server."""
+    RIGHTS = "rights"
+    """``CapInh``, ``CapPrm``, ``CapEff``, ``CapBnd``, ``CapAmb`` and ``NoNewPrivs`` as
+    ``/proc/self/status`` has them."""
+    SOCKETS = "sockets"
+    """``PATH socket`` for every Unix socket in the file system, then ``search done``."""
+    WRITE = "write"
+    """``FOLDER written`` or ``FOLDER refused`` for ``/``, ``/bin``, ``/www`` and ``/tmp``."""
+    SPEND = "spend"
+    """``memory`` (MiB), ``processes`` or ``files``, and how many to have at one time: the same
+    word and how many could be had."""
 
 
 class FaultKind(str, Enum):
@@ -102,6 +131,30 @@ class Player:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a container may use."""
+
+    memory_mb: int
+    processes: int
+    open_files: int
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A machine on the far side of the host, as instances would reach it if nothing kept them.
+
+    It accepts TCP connections on two addresses and answers DNS queries for one name on the first.
+    """
+
+    internet: str
+    """``HOST:PORT`` at an address of no private network."""
+    beside: str
+    """``HOST:PORT`` at an address of a private network that is no network of instances."""
+    name_server: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Challenges:
     """Challenge ids by the part they play; None where the backend cannot offer one."""
 
@@ -116,6 +169,14 @@ class Challenges:
     """Answers under a host name of its own; may be one of the above."""
     own_port: int | None = None
     """Answers on a port of its own, on a host shared by all; may be one of the above."""
+    egress: int | None = None
+    """Asks for egress; ``first`` does not."""
+    read_only: int | None = None
+    """Asks for a read-only root."""
+    capable: int | None = None
+    """Asks for the capability ``NET_BIND_SERVICE`` and no other; ``first`` asks for none."""
+    limits: Limits | None = None
+    """What ``first`` may use."""
     names: Mapping[int, str] = field(default_factory=dict)
     """What players know a challenge by, for messages that may say the name instead of the id."""
 
@@ -195,6 +256,22 @@ class World(ABC):
     def fault(self, kind: FaultKind) -> AbstractContextManager[None]:
         """What the backend stands on goes wrong in this way, for all calls to it."""
         raise Unsupported(Hook.FAULTS)
+
+    def inside(self, instance: InstanceStatus, trial: Trial, *arguments: str) -> str:
+        """What a program in the instance's container says of a trial."""
+        raise Unsupported(Hook.INSIDE)
+
+    def inner_addresses(self, instance: InstanceStatus) -> list[str]:
+        """``HOST:PORT`` of the container itself, on each of its networks; its first port."""
+        raise Unsupported(Hook.INSIDE)
+
+    def host_port(self, instance: InstanceStatus) -> AbstractContextManager[list[str]]:
+        """A port that the instance's host listens on at all of its addresses, as the engine's own
+        control port may; gives ``HOST:PORT`` for each address that the instance could try."""
+        raise Unsupported(Hook.INSIDE)
+
+    def outside(self) -> AbstractContextManager[Outside]:
+        raise Unsupported(Hook.OUTSIDE)
 
     def exchanges(self) -> list[str]:
         """What went over the wire in this world, one line each, secrets redacted."""

@@ -277,6 +277,28 @@ RULES: tuple[Rule, ...] = (
         "The worker removes later what it could not remove while writes were refused, audited "
         "once.",
     ),
+    *_rules(
+        "ISOLATION",
+        "A program inside an instance cannot connect to another account's container.",
+        "Challenges with and without egress cannot connect to one another's containers.",
+        "A program inside an instance cannot connect to a port of its host, at none of the "
+        "host's addresses.",
+        "A challenge with egress cannot connect to a port of its host either.",
+        "No socket of a container engine is inside an instance.",
+        "A program inside an instance cannot connect to the internet.",
+        "A program inside an instance cannot have a name of the internet resolved.",
+        "A challenge that asks for egress connects to the internet, and has its names resolved "
+        "there.",
+        "A challenge with egress cannot connect to a private network beside its host.",
+        "A program inside an instance has no capability that its challenge does not ask for.",
+        "A challenge that asks for a capability has that one and no other.",
+        "A program inside an instance cannot gain privileges by running another one.",
+        "A challenge with a read-only root cannot write to it, but to /tmp.",
+        "An instance cannot have more memory than its limit, and outlives the attempt.",
+        "An instance cannot have more processes than its limit, and outlives the attempt.",
+        "A program inside an instance cannot have more files open than its limit.",
+        "Players reach instances with and without egress, and see each its own.",
+    ),
 )
 
 BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
-from conformance.harness import FaultKind, Hook, Player, Unsupported, Worker, World
+from conformance.harness import (
+    FaultKind,
+    Hook,
+    Outside,
+    Player,
+    Trial,
+    Unsupported,
+    Worker,
+    World,
+)
 from conformance.redact import Flag
 from conformance.shape import RuleBroken
 from conformance.trace import HarnessFault, Trace
@@ -122,6 +131,39 @@ class Stage:
             raise RuleBroken("REACH-001", f"{_address(instance)} did not tell its flag")
         return self._trace.secrets.flag(body.strip())
 
+    def tried(self, instance: InstanceStatus, trial: Trial, *arguments: str) -> dict[str, str]:
+        """What a program inside the instance says of a trial: the second word by the first."""
+        said = self._hook(Hook.INSIDE, lambda: self._inner.inside(instance, trial, *arguments))
+        self._trace.note(f"· inside {_address(instance)}: {trial.value} {' '.join(arguments)}")
+        pairs = [line.split() for line in said.splitlines()]
+        if not pairs or any(len(pair) != 2 for pair in pairs):
+            raise HarnessFault(f"the program {trial.value} inside said {said[:200]!r}")
+        return {first.rstrip(":"): second for first, second in pairs}
+
+    def reached_from(self, instance: InstanceStatus, targets: Iterable[str]) -> list[str]:
+        """Those of the targets, each ``HOST:PORT``, that a program inside can connect to."""
+        wanted = list(targets)
+        said = self.tried(instance, Trial.REACH, *wanted)
+        if set(said) != set(wanted):
+            raise HarnessFault(f"asked about {wanted}, the program inside spoke of {sorted(said)}")
+        return [target for target in wanted if said[target] == "reached"]
+
+    def inner_addresses(self, instance: InstanceStatus) -> list[str]:
+        """``HOST:PORT`` of the container itself, on each of its networks."""
+        return self._hook(Hook.INSIDE, lambda: self._inner.inner_addresses(instance))
+
+    @contextmanager
+    def host_port(self, instance: InstanceStatus) -> Iterator[list[str]]:
+        """``HOST:PORT`` of a port that the host listens on, for each of its addresses."""
+        with self._lent(Hook.INSIDE, lambda: self._inner.host_port(instance)) as addresses:
+            yield addresses
+
+    @contextmanager
+    def outside(self) -> Iterator[Outside]:
+        """A machine that stands for the internet."""
+        with self._lent(Hook.OUTSIDE, self._inner.outside) as machine:
+            yield machine
+
     def remove_behind(self, container_id: str) -> None:
         self._hook(Hook.REMOVE_BEHIND, lambda: self._inner.remove_behind(container_id))
         self._trace.note(f"· somebody removes container {container_id} by hand")
@@ -162,6 +204,16 @@ class Stage:
         finally:
             self._hook(hook, lambda: manager.__exit__(None, None, None))
             self._trace.note(f"· no longer: {text}")
+
+    @contextmanager
+    def _lent(self, hook: Hook, make: Callable[[], AbstractContextManager[_T]]) -> Iterator[_T]:
+        """What a hook gives for the time of a block."""
+        manager = self._hook(hook, make)
+        lent = self._hook(hook, manager.__enter__)
+        try:
+            yield lent
+        finally:
+            self._hook(hook, lambda: manager.__exit__(None, None, None))
 
     def _hook(self, hook: Hook, use: Callable[[], _T]) -> _T:
         self._allow(hook)

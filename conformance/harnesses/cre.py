@@ -10,12 +10,12 @@ from abc import abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
-from conformance.harness import FaultKind, Hook, Options, Player, Worker, World
+from conformance.harness import FaultKind, Hook, Limits, Options, Player, Worker, World
 from conformance.harnesses.cast import CHALLENGES, MATES, PLAYERS
 from conformance.harnesses.faulty_runtime import FaultyRuntime
 from conformance.harnesses.state import StatefulHarness
 from engines.audit import ContainerEvent
-from engines.catalog import ChallengeSpec, Readiness, StaticCatalog, Visibility
+from engines.catalog import SAFE_ULIMITS, ChallengeSpec, Readiness, StaticCatalog, Visibility
 from engines.clock import VirtualClock
 from engines.contract import InstanceStatus
 from engines.cre import ContainerRuntimeEngine
@@ -25,13 +25,14 @@ from engines.database import Database
 from engines.settings import Settings
 
 MISSING = "whale-ready-no-such-image:none"
+EGRESS, READ_ONLY, CAPABLE = 7, 8, 9
 EXITING = ("/bin/busybox", "false")
 
-HOOKS = frozenset(Hook)
+HOOKS = frozenset(Hook) - {Hook.INSIDE, Hook.OUTSIDE}
 
 
 def _catalog(image: str, exiting: str) -> StaticCatalog:
-    first = ChallengeSpec(1, "First", image, readiness=Readiness.HTTP)
+    first = ChallengeSpec(id=1, name="First", image=image, readiness=Readiness.HTTP)
     return StaticCatalog(
         [
             first,
@@ -39,6 +40,9 @@ def _catalog(image: str, exiting: str) -> StaticCatalog:
             replace(first, id=3, name="Hidden", visibility=Visibility.HIDDEN),
             replace(first, id=4, name="Missing image", image=MISSING),
             replace(first, id=5, name="Exits at once", image=exiting, command=EXITING),
+            replace(first, id=EGRESS, name="Egress", egress=True),
+            replace(first, id=READ_ONLY, name="Read-only", read_only=True),
+            replace(first, id=CAPABLE, name="Capable", capabilities=("NET_BIND_SERVICE",)),
         ]
     )
 
@@ -46,7 +50,14 @@ def _catalog(image: str, exiting: str) -> StaticCatalog:
 class CreWorld(World):
     """An engine of its own with an empty database."""
 
-    challenges = replace(CHALLENGES, own_port=CHALLENGES.first)
+    challenges = replace(
+        CHALLENGES,
+        own_port=CHALLENGES.first,
+        egress=EGRESS,
+        read_only=READ_ONLY,
+        capable=CAPABLE,
+        limits=Limits(memory_mb=128, processes=128, open_files=SAFE_ULIMITS["nofile"]),
+    )
     players = PLAYERS
     mates = MATES
     faults = frozenset(FaultKind) - {FaultKind.GARBAGE}

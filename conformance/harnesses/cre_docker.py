@@ -10,7 +10,7 @@ import os
 import platform
 import secrets
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,15 +18,28 @@ import docker
 from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
-from conformance.harness import CannotRun, Options, World
+from conformance.harness import CannotRun, Hook, Options, Outside, Trial, World
 from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.cre import HOOKS, CreWorld
+from conformance.harnesses.docker_inside import (
+    Bench,
+    ask_inside,
+    host_addresses,
+    inner_addresses,
+    listening,
+)
 from conformance.harnesses.fetch import http_get
+from conformance.harnesses.outside import OutsideMachine, possible
 from conformance.harnesses.state import StatefulHarness
 from engines.contract import InstanceStatus
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT
 from engines.cre.runtimes.docker import DockerRuntime
+from engines.cre.runtimes.networks import BridgeNetworks
 from engines.database import Database
+from engines.settings import Settings
+
+INNER_PORT = 80
+"""What the challenge image listens on."""
 
 
 class _Switch:
@@ -73,11 +86,20 @@ class DockerWorld(CreWorld):
     """Real containers, all with this world's label."""
 
     def __init__(
-        self, client: _Switch, options: Options, database: Database, deployment: str, image: str
+        self,
+        client: _Switch,
+        options: Options,
+        database: Database,
+        *,
+        deployment: str,
+        image: str,
+        networks: BridgeNetworks | None,
+        machine: OutsideMachine,
     ) -> None:
         self._client = client
         self._deployment = deployment
-        runtime = DockerRuntime(cast(docker.DockerClient, client))
+        self._machine = machine
+        runtime = DockerRuntime(cast(docker.DockerClient, client), networks=networks)
         super().__init__(
             runtime, options, database, deployment=deployment, image=image, exiting_image=image
         )
@@ -96,6 +118,18 @@ class DockerWorld(CreWorld):
         self._client.real.api.kill(container_id)
         self._client.real.api.wait(container_id)
 
+    def inside(self, instance: InstanceStatus, trial: Trial, *arguments: str) -> str:
+        return ask_inside(instance, trial, arguments)
+
+    def inner_addresses(self, instance: InstanceStatus) -> list[str]:
+        return inner_addresses(self._client.real.api, instance["container_id"], INNER_PORT)
+
+    def host_port(self, instance: InstanceStatus) -> AbstractContextManager[list[str]]:
+        return listening(host_addresses(self._client.real.api, instance["container_id"]))
+
+    def outside(self) -> AbstractContextManager[Outside]:
+        return nullcontext(self._machine.facts())
+
     def outage(self) -> AbstractContextManager[None]:
         return self._client.outage()
 
@@ -110,9 +144,11 @@ class DockerHarness(StatefulHarness):
     """``cre``: real containers on the Docker engine that the environment names."""
 
     kind = "ContainerRuntimeEngine on Docker containers"
-    hooks = HOOKS
 
     def __init__(self) -> None:
+        self.hooks = HOOKS | {Hook.INSIDE} | ({Hook.OUTSIDE} if possible() else set())
+        self._machine = OutsideMachine()
+        self._bench: Bench | None = None
         self._client: docker.DockerClient | None = None
         self._image = ""
         self._run = f"check-{platform.node()}-{os.getpid()}-{secrets.token_hex(3)}"
@@ -131,6 +167,9 @@ class DockerHarness(StatefulHarness):
         super().open()
         sweep_dead_runs(self._client)
         self._image = ensure_image(self._client)
+        settings = Settings()
+        host = os.environ.get("DOCKER_HOST", "")
+        self._bench = Bench(self._client.api, host, settings.cre_network_pool)
 
     def versions(self) -> dict[str, str]:
         if self._client is None:
@@ -144,11 +183,27 @@ class DockerHarness(StatefulHarness):
         self._worlds += 1
         deployment = f"{self._run}-{self._worlds}"
         switch = _Switch(self._client)
-        return DockerWorld(switch, options, self.database(), deployment, self._image)
+        return DockerWorld(
+            switch,
+            options,
+            self.database(),
+            deployment=deployment,
+            image=self._image,
+            networks=self.networks(),
+            machine=self._machine,
+        )
+
+    def networks(self) -> BridgeNetworks | None:
+        """The networks of this run."""
+        return None if self._bench is None else self._bench.networks
 
     def close(self) -> None:
+        self._machine.close()
         if self._client is not None:
             sweep(self._client, self._run)
+            if self._bench is not None:
+                self._bench.close()
+                self._bench = None
             self._client.close()
             self._client = None
         super().close()

@@ -68,7 +68,13 @@ FAULTS: dict[FaultKind, list[dict[str, object]]] = {
 }
 """How the fake Whale goes wrong (docs/fake-whale.md, "Faults")."""
 
-HOOKS = frozenset(Hook) - {Hook.KILL_BEHIND, Hook.STUBBORN, Hook.ACCOUNT_LIMIT}
+HOOKS = frozenset(Hook) - {
+    Hook.KILL_BEHIND,
+    Hook.STUBBORN,
+    Hook.ACCOUNT_LIMIT,
+    Hook.INSIDE,
+    Hook.OUTSIDE,
+}
 
 
 def _whale_world(address: str, players: tuple[Player, ...], mode: UserMode) -> WhaleWorld:
