@@ -28,6 +28,8 @@ class Hook(str, Enum):
 
     CLOCK = "clock"
     """:meth:`World.advance`"""
+    CLOCK_BACK = "clock_back"
+    """:meth:`World.advance` takes negative seconds: the clock is stepped back."""
     WORKER = "worker"
     """:meth:`World.run_worker`: whatever removes expired instances runs once, now."""
     AUDIT = "audit"
@@ -61,6 +63,24 @@ class Hook(str, Enum):
     instance tries what it must not be able to."""
     OUTSIDE = "outside"
     """:meth:`World.outside`: a machine that stands for the internet."""
+    RESTART = "restart"
+    """:meth:`World.restart`: what the backend stands on is restarted; what ran is dead."""
+    RESTART_LIVE = "restart_live"
+    """:meth:`World.restart_live`: it is restarted, and what ran runs on."""
+    STATE_FULL = "state_full"
+    """:meth:`World.state_full`: there is no room in the database of the backend's state."""
+    ANOTHER_PROCESS = "another_process"
+    """:meth:`World.another`: the backend as another process has it."""
+    START_RATE = "start_rate"
+    """:attr:`Options.start_limit` is honoured."""
+    CONTEST_END = "contest_end"
+    """:attr:`Options.ends_in_seconds` is honoured."""
+    PORT_RANGE = "port_range"
+    """:attr:`Options.port_count` is honoured."""
+    WARM_POOL = "warm_pool"
+    """:attr:`Options.warm` is honoured, and the worker fills the pool."""
+    NEW_IMAGE = "new_image"
+    """:meth:`World.change_images`: every image has another content under the same name."""
 
 
 class Trial(str, Enum):
@@ -112,6 +132,15 @@ class Options:
     """Live instances in the whole system; None for as many as the backend likes."""
     timeout_seconds: int = 3600
     max_extensions: int = 5
+    start_limit: int = 0
+    """Starts one account may make within :attr:`start_window_seconds`; 0 for no limit."""
+    start_window_seconds: int = 300
+    ends_in_seconds: int | None = None
+    """When the contest ends, by the backend's clock as it stands; None for never."""
+    port_count: int | None = None
+    """How many ports there are to publish on; None for as many as the backend likes."""
+    warm: int = 0
+    """Ready containers kept waiting for starts of :attr:`Challenges.warm`."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +206,16 @@ class Challenges:
     """Asks for the capability ``NET_BIND_SERVICE`` and no other; ``first`` asks for none."""
     limits: Limits | None = None
     """What ``first`` may use."""
+    limited: int | None = None
+    """May have one live instance in the whole system."""
+    ended: int | None = None
+    """Its time is over."""
+    several_ports: int | None = None
+    """Has two TCP ports and one UDP port, in this order; the first answers HTTP."""
+    warm: int | None = None
+    """The one of :attr:`Options.warm`."""
+    companion: int | None = None
+    """Has a further container called ``inner``; ``/cgi-bin/inner`` shows what that one serves."""
     names: Mapping[int, str] = field(default_factory=dict)
     """What players know a challenge by, for messages that may say the name instead of the id."""
 
@@ -272,6 +311,32 @@ class World(ABC):
 
     def outside(self) -> AbstractContextManager[Outside]:
         raise Unsupported(Hook.OUTSIDE)
+
+    def restart(self) -> AbstractContextManager[None]:
+        """What the backend stands on is down inside the block and back after it; what ran before
+        is dead."""
+        raise Unsupported(Hook.RESTART)
+
+    def restart_live(self) -> AbstractContextManager[None]:
+        """The same, but what ran runs on."""
+        raise Unsupported(Hook.RESTART_LIVE)
+
+    def state_full(self, after: int) -> AbstractContextManager[None]:
+        """Inside the block ``after`` more changes of the state find room, and no further one."""
+        raise Unsupported(Hook.STATE_FULL)
+
+    def another(self) -> ContainerBackend:
+        """The same backend as another process has it: only the state, and what both stand on, is
+        shared. The world closes it."""
+        raise Unsupported(Hook.ANOTHER_PROCESS)
+
+    def port_range(self) -> range:
+        """The ports there are, with :attr:`Options.port_count`."""
+        raise Unsupported(Hook.PORT_RANGE)
+
+    def change_images(self) -> None:
+        """From now on every image has another content under the name it had."""
+        raise Unsupported(Hook.NEW_IMAGE)
 
     def exchanges(self) -> list[str]:
         """What went over the wire in this world, one line each, secrets redacted."""

@@ -26,6 +26,7 @@ from engines.contract import ActionResult, Capabilities, InstanceStatus, StartRe
 _T = TypeVar("_T")
 
 FLAG_PATH = "/cgi-bin/flag"
+COMPANION_PATH = "/cgi-bin/inner"
 
 
 class Stage:
@@ -123,6 +124,12 @@ class Stage:
         self._trace.note(f"· {_address(instance)} {'answers' if body is not None else 'is silent'}")
         return body is not None
 
+    def companion_answers(self, instance: InstanceStatus) -> bool:
+        """Whether the instance reaches its companion by name."""
+        body = self._hook(Hook.FETCH, lambda: self._inner.fetch(instance, COMPANION_PATH))
+        self._trace.note(f"· the companion {'answers' if body else 'is silent'}")
+        return bool(body)
+
     def flag_inside(self, instance: InstanceStatus) -> Flag:
         """The value of FLAG in the container, asked for over its address."""
         body = self._hook(Hook.FETCH, lambda: self._inner.fetch(instance, FLAG_PATH))
@@ -191,6 +198,58 @@ class Stage:
         text = f"fault {kind.value} in what the backend stands on"
         with self._while(Hook.FAULTS, lambda: self._inner.fault(kind), text):
             yield
+
+    @contextmanager
+    def restart(self) -> Iterator[None]:
+        """What the backend stands on is down inside this block; what ran before is dead."""
+        text = "what the backend stands on is down, and ends what runs"
+        with self._while(Hook.RESTART, self._inner.restart, text):
+            yield
+
+    @contextmanager
+    def restart_live(self) -> Iterator[None]:
+        """What the backend stands on is down inside this block; what ran runs on."""
+        text = "what the backend stands on is down, and what runs runs on"
+        with self._while(Hook.RESTART_LIVE, self._inner.restart_live, text):
+            yield
+
+    @contextmanager
+    def state_full(self, after: int = 0) -> Iterator[None]:
+        """The state has room for ``after`` more changes inside this block."""
+        text = f"the state has room for {after} more changes"
+        with self._while(Hook.STATE_FULL, lambda: self._inner.state_full(after), text):
+            yield
+
+    @contextmanager
+    def another_process(self) -> Iterator[None]:
+        """The calls inside this block are made by another process."""
+        mine = self.backend
+        other = self._hook(Hook.ANOTHER_PROCESS, self._inner.another)
+        self.backend = WatchedBackend(other, self._trace)
+        self._trace.note("· from another process:")
+        try:
+            yield
+        finally:
+            self.backend = mine
+            self._trace.note("· from the first process again:")
+
+    def port_range(self) -> range:
+        """The ports there are."""
+        return self._hook(Hook.PORT_RANGE, self._inner.port_range)
+
+    def change_images(self) -> None:
+        self._hook(Hook.NEW_IMAGE, self._inner.change_images)
+        self._trace.note("· every image has another content")
+
+    def try_worker(self) -> None:
+        """Run the worker once, in a round that may fail: it is the next one that must not."""
+        self._allow(Hook.WORKER)
+        try:
+            with self.backend.underway("worker"):
+                self._inner.run_worker()
+            self._trace.note("· the worker has run")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the worker's thread outlives it
+            self._trace.note(f"· the worker's round failed: {type(error).__name__}")
 
     @contextmanager
     def _while(

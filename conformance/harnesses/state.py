@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 import engines.cre
 import engines.whale  # noqa: F401 - both name the tables that are ours
-from conformance.harness import CannotRun, Harness
+from conformance.harness import CannotRun, Harness, Hook
 from engines.database import Database, metadata
 
 SCHEMA_TABLE = "whale_ready_schema"
@@ -143,6 +143,8 @@ class StatefulHarness(Harness):
     def keep_state_in(self, server: ServerState) -> None:
         """Use this database instead of a temporary one; comes before :meth:`open`."""
         self._server = server
+        if not server.is_sqlite:
+            self.hooks = self.hooks - {Hook.STATE_FULL}  # servers are not made to run full
 
     def open(self) -> None:
         self._state = self._server or TemporaryState()
