@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import private_engine
 import pytest
 from hypothesis import settings
 from servers import MariaDB, PostgreSQL
@@ -51,6 +52,12 @@ def docker_engine() -> str:
         pass
     require("docker", bool(version), "start a Docker engine (as root: dockerd)")
     return version
+
+
+@pytest.fixture(scope="session")
+def own_engines() -> None:
+    """For tests that run Docker engines of their own."""
+    require("swarm", private_engine.possible(), private_engine.FIX)
 
 
 CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
