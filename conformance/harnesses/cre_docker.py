@@ -24,12 +24,12 @@ from conformance.harnesses.cre import HOOKS, CreWorld
 from conformance.harnesses.fetch import http_get
 from conformance.harnesses.state import StatefulHarness
 from engines.contract import InstanceStatus
-from engines.cre.runtimes.base import LABEL_DEPLOYMENT
+from engines.cre.runtimes.base import LABEL_DEPLOYMENT, Runtime
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.database import Database
 
 
-class _Switch:
+class Switch:
     """A docker client whose engine can be made to refuse connections, for real."""
 
     def __init__(self, real: docker.DockerClient) -> None:
@@ -45,9 +45,16 @@ class _Switch:
         return getattr(self.real.api, name)
 
     def remove_container(self, container: str, **options: Any) -> Any:
-        if container in self._stubborn:
-            raise APIError(f"container {container} cannot be removed (injected)")
+        self._check(container)
         return self.real.api.remove_container(container, **options)
+
+    def remove_service(self, service: str) -> Any:
+        self._check(service)
+        return self.real.api.remove_service(service)  # type: ignore[no-untyped-call] # the stubs'
+
+    def _check(self, container_id: str) -> None:
+        if container_id in self._stubborn:
+            raise APIError(f"container {container_id} cannot be removed (injected)")
 
     @contextmanager
     def outage(self) -> Iterator[None]:
@@ -73,14 +80,21 @@ class DockerWorld(CreWorld):
     """Real containers, all with this world's label."""
 
     def __init__(
-        self, client: _Switch, options: Options, database: Database, deployment: str, image: str
+        self, client: Switch, options: Options, database: Database, deployment: str, image: str
     ) -> None:
         self._client = client
         self._deployment = deployment
-        runtime = DockerRuntime(cast(docker.DockerClient, client))
         super().__init__(
-            runtime, options, database, deployment=deployment, image=image, exiting_image=image
+            self.runtime(cast(docker.DockerClient, client)),
+            options,
+            database,
+            deployment=deployment,
+            image=image,
+            exiting_image=image,
         )
+
+    def runtime(self, client: docker.DockerClient) -> Runtime:
+        return DockerRuntime(client)
 
     def running(self) -> set[str]:
         wanted = {"label": f"{LABEL_DEPLOYMENT}={self._deployment}"}
@@ -111,6 +125,7 @@ class DockerHarness(StatefulHarness):
 
     kind = "ContainerRuntimeEngine on Docker containers"
     hooks = HOOKS
+    world_class: type[DockerWorld] = DockerWorld
 
     def __init__(self) -> None:
         self._client: docker.DockerClient | None = None
@@ -129,7 +144,7 @@ class DockerHarness(StatefulHarness):
                 "or choose --backend cre:memory for simulated containers"
             ) from error
         super().open()
-        sweep_dead_runs(self._client)
+        self.sweep_dead_runs(self._client)
         self._image = ensure_image(self._client)
 
     def versions(self) -> dict[str, str]:
@@ -142,12 +157,20 @@ class DockerHarness(StatefulHarness):
             raise RuntimeError("open() comes before world()")
         self._worlds += 1
         deployment = f"{self._run}-{self._worlds}"
-        switch = _Switch(self._client)
-        return DockerWorld(switch, options, self.database(), deployment, self._image)
+        switch = Switch(self._client)
+        return self.world_class(switch, options, self.database(), deployment, self._image)
+
+    def sweep_dead_runs(self, client: docker.DockerClient) -> None:
+        """Remove what earlier runs of this machine left."""
+        sweep_dead_runs(client)
+
+    def sweep(self, client: docker.DockerClient) -> None:
+        """Remove what this run made."""
+        sweep(client, self._run)
 
     def close(self) -> None:
         if self._client is not None:
-            sweep(self._client, self._run)
+            self.sweep(self._client)
             self._client.close()
             self._client = None
         super().close()
@@ -157,8 +180,7 @@ def sweep(client: docker.DockerClient, prefix: str) -> int:
     """Remove the containers whose deployment label is ``prefix`` or begins with it and a dash."""
     removed = 0
     for row in client.api.containers(all=True, filters={"label": LABEL_DEPLOYMENT}):
-        label = row["Labels"][LABEL_DEPLOYMENT]
-        if label == prefix or label.startswith(f"{prefix}-"):
+        if belongs(row["Labels"][LABEL_DEPLOYMENT], prefix):
             try:
                 client.api.remove_container(row["Id"], force=True, v=True)
             except APIError as error:
@@ -171,11 +193,18 @@ def sweep(client: docker.DockerClient, prefix: str) -> int:
 
 def sweep_dead_runs(client: docker.DockerClient) -> int:
     """Remove what earlier runs of this machine left whose process does not exist any more."""
+    rows = client.api.containers(all=True, filters={"label": LABEL_DEPLOYMENT})
+    labels = {row["Labels"][LABEL_DEPLOYMENT] for row in rows}
+    return sum(sweep(client, label) for label in labels if left_behind(label))
+
+
+def belongs(label: str, prefix: str) -> bool:
+    """Whether a deployment label is ``prefix`` or begins with it and a dash."""
+    return label == prefix or label.startswith(f"{prefix}-")
+
+
+def left_behind(label: str) -> bool:
+    """Whether a deployment label is of a run on this machine whose process does not exist."""
     mine = f"check-{platform.node()}-"
-    removed = 0
-    for row in client.api.containers(all=True, filters={"label": LABEL_DEPLOYMENT}):
-        label = row["Labels"][LABEL_DEPLOYMENT]
-        pid = label.removeprefix(mine).split("-")[0]
-        if label.startswith(mine) and pid.isdecimal() and not Path(f"/proc/{pid}").exists():
-            removed += sweep(client, label)
-    return removed
+    pid = label.removeprefix(mine).split("-")[0]
+    return label.startswith(mine) and pid.isdecimal() and not Path(f"/proc/{pid}").exists()

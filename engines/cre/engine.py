@@ -290,7 +290,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         now = self.clock.now()
         active = row.activated(
             container_id=launched.container_id,
-            host=self.settings.cre_public_host,
+            host=launched.host or self.settings.cre_public_host,
             ports=launched.ports,
             started_at=now,
             expires_at=now + timedelta(seconds=self.settings.cre_timeout_seconds),
