@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import private_engine
 import pytest
 import registry as registries
 import ssh_host as ssh_hosts
@@ -55,6 +56,12 @@ def docker_engine() -> str:
         pass
     require("docker", bool(version), "start a Docker engine (as root: dockerd)")
     return version
+
+
+@pytest.fixture(scope="session")
+def own_engines() -> None:
+    """For tests that run Docker engines of their own."""
+    require("swarm", private_engine.possible(), private_engine.FIX)
 
 
 CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")

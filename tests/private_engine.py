@@ -12,14 +12,13 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 import docker
-from docker.errors import DockerException
-from requests.exceptions import RequestException
 
 READY_SECONDS = 60.0
 FIX = "as root: install Docker, iproute2 and util-linux (Debian: docker.io, iproute2, util-linux)"
@@ -39,8 +38,9 @@ class Switch:
         # From 198.18.0.0/15, which is set aside for tests of networks.
         self.prefix = f"198.{18 + secrets.randbelow(2)}.{secrets.randbelow(256)}"
         self._ports: list[str] = []
+        self._namespaces: list[str] = []
         try:
-            _ip("netns", "add", self.name)
+            self._namespace(self.name)
             self._inside("link", "add", "switch", "type", "bridge")
             self._inside("link", "set", "switch", "up")
             self._plug(f"{self.name}h", f"{self.name}s")
@@ -52,9 +52,9 @@ class Switch:
 
     def attach(self) -> tuple[str, str]:
         """A new namespace on this switch: its name and its address."""
-        number = len(self._ports) + 1
+        number = len(self._ports)
         namespace, port = f"{self.name}n{number}", f"{self.name}p{number}"
-        _ip("netns", "add", namespace)
+        self._namespace(namespace)
         self._plug(f"{self.name}e{number}", port)
         _ip("link", "set", f"{self.name}e{number}", "netns", namespace, "name", "eth0")
         for words in (
@@ -74,10 +74,13 @@ class Switch:
         self._inside("link", "set", self._port(address), "up")
 
     def close(self) -> None:
-        for number in range(1, len(self._ports)):
-            _ip("netns", "del", f"{self.name}n{number}", check=False)
-        _ip("netns", "del", self.name, check=False)
+        while self._namespaces:
+            _ip("netns", "del", self._namespaces.pop())
         _ip("link", "del", f"{self.name}h", check=False)  # goes with its peer, but in its own time
+
+    def _namespace(self, name: str) -> None:
+        _ip("netns", "add", name)
+        self._namespaces.append(name)
 
     def _port(self, address: str) -> str:
         return self._ports[int(address.rpartition(".")[2]) - 1]
@@ -131,6 +134,10 @@ class PrivateEngine:
         command = ["nsenter", f"--net=/run/netns/{self._namespace}", "dockerd"]
         command += [f"--host={self.url}", f"--data-root={self.folder / 'data'}"]
         command += [f"--exec-root={self.folder / 'exec'}", f"--pidfile={self.folder / 'pid'}"]
+        command += [
+            "--exec-opt=native.cgroupdriver=cgroupfs",
+            f"--cgroup-parent=/{self.folder.name}",
+        ]
         command += ["--live-restore"] if self._live_restore else []
         (self.folder / "pid").unlink(missing_ok=True)  # a killed daemon leaves its own
         with (self.folder / "log").open("ab") as log:
@@ -179,18 +186,20 @@ class PrivateEngine:
             self.kill()
         finally:
             _unmount_below(self.folder)
+            _remove_control_groups(self.folder.name)
             shutil.rmtree(self.folder, ignore_errors=True)
             if self._own_switch:
                 self.switch.close()
 
     def _answers(self) -> bool:
+        # Without the SDK: it leaves a socket unclosed where nobody listens yet.
         try:
-            client = docker.DockerClient(base_url=self.url, timeout=10, version="1.41")
-            try:
-                return bool(client.ping())
-            finally:
-                client.close()
-        except (DockerException, RequestException):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(READY_SECONDS)
+                connection.connect(str(self.folder / "docker.sock"))
+                connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+                return b" 200 " in connection.recv(64)
+        except OSError:
             return False
 
     def _processes(self) -> list[int]:
@@ -216,6 +225,16 @@ def _unmount_below(folder: Path) -> None:
     for mount in reversed(mounts):
         if mount.startswith(f"{folder}/"):
             subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
+
+
+def _remove_control_groups(name: str) -> None:
+    """Of killed containers; with version 1 there is a tree of them for each controller."""
+    root = Path("/sys/fs/cgroup")
+    for top in [root / name, *root.glob(f"*/{name}")]:
+        for group in sorted((path for path in top.rglob("*/") if path.is_dir()), reverse=True):
+            group.rmdir()
+        if top.exists():
+            top.rmdir()
 
 
 def _ip(*words: str, check: bool = True) -> None:

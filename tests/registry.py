@@ -16,6 +16,8 @@ from loopback import Program, free_port, listens
 
 FIX = "install them (Debian: docker-registry and apache2-utils)"
 USER = "organiser"
+PART_SECONDS = 0.01
+"""Between two parts of 16 KiB: Docker reports progress ten times a second at the most."""
 _CONFIG = """\
 version: 0.1
 log: {{level: info}}
@@ -73,12 +75,16 @@ class Registry:
 
 
 class Relay:
-    """Passes connections on; while held, each gets no more than ``limit`` bytes back."""
+    """Passes connections on; until released slowly, and no more than ``limit`` bytes back on each.
+
+    ``full`` is set when one has got so far.
+    """
 
     def __init__(self, port: int, limit: int) -> None:
         self._far = port
         self._limit = limit
         self._open = threading.Event()
+        self.full = threading.Event()
         self._seen = bytearray()
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -131,7 +137,9 @@ class Relay:
         with contextlib.suppress(OSError):
             while part := far.recv(16384):
                 passed += len(part)
+                self._open.wait(PART_SECONDS)
                 if passed > self._limit:
+                    self.full.set()
                     self._open.wait()
                 near.sendall(part)
             near.shutdown(socket.SHUT_WR)

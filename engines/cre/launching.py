@@ -14,7 +14,7 @@ from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.networks import own_subnets
 from engines.errors import BackendUnavailable, Crowded, PortUnavailable, RuntimeFault, SubnetTaken
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 30.0
 """How long a start waits for its turn before it is told to come again."""
 RETRY_CROWDED_SECONDS = 5.0
 TRIES = 5

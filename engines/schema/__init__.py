@@ -29,13 +29,11 @@ def version(engine: Engine) -> str | None:
     None: there is none, because the database is empty or was made before there were versions.
     """
     try:
-        with engine.connect() as connection:
-            found = connection.execute(sa.select(_version_num)).scalars().first()
-            return None if found is None else str(found)
+        return _read(engine)
     except (sa.exc.OperationalError, sa.exc.ProgrammingError):
-        if sa.inspect(engine).has_table(VERSION_TABLE):
-            raise
-        return None
+        if not sa.inspect(engine).has_table(VERSION_TABLE):
+            return None
+        return _read(engine)  # another process made the table in between
 
 
 def upgrade(engine: Engine, to: str = HEAD) -> None:
@@ -75,3 +73,9 @@ def differences(engine: Engine, metadata: sa.MetaData) -> list[Any]:
     from engines.schema.upgrading import compare
 
     return compare(engine, metadata)
+
+
+def _read(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        found = connection.execute(sa.select(_version_num)).scalars().first()
+    return None if found is None else str(found)

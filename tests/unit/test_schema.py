@@ -259,6 +259,13 @@ def test_an_old_file_without_autoincrement_is_left_so(database: Database) -> Non
     assert before.items() <= shape(database).items()
 
 
+def test_who_looks_while_another_makes_the_tables_sees_them(any_database: Database) -> None:
+    with next_process(any_database) as other:
+        # The table of versions was not there a moment ago.
+        sa.event.listen(any_database.engine, "handle_error", lambda _: other.ensure_schema())
+        assert any_database.schema_version() == schema.HEAD
+
+
 @pytest.mark.parametrize("before", [None, "0001"], ids=["empty", "old"])
 def test_eight_processes_at_once_all_succeed(any_database: Database, before: str | None) -> None:
     if before is not None:

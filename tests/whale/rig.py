@@ -5,40 +5,17 @@ Nothing listens for the instances and nothing is probed: what counts here is who
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+
+from parallel import Player
 
 from engines.settings import Settings
-from engines.whale import StaticTokens
+from engines.whale import StaticTokens, WhaleAPIManager
 from fake_whale import Challenge, FakeWhale, Isolation, Team, User, World
 from fake_whale.clock import Clock
-
-
-@dataclass(frozen=True, repr=False)
-class Player:
-    """Who calls, and for which team. Shown by its name alone, so that stories read well."""
-
-    name: str
-    user_id: int
-    team_id: int | None = None
-
-    @property
-    def account(self) -> str:
-        return f"user:{self.user_id}" if self.team_id is None else f"team:{self.team_id}"
-
-    @property
-    def ids(self) -> tuple[int, int | None]:
-        return self.user_id, self.team_id
-
-    def __repr__(self) -> str:
-        return self.name
-
-    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
-        printer.text(self.name)  # how Hypothesis prints it
-
 
 HTTP, DIRECT = 1, 2
 HTTP_TOO, HIDDEN, UNKNOWN = 3, 4, 999_999
@@ -96,6 +73,14 @@ def settings(url: str, state: Path, *, timeout: int, renewals: int) -> Settings:
         # What a lost request did shows at once here, and how often one looks must not be chance.
         whale_look_again_seconds=1e-9,
     )
+
+
+@contextmanager
+def adapter(shared: Settings, players: Sequence[Player]) -> Iterator[WhaleAPIManager]:
+    """An adapter of one's own, as each process has it."""
+    manager = WhaleAPIManager(shared, credentials=credentials(players))
+    yield manager
+    manager.close()
 
 
 class FakesClock:

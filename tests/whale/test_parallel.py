@@ -7,22 +7,20 @@ adapter says must be one and the same, and the round's answers must add up to it
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from multiprocessing.synchronize import Barrier as ProcessBarrier
+from functools import partial
 from pathlib import Path
 from random import Random
 from threading import Barrier
 from typing import Any
 
 import pytest
-from whale.parallel_calls import Ask, Told, draw, make, work
-from whale.rig import DIRECT, HTTP, FakesClock, Player, credentials, fake_whale, settings
+from parallel import Ask, Player, Quiet, Told, assert_adds_up, crew, draw, make
+from whale.rig import DIRECT, HTTP, FakesClock, adapter, credentials, fake_whale, settings
 
 from engines import replies
 from engines.base import Call
@@ -43,21 +41,6 @@ CALLS_EACH = 2
 ROUNDS = {"user": 500, "team": 100}
 TIMEOUT, RENEWALS = 86_400, 100
 SEED = 20_261_124
-
-REFUSALS = {
-    "start": {Code.BUSY, Code.LIMIT_REACHED, Code.RATE_LIMITED},
-    "extend": {Code.BUSY, Code.NOT_FOUND, Code.EXTENSION_LIMIT, Code.RATE_LIMITED},
-    "stop": {Code.BUSY, Code.NOT_FOUND, Code.RATE_LIMITED},
-}
-"""Why a call may be refused when nothing is broken: never INTERNAL, never UNAVAILABLE."""
-
-
-@dataclass(frozen=True)
-class Quiet:
-    """What there is when nobody calls: services by uuid, and the one status that is shown."""
-
-    services: list[str]
-    shown: InstanceStatus | None
 
 
 @dataclass
@@ -107,28 +90,11 @@ class Scene:
 
     def _adds_up(self, before: Quiet, told: list[Told], after: Quiet) -> None:
         for each in told:
-            assert each.definite, f"{each} does not know its outcome"
-            assert each.ok or each.code in REFUSALS[each.ask.kind], each
-            assert each.uuid is None or each.uuid in self.created, f"{each} never existed"
-        started = [each.uuid for each in _done(told, "start", Code.OK)]
-        again = [each.uuid for each in _done(told, "start", Code.ALREADY_RUNNING)]
-        assert len(set(started)) == len(started), "one container was told as started twice"
-        assert set(again) <= {*started, *before.services}
-        stops = len(_done(told, "stop", Code.OK))
-        assert len(before.services) + len(started) - stops == len(after.services)
-        if stops == 0:
-            assert {*started, *again} <= set(after.services)
-        extends = len(_done(told, "extend", Code.OK))
-        if before.services == after.services and before.shown and after.shown:
-            counted = after.shown["extension_count"] - before.shown["extension_count"]
-            assert counted == extends, f"{extends} extensions, {counted} counted"
+            assert each.container is None or each.container in self.created, f"{each} never existed"
+        assert_adds_up(before, told, after)
 
     def _status(self, player: Player, challenge: int) -> InstanceStatus | None:
         return self.manager.get_instance_status(player.user_id, challenge, player.team_id)
-
-
-def _done(told: Iterable[Told], kind: str, code: Code) -> list[Told]:
-    return [each for each in told if each.ok and each.ask.kind == kind and each.code is code]
 
 
 @contextmanager
@@ -181,28 +147,14 @@ def process_rounds(
     scene: Scene, server: FakeServer, state: Path
 ) -> Iterator[Callable[[Random], list[Told]]]:
     """The calls of each process, begun together."""
-    context = multiprocessing.get_context("spawn")
-    gate: ProcessBarrier = context.Barrier(PROCESSES)
     shared = settings(server.url, state, timeout=TIMEOUT, renewals=RENEWALS)
-    with ExitStack() as stack:
-        pipes: list[Connection] = []
-        for _ in range(PROCESSES):
-            here, there = context.Pipe()
-            process = context.Process(
-                target=work, args=(shared, scene.players, there, gate), daemon=True
-            )
-            process.start()
-            there.close()  # so that a worker that dies is noticed as the end of its pipe
-            pipes.append(stack.enter_context(here))
-            stack.callback(process.join, 10)
-            stack.callback(here.send, None)
-
-        def at_once(random: Random) -> list[Told]:
-            for pipe in pipes:
-                pipe.send([draw(random, scene.players, CHALLENGES) for _ in range(CALLS_EACH)])
-            return [told for pipe in pipes for told in pipe.recv()]
-
-        yield at_once
+    with crew(partial(adapter, shared, scene.players), PROCESSES) as make_all:
+        yield lambda random: make_all(
+            [
+                [draw(random, scene.players, CHALLENGES) for _ in range(CALLS_EACH)]
+                for _ in range(PROCESSES)
+            ]
+        )
 
 
 def assert_eventful(scene: Scene, rounds: int) -> None:

@@ -126,17 +126,26 @@ class BridgeNetworks:
         guard: sees to the firewall before a network is handed out.
         family: put into names of shared networks and their interfaces, at most 6 characters; for
             networks that have nothing to do with those of the host's deployments.
+        bridges: shared networks of a kind to use.
     """
 
     def __init__(
-        self, api: Callable[[], Any], pool: IPv4Network, guard: Guard, *, family: str = ""
+        self,
+        api: Callable[[], Any],
+        pool: IPv4Network,
+        guard: Guard,
+        *,
+        family: str = "",
+        bridges: int = SHARED,
     ) -> None:
         self._api = api
         self._pool = pool
         self._guard = guard
         self._family = family
+        self._bridges = bridges
         self._lock = threading.Lock()
         self._known: set[str] = set()
+        self._made: set[str] = set()
         self._turns = itertools.count()
 
     @property
@@ -154,7 +163,7 @@ class BridgeNetworks:
             BackendUnavailable: engine or firewall cannot be had; no network was handed out.
             RuntimeFault: something else has that name; says what to do.
         """
-        number = next(self._turns) % SHARED
+        number = next(self._turns) % self._bridges
         wanted = self._shared(number, egress=egress)
         if wanted.name not in self._known:
             # One thread looks, the others find it known.
@@ -198,12 +207,9 @@ class BridgeNetworks:
         self._guard.refresh()
 
     def remove_unused(self) -> list[str]:
-        """Remove the shared networks on which nothing stands; returns their names."""
-        removed = []
-        for egress, number in itertools.product((False, True), range(SHARED)):
-            name = self._shared(number, egress=egress).name
-            if self._remove(name):
-                removed.append(name)
+        """Remove the shared networks that this object made and on which nothing stands."""
+        removed = [name for name in sorted(self._made) if self._remove(name)]
+        self._made.clear()
         self.forget()
         return removed
 
@@ -230,6 +236,7 @@ class BridgeNetworks:
         if details is None:
             try:
                 self._make(wanted)
+                self._made.add(wanted.name)
             except APIError as error:
                 # Somebody else was first with the name, the subnet or the interface.
                 details = self._find(wanted)

@@ -36,6 +36,7 @@ from engines.cre.runtimes.swarm_tasks import (
     is_up,
     own_address,
     published,
+    was_missing,
 )
 from engines.errors import (
     BackendUnavailable,
@@ -266,9 +267,9 @@ class SwarmRuntime(EngineRuntime):
     def _drop(self, removal: Callable[[str], object], resource_id: str) -> bool:
         try:
             self._ask(lambda: removal(resource_id))
-        except NotFound:
-            return False
         except APIError as error:
+            if was_missing(error):
+                return False
             raise BackendUnavailable("the swarm could not remove a part of an instance") from error
         return True
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from docker.errors import APIError, NotFound
+
 from engines.catalog import Port
 from engines.errors import ContainerExited, ImageMissing, NoRoom, PortUnavailable, RuntimeFault
 
@@ -70,3 +72,9 @@ def digest_of(image: Any, name: str) -> str | None:
     repository = f"{folder}{slash}{last.partition(':')[0]}"
     known = (str(each) for each in image["RepoDigests"] or ())
     return next((each for each in known if each.partition("@")[0] == repository), None)
+
+
+def was_missing(error: APIError) -> bool:
+    """Whether what was to be removed is not there. A network that a manager still lists, because
+    its last container is only just ending, is a fault inside the server to Docker."""
+    return isinstance(error, NotFound) or "not found" in str(error.explanation)

@@ -1,0 +1,152 @@
+"""Many processes, each with an engine of its own, on one database and one Docker engine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from random import Random
+
+import docker
+import pytest
+from crash.parts import PORTS, SERVED, Parts
+from mutants.claims import LooksThenClaims, SharesPorts
+from parallel import Ask, Player, Quiet, Round, Told, assert_adds_up, crew, dealt, draw, told
+
+from conformance.harnesses.fetch import http_get
+from engines.clock import SystemClock
+from engines.contract import Code, ContainerBackend
+from engines.cre.runtimes.base import LABEL_DEPLOYMENT
+from engines.database import Database
+
+PROCESSES, THREADS = 4, 16
+STARTS, ROUNDS = 50, 20
+ACCOUNTS = 64
+SEED = 20_261_124
+
+
+@contextmanager
+def engine(parts: Parts) -> Iterator[ContainerBackend]:
+    """An engine with its own connections, as each process has it."""
+    client = docker.from_env(timeout=60, max_pool_size=THREADS)
+    with parts.engine(client, SystemClock()) as (made, _):
+        yield made
+    client.close()
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The processes, an engine of our own to ask, and what Docker really has."""
+
+    at_once: Round
+    backend: ContainerBackend
+    client: docker.DockerClient
+    deployment: str
+
+    def running(self) -> list[str]:
+        """Containers of this deployment, in whatever state."""
+        wanted = {"label": f"{LABEL_DEPLOYMENT}={self.deployment}"}
+        return [row["Id"] for row in self.client.api.containers(all=True, filters=wanted)]
+
+    def start_one(self, rounds: int) -> Counter[Code]:
+        """Everybody starts the same, ``rounds`` times, for another account each time."""
+        answered: Counter[Code] = Counter()
+        for number in range(rounds):
+            ask = Ask("start", Player(f"P{number}", 1000 + number), SERVED)
+            answers = self.at_once(dealt([ask] * STARTS, PROCESSES))
+            answered.update(each.code for each in answers)
+            ids = {each.container for each in answers if each.ok}
+            assert {each.code for each in answers} <= {Code.OK, Code.ALREADY_RUNNING, Code.BUSY}
+            assert len(told(answers, "start", Code.OK)) == 1
+            assert self.running() == list(ids), f"round {number}: {answers}"
+            assert self.backend.stop_instance(ask.player.user_id, SERVED).ok
+        return answered
+
+    def start_many(self) -> None:
+        """Each account starts its own, all at once; then each stops it, all at once."""
+        players = [Player(f"P{number}", 2000 + number) for number in range(ACCOUNTS)]
+        answers = self._all("start", players)
+        assert {each.code for each in answers} == {Code.OK}, answers
+        assert len({each.container for each in answers}) == ACCOUNTS
+        assert len({each.ports for each in answers}) == ACCOUNTS, "a port is shared"
+        assert {each.container for each in answers} == set(self.running())
+        flags = {http_get("127.0.0.1", int(each.ports[0]), "/cgi-bin/flag") for each in answers}
+        assert None not in flags
+        assert len(flags) == ACCOUNTS
+        assert {each.code for each in self._all("stop", players)} == {Code.OK}
+        assert self.running() == []
+
+    def _all(self, kind: str, players: list[Player]) -> list[Told]:
+        return self.at_once(dealt([Ask(kind, each, SERVED) for each in players], PROCESSES))
+
+
+@contextmanager
+def scene(parts: Parts, client: docker.DockerClient) -> Iterator[Scene]:
+    with engine(parts) as backend, crew(partial(engine, parts), PROCESSES, THREADS) as at_once:
+        yield Scene(at_once, backend, client, parts.deployment)
+
+
+@pytest.fixture
+def parts(any_database: Database, deployment: str, image: str) -> Parts:
+    url = any_database.engine.url.render_as_string(hide_password=False)
+    return Parts(url, deployment, image)
+
+
+def test_many_starts_of_one_make_one(parts: Parts, docker_client: docker.DockerClient) -> None:
+    with scene(parts, docker_client) as made:
+        answered = made.start_one(ROUNDS)
+    print(dict(answered))  # noqa: T201 - for -s
+    assert answered[Code.OK] == ROUNDS
+    assert answered[Code.BUSY], "nobody ever came in between"
+
+
+def test_many_accounts_have_one_each(parts: Parts, docker_client: docker.DockerClient) -> None:
+    with scene(replace(parts, port_range=PORTS), docker_client) as made:
+        made.start_many()
+
+
+def test_calls_of_all_kinds_add_up(parts: Parts, docker_client: docker.DockerClient) -> None:
+    random = Random(SEED)  # noqa: S311 - repeatable on purpose
+    print(f"seed {SEED}")  # noqa: T201 - shown when the test fails
+    player = Player("ALICE", 11)
+    seen: Counter[tuple[str, Code]] = Counter()
+    with scene(parts, docker_client) as made:
+        before = Quiet([], None)
+        for _ in range(12):
+            asks = [draw(random, [player], [SERVED]) for _ in range(2 * PROCESSES)]
+            answers = made.at_once(dealt(asks, PROCESSES))
+            after = Quiet(made.running(), made.backend.get_instance_status(11, SERVED))
+            assert [after.shown["container_id"]] if after.shown else after.running == []
+            assert_adds_up(before, answers, after)
+            seen.update((each.ask.kind, each.code) for each in answers)
+            before = after
+    assert seen["start", Code.OK]
+    assert seen["stop", Code.OK]
+    assert seen["extend", Code.OK]
+
+
+@pytest.fixture
+def sqlite_parts(database: Database, deployment: str, image: str) -> Parts:
+    return Parts(str(database.engine.url), deployment, image)
+
+
+def test_an_engine_that_looks_before_it_claims_is_caught(
+    sqlite_parts: Parts, docker_client: docker.DockerClient
+) -> None:
+    with (
+        scene(replace(sqlite_parts, kind=LooksThenClaims), docker_client) as made,
+        pytest.raises(AssertionError),
+    ):
+        made.start_one(3)
+
+
+def test_an_engine_that_shares_ports_is_caught(
+    sqlite_parts: Parts, docker_client: docker.DockerClient
+) -> None:
+    with (
+        scene(replace(sqlite_parts, kind=SharesPorts), docker_client) as made,
+        pytest.raises(AssertionError, match="a port is shared"),
+    ):
+        made.start_many()
