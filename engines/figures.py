@@ -65,7 +65,7 @@ class Figures:
     """Everything that is counted."""
 
     backlogs: Mapping[str, Backlog] = field(default_factory=dict)
-    """By backend."""
+    """By backend; one that has no instance, no event and no worker is not in use, and left out."""
     calls: Sequence[Calls] = ()
     pool: Mapping[int, int] = field(default_factory=dict)
     """Ready containers that wait for a start, by challenge id."""
@@ -81,19 +81,27 @@ def read_figures(database: Database, now: datetime) -> Figures:
     """
     with database.read() as connection:
         there = set(sa.inspect(connection).get_table_names())
+        calls = _calls(connection) if container_events.name in there else ()
+        held = _leases(connection, now) if leases.name in there else {}
+        backlogs = {
+            backend: _backlog(connection, backend, now, worker_alive=held.get(backend, False))
+            for backend, table in INSTANCE_TABLES.items()
+            if table in there
+        }
+        used = {*held, *(each.backend for each in calls)}
         return Figures(
             backlogs={
-                backend: _backlog(connection, backend, now, with_lease=leases.name in there)
-                for backend, table in INSTANCE_TABLES.items()
-                if table in there
+                backend: backlog
+                for backend, backlog in backlogs.items()
+                if backend in used or any(backlog.states.values())
             },
-            calls=_calls(connection) if container_events.name in there else (),
+            calls=calls,
             pool=_pool_levels(connection) if _pool.name in there else {},
             reservations=_reserved(connection) if _reservations.name in there else {},
         )
 
 
-def _backlog(connection: Connection, backend: str, now: datetime, *, with_lease: bool) -> Backlog:
+def _backlog(connection: Connection, backend: str, now: datetime, *, worker_alive: bool) -> Backlog:
     rows: Any = sa.table(
         INSTANCE_TABLES[backend],
         sa.column("state", sa.String),
@@ -109,7 +117,7 @@ def _backlog(connection: Connection, backend: str, now: datetime, *, with_lease:
     return Backlog(
         states={name: int(found[n] or 0) for n, name in enumerate(conditions, start=1)},
         lag_seconds=max(0.0, overdue),
-        worker_alive=with_lease and _lease_held(connection, backend, now),
+        worker_alive=worker_alive,
     )
 
 
@@ -127,10 +135,15 @@ def _conditions(rows: Any, now: datetime) -> dict[str, Any]:
     }
 
 
-def _lease_held(connection: Connection, backend: str, now: datetime) -> bool:
-    name = f"cleanup {backend}"
-    mine = sa.select(leases.c.name).where(leases.c.name == name, leases.c.until > now)
-    return connection.execute(mine).first() is not None
+def _leases(connection: Connection, now: datetime) -> dict[str, bool]:
+    """Whether the worker's lease still lasts, by backend."""
+    rows = connection.execute(sa.select(leases.c.name, leases.c.until))
+    found = {str(name): bool(until > now) for name, until in rows}
+    return {
+        backend: found[f"cleanup {backend}"]
+        for backend in INSTANCE_TABLES
+        if f"cleanup {backend}" in found
+    }
 
 
 def _calls(connection: Connection) -> tuple[Calls, ...]:

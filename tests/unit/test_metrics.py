@@ -11,7 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,10 +20,13 @@ from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.clock import VirtualClock
 from engines.contract import Code
 from engines.cre import ContainerRuntimeEngine
-from engines.cre.engine import cre_instances
+from engines.cre.pool_store import pool
+from engines.cre.reservations import reservations
 from engines.cre.runtimes.memory import MemoryRuntime
+from engines.cre.tables import cre_instances
 from engines.database import Database
-from engines.instances import Claimed, Instance, InstanceStore, Request
+from engines.instance_store import InstanceStore
+from engines.instances import Claimed, Instance, Request
 from engines.lease import Lease
 from engines.metrics import InstanceCollector, exposition
 from engines.settings import Settings
@@ -140,9 +142,7 @@ def test_the_workers_lag_is_the_age_of_what_is_longest_overdue(any_database: Dat
 
 def test_a_worker_is_alive_while_its_lease_is(any_database: Database) -> None:
     clock = VirtualClock()
-    Rows(any_database, clock)
-    assert values(families(any_database, clock), "whale_ready_worker_alive") == {("cre",): 0}
-    Lease(any_database, clock, "cleanup whale", 3600).acquire()
+    Rows(any_database, clock).running()
     assert values(families(any_database, clock), "whale_ready_worker_alive") == {("cre",): 0}
 
     Lease(any_database, clock, "cleanup cre", 30).acquire()
@@ -150,6 +150,18 @@ def test_a_worker_is_alive_while_its_lease_is(any_database: Database) -> None:
     assert values(families(any_database, clock), "whale_ready_worker_alive") == {("cre",): 1}
     clock.advance(30)
     assert values(families(any_database, clock), "whale_ready_worker_alive") == {("cre",): 0}
+
+
+def test_a_backend_that_is_not_in_use_is_not_shown(any_database: Database) -> None:
+    clock = VirtualClock()
+    InstanceStore(any_database, AuditLog(any_database), cre_instances)
+    assert values(families(any_database, clock), "whale_ready_worker_alive") == {}
+
+    Lease(any_database, clock, "cleanup whale", 30).acquire()
+
+    found = families(any_database, clock)
+    assert values(found, "whale_ready_worker_alive") == {("whale",): 1}
+    assert values(found, "whale_ready_instances")["whale", "live"] == 0
 
 
 def test_events_are_counted_and_timed_by_their_outcome(any_database: Database) -> None:
@@ -188,27 +200,25 @@ def test_events_are_counted_and_timed_by_their_outcome(any_database: Database) -
 
 
 def test_the_pool_and_the_reservations_are_counted(any_database: Database) -> None:
-    tables = sa.MetaData()
-    pool = sa.Table(
-        "cre_pool",
-        tables,
-        sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("challenge_id", sa.BigInteger),
-        sa.Column("state", sa.String(16)),
-    )
-    reservations = sa.Table(
-        "cre_reservations",
-        tables,
-        sa.Column("kind", sa.String(16), primary_key=True),
-        sa.Column("number", sa.Integer, primary_key=True),
-        sa.Column("owner", sa.String(64)),
-    )
+    now = VirtualClock().now()
+    any_database.ensure_schema()
+    warm = {
+        "fingerprint": "f",
+        "version": 1,
+        "lease_until": now,
+        "flag": "flag{secret}",
+        "host": "",
+        "ports": "[]",
+    }
     with any_database.write() as connection:
-        tables.create_all(connection)
-        for challenge, state in [(5, "ready"), (5, "ready"), (6, "filling")]:
-            connection.execute(pool.insert().values(challenge_id=challenge, state=state))
+        for number, (challenge, state) in enumerate([(5, "ready"), (5, "ready"), (6, "making")]):
+            connection.execute(
+                pool.insert().values(name=f"n{number}", challenge_id=challenge, state=state, **warm)
+            )
         for number in (30000, 30001):
-            connection.execute(reservations.insert().values(kind="port", number=number, owner="x"))
+            connection.execute(
+                reservations.insert().values(kind="port", number=number, owner="x", at=now)
+            )
 
     found = families(any_database, VirtualClock())
 
