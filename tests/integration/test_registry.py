@@ -68,6 +68,11 @@ class Images:
         self._named.append(f"127.0.0.1:{port}/{name}")
         return self._named[-1]
 
+    def removed_later(self, image_id: str | None) -> None:
+        """Remove at the end what will have lost its name by then."""
+        assert image_id
+        self._named.append(image_id)
+
     def here(self, image: str) -> bool:
         try:
             self._client.images.get(image)
@@ -294,6 +299,7 @@ def test_always_fetches_what_the_tag_means_now_and_makes_do_when_it_cannot(
     name = images.push(mark="old")
     image = images.at(registry.port, name)
     docker_client.api.pull(image, auth_config=registry.auth)
+    images.removed_later(docker_client.images.get(image).id)
     images.push(tag=name.split(":")[1], mark="new")  # and the engine's own is gone
     cre = engine(spec(1, image, Pull.ALWAYS))
     assert cre.start_instance(7, 1).code is Code.BUSY
