@@ -12,12 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import private_engine
 import pytest
+from click.testing import CliRunner
 from conftest import require
 from private_engine import PrivateEngine
 
 from engines.cre.firewall import CHAIN_FORWARD, CHAIN_IN, RULES, Firewall
 from engines.cre.guard import Guard
 from engines.errors import BackendUnavailable
+from whale_ready import firewall_command
+from whale_ready.cli import main
 
 DOCKERS = (
     "*filter\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -j RETURN\nCOMMIT\n"
@@ -167,3 +170,30 @@ def test_dockers_restart_leaves_the_rules_in_force() -> None:
     finally:
         engine.close()
         gc.collect()
+
+
+def test_the_command(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(firewall_command, "Firewall", lambda: host.firewall)
+    monkeypatch.setattr(firewall_command, "sees_bridged", lambda: True)  # not in question here
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+
+    def command(*words: str) -> tuple[int, str]:
+        result = CliRunner().invoke(main, ["firewall", *words])
+        return result.exit_code, result.output
+
+    assert command("check") == (1, "not applied: run whale-ready firewall apply\n")
+    assert command("apply") == (0, "applied\n")
+    assert command("check") == (0, "applied\n")
+    assert command("script") == (0, host.firewall.script())
+    assert command("remove") == (0, "removed\n")
+    assert command("check")[0] == 1
+    host.run("iptables", "-F", "FORWARD")
+    code, said = command("apply")
+    assert code == 3
+    assert "there is no chain DOCKER-USER here" in said
+    assert command("aply")[0] == 3
+    monkeypatch.setenv("DOCKER_HOST", "ssh://root@elsewhere")
+    assert command("check") == (
+        3,
+        "Error: the Docker engine is at ssh://root@elsewhere: run this there\n",
+    )
