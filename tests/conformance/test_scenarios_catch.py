@@ -52,7 +52,7 @@ def test_a_broken_backend_fails_the_right_scenarios(breakage: type[ReferenceBack
     assert report.verdict is Verdict.FAILED
 
 
-@pytest.mark.parametrize("group", ["CONC", "FAULT"])
+@pytest.mark.parametrize("group", ["CONC", "FAULT", "ISOLATION"])
 def test_every_scenario_of_these_groups_catches_something(group: str) -> None:
     caught = {rule for rules in CAUGHT_BY.values() for rule in rules}
 

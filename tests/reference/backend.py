@@ -10,7 +10,7 @@ import itertools
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -21,7 +21,9 @@ from conformance.harness import (
     Harness,
     Hook,
     Options,
+    Outside,
     Player,
+    Trial,
     Worker,
     World,
 )
@@ -35,12 +37,14 @@ from engines.contract import (
     ContainerBackend,
     ExtendMode,
     InstanceStatus,
+    Isolation,
     Scope,
     StartResult,
     account_key,
     validate_ids,
 )
 from engines.errors import BackendUnavailable
+from reference.inside import HOST_PORT, LIMITS, OUTSIDE, SIBLING, Wall, answer
 
 CHALLENGES = Challenges(
     first=7,
@@ -51,7 +55,11 @@ CHALLENGES = Challenges(
     exits_at_once=11,
     subdomain=8,
     own_port=7,
-    names={7: "First", 8: "Second"},
+    egress=12,
+    read_only=13,
+    capable=14,
+    limits=LIMITS,
+    names={7: "First", 8: "Second", 12: "Egress", 13: "Read-only", 14: "Capable"},
 )
 STEP = 900
 RETRY_SECONDS = 10.0
@@ -145,6 +153,7 @@ class ReferenceBackend(ContainerBackend):
 
     extend_mode = ExtendMode.ADDITIVE
     known: Mapping[int, str] = CHALLENGES.names
+    missing_walls: frozenset[Wall] = frozenset()
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -175,6 +184,7 @@ class ReferenceBackend(ContainerBackend):
             max_extensions=self.options.max_extensions,
             timeout_seconds=self.options.timeout_seconds,
             extension_seconds=self.options.timeout_seconds if reset else STEP,
+            isolation=frozenset(Isolation),
         )
 
     def start_instance(
@@ -481,6 +491,19 @@ class ReferenceWorld(World):
             yield
         finally:
             self.machine.stubborn.discard(container_id)
+
+    def inside(self, instance: InstanceStatus, trial: Trial, *arguments: str) -> str:
+        missing = self.backend.missing_walls
+        return answer(missing, CHALLENGES, instance["challenge_id"], trial, arguments)
+
+    def inner_addresses(self, instance: InstanceStatus) -> list[str]:
+        return [SIBLING.format(instance["container_id"])]
+
+    def host_port(self, instance: InstanceStatus) -> AbstractContextManager[list[str]]:
+        return nullcontext([HOST_PORT])
+
+    def outside(self) -> AbstractContextManager[Outside]:
+        return nullcontext(OUTSIDE)
 
     def exchanges(self) -> list[str]:
         return ["Authorization: Token made-up-token-0123456789"]

@@ -20,6 +20,7 @@ from engines.contract import (
 )
 from engines.errors import BackendUnavailable
 from reference.backend import CHALLENGES, Container, Key, Record, ReferenceBackend
+from reference.inside import Wall
 
 log = logging.getLogger(__name__)
 
@@ -543,6 +544,38 @@ def _same_address(container: Container) -> None:
     container.host, container.port = "ctf.example.com", "20000"
 
 
+class OpenBetweenSiblings(ReferenceBackend):
+    missing_walls = frozenset({Wall.SIBLINGS})
+
+
+class OpenToTheHost(ReferenceBackend):
+    missing_walls = frozenset({Wall.HOST})
+
+
+class EngineInside(ReferenceBackend):
+    missing_walls = frozenset({Wall.ENGINE})
+
+
+class OpenToTheInternet(ReferenceBackend):
+    missing_walls = frozenset({Wall.INTERNET})
+
+
+class OpenToPrivateNetworks(ReferenceBackend):
+    missing_walls = frozenset({Wall.PRIVATE_NETWORKS})
+
+
+class NoWayOut(ReferenceBackend):
+    missing_walls = frozenset({Wall.WAY_OUT})
+
+
+class TooManyRights(ReferenceBackend):
+    missing_walls = frozenset({Wall.CAPABILITIES, Wall.NO_NEW_PRIVILEGES, Wall.READ_ONLY})
+
+
+class NoLimits(ReferenceBackend):
+    missing_walls = frozenset({Wall.MEMORY, Wall.PROCESSES, Wall.FILES})
+
+
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     SecondContainer: ("START-004",),
     RenewedByStart: ("START-005",),
@@ -570,7 +603,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     ForgottenInOutage: ("STOP-013", "FAULT-002", "FAULT-005", "FAULT-012"),
     LeftOver: ("START-011", "START-013"),
     PlainTuple: ("START-019",),
-    SharedPort: ("REACH-004", "CONC-004"),
+    SharedPort: ("REACH-004", "CONC-004", "ISOLATION-017"),
     NamelessLimit: ("START-007",),
     StrangersExtend: ("ACCOUNT-003",),
     UnlockedStart: ("CONC-001", "CONC-002", "CONC-005", "CONC-009"),
@@ -588,5 +621,13 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     BelievesItsRecords: ("STATUS-011", "FAULT-010"),
     FailureClearsAll: ("FAULT-015",),
     WorkerGivesUp: ("EXPIRY-013", "FAULT-017"),
+    OpenBetweenSiblings: ("ISOLATION-001", "ISOLATION-002"),
+    OpenToTheHost: ("ISOLATION-003", "ISOLATION-004"),
+    EngineInside: ("ISOLATION-005",),
+    OpenToTheInternet: ("ISOLATION-006", "ISOLATION-007"),
+    OpenToPrivateNetworks: ("ISOLATION-009",),
+    NoWayOut: ("ISOLATION-008",),
+    TooManyRights: ("ISOLATION-010", "ISOLATION-011", "ISOLATION-012", "ISOLATION-013"),
+    NoLimits: ("ISOLATION-014", "ISOLATION-015", "ISOLATION-016"),
 }
 """Every breakage and the scenarios that must fail on it."""

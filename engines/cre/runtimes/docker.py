@@ -35,6 +35,7 @@ from engines.errors import (
     BackendUnavailable,
     ContainerExited,
     ImageMissing,
+    NoRoom,
     NotReady,
     PortUnavailable,
     RuntimeFault,
@@ -90,6 +91,8 @@ class DockerRuntime(EngineRuntime):
             raise
         except APIError as error:
             self._discard(launch)
+            if self._networks is not None and error.status_code == 404:
+                self._networks.forget()  # somebody removed it: the next start makes it anew
             raise _fault(error) from error
 
     def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
@@ -257,6 +260,8 @@ def _fault(error: APIError) -> RuntimeFault:
         return PortUnavailable("the port is taken")
     if "no such image" in text:
         return ImageMissing("the image is not on the engine")
+    if "no available ipv4 addresses" in text:
+        return NoRoom("every address of a shared network is in use")
     return RuntimeFault(f"the Docker engine answered {error.status_code}")
 
 

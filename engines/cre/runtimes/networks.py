@@ -29,6 +29,7 @@ from engines.cre.firewall import CLOSED, OPEN
 from engines.cre.guard import Guard, docker_host
 from engines.cre.runtimes.base import Launch
 from engines.errors import BackendUnavailable, RuntimeFault, SettingsError, SubnetTaken
+from engines.probe import wait_until
 from engines.settings import Settings
 
 LABEL_SHARED = "whale-ready.shared"
@@ -38,6 +39,8 @@ SHARED = 4
 capacity with room to spare; a /22 has 1021 addresses for containers, so that addresses run out,
 which Docker tells, before ports do. Four hold 4084 instances, taken in turn."""
 SHARED_PREFIX, OWN_PREFIX, BLOCK_PREFIX = 22, 28, 20
+OTHERS_SECONDS = 5.0
+"""How long another process may be at work on a shared network that we want too."""
 
 _ICC = "com.docker.network.bridge.enable_icc"
 _INTERFACE = "com.docker.network.bridge.name"
@@ -232,18 +235,23 @@ class BridgeNetworks:
 
     def _look_or_make(self, wanted: _Wanted) -> None:
         """Find the network as it must be, or make it; others may do the same at this moment."""
-        details = self._find(wanted)
-        if details is None:
+        refusals: list[APIError] = []
+
+        def there(_timeout: float) -> bool:
+            if self._find(wanted) is not None:
+                return True
             try:
                 self._make(wanted)
                 self._made.add(wanted.name)
             except APIError as error:
-                # Somebody else was first with the name, the subnet or the interface.
-                details = self._find(wanted)
-                if details is None:
-                    raise _refusal(error) from error
-        if details is None:
-            details = self._find(wanted)
+                # Somebody else was first with name, addresses or interface, but is not done yet.
+                refusals.append(error)
+                return False
+            return True
+
+        if not wait_until(there, OTHERS_SECONDS):
+            raise _refusal(refusals[-1]) from refusals[-1]
+        details = self._find(wanted)
         differences = wanted.differences(details) if details else ["somebody removes it"]
         if differences:
             raise RuntimeFault(

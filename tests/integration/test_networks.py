@@ -1,0 +1,169 @@
+"""Networks on a real engine, in a family of their own: those of other runs are left alone."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Network
+
+import docker
+import pytest
+
+from engines.catalog import ChallengeSpec, Companion
+from engines.cre.guard import Guard
+from engines.cre.runtimes.base import Launch
+from engines.cre.runtimes.docker import DockerRuntime
+from engines.cre.runtimes.networks import BridgeNetworks, own_subnets, shared_subnet
+from engines.errors import BackendUnavailable, RuntimeFault, SettingsError
+
+POOL = IPv4Network(f"10.{215 + secrets.randbelow(40)}.0.0/16")
+
+
+@pytest.fixture
+def family(docker_client: docker.DockerClient) -> Iterator[str]:
+    name = secrets.token_hex(2)
+    yield name
+    for row in docker_client.api.networks(names=[f"whale-ready-{name}-"]):
+        docker_client.api.remove_network(row["Id"])
+
+
+def networks(client: docker.DockerClient, family: str, mode: str = "none") -> BridgeNetworks:
+    return BridgeNetworks(lambda: client.api, POOL, Guard(mode), family=family)
+
+
+def test_the_first_of_many_makes_a_shared_network(
+    docker_client: docker.DockerClient, family: str
+) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        made = [
+            threads.submit(networks(docker_client, family).shared, egress=False) for _ in "8" * 8
+        ]
+    assert {each.result() for each in made} == {f"whale-ready-{family}-closed-0"}
+    (row,) = docker_client.api.networks(names=[f"whale-ready-{family}-"])
+    assert row["Options"]["com.docker.network.bridge.enable_icc"] == "false"
+    assert row["Options"]["com.docker.network.bridge.name"] == f"wrc-{family}0"
+    assert row["IPAM"]["Config"][0]["Subnet"] == str(shared_subnet(POOL, 0, egress=False))
+    assert row["Labels"] == {"whale-ready.shared": "closed"}
+    assert not row["EnableIPv6"]
+
+
+def test_a_network_that_is_not_as_it_must_be_is_never_used(
+    docker_client: docker.DockerClient, family: str
+) -> None:
+    name = f"whale-ready-{family}-open-0"
+    docker_client.api.create_network(name, driver="bridge")
+    with pytest.raises(RuntimeFault, match=f"icc.*docker network rm {name}"):
+        networks(docker_client, family).shared(egress=True)
+
+
+def test_one_that_an_operator_removed_is_made_anew_once_it_is_forgotten(
+    docker_client: docker.DockerClient, image: str, deployment: str, family: str
+) -> None:
+    one = BridgeNetworks(lambda: docker_client.api, POOL, Guard("none"), family=family, bridges=1)
+    runtime = DockerRuntime(docker_client, networks=one)
+    docker_client.api.remove_network(one.shared(egress=False))
+    launch = Launch(
+        "wr-a", deployment, ChallengeSpec(id=1, name="A", image=image), "f", "127.0.0.1"
+    )
+    with pytest.raises(RuntimeFault):
+        runtime.launch(launch)
+    assert runtime.find(deployment) == []
+    launched = runtime.launch(launch)
+    assert runtime.is_running(launched.container_id)
+    runtime.clear(deployment, "wr-a")
+
+
+def test_only_what_was_made_and_is_not_in_use_is_removed(
+    docker_client: docker.DockerClient, family: str
+) -> None:
+    first, second = networks(docker_client, family), networks(docker_client, family)
+    name = first.shared(egress=False)
+    assert second.shared(egress=False) == name
+    assert second.remove_unused() == []
+    assert first.remove_unused() == [name]
+
+
+def test_companions_meet_and_nobody_else_does(
+    docker_client: docker.DockerClient, image: str, deployment: str, family: str
+) -> None:
+    runtime = DockerRuntime(docker_client, networks=networks(docker_client, family))
+    spec = ChallengeSpec(
+        id=1, name="A", image=image, companions=(Companion(name="db", image=image),)
+    )
+    ids = []
+    for number in (0, 1):
+        subnet = str(own_subnets(POOL)[number])
+        name = f"wr-{family}-{number}"
+        launch = Launch(name, deployment, spec, "f", "127.0.0.1", subnet=subnet)
+        ids.append(runtime.launch(launch).container_id)
+    stranger = docker_client.api.inspect_container(ids[1])["NetworkSettings"]["Networks"]
+    (address,) = [each["IPAddress"] for each in stranger.values()]
+    assert IPv4Network(f"{address}/28", strict=False) == own_subnets(POOL)[1]
+    assert reaches(docker_client, ids[0], "db")
+    assert not reaches(docker_client, ids[0], address)
+    for number in (0, 1):
+        assert runtime.clear(deployment, f"wr-{family}-{number}")
+    assert runtime.find(deployment) == []
+
+
+def test_shared_networks_do_not_meet(
+    docker_client: docker.DockerClient, image: str, deployment: str, family: str
+) -> None:
+    runtime = DockerRuntime(docker_client, networks=networks(docker_client, family))
+    spec = ChallengeSpec(id=1, name="A", image=image)
+    ids = [
+        runtime.launch(Launch(name, deployment, spec, "f", "127.0.0.1")).container_id
+        for name in (f"wr-{family}-a", f"wr-{family}-b")
+    ]
+    seen = [
+        docker_client.api.inspect_container(each)["NetworkSettings"]["Networks"] for each in ids
+    ]
+    assert seen[0].keys() != seen[1].keys(), "they take turns"
+    (address,) = [each["IPAddress"] for each in seen[1].values()]
+    assert not reaches(docker_client, ids[0], address)
+    for each in ids:
+        runtime.remove(each)
+
+
+def test_no_rules_no_network(docker_client: docker.DockerClient, family: str) -> None:
+    guard = Guard("engine", "tcp://elsewhere:2376")
+    refusing = BridgeNetworks(lambda: docker_client.api, POOL, guard, family=family)
+    with pytest.raises(BackendUnavailable, match="another machine") as refusal:
+        refusing.shared(egress=False)
+    assert refusal.value.untouched
+
+
+def test_a_dead_engine_is_unavailable_and_untouched() -> None:
+    client = docker.DockerClient(base_url="tcp://127.0.0.1:9", version="1.41", timeout=5)
+    with pytest.raises(BackendUnavailable) as refusal:
+        networks(client, "dead").shared(egress=False)
+    assert refusal.value.untouched
+    client.close()
+
+
+def reaches(client: docker.DockerClient, container_id: str, host: str) -> bool:
+    command = ["/bin/busybox", "sh", "-c", f"timeout 3 nc -w 1 {host} 80 </dev/null"]
+    made = client.api.exec_create(container_id, command)
+    client.api.exec_start(made["Id"])
+    return bool(client.api.exec_inspect(made["Id"])["ExitCode"] == 0)
+
+
+def test_a_pool_is_shared_out_without_overlap() -> None:
+    pool = IPv4Network("10.213.0.0/17")
+    shared = [shared_subnet(pool, n, egress=e) for e in (False, True) for n in range(4)]
+    own = own_subnets(pool)
+    assert shared[0].network_address == pool.network_address
+    assert all(each.num_addresses - 3 < 1023 for each in shared), "a bridge takes 1023 ports"
+    assert sum(each.num_addresses - 3 for each in shared[:4]) > 1000
+    assert not any(a.overlaps(b) for a in shared for b in (*shared, own[0], own[-1]) if a != b)
+    assert (own[0].prefixlen, len(own)) == (28, 1536)
+    assert own[-1].broadcast_address == pool.broadcast_address
+    assert len(own_subnets(IPv4Network("10.0.0.0/19"))) == 0
+    with pytest.raises(IndexError):
+        own[len(own)]
+
+
+def test_a_pool_that_is_too_small_says_what_is_needed() -> None:
+    with pytest.raises(SettingsError, match=r"CRE_NETWORK_POOL: .* write a /19"):
+        shared_subnet(IPv4Network("10.0.0.0/20"), 0, egress=False)
