@@ -56,6 +56,7 @@ _START_FAILURES = {
     Code.IMAGE_MISSING: "This challenge's image is missing; please tell an organiser",
     Code.START_FAILED: "The container did not start; please tell an organiser",
     Code.NOT_READY: "The container started but did not answer in time; please try again",
+    Code.CAPACITY: "No machine has room for this challenge now; please try again shortly",
     Code.PORT_UNAVAILABLE: "No network port was free; please try again shortly",
 }
 
