@@ -35,8 +35,7 @@ class Switch:
 
     def __init__(self) -> None:
         self.name = f"wr{secrets.token_hex(3)}"
-        # From 198.18.0.0/15, which is set aside for tests of networks.
-        self.prefix = f"198.{18 + secrets.randbelow(2)}.{secrets.randbelow(256)}"
+        self.prefix = _free_prefix()
         self._ports: list[str] = []
         self._namespaces: list[str] = []
         try:
@@ -218,6 +217,15 @@ class PrivateEngine:
         while more := {pid for pid, parent in parents.items() if parent in ours} - ours:
             ours |= more
         return sorted(ours - {os.getpid()})
+
+
+def _free_prefix() -> str:
+    """Of a network in 198.18.0.0/15, set aside for tests of networks, that nobody here is on."""
+    taken = subprocess.run(["ip", "-o", "addr"], check=True, capture_output=True, text=True).stdout
+    while True:
+        prefix = f"198.{18 + secrets.randbelow(2)}.{secrets.randbelow(256)}"
+        if f" {prefix}." not in taken:
+            return prefix
 
 
 def _unmount_below(folder: Path) -> None:

@@ -1,0 +1,427 @@
+"""The swarm runtime on a real swarm of two nodes, one of which is lost in the middle."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import docker
+import pytest
+from cluster import Cluster, eventually, saved
+
+from conformance.harnesses.cre_swarm import sweep
+from conformance.harnesses.fetch import http_get
+from engines.catalog import ChallengeSpec, Companion, Port, Readiness, StaticCatalog, Transport
+from engines.clock import VirtualClock
+from engines.contract import Code, Isolation
+from engines.cre import ContainerRuntimeEngine
+from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_INSTANCE, Launch, Launched
+from engines.cre.runtimes.swarm import LABEL_HOST, NO_MANAGER, SwarmRuntime
+from engines.database import Database
+from engines.errors import (
+    BackendUnavailable,
+    ContainerExited,
+    ImageMissing,
+    NoRoom,
+    NotReady,
+    PortUnavailable,
+    RuntimeFault,
+)
+from engines.settings import Settings
+
+READY_SECONDS = 20.0
+MANAGER, WORKER = ("node.role==manager",), ("node.role==worker",)
+FLAG = "/cgi-bin/flag"
+BUSYBOX = "/bin/busybox"
+
+
+@pytest.fixture(scope="module")
+def cluster(own_engines: None, docker_client: docker.DockerClient, image: str) -> Iterator[Cluster]:
+    cluster = Cluster(saved(docker_client, image))
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def swarm(cluster: Cluster) -> Iterator[str]:
+    """A deployment label; what carries it is removed at the end."""
+    name = f"test-{secrets.token_hex(4)}"
+    yield name
+    sweep(cluster.manager_client, name)
+
+
+@pytest.fixture
+def runtime(cluster: Cluster) -> SwarmRuntime:
+    return SwarmRuntime(cluster.manager_client)
+
+
+@pytest.fixture
+def launches(image: str, swarm: str) -> Callable[..., Launch]:
+    """A launch of this deployment; instances of different names are siblings."""
+
+    def make(name: str = "a", *, host_ports: tuple[int, ...] = (), **fields: Any) -> Launch:
+        values = {"id": 1, "name": "A", "image": image, "readiness": Readiness.HTTP, **fields}
+        return Launch(
+            f"wr-{swarm}-{name}",
+            swarm,
+            ChallengeSpec(**values),
+            f"flag{{{name}}}",
+            "127.0.0.1",
+            host_ports,
+        )
+
+    return make
+
+
+def started(runtime: SwarmRuntime, launch: Launch) -> Launched:
+    launched = runtime.launch(launch)
+    runtime.wait_ready(launch, launched, READY_SECONDS)
+    return launched
+
+
+def flag_at(launched: Launched) -> str | None:
+    return http_get(launched.host or "", int(launched.ports[0]), FLAG)
+
+
+def containers(client: docker.DockerClient, launch: Launch) -> list[Any]:
+    """What really runs of an instance on one engine."""
+    wanted = {"label": f"{LABEL_INSTANCE}={launch.name}", "status": "running"}
+    return client.containers.list(filters=wanted)
+
+
+def says(container: Any, *command: str) -> str:
+    """What a command prints inside a container."""
+    done = container.exec_run([BUSYBOX, *command])
+    return str(done.output.decode()).strip()
+
+
+def fetched(container: Any, host: str, seconds: int = 10) -> str:
+    """The flag that a container gets from another one, if it gets one in time."""
+    words = ("timeout", str(seconds), BUSYBOX, "wget", "-q", "-O", "-", f"http://{host}{FLAG}")
+    return says(container, *words)
+
+
+def addresses(container: Any) -> list[str]:
+    words = says(container, "ip", "-o", "-4", "addr").split()
+    found = [word.partition("/")[0] for word in words if word.count(".") == 3]
+    return [
+        address for address in found if not address.startswith("127.") and address[-3:] != "255"
+    ]
+
+
+def datagrams(container: Any) -> int:
+    """How many UDP datagrams for ports that nobody listens on came to a container."""
+    names, numbers = says(container, "grep", "^Udp:", "/proc/net/snmp").splitlines()
+    return int(dict(zip(names.split(), numbers.split(), strict=True))["NoPorts"])
+
+
+@pytest.mark.parametrize("nodes", [MANAGER, WORKER])
+def test_an_instance_lives_on_either_node_and_goes(
+    cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch], nodes: tuple[str, ...]
+) -> None:
+    launch = launches(nodes=nodes)
+    launched = started(runtime, launch)
+    node = cluster.manager if nodes == MANAGER else cluster.worker
+    assert launched.host == node.address
+    assert flag_at(launched) == launch.flag
+    assert runtime.is_running(launched.container_id)
+    found = runtime.find(launch.deployment)
+    assert {each.name for each in found} == {launch.name}
+    assert launched.container_id in {each.id for each in found}
+    assert runtime.remove(launched.container_id)
+    assert flag_at(launched) is None
+    assert not runtime.is_running(launched.container_id)
+    assert not runtime.remove(launched.container_id)
+    assert runtime.find(launch.deployment) == []
+    assert containers(node.client(), launch) == []
+
+
+def test_siblings_cannot_reach_each_other_and_companions_can(
+    cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch], image: str
+) -> None:
+    companion = Companion(name="store", image=image, flag=True)
+    ours = launches("ours", nodes=WORKER, companions=(companion,))
+    theirs = launches("theirs", nodes=WORKER)
+    started(runtime, ours)
+    started(runtime, theirs)
+    here = containers(cluster.worker_client, ours)
+    (sibling,) = containers(cluster.worker_client, theirs)
+    assert len(here) == 2
+    (own,) = [each for each in here if "store" not in each.name]
+    assert fetched(own, "store") == ours.flag
+    targets = addresses(sibling)
+    assert len(targets) == 2, "one on its own network, one on the node's bridge"
+    assert fetched(sibling, targets[0]) == theirs.flag, "the probe itself works"
+    assert {target: fetched(own, target, 2) for target in targets} == dict.fromkeys(targets, "")
+    assert Isolation.SIBLINGS in runtime.isolation
+
+
+def test_companions_on_other_nodes_are_reached_by_name(
+    cluster: Cluster, launches: Callable[..., Launch], image: str
+) -> None:
+    # Two of a kind are spread over the nodes; whichever holds the challenge asks the other.
+    launch = launches(companions=(Companion(name="store", image=image, flag=True),))
+    started(SwarmRuntime(cluster.manager_client), launch)
+    both = (cluster.manager_client, cluster.worker_client)
+    each = [containers(client, launch) for client in both]
+    assert [len(found) for found in each] == [1, 1]
+    (own,) = [found for (found,) in each if "store" not in found.name]
+    assert fetched(own, "store") == launch.flag
+
+
+def test_tcp_and_udp_ports_where_they_were_asked_for(
+    cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch]
+) -> None:
+    ports = (Port(80), Port(5353, Transport.UDP))
+    launch = launches("a", nodes=WORKER, ports=ports, host_ports=(30801, 30802))
+    launched = started(runtime, launch)
+    assert launched.ports == ("30801", "30802")
+    (container,) = containers(cluster.worker_client, launch)
+    before = datagrams(container)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as player:
+        player.sendto(b"hello", (launched.host, 30802))
+    eventually(lambda: datagrams(container) == before + 1, "the datagram arrives")
+    with pytest.raises(PortUnavailable):
+        runtime.launch(launches("b", nodes=WORKER, host_ports=(30801,)))
+    assert {each.name for each in runtime.find(launch.deployment)} == {launch.name}
+    assert flag_at(launched) == launch.flag
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"image": "whale-ready-no-such-image:none"}, ImageMissing),
+        ({"command": (BUSYBOX, "false")}, ContainerExited),
+        ({"nodes": ("node.labels.nowhere==true",)}, NoRoom),
+        ({"readiness": Readiness.HEALTHCHECK}, NotReady),
+    ],
+)
+def test_what_cannot_start_says_why_and_leaves_nothing(
+    runtime: SwarmRuntime, launches: Callable[..., Launch], fields: Any, fault: type[RuntimeFault]
+) -> None:
+    launch = launches(**fields)
+    with pytest.raises(fault):
+        runtime.launch(launch)
+    assert runtime.find(launch.deployment) == []
+
+
+def test_an_image_that_one_node_lacks_is_missing(
+    cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch], image: str
+) -> None:
+    other = cluster.manager_client.containers.create(image)
+    other.commit("whale-ready-only-here", "none")
+    other.remove()
+    launch = launches(image="whale-ready-only-here:none", nodes=WORKER)
+    with pytest.raises(ImageMissing):
+        runtime.launch(launch)
+    assert runtime.find(launch.deployment) == []
+
+
+def test_what_the_catalogue_says_is_what_the_container_gets(
+    cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch]
+) -> None:
+    launch = launches(
+        nodes=WORKER,
+        memory_mb=32,
+        cpus=0.25,
+        pids_limit=17,
+        read_only=True,
+        capabilities=("NET_BIND_SERVICE",),
+        environment={"MODE": "{{.Node.Hostname}} }}", "BRACES": "{{"},
+        user="1000:1000",
+    )
+    runtime.launch(launch)
+    (container,) = containers(cluster.worker_client, launch)
+    host, config = container.attrs["HostConfig"], container.attrs["Config"]
+    assert (host["Memory"], host["NanoCpus"], host["PidsLimit"]) == (32 * 2**20, 250_000_000, 17)
+    assert {each["Name"]: each["Hard"] for each in host["Ulimits"]} == {"nofile": 1024, "core": 0}
+    assert host["ReadonlyRootfs"]
+    assert config["User"] == "1000:1000"
+    assert {"MODE={{.Node.Hostname}} }}", "BRACES={{", f"FLAG={launch.flag}"} <= set(config["Env"])
+    bounding = says(container, "grep", "CapBnd", "/proc/1/status").split()[1]
+    assert int(bounding, 16) == 1 << 10, "NET_BIND_SERVICE and no other"
+    assert "Read-only" in says(container, "touch", "/file")
+    assert says(container, "touch", "/tmp/file") == ""  # noqa: S108 - inside a container
+
+
+def test_what_a_process_that_died_left_is_replaced(
+    runtime: SwarmRuntime, launches: Callable[..., Launch]
+) -> None:
+    launch = launches()
+    before = runtime.launch(launch)
+    after = started(runtime, replace(launch, flag="flag{new}"))
+    assert after.container_id != before.container_id
+    assert flag_at(after) == "flag{new}"
+    assert not runtime.is_running(before.container_id)
+    assert len(runtime.find(launch.deployment)) == 2, "a service and a network"
+
+
+def test_a_dead_container_is_not_restarted(
+    cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch]
+) -> None:
+    launch = launches(nodes=WORKER)
+    launched = started(runtime, launch)
+    (container,) = containers(cluster.worker_client, launch)
+    container.kill()
+    service = cluster.manager_client.services.get(launched.container_id)
+
+    def over() -> bool:
+        """Whether the swarm has dealt with its end; a replacement is made in the same stroke."""
+        ended = [each for each in service.tasks() if each["Status"]["State"] == "failed"]
+        return [each["DesiredState"] for each in ended] == ["shutdown"]
+
+    eventually(over, "the swarm has dealt with the end of the container")
+    assert len(service.tasks()) == 1
+    assert not runtime.is_running(launched.container_id)
+    assert runtime.remove(launched.container_id)
+    assert runtime.find(launch.deployment) == []
+
+
+def test_a_node_may_name_the_host_that_players_use(
+    cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch]
+) -> None:
+    (node,) = cluster.manager_client.nodes.list(filters={"role": "worker"})
+    spec = node.attrs["Spec"]
+    node.update({**spec, "Labels": {LABEL_HOST: "ctf-2.example.org"}})
+    try:
+        launch = launches(nodes=WORKER)
+        launched = started(runtime, launch)  # asked at the node's own address all the same
+        assert launched.host == "ctf-2.example.org"
+    finally:
+        node.reload()
+        node.update(spec)
+
+
+def test_an_engine_without_a_swarm_says_how_to_make_one(
+    docker_client: docker.DockerClient, launches: Callable[..., Launch]
+) -> None:
+    if docker_client.info()["Swarm"]["LocalNodeState"] == "active":
+        pytest.skip("this machine's engine is part of a swarm")
+    runtime = SwarmRuntime(docker_client)
+    with pytest.raises(BackendUnavailable, match=NO_MANAGER) as raised:
+        runtime.launch(launches())
+    assert raised.value.untouched
+    with pytest.raises(BackendUnavailable, match=NO_MANAGER):
+        runtime.is_running("any")
+
+
+@pytest.fixture
+def engine(
+    cluster: Cluster, database: Database, image: str, swarm: str
+) -> Iterator[ContainerRuntimeEngine]:
+    """Challenge 1 runs anywhere, 2 on the manager only, 3 on the worker only."""
+    anywhere = ChallengeSpec(1, "Anywhere", image, readiness=Readiness.HTTP)
+    catalog = StaticCatalog(
+        [
+            anywhere,
+            replace(anywhere, id=2, name="Manager", nodes=MANAGER),
+            replace(anywhere, id=3, name="Worker", nodes=WORKER),
+        ]
+    )
+    engine = ContainerRuntimeEngine(
+        Settings(cre_deployment=swarm, cre_account_limit=3),
+        runtime=SwarmRuntime(cluster.manager_client),
+        catalog=catalog,
+        database=database,
+        clock=VirtualClock(),
+    )
+    yield engine
+    engine.close()
+
+
+def test_the_engine_on_a_swarm(engine: ContainerRuntimeEngine, cluster: Cluster) -> None:
+    ok, message, instance = engine.start_instance(1, 1)
+    assert ok, message
+    assert engine.capabilities.multi_node
+    assert instance["host"] in (cluster.manager.address, cluster.worker.address)
+    flag = http_get(instance["host"], int(instance["ports"][0]), FLAG)
+    assert flag == engine.recorded_flag(1, 1)
+    assert engine.start_instance(1, 1).code is Code.ALREADY_RUNNING
+    assert engine.extend_instance(1, 1).code is Code.OK
+    assert engine.get_instance_status(1, 1) is not None
+    assert engine.stop_instance(1, 1).code is Code.OK
+    assert engine.get_instance_status(1, 1) is None
+    assert http_get(instance["host"], int(instance["ports"][0]), "/") is None
+
+
+def test_the_loss_of_a_node_in_the_middle(
+    engine: ContainerRuntimeEngine, cluster: Cluster, swarm: str
+) -> None:
+    # Given instances on both nodes; one that may run anywhere goes where the fewest are.
+    kept = engine.start_instance(1, 2).instance
+    lost = engine.start_instance(1, 1).instance
+    assert (kept["host"], lost["host"]) == (cluster.manager.address, cluster.worker.address)
+    assert engine.start_instance(1, 3).ok
+    runtime = SwarmRuntime(cluster.manager_client)
+    cluster.cut_off_worker()
+    # Then the worker's instances are not live, and the manager's is untouched.
+    assert engine.get_instance_status(1, 3) is None
+    assert engine.get_instance_status(1, 1) is None
+    status = engine.get_instance_status(1, 2)
+    assert status is not None
+    assert status["container_id"] == kept["container_id"]
+    assert http_get(kept["host"], int(kept["ports"][0]), FLAG) == engine.recorded_flag(1, 2)
+    # And a start finds the node that is left, or says that there is none.
+    again = engine.start_instance(1, 1).instance
+    assert again["host"] == cluster.manager.address
+    assert again["container_id"] != lost["container_id"]
+    assert engine.start_instance(1, 3).code is Code.CAPACITY
+    assert engine.reconcile() == 0
+    # When the worker is back, on which they ran all the while, it ends what was given up.
+    wanted = {"label": f"{LABEL_DEPLOYMENT}={swarm}", "status": "running"}
+    assert len(cluster.worker_client.containers.list(filters=wanted)) == 2
+    cluster.mend_worker()
+    eventually(
+        lambda: cluster.worker_client.containers.list(filters=wanted) == [],
+        "the worker runs nothing that was given up",
+    )
+    assert engine.reconcile() == 0
+    assert {each.id for each in runtime.find(swarm)} >= {
+        kept["container_id"],
+        again["container_id"],
+    }
+    assert len(runtime.find(swarm)) == 4, "two services, each with its network"
+    # And it takes instances again.
+    back = engine.start_instance(1, 3).instance
+    assert back["host"] == cluster.worker.address
+    for challenge in (1, 2, 3):
+        assert engine.stop_instance(1, challenge).ok
+    assert runtime.find(swarm) == []
+
+
+def test_a_node_whose_power_fails_is_not_waited_for(
+    cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch]
+) -> None:
+    launch = launches(nodes=WORKER)
+    launched = started(runtime, launch)
+    cluster.worker_down()
+    assert not runtime.is_running(launched.container_id)
+    assert runtime.remove(launched.container_id)
+    assert not runtime.remove(launched.container_id), "the silent node's container is forgotten"
+    assert runtime.find(launch.deployment) == []
+    cluster.worker_up()
+    assert containers(cluster.worker_client, launch) == []
+    assert flag_at(started(runtime, launch)) == launch.flag
+
+
+@pytest.mark.timeout(300)
+def test_a_part_of_the_conformance_suite_passes(cluster: Cluster) -> None:
+    chosen = ("START-001", "STATUS-013", "CONC-001", "REACH-001")
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "whale_ready", "check", "--backend", "cre:swarm"),
+            *(word for each in chosen for word in ("--select", each)),
+        ],
+        capture_output=True,
+        text=True,
+        env={"DOCKER_HOST": cluster.url, "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"},
+        check=False,
+        timeout=200,
+    )
+    assert run.returncode == 2, run.stdout + run.stderr  # too few for a verdict, and none failed
+    assert "4 pass" in run.stdout
