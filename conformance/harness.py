@@ -28,6 +28,8 @@ class Hook(str, Enum):
 
     CLOCK = "clock"
     """:meth:`World.advance`"""
+    CLOCK_BACK = "clock_back"
+    """:meth:`World.advance` takes negative seconds: the clock is stepped back."""
     WORKER = "worker"
     """:meth:`World.run_worker`: whatever removes expired instances runs once, now."""
     AUDIT = "audit"
@@ -56,6 +58,53 @@ class Hook(str, Enum):
     """:meth:`World.worker`: the cleanup worker can be started and stopped."""
     FAULTS = "faults"
     """:meth:`World.fault`: what the backend stands on goes wrong in one of :attr:`World.faults`."""
+    INSIDE = "inside"
+    """:meth:`World.inside`, :meth:`World.inner_addresses`, :meth:`World.host_port`: a program in an
+    instance tries what it must not be able to."""
+    OUTSIDE = "outside"
+    """:meth:`World.outside`: a machine that stands for the internet."""
+    RESTART = "restart"
+    """:meth:`World.restart`: what the backend stands on is restarted; what ran is dead."""
+    RESTART_LIVE = "restart_live"
+    """:meth:`World.restart_live`: it is restarted, and what ran runs on."""
+    STATE_FULL = "state_full"
+    """:meth:`World.state_full`: there is no room in the database of the backend's state."""
+    ANOTHER_PROCESS = "another_process"
+    """:meth:`World.another`: the backend as another process has it."""
+    START_RATE = "start_rate"
+    """:attr:`Options.start_limit` is honoured."""
+    CONTEST_END = "contest_end"
+    """:attr:`Options.ends_in_seconds` is honoured."""
+    PORT_RANGE = "port_range"
+    """:attr:`Options.port_count` is honoured."""
+    WARM_POOL = "warm_pool"
+    """:attr:`Options.warm` is honoured, and the worker fills the pool."""
+    NEW_IMAGE = "new_image"
+    """:meth:`World.change_images`: every image has another content under the same name."""
+
+
+class Trial(str, Enum):
+    """What a program inside an instance tries, and its answer: lines of two words.
+
+    The suite's own image does it with the programs of these names in ``conformance/challenge``.
+    """
+
+    REACH = "reach"
+    """``HOST:PORT`` for each argument: ``HOST:PORT reached`` when a TCP connection opens within a
+    second, else ``HOST:PORT silent``."""
+    RESOLVE = "resolve"
+    """A name and the address of a name server: ``own resolved`` or ``own silent`` for the
+    container's own resolver, ``server …`` for that server."""
+    RIGHTS = "rights"
+    """``CapInh``, ``CapPrm``, ``CapEff``, ``CapBnd``, ``CapAmb`` and ``NoNewPrivs`` as
+    ``/proc/self/status`` has them."""
+    SOCKETS = "sockets"
+    """``PATH socket`` for every Unix socket in the file system, then ``search done``."""
+    WRITE = "write"
+    """``FOLDER written`` or ``FOLDER refused`` for ``/``, ``/bin``, ``/www`` and ``/tmp``."""
+    SPEND = "spend"
+    """``memory`` (MiB), ``processes`` or ``files``, and how many to have at one time: the same
+    word and how many could be had."""
 
 
 class FaultKind(str, Enum):
@@ -83,6 +132,15 @@ class Options:
     """Live instances in the whole system; None for as many as the backend likes."""
     timeout_seconds: int = 3600
     max_extensions: int = 5
+    start_limit: int = 0
+    """Starts one account may make within :attr:`start_window_seconds`; 0 for no limit."""
+    start_window_seconds: int = 300
+    ends_in_seconds: int | None = None
+    """When the contest ends, by the backend's clock as it stands; None for never."""
+    port_count: int | None = None
+    """How many ports there are to publish on; None for as many as the backend likes."""
+    warm: int = 0
+    """Ready containers kept waiting for starts of :attr:`Challenges.warm`."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +160,30 @@ class Player:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a container may use."""
+
+    memory_mb: int
+    processes: int
+    open_files: int
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A machine on the far side of the host, as instances would reach it if nothing kept them.
+
+    It accepts TCP connections on two addresses and answers DNS queries for one name on the first.
+    """
+
+    internet: str
+    """``HOST:PORT`` at an address of no private network."""
+    beside: str
+    """``HOST:PORT`` at an address of a private network that is no network of instances."""
+    name_server: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Challenges:
     """Challenge ids by the part they play; None where the backend cannot offer one."""
 
@@ -116,6 +198,24 @@ class Challenges:
     """Answers under a host name of its own; may be one of the above."""
     own_port: int | None = None
     """Answers on a port of its own, on a host shared by all; may be one of the above."""
+    egress: int | None = None
+    """Asks for egress; ``first`` does not."""
+    read_only: int | None = None
+    """Asks for a read-only root."""
+    capable: int | None = None
+    """Asks for the capability ``NET_BIND_SERVICE`` and no other; ``first`` asks for none."""
+    limits: Limits | None = None
+    """What ``first`` may use."""
+    limited: int | None = None
+    """May have one live instance in the whole system."""
+    ended: int | None = None
+    """Its time is over."""
+    several_ports: int | None = None
+    """Has two TCP ports and one UDP port, in this order; the first answers HTTP."""
+    warm: int | None = None
+    """The one of :attr:`Options.warm`."""
+    companion: int | None = None
+    """Has a further container called ``inner``; ``/cgi-bin/inner`` shows what that one serves."""
     names: Mapping[int, str] = field(default_factory=dict)
     """What players know a challenge by, for messages that may say the name instead of the id."""
 
@@ -195,6 +295,48 @@ class World(ABC):
     def fault(self, kind: FaultKind) -> AbstractContextManager[None]:
         """What the backend stands on goes wrong in this way, for all calls to it."""
         raise Unsupported(Hook.FAULTS)
+
+    def inside(self, instance: InstanceStatus, trial: Trial, *arguments: str) -> str:
+        """What a program in the instance's container says of a trial."""
+        raise Unsupported(Hook.INSIDE)
+
+    def inner_addresses(self, instance: InstanceStatus) -> list[str]:
+        """``HOST:PORT`` of the container itself, on each of its networks; its first port."""
+        raise Unsupported(Hook.INSIDE)
+
+    def host_port(self, instance: InstanceStatus) -> AbstractContextManager[list[str]]:
+        """A port that the instance's host listens on at all of its addresses, as the engine's own
+        control port may; gives ``HOST:PORT`` for each address that the instance could try."""
+        raise Unsupported(Hook.INSIDE)
+
+    def outside(self) -> AbstractContextManager[Outside]:
+        raise Unsupported(Hook.OUTSIDE)
+
+    def restart(self) -> AbstractContextManager[None]:
+        """What the backend stands on is down inside the block and back after it; what ran before
+        is dead."""
+        raise Unsupported(Hook.RESTART)
+
+    def restart_live(self) -> AbstractContextManager[None]:
+        """The same, but what ran runs on."""
+        raise Unsupported(Hook.RESTART_LIVE)
+
+    def state_full(self, after: int) -> AbstractContextManager[None]:
+        """Inside the block ``after`` more changes of the state find room, and no further one."""
+        raise Unsupported(Hook.STATE_FULL)
+
+    def another(self) -> ContainerBackend:
+        """The same backend as another process has it: only the state, and what both stand on, is
+        shared. The world closes it."""
+        raise Unsupported(Hook.ANOTHER_PROCESS)
+
+    def port_range(self) -> range:
+        """The ports there are, with :attr:`Options.port_count`."""
+        raise Unsupported(Hook.PORT_RANGE)
+
+    def change_images(self) -> None:
+        """From now on every image has another content under the name it had."""
+        raise Unsupported(Hook.NEW_IMAGE)
 
     def exchanges(self) -> list[str]:
         """What went over the wire in this world, one line each, secrets redacted."""

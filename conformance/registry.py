@@ -11,24 +11,29 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conformance.harness import Harness
 from conformance.harnesses.bare import BareHarness
 from engines.contract import ContainerBackend
+
+if TYPE_CHECKING:
+    from conformance.harnesses.state import ServerState
 
 DIALECTS = ("ctfd-whale", "documented", "legacy")
 """Whale dialects the fake speaks; the first is the default."""
 
 _BUILT_IN = {
     "cre": "conformance.harnesses.cre_docker:DockerHarness",
+    "cre:swarm": "conformance.harnesses.cre_swarm:SwarmHarness",
     "cre:memory": "conformance.harnesses.cre:MemoryHarness",
 }
 _WHALE = "conformance.harnesses.whale:FakeWhaleHarness"
 _LIVE_WHALE = "conformance.harnesses.live_whale:LiveWhaleHarness"
 _TEAMS = ":teams"
 _FORMS = (
-    "cre, cre:memory, whale:fake[:DIALECT][:teams], whale=https://… or NAME=package.module:factory"
+    "cre, cre:swarm, cre:memory, whale:fake[:DIALECT][:teams], whale=https://… or "
+    "NAME=package.module:factory"
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
@@ -53,17 +58,49 @@ def defaults() -> list[Subject]:
     return [cre, resolve("whale:fake")]
 
 
-def chosen(specs: Sequence[str], whale_world: Path | None = None) -> list[Subject]:
+def chosen(
+    specs: Sequence[str], whale_world: Path | None = None, database: str | None = None
+) -> list[Subject]:
     """The backends of a run, the defaults when it names none.
 
+    Args:
+        database: URL of the database where all of them keep their state; None for temporary ones.
+
     Raises:
-        BackendSpecError: as :func:`resolve`, or no backend is there for the world file.
+        BackendSpecError: as :func:`resolve`, no backend is there for the world file, or one keeps
+            its state elsewhere than in a database of ours.
     """
     if whale_world is not None and not any(_is_live(spec) for spec in specs):
         raise BackendSpecError(
             "--whale-world: is for a live Whale only; add --backend whale=https://… or leave it out"
         )
-    return [resolve(spec, whale_world) for spec in specs] if specs else defaults()
+    subjects = [resolve(spec, whale_world) for spec in specs] if specs else defaults()
+    return subjects if database is None else _on_database(subjects, database)
+
+
+def _on_database(subjects: list[Subject], url: str) -> list[Subject]:
+    from conformance.harnesses.state import ServerState
+
+    try:
+        server = ServerState(url)
+    except ValueError as error:
+        raise BackendSpecError(f"--database: {error}") from None
+    return [_kept_in(server, subject) for subject in subjects]
+
+
+def _kept_in(server: ServerState, subject: Subject) -> Subject:
+    from conformance.harnesses.state import StatefulHarness
+
+    if not isinstance(subject.harness, StatefulHarness):
+        raise BackendSpecError(
+            f"--database: {subject.name} does not keep its state in a database of ours; check it "
+            "without this option"
+        )
+    subject.harness.keep_state_in(server)
+    fallback = subject.fallback
+    if fallback is None:
+        return subject
+    return replace(subject, fallback=lambda: _kept_in(server, fallback()))
 
 
 def resolve(spec: str, whale_world: Path | None = None) -> Subject:

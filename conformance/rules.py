@@ -277,6 +277,116 @@ RULES: tuple[Rule, ...] = (
         "The worker removes later what it could not remove while writes were refused, audited "
         "once.",
     ),
+    *_rules(
+        "ISOLATION",
+        "A program inside an instance cannot connect to another account's container.",
+        "Challenges with and without egress cannot connect to one another's containers.",
+        "A program inside an instance cannot connect to a port of its host, at none of the "
+        "host's addresses.",
+        "A challenge with egress cannot connect to a port of its host either.",
+        "No socket of a container engine is inside an instance.",
+        "A program inside an instance cannot connect to the internet.",
+        "A program inside an instance cannot have a name of the internet resolved.",
+        "A challenge that asks for egress connects to the internet, and has its names resolved "
+        "there.",
+        "A challenge with egress cannot connect to a private network beside its host.",
+        "A program inside an instance has no capability that its challenge does not ask for.",
+        "A challenge that asks for a capability has that one and no other.",
+        "A program inside an instance cannot gain privileges by running another one.",
+        "A challenge with a read-only root cannot write to it, but to /tmp.",
+        "An instance cannot have more memory than its limit, and outlives the attempt.",
+        "An instance cannot have more processes than its limit, and outlives the attempt.",
+        "A program inside an instance cannot have more files open than its limit.",
+        "Players reach instances with and without egress, and see each its own.",
+    ),
+    *_rules(
+        "RESTART",
+        "While what the backend stands on is down, start, extend and stop return False and "
+        "code UNAVAILABLE, and a status raises BackendUnavailable.",
+        "An instance that did not outlive a restart is not live.",
+        "An instance that did not outlive a restart can be started anew, and answers.",
+        "An extend and a stop of an instance that did not outlive a restart return False and "
+        "code NOT_FOUND.",
+        "Once the worker has run, what did not outlive a restart holds no place in a full system.",
+        "What did not outlive a restart is audited as lost once, however often the worker runs.",
+        "An instance that outlived a restart is live as it was, and answers.",
+        "A start of an instance that outlived a restart returns it and makes no second container.",
+        "An instance that outlived a restart can be extended and stopped.",
+        "An instance whose time ended during a restart is removed afterwards and audited as "
+        "expired once.",
+    ),
+    *_rules(
+        "STATE",
+        "While the state has no room, a start returns False, code UNAVAILABLE and a retry_after.",
+        "A start in which the state ran full leaks nothing, says True for what status tells "
+        "of only, and a later start works.",
+        "A stop while the state has no room says True for what has ended only; else the "
+        "instance stays known and can be stopped later.",
+        "An extend while the state has no room returns False and code UNAVAILABLE, and "
+        "changes nothing.",
+        "A status while the state has no room tells of the live instance.",
+        "A stop in which the state ran full leaves nothing running that status does not tell "
+        "of, and a later start works.",
+        "What was done has its event when the state ran full, and what was not done has none.",
+        "The worker removes later what it could not remove while the state had no room, "
+        "audited once.",
+    ),
+    *_rules(
+        "TIME",
+        "After the clock was stepped back an instance is live as it was, and its remaining "
+        "time lies between 0 and its full life.",
+        "An extend after the clock was stepped back never moves the expiry earlier.",
+        "An instance ends at its expiry also when the clock was stepped back in between.",
+        "Start, stop and worker do their work after the clock was stepped back.",
+        "A call that broke off is settled once the clock has made up for a step back.",
+        "After the clock has jumped ahead what was live is over, and a start has its whole "
+        "life ahead of it.",
+        "The machine's time zone changes nothing: start, expiry and audit are in UTC and an "
+        "instance ends at its time.",
+        "An instance lives as long as ever when the machine's clocks are put forward in summer.",
+        "An instance lives as long as ever when the machine's clocks are put back in autumn.",
+    ),
+    *_rules(
+        "LIMIT",
+        "A start beyond the account's start rate returns False, code RATE_LIMITED and a "
+        "retry_after within the window.",
+        "Starts by way of another process count towards the same start rate.",
+        "A start works again once the retry_after of a refusal by the start rate has gone by.",
+        "One account's start rate never keeps another account from a start.",
+        "Team mates share one start rate.",
+        "A start of a challenge that has as many live instances as it may returns False and "
+        "code CAPACITY, and others can be started.",
+        "A stop frees the place it held of its challenge.",
+        "No instance lives beyond the end of the contest.",
+        "An extend near the end of the contest gains no more than what is left.",
+        "A start after the end of the contest returns False and code CHALLENGE_UNAVAILABLE.",
+        "A start of a challenge whose time is over returns False and code CHALLENGE_UNAVAILABLE.",
+    ),
+    *_rules(
+        "POOL",
+        "A start of a challenge with a warm pool returns a container that was ready.",
+        "An instance from the warm pool has the flag that was recorded for it, and no other "
+        "instance has it.",
+        "Parallel starts never get the same container of the warm pool.",
+        "The worker fills the warm pool again.",
+        "A start works when no container of the warm pool is ready.",
+        "Containers of the warm pool count towards the whole system's capacity.",
+        "After the images have changed no start gets a container that was made before.",
+    ),
+    *_rules(
+        "PORT",
+        "A challenge with several ports tells each of them, in the challenge's order, and the "
+        "first answers.",
+        "Ports lie in the range that was set, and no two live instances share one.",
+        "A start for which no port of the range is free returns False and code CAPACITY, and "
+        "leaves nothing behind.",
+        "A stop gives its ports back.",
+    ),
+    *_rules(
+        "COMPANION",
+        "An instance reaches its companion by name.",
+        "A stop removes the companions too.",
+    ),
 )
 
 BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}

@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -46,6 +46,8 @@ class CheckRequest:
     """End after the first scenario that does not pass."""
     whale_world: Path | None = None
     """What a live Whale may be used for: the file of ``--whale-world``."""
+    database: str | None = field(default=None, repr=False)
+    """URL of the database where backends keep their state; None for a temporary SQLite file."""
     minimum: int = MINIMUM_EXECUTED
     """Scenarios each backend must have passed for a verdict."""
     seconds_per_scenario: float = SCENARIO_SECONDS
@@ -58,7 +60,7 @@ def check(request: CheckRequest, observer: Observer | None = None) -> Report:
     Raises:
         BackendSpecError: a spec or a glob of the request means nothing.
     """
-    return check_subjects(chosen(request.backends, request.whale_world), request, observer)
+    return check_subjects(_chosen(request), request, observer)
 
 
 def plan(request: CheckRequest) -> list[Plan]:
@@ -68,7 +70,7 @@ def plan(request: CheckRequest) -> list[Plan]:
         BackendSpecError: a spec or a glob of the request means nothing.
         RuntimeError: the scenarios could not be read.
     """
-    suite = Suite(chosen(request.backends, request.whale_world), request.select)
+    suite = Suite(_chosen(request), request.select)
     exit_code, output = _run_pytest(suite, request, "--collect-only")
     problems = [*suite.problems, *_broken_off(exit_code, output)]
     if problems:
@@ -103,6 +105,10 @@ def check_subjects(
         reasons=judgement.reasons,
         notes=tuple(suite.backends.notes),
     )
+
+
+def _chosen(request: CheckRequest) -> list[Subject]:
+    return chosen(request.backends, request.whale_world, request.database)
 
 
 def _run_pytest(suite: Suite, request: CheckRequest, *options: str) -> tuple[int, str]:

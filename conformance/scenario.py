@@ -8,7 +8,7 @@ from typing import Any
 
 from conformance.harness import FaultKind, Hook, Options, World
 from conformance.rules import BY_ID
-from engines.contract import Addressing, Capabilities, ExtendMode, Scope
+from engines.contract import Addressing, Capabilities, ExtendMode, Isolation, Scope
 
 ScenarioFunction = Callable[..., None]
 
@@ -105,6 +105,10 @@ def _challenge(text: str, part: str) -> Need:
     return Need(text, offered)
 
 
+def _kept_from(part: Isolation) -> Need:
+    return _capability(f"isolation from {part.value}", lambda caps: part in caps.isolation)
+
+
 ONE_AT_A_TIME = _capability("account limit of one", lambda caps: caps.account_limit == 1)
 TWO_AT_ONCE = _capability(
     "two instances per account",
@@ -123,8 +127,22 @@ SUBDOMAIN = _capability("host names per instance", lambda c: Addressing.SUBDOMAI
 
 HOST_PORT = _capability("port per instance", lambda c: Addressing.HOST_PORT in c.addressing)
 
+SIBLINGS = _kept_from(Isolation.SIBLINGS)
+HOST = _kept_from(Isolation.HOST)
+INTERNET = _kept_from(Isolation.INTERNET)
+PRIVILEGES = _kept_from(Isolation.PRIVILEGES)
+RESOURCES = _kept_from(Isolation.RESOURCES)
+
 HIDDEN = _challenge("hidden challenge", "hidden")
 MISSING_IMAGE = _challenge("challenge whose image is missing", "missing_image")
 EXITS_AT_ONCE = _challenge("challenge whose container exits at once", "exits_at_once")
 SUBDOMAIN_CHALLENGE = _challenge("challenge under a host name of its own", "subdomain")
 PORT_CHALLENGE = _challenge("challenge on a port of its own", "own_port")
+EGRESS_CHALLENGE = _challenge("challenge with egress", "egress")
+READ_ONLY_CHALLENGE = _challenge("challenge with a read-only root", "read_only")
+CAPABLE_CHALLENGE = _challenge("challenge that asks for a capability", "capable")
+LIMITS = _challenge("limits of a container", "limits")
+LIMITED_CHALLENGE = _challenge("challenge with a limit of its own", "limited")
+ENDED_CHALLENGE = _challenge("challenge whose time is over", "ended")
+SEVERAL_PORTS = _challenge("challenge with several ports", "several_ports")
+COMPANION_CHALLENGE = _challenge("challenge with a companion", "companion")

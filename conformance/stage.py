@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
-from conformance.harness import FaultKind, Hook, Player, Unsupported, Worker, World
+from conformance.harness import (
+    FaultKind,
+    Hook,
+    Outside,
+    Player,
+    Trial,
+    Unsupported,
+    Worker,
+    World,
+)
 from conformance.redact import Flag
 from conformance.shape import RuleBroken
 from conformance.trace import HarnessFault, Trace
@@ -17,6 +26,7 @@ from engines.contract import ActionResult, Capabilities, InstanceStatus, StartRe
 _T = TypeVar("_T")
 
 FLAG_PATH = "/cgi-bin/flag"
+COMPANION_PATH = "/cgi-bin/inner"
 
 
 class Stage:
@@ -114,6 +124,12 @@ class Stage:
         self._trace.note(f"· {_address(instance)} {'answers' if body is not None else 'is silent'}")
         return body is not None
 
+    def companion_answers(self, instance: InstanceStatus) -> bool:
+        """Whether the instance reaches its companion by name."""
+        body = self._hook(Hook.FETCH, lambda: self._inner.fetch(instance, COMPANION_PATH))
+        self._trace.note(f"· the companion {'answers' if body else 'is silent'}")
+        return bool(body)
+
     def flag_inside(self, instance: InstanceStatus) -> Flag:
         """The value of FLAG in the container, asked for over its address."""
         body = self._hook(Hook.FETCH, lambda: self._inner.fetch(instance, FLAG_PATH))
@@ -121,6 +137,39 @@ class Stage:
         if body is None:
             raise RuleBroken("REACH-001", f"{_address(instance)} did not tell its flag")
         return self._trace.secrets.flag(body.strip())
+
+    def tried(self, instance: InstanceStatus, trial: Trial, *arguments: str) -> dict[str, str]:
+        """What a program inside the instance says of a trial: the second word by the first."""
+        said = self._hook(Hook.INSIDE, lambda: self._inner.inside(instance, trial, *arguments))
+        self._trace.note(f"· inside {_address(instance)}: {trial.value} {' '.join(arguments)}")
+        pairs = [line.split() for line in said.splitlines()]
+        if not pairs or any(len(pair) != 2 for pair in pairs):
+            raise HarnessFault(f"the program {trial.value} inside said {said[:200]!r}")
+        return {first.rstrip(":"): second for first, second in pairs}
+
+    def reached_from(self, instance: InstanceStatus, targets: Iterable[str]) -> list[str]:
+        """Those of the targets, each ``HOST:PORT``, that a program inside can connect to."""
+        wanted = list(targets)
+        said = self.tried(instance, Trial.REACH, *wanted)
+        if set(said) != set(wanted):
+            raise HarnessFault(f"asked about {wanted}, the program inside spoke of {sorted(said)}")
+        return [target for target in wanted if said[target] == "reached"]
+
+    def inner_addresses(self, instance: InstanceStatus) -> list[str]:
+        """``HOST:PORT`` of the container itself, on each of its networks."""
+        return self._hook(Hook.INSIDE, lambda: self._inner.inner_addresses(instance))
+
+    @contextmanager
+    def host_port(self, instance: InstanceStatus) -> Iterator[list[str]]:
+        """``HOST:PORT`` of a port that the host listens on, for each of its addresses."""
+        with self._lent(Hook.INSIDE, lambda: self._inner.host_port(instance)) as addresses:
+            yield addresses
+
+    @contextmanager
+    def outside(self) -> Iterator[Outside]:
+        """A machine that stands for the internet."""
+        with self._lent(Hook.OUTSIDE, self._inner.outside) as machine:
+            yield machine
 
     def remove_behind(self, container_id: str) -> None:
         self._hook(Hook.REMOVE_BEHIND, lambda: self._inner.remove_behind(container_id))
@@ -151,6 +200,58 @@ class Stage:
             yield
 
     @contextmanager
+    def restart(self) -> Iterator[None]:
+        """What the backend stands on is down inside this block; what ran before is dead."""
+        text = "what the backend stands on is down, and ends what runs"
+        with self._while(Hook.RESTART, self._inner.restart, text):
+            yield
+
+    @contextmanager
+    def restart_live(self) -> Iterator[None]:
+        """What the backend stands on is down inside this block; what ran runs on."""
+        text = "what the backend stands on is down, and what runs runs on"
+        with self._while(Hook.RESTART_LIVE, self._inner.restart_live, text):
+            yield
+
+    @contextmanager
+    def state_full(self, after: int = 0) -> Iterator[None]:
+        """The state has room for ``after`` more changes inside this block."""
+        text = f"the state has room for {after} more changes"
+        with self._while(Hook.STATE_FULL, lambda: self._inner.state_full(after), text):
+            yield
+
+    @contextmanager
+    def another_process(self) -> Iterator[None]:
+        """The calls inside this block are made by another process."""
+        mine = self.backend
+        other = self._hook(Hook.ANOTHER_PROCESS, self._inner.another)
+        self.backend = WatchedBackend(other, self._trace)
+        self._trace.note("· from another process:")
+        try:
+            yield
+        finally:
+            self.backend = mine
+            self._trace.note("· from the first process again:")
+
+    def port_range(self) -> range:
+        """The ports there are."""
+        return self._hook(Hook.PORT_RANGE, self._inner.port_range)
+
+    def change_images(self) -> None:
+        self._hook(Hook.NEW_IMAGE, self._inner.change_images)
+        self._trace.note("· every image has another content")
+
+    def try_worker(self) -> None:
+        """Run the worker once, in a round that may fail: it is the next one that must not."""
+        self._allow(Hook.WORKER)
+        try:
+            with self.backend.underway("worker"):
+                self._inner.run_worker()
+            self._trace.note("· the worker has run")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the worker's thread outlives it
+            self._trace.note(f"· the worker's round failed: {type(error).__name__}")
+
+    @contextmanager
     def _while(
         self, hook: Hook, make: Callable[[], AbstractContextManager[None]], text: str
     ) -> Iterator[None]:
@@ -162,6 +263,16 @@ class Stage:
         finally:
             self._hook(hook, lambda: manager.__exit__(None, None, None))
             self._trace.note(f"· no longer: {text}")
+
+    @contextmanager
+    def _lent(self, hook: Hook, make: Callable[[], AbstractContextManager[_T]]) -> Iterator[_T]:
+        """What a hook gives for the time of a block."""
+        manager = self._hook(hook, make)
+        lent = self._hook(hook, manager.__enter__)
+        try:
+            yield lent
+        finally:
+            self._hook(hook, lambda: manager.__exit__(None, None, None))
 
     def _hook(self, hook: Hook, use: Callable[[], _T]) -> _T:
         self._allow(hook)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -28,6 +31,8 @@ FIXED = (*IDENTITY, "expires_at", "extension_count")
 
 SETTLING_SECONDS = 200
 """How long a backend may not know what became of a call that a fault hit."""
+STATE_SETTLING_SECONDS = 600
+"""How long it may not know what became of a call whose end it could not write down."""
 WAITING_CODES = frozenset({Code.UNAVAILABLE, Code.BUSY, Code.RATE_LIMITED})
 """Codes of a call that may succeed later, so that the answer must say when."""
 
@@ -121,9 +126,9 @@ def agree(world: Stage, *players: Player) -> set[str]:
     return running
 
 
-def settle(world: Stage) -> None:
+def settle(world: Stage, seconds: float = SETTLING_SECONDS) -> None:
     """Let the time go by after which nothing may be unknown any more, and the worker run."""
-    world.advance(SETTLING_SECONDS)
+    world.advance(seconds)
     world.run_worker()
 
 
@@ -185,3 +190,22 @@ def only_event(world: Stage, action: Action) -> ContainerEvent:
     found = events_of(world, action)
     demand(len(found) == 1, f"{len(found)} events {action.value} instead of one")
     return found[0]
+
+
+@contextmanager
+def time_zone(rule: str) -> Iterator[None]:
+    """This process lives in another time zone inside this block.
+
+    ``rule`` is written as POSIX has it, which needs no database of zones: ``JST-9`` is Tokyo's.
+    """
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = rule
+    time.tzset()
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TZ"]
+        else:
+            os.environ["TZ"] = before
+        time.tzset()

@@ -81,7 +81,7 @@ class AuditLog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        database.create_tables(container_events)
+        database.ensure_schema()
 
     def append(self, connection: Connection, event: ContainerEvent) -> None:
         """Write ``event`` in the caller's transaction, beside the change it reports."""

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Connection, Engine, make_url
 
+from engines import schema
+
 metadata = sa.MetaData()
 
 _READ = "whale_ready_read"
@@ -83,19 +85,26 @@ class Database:
             options["pool_pre_ping"] = True  # a server hangs up on connections that were idle
         self.engine: Engine = sa.create_engine(parsed, **options)
         self._reader: Any = self.engine.execution_options(**{_READ: True})
+        self._schema_is_ours = False
         if self.engine.dialect.name == "sqlite":
             sa.event.listen(self.engine, "connect", _configure_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
 
-    def create_tables(self, *tables: sa.Table) -> None:
-        """Create the tables that are missing; safe when several processes do it at once."""
-        try:
-            with self.write() as connection:
-                metadata.create_all(connection, tables=list(tables))
-        except (sa.exc.OperationalError, sa.exc.ProgrammingError):
-            # Another process created a table between the look and the CREATE: look again.
-            with self.write() as connection:
-                metadata.create_all(connection, tables=list(tables))
+    def ensure_schema(self) -> None:
+        """Bring the tables to this program's version; one small query, once, where they are.
+
+        Raises:
+            SchemaError: they are of a version this program does not know; nothing was changed.
+        """
+        if self._schema_is_ours:
+            return
+        if self.schema_version() != schema.HEAD:
+            schema.upgrade(self.engine)
+        self._schema_is_ours = True
+
+    def schema_version(self) -> str | None:
+        """The version of the tables; None: they are not there, or from before versions."""
+        return schema.version(self._reader)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

@@ -5,6 +5,7 @@
     EngineError
     ├── SettingsError        (ValueError)  a setting is missing or wrong; names it and the fix
     ├── CatalogError         (ValueError)  a challenge catalogue is wrong; names file and field
+    ├── SchemaError                        the database's tables cannot be used by this program
     ├── BackendUnavailable                 the backend cannot be asked; status raises it
     ├── RuntimeFault                       a container runtime refused one request
     │   ├── ImageMissing                   the image is neither here nor can it be pulled
@@ -12,13 +13,15 @@
     │   ├── NotReady                       it runs but did not answer within the ready time-out
     │   ├── PortUnavailable                no port could be published
     │   ├── NoRoom                         every port or subnet of a range is in use
+    │   │   └── SubnetTaken                this subnet is, by a network that is not ours
     │   └── Later                          not now; a later start may succeed
     │       ├── ImageComing                the image is being pulled
     │       └── Crowded                    too many starts wait for their turn
     └── WhaleFault                         Whale's answer was a refusal or no answer at all
 
-Only SettingsError, CatalogError and BackendUnavailable ever reach a caller of a backend; the
-others are caught inside ``engines`` and become a :class:`engines.contract.Code`.
+Only SettingsError, CatalogError, SchemaError and BackendUnavailable ever reach a caller of a
+backend, the first three when it is made; the others are caught inside ``engines`` and become a
+:class:`engines.contract.Code`.
 """
 
 from __future__ import annotations
@@ -36,6 +39,11 @@ class SettingsError(EngineError, ValueError):
 
 class CatalogError(EngineError, ValueError):
     """The challenge catalogue is wrong. The message names the place and how to put it right."""
+
+
+class SchemaError(EngineError):
+    """The database's tables are of a version this program does not know, or another process has
+    been changing them for too long. The message says how to put it right."""
 
 
 class BackendUnavailable(EngineError):
@@ -75,6 +83,10 @@ class PortUnavailable(RuntimeFault):
 
 class NoRoom(RuntimeFault):
     code = Code.CAPACITY
+
+
+class SubnetTaken(NoRoom):
+    """Another network of the host uses these addresses."""
 
 
 class Later(RuntimeFault):

@@ -53,7 +53,7 @@ class InstanceStore:
             table.c.account == sa.bindparam("account"),
             table.c.challenge_id == sa.bindparam("challenge_id"),
         )
-        database.create_tables(table, gates)
+        database.ensure_schema()
         self._gate = gates.c.name == table.name
         self._hang_gate()
 
@@ -176,6 +176,8 @@ class InstanceStore:
             return AccountFull(tuple(rows))
         if self._table.info["one_per_user"]:
             for row in self._select(connection, self._table.c.user_id == request.user_id):
+                if row.account == request.account:
+                    raise _TooLate  # PostgreSQL shows what was committed since the first look
                 return UserTaken(row)
         return None
 

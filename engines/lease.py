@@ -32,7 +32,7 @@ class Lease:
         self._name = name
         self._time = timedelta(seconds=seconds)
         self._holder = secrets.token_hex(16)
-        database.create_tables(leases)
+        database.ensure_schema()
 
     def acquire(self) -> bool:
         """Take the lease or prolong it; False when somebody else holds it."""

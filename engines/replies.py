@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
 from engines.instances import Instance
@@ -51,7 +51,10 @@ def busy_start(retry_after: float = RETRY_SOON_SECONDS) -> StartResult:
 
 def describe(row: Instance, *, now: datetime, max_extensions: int, backend: str) -> InstanceStatus:
     """A live row as the contract shows it."""
-    left = (row.expires_at - now).total_seconds() if row.expires_at else 0.0
+    left = timedelta()
+    if row.expires_at is not None and row.started_at is not None:
+        # Whose clock was stepped back has no more than the whole life left all the same.
+        left = row.expires_at - max(now, row.started_at)
     return InstanceStatus(
         active=True,
         container_id=row.container_id or "",
@@ -60,7 +63,7 @@ def describe(row: Instance, *, now: datetime, max_extensions: int, backend: str)
         ports=list(row.ports),
         started_at=iso(row.started_at),
         expires_at=iso(row.expires_at),
-        remaining_seconds=max(0, int(left)),
+        remaining_seconds=max(0, int(left.total_seconds())),
         extension_count=row.extension_count,
         max_extensions=max_extensions,
         backend=backend,

@@ -8,103 +8,25 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime, timezone
+from datetime import datetime
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from engines.errors import SettingsError
-
-
-def _boolean(text: str) -> bool:
-    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if text.lower() not in known:
-        raise ValueError("write true or false")
-    return known[text.lower()]
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isascii() or not text.isdecimal() or not low <= int(text) <= high:
-            raise ValueError(f"write a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value <= 86400:
-        raise ValueError("write a number of seconds above 0 and at most 86400")
-    return value
-
-
-def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("write an address such as https://ctf.example.org")
-    if parts.username or parts.password:
-        raise ValueError("leave user and password out of the address; tokens go into a file")
-    return text.rstrip("/")
-
-
-def _database(text: str) -> str:
-    if "://" not in text:
-        raise ValueError("write an SQLAlchemy URL such as sqlite:////var/lib/whale-ready/state.db")
-    return text
-
-
-def _port_range(text: str) -> range:
-    first, dash, last = text.partition("-")
-    if not (dash and first.isdecimal() and last.isdecimal()):
-        raise ValueError("write two ports, as 30000-30999")
-    if not 1 <= int(first) <= int(last) <= 65535:
-        raise ValueError("write two ports from 1 to 65535, the lower one first")
-    return range(int(first), int(last) + 1)
-
-
-def _network(text: str) -> IPv4Network:
-    try:
-        network = IPv4Network(text)
-    except ValueError:
-        raise ValueError("write an IPv4 network, as 10.213.0.0/16") from None
-    if not 8 <= network.prefixlen <= 20:
-        raise ValueError("write a network from /8 to /20; a thousand instances want a /16")
-    return network
-
-
-def _moment(text: str) -> datetime:
-    complaint = "write a time with its zone, as 2026-12-01T18:00:00+01:00"
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(complaint) from None
-    if moment.tzinfo is None:
-        raise ValueError(complaint)
-    return moment.astimezone(timezone.utc)
-
-
-def _word(*words: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"write one of {', '.join(words)}")
-        return text
-
-    return parse
-
-
-def _docker_host(text: str) -> str:
-    if urlsplit(text).scheme not in ("unix", "tcp", "ssh"):
-        raise ValueError("write unix:///var/run/docker.sock, tcp://HOST:2376 or ssh://USER@HOST")
-    return text
-
-
-def _texts(text: str) -> tuple[str, ...]:
-    return tuple(each.strip() for each in text.split(",") if each.strip())
+from engines.setting_values import (
+    boolean,
+    constraints,
+    database,
+    docker_host,
+    moment,
+    network,
+    port_range,
+    seconds,
+    url,
+    whole,
+    word,
+)
 
 
 def _setting(env: str, parse: Callable[[str], Any], default: Any, text: str, **more: Any) -> Any:
@@ -122,11 +44,11 @@ class Settings:
     """Typed settings. Times are in seconds."""
 
     use_whale: bool = _setting(
-        "USE_WHALE", _boolean, False, "true: instances run on Whale; false: on the own engine"
+        "USE_WHALE", boolean, False, "true: instances run on Whale; false: on the own engine"
     )
     database_url: str = _setting(
         "CONTAINER_DATABASE_URL",
-        _database,
+        database,
         "",
         "where instances and the audit log are kept; empty: SQLite in the user's state folder",
         repr=False,
@@ -135,23 +57,23 @@ class Settings:
         "CONTAINER_CHALLENGES_FILE", Path, None, "TOML file with the challenges and their images"
     )
     worker_seconds: float = _setting(
-        "CONTAINER_WORKER_SECONDS", _seconds, 10.0, "period of the cleanup worker"
+        "CONTAINER_WORKER_SECONDS", seconds, 10.0, "period of the cleanup worker"
     )
 
     cre_timeout_seconds: int = _setting(
-        "CRE_TIMEOUT_SECONDS", _whole(1, 30 * 86400), 3600, "full life of a fresh instance"
+        "CRE_TIMEOUT_SECONDS", whole(1, 30 * 86400), 3600, "full life of a fresh instance"
     )
     cre_extension_seconds: int = _setting(
-        "CRE_EXTENSION_SECONDS", _whole(1, 30 * 86400), 900, "what one extend adds"
+        "CRE_EXTENSION_SECONDS", whole(1, 30 * 86400), 900, "what one extend adds"
     )
     cre_max_extensions: int = _setting(
-        "CRE_MAX_EXTENSIONS", _whole(0, 1000), 5, "extensions one instance may get"
+        "CRE_MAX_EXTENSIONS", whole(0, 1000), 5, "extensions one instance may get"
     )
     cre_account_limit: int = _setting(
-        "CRE_ACCOUNT_LIMIT", _whole(1, 1000), 1, "live instances one account may hold"
+        "CRE_ACCOUNT_LIMIT", whole(1, 1000), 1, "live instances one account may hold"
     )
     cre_capacity: int = _setting(
-        "CRE_CAPACITY", _whole(1, 1_000_000), 1000, "live instances in the whole system"
+        "CRE_CAPACITY", whole(1, 1_000_000), 1000, "live instances in the whole system"
     )
     cre_public_host: str = _setting(
         "CRE_PUBLIC_HOST", str, "127.0.0.1", "host name shown to players"
@@ -160,7 +82,7 @@ class Settings:
         "CRE_BIND_ADDRESS", str, "127.0.0.1", "address instances' ports are published on"
     )
     cre_ready_seconds: float = _setting(
-        "CRE_READY_SECONDS", _seconds, 30.0, "how long a fresh instance may take to answer"
+        "CRE_READY_SECONDS", seconds, 30.0, "how long a fresh instance may take to answer"
     )
     cre_deployment: str | None = _setting(
         "CRE_DEPLOYMENT",
@@ -171,13 +93,13 @@ class Settings:
 
     cre_runtime: str = _setting(
         "CRE_RUNTIME",
-        _word("docker", "swarm"),
+        word("docker", "swarm"),
         "docker",
         "what runs containers: docker (one engine) or swarm (Docker Swarm, many nodes)",
     )
     cre_docker_host: str = _setting(
         "CRE_DOCKER_HOST",
-        _docker_host,
+        docker_host,
         "",
         "the Docker engine: unix://, tcp:// or ssh:// address; empty: DOCKER_HOST, else the local "
         "one",
@@ -204,56 +126,56 @@ class Settings:
     )
     cre_port_range: range | None = _setting(
         "CRE_PORT_RANGE",
-        _port_range,
+        port_range,
         None,
         "ports to publish on, as 30000-30999; empty: whatever the engine chooses",
     )
     cre_network_pool: IPv4Network = _setting(
         "CRE_NETWORK_POOL",
-        _network,
+        network,
         IPv4Network("10.213.0.0/16"),
         "addresses for instances' networks; nothing else may use them",
     )
     cre_firewall: str = _setting(
         "CRE_FIREWALL",
-        _word("engine", "operator", "none"),
+        word("engine", "operator", "none"),
         "engine",
         "who keeps instances from host and internet: engine (this process, root on Docker's host), "
         "operator (whale-ready firewall was run there) or none (nobody: they are not kept)",
     )
     cre_start_limit: int = _setting(
         "CRE_START_LIMIT",
-        _whole(0, 100_000),
+        whole(0, 100_000),
         20,
         "starts one account may make within CRE_START_WINDOW_SECONDS; 0 for as many as it likes",
     )
     cre_start_window_seconds: int = _setting(
-        "CRE_START_WINDOW_SECONDS", _whole(1, 86400), 300, "window of CRE_START_LIMIT"
+        "CRE_START_WINDOW_SECONDS", whole(1, 86400), 300, "window of CRE_START_LIMIT"
     )
     cre_ends_at: datetime | None = _setting(
         "CRE_ENDS_AT",
-        _moment,
+        moment,
         None,
         "end of the contest, as 2026-12-01T18:00:00+01:00: no instance lives beyond it",
     )
     cre_parallel_starts: int = _setting(
         "CRE_PARALLEL_STARTS",
-        _whole(1, 256),
+        whole(1, 256),
         6,
         "containers one process has made at a time; further starts wait their turn",
     )
     cre_parallel_removals: int = _setting(
-        "CRE_PARALLEL_REMOVALS", _whole(1, 256), 4, "containers the worker removes at a time"
+        "CRE_PARALLEL_REMOVALS", whole(1, 256), 4, "containers the worker removes at a time"
     )
     cre_constraints: tuple[str, ...] = _setting(
         "CRE_CONSTRAINTS",
-        _texts,
+        constraints,
         (),
         "swarm only: placement constraints of every instance, as node.labels.ctf==true,…",
     )
 
     whale_api_url: str | None = _setting(
-        "WHALE_API_URL", _url, None, "address of the CTFd that runs ctfd-whale"
+        "WHALE_API_URL", url, None, "address of the CTFd that runs ctfd-whale"
     )
     whale_dialect: str = _setting(
         "WHALE_DIALECT",
@@ -269,7 +191,7 @@ class Settings:
     )
     whale_ctfd_database_url: str | None = _setting(
         "WHALE_CTFD_DATABASE_URL",
-        _database,
+        database,
         None,
         "the database of Whale's CTFd: access tokens are taken from there, and made where missing",
         repr=False,
@@ -290,37 +212,37 @@ class Settings:
         "PEM file with its key; empty: the certificate's file holds it too",
     )
     whale_timeout_seconds: int = _setting(
-        "WHALE_TIMEOUT_SECONDS", _whole(1, 86400), 3600, "Whale's own docker_timeout"
+        "WHALE_TIMEOUT_SECONDS", whole(1, 86400), 3600, "Whale's own docker_timeout"
     )
     whale_max_extensions: int = _setting(
-        "WHALE_MAX_EXTENSIONS", _whole(0, 1000), 5, "Whale's own docker_max_renew_count"
+        "WHALE_MAX_EXTENSIONS", whole(0, 1000), 5, "Whale's own docker_max_renew_count"
     )
     whale_call_seconds: float = _setting(
-        "WHALE_CALL_SECONDS", _seconds, 30.0, "deadline of one request to Whale"
+        "WHALE_CALL_SECONDS", seconds, 30.0, "deadline of one request to Whale"
     )
     whale_look_again_seconds: float = _setting(
         "WHALE_LOOK_AGAIN_SECONDS",
-        _seconds,
+        seconds,
         2.0,
         "how long to look for what became of a request whose answer was lost",
     )
     whale_settle_seconds: float = _setting(
         "WHALE_SETTLE_SECONDS",
-        _seconds,
+        seconds,
         120.0,
         "how long Whale may still be at work on such a request; no new start before that",
     )
     whale_probe: bool = _setting(
-        "WHALE_PROBE", _boolean, True, "wait until a fresh instance answers before saying started"
+        "WHALE_PROBE", boolean, True, "wait until a fresh instance answers before saying started"
     )
     whale_probe_gateway: str | None = _setting(
         "WHALE_PROBE_GATEWAY",
-        _url,
+        url,
         None,
         "frps' inner address for probing http instances, where players' names do not resolve",
     )
     whale_ready_seconds: float = _setting(
-        "WHALE_READY_SECONDS", _seconds, 30.0, "how long a fresh instance may take to answer"
+        "WHALE_READY_SECONDS", seconds, 30.0, "how long a fresh instance may take to answer"
     )
 
     @classmethod

@@ -90,6 +90,39 @@ ensure_databases() {
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || apt_install postgresql || true
 }
 
+# Have what the tests of registries and of engines behind ssh run, if it may be had. The tests start
+# servers of their own on loopback; the packages' own services are not wanted.
+ensure_far_sides() {
+  local missing=()
+  command -v docker-registry >/dev/null 2>&1 || missing+=(docker-registry)
+  command -v htpasswd >/dev/null 2>&1 || missing+=(apache2-utils)
+  [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
+  if [ "${#missing[@]}" = 0 ] || ! is_root || ! has_apt; then return 0; fi
+  if [ -d /run/systemd/system ]; then
+    say "Not installed, for they would start at every boot: ${missing[*]}. Their tests are skipped."
+    return 0
+  fi
+  without_services apt_install "${missing[@]}" || true
+}
+
+# Run a command that installs packages, and let none of them start its service.
+without_services() {
+  local status=0
+  if [ ! -e /usr/sbin/policy-rc.d ]; then
+    service_policy=/usr/sbin/policy-rc.d
+    printf '#!/bin/sh\nexit 101\n' >"$service_policy"
+    chmod 755 "$service_policy"
+  fi
+  "$@" || status=$?
+  allow_services
+  return "$status"
+}
+
+allow_services() {
+  if [ -n "$service_policy" ]; then rm -f "$service_policy"; fi
+  service_policy=
+}
+
 start_dockerd() {
   if [ -d /run/systemd/system ]; then
     systemctl start docker >>"$setup_log" 2>&1 || true
@@ -113,6 +146,7 @@ start_dockerd() {
 
 # End what was started here, by pid; instances of a run are swept by the run itself.
 finish() {
+  allow_services
   if [ -n "$dockerd_pid" ]; then
     kill "$dockerd_pid" 2>/dev/null || true
     wait "$dockerd_pid" 2>/dev/null || true
@@ -123,4 +157,5 @@ finish() {
 setup_dir=$(mktemp -d)
 setup_log=$setup_dir/log
 dockerd_pid=
+service_policy=
 trap finish EXIT

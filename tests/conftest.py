@@ -8,11 +8,16 @@ a missing part is a failure instead.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import private_engine
 import pytest
+import registry as registries
+import ssh_host as ssh_hosts
+import tls_engine as tls_engines
 from hypothesis import settings
 from servers import MariaDB, PostgreSQL
 
@@ -51,6 +56,12 @@ def docker_engine() -> str:
         pass
     require("docker", bool(version), "start a Docker engine (as root: dockerd)")
     return version
+
+
+@pytest.fixture(scope="session")
+def own_engines() -> None:
+    """For tests that run Docker engines of their own."""
+    require("swarm", private_engine.possible(), private_engine.FIX)
 
 
 CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -103,3 +114,30 @@ def any_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Dat
     database = Database(url)
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[registries.Registry]:
+    """A registry of our own that asks for a password."""
+    require("registry", registries.possible(), registries.FIX)
+    server = registries.Registry(password=f"secret-{secrets.token_hex(8)}")
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def tls_engine() -> Iterator[tls_engines.TLSEngine]:
+    """A Docker engine of our own that asks for a certificate."""
+    require("dockerd", tls_engines.possible(), tls_engines.FIX)
+    engine = tls_engines.TLSEngine()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def ssh_host() -> Iterator[ssh_hosts.SSHHost]:
+    """A machine that is reached by ssh: this one."""
+    require("sshd", ssh_hosts.possible(), ssh_hosts.FIX)
+    host = ssh_hosts.SSHHost()
+    yield host
+    host.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from conformance.harness import Challenges, Player
 
 CHALLENGES = Challenges(
@@ -14,6 +16,12 @@ CHALLENGES = Challenges(
     names={1: "First", 2: "Second"},
 )
 """Each harness adds which of them are reached by a port and which by a host name."""
+ENGINE_CHALLENGES = replace(
+    CHALLENGES, own_port=CHALLENGES.first, limited=6, ended=7, several_ports=8, warm=9
+)
+"""With those that only our own engine has."""
+COMPANION = 10
+"""The one with a further container, where containers are real."""
 PLAYERS = (Player(11), Player(12), Player(13))
 TEAM_PLAYERS = (Player(11, 4), Player(12, 5), Player(13, 6))
 """The same users where everybody is in a team: each in one of its own."""

@@ -6,16 +6,30 @@ containers are real.
 
 from __future__ import annotations
 
+import secrets
+import socket
 from abc import abstractmethod
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 
-from conformance.harness import FaultKind, Hook, Options, Player, Worker, World
-from conformance.harnesses.cast import CHALLENGES, MATES, PLAYERS
+from conformance.harness import FaultKind, Hook, Limits, Options, Player, Worker, World
+from conformance.harnesses.cast import COMPANION, ENGINE_CHALLENGES, MATES, PLAYERS
 from conformance.harnesses.faulty_runtime import FaultyRuntime
+from conformance.harnesses.full_state import full
 from conformance.harnesses.state import StatefulHarness
 from engines.audit import ContainerEvent
-from engines.catalog import ChallengeSpec, Readiness, StaticCatalog, Visibility
+from engines.catalog import (
+    SAFE_ULIMITS,
+    ChallengeSpec,
+    Companion,
+    Port,
+    Readiness,
+    StaticCatalog,
+    Transport,
+    Visibility,
+)
 from engines.clock import VirtualClock
 from engines.contract import InstanceStatus
 from engines.cre import ContainerRuntimeEngine
@@ -25,13 +39,16 @@ from engines.database import Database
 from engines.settings import Settings
 
 MISSING = "whale-ready-no-such-image:none"
+EGRESS, READ_ONLY, CAPABLE = 21, 22, 23
 EXITING = ("/bin/busybox", "false")
 
-HOOKS = frozenset(Hook)
+HOOKS = frozenset(Hook) - {Hook.INSIDE, Hook.OUTSIDE, Hook.RESTART, Hook.RESTART_LIVE}
+PORTS = (Port(80), Port(8080), Port(53, Transport.UDP))
 
 
-def _catalog(image: str, exiting: str) -> StaticCatalog:
+def _catalog(image: str, exiting: str, options: Options, now: datetime) -> StaticCatalog:
     first = ChallengeSpec(1, "First", image, readiness=Readiness.HTTP)
+    inner = Companion(name="inner", image=image)
     return StaticCatalog(
         [
             first,
@@ -39,6 +56,14 @@ def _catalog(image: str, exiting: str) -> StaticCatalog:
             replace(first, id=3, name="Hidden", visibility=Visibility.HIDDEN),
             replace(first, id=4, name="Missing image", image=MISSING),
             replace(first, id=5, name="Exits at once", image=exiting, command=EXITING),
+            replace(first, id=EGRESS, name="Egress", egress=True),
+            replace(first, id=READ_ONLY, name="Read-only", read_only=True),
+            replace(first, id=CAPABLE, name="Capable", capabilities=("NET_BIND_SERVICE",)),
+            replace(first, id=6, name="Limited", limit=1),
+            replace(first, id=7, name="Ended", ends_at=now - timedelta(seconds=1)),
+            replace(first, id=8, name="Several ports", ports=PORTS),
+            replace(first, id=9, name="Warm", warm=options.warm),
+            replace(first, id=COMPANION, name="Companion", companions=(inner,)),
         ]
     )
 
@@ -46,7 +71,13 @@ def _catalog(image: str, exiting: str) -> StaticCatalog:
 class CreWorld(World):
     """An engine of its own with an empty database."""
 
-    challenges = replace(CHALLENGES, own_port=CHALLENGES.first)
+    challenges = replace(
+        ENGINE_CHALLENGES,
+        egress=EGRESS,
+        read_only=READ_ONLY,
+        capable=CAPABLE,
+        limits=Limits(memory_mb=128, processes=128, open_files=SAFE_ULIMITS["nofile"]),
+    )
     players = PLAYERS
     mates = MATES
     faults = frozenset(FaultKind) - {FaultKind.GARBAGE}
@@ -65,21 +96,24 @@ class CreWorld(World):
     ) -> None:
         self._clock = VirtualClock()
         self._faulty = FaultyRuntime(runtime)
-        settings = Settings(
+        self._database = database
+        now = self._clock.now()
+        self._ports = _port_range(options.port_count)
+        self._settings = Settings(
             cre_account_limit=options.account_limit,
             cre_capacity=options.capacity or 1000,
             cre_timeout_seconds=options.timeout_seconds,
             cre_max_extensions=options.max_extensions,
             cre_deployment=deployment,
+            cre_start_limit=options.start_limit,
+            cre_start_window_seconds=options.start_window_seconds,
+            cre_ends_at=_after(now, options.ends_in_seconds),
+            cre_port_range=self._ports,
             worker_seconds=0.01,
         )
-        self.engine = self.engine_class(
-            settings,
-            runtime=self._faulty,
-            catalog=_catalog(image, exiting_image),
-            database=database,
-            clock=self._clock,
-        )
+        self._catalog = _catalog(image, exiting_image, options, now)
+        self._engines: list[ContainerRuntimeEngine] = []
+        self.engine = self.another()
         self.backend = self.engine
 
     def advance(self, seconds: float) -> None:
@@ -100,6 +134,26 @@ class CreWorld(World):
             raise LookupError(f"no flag is recorded for {player} and challenge {challenge_id}")
         return flag
 
+    def another(self) -> ContainerRuntimeEngine:
+        engine = self.engine_class(
+            self._settings,
+            runtime=self._faulty,
+            catalog=self._catalog,
+            database=self._database,
+            clock=self._clock,
+        )
+        self._engines.append(engine)
+        return engine
+
+    def port_range(self) -> range:
+        return self._ports or range(0)
+
+    def change_images(self) -> None:
+        self._faulty.change_images()
+
+    def state_full(self, after: int) -> AbstractContextManager[None]:
+        return full(self._database, after)
+
     def fault(self, kind: FaultKind) -> AbstractContextManager[None]:
         return self.outage() if kind is FaultKind.UNREACHABLE else self._faulty.fault(kind)
 
@@ -107,7 +161,8 @@ class CreWorld(World):
         try:
             self.remove_containers()
         finally:
-            self.engine.close()
+            for engine in self._engines:
+                engine.close()
 
     @abstractmethod
     def remove_containers(self) -> None:
@@ -143,6 +198,16 @@ class MemoryWorld(CreWorld):
     def outage(self) -> AbstractContextManager[None]:
         return self._memory.outage()
 
+    @contextmanager
+    def restart(self) -> Iterator[None]:
+        for container_id in self._memory.running():
+            self._memory.kill(container_id)
+        with self._memory.outage():
+            yield
+
+    def restart_live(self) -> AbstractContextManager[None]:
+        return self._memory.outage()
+
     def stubborn(self, container_id: str) -> AbstractContextManager[None]:
         return self._memory.stubborn(container_id)
 
@@ -155,10 +220,32 @@ class MemoryHarness(StatefulHarness):
 
     kind = "ContainerRuntimeEngine on simulated containers"
     simulated = True
-    hooks = HOOKS
+    hooks = HOOKS | {Hook.RESTART, Hook.RESTART_LIVE}
 
     def versions(self) -> dict[str, str]:
-        return {"runtime": "memory (simulated)"}
+        return {"runtime": "memory (simulated)", **super().versions()}
 
     def world(self, options: Options) -> World:
         return MemoryWorld(options, self.database())
+
+
+def _after(now: datetime, seconds: int | None) -> datetime | None:
+    return None if seconds is None else now + timedelta(seconds=seconds)
+
+
+def _port_range(count: int | None) -> range | None:
+    """So many ports in a row that nobody listens on now."""
+    while count is not None:
+        first = 20000 + secrets.randbelow(9000)
+        if all(_is_free(port) for port in range(first, first + count)):
+            return range(first, first + count)
+    return None
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as found:
+        try:
+            found.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

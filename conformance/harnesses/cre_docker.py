@@ -10,7 +10,7 @@ import os
 import platform
 import secrets
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,18 +18,31 @@ import docker
 from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
-from conformance.harness import CannotRun, Options, World
+from conformance.harness import CannotRun, Hook, Options, Outside, Trial, World
 from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.cre import HOOKS, CreWorld
+from conformance.harnesses.docker_inside import (
+    Bench,
+    ask_inside,
+    host_addresses,
+    inner_addresses,
+    listening,
+)
 from conformance.harnesses.fetch import http_get
+from conformance.harnesses.outside import OutsideMachine, possible
 from conformance.harnesses.state import StatefulHarness
 from engines.contract import InstanceStatus
-from engines.cre.runtimes.base import LABEL_DEPLOYMENT
+from engines.cre.runtimes.base import LABEL_DEPLOYMENT, Runtime
 from engines.cre.runtimes.docker import DockerRuntime
+from engines.cre.runtimes.networks import BridgeNetworks
 from engines.database import Database
+from engines.settings import Settings
+
+INNER_PORT = 80
+"""What the challenge image listens on."""
 
 
-class _Switch:
+class Switch:
     """A docker client whose engine can be made to refuse connections, for real."""
 
     def __init__(self, real: docker.DockerClient) -> None:
@@ -45,9 +58,16 @@ class _Switch:
         return getattr(self.real.api, name)
 
     def remove_container(self, container: str, **options: Any) -> Any:
-        if container in self._stubborn:
-            raise APIError(f"container {container} cannot be removed (injected)")
+        self._check(container)
         return self.real.api.remove_container(container, **options)
+
+    def remove_service(self, service: str) -> Any:
+        self._check(service)
+        return self.real.api.remove_service(service)  # type: ignore[no-untyped-call] # the stubs'
+
+    def _check(self, container_id: str) -> None:
+        if container_id in self._stubborn:
+            raise APIError(f"container {container_id} cannot be removed (injected)")
 
     @contextmanager
     def outage(self) -> Iterator[None]:
@@ -73,14 +93,31 @@ class DockerWorld(CreWorld):
     """Real containers, all with this world's label."""
 
     def __init__(
-        self, client: _Switch, options: Options, database: Database, deployment: str, image: str
+        self,
+        client: Switch,
+        options: Options,
+        database: Database,
+        *,
+        deployment: str,
+        image: str,
+        networks: BridgeNetworks | None,
+        machine: OutsideMachine,
     ) -> None:
         self._client = client
         self._deployment = deployment
-        runtime = DockerRuntime(cast(docker.DockerClient, client))
+        self._machine = machine
+        self._networks = networks
         super().__init__(
-            runtime, options, database, deployment=deployment, image=image, exiting_image=image
+            self.runtime(cast(docker.DockerClient, client)),
+            options,
+            database,
+            deployment=deployment,
+            image=image,
+            exiting_image=image,
         )
+
+    def runtime(self, client: docker.DockerClient) -> Runtime:
+        return DockerRuntime(client, networks=self._networks)
 
     def running(self) -> set[str]:
         wanted = {"label": f"{LABEL_DEPLOYMENT}={self._deployment}"}
@@ -96,6 +133,18 @@ class DockerWorld(CreWorld):
         self._client.real.api.kill(container_id)
         self._client.real.api.wait(container_id)
 
+    def inside(self, instance: InstanceStatus, trial: Trial, *arguments: str) -> str:
+        return ask_inside(instance, trial, arguments)
+
+    def inner_addresses(self, instance: InstanceStatus) -> list[str]:
+        return inner_addresses(self._client.real.api, instance["container_id"], INNER_PORT)
+
+    def host_port(self, instance: InstanceStatus) -> AbstractContextManager[list[str]]:
+        return listening(host_addresses(self._client.real.api, instance["container_id"]))
+
+    def outside(self) -> AbstractContextManager[Outside]:
+        return nullcontext(self._machine.facts())
+
     def outage(self) -> AbstractContextManager[None]:
         return self._client.outage()
 
@@ -110,9 +159,12 @@ class DockerHarness(StatefulHarness):
     """``cre``: real containers on the Docker engine that the environment names."""
 
     kind = "ContainerRuntimeEngine on Docker containers"
-    hooks = HOOKS
+    world_class: type[DockerWorld] = DockerWorld
 
     def __init__(self) -> None:
+        self.hooks = HOOKS | {Hook.INSIDE} | ({Hook.OUTSIDE} if possible() else set())
+        self._machine = OutsideMachine()
+        self._bench: Bench | None = None
         self._client: docker.DockerClient | None = None
         self._image = ""
         self._run = f"check-{platform.node()}-{os.getpid()}-{secrets.token_hex(3)}"
@@ -129,25 +181,53 @@ class DockerHarness(StatefulHarness):
                 "or choose --backend cre:memory for simulated containers"
             ) from error
         super().open()
-        sweep_dead_runs(self._client)
+        self.sweep_dead_runs(self._client)
         self._image = ensure_image(self._client)
+        settings = Settings()
+        host = os.environ.get("DOCKER_HOST", "")
+        self._bench = Bench(self._client.api, host, settings.cre_network_pool)
 
     def versions(self) -> dict[str, str]:
         if self._client is None:
             return {}
-        return {"docker": self._client.version()["Version"], "image": self._image}
+        docker_version = self._client.version()["Version"]
+        return {"docker": docker_version, "image": self._image, **super().versions()}
 
     def world(self, options: Options) -> World:
         if self._client is None:
             raise RuntimeError("open() comes before world()")
         self._worlds += 1
         deployment = f"{self._run}-{self._worlds}"
-        switch = _Switch(self._client)
-        return DockerWorld(switch, options, self.database(), deployment, self._image)
+        switch = Switch(self._client)
+        return self.world_class(
+            switch,
+            options,
+            self.database(),
+            deployment=deployment,
+            image=self._image,
+            networks=self.networks(),
+            machine=self._machine,
+        )
+
+    def networks(self) -> BridgeNetworks | None:
+        """The networks of this run."""
+        return None if self._bench is None else self._bench.networks
+
+    def sweep_dead_runs(self, client: docker.DockerClient) -> None:
+        """Remove what earlier runs of this machine left."""
+        sweep_dead_runs(client)
+
+    def sweep(self, client: docker.DockerClient) -> None:
+        """Remove what this run made."""
+        sweep(client, self._run)
 
     def close(self) -> None:
+        self._machine.close()
         if self._client is not None:
-            sweep(self._client, self._run)
+            self.sweep(self._client)
+            if self._bench is not None:
+                self._bench.close()
+                self._bench = None
             self._client.close()
             self._client = None
         super().close()
@@ -157,8 +237,7 @@ def sweep(client: docker.DockerClient, prefix: str) -> int:
     """Remove the containers whose deployment label is ``prefix`` or begins with it and a dash."""
     removed = 0
     for row in client.api.containers(all=True, filters={"label": LABEL_DEPLOYMENT}):
-        label = row["Labels"][LABEL_DEPLOYMENT]
-        if label == prefix or label.startswith(f"{prefix}-"):
+        if belongs(row["Labels"][LABEL_DEPLOYMENT], prefix):
             try:
                 client.api.remove_container(row["Id"], force=True, v=True)
             except APIError as error:
@@ -169,13 +248,24 @@ def sweep(client: docker.DockerClient, prefix: str) -> int:
     return removed
 
 
-def sweep_dead_runs(client: docker.DockerClient) -> int:
-    """Remove what earlier runs of this machine left whose process does not exist any more."""
-    mine = f"check-{platform.node()}-"
-    removed = 0
-    for row in client.api.containers(all=True, filters={"label": LABEL_DEPLOYMENT}):
-        label = row["Labels"][LABEL_DEPLOYMENT]
-        pid = label.removeprefix(mine).split("-")[0]
-        if label.startswith(mine) and pid.isdecimal() and not Path(f"/proc/{pid}").exists():
-            removed += sweep(client, label)
-    return removed
+def sweep_dead_runs(client: docker.DockerClient, kind: str = "check") -> int:
+    """Remove what earlier runs of this machine left whose process does not exist any more.
+
+    Args:
+        kind: first word of the runs' labels.
+    """
+    rows = client.api.containers(all=True, filters={"label": LABEL_DEPLOYMENT})
+    labels = {row["Labels"][LABEL_DEPLOYMENT] for row in rows}
+    return sum(sweep(client, label) for label in labels if left_behind(label, kind))
+
+
+def belongs(label: str, prefix: str) -> bool:
+    """Whether a deployment label is ``prefix`` or begins with it and a dash."""
+    return label == prefix or label.startswith(f"{prefix}-")
+
+
+def left_behind(label: str, kind: str = "check") -> bool:
+    """Whether a deployment label is of a run on this machine whose process does not exist."""
+    mine = f"{kind}-{platform.node()}-"
+    pid = label.removeprefix(mine).split("-")[0]
+    return label.startswith(mine) and pid.isdecimal() and not Path(f"/proc/{pid}").exists()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from conformance.harness import FaultKind
+from engines.contract import Isolation
 from engines.cre.runtimes.base import Found, Launch, Launched, Runtime
 from engines.errors import BackendUnavailable, EngineError, RuntimeFault
 
@@ -20,10 +21,17 @@ class FaultyRuntime(Runtime):
     def __init__(self, real: Runtime) -> None:
         self._real = real
         self._fault: FaultKind | None = None
+        self._images = ""
         self.name = real.name
         self.simulated = real.simulated
         self.multi_node = real.multi_node
-        self.isolation = real.isolation
+
+    @property
+    def isolation(self) -> frozenset[Isolation]:
+        return self._real.isolation
+
+    def refresh(self) -> None:
+        self._real.refresh()
 
     @contextmanager
     def fault(self, kind: FaultKind) -> Iterator[None]:
@@ -54,8 +62,13 @@ class FaultyRuntime(Runtime):
     def find(self, deployment: str) -> list[Found]:
         return self._real.find(deployment)
 
+    def change_images(self) -> None:
+        """From now on every image is another one, by the same name."""
+        self._images += "'"
+
     def image_id(self, image: str) -> str | None:
-        return self._real.image_id(image)
+        known = self._real.image_id(image)
+        return None if known is None else known + self._images
 
     def versions(self) -> dict[str, str]:
         return self._real.versions()

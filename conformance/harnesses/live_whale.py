@@ -429,7 +429,7 @@ class LiveWhaleHarness(StatefulHarness):
             self._settings = replace(self._settings, whale_dialect=janitor.dialect)
 
     def versions(self) -> dict[str, str]:
-        return {"dialect": self._settings.whale_dialect}
+        return {"dialect": self._settings.whale_dialect, **super().versions()}
 
     def world(self, options: Options) -> World:
         if self._janitor is None:

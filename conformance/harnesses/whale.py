@@ -17,6 +17,7 @@ from importlib.metadata import version
 from conformance.harness import FaultKind, Hook, Options, Player, Worker, World
 from conformance.harnesses.cast import CHALLENGES, MATES, PLAYERS, TEAM_PLAYERS
 from conformance.harnesses.fetch import http_get
+from conformance.harnesses.full_state import full
 from conformance.harnesses.state import StatefulHarness
 from engines.audit import ContainerEvent
 from engines.contract import InstanceStatus
@@ -68,7 +69,18 @@ FAULTS: dict[FaultKind, list[dict[str, object]]] = {
 }
 """How the fake Whale goes wrong (docs/fake-whale.md, "Faults")."""
 
-HOOKS = frozenset(Hook) - {Hook.KILL_BEHIND, Hook.STUBBORN, Hook.ACCOUNT_LIMIT}
+HOOKS = frozenset(Hook) - {
+    Hook.KILL_BEHIND,
+    Hook.STUBBORN,
+    Hook.ACCOUNT_LIMIT,
+    Hook.INSIDE,
+    Hook.OUTSIDE,
+    Hook.RESTART,
+    # Of a clock stepped back Whale makes a remaining time below zero: it counts within a day.
+    Hook.CLOCK_BACK,
+    # Whale has none of these.
+    *(Hook.START_RATE, Hook.CONTEST_END, Hook.PORT_RANGE, Hook.WARM_POOL, Hook.NEW_IMAGE),
+}
 
 
 def _whale_world(address: str, players: tuple[Player, ...], mode: UserMode) -> WhaleWorld:
@@ -169,7 +181,14 @@ class FakeWhaleWorld(World):
         self._whale = whale
         self._fake = whale.fake
         self._exchanges: list[str] = []
-        self.manager = WhaleAPIManager(
+        self._options = options
+        self._others: list[WhaleAPIManager] = []
+        self.manager = self._manager()
+        self.backend = self.manager
+
+    def _manager(self) -> WhaleAPIManager:
+        whale, options = self._whale, self._options
+        return WhaleAPIManager(
             Settings(
                 whale_api_url=whale.server.url,
                 whale_dialect=whale.dialect,
@@ -181,11 +200,10 @@ class FakeWhaleWorld(World):
                 worker_seconds=0.01,
             ),
             credentials=StaticTokens(TOKENS),
-            database=database,
+            database=self.database,
             clock=_FakesClock(self._fake),
             observer=self._observe,
         )
-        self.backend = self.manager
 
     @property
     def url(self) -> str:
@@ -194,6 +212,18 @@ class FakeWhaleWorld(World):
 
     def advance(self, seconds: float) -> None:
         self._fake.clock.advance(seconds)
+
+    def restart_live(self) -> AbstractContextManager[None]:
+        """Whale's CTFd is restarted; its swarm and frp are others and go on."""
+        return self.fault(FaultKind.UNREACHABLE)
+
+    def state_full(self, after: int) -> AbstractContextManager[None]:
+        return full(self.database, after)
+
+    def another(self) -> WhaleAPIManager:
+        manager = self._manager()
+        self._others.append(manager)
+        return manager
 
     def run_worker(self) -> None:
         self.manager.cleanup_worker.run_once()
@@ -242,7 +272,8 @@ class FakeWhaleWorld(World):
         self._exchanges.append(f"-- no longer: {kind.value}")
 
     def close(self) -> None:
-        self.manager.close()
+        for manager in (self.manager, *self._others):
+            manager.close()
 
     def _observe(self, answer: Answer) -> None:
         self._exchanges.append(
@@ -287,6 +318,7 @@ class FakeWhaleHarness(StatefulHarness):
             "dialect": self._dialect,
             "user_mode": self._mode.value,
             "fake_whale": version("whale-ready"),
+            **super().versions(),
         }
 
     def world(self, options: Options) -> World:

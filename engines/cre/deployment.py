@@ -20,7 +20,7 @@ _KEY = "deployment"
 
 def deployment_name(database: Database) -> str:
     """The random name of this database's deployment, made on first use by whoever is first."""
-    database.create_tables(meta)
+    database.ensure_schema()
     found = _read(database)
     if found is None:
         try:

@@ -28,14 +28,12 @@ from engines.cre.flags import new_flag
 from engines.cre.launching import Launcher
 from engines.cre.names import instance_name
 from engines.cre.parts import Parts
-from engines.cre.pool_store import pool
 from engines.cre.removal import Removal
 from engines.cre.repair import Repair
-from engines.cre.reservations import Reservations, reservations
+from engines.cre.reservations import Reservations
 from engines.cre.runtimes.base import Runtime
-from engines.cre.runtimes.docker import DockerRuntime
+from engines.cre.runtimes.chosen import runtime_from
 from engines.cre.starting import Starter
-from engines.cre.starts import starts
 from engines.cre.tables import cre_instances
 from engines.cre.warm_pool import WarmPool
 from engines.database import Database
@@ -79,10 +77,9 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._own_runtime = runtime is None
         self._database = database or Database(self.settings.state_url)
         super().__init__(clock or SystemClock(), AuditLog(self._database))
-        self._runtime = runtime or DockerRuntime()
+        self._runtime = runtime or runtime_from(self.settings)
         self._catalog = catalog if catalog is not None else _catalog(self.settings)
         self._deployment = self.settings.cre_deployment or deployment_name(self._database)
-        self._database.create_tables(reservations, pool, starts)
         self._store = InstanceStore(self._database, self.audit, cre_instances)
         self._parts = Parts(
             backend=self.name,

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from ipaddress import IPv4Network
 
 from engines.catalog import ChallengeSpec, Transport
 from engines.cre.parts import Parts
 from engines.cre.reservations import SUBNET
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.networks import own_subnets
-from engines.errors import BackendUnavailable, Crowded, PortUnavailable, RuntimeFault
+from engines.errors import BackendUnavailable, Crowded, PortUnavailable, RuntimeFault, SubnetTaken
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 30.0
 """How long a start waits for its turn before it is told to come again."""
 RETRY_CROWDED_SECONDS = 5.0
-PORT_TRIES = 5
-"""How many ports of the range are tried when programs of the host hold them."""
+TRIES = 5
+"""How often other ports and subnets are tried when programs of the host hold them."""
 LEASE_MARGIN_SECONDS = 120.0
 """How long, beyond the ready time-out, a row in a passing state belongs to who set it."""
+
+
+_Tried = dict[str, set[int]]
+"""By kind, the numbers that one launch has had already."""
 
 
 class Launcher:
@@ -47,54 +51,57 @@ class Launcher:
             RuntimeFault: it could not be made; ``code`` says why.
             BackendUnavailable: it may be there; if it is, its name tells.
         """
-        avoiding: set[int] = set()
-        for _ in range(PORT_TRIES):
-            launch = self._planned(name, spec, flag, avoiding)
+        tried: _Tried = defaultdict(set)
+        for _ in range(TRIES):
+            launch = self._planned(name, spec, flag, tried)
             try:
                 launched = self._in_turn(launch)
-            except PortUnavailable:
-                if not launch.host_ports:
+            except (PortUnavailable, SubnetTaken):
+                if not (launch.host_ports or launch.subnet):
                     raise
-                # A program of the host has one of them: not this range's fault, try others.
-                avoiding.update(launch.host_ports)
+                # A program or network that is not ours has one of them: try others.
                 self._parts.reservations.drop(name)
                 continue
             self._await_ready(launch, launched)
             return launched
-        raise PortUnavailable(f"{PORT_TRIES} times a port was held by another program")
+        raise PortUnavailable(f"{TRIES} times a port or subnet was held by another program")
 
     def close(self) -> None:
         """Let go of the threads."""
         self._turns.shutdown()
 
-    def _planned(self, name: str, spec: ChallengeSpec, flag: str, avoiding: set[int]) -> Launch:
+    def _planned(self, name: str, spec: ChallengeSpec, flag: str, tried: _Tried) -> Launch:
         return Launch(
             name=name,
             deployment=self._parts.deployment,
             spec=spec,
             flag=flag,
             bind_address=self._parts.settings.cre_bind_address,
-            host_ports=self._ports(name, spec, avoiding),
-            subnet=str(self._subnet(name)) if spec.companions else None,
+            host_ports=self._ports(name, spec, tried),
+            subnet=self._subnet(name, tried) if spec.companions else None,
         )
 
-    def _ports(self, name: str, spec: ChallengeSpec, avoiding: set[int]) -> tuple[int, ...]:
+    def _ports(self, name: str, spec: ChallengeSpec, tried: _Tried) -> tuple[int, ...]:
         among: Sequence[int] | None = self._parts.settings.cre_port_range
         if among is None:
             return ()
-        picked = {
-            transport: iter(
-                self._parts.reservations.reserve(transport.value, among, count, name, avoiding)
-            )
-            for transport in Transport
-            if (count := sum(port.transport is transport for port in spec.ports))
-        }
+        picked: dict[Transport, Iterator[int]] = {}
+        for transport in {port.transport for port in spec.ports}:
+            count = sum(port.transport is transport for port in spec.ports)
+            picked[transport] = iter(self._numbers(transport.value, among, count, name, tried))
         return tuple(next(picked[port.transport]) for port in spec.ports)
 
-    def _subnet(self, name: str) -> IPv4Network:
+    def _subnet(self, name: str, tried: _Tried) -> str:
         subnets = own_subnets(self._parts.settings.cre_network_pool)
-        (number,) = self._parts.reservations.reserve(SUBNET, range(len(subnets)), 1, name)
-        return subnets[number]
+        (number,) = self._numbers(SUBNET, range(len(subnets)), 1, name, tried)
+        return str(subnets[number])
+
+    def _numbers(
+        self, kind: str, among: Sequence[int], count: int, name: str, tried: _Tried
+    ) -> tuple[int, ...]:
+        picked = self._parts.reservations.reserve(kind, among, count, name, tried[kind])
+        tried[kind].update(picked)
+        return picked
 
     def _in_turn(self, launch: Launch) -> Launched:
         turn = self._turns.submit(self._parts.runtime.launch, launch)

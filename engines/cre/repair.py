@@ -32,6 +32,7 @@ class Repair:
         Raises:
             BackendUnavailable: the runtime cannot be asked.
         """
+        self._parts.runtime.refresh()
         # What is found is looked for first and rows are read last, so that nothing that somebody
         # makes meanwhile is taken for a stray, and no container handed over by the pool either.
         holding = self._parts.reservations.owners(before=self._parts.clock.now() - self._lease)

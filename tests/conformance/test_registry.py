@@ -77,9 +77,9 @@ def test_the_current_folder_is_searched(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("", "there is no such backend; use cre, cre:memory"),
+        ("", "there is no such backend; use cre, cre:swarm, cre:memory"),
         ("docker", "there is no such backend"),
-        ("cre:swarm", "there is no such backend"),
+        ("cre:kubernetes", "there is no such backend"),
         ("whale", "there is no such backend"),
         ("whale:fakes", "does not speak"),
         ("whale:fake:klingon", "the fake Whale does not speak 'klingon'; it speaks ctfd-whale"),

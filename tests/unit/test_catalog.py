@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from engines.catalog import ChallengeSpec, Port, Readiness, StaticCatalog, Visibility
+from engines.catalog import (
+    ChallengeSpec,
+    Companion,
+    Port,
+    Pull,
+    Readiness,
+    StaticCatalog,
+    Transport,
+    Visibility,
+)
 from engines.catalog_file import load_catalog
 from engines.errors import CatalogError
 
@@ -55,6 +67,88 @@ def test_a_full_entry(tmp_path: Path) -> None:
     assert catalog.get(6) is None
 
 
+def test_what_a_challenge_may_ask_for(tmp_path: Path) -> None:
+    catalog = load_catalog(
+        write(
+            tmp_path,
+            """
+            [[challenge]]
+            id = 5
+            name = "Shop"
+            image = "registry.example.org/ctf/shop@sha256:0123"
+            ports = [8080, "53/udp"]
+            readiness = "healthcheck"
+            capabilities = ["CHOWN", "NET_BIND_SERVICE"]
+            ulimits = { nofile = 64 }
+            read_only = true
+            user = "1000:1000"
+            egress = true
+            host = "shop.example.org"
+            pull = "missing"
+            timeout_seconds = 600
+            ends_at = 2026-12-01T18:00:00+01:00
+            limit = 40
+            warm = 3
+            nodes = ["node.labels.ctf==true"]
+
+            [[challenge.companions]]
+            name = "db"
+            image = "ctf/db:1"
+            flag = true
+            memory_mb = 256
+            """,
+        )
+    )
+    assert catalog.get(5) == ChallengeSpec(
+        id=5,
+        name="Shop",
+        image="registry.example.org/ctf/shop@sha256:0123",
+        ports=(Port(8080), Port(53, Transport.UDP)),
+        readiness=Readiness.HEALTHCHECK,
+        capabilities=("CHOWN", "NET_BIND_SERVICE"),
+        ulimits={"nofile": 64},
+        read_only=True,
+        user="1000:1000",
+        egress=True,
+        host="shop.example.org",
+        pull=Pull.MISSING,
+        timeout_seconds=600,
+        ends_at=datetime(2026, 12, 1, 17, tzinfo=timezone.utc),
+        limit=40,
+        warm=3,
+        nodes=("node.labels.ctf==true",),
+        companions=(Companion(name="db", image="ctf/db:1", flag=True, memory_mb=256),),
+    )
+
+
+def test_what_it_does_not_ask_for_is_closed() -> None:
+    spec = ChallengeSpec(1, "A", "a")
+    assert (spec.capabilities, spec.egress, spec.companions, spec.warm) == ((), False, (), 0)
+    assert (spec.memory_mb, spec.pids_limit, spec.ulimits["nofile"]) == (128, 128, 1024)
+    assert spec.pull is Pull.NEVER
+
+
+SPEC = ChallengeSpec(1, "A", "a", companions=(Companion(name="db", image="db"),))
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        ({"image": "a:2"}, False),
+        ({"environment": {"A": "1"}}, False),
+        ({"companions": (Companion(name="db", image="db:2"),)}, False),
+        ({"ports": (Port(81),)}, False),
+        ({"egress": True}, False),
+        ({"name": "B", "warm": 5, "limit": 3, "timeout_seconds": 5, "pull": Pull.ALWAYS}, True),
+        ({"visibility": Visibility.HIDDEN, "ends_at": datetime.now(timezone.utc)}, True),
+    ],
+)
+def test_a_fingerprint_tells_whether_a_waiting_container_is_still_of_use(
+    changed: dict[str, Any], same: bool
+) -> None:
+    assert (replace(SPEC, **changed).fingerprint == SPEC.fingerprint) is same
+
+
 def test_an_empty_file_is_an_empty_catalogue(tmp_path: Path) -> None:
     assert load_catalog(write(tmp_path, "")).get(1) is None
 
@@ -78,6 +172,31 @@ ENTRY = '[[challenge]]\nid = 1\nname = "A"\nimage = "a"\n'
         (ENTRY + 'command = "serve"', "command must be a list of texts"),
         (ENTRY + "environment = { A = 1 }", "environment must be a table of texts"),
         (ENTRY + 'environment = { FLAG = "x" }', "environment.FLAG is set by the engine"),
+        (ENTRY + "port = 80\nports = [80]", "port and ports are both given"),
+        (ENTRY + 'ports = ["80/sctp"]', "ports must be a list such as"),
+        (ENTRY + "ports = [true]", "ports must be a list such as"),
+        (ENTRY + "ports = [80, 80]", "ports names one twice"),
+        (ENTRY + 'ports = ["53/udp"]', "asks the first of ports, which must be a tcp port"),
+        (ENTRY + "ports = []", "asks the first of ports"),
+        (ENTRY + 'capabilities = ["CAP_chown"]', "capabilities must be written as"),
+        (ENTRY + "ulimits = { nofile = -1 }", "ulimits.nofile must be a whole number"),
+        (ENTRY + "ends_at = 2026-12-01T18:00:00", "ends_at must be a time with its zone"),
+        (ENTRY + 'read_only = "yes"', "read_only must be true or false"),
+        (ENTRY + "warm = -1", "warm must be a whole number from 0"),
+        (ENTRY + 'nodes = ["ctf"]', "nodes must be written as node.labels"),
+        (ENTRY + 'companions = [{ image = "a" }]', "companions ?: field 'name' is missing"),
+        (
+            ENTRY + 'companions = [{ name = "a b", image = "a" }]',
+            "companions a b: name must be written as a host name",
+        ),
+        (
+            ENTRY + 'companions = [{ name = "a", image = "a", ports = [1] }]',
+            "companions a: unknown field 'ports'",
+        ),
+        (
+            ENTRY + 'companions = [{ name = "a", image = "a" }, { name = "a", image = "b" }]',
+            "companions have the same name",
+        ),
         (ENTRY + ENTRY, "challenge id 1 is given twice"),
         ('[[challenge]]\nid = 1\nname = " "\nimage = "a"', "name must be a text"),
     ],

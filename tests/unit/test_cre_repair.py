@@ -5,21 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from cre_stage import Stage
 
 from engines.audit import Action
-from engines.catalog import ChallengeSpec, StaticCatalog
-from engines.clock import VirtualClock
+from engines.catalog import ChallengeSpec
 from engines.contract import Code
-from engines.cre import ContainerRuntimeEngine
-from engines.cre.engine import cre_instances
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.database import Database
 from engines.errors import BackendUnavailable
-from engines.instance_store import InstanceStore
-from engines.settings import Settings
 
-CATALOG = StaticCatalog([ChallengeSpec(1, "A", "a"), ChallengeSpec(2, "B", "b")])
+SPECS = (ChallengeSpec(1, "A", "a"), ChallengeSpec(2, "B", "b"))
 
 
 class Dying(MemoryRuntime):
@@ -41,30 +37,9 @@ class Dying(MemoryRuntime):
         super().wait_ready(launch, launched, seconds)
 
 
-class Stage:
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.clock = VirtualClock()
-        self.runtime = Dying()
-        self.engine = self.another_process()
-        self.store = InstanceStore(database, self.engine.audit, cre_instances)
-
-    def another_process(self) -> ContainerRuntimeEngine:
-        return ContainerRuntimeEngine(
-            Settings(),
-            runtime=self.runtime,
-            catalog=CATALOG,
-            database=self.database,
-            clock=self.clock,
-        )
-
-    def actions(self) -> list[Action]:
-        return [event.action for event in self.engine.audit.events()]
-
-
 @pytest.fixture
 def stage(database: Database) -> Stage:
-    return Stage(database)
+    return Stage(database, *SPECS, runtime=Dying())
 
 
 @pytest.mark.parametrize("point", ["launch", "wait"])
@@ -108,8 +83,7 @@ def test_a_process_that_died_in_a_start_holds_it_until_its_lease_is_over(stage: 
 
 def test_a_container_that_no_row_knows_is_removed_and_others_are_not(stage: Stage) -> None:
     mine = stage.engine.start_instance(1, 1).instance["container_id"]
-    spec = CATALOG.get(1)
-    assert spec is not None
+    spec = SPECS[0]
     stray = Launch("wr-stray", stage.engine.deployment, spec, "flag{x}", "127.0.0.1")
     foreign = Launch("wr-foreign", "another-deployment", spec, "flag{y}", "127.0.0.1")
     stage.runtime.launch(stray)

@@ -30,6 +30,8 @@ from engines.instances import (
 NOW = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
 SHARED = instance_table("test_instances", one_per_user=False)
 EXCLUSIVE = instance_table("test_exclusive_instances", one_per_user=True)
+for _table in (SHARED, EXCLUSIVE):
+    metadata.remove(_table)  # no table of the product's
 
 ASKED = Request(
     account="user:1",
@@ -43,15 +45,11 @@ ASKED = Request(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _leave_no_tables() -> object:
-    yield
-    metadata.remove(SHARED)
-    metadata.remove(EXCLUSIVE)
-
-
 @pytest.fixture
 def database(any_database: Database) -> Database:
+    with any_database.write() as connection:
+        for table in (SHARED, EXCLUSIVE):
+            table.create(connection)
     return any_database
 
 

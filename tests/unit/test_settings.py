@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,21 @@ def test_values_are_read_and_typed() -> None:
     assert settings.worker_seconds == 2.5
 
 
+def test_values_of_the_engine_are_read_and_typed() -> None:
+    settings = Settings.from_environ(
+        {
+            "CRE_PORT_RANGE": "30000-30999",
+            "CRE_NETWORK_POOL": "10.99.0.0/16",
+            "CRE_ENDS_AT": "2026-12-01T18:00:00+01:00",
+            "CRE_CONSTRAINTS": "node.labels.ctf==true, node.role!=manager",
+        }
+    )
+    assert settings.cre_port_range == range(30000, 31000)
+    assert settings.cre_network_pool == IPv4Network("10.99.0.0/16")
+    assert settings.cre_ends_at == datetime(2026, 12, 1, 17, tzinfo=timezone.utc)
+    assert settings.cre_constraints == ("node.labels.ctf==true", "node.role!=manager")
+
+
 def test_an_empty_value_is_the_default() -> None:
     assert Settings.from_environ({"CRE_CAPACITY": "  "}).cre_capacity == 1000
 
@@ -51,6 +68,17 @@ def test_an_empty_value_is_the_default() -> None:
         ("WHALE_API_URL", "ctf.example.org", "https://ctf.example.org"),
         ("WHALE_API_URL", "https://me:secret@ctf.example.org", "leave user and password out"),
         ("CONTAINER_DATABASE_URL", "/var/lib/state.db", "sqlite:///"),
+        ("CRE_RUNTIME", "podman", "one of docker, swarm"),
+        ("CRE_FIREWALL", "off", "one of engine, operator, none"),
+        ("CRE_PORT_RANGE", "30000", "two ports, as 30000-30999"),
+        ("CRE_PORT_RANGE", "31000-30000", "the lower one first"),
+        ("CRE_PORT_RANGE", "1-65536", "from 1 to 65535"),
+        ("CRE_NETWORK_POOL", "10.213.0.0/24", "from /8 to /20"),
+        ("CRE_NETWORK_POOL", "10.213.0.1/16", "an IPv4 network"),
+        ("CRE_ENDS_AT", "2026-12-01T18:00:00", "a time with its zone"),
+        ("CRE_ENDS_AT", "soon", "a time with its zone"),
+        ("CRE_DOCKER_HOST", "https://docker.example.org", "ssh://USER@HOST"),
+        ("CRE_CONSTRAINTS", "node.labels.ctf", "node.labels.ctf==true"),
     ],
 )
 def test_a_wrong_value_names_the_setting_and_the_fix(name: str, value: str, fix: str) -> None:

@@ -141,7 +141,7 @@ class Stage:
             self.server.url, folder / "state.db", timeout=TIMEOUT, renewals=MOST_EXTENSIONS
         )
         self.database = Database(self.settings.state_url)
-        self.database.create_tables(*metadata.sorted_tables)
+        self.database.ensure_schema()
         self._began = self.fake.clock.time()
 
     def begin(self, manager: type[WhaleAPIManager]) -> WhaleAPIManager:

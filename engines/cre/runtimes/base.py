@@ -89,8 +89,11 @@ class Runtime(ABC):
     simulated: bool = False
     """True when no real container is made."""
     multi_node: bool = False
-    isolation: frozenset[Isolation] = frozenset()
-    """What it keeps its containers from, as it is set up."""
+
+    @property
+    def isolation(self) -> frozenset[Isolation]:
+        """What it keeps its containers from, as it is set up."""
+        return frozenset()
 
     @abstractmethod
     def launch(self, launch: Launch) -> Launched:
@@ -127,6 +130,9 @@ class Runtime(ABC):
     @abstractmethod
     def find(self, deployment: str) -> list[Found]:
         """Everything of the deployment's instances, running or not."""
+
+    def refresh(self) -> None:  # noqa: B027 - not every runtime stands on what others may change
+        """Put in order again what instances' isolation stands on; for every round of the worker."""
 
     @abstractmethod
     def image_id(self, image: str) -> str | None:

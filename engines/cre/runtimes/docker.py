@@ -6,15 +6,16 @@ a start costs exactly create, start and inspect here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import docker
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
-from requests.exceptions import RequestException
+from docker.errors import APIError, ImageNotFound, NotFound
 
 from engines.catalog import Port, Readiness
+from engines.contract import Isolation
+from engines.cre.image_pull import pull_image
+from engines.cre.images import Images
 from engines.cre.runtimes.base import (
     LABEL_DEPLOYMENT,
     LABEL_GROUP,
@@ -22,14 +23,14 @@ from engines.cre.runtimes.base import (
     Found,
     Launch,
     Launched,
-    Runtime,
 )
 from engines.cre.runtimes.container_config import (
     challenge_config,
     companion_config,
     companion_name,
 )
-from engines.cre.runtimes.networks import Networks
+from engines.cre.runtimes.engine_api import CALL_SECONDS, EngineRuntime, answers
+from engines.cre.runtimes.networks import BridgeNetworks
 from engines.errors import (
     BackendUnavailable,
     ContainerExited,
@@ -38,20 +39,16 @@ from engines.errors import (
     PortUnavailable,
     RuntimeFault,
 )
-from engines.probe import answers_http, answers_tcp, wait_until
-
-CALL_SECONDS = 60.0
-"""Deadline of one request to the engine."""
-
-_T = TypeVar("_T")
+from engines.probe import wait_until
 
 
-class DockerRuntime(Runtime):
+class DockerRuntime(EngineRuntime):
     """Containers on a Docker engine.
 
     Args:
-        client: an SDK client to use; it is then the caller's to close. None: the engine that the
-            environment names (``DOCKER_HOST``), asked for on first use.
+        client: an SDK client to use; it is then the caller's to close.
+        connect: makes the client on first use (engines/cre/runtimes/connection.py) when none is
+            given. None: the engine that the environment names (``DOCKER_HOST``).
         probe_host: where published ports are reached from here; None for the bind address.
         networks: the networks that instances are put on; None for Docker's default bridge, which
             keeps no instance from another.
@@ -63,25 +60,19 @@ class DockerRuntime(Runtime):
         self,
         client: docker.DockerClient | None = None,
         *,
+        connect: Callable[[], docker.DockerClient] | None = None,
         probe_host: str | None = None,
-        networks: Networks | None = None,
+        networks: BridgeNetworks | None = None,
     ) -> None:
-        self._own_client = client is None
-        self._client = client
-        self._probe_host = probe_host
+        super().__init__(client, connect=connect, probe_host=probe_host)
+        self._images = Images(
+            lambda image, tell, canceller: pull_image(self._api, image, tell, canceller)
+        )
         self._networks = networks
 
-    @property
-    def _api(self) -> Any:
-        """The low-level client, made on first use: an engine that is down is no error before."""
-        if self._client is None:
-            try:
-                self._client = docker.from_env(timeout=int(CALL_SECONDS), max_pool_size=64)
-            except (DockerException, RequestException) as error:
-                raise BackendUnavailable("the Docker engine cannot be reached") from error
-        return self._client.api
-
     def launch(self, launch: Launch) -> Launched:
+        for image in launch.spec.images:
+            self._images.before(image, launch.spec.pull)
         try:
             network = self._network(launch)
             for companion in launch.spec.companions:
@@ -111,10 +102,7 @@ class DockerRuntime(Runtime):
             if readiness is Readiness.HEALTHCHECK:
                 return self._healthy(launched.container_id)
             port = int(launched.ports[0])
-            if readiness is Readiness.HTTP:
-                answered = answers_http(f"http://{_bracketed(host)}:{port}/", timeout=timeout)
-            else:
-                answered = answers_tcp(host, port, timeout=timeout)
+            answered = answers(readiness, host, port, timeout)
             if not answered and not self.is_running(launched.container_id):
                 raise ContainerExited("the container ended before it answered")
             return answered
@@ -149,22 +137,19 @@ class DockerRuntime(Runtime):
             for row in containers + networks
         ]
 
-    def image_id(self, image: str) -> str | None:
-        try:
-            return str(self._ask(lambda: self._api.inspect_image(image))["Id"])
-        except NotFound:
-            return None
-        except APIError as error:
-            raise BackendUnavailable("the Docker engine refused to show an image") from error
+    @property
+    def isolation(self) -> frozenset[Isolation]:
+        """What its configurations and networks keep containers from."""
+        kept = {Isolation.PRIVILEGES, Isolation.RESOURCES}
+        return frozenset(kept | (self._networks.isolation if self._networks else set()))
 
-    def versions(self) -> dict[str, str]:
-        details = self._ask(self._api.version)
-        return {"docker": details["Version"], "docker-api": details["ApiVersion"]}
+    def refresh(self) -> None:
+        if self._networks is not None:
+            self._networks.refresh()
 
     def close(self) -> None:
-        if self._client is not None and self._own_client:
-            self._client.close()
-            self._client = None
+        self._images.close()
+        super().close()
 
     def _network(self, launch: Launch) -> str:
         """The network of an instance, made when it needs one of its own."""
@@ -185,8 +170,8 @@ class DockerRuntime(Runtime):
             try:
                 made = self._ask(lambda: self._api.create_container_from_config(config, name))
                 return str(made["Id"])
-            except ImageNotFound as error:
-                raise ImageMissing(f"image {config['Image']} is not on the engine") from error
+            except ImageNotFound:
+                self._images.missing(config["Image"], launch.spec.pull)
             except APIError as error:
                 if error.status_code != 409:
                     raise _fault(error) from error
@@ -254,28 +239,6 @@ class DockerRuntime(Runtime):
             return True
         raise BackendUnavailable("the Docker engine did not finish removing a container")
 
-    def _ask(self, request: Callable[[], _T]) -> _T:
-        """Make one request; an engine that does not answer as one is BackendUnavailable."""
-        try:
-            return request()
-        except APIError:
-            raise
-        except (DockerException, RequestException, json.JSONDecodeError, OSError) as error:
-            raise BackendUnavailable(
-                "the Docker engine cannot be reached", untouched=_refused(error)
-            ) from error
-
-
-def _refused(error: BaseException) -> bool:
-    """Whether the connection itself was refused, so that no request can have arrived."""
-    seen: list[Any] = [error]
-    for each in seen:
-        if isinstance(each, (ConnectionRefusedError, FileNotFoundError)):
-            return True
-        inner = (each.__cause__, each.__context__, *getattr(each, "args", ()))
-        seen += [one for one in inner if isinstance(one, BaseException) and one not in seen]
-    return False
-
 
 def _published(details: Any, ports: tuple[Port, ...]) -> tuple[str, ...]:
     numbers = []
@@ -300,7 +263,3 @@ def _fault(error: APIError) -> RuntimeFault:
 def _reachable(bind_address: str) -> str:
     """Where a port bound to ``bind_address`` is reached from this machine."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind_address, bind_address)  # noqa: S104 - compared, not bound
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

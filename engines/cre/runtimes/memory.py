@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
+from engines.catalog import Transport
 from engines.cre.runtimes.base import Found, Launch, Launched, Runtime
 from engines.errors import BackendUnavailable, ContainerExited, ImageMissing, PortUnavailable
 
@@ -26,6 +27,10 @@ class _Container:
     ports: tuple[int, ...]
     running: bool = True
     stubborn: bool = False
+
+    @property
+    def published(self) -> set[tuple[int, Transport]]:
+        return _published(self.launch, self.ports)
 
 
 class MemoryRuntime(Runtime):
@@ -159,13 +164,20 @@ class MemoryRuntime(Runtime):
         return bool(container_ids)
 
     def _ports_for(self, launch: Launch) -> tuple[int, ...]:
-        taken = {port for each in self._containers.values() for port in each.ports}
+        taken = {each for known in self._containers.values() for each in known.published}
         if launch.host_ports:
-            if taken & set(launch.host_ports):
+            wanted = _published(launch, launch.host_ports)
+            if taken & wanted:
                 raise PortUnavailable("the port is taken")
             return launch.host_ports
-        free = (port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in taken)
+        numbers = {number for number, _ in taken}
+        free = (port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in numbers)
         ports = tuple(islice(free, len(launch.spec.ports)))
         if len(ports) < len(launch.spec.ports):
             raise PortUnavailable("no port is free")
         return ports
+
+
+def _published(launch: Launch, numbers: tuple[int, ...]) -> set[tuple[int, Transport]]:
+    transports = (port.transport for port in launch.spec.ports)
+    return set(zip(numbers, transports, strict=True))

@@ -1,26 +1,309 @@
-"""The networks that instances are put on."""
+"""The networks that instances are put on: bridges on which nobody meets anybody.
+
+Instances of one container share a few bridges on which Docker lets nothing pass between containers;
+an instance with companions has a bridge to itself. What leaves a bridge is the firewall's business
+(:mod:`engines.cre.firewall`), which tells bridges with and without egress by their interface names.
+
+Docker's own address pools hold some thirty networks. Ours come from ``CRE_NETWORK_POOL``: its first
+/20 is for the shared bridges without egress, the second for those with, the rest for instances with
+a network of their own, a /28 each.
+"""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+import hashlib
+import itertools
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Network
+from typing import Any, overload
 
+from docker.errors import APIError, DockerException
+from docker.types import IPAMConfig, IPAMPool
+from requests.exceptions import RequestException
+
+from engines.contract import Isolation
+from engines.cre.firewall import CLOSED, OPEN
+from engines.cre.guard import Guard, docker_host
 from engines.cre.runtimes.base import Launch
+from engines.errors import BackendUnavailable, RuntimeFault, SettingsError, SubnetTaken
+from engines.settings import Settings
+
+LABEL_SHARED = "whale-ready.shared"
+"""``closed`` or ``open``: a shared network, of every deployment on the host."""
+SHARED = 4
+"""Shared networks of a kind. A Linux bridge takes 1023 ports, so one would not hold the default
+capacity with room to spare; a /22 has 1021 addresses for containers, so that addresses run out,
+which Docker tells, before ports do. Four hold 4084 instances, taken in turn."""
+SHARED_PREFIX, OWN_PREFIX, BLOCK_PREFIX = 22, 28, 20
+
+_ICC = "com.docker.network.bridge.enable_icc"
+_INTERFACE = "com.docker.network.bridge.name"
 
 
-class Networks(ABC):
-    """Where an instance's containers meet, and whom they meet there."""
+class OwnSubnets(Sequence[IPv4Network]):
+    """The /28 networks of a pool for instances with companions, by number and never as a list."""
 
-    @abstractmethod
+    def __init__(self, pool: IPv4Network) -> None:
+        self._first = int(pool.network_address) + 2 * _size(BLOCK_PREFIX)
+        self._count = (pool.num_addresses - 2 * _size(BLOCK_PREFIX)) // _size(OWN_PREFIX)
+
+    def __len__(self) -> int:
+        return max(0, self._count)
+
+    @overload
+    def __getitem__(self, index: int) -> IPv4Network: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[IPv4Network]: ...
+    def __getitem__(self, index: int | slice) -> IPv4Network | Sequence[IPv4Network]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        return IPv4Network((self._first + number * _size(OWN_PREFIX), OWN_PREFIX))
+
+
+def own_subnets(pool: IPv4Network) -> OwnSubnets:
+    """The networks of ``pool`` that instances with companions may have, after the shared ones."""
+    return OwnSubnets(pool)
+
+
+def shared_subnet(pool: IPv4Network, number: int, *, egress: bool) -> IPv4Network:
+    """The subnet of a shared network.
+
+    Raises:
+        SettingsError: the pool is too small.
+    """
+    if pool.prefixlen > BLOCK_PREFIX - 1:
+        raise SettingsError(
+            f"CRE_NETWORK_POOL: {pool} has no room for the shared networks of both kinds; write a "
+            "/19 (no challenge with companions), a /18 (512 of them at a time) or a larger one"
+        )
+    first = int(pool.network_address) + egress * _size(BLOCK_PREFIX)
+    return IPv4Network((first + number * _size(SHARED_PREFIX), SHARED_PREFIX))
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A network as it must be."""
+
+    name: str
+    interface: str
+    subnet: IPv4Network | None
+    labels: Mapping[str, str]
+    icc: bool
+
+    @property
+    def options(self) -> dict[str, str]:
+        return {_ICC: str(self.icc).lower(), _INTERFACE: self.interface}
+
+    def differences(self, details: Any) -> list[str]:
+        """What of the network that the engine shows is otherwise, for a message."""
+        subnets = [each.get("Subnet") for each in details["IPAM"]["Config"] or ()]
+        options = details["Options"] or {}
+        found = {
+            "driver": (details["Driver"], "bridge"),
+            "subnet": (subnets, [str(self.subnet)]),
+            "icc": (options.get(_ICC), self.options[_ICC]),
+            "interface": (options.get(_INTERFACE), self.interface),
+            "ipv6": (details["EnableIPv6"], False),
+            "label": ((details["Labels"] or {}).get(LABEL_SHARED), self.labels.get(LABEL_SHARED)),
+        }
+        return [
+            f"{part} {is_now} in the place of {must_be}"
+            for part, (is_now, must_be) in found.items()
+            if is_now != must_be
+        ]
+
+
+class BridgeNetworks:
+    """Bridge networks on one Docker engine.
+
+    Args:
+        api: gives the engine's low-level client; asked for on first use.
+        pool: addresses for all networks.
+        guard: sees to the firewall before a network is handed out.
+        family: put into names of shared networks and their interfaces, at most 6 characters; for
+            networks that have nothing to do with those of the host's deployments.
+        bridges: shared networks of a kind to use.
+    """
+
+    def __init__(
+        self,
+        api: Callable[[], Any],
+        pool: IPv4Network,
+        guard: Guard,
+        *,
+        family: str = "",
+        bridges: int = SHARED,
+    ) -> None:
+        self._api = api
+        self._pool = pool
+        self._guard = guard
+        self._family = family
+        self._bridges = bridges
+        self._lock = threading.Lock()
+        self._known: set[str] = set()
+        self._made: set[str] = set()
+        self._turns = itertools.count()
+
+    @property
+    def isolation(self) -> frozenset[Isolation]:
+        """What instances on these networks are kept from."""
+        kept = {Isolation.SIBLINGS}
+        if self._guard.keeps:
+            kept |= {Isolation.HOST, Isolation.INTERNET}
+        return frozenset(kept)
+
     def shared(self, *, egress: bool) -> str:
-        """Name of the network on which instances of one container stand, each for itself."""
+        """Name of a network on which instances of one container stand, each for itself.
 
-    @abstractmethod
+        Raises:
+            BackendUnavailable: engine or firewall cannot be had; no network was handed out.
+            RuntimeFault: something else has that name; says what to do.
+        """
+        number = next(self._turns) % self._bridges
+        wanted = self._shared(number, egress=egress)
+        if wanted.name not in self._known:
+            # One thread looks, the others find it known.
+            with self._lock:
+                if wanted.name not in self._known:
+                    self._look_or_make(wanted)
+                    self._known.add(wanted.name)
+        self._guard.ensure(wanted.interface)
+        return wanted.name
+
     def own(self, launch: Launch) -> str:
-        """Make the network of one instance with companions; returns its name."""
+        """Make the network of an instance with companions, on which they meet; returns its name.
+
+        Raises:
+            SubnetTaken: another network of the host uses the addresses.
+            BackendUnavailable: engine or firewall cannot be had; the network may have been made.
+            RuntimeFault: the engine refused it.
+        """
+        digest = hashlib.sha256(launch.name.encode()).hexdigest()
+        prefix = OPEN if launch.spec.egress else CLOSED
+        subnet = IPv4Network(launch.subnet) if launch.subnet else None
+        wanted = _Wanted(launch.name, f"{prefix}{digest[:11]}", subnet, launch.labels, icc=True)
+        try:
+            self._make(wanted)
+        except APIError as error:
+            raise _refusal(error) from error
+        self._guard.ensure(wanted.interface)
+        return wanted.name
+
+    def forget(self) -> None:
+        """Look at the engine again: a network that was known is not found any more."""
+        with self._lock:
+            self._known.clear()
+
+    def refresh(self) -> None:
+        """Make sure of the firewall again; for every round of the worker.
+
+        Raises:
+            BackendUnavailable: the rules cannot be had; names the fix.
+        """
+        self._guard.refresh()
+
+    def remove_unused(self) -> list[str]:
+        """Remove the shared networks that this object made and on which nothing stands."""
+        removed = [name for name in sorted(self._made) if self._remove(name)]
+        self._made.clear()
+        self.forget()
+        return removed
+
+    def _remove(self, name: str) -> bool:
+        try:
+            self._ask(lambda: self._api().remove_network(name))
+        except APIError:  # it is not there, or in use
+            return False
+        return True
+
+    def _shared(self, number: int, *, egress: bool) -> _Wanted:
+        kind, prefix = ("open", OPEN) if egress else ("closed", CLOSED)
+        return _Wanted(
+            f"whale-ready{self._family and '-'}{self._family}-{kind}-{number}",
+            f"{prefix}{self._family}{number}",
+            shared_subnet(self._pool, number, egress=egress),
+            {LABEL_SHARED: kind},
+            icc=False,
+        )
+
+    def _look_or_make(self, wanted: _Wanted) -> None:
+        """Find the network as it must be, or make it; others may do the same at this moment."""
+        details = self._find(wanted)
+        if details is None:
+            try:
+                self._make(wanted)
+                self._made.add(wanted.name)
+            except APIError as error:
+                # Somebody else was first with the name, the subnet or the interface.
+                details = self._find(wanted)
+                if details is None:
+                    raise _refusal(error) from error
+        if details is None:
+            details = self._find(wanted)
+        differences = wanted.differences(details) if details else ["somebody removes it"]
+        if differences:
+            raise RuntimeFault(
+                f"network {wanted.name} is not the engine's own: {'; '.join(differences)}. Remove "
+                f"it (docker network rm {wanted.name}) and it is made anew, or set "
+                "CRE_NETWORK_POOL to the same addresses in every deployment on this host"
+            )
+
+    def _find(self, wanted: _Wanted) -> Any | None:
+        # By exact name: Docker's filter finds parts of names, and inspect takes ids too.
+        rows = self._ask(lambda: self._api().networks(names=[wanted.name]))
+        found = [row for row in rows if row["Name"] == wanted.name]
+        if len(found) > 1:
+            raise RuntimeFault(
+                f"there are {len(found)} networks {wanted.name}; remove those without use"
+            )
+        return found[0] if found else None
+
+    def _make(self, wanted: _Wanted) -> None:
+        pools = [IPAMPool(subnet=str(wanted.subnet))] if wanted.subnet else None
+        self._ask(
+            lambda: self._api().create_network(
+                wanted.name,
+                driver="bridge",
+                options=wanted.options,
+                ipam=IPAMConfig(pool_configs=pools) if pools else None,
+                check_duplicate=True,
+                labels=dict(wanted.labels),
+                enable_ipv6=False,
+            )
+        )
+
+    def _ask(self, request: Callable[[], Any]) -> Any:
+        try:
+            return request()
+        except APIError:
+            raise
+        except (DockerException, RequestException, json.JSONDecodeError, OSError) as error:
+            # No container was asked for yet: nothing of the instance can be there.
+            raise BackendUnavailable(
+                "the Docker engine cannot be reached", untouched=True
+            ) from error
 
 
-def own_subnets(pool: IPv4Network) -> Sequence[IPv4Network]:
-    """The subnets for networks of single instances: what the shared networks leave of the pool."""
-    return list(pool.subnets(new_prefix=28))[512:]
+def networks_from(settings: Settings, api: Callable[[], Any]) -> BridgeNetworks:
+    """The networks that the settings describe, with the firewall they ask for."""
+    guard = Guard(settings.cre_firewall, docker_host(settings))
+    return BridgeNetworks(api, settings.cre_network_pool, guard)
+
+
+def _size(prefix: int) -> int:
+    """Addresses of a network."""
+    return 1 << (32 - prefix)
+
+
+def _refusal(error: APIError) -> RuntimeFault:
+    text = str(error.explanation or "").lower()
+    if "overlaps with other" in text or "address space" in text:
+        return SubnetTaken(
+            "a network's addresses are in use by another one; CRE_NETWORK_POOL must be addresses "
+            "that nothing else uses"
+        )
+    return RuntimeFault(f"the Docker engine refused a network ({error.status_code}): {text[:200]}")

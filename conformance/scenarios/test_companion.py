@@ -1,0 +1,23 @@
+"""COMPANION: further containers of a challenge."""
+
+from __future__ import annotations
+
+from conformance.harness import Hook
+from conformance.scenario import COMPANION_CHALLENGE, scenario
+from conformance.stage import Stage
+from conformance.steps import demand, done, started
+
+
+@scenario("COMPANION-001", Hook.FETCH, COMPANION_CHALLENGE)
+def test_a_companion_is_reached_by_name(world: Stage) -> None:
+    instance = started(world, world.alice, world.challenges.companion or 0)
+    assert world.companion_answers(instance), "the companion does not answer to its name"
+
+
+@scenario("COMPANION-002", Hook.GROUND_TRUTH, COMPANION_CHALLENGE)
+def test_companions_go_with_their_instance(world: Stage) -> None:
+    challenge = world.challenges.companion or 0
+    started(world, world.alice, challenge)
+    assert len(world.running()) == 2, "an instance with one companion is two containers"
+    done(world.stop(world.alice, challenge))
+    demand(not world.running(), "a companion runs after the stop")

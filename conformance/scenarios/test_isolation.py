@@ -1,0 +1,193 @@
+"""ISOLATION: what a program inside an instance can do, tried from inside."""
+
+from __future__ import annotations
+
+from conformance.harness import Hook, Limits, Outside, Trial
+from conformance.scenario import (
+    CAPABLE_CHALLENGE,
+    EGRESS_CHALLENGE,
+    HOST,
+    INTERNET,
+    LIMITS,
+    PRIVILEGES,
+    READ_ONLY_CHALLENGE,
+    RESOURCES,
+    SIBLINGS,
+    scenario,
+)
+from conformance.stage import Stage
+from conformance.steps import started
+from engines.contract import InstanceStatus
+
+NET_BIND_SERVICE = 1 << 10
+"""The capability as a bit of the kernel's masks (capabilities(7))."""
+BEYOND = 50
+"""How many more than the limit are asked for."""
+
+
+@scenario("ISOLATION-001", Hook.INSIDE, SIBLINGS)
+def test_siblings_cannot_be_reached(world: Stage) -> None:
+    hers = started(world, world.alice, world.first)
+    his = started(world, world.bob, world.first)
+    for one, other in ((hers, his), (his, hers)):
+        reached = world.reached_from(one, world.inner_addresses(other))
+        assert not reached, f"one account's program reached another's container at {reached}"
+
+
+@scenario("ISOLATION-002", Hook.INSIDE, SIBLINGS, EGRESS_CHALLENGE)
+def test_egress_is_no_way_to_siblings(world: Stage) -> None:
+    closed = started(world, world.alice, world.first)
+    first = started(world, world.bob, _egress(world))
+    second = started(world, world.carol, _egress(world))
+    for one, others in ((closed, [first]), (first, [closed, second])):
+        wanted = [address for other in others for address in world.inner_addresses(other)]
+        reached = world.reached_from(one, wanted)
+        assert not reached, f"a program reached another account's container at {reached}"
+
+
+@scenario("ISOLATION-003", Hook.INSIDE, HOST)
+def test_the_host_cannot_be_reached(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    _check_host(world, instance)
+
+
+@scenario("ISOLATION-004", Hook.INSIDE, HOST, EGRESS_CHALLENGE)
+def test_egress_is_no_way_to_the_host(world: Stage) -> None:
+    instance = started(world, world.alice, _egress(world))
+    _check_host(world, instance)
+
+
+@scenario("ISOLATION-005", Hook.INSIDE, HOST)
+def test_no_engine_is_inside(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    found = world.tried(instance, Trial.SOCKETS)
+    assert found.pop("search") == "done"
+    assert not found, f"sockets inside: {sorted(found)}"
+
+
+@scenario("ISOLATION-006", Hook.INSIDE, Hook.OUTSIDE, INTERNET)
+def test_the_internet_cannot_be_reached(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.outside() as machine:
+        reached = world.reached_from(instance, [machine.internet, machine.beside])
+    assert not reached, f"a program without egress reached {reached}"
+
+
+@scenario("ISOLATION-007", Hook.INSIDE, Hook.OUTSIDE, INTERNET)
+def test_names_of_the_internet_cannot_be_resolved(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.outside() as machine:
+        said = _resolved(world, instance, machine)
+    assert said == {"own": "silent", "server": "silent"}, "a name went out and an address came in"
+
+
+@scenario("ISOLATION-008", Hook.INSIDE, Hook.OUTSIDE, INTERNET, EGRESS_CHALLENGE)
+def test_egress_is_a_way_to_the_internet(world: Stage) -> None:
+    instance = started(world, world.alice, _egress(world))
+    with world.outside() as machine:
+        reached = world.reached_from(instance, [machine.internet])
+        said = _resolved(world, instance, machine)
+    assert reached, "a challenge that asks for egress has none"
+    assert said["server"] == "resolved", "a challenge with egress cannot ask a name server"
+
+
+@scenario("ISOLATION-009", Hook.INSIDE, Hook.OUTSIDE, HOST, EGRESS_CHALLENGE)
+def test_egress_is_no_way_to_private_networks(world: Stage) -> None:
+    instance = started(world, world.alice, _egress(world))
+    with world.outside() as machine:
+        reached = world.reached_from(instance, [machine.beside])
+    assert not reached, f"a challenge with egress reached {reached}, which is not the internet"
+
+
+@scenario("ISOLATION-010", Hook.INSIDE, PRIVILEGES)
+def test_there_are_no_capabilities(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    rights = _capabilities(world, instance)
+    held = {name: hex(mask) for name, mask in rights.items() if mask}
+    assert not held, f"capabilities nobody asked for: {held}"
+
+
+@scenario("ISOLATION-011", Hook.INSIDE, PRIVILEGES, CAPABLE_CHALLENGE)
+def test_a_capability_asked_for_is_the_only_one(world: Stage) -> None:
+    challenge = world.challenges.capable
+    assert challenge is not None
+    rights = _capabilities(world, started(world, world.alice, challenge))
+    assert rights["CapBnd"] == NET_BIND_SERVICE, f"may have {rights['CapBnd']:#x}"
+    more = {name: hex(mask) for name, mask in rights.items() if mask & ~NET_BIND_SERVICE}
+    assert not more, f"capabilities nobody asked for: {more}"
+
+
+@scenario("ISOLATION-012", Hook.INSIDE, PRIVILEGES)
+def test_privileges_cannot_be_gained(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    assert world.tried(instance, Trial.RIGHTS)["NoNewPrivs"] == "1", "no_new_privs is not set"
+
+
+@scenario("ISOLATION-013", Hook.INSIDE, PRIVILEGES, READ_ONLY_CHALLENGE)
+def test_a_read_only_root_is_read_only(world: Stage) -> None:
+    challenge = world.challenges.read_only
+    assert challenge is not None
+    said = world.tried(started(world, world.alice, challenge), Trial.WRITE)
+    assert said.pop("/tmp") == "written", "a read-only challenge has no place to write to"  # noqa: S108 - inside a container
+    assert set(said.values()) == {"refused"}, f"written to a read-only root: {said}"
+
+
+@scenario("ISOLATION-014", Hook.INSIDE, Hook.FETCH, RESOURCES, LIMITS)
+def test_memory_ends_at_its_limit(world: Stage) -> None:
+    limit = _limits(world).memory_mb
+    _spend(world, "memory", limit, attempt=2 * limit)
+
+
+@scenario("ISOLATION-015", Hook.INSIDE, Hook.FETCH, RESOURCES, LIMITS)
+def test_processes_end_at_their_limit(world: Stage) -> None:
+    limit = _limits(world).processes
+    _spend(world, "processes", limit, attempt=limit + BEYOND)
+
+
+@scenario("ISOLATION-016", Hook.INSIDE, Hook.FETCH, RESOURCES, LIMITS)
+def test_open_files_end_at_their_limit(world: Stage) -> None:
+    limit = _limits(world).open_files
+    _spend(world, "files", limit, attempt=limit + BEYOND)
+
+
+@scenario("ISOLATION-017", Hook.FETCH, SIBLINGS, HOST, EGRESS_CHALLENGE)
+def test_players_reach_what_is_kept_apart(world: Stage) -> None:
+    closed = started(world, world.alice, world.first)
+    opened = started(world, world.bob, _egress(world))
+    assert world.flag_inside(closed) != world.flag_inside(opened), "two addresses, one container"
+
+
+def _egress(world: Stage) -> int:
+    challenge = world.challenges.egress
+    assert challenge is not None
+    return challenge
+
+
+def _check_host(world: Stage, instance: InstanceStatus) -> None:
+    with world.host_port(instance) as addresses:
+        reached = world.reached_from(instance, addresses)
+    assert not reached, f"a program inside reached its host at {reached}"
+
+
+def _resolved(world: Stage, instance: InstanceStatus, machine: Outside) -> dict[str, str]:
+    return world.tried(instance, Trial.RESOLVE, machine.name, machine.name_server)
+
+
+def _capabilities(world: Stage, instance: InstanceStatus) -> dict[str, int]:
+    """The kernel's five masks of a process inside."""
+    rights = world.tried(instance, Trial.RIGHTS)
+    return {name: int(mask, 16) for name, mask in rights.items() if name.startswith("Cap")}
+
+
+def _limits(world: Stage) -> Limits:
+    limits = world.challenges.limits
+    assert limits is not None
+    return limits
+
+
+def _spend(world: Stage, what: str, limit: int, *, attempt: int) -> None:
+    """Try to have more than the limit inside; the instance answers afterwards."""
+    instance = started(world, world.alice, world.first)
+    had = int(world.tried(instance, Trial.SPEND, what, str(attempt))[what])
+    assert had <= limit, f"{had} of {what} could be had, the limit is {limit}"
+    assert world.answers(instance), f"the instance fell silent when it tried to have {what}"

@@ -1,0 +1,96 @@
+"""POOL: ready containers that wait for a start, each handed out once."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from conformance.harness import Hook, Options
+from conformance.scenario import scenario
+from conformance.stage import Stage
+from conformance.steps import done, live, started, together
+from engines.contract import Code
+
+WARM = Options(warm=2)
+POOL = (Hook.WARM_POOL, Hook.WORKER, Hook.GROUND_TRUTH)
+
+
+@scenario("POOL-001", *POOL, options=WARM)
+def test_a_start_takes_what_is_ready(world: Stage) -> None:
+    ready = _filled(world)
+    instance = started(world, world.alice, _warm(world))
+    assert instance["container_id"] in ready, "a start made a container while others were ready"
+    assert live(world, world.alice, _warm(world))["container_id"] == instance["container_id"]
+
+
+@scenario("POOL-002", *POOL, Hook.RECORDED_FLAG, Hook.FETCH, options=WARM)
+def test_each_has_a_flag_of_its_own(world: Stage) -> None:
+    _filled(world)
+    seen = []
+    for player in (world.alice, world.bob, world.alice):
+        instance = started(world, player, _warm(world))
+        flag = world.recorded_flag(player, _warm(world))
+        assert world.flag_inside(instance) == flag, "the flag inside is not the recorded one"
+        assert flag not in seen, "a flag was handed out before"
+        seen.append(flag)
+        if player is world.alice:
+            done(world.stop(player, _warm(world)))
+
+
+@scenario("POOL-003", *POOL, options=WARM)
+def test_one_container_is_never_handed_to_two(world: Stage) -> None:
+    _filled(world)
+    everybody = (world.alice, world.bob, world.carol)
+    results = together([partial(world.start, each, _warm(world)) for each in everybody])
+    for result in results:
+        assert result.code is Code.OK, f"a start from the pool ended with {result.code.value}"
+    got = {result.instance["container_id"] for result in results}
+    assert len(got) == len(everybody), "two accounts were given one container"
+
+
+@scenario("POOL-004", *POOL, options=WARM)
+def test_the_worker_fills_it_again(world: Stage) -> None:
+    ready = _filled(world)
+    used = started(world, world.alice, _warm(world))["container_id"]
+    world.run_worker()
+    waiting = world.running() - {used}
+    assert len(waiting) == WARM.warm, f"{len(waiting)} containers wait after the worker has run"
+    assert waiting - ready, "no container was made in the place of the one that was taken"
+
+
+@scenario("POOL-005", *POOL, options=WARM)
+def test_an_empty_pool_keeps_nobody_waiting(world: Stage) -> None:
+    first = started(world, world.alice, _warm(world))
+    assert first["container_id"] in world.running()
+
+
+@scenario("POOL-006", *POOL, Hook.CAPACITY, options=Options(warm=3, capacity=2))
+def test_what_waits_takes_room(world: Stage) -> None:
+    world.run_worker()
+    assert len(world.running()) <= 2, "more containers wait than the system has places"
+    started(world, world.alice, _warm(world))
+    world.run_worker()
+    assert len(world.running()) <= 2, "more containers run than the system has places"
+
+
+@scenario("POOL-007", *POOL, Hook.NEW_IMAGE, options=WARM)
+def test_what_was_made_before_is_not_handed_out(world: Stage) -> None:
+    old = _filled(world)
+    world.change_images()
+    world.run_worker()
+    instance = started(world, world.alice, _warm(world))
+    assert instance["container_id"] not in old, "a start got a container of the old image"
+    assert not world.running() & old, "containers of the old image are still kept"
+
+
+def _warm(world: Stage) -> int:
+    challenge = world.challenges.warm
+    assert challenge is not None, "a harness with a warm pool names the challenge it is for"
+    return challenge
+
+
+def _filled(world: Stage) -> set[str]:
+    """Have the pool filled; returns the containers that wait."""
+    world.run_worker()
+    ready = world.running()
+    assert len(ready) == WARM.warm, f"{len(ready)} containers wait after the worker has run"
+    return ready

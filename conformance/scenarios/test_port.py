@@ -1,0 +1,52 @@
+"""PORT: several ports, and a range of them."""
+
+from __future__ import annotations
+
+from conformance.harness import Hook, Options
+from conformance.scenario import SEVERAL_PORTS, scenario
+from conformance.stage import Stage
+from conformance.steps import demand, done, gone, refused, started
+from engines.contract import Code
+
+TWO = Options(port_count=2)
+
+
+@scenario("PORT-001", Hook.FETCH, SEVERAL_PORTS)
+def test_every_port_is_told(world: Stage) -> None:
+    challenge = world.challenges.several_ports
+    demand(challenge is not None, "the scenario needs a challenge with several ports")
+    instance = started(world, world.alice, challenge or 0)
+    ports = instance["ports"]
+    assert len(ports) == 3, f"{len(ports)} ports are told of three"
+    assert ports[0] != ports[1], "two TCP ports share a number"
+    assert all(1 <= int(port) <= 65535 for port in ports)
+    assert world.answers(instance), "the first port does not answer"
+
+
+@scenario("PORT-002", Hook.PORT_RANGE, options=TWO)
+def test_ports_lie_in_the_range_and_are_not_shared(world: Stage) -> None:
+    taken = []
+    for player in (world.alice, world.bob):
+        taken += [int(port) for port in started(world, player, world.first)["ports"]]
+    assert len(set(taken)) == len(taken), "two instances share a port"
+    outside = [port for port in taken if port not in world.port_range()]
+    assert not outside, f"ports {outside} lie outside of the range"
+
+
+@scenario("PORT-003", Hook.PORT_RANGE, Hook.GROUND_TRUTH, options=TWO)
+def test_no_port_is_no_start(world: Stage) -> None:
+    held = {
+        started(world, player, world.first)["container_id"] for player in (world.alice, world.bob)
+    }
+    refused(world.start(world.carol, world.first), Code.CAPACITY)
+    gone(world, world.carol, world.first)
+    assert world.running() == held, "a start without a port left something behind"
+
+
+@scenario("PORT-004", Hook.PORT_RANGE, options=TWO)
+def test_a_stop_gives_ports_back(world: Stage) -> None:
+    for player in (world.alice, world.bob):
+        started(world, player, world.first)
+    refused(world.start(world.carol, world.first), Code.CAPACITY)
+    done(world.stop(world.bob, world.first))
+    started(world, world.carol, world.first)

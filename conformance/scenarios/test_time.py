@@ -1,0 +1,178 @@
+"""TIME: clocks that are corrected, and machines in other time zones."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from conformance.harness import FaultKind, Hook
+from conformance.scenario import EXTENDS, scenario
+from conformance.stage import Stage
+from conformance.steps import (
+    SETTLING_SECONDS,
+    SLACK_SECONDS,
+    START_SLACK_SECONDS,
+    agree,
+    beginning,
+    demand,
+    done,
+    events_of,
+    expiry,
+    gone,
+    let_expire,
+    live,
+    same,
+    settle,
+    started,
+    time_zone,
+    untouched,
+)
+from engines.audit import Action
+from engines.contract import InstanceStatus
+
+HOUR = 3600
+TOKYO, HONOLULU, KIRITIMATI = "JST-9", "HST10", "<+14>-14"
+
+
+@scenario("TIME-001", Hook.CLOCK, Hook.CLOCK_BACK)
+def test_a_clock_stepped_back_leaves_instances_alone(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    for step in (-1, -HOUR, -24 * HOUR):
+        world.advance(step)
+        now = live(world, world.alice, world.first)
+        same(instance, now)
+        _within_its_life(now)
+
+
+@scenario("TIME-002", Hook.CLOCK, Hook.CLOCK_BACK, EXTENDS)
+def test_an_extend_never_shortens_by_the_clock(world: Stage) -> None:
+    before = started(world, world.alice, world.first)
+    world.advance(-HOUR)
+    done(world.extend(world.alice, world.first))
+    after = live(world, world.alice, world.first)
+    assert expiry(after) >= expiry(before), "an extend after a step back moved the expiry earlier"
+    _within_its_life(after)
+
+
+@scenario("TIME-003", Hook.CLOCK, Hook.CLOCK_BACK, Hook.WORKER)
+def test_a_step_back_moves_no_expiry(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    world.advance(-HOUR)
+    world.run_worker()
+    world.advance(HOUR + instance["remaining_seconds"] - 10)
+    untouched(world, world.alice, world.first, instance)
+    world.advance(12)
+    gone(world, world.alice, world.first)
+
+
+@scenario("TIME-004", Hook.CLOCK, Hook.CLOCK_BACK, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_work_goes_on_after_a_step_back(world: Stage) -> None:
+    before = started(world, world.alice, world.first)
+    world.advance(-HOUR)
+    fresh = started(world, world.bob, world.first)
+    assert _whole(world, fresh), "a start after a step back has not its whole life ahead of it"
+    world.run_worker()
+    untouched(world, world.alice, world.first, before)
+    done(world.stop(world.alice, world.first))
+    let_expire(world, fresh)
+    world.run_worker()
+    demand(not world.running(), "a container is left after its instance was stopped or expired")
+
+
+@scenario(
+    "TIME-005",
+    *(FaultKind.LOST_ANSWER, Hook.CLOCK, Hook.CLOCK_BACK, Hook.WORKER, Hook.GROUND_TRUTH),
+)
+def test_what_broke_off_is_settled_all_the_same(world: Stage) -> None:
+    with world.fault(FaultKind.LOST_ANSWER):
+        world.start(world.alice, world.first)
+    world.advance(-HOUR)
+    world.try_worker()
+    world.advance(HOUR)
+    settle(world)
+    agree(world, world.alice)
+    result = world.start(world.alice, world.first)
+    demand(result.ok, f"{SETTLING_SECONDS} s after the fault a start fails: {result.message}")
+
+
+@scenario("TIME-006", Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_a_jump_ahead_ends_what_was_live(world: Stage) -> None:
+    before = started(world, world.alice, world.first)
+    world.advance(24 * HOUR)
+    gone(world, world.alice, world.first)
+    world.run_worker()
+    demand(not world.running(), "a container is left after its time is long over")
+    new = started(world, world.alice, world.first)
+    assert new["container_id"] != before["container_id"]
+    assert _whole(world, new), "a start after a jump ahead has not its whole life ahead of it"
+
+
+@scenario("TIME-007", Hook.CLOCK, Hook.WORKER, Hook.AUDIT)
+def test_the_zone_of_the_machine_changes_nothing(world: Stage) -> None:
+    for zone in (TOKYO, HONOLULU, KIRITIMATI):
+        with time_zone(zone):
+            instance = started(world, world.alice, world.first)
+            event = events_of(world, Action.STARTED)[-1]
+            assert event.at.utcoffset() == timedelta(0), "an event is not in UTC"
+            off = abs((event.at - beginning(instance)).total_seconds())
+            assert off <= START_SLACK_SECONDS, f"start and event lie {off:.0f} s apart"
+            _lives_to_its_end(world, instance)
+            world.run_worker()
+
+
+@scenario("TIME-008", Hook.CLOCK)
+def test_clocks_put_forward(world: Stage) -> None:
+    _lives_through_a_change(world, summer_begins=True)
+
+
+@scenario("TIME-009", Hook.CLOCK)
+def test_clocks_put_back(world: Stage) -> None:
+    _lives_through_a_change(world, summer_begins=False)
+
+
+def _lives_through_a_change(world: Stage, *, summer_begins: bool) -> None:
+    """Live in a zone whose clocks are changed in the middle of the instance's life."""
+    now = beginning(started(world, world.alice, world.first))
+    done(world.stop(world.alice, world.first))
+    with time_zone(_zone_with_a_change(now + timedelta(minutes=20), summer_begins=summer_begins)):
+        instance = started(world, world.alice, world.first)
+        assert _whole(world, instance), "the change of the clocks takes from an instance's life"
+        _lives_to_its_end(world, instance)
+
+
+def _lives_to_its_end(world: Stage, instance: InstanceStatus) -> None:
+    _within_its_life(instance)
+    assert _whole(world, instance), "an instance's life is not what is declared"
+    world.advance(instance["remaining_seconds"] - 10)
+    untouched(world, world.alice, world.first, instance)
+    world.advance(12)
+    gone(world, world.alice, world.first)
+
+
+def _zone_with_a_change(moment: datetime, *, summer_begins: bool) -> str:
+    """A zone, as POSIX writes it, whose summer begins or ends at a moment given in UTC.
+
+    Julian days leave the 29th of February out, and the end is said in summer's own time.
+    """
+    other = moment + timedelta(days=120)
+    first, second = (moment, other) if summer_begins else (other, moment)
+    return f"STD0SUM-1,{_posix(first)},{_posix(second + timedelta(hours=1))}"
+
+
+def _posix(local: datetime) -> str:
+    leap_day = local.replace(day=28) if (local.month, local.day) == (2, 29) else local
+    day = leap_day.replace(year=2025).timetuple().tm_yday
+    return f"J{day}/{local:%H:%M:%S}"
+
+
+def _whole(world: Stage, instance: InstanceStatus) -> bool:
+    life = (expiry(instance) - beginning(instance)).total_seconds()
+    return abs(life - world.capabilities.timeout_seconds) <= START_SLACK_SECONDS
+
+
+def _within_its_life(instance: InstanceStatus) -> None:
+    life = int((expiry(instance) - beginning(instance)).total_seconds())
+    left = instance["remaining_seconds"]
+    demand(
+        0 <= left <= life + SLACK_SECONDS,
+        f"{left} s remain of an instance whose full life is {life} s",
+    )

@@ -1,0 +1,292 @@
+"""The way to the Docker engine: local, tcp, tcp over TLS, or ssh, with registry credentials.
+
+``CRE_DOCKER_HOST``, ``CRE_DOCKER_CERT_FOLDER`` and ``CRE_REGISTRY_CONFIG`` say it; where they are
+empty, ``DOCKER_HOST``, ``DOCKER_CERT_PATH`` with ``DOCKER_TLS_VERIFY``, and ``~/.docker`` do. Over
+TLS both sides are always verified: ``DOCKER_CERT_PATH`` alone does not mean less, as it does for
+the SDK.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import docker
+import docker.auth
+from docker.constants import DEFAULT_DOCKER_API_VERSION
+from docker.errors import APIError, DockerException
+from docker.tls import TLSConfig
+from docker.utils import parse_host
+from requests.adapters import HTTPAdapter
+from requests.exceptions import RequestException
+
+from engines.cre.runtimes.engine_api import CALL_SECONDS, causes
+from engines.cre.runtimes.local_socket import OnePool
+from engines.cre.runtimes.ssh import SSHAdapter, ssh_command
+from engines.errors import BackendUnavailable, SettingsError
+from engines.settings import Settings
+
+log = logging.getLogger(__name__)
+
+POOL_SIZE = 64
+"""Connections to the engine that are kept."""
+CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
+_NETWORK = ("tcp", "http", "https")
+_OVER_SSH = "tcp://docker-over-ssh:2375"
+"""Stands for the far side; no name is ever looked up."""
+
+Connect = Callable[[], docker.DockerClient]
+
+
+def connect(settings: Settings, environ: Mapping[str, str] | None = None) -> docker.DockerClient:
+    """A client whose engine has answered once.
+
+    Raises:
+        SettingsError: a setting is wrong; names it and the fix.
+        BackendUnavailable: the engine cannot be reached, or not with these certificates or keys.
+    """
+    return connector(settings, environ)()
+
+
+def connector(settings: Settings, environ: Mapping[str, str] | None = None) -> Connect:
+    """Check the settings now; the engine is asked by calling what is returned.
+
+    Raises:
+        SettingsError: a setting is wrong; names it and the fix.
+    """
+    source = os.environ if environ is None else environ
+    where = _address(settings, source)
+    _check_address(where)
+    certificates = _certificates(settings, source, where)
+    _check_registry_config(settings.cre_registry_config)
+
+    def open_client() -> docker.DockerClient:
+        client = _over_ssh(where) if where.scheme == "ssh" else _over_sockets(where, certificates)
+        if settings.cre_registry_config is not None:
+            client.api.reload_config(str(settings.cre_registry_config))
+        return client
+
+    return open_client
+
+
+def probe_host(settings: Settings, environ: Mapping[str, str] | None = None) -> str | None:
+    """Where published ports are reached from this process; None for the bind address."""
+    if settings.cre_probe_host:
+        return settings.cre_probe_host
+    where = _address(settings, os.environ if environ is None else environ)
+    return urlsplit(where.url).hostname if where.scheme in (*_NETWORK, "ssh") else None
+
+
+@dataclass(frozen=True)
+class _Address:
+    """The engine's address and the variable that gave it; empty for the local engine."""
+
+    url: str
+    setting: str
+
+    @property
+    def scheme(self) -> str:
+        return urlsplit(self.url).scheme
+
+
+@dataclass(frozen=True)
+class _Certificates:
+    """A folder with certificates and the variable that gave it."""
+
+    folder: Path
+    setting: str
+
+    def tls(self) -> TLSConfig:
+        ca, certificate, key = (str(self.folder / name) for name in CERTIFICATES)
+        return TLSConfig(client_cert=(certificate, key), ca_cert=ca, verify=True)
+
+
+def _address(settings: Settings, environ: Mapping[str, str]) -> _Address:
+    if settings.cre_docker_host:
+        return _Address(settings.cre_docker_host, "CRE_DOCKER_HOST")
+    return _Address(environ.get("DOCKER_HOST", "").strip(), "DOCKER_HOST")
+
+
+def _check_address(where: _Address) -> None:
+    try:
+        if where.scheme == "ssh":
+            ssh_command(where.url)
+        else:
+            parse_host(where.url or None)
+    except ValueError as error:
+        raise SettingsError(f"{where.setting}: {error}") from None
+    except DockerException:
+        raise SettingsError(
+            f"{where.setting}: write unix:///var/run/docker.sock, tcp://HOST:2376 or "
+            "ssh://USER@HOST"
+        ) from None
+
+
+def _certificates(
+    settings: Settings, environ: Mapping[str, str], where: _Address
+) -> _Certificates | None:
+    """The certificates to use; None: no TLS."""
+    named = settings.cre_docker_cert_folder
+    if where.scheme not in _NETWORK:
+        if named is not None:
+            raise SettingsError(
+                "CRE_DOCKER_CERT_FOLDER: certificates are for a tcp:// engine; set "
+                "CRE_DOCKER_HOST=tcp://HOST:2376, or leave the folder out"
+            )
+        return None
+    inherited = environ.get("DOCKER_CERT_PATH", "").strip()
+    if named is not None:
+        chosen = _Certificates(named, "CRE_DOCKER_CERT_FOLDER")
+    elif inherited:
+        chosen = _Certificates(Path(inherited), "DOCKER_CERT_PATH")
+    elif environ.get("DOCKER_TLS_VERIFY", "").strip():
+        chosen = _Certificates(Path("~/.docker").expanduser(), "DOCKER_TLS_VERIFY")
+    else:
+        return None
+    _check_certificates(chosen)
+    return chosen
+
+
+def _check_certificates(certificates: _Certificates) -> None:
+    missing = [name for name in CERTIFICATES if not (certificates.folder / name).is_file()]
+    if missing:
+        raise SettingsError(
+            f"{certificates.setting}: the folder has no {' and no '.join(missing)}; it must hold "
+            "the CA's certificate (ca.pem), our certificate (cert.pem) and its key (key.pem)"
+        )
+    ca, certificate, key = (certificates.folder / name for name in CERTIFICATES)
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(ca)
+        # An encrypted key would ask at the terminal; an empty password makes it an error.
+        context.load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError):  # ssl.SSLError is an OSError
+        raise SettingsError(
+            f"{certificates.setting}: ca.pem, cert.pem and key.pem cannot be used; they must be "
+            "readable PEM files, key.pem without a pass phrase and belonging to cert.pem"
+        ) from None
+
+
+def _check_registry_config(path: Path | None) -> None:
+    if path is None:
+        return
+    try:
+        # The SDK takes a file that it cannot read for an empty one.
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError
+        docker.auth.load_config(str(path))
+    except OSError as error:
+        raise SettingsError(
+            f"CRE_REGISTRY_CONFIG: {error.strerror}; name a file that this user can read, as "
+            "`docker login` writes it"
+        ) from None
+    except (ValueError, DockerException):
+        # The error's own text may quote the file.
+        raise SettingsError(
+            "CRE_REGISTRY_CONFIG: not a Docker config.json; name a file as `docker login` writes it"
+        ) from None
+
+
+def _over_sockets(where: _Address, certificates: _Certificates | None) -> docker.DockerClient:
+    adapter: HTTPAdapter
+    if where.scheme in _NETWORK:
+        # The SDK gives its pool size to local sockets only.
+        adapter = HTTPAdapter(pool_maxsize=POOL_SIZE)
+    else:
+        adapter = OnePool(
+            str(parse_host(where.url or None)), int(CALL_SECONDS), max_pool_size=POOL_SIZE
+        )
+    tls = certificates.tls() if certificates else None
+    try:
+        return _negotiated(where.url, adapter, tls)
+    except (DockerException, RequestException, KeyError) as error:
+        raise _unavailable(error, where, certificates) from error
+
+
+def _over_ssh(where: _Address) -> docker.DockerClient:
+    adapter = SSHAdapter(ssh_command(where.url), POOL_SIZE)
+    try:
+        return _negotiated(_OVER_SSH, adapter, None)
+    except (DockerException, RequestException, KeyError) as error:
+        words = adapter.last_words()
+        adapter.close()
+        said = f"; ssh says: {words}" if words else ""
+        raise BackendUnavailable(
+            f"the Docker engine cannot be reached over ssh ({where.setting}){said}",
+            untouched=True,
+        ) from error
+
+
+def _negotiated(url: str, adapter: HTTPAdapter, tls: TLSConfig | None) -> docker.DockerClient:
+    """A client that speaks the engine's own version of the API, over ``adapter``.
+
+    Left to itself, the SDK asks for the version before it can be given another transport, and
+    before it can be told to leave the environment alone.
+    """
+    first = _client(url, adapter, tls, DEFAULT_DOCKER_API_VERSION)
+    version = str(first.api.version(api_version=False)["ApiVersion"])
+    return _client(url, adapter, tls, version)
+
+
+def _client(
+    url: str, adapter: HTTPAdapter, tls: TLSConfig | None, version: str
+) -> docker.DockerClient:
+    try:
+        client = docker.DockerClient(
+            base_url=url or None,
+            version=version,
+            timeout=int(CALL_SECONDS),
+            max_pool_size=POOL_SIZE,
+            tls=tls or False,
+        )
+    except ValueError:
+        raise _bad_own_config() from None
+    # REQUESTS_CA_BUNDLE would take the place of our CA, and a proxy that of the engine.
+    client.api.trust_env = False
+    client.api.mount(client.api.base_url, adapter)
+    return client
+
+
+def _bad_own_config() -> SettingsError:
+    return SettingsError(
+        "~/.docker/config.json: its credentials cannot be read; run `docker login` again, or name "
+        "another file in CRE_REGISTRY_CONFIG"
+    )
+
+
+def _unavailable(
+    error: Exception, where: _Address, certificates: _Certificates | None
+) -> BackendUnavailable:
+    """What a first contact that failed means; says so of certificates where they are why."""
+    found = list(causes(error))
+    if any(isinstance(each, ssl.SSLCertVerificationError) for each in found):
+        setting = certificates.setting if certificates else "CRE_DOCKER_CERT_FOLDER"
+        text = (
+            f"the Docker engine's certificate is not to be trusted: put the CA that signed it into "
+            f"{setting} as ca.pem, and write the host name it was made for into {where.setting}"
+        )
+    elif any(isinstance(each, ssl.SSLError) for each in found):
+        setting = certificates.setting if certificates else "CRE_DOCKER_CERT_FOLDER"
+        text = (
+            f"the Docker engine refused the TLS connection: put a certificate signed by the CA "
+            f"that it trusts into {setting} as cert.pem and key.pem"
+        )
+    elif any(_speaks_tls(each) for each in found):
+        text = (
+            "the Docker engine wants TLS: name the folder with ca.pem, cert.pem and key.pem in "
+            "CRE_DOCKER_CERT_FOLDER"
+        )
+    else:
+        text = "the Docker engine cannot be reached"
+    return BackendUnavailable(text, untouched=True)
+
+
+def _speaks_tls(error: BaseException) -> bool:
+    return isinstance(error, APIError) and "HTTPS server" in str(error.explanation)

@@ -1,0 +1,113 @@
+"""What the runtimes on Docker's API share: the client, its failures, and the probe of a port."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import docker
+from docker.errors import APIError, DockerException, NotFound
+from requests.exceptions import RequestException
+
+from engines.catalog import Readiness
+from engines.cre.runtimes.base import Runtime
+from engines.errors import BackendUnavailable
+from engines.probe import answers_http, answers_tcp
+
+CALL_SECONDS = 60.0
+"""Deadline of one request to the engine."""
+
+_T = TypeVar("_T")
+
+
+class EngineRuntime(Runtime):
+    """A runtime that speaks to a Docker engine through the SDK's low-level client.
+
+    Args:
+        client: an SDK client to use; it is then the caller's to close.
+        connect: makes the client on first use (engines/cre/runtimes/connection.py) when none is
+            given. None: the engine that the environment names (``DOCKER_HOST``).
+        probe_host: where published ports are reached from here; None for where they are published.
+    """
+
+    def __init__(
+        self,
+        client: docker.DockerClient | None = None,
+        *,
+        connect: Callable[[], docker.DockerClient] | None = None,
+        probe_host: str | None = None,
+    ) -> None:
+        self._connect = connect or _from_environ
+        self._own_client = client is None
+        self._client = client
+        self._probe_host = probe_host
+
+    @property
+    def _api(self) -> Any:
+        """The low-level client, made on first use: an engine that is down is no error before."""
+        if self._client is None:
+            try:
+                self._client = self._connect()
+            except (DockerException, RequestException) as error:
+                raise BackendUnavailable("the Docker engine cannot be reached") from error
+        return self._client.api
+
+    def image_id(self, image: str) -> str | None:
+        try:
+            return str(self._ask(lambda: self._api.inspect_image(image))["Id"])
+        except NotFound:
+            return None
+        except APIError as error:
+            raise BackendUnavailable("the Docker engine refused to show an image") from error
+
+    def versions(self) -> dict[str, str]:
+        details = self._ask(self._api.version)
+        return {"docker": details["Version"], "docker-api": details["ApiVersion"]}
+
+    def close(self) -> None:
+        if self._client is not None and self._own_client:
+            self._client.close()
+            self._client = None
+
+    def _ask(self, request: Callable[[], _T]) -> _T:
+        """Make one request; an engine that does not answer as one is BackendUnavailable."""
+        try:
+            return request()
+        except APIError:
+            raise
+        except (DockerException, RequestException, json.JSONDecodeError, OSError) as error:
+            raise BackendUnavailable(
+                "the Docker engine cannot be reached", untouched=_refused(error)
+            ) from error
+
+
+def answers(readiness: Readiness, host: str, port: int, timeout: float) -> bool:
+    """Whether a published port answers as ``readiness`` (http or tcp) demands."""
+    if readiness is Readiness.HTTP:
+        return answers_http(f"http://{_bracketed(host)}:{port}/", timeout=timeout)
+    return answers_tcp(host, port, timeout=timeout)
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and all that it was made from."""
+    seen: list[BaseException] = [error]
+    for each in seen:
+        yield each
+        inner = (each.__cause__, each.__context__, *getattr(each, "args", ()))
+        seen += [one for one in inner if isinstance(one, BaseException) and one not in seen]
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether the connection itself was refused, so that no request can have arrived."""
+    return any(
+        isinstance(each, (ConnectionRefusedError, FileNotFoundError)) for each in causes(error)
+    )
+
+
+def _from_environ() -> docker.DockerClient:
+    return docker.from_env(timeout=int(CALL_SECONDS), max_pool_size=64)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

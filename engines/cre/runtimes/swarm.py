@@ -1,0 +1,346 @@
+"""Instances as services of a Docker Swarm, so that one deployment runs on many machines.
+
+Each instance is a network of its own with one service per container. What a node's loss means, and
+what an organiser sets up, stands in ``docs/cre-swarm.md``.
+
+Ports are published in the swarm's *host* mode: on the node where the container runs, and on all of
+that node's addresses. The other mode, the ingress mesh, would put every instance on one network
+that all share, which is what this runtime is there to prevent; it hides players' addresses, and
+needs IPVS in every node's kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import docker
+from docker.errors import APIError, NotFound
+
+from engines.catalog import Pull, Readiness
+from engines.contract import Isolation
+from engines.cre.runtimes.base import (
+    LABEL_DEPLOYMENT,
+    LABEL_INSTANCE,
+    Found,
+    Launch,
+    Launched,
+)
+from engines.cre.runtimes.engine_api import EngineRuntime, answers
+from engines.cre.runtimes.swarm_config import challenge_service, companion_service, network_config
+from engines.cre.runtimes.swarm_tasks import (
+    ENDED,
+    digest_of,
+    fault_of,
+    has_check,
+    is_up,
+    own_address,
+    published,
+    was_missing,
+)
+from engines.errors import (
+    BackendUnavailable,
+    ContainerExited,
+    ImageMissing,
+    NotReady,
+    RuntimeFault,
+)
+from engines.probe import wait_until
+
+LAUNCH_SECONDS = 90.0
+"""How long the nodes may take until an instance runs, and is healthy where that is asked for."""
+REMOVE_SECONDS = 60.0
+"""How long nodes that are up may take until a removed instance is gone: four seconds, as a rule.
+A node is known to be down after three heartbeats, of five seconds unless set otherwise."""
+LABEL_HOST = "whale-ready.host"
+"""Label of a node: where players reach it, unless that is its address in the swarm."""
+NO_MANAGER = (
+    "the Docker engine is no swarm manager: run docker swarm init there, or name a manager of the "
+    "swarm in CRE_DOCKER_HOST"
+)
+
+_T = TypeVar("_T")
+
+
+class SwarmRuntime(EngineRuntime):
+    """Services on a Docker Swarm.
+
+    Of the kinds of isolation it declares only what its own networks enforce. A container reaches
+    its node and the internet through the node's ``docker_gwbridge``; a service cannot forbid the
+    gaining of new privileges before engine 25, nor swap beyond its memory.
+
+    Args:
+        client: of a manager of the swarm; see :class:`EngineRuntime`.
+        constraints: placement constraints of every instance, beside its challenge's own.
+        probe_host: where published ports are reached from here; None for the node's own address.
+    """
+
+    name = "swarm"
+    multi_node = True
+    isolation = frozenset({Isolation.SIBLINGS})
+
+    def __init__(
+        self,
+        client: docker.DockerClient | None = None,
+        *,
+        connect: Callable[[], docker.DockerClient] | None = None,
+        constraints: tuple[str, ...] = (),
+        probe_host: str | None = None,
+    ) -> None:
+        super().__init__(client, connect=connect, probe_host=probe_host)
+        self._constraints = constraints
+
+    def launch(self, launch: Launch) -> Launched:
+        try:
+            images = {image: self._pinned(launch, image) for image in launch.spec.images}
+            try:
+                services = self._make(launch, images)
+            except _NameTaken:
+                # The name is derived from a row that is ours now: what bears it was left by a
+                # process that died. It is removed only if it carries this deployment's label.
+                self.clear(launch.deployment, launch.name)
+                services = self._make(launch, images)
+            return self._await_running(launch, services)
+        except (RuntimeFault, BackendUnavailable) as error:
+            if not (isinstance(error, BackendUnavailable) and error.untouched):
+                self._discard(launch)
+            raise
+
+    def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
+        readiness = launch.spec.readiness
+        if readiness in (Readiness.NONE, Readiness.HEALTHCHECK):
+            return  # launch waited for it
+        host = self._probe_host or self._address(launched.container_id)
+
+        def ready(timeout: float) -> bool:
+            answered = answers(readiness, host, int(launched.ports[0]), timeout)
+            if not answered and not self.is_running(launched.container_id):
+                raise ContainerExited("the container ended before it answered")
+            return answered
+
+        if not wait_until(ready, seconds):
+            raise NotReady(f"no answer within {seconds:g} s")
+
+    def is_running(self, container_id: str) -> bool:
+        """Whether its container runs, on a node that is not down.
+
+        A swarm says "running" of a container for as long as its node is silent.
+        """
+        task = self._task(container_id)
+        return task is not None and is_up(task) and not self._down(task)
+
+    def remove(self, container_id: str) -> bool:
+        """Remove the whole instance: even one of a single container has a network.
+
+        Waits until the containers are gone, but for those on nodes that are down. Such a node
+        stops them when it is back, for the swarm then tells it what it missed.
+        """
+        labels = self._labels(container_id)
+        return labels is not None and self.clear(labels[LABEL_DEPLOYMENT], labels[LABEL_INSTANCE])
+
+    def clear(self, deployment: str, name: str) -> bool:
+        labels = [f"{LABEL_DEPLOYMENT}={deployment}", f"{LABEL_INSTANCE}={name}"]
+        services, networks = self._list(labels)
+        gone = [self._drop(self._api.remove_service, row["ID"]) for row in services]
+        gone.append(self._await_end(labels))
+        gone += [self._drop(self._api.remove_network, row["Id"]) for row in networks]
+        return any(gone)
+
+    def find(self, deployment: str) -> list[Found]:
+        services, networks = self._list([f"{LABEL_DEPLOYMENT}={deployment}"])
+        return [
+            *(Found(row["ID"], row["Spec"]["Labels"].get(LABEL_INSTANCE, "")) for row in services),
+            *(Found(row["Id"], row["Labels"].get(LABEL_INSTANCE, "")) for row in networks),
+        ]
+
+    def versions(self) -> dict[str, str]:
+        return {**super().versions(), "swarm-nodes": str(len(self._read(self._api.nodes)))}
+
+    # Making.
+
+    def _pinned(self, launch: Launch, image: str) -> str:
+        """What to call an image, so that every node runs the same one.
+
+        Nodes ask the registry for a name, at each start and even for an image that they have. An
+        id is looked up among their own, and a digest is pulled once.
+
+        Raises:
+            ImageMissing: it is not on the manager, and none is to be pulled.
+            NotReady: it has no health check, but its challenge is to wait for one.
+        """
+        try:
+            details = self._read(lambda: self._api.inspect_image(image))
+        except NotFound:
+            if launch.spec.pull is Pull.NEVER:
+                raise ImageMissing(f"image {image} is not on the swarm's manager") from None
+            return image
+        own = image == launch.spec.image
+        if own and launch.spec.readiness is Readiness.HEALTHCHECK and not has_check(details):
+            raise NotReady("the image has no HEALTHCHECK; choose another readiness")
+        digest = None if launch.spec.pull is Pull.NEVER else digest_of(details, image)
+        return digest or str(details["Id"])
+
+    def _make(self, launch: Launch, images: dict[str, str]) -> list[str]:
+        """Make the network and the services; returns the services' ids, the challenge's last."""
+        spec = launch.spec
+        wanted = network_config(launch)
+        network = self._created(lambda: self._api.create_network(**wanted)["Id"])
+        configs = [
+            companion_service(launch, each, images[each.image], network, self._constraints)
+            for each in spec.companions
+        ]
+        configs.append(challenge_service(launch, images[spec.image], network, self._constraints))
+        return [
+            self._created(lambda config=config: self._api.create_service(**config)["ID"])  # type: ignore[misc] # mypy: lambdas with defaults
+            for config in configs
+        ]
+
+    def _created(self, request: Callable[[], Any]) -> str:
+        try:
+            return str(self._ask(request))
+        except APIError as error:
+            if error.status_code == 409:
+                raise _NameTaken("the instance's name is taken by another deployment") from error
+            raise RuntimeFault(f"the swarm answered {error.status_code}") from error
+
+    def _await_running(self, launch: Launch, services: list[str]) -> Launched:
+        """Wait until all containers run.
+
+        Raises:
+            RuntimeFault: one never will, or not within :data:`LAUNCH_SECONDS`.
+        """
+        tasks: dict[str, Any] = {}
+
+        def running(_timeout: float) -> bool:
+            # An older service's task may be among them, for as long as its node is down.
+            listed = self._tasks([f"{LABEL_INSTANCE}={launch.name}"])
+            tasks.update({task["ServiceID"]: task for task in listed})
+            mine = [tasks[service] for service in services if service in tasks]
+            for fault in map(fault_of, mine):
+                if fault is not None:
+                    raise fault
+            return len(mine) == len(services) and all(map(is_up, mine))
+
+        if not wait_until(running, LAUNCH_SECONDS):
+            raise NotReady(f"not running within {LAUNCH_SECONDS:g} s")
+        task = tasks[services[-1]]
+        return Launched(services[-1], published(task, launch.spec.ports), self._host(task))
+
+    def _discard(self, launch: Launch) -> None:
+        """Remove what a failed start made; if that fails too, say that something may be left."""
+        try:
+            self.clear(launch.deployment, launch.name)
+        except BackendUnavailable as error:
+            raise BackendUnavailable("services that failed to start may be left") from error
+
+    # Ending.
+
+    def _labels(self, service_id: str) -> dict[str, str] | None:
+        """Labels of a service's instance, also while its containers are still being stopped."""
+        try:
+            return dict(self._read(lambda: self._api.inspect_service(service_id))["Spec"]["Labels"])
+        except NotFound:
+            pass
+        ending = [t for t in self._tasks([LABEL_DEPLOYMENT]) if t["ServiceID"] == service_id]
+        held = self._held_up(ending)
+        return dict(held[0]["Spec"]["ContainerSpec"]["Labels"]) if held else None
+
+    def _await_end(self, labels: list[str]) -> bool:
+        """Wait until no node that is up runs a container with these labels; whether any did."""
+        found = False
+
+        def ended(_timeout: float) -> bool:
+            nonlocal found
+            held = self._held_up(self._tasks(labels))
+            found = found or bool(held)
+            return not held
+
+        if not wait_until(ended, REMOVE_SECONDS):
+            raise BackendUnavailable("the swarm did not finish removing an instance")
+        return found
+
+    def _held_up(self, tasks: list[Any]) -> list[Any]:
+        """Those of the tasks that have not ended, on nodes that are up."""
+        left = [task for task in tasks if task["Status"]["State"] not in ENDED]
+        return [task for task in left if not self._down(task)]
+
+    def _drop(self, removal: Callable[[str], object], resource_id: str) -> bool:
+        try:
+            self._ask(lambda: removal(resource_id))
+        except APIError as error:
+            if was_missing(error):
+                return False
+            raise BackendUnavailable("the swarm could not remove a part of an instance") from error
+        return True
+
+    # Asking.
+
+    def _task(self, service_id: str) -> Any | None:
+        """The newest task of a service."""
+        try:
+            tasks = self._read(lambda: self._api.tasks(filters={"service": service_id}))
+        except NotFound:
+            return None
+        return max(tasks, key=lambda task: task["CreatedAt"], default=None)
+
+    def _tasks(self, labels: list[str]) -> list[Any]:
+        """Tasks with these labels, the oldest first."""
+        tasks = self._read(lambda: self._api.tasks(filters={"label": labels}))
+        return sorted(tasks, key=lambda task: task["CreatedAt"])
+
+    def _list(self, labels: list[str]) -> tuple[list[Any], list[Any]]:
+        """Services and networks with these labels."""
+        wanted = {"label": labels}
+        services = self._read(lambda: self._api.services(filters=wanted))
+        return services, self._read(lambda: self._api.networks(filters=wanted))
+
+    def _down(self, task: Any) -> bool:
+        """Whether a task was given a node, and that is down or no part of the swarm any more."""
+        if not task.get("NodeID"):
+            return False
+        node = self._node(task)
+        return node is None or node["Status"]["State"] == "down"
+
+    def _host(self, task: Any) -> str:
+        """Where players reach a task's node."""
+        node = self._node(task)
+        if node is None:
+            raise ContainerExited("the node left the swarm")
+        return str(node["Spec"]["Labels"].get(LABEL_HOST) or own_address(node))
+
+    def _address(self, service_id: str) -> str:
+        """Where this process reaches the node that a service runs on."""
+        task = self._task(service_id)
+        node = None if task is None else self._node(task)
+        if node is None:
+            raise ContainerExited("the service is gone, or its node")
+        return own_address(node)
+
+    def _node(self, task: Any) -> Any | None:
+        try:
+            return self._read(lambda: self._api.inspect_node(task["NodeID"]))
+        except NotFound:
+            return None
+
+    def _read(self, request: Callable[[], _T]) -> _T:
+        """Ask for what is there; a refusal but "not found" is BackendUnavailable."""
+        try:
+            return self._ask(request)
+        except NotFound:
+            raise
+        except APIError as error:
+            raise BackendUnavailable("the swarm refused to say what is there") from error
+
+    def _ask(self, request: Callable[[], _T]) -> _T:
+        try:
+            return super()._ask(request)
+        except APIError as error:
+            if "not a swarm manager" in str(error.explanation):
+                raise BackendUnavailable(NO_MANAGER, untouched=True) from error
+            if error.status_code == 503:
+                raise BackendUnavailable("the swarm's managers have no leader now") from error
+            raise
+
+
+class _NameTaken(RuntimeFault):
+    """A network or service of this name is there already."""

@@ -1,0 +1,148 @@
+"""What a swarm is told of an instance: its network and its services."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+from engines.catalog import ChallengeSpec, Companion, Readiness, Sandbox
+from engines.cre.runtimes.base import Launch
+from engines.cre.runtimes.container_config import LOG_LIMIT, NO_DNS
+
+LONGEST_NAME = 63
+"""A service's name is a DNS label to the swarm, and no dot may stand in it."""
+SCRATCH_BYTES = 64 * 1024 * 1024
+SCRATCH_MODE = 0o1777
+NO_HEALTHCHECK = {"Test": ["NONE"]}
+"""A swarm shows a container as running only once its image's check passes, and kills it when the
+check fails later; both only where the challenge asks for that check."""
+
+
+def network_config(launch: Launch) -> dict[str, Any]:
+    """The overlay network that the instance has to itself; containers started by hand on a node
+    cannot join it."""
+    pools = [{"Subnet": launch.subnet}] if launch.subnet else []
+    return {
+        "name": swarm_name(launch.name),
+        "driver": "overlay",
+        "labels": dict(launch.labels),
+        "attachable": False,
+        "ipam": {"Driver": "default", "Config": pools},
+    }
+
+
+def challenge_service(
+    launch: Launch, image: str, network: str, constraints: tuple[str, ...]
+) -> dict[str, Any]:
+    """The service of the challenge's own container, with its published ports."""
+    spec = launch.spec
+    chosen = launch.host_ports or (None,) * len(spec.ports)
+    ports = [
+        {
+            "Protocol": port.transport.value,
+            "TargetPort": port.number,
+            "PublishMode": "host",
+            **({"PublishedPort": number} if number else {}),
+        }
+        for port, number in zip(spec.ports, chosen, strict=True)
+    ]
+    return {
+        "name": swarm_name(launch.name),
+        "task_template": _task(
+            launch, spec, image, dict(launch.environment), {"Target": network}, constraints
+        ),
+        **_one_replica(launch, ports),
+    }
+
+
+def companion_service(
+    launch: Launch, companion: Companion, image: str, network: str, constraints: tuple[str, ...]
+) -> dict[str, Any]:
+    """The service of a companion: no port of it is published."""
+    flag = {"FLAG": launch.flag} if companion.flag else {}
+    attached = {"Target": network, "Aliases": [companion.name]}
+    environment = {**companion.environment, **flag}
+    return {
+        "name": swarm_name(f"{launch.name}.{companion.name}"),
+        "task_template": _task(launch, companion, image, environment, attached, constraints),
+        **_one_replica(launch, []),
+    }
+
+
+def swarm_name(text: str) -> str:
+    """``text`` where a swarm takes it as a name; else something readable with its digest."""
+    if len(text) <= LONGEST_NAME and re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?", text):
+        return text
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:40].strip("-")
+    return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _one_replica(launch: Launch, ports: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "labels": dict(launch.labels),
+        "mode": {"Replicated": {"Replicas": 1}},
+        # Names lead to the containers themselves: no virtual address, no load balancer per node.
+        "endpoint_spec": {"Mode": "dnsrr", "Ports": ports},
+    }
+
+
+def _task(
+    launch: Launch,
+    sandbox: Sandbox,
+    image: str,
+    environment: dict[str, str],
+    attached: dict[str, Any],
+    constraints: tuple[str, ...],
+) -> dict[str, Any]:
+    return {
+        "ContainerSpec": _container(launch, sandbox, image, environment),
+        "Resources": {
+            "Limits": {
+                "MemoryBytes": sandbox.memory_mb * 1024 * 1024,
+                "NanoCPUs": int(sandbox.cpus * 1e9),
+                "Pids": sandbox.pids_limit,
+            }
+        },
+        # A container that died is lost, as everywhere; the swarm must not put another in its place.
+        "RestartPolicy": {"Condition": "none"},
+        "Placement": {"Constraints": [*constraints, *launch.spec.nodes]},
+        "Networks": [attached],
+        "LogDriver": {"Name": "json-file", "Options": LOG_LIMIT},
+    }
+
+
+def _container(
+    launch: Launch, sandbox: Sandbox, image: str, environment: dict[str, str]
+) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "Image": image,
+        "Args": list(sandbox.command),
+        "Env": [f"{name}={_literal(value)}" for name, value in environment.items()],
+        "Labels": dict(launch.labels),
+        "User": sandbox.user,
+        "ReadOnly": sandbox.read_only,
+        "CapabilityDrop": ["ALL"],
+        "CapabilityAdd": list(sandbox.capabilities),
+        "Ulimits": [
+            {"Name": name, "Soft": limit, "Hard": limit} for name, limit in sandbox.ulimits.items()
+        ],
+        "Privileges": {"NoNewPrivileges": True},  # taken from engine 25 (API 1.44) on
+        "DNSConfig": {} if launch.spec.egress else {"Nameservers": NO_DNS},
+        "StopGracePeriod": 0,
+    }
+    if sandbox.read_only:
+        options = {"SizeBytes": SCRATCH_BYTES, "Mode": SCRATCH_MODE}
+        config["Mounts"] = [{"Type": "tmpfs", "Target": "/tmp", "TmpfsOptions": options}]  # noqa: S108 - inside a container
+    if not _own_healthcheck(launch, sandbox):
+        config["Healthcheck"] = NO_HEALTHCHECK
+    return config
+
+
+def _own_healthcheck(launch: Launch, sandbox: Sandbox) -> bool:
+    return isinstance(sandbox, ChallengeSpec) and launch.spec.readiness is Readiness.HEALTHCHECK
+
+
+def _literal(value: str) -> str:
+    """``value`` as it is: a swarm expands what stands in double braces, as a Go template."""
+    return value.replace("{{", '{{"{{"}}')

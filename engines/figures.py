@@ -1,0 +1,169 @@
+"""What the database knows of a deployment, in numbers: counted anew whenever it is asked.
+
+Nothing is kept in a process, so that any number of workers, threads and hosts on one database give
+one truth, and a restart loses nothing. No user, team, challenge name or flag is ever read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from engines.audit import container_events
+from engines.database import Database, UtcDateTime
+from engines.instances import State
+from engines.lease import leases
+
+DURATION_BOUNDS_MS = (25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000)
+"""Upper bounds of the buckets that durations are counted in; beyond the last there is one more."""
+
+INSTANCE_TABLES = {"cre": "cre_instances", "whale": "whale_instances"}
+"""Each backend's table, as :func:`engines.instances.instance_table` makes it."""
+
+_PASSING = (State.STARTING, State.EXTENDING, State.STOPPING)
+_OPEN = (State.START_OPEN, State.EXTEND_OPEN, State.STOP_OPEN)
+
+# Only the columns that are counted; whoever owns these tables defines them.
+_pool: Any = sa.table("cre_pool", sa.column("challenge_id", sa.BigInteger), sa.column("state"))
+_reservations: Any = sa.table("cre_reservations", sa.column("kind"))
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """The instances of one backend."""
+
+    states: Mapping[str, int]
+    """How many are live, expired (its time is over, nobody removes it yet), starting, extending,
+    stopping, abandoned (in one of those three, by somebody who died) or open (what became of a
+    request is not known). Every instance is in one of them."""
+    lag_seconds: float
+    """Since when the longest overdue instance should be gone; 0 when none is overdue."""
+    worker_alive: bool
+    """Whether a cleanup worker was heard of lately."""
+
+
+@dataclass(frozen=True)
+class Calls:
+    """All events of one backend, action and code."""
+
+    backend: str
+    action: str
+    code: str
+    count: int
+    total_ms: int
+    within: tuple[int, ...]
+    """How many took at most each of :data:`DURATION_BOUNDS_MS`."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Everything that is counted."""
+
+    backlogs: Mapping[str, Backlog] = field(default_factory=dict)
+    """By backend."""
+    calls: Sequence[Calls] = ()
+    pool: Mapping[int, int] = field(default_factory=dict)
+    """Ready containers that wait for a start, by challenge id."""
+    reservations: Mapping[str, int] = field(default_factory=dict)
+    """Numbers in use (ports, subnets …), by kind."""
+
+
+def read_figures(database: Database, now: datetime) -> Figures:
+    """Count, in one transaction that only reads; a table that is not there yet counts as empty.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    with database.read() as connection:
+        there = set(sa.inspect(connection).get_table_names())
+        return Figures(
+            backlogs={
+                backend: _backlog(connection, backend, now, with_lease=leases.name in there)
+                for backend, table in INSTANCE_TABLES.items()
+                if table in there
+            },
+            calls=_calls(connection) if container_events.name in there else (),
+            pool=_pool_levels(connection) if _pool.name in there else {},
+            reservations=_reserved(connection) if _reservations.name in there else {},
+        )
+
+
+def _backlog(connection: Connection, backend: str, now: datetime, *, with_lease: bool) -> Backlog:
+    rows: Any = sa.table(
+        INSTANCE_TABLES[backend],
+        sa.column("state", sa.String),
+        sa.column("lease_until", UtcDateTime),
+        sa.column("expires_at", UtcDateTime),
+    )
+    conditions = _conditions(rows, now)
+    oldest = sa.func.min(rows.c.expires_at)
+    found = connection.execute(
+        sa.select(oldest, *(_count(condition) for condition in conditions.values()))
+    ).one()
+    overdue = 0.0 if found[0] is None else (now - found[0]).total_seconds()
+    return Backlog(
+        states={name: int(found[n] or 0) for n, name in enumerate(conditions, start=1)},
+        lag_seconds=max(0.0, overdue),
+        worker_alive=with_lease and _lease_held(connection, backend, now),
+    )
+
+
+def _conditions(rows: Any, now: datetime) -> dict[str, Any]:
+    running = rows.c.state == State.RUNNING.value
+    at_work = rows.c.lease_until > now
+    return {
+        "live": sa.and_(running, rows.c.expires_at > now),
+        "expired": sa.and_(running, rows.c.expires_at <= now),
+        **{state.value: sa.and_(rows.c.state == state.value, at_work) for state in _PASSING},
+        "abandoned": sa.and_(
+            rows.c.state.in_([state.value for state in _PASSING]), rows.c.lease_until <= now
+        ),
+        "open": rows.c.state.in_([state.value for state in _OPEN]),
+    }
+
+
+def _lease_held(connection: Connection, backend: str, now: datetime) -> bool:
+    name = f"cleanup {backend}"
+    mine = sa.select(leases.c.name).where(leases.c.name == name, leases.c.until > now)
+    return connection.execute(mine).first() is not None
+
+
+def _calls(connection: Connection) -> tuple[Calls, ...]:
+    events = container_events.c
+    kind = (events.backend, events.action, events.code)
+    within = [_count(events.duration_ms <= bound) for bound in DURATION_BOUNDS_MS]
+    rows = connection.execute(
+        sa.select(*kind, sa.func.count(), sa.func.sum(events.duration_ms), *within)
+        .group_by(*kind)
+        .order_by(*kind)
+    )
+    return tuple(
+        # MariaDB and PostgreSQL add up to decimals.
+        Calls(row[0], row[1], row[2], int(row[3]), int(row[4]), tuple(int(n) for n in row[5:]))
+        for row in rows
+    )
+
+
+def _pool_levels(connection: Connection) -> dict[int, int]:
+    challenge = _pool.c.challenge_id
+    rows = connection.execute(
+        sa.select(challenge, _count(_pool.c.state == "ready"))
+        .group_by(challenge)
+        .order_by(challenge)
+    )
+    return {int(row[0]): int(row[1]) for row in rows}
+
+
+def _reserved(connection: Connection) -> dict[str, int]:
+    kind = _reservations.c.kind
+    rows = connection.execute(sa.select(kind, sa.func.count()).group_by(kind).order_by(kind))
+    return {str(row[0]): int(row[1]) for row in rows}
+
+
+def _count(condition: Any) -> Any:
+    return sa.func.sum(sa.case((condition, 1), else_=0))

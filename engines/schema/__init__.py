@@ -1,0 +1,81 @@
+"""Versions of the tables, with Alembic.
+
+``versions/`` holds the revisions, one file each, from the first version on; what a revision makes
+is written down there once more and does not follow the code. A new revision is safe to repeat after
+a crash in its middle, because MariaDB commits at every change of a table.
+
+Alembic is loaded only where there is something to do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+HEAD = "0002"
+"""The version this program works with: that of the newest revision."""
+
+VERSION_TABLE = "whale_ready_schema"
+"""Not Alembic's own name for it: CTFd's Alembic may keep its versions in the same database."""
+
+_version_num = sa.table(VERSION_TABLE, sa.column("version_num", sa.String)).c.version_num
+
+
+def version(engine: Engine) -> str | None:
+    """The version of the database's tables; one small query.
+
+    None: there is none, because the database is empty or was made before there were versions.
+    """
+    try:
+        return _read(engine)
+    except (sa.exc.OperationalError, sa.exc.ProgrammingError):
+        if not sa.inspect(engine).has_table(VERSION_TABLE):
+            return None
+        return _read(engine)  # another process made the table in between
+
+
+def upgrade(engine: Engine, to: str = HEAD) -> None:
+    """Bring the database's tables to version ``to``; nothing is done where they are there.
+
+    Any number of processes may do it at once: one does the work and the others wait for it.
+
+    Args:
+        engine: that of a :class:`engines.database.Database`.
+        to: an older version than the newest is for tests of upgrades.
+
+    Raises:
+        SchemaError: the version found is not known to this program, or another process has been
+            at work for too long. Nothing was changed.
+    """
+    from engines.schema.upgrading import upgrade_to
+
+    upgrade_to(engine, to)
+
+
+def pending(found: str | None) -> tuple[str, ...]:
+    """The versions that :func:`upgrade` brings to a database of version ``found``, oldest first.
+
+    Raises:
+        SchemaError: ``found`` is not known to this program.
+    """
+    from engines.schema.upgrading import versions_after
+
+    return versions_after(found)
+
+
+def differences(engine: Engine, metadata: sa.MetaData) -> list[Any]:
+    """Where the database's tables differ from ``metadata``, as Alembic's autogenerate tells it.
+
+    Tables that ``metadata`` does not know are somebody else's and are not looked at.
+    """
+    from engines.schema.upgrading import compare
+
+    return compare(engine, metadata)
+
+
+def _read(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        found = connection.execute(sa.select(_version_num)).scalars().first()
+    return None if found is None else str(found)

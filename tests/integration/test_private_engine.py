@@ -1,0 +1,54 @@
+"""An engine of our own for tests: it comes, restarts, and leaves nothing."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import docker
+import pytest
+from cluster import saved
+from private_engine import PrivateEngine
+
+from conformance.harnesses.fetch import http_get
+
+
+@pytest.fixture
+def engine(own_engines: None) -> PrivateEngine:
+    return PrivateEngine(live_restore=True)
+
+
+def traces(engine: PrivateEngine) -> list[str]:
+    """What of an engine can be seen from outside."""
+    links = subprocess.run(["ip", "-o", "link"], check=True, capture_output=True, text=True).stdout
+    names = subprocess.run(["ip", "netns"], check=True, capture_output=True, text=True).stdout
+    mounts = Path("/proc/mounts").read_text()
+    groups = [*Path("/sys/fs/cgroup").glob(engine.folder.name)]
+    groups += Path("/sys/fs/cgroup").glob(f"*/{engine.folder.name}")
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    return [
+        *(line for line in (links + names).splitlines() if engine.switch.name in line),
+        *(line for line in mounts.splitlines() if engine.folder.name in line),
+        *(str(path) for path in groups),
+        *(str(line) for line in commands if engine.folder.name.encode() in line),
+        *([str(engine.folder)] if engine.folder.exists() else []),
+    ]
+
+
+def test_a_container_outlives_its_restart_and_nothing_outlives_its_close(
+    engine: PrivateEngine, docker_client: docker.DockerClient, image: str
+) -> None:
+    try:
+        client = engine.client()
+        client.images.load(saved(docker_client, image))
+        container = client.containers.run(
+            image, detach=True, ports={"80/tcp": (engine.address, 8080)}
+        )
+        assert http_get(engine.address, 8080, "/") is not None
+        engine.restart()
+        assert client.containers.get(container.id).status == "running"
+        assert http_get(engine.address, 8080, "/") is not None
+        assert traces(engine)
+    finally:
+        engine.close()
+    assert traces(engine) == []

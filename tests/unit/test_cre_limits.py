@@ -1,0 +1,176 @@
+"""How many, how often, until when: the engine's limits, on every database."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from cre_stage import Stage
+
+from engines.catalog import ChallengeSpec, Companion, Port, Transport
+from engines.contract import Code
+from engines.cre.reservations import Reservations
+from engines.cre.runtimes.base import Launch, Launched
+from engines.cre.runtimes.memory import MemoryRuntime
+from engines.database import Database
+from engines.errors import NoRoom, PortUnavailable
+from engines.settings import Settings
+
+ONE = ChallengeSpec(1, "A", "a")
+MANY_PORTS = replace(ONE, ports=(Port(80), Port(53, Transport.UDP), Port(443)))
+
+
+def test_an_account_starts_so_often_in_a_window(any_database: Database) -> None:
+    settings = Settings(cre_start_limit=2, cre_start_window_seconds=60)
+    stage = Stage(any_database, ONE, settings=settings)
+    for wait in (0, 20):
+        stage.clock.advance(wait)
+        assert stage.engine.start_instance(1, 1).ok
+        assert stage.engine.start_instance(1, 1).code is Code.ALREADY_RUNNING  # no start
+        assert stage.engine.stop_instance(1, 1).ok
+    refused = stage.another_process().start_instance(1, 1)
+    assert (refused.code, refused.retry_after) == (Code.RATE_LIMITED, 40.0)
+    assert stage.engine.start_instance(2, 1).ok  # another account
+    stage.clock.advance(39.9)
+    assert stage.engine.start_instance(1, 1).code is Code.RATE_LIMITED
+    stage.clock.advance(0.1)
+    assert stage.engine.start_instance(1, 1).ok
+
+
+def test_a_clock_stepped_back_locks_nobody_out(any_database: Database) -> None:
+    stage = Stage(any_database, ONE, settings=Settings(cre_start_limit=1))
+    assert stage.engine.start_instance(1, 1).ok
+    assert stage.engine.stop_instance(1, 1).ok
+    stage.clock.advance(-7200)
+    assert stage.engine.start_instance(1, 1).ok
+
+
+def test_a_challenge_has_so_many_places(any_database: Database) -> None:
+    stage = Stage(any_database, replace(ONE, limit=2), replace(ONE, id=2))
+    assert [stage.engine.start_instance(user, 1).code for user in (1, 2, 3)] == [
+        *(Code.OK, Code.OK),
+        Code.CAPACITY,
+    ]
+    assert stage.engine.start_instance(3, 2).ok
+    assert stage.engine.stop_instance(1, 1).ok
+    assert stage.engine.start_instance(4, 1).ok
+
+
+def test_a_challenge_has_its_own_time(any_database: Database) -> None:
+    stage = Stage(any_database, replace(ONE, timeout_seconds=60))
+    assert stage.engine.start_instance(1, 1).instance["remaining_seconds"] == 60
+
+
+@pytest.mark.parametrize("whose", ["challenge", "contest"])
+def test_nothing_lives_beyond_the_fixed_end(any_database: Database, whose: str) -> None:
+    stage = Stage(any_database, ONE)
+    end = stage.clock.now() + timedelta(seconds=4000)
+    if whose == "challenge":
+        stage.specs[1] = replace(ONE, ends_at=end)
+    else:
+        stage.settings = replace(stage.settings, cre_ends_at=end)
+    engine = stage.another_process()
+    assert engine.start_instance(1, 1).instance["remaining_seconds"] == 3600
+    shorter = engine.extend_instance(1, 1)
+    assert (shorter.ok, shorter.message) == (
+        True,
+        "Container extended by 400 seconds (extension 1/5)",
+    )
+    refused = engine.extend_instance(1, 1)
+    assert (refused.ok, refused.code) == (False, Code.EXTENSION_LIMIT)
+    status = engine.get_instance_status(1, 1)
+    assert status is not None
+    assert (status["remaining_seconds"], status["extension_count"]) == (4000, 1)
+    stage.clock.advance(3000)
+    assert engine.start_instance(2, 1).instance["remaining_seconds"] == 1000
+    stage.clock.advance(1000)
+    assert engine.start_instance(3, 1).code is Code.CHALLENGE_UNAVAILABLE
+    assert engine.expire_due() == 2
+
+
+def test_ports_come_from_the_range_and_go_back_to_it(any_database: Database) -> None:
+    settings = Settings(cre_port_range=range(30000, 30004))
+    stage = Stage(any_database, MANY_PORTS, settings=settings)
+    first = stage.engine.start_instance(1, 1).instance["ports"]
+    assert len(first) == 3
+    assert set(map(int, first)) <= set(settings.cre_port_range or ())
+    assert first[0] != first[2]
+    second = stage.engine.start_instance(2, 1).instance["ports"]
+    assert not {first[0], first[2]} & {second[0], second[2]}
+    full = stage.engine.start_instance(3, 1)
+    assert (full.ok, full.code) == (False, Code.CAPACITY)
+    assert stage.engine._parts.reservations.owners(before=stage.clock.now() + timedelta(1)) == {
+        "wr-stage-user-1-c1",
+        "wr-stage-user-2-c1",
+    }
+    assert stage.engine.stop_instance(1, 1).ok
+    assert stage.engine.start_instance(3, 1).ok
+
+
+class Held(MemoryRuntime):
+    """Another program of the host holds some ports."""
+
+    held = frozenset({30000, 30001})
+
+    def launch(self, launch: Launch) -> Launched:
+        if self.held & set(launch.host_ports):
+            raise PortUnavailable("taken")
+        return super().launch(launch)
+
+
+def test_a_port_that_a_program_holds_is_not_insisted_on(any_database: Database) -> None:
+    settings = Settings(cre_port_range=range(30000, 30003))
+    stage = Stage(any_database, ONE, runtime=Held(), settings=settings)
+    assert stage.engine.start_instance(1, 1).instance["ports"] == ["30002"]
+    assert stage.engine.start_instance(2, 1).code is Code.CAPACITY
+    assert stage.store.find("user:2", 1) is None
+
+
+def test_companions_get_a_subnet_and_give_it_back(any_database: Database) -> None:
+    seen = []
+
+    class Watched(MemoryRuntime):
+        def launch(self, launch: Launch) -> Launched:
+            seen.append(launch.subnet)
+            return super().launch(launch)
+
+    group = replace(ONE, companions=(Companion(name="db", image="db"),))
+    stage = Stage(any_database, group, runtime=Watched())
+    for user in (1, 2):
+        assert stage.engine.start_instance(user, 1).ok
+    assert len(set(seen)) == 2
+    assert all(subnet.endswith("/28") for subnet in seen)
+    assert stage.engine.stop_instance(1, 1).ok
+    held = stage.engine._parts.reservations.owners(before=stage.clock.now() + timedelta(1))
+    assert held == {"wr-stage-user-2-c1"}
+
+
+def test_what_nobody_owns_any_more_is_given_back(any_database: Database) -> None:
+    stage = Stage(any_database, ONE)
+    reservations = stage.engine._parts.reservations
+    reservations.reserve("tcp", range(5), 2, "nobody")
+    assert stage.engine.reconcile() == 0
+    assert reservations.owners(before=stage.clock.now() + timedelta(1)) == {"nobody"}
+    stage.past_all_leases()
+    stage.engine.reconcile()
+    assert reservations.owners(before=stage.clock.now() + timedelta(1)) == set()
+
+
+def test_parallel_reservations_share_no_number(any_database: Database) -> None:
+    reservations = Reservations(any_database, Stage(any_database).clock)
+    got: list[int] = []
+
+    def reserve(owner: int) -> None:
+        got.extend(reservations.reserve("tcp", range(40), 5, str(owner)))
+
+    threads = [threading.Thread(target=reserve, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == list(range(40))
+    with pytest.raises(NoRoom):
+        reservations.reserve("tcp", range(40), 1, "late")
+    assert reservations.reserve("udp", range(40), 1, "late")

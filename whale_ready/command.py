@@ -1,0 +1,54 @@
+"""What every command of ``whale-ready`` shares: bad options end with our own exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from conformance.redact import Secrets
+from conformance.results import Verdict
+
+COULD_NOT_RUN = Verdict.COULD_NOT_RUN.exit_code
+INTERRUPTED = Verdict.INTERRUPTED.exit_code
+
+
+class Command(click.Command):
+    """A command whose bad options end with our exit code 3, not with click's 2."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: object,
+    ) -> click.Context:
+        with _usage_is_could_not_run():
+            return super().make_context(info_name, args, parent, **extra)
+
+
+class Group(Command, click.Group):
+    """The same for unknown commands."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        with _usage_is_could_not_run():
+            return super().resolve_command(ctx, args)
+
+
+def could_not_run(sentence: str) -> int:
+    """Print why; returns the exit code."""
+    click.echo(f"Error: {Secrets().clean(sentence)}", err=True)
+    return COULD_NOT_RUN
+
+
+@contextmanager
+def _usage_is_could_not_run() -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        error.show()
+        sys.exit(COULD_NOT_RUN)

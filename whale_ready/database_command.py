@@ -1,0 +1,167 @@
+"""``whale-ready database``: which version the state's tables are of, and their upgrade."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote_plus
+
+import click
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from engines import schema
+from engines.database import Database
+from engines.errors import SchemaError, SettingsError
+from engines.settings import Settings
+from whale_ready.command import Command, Group, could_not_run
+
+NOT_OURS = 1
+"""Exit code: the tables are not of this program's version."""
+
+VARIABLE = "CONTAINER_DATABASE_URL"
+NO_URL = f"{VARIABLE}: write an SQLAlchemy URL such as postgresql+psycopg2://USER@HOST/NAME"
+
+
+@click.group("database", cls=Group, short_help="Look at the state's tables, or upgrade them.")
+def database_group() -> None:
+    """The tables of the database at CONTAINER_DATABASE_URL (docs/database.md).
+
+    A backend and the worker upgrade them by themselves when they start. These commands are for
+    looking first, and for a database whose everyday user may not create tables.
+    """
+
+
+@database_group.command(
+    "status",
+    cls=Command,
+    short_help="Say which version the tables are of.",
+    epilog="""\b
+Exit codes:
+  0    the tables are of this program's version
+  1    they are not: older, newer or not there yet
+  3    could not run: a bad option or setting, or the database cannot be asked
+""",
+)
+def status_command() -> None:
+    """Say which version the tables are of and what an upgrade would do; changes nothing."""
+    with _could_not_run_means_3():
+        url = _url()
+        found = _version(url)
+        todo, code = _todo(found)
+    click.echo(f"database: {_shown(url)}")
+    click.echo(f"version: {found or 'none'}, this program's is {schema.HEAD}")
+    click.echo(f"to do: {todo}")
+    sys.exit(code)
+
+
+@database_group.command(
+    "upgrade",
+    cls=Command,
+    short_help="Bring the tables to this program's version.",
+    epilog="""\b
+Exit codes:
+  0    the tables are of this program's version now
+  1    they are not: theirs is newer, or another process kept changing them
+  3    could not run: a bad option or setting, or the database cannot be asked
+""",
+)
+def upgrade_command() -> None:
+    """Create the tables, or bring them to this program's version; no row is lost.
+
+    Safe while other processes start; make a copy of the database first all the same.
+    """
+    with _could_not_run_means_3():
+        url = _url()
+        with _opened(url) as database:
+            before = database.schema_version()
+            try:
+                database.ensure_schema()
+            except SchemaError as error:
+                click.echo(f"Error: {error}", err=True)
+                sys.exit(NOT_OURS)
+    if before == schema.HEAD:
+        click.echo(f"nothing to do: the tables are of version {before}")
+    else:
+        click.echo(f"upgraded from {before or 'none'} to {schema.HEAD}: {_shown(url)}")
+
+
+def _todo(found: str | None) -> tuple[str, int]:
+    try:
+        pending = schema.pending(found)
+    except SchemaError:
+        return "upgrade whale-ready: it does not know this version", NOT_OURS
+    if not pending:
+        return "nothing", 0
+    return f"whale-ready database upgrade brings {', '.join(pending)}", NOT_OURS
+
+
+def _url() -> URL:
+    text = Settings.from_environ().state_url
+    try:
+        return make_url(text)
+    except (ArgumentError, ValueError):  # whose message repeats the URL, password and all
+        raise SettingsError(NO_URL) from None
+
+
+def _version(url: URL) -> str | None:
+    """The version found; a look makes no file."""
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+        return None
+    with _opened(url) as database:
+        return database.schema_version()
+
+
+@contextmanager
+def _opened(url: URL) -> Iterator[Database]:
+    try:
+        database = Database(url.render_as_string(hide_password=False))
+    except ImportError as error:
+        raise SettingsError(
+            f"{VARIABLE}: the driver {error.name} is not installed; docs/database.md names those "
+            "that are tested"
+        ) from None
+    except ArgumentError:  # no such kind of database
+        raise SettingsError(NO_URL) from None
+    except ValueError as error:
+        raise SettingsError(f"{VARIABLE}: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"{VARIABLE}: {error.filename}: {error.strerror}") from None
+    try:
+        yield database
+    except SQLAlchemyError as error:
+        raise _Unreachable(_without_password(_reason(error), url)) from None
+    finally:
+        database.close()
+
+
+class _Unreachable(Exception):
+    """The database cannot be asked; says why, without a password."""
+
+
+@contextmanager
+def _could_not_run_means_3() -> Iterator[None]:
+    try:
+        yield
+    except SettingsError as error:
+        sys.exit(could_not_run(str(error)))
+    except _Unreachable as error:
+        sys.exit(could_not_run(f"the database cannot be asked: {error}"))
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    return str(error.orig if isinstance(error, DBAPIError) else type(error).__name__).strip()
+
+
+def _shown(url: URL) -> str:
+    """The URL without its password, and without its query, where one may stand too."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def _without_password(text: str, url: URL) -> str:
+    if not url.password:
+        return text
+    password = str(url.password)
+    return text.replace(password, "***").replace(quote_plus(password), "***")

@@ -1,0 +1,107 @@
+"""``whale-ready worker``: the cleanup worker as a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+
+from engines.cre import ContainerRuntimeEngine
+from engines.errors import BackendUnavailable, EngineError
+from engines.settings import Settings
+from engines.whale import WhaleAPIManager
+from whale_ready.command import Command, could_not_run
+from whale_ready.metrics_command import Address, CannotServe, metrics_option, serving_metrics
+
+BACKENDS = ("cre", "whale")
+
+
+@click.command(
+    "worker",
+    cls=Command,
+    short_help="Remove expired containers, until told to stop.",
+    epilog="""\b
+Exit codes:
+  0    stopped by SIGTERM or Ctrl-C, or --once is done
+  1    --once: the backend cannot be asked
+  3    could not run: a bad option or setting
+""",
+)
+@click.option(
+    "--backend",
+    "name",
+    type=click.Choice(BACKENDS),
+    help="Whose containers; without it USE_WHALE decides.",
+)
+@click.option("--once", is_flag=True, help="Do one round and end.")
+@metrics_option
+def worker_command(name: str | None, once: bool, address: Address | None) -> None:
+    """Remove expired containers and put right what a crash left, every CONTAINER_WORKER_SECONDS.
+
+    Everything comes from the environment (docs/settings.md). Start as many as you like, on as many
+    machines: one of them does the work, and another takes over when it dies.
+    """
+    if once and address is not None:
+        sys.exit(could_not_run("--metrics serves while the worker runs: leave --once out"))
+    try:
+        settings = Settings.from_environ()
+        backend = _backend_named(name, settings)
+    except EngineError as error:
+        sys.exit(could_not_run(str(error)))
+    try:
+        if once:
+            removed = backend.cleanup_worker.run_once()
+            click.echo(f"{backend.name}: {removed} expired removed")
+            return
+        with serving_metrics(address, settings) as serving:
+            if serving is not None:
+                click.echo(f"metrics at http://{serving}/metrics")
+            click.echo(f"cleaning up for {backend.name} every {settings.worker_seconds:g} s")
+            _work_until_told(backend)
+        click.echo("stopped")
+    except CannotServe as error:
+        sys.exit(could_not_run(str(error)))
+    except BackendUnavailable as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    finally:
+        backend.close()
+
+
+def _backend_named(
+    name: str | None, settings: Settings
+) -> ContainerRuntimeEngine | WhaleAPIManager:
+    """The backend to clean up for; None: the one that the settings choose.
+
+    Raises:
+        SettingsError: a setting is missing or wrong.
+    """
+    if name == "whale" or (name is None and settings.use_whale):
+        return WhaleAPIManager(settings)
+    return ContainerRuntimeEngine(settings)
+
+
+def _work_until_told(backend: ContainerRuntimeEngine | WhaleAPIManager) -> None:
+    """Run the worker until SIGTERM or Ctrl-C; the round at work is brought to its end."""
+    with _told_to_stop() as told, backend.cleanup_worker:
+        told.wait()
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[threading.Event]:
+    told = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        told.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
