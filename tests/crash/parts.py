@@ -7,14 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import docker
-from docker.types import IPAMConfig, IPAMPool
 
 from engines.catalog import ChallengeSpec, Companion, Readiness, StaticCatalog
 from engines.clock import Clock
 from engines.cre import ContainerRuntimeEngine
-from engines.cre.runtimes.base import Launch
+from engines.cre.guard import Guard
 from engines.cre.runtimes.docker import DockerRuntime
-from engines.cre.runtimes.networks import Networks
+from engines.cre.runtimes.networks import BridgeNetworks
 from engines.database import Database
 from engines.settings import Settings
 
@@ -54,10 +53,12 @@ class Parts:
             cre_start_limit=0,
             cre_port_range=self.port_range,
         )
+        guard = Guard("none")
+        networks = OwnNetworks(lambda: client.api, settings.cre_network_pool, guard)
         database = Database(self.url)
         engine = self.kind(
             settings,
-            runtime=DockerRuntime(client, networks=OwnNetworks(client)),
+            runtime=DockerRuntime(client, networks=networks),
             catalog=StaticCatalog(self._challenges()),
             database=database,
             clock=clock,
@@ -79,17 +80,9 @@ class Parts:
         ]
 
 
-class OwnNetworks(Networks):
+class OwnNetworks(BridgeNetworks):
     """A network for each instance of several containers, and the default bridge for the others:
     as much of networks as a crash can leave behind."""
 
-    def __init__(self, client: docker.DockerClient) -> None:
-        self._client = client
-
     def shared(self, *, egress: bool) -> str:
         return "bridge"
-
-    def own(self, launch: Launch) -> str:
-        addresses = IPAMConfig(pool_configs=[IPAMPool(subnet=launch.subnet)])
-        self._client.api.create_network(launch.name, ipam=addresses, labels=dict(launch.labels))
-        return launch.name

@@ -16,7 +16,7 @@ from crash.operations import OPERATIONS
 from engines.cre import ContainerRuntimeEngine
 
 SEED = 20_261_124
-SAMPLE = 2
+SAMPLE = 1
 """Kills of an operation that is only sampled."""
 
 

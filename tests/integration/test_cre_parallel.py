@@ -14,6 +14,7 @@ import pytest
 from crash.parts import PORTS, SERVED, Parts
 from mutants.claims import LooksThenClaims, SharesPorts
 from parallel import Ask, Player, Quiet, Round, Told, assert_adds_up, crew, dealt, draw, told
+from servers import MariaDB
 
 from conformance.harnesses.fetch import http_get
 from engines.clock import SystemClock
@@ -24,6 +25,7 @@ from engines.database import Database
 PROCESSES, THREADS = 4, 16
 STARTS, ROUNDS = 50, 20
 ACCOUNTS = 64
+MIXED_ROUNDS = 8
 SEED = 20_261_124
 
 
@@ -50,12 +52,12 @@ class Scene:
         wanted = {"label": f"{LABEL_DEPLOYMENT}={self.deployment}"}
         return [row["Id"] for row in self.client.api.containers(all=True, filters=wanted)]
 
-    def start_one(self, rounds: int) -> Counter[Code]:
-        """Everybody starts the same, ``rounds`` times, for another account each time."""
+    def start_one(self, starts: int, rounds: int) -> Counter[Code]:
+        """So many start the same at once, ``rounds`` times, for another account each time."""
         answered: Counter[Code] = Counter()
         for number in range(rounds):
             ask = Ask("start", Player(f"P{number}", 1000 + number), SERVED)
-            answers = self.at_once(dealt([ask] * STARTS, PROCESSES))
+            answers = self.at_once(dealt([ask] * starts, PROCESSES))
             answered.update(each.code for each in answers)
             ids = {each.container for each in answers if each.ok}
             assert {each.code for each in answers} <= {Code.OK, Code.ALREADY_RUNNING, Code.BUSY}
@@ -64,17 +66,17 @@ class Scene:
             assert self.backend.stop_instance(ask.player.user_id, SERVED).ok
         return answered
 
-    def start_many(self) -> None:
+    def start_many(self, accounts: int) -> None:
         """Each account starts its own, all at once; then each stops it, all at once."""
-        players = [Player(f"P{number}", 2000 + number) for number in range(ACCOUNTS)]
+        players = [Player(f"P{number}", 2000 + number) for number in range(accounts)]
         answers = self._all("start", players)
         assert {each.code for each in answers} == {Code.OK}, answers
-        assert len({each.container for each in answers}) == ACCOUNTS
-        assert len({each.ports for each in answers}) == ACCOUNTS, "a port is shared"
+        assert len({each.container for each in answers}) == accounts
+        assert len({each.ports for each in answers}) == accounts, "a port is shared"
         assert {each.container for each in answers} == set(self.running())
         flags = {http_get("127.0.0.1", int(each.ports[0]), "/cgi-bin/flag") for each in answers}
         assert None not in flags
-        assert len(flags) == ACCOUNTS
+        assert len(flags) == accounts
         assert {each.code for each in self._all("stop", players)} == {Code.OK}
         assert self.running() == []
 
@@ -94,17 +96,22 @@ def parts(any_database: Database, deployment: str, image: str) -> Parts:
     return Parts(url, deployment, image)
 
 
+@pytest.mark.timeout(240)
 def test_many_starts_of_one_make_one(parts: Parts, docker_client: docker.DockerClient) -> None:
     with scene(parts, docker_client) as made:
-        answered = made.start_one(ROUNDS)
+        answered = made.start_one(STARTS, ROUNDS)
     print(dict(answered))  # noqa: T201 - for -s
     assert answered[Code.OK] == ROUNDS
     assert answered[Code.BUSY], "nobody ever came in between"
 
 
-def test_many_accounts_have_one_each(parts: Parts, docker_client: docker.DockerClient) -> None:
-    with scene(replace(parts, port_range=PORTS), docker_client) as made:
-        made.start_many()
+@pytest.mark.timeout(240)
+def test_many_accounts_have_one_each(
+    mariadb: MariaDB, deployment: str, image: str, docker_client: docker.DockerClient
+) -> None:
+    parts = Parts(mariadb.create(), deployment, image, port_range=PORTS)
+    with scene(parts, docker_client) as made:
+        made.start_many(ACCOUNTS)
 
 
 def test_calls_of_all_kinds_add_up(parts: Parts, docker_client: docker.DockerClient) -> None:
@@ -114,7 +121,7 @@ def test_calls_of_all_kinds_add_up(parts: Parts, docker_client: docker.DockerCli
     seen: Counter[tuple[str, Code]] = Counter()
     with scene(parts, docker_client) as made:
         before = Quiet([], None)
-        for _ in range(12):
+        for _ in range(MIXED_ROUNDS):
             asks = [draw(random, [player], [SERVED]) for _ in range(2 * PROCESSES)]
             answers = made.at_once(dealt(asks, PROCESSES))
             after = Quiet(made.running(), made.backend.get_instance_status(11, SERVED))
@@ -139,7 +146,7 @@ def test_an_engine_that_looks_before_it_claims_is_caught(
         scene(replace(sqlite_parts, kind=LooksThenClaims), docker_client) as made,
         pytest.raises(AssertionError),
     ):
-        made.start_one(3)
+        made.start_one(PROCESSES, 1)
 
 
 def test_an_engine_that_shares_ports_is_caught(
@@ -149,4 +156,4 @@ def test_an_engine_that_shares_ports_is_caught(
         scene(replace(sqlite_parts, kind=SharesPorts), docker_client) as made,
         pytest.raises(AssertionError, match="a port is shared"),
     ):
-        made.start_many()
+        made.start_many(PROCESSES)
