@@ -29,7 +29,7 @@ from engines.cre.runtimes.docker import DockerRuntime
 from engines.database import Database
 
 
-class _Switch:
+class Switch:
     """A docker client whose engine can be made to refuse connections, for real."""
 
     def __init__(self, real: docker.DockerClient) -> None:
@@ -73,7 +73,7 @@ class DockerWorld(CreWorld):
     """Real containers, all with this world's label."""
 
     def __init__(
-        self, client: _Switch, options: Options, database: Database, deployment: str, image: str
+        self, client: Switch, options: Options, database: Database, deployment: str, image: str
     ) -> None:
         self._client = client
         self._deployment = deployment
@@ -119,18 +119,29 @@ class DockerHarness(StatefulHarness):
         self._worlds = 0
 
     def open(self) -> None:
+        self._client = self.connected()
+        super().open()
+        sweep_dead_runs(self._client)
+        self._image = ensure_image(self._client)
+
+    def connected(self) -> docker.DockerClient:
+        """A client of the engine to use, which answers.
+
+        Raises:
+            CannotRun: none can be reached.
+        """
+        client: docker.DockerClient | None = None
         try:
-            self._client = docker.from_env(timeout=60)
-            self._client.ping()
+            client = docker.from_env(timeout=60)
+            client.ping()
         except (DockerException, RequestException) as error:
-            self.close()
+            if client is not None:
+                client.close()
             raise CannotRun(
                 "no Docker engine can be reached; start one (as root: dockerd), set DOCKER_HOST, "
                 "or choose --backend cre:memory for simulated containers"
             ) from error
-        super().open()
-        sweep_dead_runs(self._client)
-        self._image = ensure_image(self._client)
+        return client
 
     def versions(self) -> dict[str, str]:
         if self._client is None:
@@ -143,8 +154,12 @@ class DockerHarness(StatefulHarness):
             raise RuntimeError("open() comes before world()")
         self._worlds += 1
         deployment = f"{self._run}-{self._worlds}"
-        switch = _Switch(self._client)
-        return DockerWorld(switch, options, self.database(), deployment, self._image)
+        return self.new_world(Switch(self._client), options, deployment, self._image)
+
+    def new_world(
+        self, client: Switch, options: Options, deployment: str, image: str
+    ) -> DockerWorld:
+        return DockerWorld(client, options, self.database(), deployment, image)
 
     def close(self) -> None:
         if self._client is not None:
