@@ -27,12 +27,13 @@ _BUILT_IN = {
     "cre": "conformance.harnesses.cre_docker:DockerHarness",
     "cre:swarm": "conformance.harnesses.cre_swarm:SwarmHarness",
     "cre:memory": "conformance.harnesses.cre:MemoryHarness",
+    "cre:own-engine": "conformance.harnesses.cre_own_engine:OwnEngineHarness",
 }
 _WHALE = "conformance.harnesses.whale:FakeWhaleHarness"
 _LIVE_WHALE = "conformance.harnesses.live_whale:LiveWhaleHarness"
 _TEAMS = ":teams"
 _FORMS = (
-    "cre, cre:swarm, cre:memory, whale:fake[:DIALECT][:teams], whale=https://… or "
+    "cre, cre:swarm, cre:memory, cre:own-engine, whale:fake[:DIALECT][:teams], whale=https://… or "
     "NAME=package.module:factory"
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")

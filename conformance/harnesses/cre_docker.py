@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import platform
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +21,7 @@ from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
 from conformance.harness import CannotRun, Hook, Options, Outside, Trial, World
+from conformance.harnesses.cast import COMPANION
 from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.cre import HOOKS, CreWorld
 from conformance.harnesses.docker_inside import (
@@ -107,6 +110,8 @@ class DockerWorld(CreWorld):
         self._deployment = deployment
         self._machine = machine
         self._networks = networks
+        if self.has_companions:
+            self.challenges = replace(self.challenges, companion=COMPANION)
         super().__init__(
             self.runtime(cast(docker.DockerClient, client)),
             options,
@@ -115,6 +120,11 @@ class DockerWorld(CreWorld):
             image=image,
             exiting_image=image,
         )
+
+    @property
+    def has_companions(self) -> bool:
+        """Whether instances may have networks of their own."""
+        return self._networks is not None
 
     def runtime(self, client: docker.DockerClient) -> Runtime:
         return DockerRuntime(client, networks=self._networks)
@@ -171,21 +181,35 @@ class DockerHarness(StatefulHarness):
         self._worlds = 0
 
     def open(self) -> None:
+        self._client = self.connected()
+        super().open()
+        self.sweep_dead_runs(self._client)
+        self._image = ensure_image(self._client)
+        self._bench = self.bench(self._client)
+
+    def bench(self, client: docker.DockerClient) -> Bench | None:
+        """The networks of this run, if it has some."""
+        host = os.environ.get("DOCKER_HOST", "")
+        return Bench(client.api, host, Settings().cre_network_pool)
+
+    def connected(self) -> docker.DockerClient:
+        """A client of the engine to use, which answers.
+
+        Raises:
+            CannotRun: none can be reached.
+        """
+        client: docker.DockerClient | None = None
         try:
-            self._client = docker.from_env(timeout=60)
-            self._client.ping()
+            client = docker.from_env(timeout=60)
+            client.ping()
         except (DockerException, RequestException) as error:
-            self.close()
+            if client is not None:
+                client.close()
             raise CannotRun(
                 "no Docker engine can be reached; start one (as root: dockerd), set DOCKER_HOST, "
                 "or choose --backend cre:memory for simulated containers"
             ) from error
-        super().open()
-        self.sweep_dead_runs(self._client)
-        self._image = ensure_image(self._client)
-        settings = Settings()
-        host = os.environ.get("DOCKER_HOST", "")
-        self._bench = Bench(self._client.api, host, settings.cre_network_pool)
+        return client
 
     def versions(self) -> dict[str, str]:
         if self._client is None:
@@ -198,13 +222,17 @@ class DockerHarness(StatefulHarness):
             raise RuntimeError("open() comes before world()")
         self._worlds += 1
         deployment = f"{self._run}-{self._worlds}"
-        switch = Switch(self._client)
+        return self.new_world(Switch(self._client), options, deployment, self._image)
+
+    def new_world(
+        self, client: Switch, options: Options, deployment: str, image: str
+    ) -> DockerWorld:
         return self.world_class(
-            switch,
+            client,
             options,
             self.database(),
             deployment=deployment,
-            image=self._image,
+            image=image,
             networks=self.networks(),
             machine=self._machine,
         )
@@ -234,18 +262,35 @@ class DockerHarness(StatefulHarness):
 
 
 def sweep(client: docker.DockerClient, prefix: str) -> int:
-    """Remove the containers whose deployment label is ``prefix`` or begins with it and a dash."""
-    removed = 0
-    for row in client.api.containers(all=True, filters={"label": LABEL_DEPLOYMENT}):
-        if belongs(row["Labels"][LABEL_DEPLOYMENT], prefix):
-            try:
-                client.api.remove_container(row["Id"], force=True, v=True)
-            except APIError as error:
-                if error.status_code not in (404, 409):
-                    raise
-                continue  # gone, or going, already
-            removed += 1
-    return removed
+    """Remove containers, then networks, whose deployment label is ``prefix`` or begins with it and
+    a dash; returns how many."""
+    wanted = {"label": LABEL_DEPLOYMENT}
+    api = client.api
+    containers = [
+        (row["Labels"], partial(api.remove_container, row["Id"], force=True, v=True))
+        for row in api.containers(all=True, filters=wanted)
+    ]
+    networks = [
+        (row["Labels"], partial(api.remove_network, row["Id"]))
+        for row in api.networks(filters=wanted)
+        if row["Driver"] == "bridge"
+    ]
+    mine = [
+        remove
+        for labels, remove in containers + networks
+        if belongs(labels[LABEL_DEPLOYMENT], prefix)
+    ]
+    return sum(_removed(remove) for remove in mine)
+
+
+def _removed(remove: Callable[[], object]) -> bool:
+    try:
+        remove()
+    except APIError as error:
+        if error.status_code not in (404, 409):
+            raise
+        return False  # gone, or going, already
+    return True
 
 
 def sweep_dead_runs(client: docker.DockerClient, kind: str = "check") -> int:

@@ -29,6 +29,10 @@ class SwarmWorld(DockerWorld):
     def runtime(self, client: docker.DockerClient) -> SwarmRuntime:
         return SwarmRuntime(client, constraints=Settings.from_environ().cre_constraints)
 
+    @property
+    def has_companions(self) -> bool:
+        return True
+
     def running(self) -> set[str]:
         tasks = _tasks(self._client.real, f"{LABEL_DEPLOYMENT}={self._deployment}")
         return {task["ServiceID"] for task in tasks if task["Status"]["State"] == "running"}

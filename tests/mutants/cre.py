@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from conformance.harness import Harness, Options, World
 from conformance.harnesses.cre import MemoryHarness, MemoryWorld
@@ -19,8 +22,10 @@ from engines.base import Call
 from engines.catalog import ChallengeSpec
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
 from engines.cre import ContainerRuntimeEngine
-from engines.cre.runtimes.base import Launch
-from engines.instances import Request
+from engines.cre.runtimes.base import Launch, Launched
+from engines.errors import BackendUnavailable
+from engines.instances import Instance, Request
+from engines.settings import Settings
 
 
 class StartsTwice(ContainerRuntimeEngine):
@@ -122,6 +127,118 @@ class SwallowsErrors(ContainerRuntimeEngine):
         return replies.stopped() if result.code is Code.UNAVAILABLE else result
 
 
+class SaysStartedUnsaved(ContainerRuntimeEngine):
+    """A start whose record had no room any more is told as done."""
+
+    def _activate(self, call: Call, row: Instance, launched: Launched) -> StartResult:
+        try:
+            return super()._activate(call, row, launched)
+        except SQLAlchemyError:
+            now = self.clock.now()
+            told = row.activated(
+                container_id=launched.container_id,
+                host="127.0.0.1",
+                ports=launched.ports,
+                started_at=now,
+                expires_at=now + timedelta(hours=1),
+            )
+            return replies.started(self._describe(told))
+
+
+class LeaksWithoutRoom(ContainerRuntimeEngine):
+    """What a start left whose record had no room is never looked for."""
+
+    def reconcile(self) -> int:
+        return 0
+
+
+class ExtendsWithoutRoom(ContainerRuntimeEngine):
+    """An extend that could not be recorded is told as done."""
+
+    def _extend(self, call: Call) -> ActionResult:
+        try:
+            return super()._extend(call)
+        except SQLAlchemyError:
+            return ActionResult(True, "Container extended", code=Code.OK)
+
+
+class ListedIsLive(ContainerRuntimeEngine):
+    """What the runtime lists is taken for live, as after a restart of Docker."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        runtime, deployment = self._runtime, self.deployment
+        runtime.is_running = lambda container_id: (  # type: ignore[method-assign] # the bug
+            container_id in [found.id for found in runtime.find(deployment)]
+        )
+
+
+class ForgetsTheLost(ContainerRuntimeEngine):
+    """The worker leaves the rows of dead containers where they are."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        self._removal.clear_lost = lambda row: False  # type: ignore[method-assign] # the bug
+
+
+class DownIsNothing(ContainerRuntimeEngine):
+    """While Docker is down a player is told that nothing runs."""
+
+    def _status(self, call: Call) -> InstanceStatus | None:
+        try:
+            return super()._status(call)
+        except BackendUnavailable:
+            return None
+
+
+class CountsFromTheClock(ContainerRuntimeEngine):
+    """The remaining time is whatever lies between the clock and the expiry."""
+
+    def _describe(self, row: Instance) -> InstanceStatus:
+        told = super()._describe(row)
+        if row.expires_at is not None:
+            left = (row.expires_at - self.clock.now()).total_seconds()
+            told["remaining_seconds"] = max(0, int(left))
+        return told
+
+
+class TellsLocalTime(ContainerRuntimeEngine):
+    """The expiry is told in the machine's own zone."""
+
+    def _describe(self, row: Instance) -> InstanceStatus:
+        told = super()._describe(row)
+        if row.expires_at is not None:
+            told["expires_at"] = row.expires_at.astimezone().isoformat()
+        return told
+
+
+class CountsInLocalTime(ContainerRuntimeEngine):
+    """What remains is counted in the wall's time, an hour off where clocks are changed."""
+
+    def _describe(self, row: Instance) -> InstanceStatus:
+        told = super()._describe(row)
+        if row.expires_at is not None:
+            wall = row.expires_at.astimezone().replace(tzinfo=None)
+            left = wall - self.clock.now().astimezone().replace(tzinfo=None)
+            told["remaining_seconds"] = max(0, int(left.total_seconds()))
+        return told
+
+
+class RateInMemory(ContainerRuntimeEngine):
+    """Each process counts the starts it has made by itself."""
+
+    def __init__(self, settings: Settings, **parts: Any) -> None:
+        super().__init__(replace(settings, cre_start_limit=0), **parts)
+        self._limit = settings.cre_start_limit
+        self._made: Counter[str] = Counter()
+
+    def _start(self, call: Call) -> StartResult:
+        if self._limit and self._made[call.account] >= self._limit:
+            return StartResult(False, "Not so fast", code=Code.RATE_LIMITED, retry_after=60)
+        self._made[call.account] += 1
+        return super()._start(call)
+
+
 KILLED_BY: dict[str, tuple[type[ContainerRuntimeEngine], str]] = {
     "starts_twice": (StartsTwice, "START-004"),
     "stop_forgets": (StopForgets, "STOP-002"),
@@ -131,6 +248,16 @@ KILLED_BY: dict[str, tuple[type[ContainerRuntimeEngine], str]] = {
     "shares_flags": (SharesFlags, "FLAG-002"),
     "forgets_audit": (ForgetsAudit, "AUDIT-002"),
     "swallows_errors": (SwallowsErrors, "STOP-012"),
+    "says_started_unsaved": (SaysStartedUnsaved, "STATE-002"),
+    "leaks_without_room": (LeaksWithoutRoom, "STATE-002"),
+    "extends_without_room": (ExtendsWithoutRoom, "STATE-004"),
+    "listed_is_live": (ListedIsLive, "RESTART-002"),
+    "forgets_the_lost": (ForgetsTheLost, "RESTART-005"),
+    "down_is_nothing": (DownIsNothing, "RESTART-001"),
+    "counts_from_the_clock": (CountsFromTheClock, "TIME-001"),
+    "tells_local_time": (TellsLocalTime, "TIME-007"),
+    "counts_in_local_time": (CountsInLocalTime, "TIME-008"),
+    "rate_in_memory": (RateInMemory, "LIMIT-002"),
 }
 
 

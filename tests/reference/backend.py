@@ -46,6 +46,18 @@ from engines.contract import (
 from engines.errors import BackendUnavailable
 from reference.inside import HOST_PORT, LIMITS, OUTSIDE, SIBLING, Wall, answer
 
+ENGINES_OWN = frozenset(
+    {
+        Hook.ANOTHER_PROCESS,
+        Hook.START_RATE,
+        Hook.CONTEST_END,
+        Hook.PORT_RANGE,
+        Hook.WARM_POOL,
+        Hook.NEW_IMAGE,
+    }
+)
+"""What belongs to our own engine only."""
+
 CHALLENGES = Challenges(
     first=7,
     second=8,
@@ -164,6 +176,8 @@ class ReferenceBackend(ContainerBackend):
         """Whether a start broke off that may have left a container which no record knows."""
         self.lock: AbstractContextManager[object] = threading.RLock()
         self.events: list[ContainerEvent] = []
+        self.room: int | None = None
+        """How many more changes may be recorded; None for any number."""
 
     @property
     def name(self) -> str:
@@ -255,9 +269,20 @@ class ReferenceBackend(ContainerBackend):
 
     def reconcile(self) -> int:
         with self.lock:
+            for record in list(self.records.values()):
+                expired = record.expires_at <= self.clock.now()
+                if not expired and not self.machine.runs(record.container.id):
+                    self.lose(record)
             return self.clear_doubt()
 
     # What the breakages override.
+
+    def note(self) -> None:
+        """Make room for one more change of the records."""
+        if self.room is not None:
+            self.room -= 1
+            if self.room < 0:
+                raise BackendUnavailable("there is no room")
 
     def start_broke_off(self) -> StartResult:
         return StartResult(False, "Out of reach", code=Code.UNAVAILABLE, retry_after=RETRY_SECONDS)
@@ -284,6 +309,7 @@ class ReferenceBackend(ContainerBackend):
             told = dict(self.describe(record))
             again = StartResult(True, "Already running", told, code=Code.ALREADY_RUNNING)
             return again, Action.START_REPEATED
+        self.note()
         now = self.clock.now()
         life = timedelta(seconds=self.options.timeout_seconds)
         record = Record(user_id, team_id, challenge_id, self.launch(), now, now + life)
@@ -318,6 +344,7 @@ class ReferenceBackend(ContainerBackend):
             return ActionResult(False, "Nothing is running", code=Code.NOT_FOUND)
         if record.extensions >= self.options.max_extensions:
             return ActionResult(False, "Maximum extensions reached", code=Code.EXTENSION_LIMIT)
+        self.note()
         self.machine.renew()
         times["old_expiry"] = record.expires_at.isoformat()
         record.expires_at = self.later(record)
@@ -327,7 +354,8 @@ class ReferenceBackend(ContainerBackend):
 
     def later(self, record: Record) -> datetime:
         if self.extend_mode is ExtendMode.RESET:
-            return self.clock.now() + timedelta(seconds=self.options.timeout_seconds)
+            renewed = self.clock.now() + timedelta(seconds=self.options.timeout_seconds)
+            return max(record.expires_at, renewed)
         return record.expires_at + timedelta(seconds=STEP)
 
     def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
@@ -360,7 +388,12 @@ class ReferenceBackend(ContainerBackend):
         if record.expires_at <= self.clock.now():
             self.expire(record)
         elif not self.machine.runs(record.container.id):
-            self.drop(record)
+            self.lose(record)
+
+    def lose(self, record: Record) -> None:
+        self.drop(record)
+        owner = (record.user_id, record.challenge_id, record.team_id)
+        self.audit(Action.LOST, Code.OK, *owner)
 
     def expire(self, record: Record) -> None:
         self.drop(record)
@@ -368,11 +401,13 @@ class ReferenceBackend(ContainerBackend):
         self.audit(Action.EXPIRED, Code.OK, *owner)
 
     def drop(self, record: Record) -> None:
+        self.note()
         self.machine.remove(record.container.id)
         del self.records[account_key(record.user_id, record.team_id), record.challenge_id]
 
     def describe(self, record: Record) -> InstanceStatus:
-        left = (record.expires_at - self.clock.now()).total_seconds()
+        now = max(self.clock.now(), record.started_at)
+        left = (record.expires_at - now).total_seconds()
         return InstanceStatus(
             active=True,
             container_id=record.container.id,
@@ -505,6 +540,24 @@ class ReferenceWorld(World):
     def outside(self) -> AbstractContextManager[Outside]:
         return nullcontext(OUTSIDE)
 
+    @contextmanager
+    def restart(self) -> Iterator[None]:
+        for container in self.machine.containers.values():
+            container.alive = False
+        with self.outage():
+            yield
+
+    def restart_live(self) -> AbstractContextManager[None]:
+        return self.outage()
+
+    @contextmanager
+    def state_full(self, after: int) -> Iterator[None]:
+        self.backend.room = after
+        try:
+            yield
+        finally:
+            self.backend.room = None
+
     def exchanges(self) -> list[str]:
         return ["Authorization: Token made-up-token-0123456789"]
 
@@ -517,7 +570,7 @@ class ReferenceHarness(Harness):
 
     kind = "a reference backend in plain dictionaries"
     simulated = True
-    hooks = frozenset(Hook)
+    hooks = frozenset(Hook) - ENGINES_OWN
 
     def __init__(self, backend: type[ReferenceBackend] = ReferenceBackend) -> None:
         self.backend = backend

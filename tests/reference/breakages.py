@@ -19,7 +19,7 @@ from engines.contract import (
     validate_ids,
 )
 from engines.errors import BackendUnavailable
-from reference.backend import CHALLENGES, Container, Key, Record, ReferenceBackend
+from reference.backend import CHALLENGES, STEP, Container, Key, Record, ReferenceBackend
 from reference.inside import Wall
 
 log = logging.getLogger(__name__)
@@ -540,6 +540,54 @@ class WorkerGivesUp(ReferenceBackend):
             self.records.pop(key, None)
 
 
+class RecordsInLocalTime(ReferenceBackend):
+    """Times are told in the machine's zone."""
+
+    def describe(self, record: Record) -> InstanceStatus:
+        told = super().describe(record)
+        told["expires_at"] = record.expires_at.astimezone().isoformat()
+        return told
+
+
+class CountsFromTheClock(ReferenceBackend):
+    """The remaining time is whatever lies between the clock and the expiry."""
+
+    def describe(self, record: Record) -> InstanceStatus:
+        told = super().describe(record)
+        left = (record.expires_at - self.clock.now()).total_seconds()
+        told["remaining_seconds"] = int(left)
+        return told
+
+
+class ExtendsFromTheClock(ReferenceBackend):
+    """An extend counts from now, not from the expiry."""
+
+    def later(self, record: Record) -> datetime:
+        left = record.expires_at - record.started_at
+        return self.clock.now() + left + timedelta(seconds=STEP)
+
+
+class StopsWithoutRoom(ReferenceBackend):
+    """A stop forgets the record though it could not remove the container."""
+
+    def drop(self, record: Record) -> None:
+        try:
+            super().drop(record)
+        except BackendUnavailable:
+            del self.records[account_key(record.user_id, record.team_id), record.challenge_id]
+
+
+class DeadButListed(ReferenceBackend):
+    """What the machine lists is taken for live."""
+
+    def live(self, user_id: int, challenge_id: int, team_id: int | None) -> Record | None:
+        self.machine.ask()
+        record = self.records.get((account_key(user_id, team_id), challenge_id))
+        if record is None or record.expires_at <= self.clock.now():
+            return None
+        return record if record.container.id in self.machine.containers else None
+
+
 def _same_address(container: Container) -> None:
     container.host, container.port = "ctf.example.com", "20000"
 
@@ -629,5 +677,10 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     NoWayOut: ("ISOLATION-008",),
     TooManyRights: ("ISOLATION-010", "ISOLATION-011", "ISOLATION-012", "ISOLATION-013"),
     NoLimits: ("ISOLATION-014", "ISOLATION-015", "ISOLATION-016"),
+    RecordsInLocalTime: ("TIME-007", "TIME-008"),
+    CountsFromTheClock: ("TIME-001",),
+    ExtendsFromTheClock: ("TIME-002",),
+    StopsWithoutRoom: ("STATE-003", "STATE-006"),
+    DeadButListed: ("STATUS-013", "RESTART-002", "RESTART-004"),
 }
 """Every breakage and the scenarios that must fail on it."""

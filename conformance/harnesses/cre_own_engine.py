@@ -1,0 +1,73 @@
+"""``cre:own-engine``: as ``cre``, on an engine that may be restarted while instances live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import docker
+
+from conformance.harness import Hook, Options
+from conformance.harnesses.cre_docker import DockerHarness, DockerWorld, Switch
+from conformance.harnesses.docker_inside import Bench
+from conformance.harnesses.own_engine import OwnEngine
+
+
+class OwnEngineWorld(DockerWorld):
+    """Real containers on an engine of our own."""
+
+    own: OwnEngine | None = None
+
+    @property
+    def _own(self) -> OwnEngine:
+        if self.own is None:
+            raise RuntimeError("the world has no engine")
+        return self.own
+
+    @contextmanager
+    def restart(self) -> Iterator[None]:
+        self._own.stop()
+        try:
+            yield
+        finally:
+            self._own.start()
+
+    @contextmanager
+    def restart_live(self) -> Iterator[None]:
+        with self._own.live_restore(), self.restart():
+            yield
+
+
+class OwnEngineHarness(DockerHarness):
+    """Real containers on a Docker engine that this run starts, restarts and ends."""
+
+    kind = "ContainerRuntimeEngine on Docker containers, on an engine of its own"
+    world_class = OwnEngineWorld
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hooks |= {Hook.RESTART, Hook.RESTART_LIVE}
+        self._own: OwnEngine | None = None
+
+    def connected(self) -> docker.DockerClient:
+        self._own = OwnEngine()
+        return self._own.client()
+
+    def bench(self, client: docker.DockerClient) -> Bench | None:
+        return None  # its bridges would have the names of those of the machine's engine
+
+    def new_world(
+        self, client: Switch, options: Options, deployment: str, image: str
+    ) -> DockerWorld:
+        world = super().new_world(client, options, deployment, image)
+        if isinstance(world, OwnEngineWorld):
+            world.own = self._own
+        return world
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            if self._own is not None:
+                self._own.close()
+                self._own = None
