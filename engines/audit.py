@@ -101,8 +101,7 @@ class AuditLog:
 
     def record(self, event: ContainerEvent) -> None:
         """Write ``event`` alone, for a call that changed nothing."""
-        with self._database.write() as connection:
-            self.append(connection, event)
+        self._database.transact(lambda connection: self.append(connection, event))
 
     def events(self) -> list[ContainerEvent]:
         """All events, oldest first."""

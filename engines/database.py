@@ -5,11 +5,11 @@ Runs on SQLAlchemy 1.4.54 (what CTFd 3.8 pins) and 2.x alike: Core tables and 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
@@ -19,7 +19,10 @@ from engines import schema
 
 metadata = sa.MetaData()
 
+_T = TypeVar("_T")
+
 _READ = "whale_ready_read"
+DEADLOCK_TRIES = 5
 SQLITE_BUSY_SECONDS = 30
 """How long a writer waits for another process's transaction on SQLite."""
 
@@ -111,6 +114,21 @@ class Database:
         """One transaction that changes something; committed when the block ends well."""
         with self.engine.begin() as connection:
             yield connection
+
+    def transact(self, work: Callable[[Connection], _T]) -> _T:
+        """Do ``work`` in one writing transaction, again where it was given up for another's sake.
+
+        ``work`` begins anew then, so it changes nothing but the database.
+        """
+        for _ in range(DEADLOCK_TRIES - 1):
+            try:
+                with self.write() as connection:
+                    return work(connection)
+            except sa.exc.DBAPIError as error:
+                if not deadlocked(error):
+                    raise
+        with self.write() as connection:
+            return work(connection)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

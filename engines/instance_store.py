@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from engines.audit import AuditLog, ContainerEvent
-from engines.database import Database, deadlocked, metadata
+from engines.database import Database, metadata
 from engines.instances import (
     AccountFull,
     Claimed,
@@ -65,22 +65,20 @@ class InstanceStore:
         ``admit`` decides in the same transaction whether there is room for it, in the place of the
         capacity; a claim that met another one's is tried again, and it is asked again.
         """
+
+        def enter(connection: Connection) -> Claimed | Obstacle:
+            if admit is not None or request.capacity is not None:
+                self.hold_gate(connection)
+            obstacle = self._obstacle(connection, request) or (
+                admit(connection, now) if admit else self._full(connection, request, now)
+            )
+            return obstacle or Claimed(self._insert(connection, request, now))
+
         while True:
             try:
-                with self._database.write() as connection:
-                    if admit is not None or request.capacity is not None:
-                        self.hold_gate(connection)
-                    obstacle = self._obstacle(connection, request) or (
-                        admit(connection, now) if admit else self._full(connection, request, now)
-                    )
-                    if obstacle is not None:
-                        return obstacle
-                    return Claimed(self._insert(connection, request, now))
+                return self._database.transact(enter)
             except (sa.exc.IntegrityError, _TooLate):
                 continue  # another process took the key or the slot in between: look again
-            except sa.exc.DBAPIError as error:
-                if not deadlocked(error):
-                    raise
 
     def find(self, account: str, challenge_id: int) -> Instance | None:
         """The row of this account and challenge, in whatever state."""
@@ -149,17 +147,20 @@ class InstanceStore:
 
     def _change(self, statement: Any, event: ContainerEvent | None, also: Beside | None) -> bool:
         """Change one row as it was seen, and all that belongs to it, or nothing."""
+
+        def change(connection: Connection) -> bool:
+            if connection.execute(statement).rowcount != 1:
+                return False
+            if also is not None and not also(connection):
+                raise _TooLate
+            if event is not None:
+                self._audit.append(connection, event)
+            return True
+
         try:
-            with self._database.write() as connection:
-                if connection.execute(statement).rowcount != 1:
-                    return False
-                if also is not None and not also(connection):
-                    raise _TooLate
-                if event is not None:
-                    self._audit.append(connection, event)
+            return self._database.transact(change)
         except _TooLate:
             return False
-        return True
 
     def _select(self, connection: Connection, *conditions: Any) -> list[Instance]:
         rows = connection.execute(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +18,8 @@ log = logging.getLogger(__name__)
 
 BRIDGE_NETFILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 INTERFACES = Path("/sys/class/net")
+LOOK_SECONDS = 10.0
+"""How long a start relies on the last look: somebody may flush the rules at any time."""
 
 
 class Guard:
@@ -32,7 +36,7 @@ class Guard:
         self._docker_host = docker_host
         self._firewall = firewall or Firewall()
         self._lock = threading.Lock()
-        self._holds = False
+        self._looked = -math.inf
         self._warned = False
 
     @property
@@ -41,7 +45,7 @@ class Guard:
         return self._mode != "none"
 
     def ensure(self, interface: str) -> None:
-        """Return once the rules hold for a bridge; looks at them once, see :meth:`refresh`.
+        """Return once the rules hold for a bridge; looks at them every :data:`LOOK_SECONDS`.
 
         Raises:
             BackendUnavailable: they cannot be had; names the fix.
@@ -51,7 +55,7 @@ class Guard:
         elif self._mode == "engine":
             self._check_place(interface)
             with self._lock:
-                if not self._holds:
+                if time.monotonic() - self._looked >= LOOK_SECONDS:
                     self._see_to_rules()
 
     def refresh(self) -> None:
@@ -63,7 +67,6 @@ class Guard:
             return
         if any(each.name.startswith((CLOSED, OPEN)) for each in INTERFACES.iterdir()):
             with self._lock:
-                self._holds = False
                 self._see_to_rules()
 
     def _warn_once(self) -> None:
@@ -78,7 +81,7 @@ class Guard:
         if not self._firewall.applied():
             self._firewall.apply()
             log.info("firewall rules applied")
-        self._holds = True
+        self._looked = time.monotonic()
 
     def _check_place(self, interface: str) -> None:
         """Whether the engine's host is this machine."""

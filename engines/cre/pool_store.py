@@ -109,11 +109,14 @@ class PoolStore:
 
     def insert(self, warm: Warm, room: Callable[[Connection], bool]) -> Warm | None:
         """Write a new row, unless the same transaction finds that there is no room for it."""
-        with self._database.write() as connection:
+
+        def enter(connection: Connection) -> Warm | None:
             if not room(connection):
                 return None
             key: Any = connection.execute(pool.insert().values(**_columns(warm)))
             return replace(warm, id=key.inserted_primary_key[0])
+
+        return self._database.transact(enter)
 
     def take(
         self, connection: Connection, challenge_id: int, fingerprint: str, by: str, until: datetime
@@ -136,8 +139,7 @@ class PoolStore:
 
     def save(self, after: Warm) -> bool:
         """Write the next version; False when another was faster."""
-        with self._database.write() as connection:
-            return self._save(connection, after)
+        return self._database.transact(lambda connection: self._save(connection, after))
 
     def delete(self, connection: Connection, warm: Warm) -> bool:
         """Forget the row in the caller's transaction; False when another was faster."""

@@ -9,6 +9,7 @@ from engines.cre.parts import Parts
 from engines.cre.removal import Removal
 from engines.cre.runtimes.base import Found
 from engines.cre.warm_pool import WarmPool
+from engines.errors import BackendUnavailable
 from engines.instances import Instance, State
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class Repair:
         Raises:
             BackendUnavailable: the runtime cannot be asked.
         """
-        self._parts.runtime.refresh()
+        self._refresh()
         # What is found is looked for first and rows are read last, so that nothing that somebody
         # makes meanwhile is taken for a stray, and no container handed over by the pool either.
         holding = self._parts.reservations.owners(before=self._parts.clock.now() - self._lease)
@@ -48,6 +49,13 @@ class Repair:
         running = {each.id for each in found if each.running}
         repaired += self._removal.in_parallel(lambda row: self._put_right(row, running), rows)
         return repaired + self._pool.repair()
+
+    def _refresh(self) -> None:
+        try:
+            self._parts.runtime.refresh()
+        except BackendUnavailable as error:
+            # Starts are refused until then; what is there is repaired all the same.
+            log.warning("instances are not kept apart: %s", error)
 
     def _remove_strays(self, found: list[Found], kept: set[str]) -> int:
         strays = {each.name for each in found if each.name not in kept}

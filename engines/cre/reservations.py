@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from engines.clock import Clock
-from engines.database import Database, UtcDateTime, deadlocked, metadata
+from engines.database import Database, UtcDateTime, metadata
 from engines.errors import NoRoom
 
 SUBNET = "subnet"
@@ -52,13 +52,11 @@ class Reservations:
         """
         while True:
             try:
-                with self._database.write() as connection:
-                    return self._pick(connection, kind, among, count, owner, avoiding)
+                return self._database.transact(
+                    lambda connection: self._pick(connection, kind, among, count, owner, avoiding)
+                )
             except sa.exc.IntegrityError:
                 continue  # another process took one of them in between
-            except sa.exc.DBAPIError as error:
-                if not deadlocked(error):
-                    raise
 
     def release(self, connection: Connection, owner: str) -> None:
         """Give back all that the owner holds, in the caller's transaction."""
@@ -66,8 +64,7 @@ class Reservations:
 
     def drop(self, owner: str) -> None:
         """Give back all that the owner holds."""
-        with self._database.write() as connection:
-            self.release(connection, owner)
+        self._database.transact(lambda connection: self.release(connection, owner))
 
     def hand_over(self, connection: Connection, owner: str, to: str) -> None:
         """Let another owner hold what this one holds, in the caller's transaction."""

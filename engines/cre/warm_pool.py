@@ -150,9 +150,11 @@ class WarmPool:
         return self.rows.save(mine) and self.discard(mine)
 
     def _forget(self, row: Warm) -> bool:
-        with self._parts.database.write() as connection:
+        def forget(connection: Connection) -> bool:
             self._parts.reservations.release(connection, row.name)
             return self.rows.delete(connection, row)
+
+        return self._parts.database.transact(forget)
 
     def _lease_end(self) -> datetime:
         return self._parts.clock.now() + self._launcher.lease

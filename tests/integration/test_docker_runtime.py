@@ -10,6 +10,7 @@ import pytest
 from conformance.harnesses.fetch import http_get
 from engines.catalog import ChallengeSpec, Readiness
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT, Found, Launch
+from engines.cre.runtimes.connection import connector
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.errors import (
     BackendUnavailable,
@@ -19,6 +20,7 @@ from engines.errors import (
     PortUnavailable,
     RuntimeFault,
 )
+from engines.settings import Settings
 
 READY_SECONDS = 20.0
 
@@ -161,7 +163,7 @@ def test_an_engine_that_is_down_is_unavailable_and_certainly_untouched(
 
 def test_an_engine_is_only_asked_for_on_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
-    runtime = DockerRuntime()
+    runtime = DockerRuntime(connect=connector(Settings()))
     with pytest.raises(BackendUnavailable):
         runtime.is_running("any")
     runtime.close()

@@ -49,7 +49,7 @@ class DockerRuntime(EngineRuntime):
     Args:
         client: an SDK client to use; it is then the caller's to close.
         connect: makes the client on first use (engines/cre/runtimes/connection.py) when none is
-            given. None: the engine that the environment names (``DOCKER_HOST``).
+            given.
         probe_host: where published ports are reached from here; None for the bind address.
         networks: the networks that instances are put on; None for Docker's default bridge, which
             keeps no instance from another.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -27,7 +28,7 @@ class EngineRuntime(Runtime):
     Args:
         client: an SDK client to use; it is then the caller's to close.
         connect: makes the client on first use (engines/cre/runtimes/connection.py) when none is
-            given. None: the engine that the environment names (``DOCKER_HOST``).
+            given.
         probe_host: where published ports are reached from here; None for where they are published.
     """
 
@@ -38,7 +39,10 @@ class EngineRuntime(Runtime):
         connect: Callable[[], docker.DockerClient] | None = None,
         probe_host: str | None = None,
     ) -> None:
-        self._connect = connect or _from_environ
+        if client is None and connect is None:
+            raise ValueError("give a client, or connect, which makes one on first use")
+        self._connect = connect
+        self._lock = threading.Lock()
         self._own_client = client is None
         self._client = client
         self._probe_host = probe_host
@@ -46,12 +50,13 @@ class EngineRuntime(Runtime):
     @property
     def _api(self) -> Any:
         """The low-level client, made on first use: an engine that is down is no error before."""
-        if self._client is None:
-            try:
-                self._client = self._connect()
-            except (DockerException, RequestException) as error:
-                raise BackendUnavailable("the Docker engine cannot be reached") from error
-        return self._client.api
+        with self._lock:
+            if self._client is None and self._connect is not None:
+                try:
+                    self._client = self._connect()
+                except (DockerException, RequestException) as error:
+                    raise BackendUnavailable("the Docker engine cannot be reached") from error
+            return self._client.api if self._client is not None else None
 
     def image_id(self, image: str) -> str | None:
         try:
@@ -103,10 +108,6 @@ def _refused(error: BaseException) -> bool:
     return any(
         isinstance(each, (ConnectionRefusedError, FileNotFoundError)) for each in causes(error)
     )
-
-
-def _from_environ() -> docker.DockerClient:
-    return docker.from_env(timeout=int(CALL_SECONDS), max_pool_size=64)
 
 
 def _bracketed(host: str) -> str:
