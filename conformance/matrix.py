@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from conformance.results import Report, ScenarioResult, Status, Verdict
@@ -95,6 +95,23 @@ def not_applicable(report: Report) -> dict[tuple[str, str], list[str]]:
         if result.status is Status.NOT_APPLICABLE:
             found.setdefault((result.backend, result.message), []).append(result.scenario)
     return found
+
+
+def spans(scenarios: Sequence[str]) -> str:
+    """Ids as a person writes them: ``START-001 to START-003, START-007``."""
+    runs: list[list[str]] = []
+    for each in scenarios:
+        if runs and _following(runs[-1][-1]) == each:
+            runs[-1].append(each)
+        else:
+            runs.append([each])
+    shown = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs]
+    return ", ".join(shown)
+
+
+def _following(scenario: str) -> str:
+    group, _, number = scenario.rpartition("-")
+    return f"{group}-{int(number) + 1:03}" if number.isdecimal() else ""
 
 
 def verdict_line(report: Report) -> str:

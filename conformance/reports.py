@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from conformance.matrix import Cell, Matrix, not_applicable, not_passed, verdict_line
+from conformance.matrix import Cell, Matrix, not_applicable, not_passed, spans, verdict_line
 from conformance.results import BackendInfo, Report, ScenarioResult, Status
 from conformance.rules import BY_ID, SPEC_VERSION
 
@@ -67,7 +67,7 @@ def _markdown_lines(report: Report) -> Iterator[str]:
     if reasons:
         yield "\n## What did not apply\n"
     for (backend, reason), scenarios in reasons.items():
-        yield f"- {_md(backend)}: {', '.join(scenarios)}: {_md(reason)}"
+        yield f"- {_md(backend)}: {spans(scenarios)}: {_md(reason)}"
 
 
 def _markdown_failure(result: ScenarioResult) -> Iterator[str]:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from conformance.matrix import Cell, Matrix, not_applicable, not_passed, verdict_line
+from conformance.matrix import Cell, Matrix, not_applicable, not_passed, spans, verdict_line
 from conformance.plan import STARTS_PER_SCENARIO, Plan
 from conformance.results import Report, ScenarioResult, Status, Verdict
 from conformance.rules import BY_ID
@@ -45,7 +45,7 @@ def print_plan(plans: list[Plan], console: Console) -> None:
             _say(console, f"  {name}: {text}")
         _say(console, f"  would run {len(plan.run)}: {', '.join(plan.run) or 'nothing'}")
         for reason, scenarios in plan.not_applicable.items():
-            _say(console, f"  n.a. {len(scenarios)}: {', '.join(scenarios)}: {reason}", "dim")
+            _say(console, f"  n.a. {len(scenarios)}: {spans(scenarios)}: {reason}", "dim")
         if not plan.previewed:
             _say(console, "  more may be n.a. by capabilities it declares when it is opened", "dim")
         _say(
@@ -91,7 +91,7 @@ def _print_failure(result: ScenarioResult, console: Console) -> None:
 
 def _print_not_applicable(report: Report, console: Console) -> None:
     for (backend, reason), scenarios in not_applicable(report).items():
-        _say(console, f"n.a. on {backend}: {', '.join(scenarios)}: {reason}", "dim")
+        _say(console, f"n.a. on {backend}: {spans(scenarios)}: {reason}", "dim")
 
 
 def _say(console: Console, text: str, style: str = "") -> None:
