@@ -49,8 +49,11 @@ PY
 
 # Have a Docker engine if it may be had; say what to do when it may not.
 ensure_docker() {
-  if is_root && has_apt && ! command -v busybox >/dev/null 2>&1; then
-    apt_install busybox-static || true
+  if is_root && has_apt; then
+    command -v busybox >/dev/null 2>&1 || apt_install busybox-static || true
+    # What shows from inside a container that there is no way out.
+    command -v ip >/dev/null 2>&1 || apt_install iproute2 || true
+    command -v iptables >/dev/null 2>&1 || apt_install iptables || true
   fi
   if docker_answers; then return 0; fi
   if [ -n "${DOCKER_HOST:-}" ]; then
