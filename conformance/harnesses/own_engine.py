@@ -45,7 +45,8 @@ class OwnEngine:
                 "an engine of our own needs root, and the programs "
                 f"{', '.join(PROGRAMS)} (Debian: docker.io, iproute2, util-linux)"
             )
-        self._folder = Path(tempfile.mkdtemp(prefix="whale-ready-engine-"))
+        # A short path, for a socket's is at most 107 bytes; on a disk, which overlays need.
+        self._folder = Path(tempfile.mkdtemp(prefix="whale-ready-engine-", dir="/var/tmp"))
         self._bridge = f"wr{token_hex(4)}"
         self._process: subprocess.Popen[bytes] | None = None
         self._log = (self._folder / "log").open("wb")

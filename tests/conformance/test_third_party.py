@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-REFERENCE = Path(__file__).parents[1] / "reference" / "backend.py"
+REFERENCE = Path(__file__).parents[1] / "reference"
 MINIMUM = 40
 
 
@@ -19,9 +19,10 @@ MINIMUM = 40
 def stranger(tmp_path: Path) -> Path:
     """A folder with a package ``acme`` that nobody here knows of."""
     package = tmp_path / "acme"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    shutil.copy(REFERENCE, package / "backend.py")
+    shutil.copytree(REFERENCE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for module in package.glob("*.py"):
+        text = module.read_text(encoding="utf-8")
+        module.write_text(text.replace("from reference.", "from acme."), encoding="utf-8")
     (package / "forgetful.py").write_text(
         "from acme.backend import ReferenceBackend, ReferenceHarness\n"
         "\n"

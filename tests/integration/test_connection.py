@@ -183,7 +183,9 @@ def test_an_instance_lives_and_goes_over_ssh(
     deployment: str,
     database: Database,
 ) -> None:
-    settings = Settings(cre_docker_host=over_ssh.cre_docker_host, cre_deployment=deployment)
+    settings = Settings(
+        cre_docker_host=over_ssh.cre_docker_host, cre_deployment=deployment, cre_firewall="none"
+    )
     catalog = StaticCatalog([ChallengeSpec(id=1, name="A", image=image)])
     engine = ContainerRuntimeEngine(settings, catalog=catalog, database=database)
     try:

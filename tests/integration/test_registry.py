@@ -13,6 +13,7 @@ import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import docker
@@ -26,10 +27,11 @@ from engines.audit import Action
 from engines.catalog import ChallengeSpec, Companion, Pull, StaticCatalog
 from engines.contract import Code, StartResult
 from engines.cre import ContainerRuntimeEngine
+from engines.cre.guard import Guard
 from engines.cre.runtimes.base import Launch
 from engines.cre.runtimes.connection import connector
 from engines.cre.runtimes.docker import DockerRuntime
-from engines.cre.runtimes.networks import Networks
+from engines.cre.runtimes.networks import BridgeNetworks
 from engines.database import Database
 from engines.errors import ImageComing
 from engines.probe import wait_until
@@ -38,6 +40,8 @@ from whale_ready.cli import main
 
 LAYER_BYTES = 2_000_000
 WRONG = "wrong-password"
+
+POOL = IPv4Network("10.211.0.0/16")
 
 
 class Images:
@@ -187,20 +191,6 @@ def test_a_missing_image_is_fetched_with_its_password(
     assert http_get(instance["host"], int(instance["ports"][0]), "/mark") == "mine"
 
 
-class OwnNetworks(Networks):
-    """A plain network for every instance."""
-
-    def __init__(self, client: docker.DockerClient) -> None:
-        self._client = client
-
-    def shared(self, *, egress: bool) -> str:
-        return "bridge"
-
-    def own(self, launch: Launch) -> str:
-        self._client.networks.create(launch.name, labels=dict(launch.labels))
-        return launch.name
-
-
 def test_companions_are_fetched_too_and_nothing_is_left_meanwhile(
     images: Images,
     registry: Registry,
@@ -211,7 +201,8 @@ def test_companions_are_fetched_too_and_nothing_is_left_meanwhile(
     own, other = (images.at(registry.port, images.push()) for _ in range(2))
     config = registry.config(tmp_path / "config.json", f"127.0.0.1:{registry.port}")
     runtime = DockerRuntime(
-        connect=connector(Settings(cre_registry_config=config)), networks=OwnNetworks(docker_client)
+        connect=connector(Settings(cre_registry_config=config)),
+        networks=BridgeNetworks(lambda: docker_client.api, POOL, Guard("none")),
     )
     challenge = spec(1, own, companions=(Companion(name="db", image=other),))
     launch = Launch(f"wr-{deployment}", deployment, challenge, "flag{x}", "127.0.0.1")

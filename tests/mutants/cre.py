@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +22,7 @@ from engines.base import Call
 from engines.catalog import ChallengeSpec
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
 from engines.cre import ContainerRuntimeEngine
+from engines.cre.pool_store import Warm
 from engines.cre.runtimes.base import Launch, Launched
 from engines.errors import BackendUnavailable
 from engines.instances import Instance, Request
@@ -79,7 +80,7 @@ class ShowsTheExpired(ContainerRuntimeEngine):
         row = self._store.find(call.account, call.challenge_id)
         if row is None or not self._removal.is_running(row):
             return None
-        return self._describe(row)
+        return self._starter.describe(row)
 
 
 class StopIgnoresChallenge(ContainerRuntimeEngine):
@@ -130,19 +131,27 @@ class SwallowsErrors(ContainerRuntimeEngine):
 class SaysStartedUnsaved(ContainerRuntimeEngine):
     """A start whose record had no room any more is told as done."""
 
-    def _activate(self, call: Call, row: Instance, launched: Launched) -> StartResult:
-        try:
-            return super()._activate(call, row, launched)
-        except SQLAlchemyError:
-            now = self.clock.now()
-            told = row.activated(
-                container_id=launched.container_id,
-                host="127.0.0.1",
-                ports=launched.ports,
-                started_at=now,
-                expires_at=now + timedelta(hours=1),
-            )
-            return replies.started(self._describe(told))
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        activate = self._starter._activate
+
+        def say_so(
+            call: Call, spec: ChallengeSpec, row: Instance, launched: Launched, warm: Warm | None
+        ) -> StartResult:
+            try:
+                return activate(call, spec, row, launched, warm)
+            except SQLAlchemyError:
+                now = self.clock.now()
+                told = row.activated(
+                    container_id=launched.container_id,
+                    host="127.0.0.1",
+                    ports=launched.ports,
+                    started_at=now,
+                    expires_at=now + timedelta(hours=1),
+                )
+                return replies.started(self._starter.describe(told))
+
+        self._starter._activate = say_so  # type: ignore[method-assign] # the bug
 
 
 class LeaksWithoutRoom(ContainerRuntimeEngine):
@@ -191,37 +200,116 @@ class DownIsNothing(ContainerRuntimeEngine):
             return None
 
 
-class CountsFromTheClock(ContainerRuntimeEngine):
+class Describes(ContainerRuntimeEngine):
+    """Base of those that tell a live row otherwise."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        sound = self._starter.describe
+
+        def describe(row: Instance) -> InstanceStatus:
+            told = sound(row)
+            if row.expires_at is not None:
+                self.tell(told, row.expires_at)
+            return told
+
+        self._starter.describe = describe  # type: ignore[method-assign] # the bug
+
+    def tell(self, told: InstanceStatus, expires_at: datetime) -> None:
+        raise NotImplementedError
+
+
+class CountsFromTheClock(Describes):
     """The remaining time is whatever lies between the clock and the expiry."""
 
-    def _describe(self, row: Instance) -> InstanceStatus:
-        told = super()._describe(row)
-        if row.expires_at is not None:
-            left = (row.expires_at - self.clock.now()).total_seconds()
-            told["remaining_seconds"] = max(0, int(left))
-        return told
+    def tell(self, told: InstanceStatus, expires_at: datetime) -> None:
+        left = (expires_at - self.clock.now()).total_seconds()
+        told["remaining_seconds"] = max(0, int(left))
 
 
-class TellsLocalTime(ContainerRuntimeEngine):
+class TellsLocalTime(Describes):
     """The expiry is told in the machine's own zone."""
 
-    def _describe(self, row: Instance) -> InstanceStatus:
-        told = super()._describe(row)
-        if row.expires_at is not None:
-            told["expires_at"] = row.expires_at.astimezone().isoformat()
-        return told
+    def tell(self, told: InstanceStatus, expires_at: datetime) -> None:
+        told["expires_at"] = expires_at.astimezone().isoformat()
 
 
-class CountsInLocalTime(ContainerRuntimeEngine):
+class CountsInLocalTime(Describes):
     """What remains is counted in the wall's time, an hour off where clocks are changed."""
 
-    def _describe(self, row: Instance) -> InstanceStatus:
-        told = super()._describe(row)
-        if row.expires_at is not None:
-            wall = row.expires_at.astimezone().replace(tzinfo=None)
-            left = wall - self.clock.now().astimezone().replace(tzinfo=None)
-            told["remaining_seconds"] = max(0, int(left.total_seconds()))
-        return told
+    def tell(self, told: InstanceStatus, expires_at: datetime) -> None:
+        wall = expires_at.astimezone().replace(tzinfo=None)
+        left = wall - self.clock.now().astimezone().replace(tzinfo=None)
+        told["remaining_seconds"] = max(0, int(left.total_seconds()))
+
+
+class HandsOutTwice(ContainerRuntimeEngine):
+    """A container of the warm pool is looked at, not claimed."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        rows = self._pool.rows
+        rows._save = lambda connection, after: True  # type: ignore[method-assign] # the bug
+        self._pool.hand_over = lambda *_, **named: True  # type: ignore[method-assign] # the bug
+
+    def fill_pool(self) -> int:
+        rows = self._pool.rows
+        del rows._save  # filling is sound
+        try:
+            return super().fill_pool()
+        finally:
+            rows._save = lambda connection, after: True  # type: ignore[method-assign] # the bug
+
+
+class RecordsAnotherFlag(ContainerRuntimeEngine):
+    """An instance from the warm pool is judged by a flag that its container does not have."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        activate = self._starter._activate
+
+        def otherwise(
+            call: Call, spec: ChallengeSpec, row: Instance, launched: Launched, warm: Warm | None
+        ) -> StartResult:
+            other = None if warm is None else replace(warm, flag=row.flag)
+            return activate(call, spec, row, launched, other)
+
+        self._starter._activate = otherwise  # type: ignore[method-assign] # the bug
+
+
+class PoolTakesNoRoom(ContainerRuntimeEngine):
+    """Waiting containers are not counted."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        self._pool.rows.count = lambda connection: 0  # type: ignore[method-assign] # the bug
+
+
+class LivesOn(ContainerRuntimeEngine):
+    """The end of the contest ends nothing."""
+
+    def __init__(self, settings: Settings, **parts: Any) -> None:
+        super().__init__(replace(settings, cre_ends_at=None), **parts)
+
+
+class KeepsPorts(ContainerRuntimeEngine):
+    """What was reserved for an instance is never given back."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        reservations = self._parts.reservations
+        reservations.release = lambda connection, owner: None  # type: ignore[method-assign] # the bug
+
+
+class SharesPorts(ContainerRuntimeEngine):
+    """Ports are chosen from the range without a look at who has which."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        reservations = self._parts.reservations
+        reservations.reserve = (  # type: ignore[method-assign] # the bug
+            lambda kind, among, count, owner, avoiding=(): tuple(among[:count])
+        )
 
 
 class RateInMemory(ContainerRuntimeEngine):
@@ -258,6 +346,12 @@ KILLED_BY: dict[str, tuple[type[ContainerRuntimeEngine], str]] = {
     "tells_local_time": (TellsLocalTime, "TIME-007"),
     "counts_in_local_time": (CountsInLocalTime, "TIME-008"),
     "rate_in_memory": (RateInMemory, "LIMIT-002"),
+    "lives_on": (LivesOn, "LIMIT-008"),
+    "hands_out_twice": (HandsOutTwice, "POOL-003"),
+    "records_another_flag": (RecordsAnotherFlag, "POOL-002"),
+    "pool_takes_no_room": (PoolTakesNoRoom, "POOL-006"),
+    "keeps_ports": (KeepsPorts, "PORT-004"),
+    "shares_ports": (SharesPorts, "PORT-002"),
 }
 
 
