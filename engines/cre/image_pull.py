@@ -27,7 +27,7 @@ REASON_LENGTH = 200
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a pull is, in bytes of the layers whose size is known yet."""
+    """How far a pull is, in bytes; those of layers whose size is not known yet are guessed."""
 
     done: int = 0
     total: int = 0
@@ -152,34 +152,41 @@ def _row(line: bytes) -> dict[str, Any]:
 
 
 class Layers:
-    """Adds up what the lines of a pull say of single layers."""
+    """Adds up what the lines of a pull say of single layers.
+
+    A layer's size is known once its download has begun. What is known counts for as much as it is
+    of all layers, so that a small one that is here does not pass for the whole; the progress may
+    fall when the size of a large one becomes known.
+    """
 
     def __init__(self) -> None:
+        self._announced: set[str] = set()
         self._sizes: dict[str, tuple[int, int]] = {}
-        self._shown = Progress()
-
-    @property
-    def progress(self) -> Progress:
-        """Never less than before: a layer whose size becomes known late takes nothing back."""
-        return self._shown
+        self.progress = Progress()
 
     def take(self, row: dict[str, Any]) -> bool:
         """Count one line; returns whether the progress has changed."""
         layer, status, detail = row.get("id"), row.get("status"), row.get("progressDetail")
         if not isinstance(layer, str):
             return False
-        if status == "Downloading" and isinstance(detail, dict):
+        if status == "Pulling fs layer":
+            self._announced.add(layer)
+        elif status == "Downloading" and isinstance(detail, dict):
             done, total = detail.get("current"), detail.get("total")
             if isinstance(done, int) and isinstance(total, int) and 0 <= done <= total:
                 self._sizes[layer] = (done, total)
-        elif status in ("Download complete", "Pull complete") and layer in self._sizes:
-            total = self._sizes[layer][1]
-            self._sizes[layer] = (total, total)
-        now = Progress(
-            sum(done for done, _ in self._sizes.values()),
-            sum(total for _, total in self._sizes.values()),
-        )
-        if now == self._shown or now.fraction < self._shown.fraction:
-            return False
-        self._shown = now
-        return True
+        elif status in ("Download complete", "Pull complete"):
+            self._announced.discard(layer)  # too small to be told of, unless its size is known
+            if layer in self._sizes:
+                total = self._sizes[layer][1]
+                self._sizes[layer] = (total, total)
+        before, self.progress = self.progress, self._now()
+        return self.progress != before
+
+    def _now(self) -> Progress:
+        if not self._sizes:
+            return Progress()
+        done = sum(done for done, _ in self._sizes.values())
+        total = sum(total for _, total in self._sizes.values())
+        layers = len(self._announced | set(self._sizes))
+        return Progress(done, total * layers // len(self._sizes))

@@ -80,7 +80,8 @@ class Starter:
     def _failed(
         self, call: Call, spec: ChallengeSpec, row: Instance, fault: RuntimeFault
     ) -> StartResult:
-        log.warning("challenge %d did not start: %s", spec.id, fault)
+        level = logging.INFO if isinstance(fault, Later) else logging.WARNING
+        log.log(level, "challenge %d did not start: %s", spec.id, fault)
         event = call.event(Action.START_FAILED, fault.code)
         call.recorded = self._removal.forget(row, event)
         if isinstance(fault, Later):
