@@ -34,17 +34,9 @@ def test_nothing_fails_on_a_backend_that_keeps_the_contract(
     assert report.verdict is Verdict.PASSED
 
 
-ENGINES_OWN = frozenset({"LIMIT", "POOL", "PORT", "COMPANION"})
-"""Groups about what our own engine has, and a backend need not have."""
-
-
 def test_every_scenario_applies_to_a_backend_that_offers_everything() -> None:
     skipped = [
-        {
-            r.rule
-            for r in run(backend).results
-            if r.status is Status.NOT_APPLICABLE and r.group not in ENGINES_OWN
-        }
+        {r.rule for r in run(backend).results if r.status is Status.NOT_APPLICABLE}
         for backend in (ReferenceBackend, ResettingBackend)
     ]
 

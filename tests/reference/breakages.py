@@ -19,8 +19,9 @@ from engines.contract import (
     validate_ids,
 )
 from engines.errors import BackendUnavailable
-from reference.backend import CHALLENGES, STEP, Container, Key, Record, ReferenceBackend
+from reference.backend import CHALLENGES, STEP, Key, Record, ReferenceBackend
 from reference.inside import Wall
+from reference.machine import Container
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class SecondContainer(ReferenceBackend):
     ) -> tuple[StartResult, Action]:
         result = super().start(user_id, challenge_id, team_id)
         if result[1] is Action.START_REPEATED:
-            self.machine.run()
+            self.machine.run([])
         return result
 
 
@@ -314,7 +315,7 @@ class LeftOver(ReferenceBackend):
     def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
         result = super().refusal(user_id, challenge_id, team_id)
         if result is not None and result.code is Code.START_FAILED:
-            self.machine.run()
+            self.machine.run([])
         return result
 
 
@@ -375,12 +376,12 @@ class UnlockedStart(ReferenceBackend):
         self.arrived = threading.Condition()
         self.present = 0
 
-    def launch(self) -> Container:
+    def launch(self, challenge_id: int | None) -> Container:
         with self.arrived:
             self.present += 1
             self.arrived.notify_all()
             self.arrived.wait_for(lambda: self.present >= 2, timeout=10)
-        return super().launch()
+        return super().launch(challenge_id)
 
 
 class BusyDoubleClick(ReferenceBackend):
@@ -483,7 +484,7 @@ class PhantomStart(ReferenceBackend):
         if result.code is not Code.UNAVAILABLE:
             return result
         now = self.clock.now()
-        phantom = Container("phantom", "phantom.ctf.example.com", "20000", "flag{phantom}")
+        phantom = Container("phantom", "phantom.ctf.example.com", ["20000"], "flag{phantom}")
         record = Record(user_id, team_id, challenge_id, phantom, now, now + timedelta(hours=1))
         return StartResult(True, "Container started", self.describe(record), code=Code.OK)
 
@@ -508,8 +509,8 @@ class StatusThatWrites(ReferenceBackend):
 class LostAnswerForgotten(ReferenceBackend):
     """A start whose answer was lost is taken for one that made nothing."""
 
-    def launch(self) -> Container:
-        return self.machine.run()
+    def launch(self, challenge_id: int | None) -> Container:
+        return self.machine.run(self.free_ports(self.port_count(challenge_id)))
 
 
 class BelievesItsRecords(ReferenceBackend):
@@ -519,6 +520,10 @@ class BelievesItsRecords(ReferenceBackend):
         self.machine.ask()
         record = self.records.get((account_key(user_id, team_id), challenge_id))
         return record if record is None or self.clock.now() < record.expires_at else None
+
+    def reconcile(self) -> int:
+        with self.lock:
+            return self.clear_doubt()
 
 
 class FailureClearsAll(ReferenceBackend):
@@ -589,7 +594,7 @@ class DeadButListed(ReferenceBackend):
 
 
 def _same_address(container: Container) -> None:
-    container.host, container.port = "ctf.example.com", "20000"
+    container.host, container.ports = "ctf.example.com", ["20000"]
 
 
 class OpenBetweenSiblings(ReferenceBackend):
