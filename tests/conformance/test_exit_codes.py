@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from reference import faulty
-from reference.backend import ReferenceHarness
+from reference.world import ReferenceHarness
 
 from conformance.observer import Observer
 from conformance.registry import Subject

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reference.backend import ReferenceHarness
 from reference.breakages import FlagInTheMessage, ForgetfulStop
 from reference.machine import Container, Machine
+from reference.world import ReferenceHarness
 
 from conformance.matrix import spans
 from conformance.redact import Secrets

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from reference.backend import BareReference, ReferenceBackend, ReferenceHarness, ResettingBackend
+from reference.backend import BareReference, ReferenceBackend, ResettingBackend
 from reference.breakages import CAUGHT_BY
+from reference.world import ReferenceHarness
 
 from conformance.harness import Options
 from conformance.harnesses.bare import BareHarness
@@ -52,7 +53,13 @@ def test_a_broken_backend_fails_the_right_scenarios(breakage: type[ReferenceBack
     assert report.verdict is Verdict.FAILED
 
 
-@pytest.mark.parametrize("group", ["CONC", "FAULT", "ISOLATION"])
+CAUGHT_GROUPS = (
+    *("CONC", "FAULT", "ISOLATION", "RESTART", "STATE", "TIME"),
+    *("LIMIT", "POOL", "PORT", "COMPANION"),
+)
+
+
+@pytest.mark.parametrize("group", CAUGHT_GROUPS)
 def test_every_scenario_of_these_groups_catches_something(group: str) -> None:
     caught = {rule for rules in CAUGHT_BY.values() for rule in rules}
 

@@ -49,6 +49,10 @@ class Machine:
     boots: int = 0
     """How often it was restarted."""
 
+    def restarted(self) -> None:
+        """What is done at the end of a restart."""
+        self.boots += 1
+
     def ask(self) -> None:
         if self.fault is FaultKind.UNREACHABLE:
             raise BackendUnavailable("the machine is out of reach")
