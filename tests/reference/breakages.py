@@ -19,6 +19,7 @@ from engines.contract import (
     validate_ids,
 )
 from engines.errors import BackendUnavailable
+from reference import breakages_limits, breakages_outages
 from reference.backend import CHALLENGES, STEP, Key, Record, ReferenceBackend
 from reference.inside import Wall
 from reference.machine import Container
@@ -632,15 +633,15 @@ class NoLimits(ReferenceBackend):
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     SecondContainer: ("START-004",),
     RenewedByStart: ("START-005",),
-    ForgetfulStop: ("STOP-002", "REACH-003", "EXPIRY-007", "CONC-008"),
+    ForgetfulStop: ("STOP-002", "REACH-003", "EXPIRY-007", "CONC-008", "RESTART-009"),
     ShorteningExtend: ("EXTEND-002", "EXTEND-004"),
     OneExtensionMore: ("EXTEND-007",),
-    Undead: ("EXPIRY-001", "EXPIRY-003", "EXPIRY-004"),
+    Undead: ("EXPIRY-001", "EXPIRY-003", "EXPIRY-004", "TIME-006"),
     AnyChallengeStops: ("STOP-005", "STOP-006", "STOP-011"),
     OneFlagForAll: ("FLAG-002", "FLAG-003"),
     SilentStart: ("AUDIT-001",),
-    ErrorAsSuccess: ("STOP-012", "FAULT-001", "FAULT-005", "FAULT-012"),
-    UnknownAsNone: ("STATUS-015", "FAULT-014"),
+    ErrorAsSuccess: ("STOP-012", "FAULT-001", "FAULT-005", "FAULT-012", "RESTART-001"),
+    UnknownAsNone: ("STATUS-015", "FAULT-014", "RESTART-001"),
     FlagInTheMessage: ("FLAG-007",),
     FlagInTheAudit: ("FLAG-008",),
     FlagInTheLog: ("FLAG-009",),
@@ -664,7 +665,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     StopSaidTwice: ("STOP-007", "CONC-006"),
     UncountedExtend: ("EXTEND-006", "CONC-007"),
     StrangersStatus: ("ACCOUNT-002", "CONC-010"),
-    ExpiredTwice: ("EXPIRY-008", "CONC-011"),
+    ExpiredTwice: ("EXPIRY-008", "CONC-011", "RESTART-010"),
     CleanUpToldAgain: ("STOP-010", "CONC-012"),
     NeverSaysWhen: ("FAULT-001", "FAULT-016"),
     PhantomStart: ("START-020", "FAULT-003", "FAULT-007", "FAULT-011", "FAULT-013"),
@@ -673,7 +674,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     LostAnswerForgotten: ("FAULT-007", "FAULT-008"),
     BelievesItsRecords: ("STATUS-011", "FAULT-010"),
     FailureClearsAll: ("FAULT-015",),
-    WorkerGivesUp: ("EXPIRY-013", "FAULT-017"),
+    WorkerGivesUp: ("EXPIRY-013", "FAULT-017", "RESTART-010", "STATE-008"),
     OpenBetweenSiblings: ("ISOLATION-001", "ISOLATION-002"),
     OpenToTheHost: ("ISOLATION-003", "ISOLATION-004"),
     EngineInside: ("ISOLATION-005",),
@@ -687,5 +688,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     ExtendsFromTheClock: ("TIME-002",),
     StopsWithoutRoom: ("STATE-003", "STATE-006"),
     DeadButListed: ("STATUS-013", "RESTART-002", "RESTART-004"),
+    **breakages_limits.CAUGHT_BY,
+    **breakages_outages.CAUGHT_BY,
 }
 """Every breakage and the scenarios that must fail on it."""
