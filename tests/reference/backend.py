@@ -380,10 +380,11 @@ class ReferenceBackend(ContainerBackend):
 
     def full(self, challenge_id: int | None) -> bool:
         """Whether no place is left for one more container, None being one of the pool's."""
-        if challenge_id == CHALLENGES.limited and self.live_of(challenge_id) >= 1:
-            return True
-        if challenge_id == CHALLENGES.warm and self.waiting:
-            return False
+        if challenge_id is not None:
+            if challenge_id == CHALLENGES.limited and self.live_of(challenge_id) >= 1:
+                return True
+            if challenge_id == CHALLENGES.warm and self.waiting:
+                return False
         if self.options.capacity is not None and self.held() >= self.options.capacity:
             return True
         wanted = self.port_count(challenge_id)
