@@ -22,7 +22,9 @@ from engines.base import Call
 from engines.catalog import ChallengeSpec
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
 from engines.cre import ContainerRuntimeEngine
+from engines.cre.pool_store import Warm
 from engines.cre.runtimes.base import Launch, Launched
+from engines.cre.starting import Starter
 from engines.errors import BackendUnavailable
 from engines.instances import Instance, Request
 from engines.settings import Settings
@@ -79,7 +81,7 @@ class ShowsTheExpired(ContainerRuntimeEngine):
         row = self._store.find(call.account, call.challenge_id)
         if row is None or not self._removal.is_running(row):
             return None
-        return self._describe(row)
+        return self._starter.describe(row)
 
 
 class StopIgnoresChallenge(ContainerRuntimeEngine):
@@ -127,14 +129,24 @@ class SwallowsErrors(ContainerRuntimeEngine):
         return replies.stopped() if result.code is Code.UNAVAILABLE else result
 
 
-class SaysStartedUnsaved(ContainerRuntimeEngine):
-    """A start whose record had no room any more is told as done."""
+class _OtherStarter(ContainerRuntimeEngine):
+    """Leaves starting and describing to a starter that is broken."""
 
-    def _activate(self, call: Call, row: Instance, launched: Launched) -> StartResult:
+    starter: type[Starter]
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        self._starter = self.starter(self._parts, self._launcher, self._pool, self._removal)
+
+
+class _UnsavedStarter(Starter):
+    def _activate(
+        self, call: Call, spec: ChallengeSpec, row: Instance, launched: Launched, warm: Warm | None
+    ) -> StartResult:
         try:
-            return super()._activate(call, row, launched)
+            return super()._activate(call, spec, row, launched, warm)
         except SQLAlchemyError:
-            now = self.clock.now()
+            now = self._parts.clock.now()
             told = row.activated(
                 container_id=launched.container_id,
                 host="127.0.0.1",
@@ -142,7 +154,13 @@ class SaysStartedUnsaved(ContainerRuntimeEngine):
                 started_at=now,
                 expires_at=now + timedelta(hours=1),
             )
-            return replies.started(self._describe(told))
+            return replies.started(self.describe(told))
+
+
+class SaysStartedUnsaved(_OtherStarter):
+    """A start whose record had no room any more is told as done."""
+
+    starter = _UnsavedStarter
 
 
 class LeaksWithoutRoom(ContainerRuntimeEngine):
@@ -191,37 +209,49 @@ class DownIsNothing(ContainerRuntimeEngine):
             return None
 
 
-class CountsFromTheClock(ContainerRuntimeEngine):
-    """The remaining time is whatever lies between the clock and the expiry."""
-
-    def _describe(self, row: Instance) -> InstanceStatus:
-        told = super()._describe(row)
+class _ClockStarter(Starter):
+    def describe(self, row: Instance) -> InstanceStatus:
+        told = super().describe(row)
         if row.expires_at is not None:
-            left = (row.expires_at - self.clock.now()).total_seconds()
+            left = (row.expires_at - self._parts.clock.now()).total_seconds()
             told["remaining_seconds"] = max(0, int(left))
         return told
 
 
-class TellsLocalTime(ContainerRuntimeEngine):
-    """The expiry is told in the machine's own zone."""
+class CountsFromTheClock(_OtherStarter):
+    """The remaining time is whatever lies between the clock and the expiry."""
 
-    def _describe(self, row: Instance) -> InstanceStatus:
-        told = super()._describe(row)
+    starter = _ClockStarter
+
+
+class _LocalStarter(Starter):
+    def describe(self, row: Instance) -> InstanceStatus:
+        told = super().describe(row)
         if row.expires_at is not None:
             told["expires_at"] = row.expires_at.astimezone().isoformat()
         return told
 
 
-class CountsInLocalTime(ContainerRuntimeEngine):
-    """What remains is counted in the wall's time, an hour off where clocks are changed."""
+class TellsLocalTime(_OtherStarter):
+    """The expiry is told in the machine's own zone."""
 
-    def _describe(self, row: Instance) -> InstanceStatus:
-        told = super()._describe(row)
+    starter = _LocalStarter
+
+
+class _WallStarter(Starter):
+    def describe(self, row: Instance) -> InstanceStatus:
+        told = super().describe(row)
         if row.expires_at is not None:
             wall = row.expires_at.astimezone().replace(tzinfo=None)
-            left = wall - self.clock.now().astimezone().replace(tzinfo=None)
+            left = wall - self._parts.clock.now().astimezone().replace(tzinfo=None)
             told["remaining_seconds"] = max(0, int(left.total_seconds()))
         return told
+
+
+class CountsInLocalTime(_OtherStarter):
+    """What remains is counted in the wall's time, an hour off where clocks are changed."""
+
+    starter = _WallStarter
 
 
 class RateInMemory(ContainerRuntimeEngine):
