@@ -6,15 +6,10 @@ import threading
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from conformance.harness import Options
-from engines.contract import (
-    ActionResult,
-    Code,
-    InstanceStatus,
-    StartResult,
-    account_key,
-)
+from engines.contract import ActionResult, Code, InstanceStatus, StartResult, account_key
 from reference.backend import CHALLENGES, STEP, Record, ReferenceBackend
 from reference.limits import StartRate
 from reference.machine import Container, inner_of
@@ -268,7 +263,9 @@ class AnyPort(ReferenceBackend):
     """Ports are taken from wherever there is one."""
 
     def free_ports(self, count: int) -> list[str]:
-        return [str(int(port) + len(self.ports)) for port in super().free_ports(count)]
+        beyond = (str(port) for port in range(self.ports.stop, 65536))
+        taken = self.taken_ports()
+        return list(islice((port for port in beyond if port not in taken), count))
 
 
 class NoPortLeftOver(ReferenceBackend):
