@@ -129,7 +129,7 @@ def test_what_is_no_url_is_told_without_it() -> None:
 
 def test_a_backend_that_keeps_no_state_of_ours_is_refused() -> None:
     with pytest.raises(BackendSpecError, match="does not keep its state"):
-        chosen(["ref=reference.backend:harness"], database="sqlite:///state.db")
+        chosen(["ref=reference.world:harness"], database="sqlite:///state.db")
 
 
 def test_two_backends_share_it_and_the_last_one_drops_the_tables(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from reference import faulty
-from reference.backend import ReferenceHarness
+from reference.world import ReferenceHarness
 
 from conformance.observer import Observer
 from conformance.registry import Subject
@@ -36,7 +36,7 @@ def check(name: str, *arguments: str) -> Result:
 
 
 def test_a_good_backend_is_0() -> None:
-    result = check("backend:harness")
+    result = check("world:harness")
 
     assert result.exit_code == 0, result.output
     assert "PASSED" in result.output
@@ -85,7 +85,7 @@ def test_stopping_at_the_first_failure_is_still_1(tmp_path: Path) -> None:
 
 
 def test_a_selection_is_2() -> None:
-    result = check("backend:harness", "--select", "START-*")
+    result = check("world:harness", "--select", "START-*")
 
     assert result.exit_code == 2
     assert "INCONCLUSIVE" in result.output

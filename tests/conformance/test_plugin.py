@@ -52,7 +52,7 @@ def test_it_does_nothing_in_somebody_elses_pytest(tmp_path: Path) -> None:
 
 
 def test_it_runs_scenarios_with_stable_ids(tmp_path: Path) -> None:
-    spec = "ref=reference.backend:harness"
+    spec = "ref=reference.world:harness"
     done = scenarios(tmp_path, "--backend", spec, "--scenario", "START-00[12]", "-v")
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -62,7 +62,7 @@ def test_it_runs_scenarios_with_stable_ids(tmp_path: Path) -> None:
 
 
 def test_it_runs_every_backend_that_is_given(tmp_path: Path) -> None:
-    options = [f"--backend={name}=reference.backend:harness" for name in ("one", "two")]
+    options = [f"--backend={name}=reference.world:harness" for name in ("one", "two")]
     done = scenarios(tmp_path, *options, "--scenario", "STOP-001", "-v")
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -96,7 +96,8 @@ def test_a_third_party_backend_outside_of_the_repository(tmp_path: Path) -> None
     package.mkdir()
     (package / "__init__.py").write_text("", encoding="utf-8")
     (package / "suite.py").write_text(
-        "from reference.backend import ReferenceHarness, ResettingBackend\n"
+        "from reference.backend import ResettingBackend\n"
+        "from reference.world import ReferenceHarness\n"
         "def make():\n"
         "    return ReferenceHarness(ResettingBackend)\n",
         encoding="utf-8",
@@ -115,8 +116,6 @@ def test_the_surroundings_of_a_check_change_nothing(tmp_path: Path) -> None:
     )
     (tmp_path / "conftest.py").write_text("raise RuntimeError('not mine')\n", encoding="utf-8")
 
-    done = python(
-        tmp_path, "-m", "whale_ready", "check", "--backend", "x=reference.backend:harness"
-    )
+    done = python(tmp_path, "-m", "whale_ready", "check", "--backend", "x=reference.world:harness")
 
     assert done.returncode == 0, done.stdout + done.stderr

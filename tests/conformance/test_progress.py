@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 
 import pytest
-from reference.backend import ReferenceHarness
 from reference.breakages import ForgetfulStop
+from reference.world import ReferenceHarness
 from rich.console import Console
 
 from conformance.observer import Observer

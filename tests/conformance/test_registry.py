@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from reference.backend import ReferenceHarness
+from reference.world import ReferenceHarness
 
 from conformance.harness import Options
 from conformance.harnesses.bare import BareHarness
@@ -15,14 +15,14 @@ from conformance.registry import BackendSpecError, defaults, resolve
 
 
 def test_a_harness_by_its_factory() -> None:
-    subject = resolve("mine=reference.backend:harness")
+    subject = resolve("mine=reference.world:harness")
 
     assert subject.name == "mine"
     assert isinstance(subject.harness, ReferenceHarness)
 
 
 def test_a_bare_backend_by_its_factory() -> None:
-    assert isinstance(resolve("mine=reference.backend:bare").harness, BareHarness)
+    assert isinstance(resolve("mine=reference.world:bare").harness, BareHarness)
 
 
 def test_the_built_in_simulated_backend() -> None:
@@ -66,7 +66,7 @@ def test_the_defaults_have_a_stand_in_for_docker_only() -> None:
 
 def test_the_current_folder_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "wr_third_party.py").write_text(
-        "from reference.backend import harness as make\n", encoding="utf-8"
+        "from reference.world import harness as make\n", encoding="utf-8"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -83,12 +83,12 @@ def test_the_current_folder_is_searched(tmp_path: Path, monkeypatch: pytest.Monk
         ("whale", "there is no such backend"),
         ("whale:fakes", "does not speak"),
         ("whale:fake:klingon", "the fake Whale does not speak 'klingon'; it speaks ctfd-whale"),
-        ("=reference.backend:harness", "the name before '='"),
-        ("a b=reference.backend:harness", "the name before '='"),
+        ("=reference.world:harness", "the name before '='"),
+        ("a b=reference.world:harness", "the name before '='"),
         ("mine=", "after '=' stands package.module:factory"),
-        ("mine=reference.backend", "after '=' stands package.module:factory"),
+        ("mine=reference.world", "after '=' stands package.module:factory"),
         ("mine=no_such_module:make", "no_such_module cannot be imported: ModuleNotFoundError"),
-        ("mine=reference.backend:nothing", "reference.backend has no nothing"),
+        ("mine=reference.world:nothing", "reference.world has no nothing"),
         ("mine=reference.backend:STEP", "cannot be called; name a factory"),
         ("mine=builtins:dict", "returned dict; it must return a conformance.harness.Harness"),
         ("mine=reference.backend:ReferenceBackend", "its factory raised TypeError"),

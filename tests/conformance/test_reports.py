@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reference import backend as reference
-from reference.backend import ReferenceHarness
 from reference.breakages import FlagInTheMessage, ForgetfulStop
+from reference.machine import Container, Machine
+from reference.world import ReferenceHarness
 
 from conformance.matrix import spans
 from conformance.redact import Secrets
@@ -145,14 +145,14 @@ def test_a_file_appears_whole_or_not_at_all(
 
 def test_flags_never_reach_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     met: list[str] = []
-    run = reference.Machine.run
+    run = Machine.run
 
-    def remembering(machine: reference.Machine) -> reference.Container:
-        made = run(machine)
+    def remembering(machine: Machine, ports: list[str], *, companion: bool = False) -> Container:
+        made = run(machine, ports, companion=companion)
         met.append(made.flag)
         return made
 
-    monkeypatch.setattr(reference.Machine, "run", remembering)
+    monkeypatch.setattr(Machine, "run", remembering)
     report = check_subjects([Subject("leaky", ReferenceHarness(FlagInTheMessage))], CheckRequest())
     write_reports(report, tmp_path)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 REFERENCE = Path(__file__).parents[1] / "reference"
+OF_THE_REFERENCE = ("__init__", "backend", "world", "machine", "limits", "inside")
 MINIMUM = 40
 
 
@@ -19,12 +19,14 @@ MINIMUM = 40
 def stranger(tmp_path: Path) -> Path:
     """A folder with a package ``acme`` that nobody here knows of."""
     package = tmp_path / "acme"
-    shutil.copytree(REFERENCE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    for module in package.glob("*.py"):
-        text = module.read_text(encoding="utf-8")
-        module.write_text(text.replace("from reference.", "from acme."), encoding="utf-8")
+    package.mkdir()
+    for module in OF_THE_REFERENCE:
+        text = (REFERENCE / f"{module}.py").read_text(encoding="utf-8")
+        ours = text.replace("from reference.", "from acme.")
+        (package / f"{module}.py").write_text(ours, encoding="utf-8")
     (package / "forgetful.py").write_text(
-        "from acme.backend import ReferenceBackend, ReferenceHarness\n"
+        "from acme.backend import ReferenceBackend\n"
+        "from acme.world import ReferenceHarness\n"
         "\n"
         "ReferenceBackend.get_instance_status = lambda *_args, **_named: None\n"
         "make = ReferenceHarness\n",
@@ -49,7 +51,7 @@ def check(folder: Path, spec: str) -> tuple[int, dict[str, object], str]:
 
 
 def test_a_sound_one_passes(stranger: Path) -> None:
-    code, report, output = check(stranger, "acme=acme.backend:ReferenceHarness")
+    code, report, output = check(stranger, "acme=acme.world:ReferenceHarness")
     assert code == 0, output
     results = report["results"]
     assert isinstance(results, list)

@@ -16,7 +16,7 @@ from servers import DatabaseServer, MariaDB, PostgreSQL
 from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.cre_docker import sweep
 from crash.operations import OPERATIONS
-from crash.parts import Parts
+from crash.parts import Parts, forget_networks
 from crash.stage import Kill, staged
 from crash.verdict import Kind
 from engines.cre import ContainerRuntimeEngine
@@ -116,6 +116,7 @@ def campaign(database: str) -> Iterator[Campaign]:
             stack.callback(own.close)
             new_database = own.create
         made = Campaign(client, ensure_image(client), new_database)
+        stack.callback(forget_networks, client, "crash")
         stack.callback(made.sweep, made.deployment)
         yield made
 

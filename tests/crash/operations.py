@@ -10,7 +10,7 @@ from typing import Any
 import docker
 import sqlalchemy as sa
 
-from crash.parts import FAILING, GROUP, PORTS, SERVED, TIMEOUT_SECONDS, WARM
+from crash.parts import FAILING, GROUP, OPEN, PORTS, SERVED, TIMEOUT_SECONDS, WARM, forget_networks
 from engines.audit import container_events
 from engines.contract import Code
 from engines.cre import ContainerRuntimeEngine
@@ -114,6 +114,11 @@ def drained(scene: Scene, _users: Users, _challenge: int) -> None:
         pass
 
 
+def without_network(scene: Scene, _users: Users, _challenge: int) -> None:
+    """As on a host on which no instance with egress has run yet."""
+    forget_networks(scene.client, "crash", "open")
+
+
 def outdated(scene: Scene, users: Users, challenge: int) -> None:
     """The pool is full of what was made from another image."""
     filled(scene, users, challenge)
@@ -146,6 +151,7 @@ OPERATIONS = {
     "start that fails": Operation(fail, Fate.GONE, challenge=FAILING, port_range=PORTS),
     "start over an expired one": Operation(start, Fate.EITHER, started, waits=TIMEOUT_SECONDS),
     "start on a reserved port": Operation(start, Fate.EITHER, port_range=PORTS),
+    "start on a fresh host": Operation(start, Fate.EITHER, without_network, OPEN),
     "start with a companion": Operation(start, Fate.EITHER, challenge=GROUP),
     "start from the pool": Operation(start, Fate.EITHER, filled, WARM, port_range=PORTS, warm=1),
     "extend": Operation(extend, Fate.KEPT, started),

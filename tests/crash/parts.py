@@ -5,26 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
 
 import docker
 
 from engines.catalog import ChallengeSpec, Companion, Readiness, StaticCatalog
-from engines.clock import Clock
+from engines.clock import Clock, SystemClock
+from engines.contract import ContainerBackend
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.guard import Guard
 from engines.cre.runtimes.docker import DockerRuntime
-from engines.cre.runtimes.networks import BridgeNetworks
+from engines.cre.runtimes.networks import LABEL_SHARED, BridgeNetworks
 from engines.database import Database
 from engines.settings import Settings
 
-SERVED, FAILING, GROUP, WARM = 1, 2, 3, 4
-"""One that serves, one whose container ends at once, one of two containers, one kept ready."""
+SERVED, FAILING, GROUP, WARM, OPEN = 1, 2, 3, 4, 5
+"""One that serves, one whose container ends at once, one of two containers, one kept ready, one
+with egress."""
 PORTS = range(23000, 24000)
 TIMEOUT_SECONDS = 900
 READY_SECONDS = 20.0
 PAST_LEASES_SECONDS = 300.0
 """Longer than any lease of a row, shorter than an instance's life."""
 LONG_SECONDS = 30 * 86400
+POOLS = {"crash": IPv4Network("10.210.0.0/16"), "many": IPv4Network("10.209.0.0/16")}
+"""Addresses for the networks of each family."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Parts:
     """Instances are published on these ports."""
     warm: int = 0
     """Containers that are kept ready for :data:`WARM`."""
+    family: str = "crash"
+    """Of the shared networks: with others than those of the host's deployments and other tests."""
 
     @contextmanager
     def engine(
@@ -54,7 +61,9 @@ class Parts:
             cre_port_range=self.port_range,
         )
         guard = Guard("none")
-        networks = OwnNetworks(lambda: client.api, settings.cre_network_pool, guard)
+        networks = BridgeNetworks(
+            lambda: client.api, POOLS[self.family], guard, family=self.family, bridges=1
+        )
         database = Database(self.url)
         engine = self.kind(
             settings,
@@ -69,6 +78,14 @@ class Parts:
             engine.close()
             database.close()
 
+    @contextmanager
+    def opened(self, connections: int) -> Iterator[ContainerBackend]:
+        """An engine with its own connections to everything, as a process has it."""
+        client = docker.from_env(timeout=60, max_pool_size=connections)
+        with self.engine(client, SystemClock()) as (made, _):
+            yield made
+        client.close()
+
     def _challenges(self) -> list[ChallengeSpec]:
         served = ChallengeSpec(id=SERVED, name="Served", image=self.image, readiness=Readiness.HTTP)
         companion = Companion(name="inner", image=self.image)
@@ -77,12 +94,13 @@ class Parts:
             replace(served, id=FAILING, name="Failing", command=("/bin/busybox", "false")),
             replace(served, id=GROUP, name="Group", companions=(companion,)),
             replace(served, id=WARM, name="Warm", warm=self.warm),
+            replace(served, id=OPEN, name="Open", egress=True),
         ]
 
 
-class OwnNetworks(BridgeNetworks):
-    """A network for each instance of several containers, and the default bridge for the others:
-    as much of networks as a crash can leave behind."""
-
-    def shared(self, *, egress: bool) -> str:
-        return "bridge"
+def forget_networks(client: docker.DockerClient, family: str, *kinds: str) -> None:
+    """Remove the shared networks of a family (and of these kinds), on which nothing stands."""
+    beginnings = tuple(f"whale-ready-{family}-{kind}" for kind in kinds or ("",))
+    for network in client.networks.list(filters={"label": LABEL_SHARED}):
+        if network.name.startswith(beginnings):
+            network.remove()

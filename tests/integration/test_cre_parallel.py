@@ -11,13 +11,13 @@ from random import Random
 
 import docker
 import pytest
-from crash.parts import PORTS, SERVED, Parts
+from crash.parts import PORTS, SERVED, Parts, forget_networks
 from mutants.claims import LooksThenClaims, SharesPorts
 from parallel import Ask, Player, Quiet, Round, Told, assert_adds_up, crew, dealt, draw, told
 from servers import MariaDB
 
+from conformance.harnesses.cre_docker import sweep
 from conformance.harnesses.fetch import http_get
-from engines.clock import SystemClock
 from engines.contract import Code, ContainerBackend
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT
 from engines.database import Database
@@ -27,15 +27,6 @@ STARTS, ROUNDS = 50, 20
 ACCOUNTS = 64
 MIXED_ROUNDS = 8
 SEED = 20_261_124
-
-
-@contextmanager
-def engine(parts: Parts) -> Iterator[ContainerBackend]:
-    """An engine with its own connections, as each process has it."""
-    client = docker.from_env(timeout=60, max_pool_size=THREADS)
-    with parts.engine(client, SystemClock()) as (made, _):
-        yield made
-    client.close()
 
 
 @dataclass(frozen=True)
@@ -86,14 +77,19 @@ class Scene:
 
 @contextmanager
 def scene(parts: Parts, client: docker.DockerClient) -> Iterator[Scene]:
-    with engine(parts) as backend, crew(partial(engine, parts), PROCESSES, THREADS) as at_once:
-        yield Scene(at_once, backend, client, parts.deployment)
+    opens = partial(parts.opened, THREADS)
+    with opens() as backend, crew(opens, PROCESSES, THREADS) as at_once:
+        try:
+            yield Scene(at_once, backend, client, parts.deployment)
+        finally:
+            sweep(client, parts.deployment)
+            forget_networks(client, parts.family)
 
 
 @pytest.fixture
 def parts(any_database: Database, deployment: str, image: str) -> Parts:
     url = any_database.engine.url.render_as_string(hide_password=False)
-    return Parts(url, deployment, image)
+    return Parts(url, deployment, image, family="many")
 
 
 @pytest.mark.timeout(240)
@@ -109,7 +105,7 @@ def test_many_starts_of_one_make_one(parts: Parts, docker_client: docker.DockerC
 def test_many_accounts_have_one_each(
     mariadb: MariaDB, deployment: str, image: str, docker_client: docker.DockerClient
 ) -> None:
-    parts = Parts(mariadb.create(), deployment, image, port_range=PORTS)
+    parts = Parts(mariadb.create(), deployment, image, family="many", port_range=PORTS)
     with scene(parts, docker_client) as made:
         made.start_many(ACCOUNTS)
 
@@ -136,7 +132,7 @@ def test_calls_of_all_kinds_add_up(parts: Parts, docker_client: docker.DockerCli
 
 @pytest.fixture
 def sqlite_parts(database: Database, deployment: str, image: str) -> Parts:
-    return Parts(str(database.engine.url), deployment, image)
+    return Parts(str(database.engine.url), deployment, image, family="many")
 
 
 def test_an_engine_that_looks_before_it_claims_is_caught(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,6 +24,7 @@ from engines.contract import ActionResult, Code, InstanceStatus, StartResult
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.pool_store import Warm
 from engines.cre.runtimes.base import Launch, Launched
+from engines.cre.starting import Starter
 from engines.errors import BackendUnavailable
 from engines.instances import Instance, Request
 from engines.settings import Settings
@@ -128,30 +129,38 @@ class SwallowsErrors(ContainerRuntimeEngine):
         return replies.stopped() if result.code is Code.UNAVAILABLE else result
 
 
-class SaysStartedUnsaved(ContainerRuntimeEngine):
-    """A start whose record had no room any more is told as done."""
+class _OtherStarter(ContainerRuntimeEngine):
+    """Leaves starting and describing to a starter that is broken."""
+
+    starter: type[Starter]
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
-        activate = self._starter._activate
+        self._starter = self.starter(self._parts, self._launcher, self._pool, self._removal)
 
-        def say_so(
-            call: Call, spec: ChallengeSpec, row: Instance, launched: Launched, warm: Warm | None
-        ) -> StartResult:
-            try:
-                return activate(call, spec, row, launched, warm)
-            except SQLAlchemyError:
-                now = self.clock.now()
-                told = row.activated(
-                    container_id=launched.container_id,
-                    host="127.0.0.1",
-                    ports=launched.ports,
-                    started_at=now,
-                    expires_at=now + timedelta(hours=1),
-                )
-                return replies.started(self._starter.describe(told))
 
-        self._starter._activate = say_so  # type: ignore[method-assign] # the bug
+class _UnsavedStarter(Starter):
+    def _activate(
+        self, call: Call, spec: ChallengeSpec, row: Instance, launched: Launched, warm: Warm | None
+    ) -> StartResult:
+        try:
+            return super()._activate(call, spec, row, launched, warm)
+        except SQLAlchemyError:
+            now = self._parts.clock.now()
+            told = row.activated(
+                container_id=launched.container_id,
+                host="127.0.0.1",
+                ports=launched.ports,
+                started_at=now,
+                expires_at=now + timedelta(hours=1),
+            )
+            return replies.started(self.describe(told))
+
+
+class SaysStartedUnsaved(_OtherStarter):
+    """A start whose record had no room any more is told as done."""
+
+    starter = _UnsavedStarter
 
 
 class LeaksWithoutRoom(ContainerRuntimeEngine):
@@ -200,47 +209,49 @@ class DownIsNothing(ContainerRuntimeEngine):
             return None
 
 
-class Describes(ContainerRuntimeEngine):
-    """Base of those that tell a live row otherwise."""
-
-    def __init__(self, *args: Any, **parts: Any) -> None:
-        super().__init__(*args, **parts)
-        sound = self._starter.describe
-
-        def describe(row: Instance) -> InstanceStatus:
-            told = sound(row)
-            if row.expires_at is not None:
-                self.tell(told, row.expires_at)
-            return told
-
-        self._starter.describe = describe  # type: ignore[method-assign] # the bug
-
-    def tell(self, told: InstanceStatus, expires_at: datetime) -> None:
-        raise NotImplementedError
+class _ClockStarter(Starter):
+    def describe(self, row: Instance) -> InstanceStatus:
+        told = super().describe(row)
+        if row.expires_at is not None:
+            left = (row.expires_at - self._parts.clock.now()).total_seconds()
+            told["remaining_seconds"] = max(0, int(left))
+        return told
 
 
-class CountsFromTheClock(Describes):
+class CountsFromTheClock(_OtherStarter):
     """The remaining time is whatever lies between the clock and the expiry."""
 
-    def tell(self, told: InstanceStatus, expires_at: datetime) -> None:
-        left = (expires_at - self.clock.now()).total_seconds()
-        told["remaining_seconds"] = max(0, int(left))
+    starter = _ClockStarter
 
 
-class TellsLocalTime(Describes):
+class _LocalStarter(Starter):
+    def describe(self, row: Instance) -> InstanceStatus:
+        told = super().describe(row)
+        if row.expires_at is not None:
+            told["expires_at"] = row.expires_at.astimezone().isoformat()
+        return told
+
+
+class TellsLocalTime(_OtherStarter):
     """The expiry is told in the machine's own zone."""
 
-    def tell(self, told: InstanceStatus, expires_at: datetime) -> None:
-        told["expires_at"] = expires_at.astimezone().isoformat()
+    starter = _LocalStarter
 
 
-class CountsInLocalTime(Describes):
+class _WallStarter(Starter):
+    def describe(self, row: Instance) -> InstanceStatus:
+        told = super().describe(row)
+        if row.expires_at is not None:
+            wall = row.expires_at.astimezone().replace(tzinfo=None)
+            left = wall - self._parts.clock.now().astimezone().replace(tzinfo=None)
+            told["remaining_seconds"] = max(0, int(left.total_seconds()))
+        return told
+
+
+class CountsInLocalTime(_OtherStarter):
     """What remains is counted in the wall's time, an hour off where clocks are changed."""
 
-    def tell(self, told: InstanceStatus, expires_at: datetime) -> None:
-        wall = expires_at.astimezone().replace(tzinfo=None)
-        left = wall - self.clock.now().astimezone().replace(tzinfo=None)
-        told["remaining_seconds"] = max(0, int(left.total_seconds()))
+    starter = _WallStarter
 
 
 class HandsOutTwice(ContainerRuntimeEngine):

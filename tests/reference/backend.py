@@ -1,32 +1,20 @@
 """A small backend that keeps the whole contract in plain dictionaries, and ways to break it.
 
 It has nothing in common with ``engines/cre``: scenarios that only fit our own engine would show
-here. Specs may name it: ``--backend ref=reference.backend:harness`` in the folder ``tests``.
+here.
 """
 
 from __future__ import annotations
 
-import itertools
-import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any
 
-from conformance.harness import (
-    Challenges,
-    FaultKind,
-    Harness,
-    Hook,
-    Options,
-    Outside,
-    Player,
-    Trial,
-    Worker,
-    World,
-)
+from conformance.harness import Challenges, Options
 from engines.audit import Action, ContainerEvent
 from engines.clock import VirtualClock
 from engines.contract import (
@@ -44,19 +32,9 @@ from engines.contract import (
     validate_ids,
 )
 from engines.errors import BackendUnavailable
-from reference.inside import HOST_PORT, LIMITS, OUTSIDE, SIBLING, Wall, answer
-
-ENGINES_OWN = frozenset(
-    {
-        Hook.ANOTHER_PROCESS,
-        Hook.START_RATE,
-        Hook.CONTEST_END,
-        Hook.PORT_RANGE,
-        Hook.WARM_POOL,
-        Hook.NEW_IMAGE,
-    }
-)
-"""What belongs to our own engine only."""
+from reference.inside import LIMITS, Wall
+from reference.limits import ContestEnd, StartRate
+from reference.machine import Container, Machine, inner_of
 
 CHALLENGES = Challenges(
     first=7,
@@ -71,28 +49,32 @@ CHALLENGES = Challenges(
     read_only=13,
     capable=14,
     limits=LIMITS,
-    names={7: "First", 8: "Second", 12: "Egress", 13: "Read-only", 14: "Capable"},
+    limited=15,
+    ended=16,
+    several_ports=17,
+    warm=18,
+    companion=19,
+    names={
+        7: "First",
+        8: "Second",
+        12: "Egress",
+        13: "Read-only",
+        14: "Capable",
+        15: "Limited",
+        16: "Ended",
+        17: "Several ports",
+        18: "Warm",
+        19: "Companion",
+    },
 )
+FIRST_PORT = 20001
+ANY_NUMBER = 10_000
+"""Ports there are unless a scenario wants few."""
 STEP = 900
 RETRY_SECONDS = 10.0
 
-NOTHING_DONE = (FaultKind.UNREACHABLE, FaultKind.REFUSES_WRITES, FaultKind.LOST_REQUEST)
-"""Faults in which a write has no effect."""
-
 Key = tuple[str, int]
 """Account and challenge."""
-_T = TypeVar("_T")
-
-
-@dataclass
-class Container:
-    """One pretended container."""
-
-    id: str
-    host: str
-    port: str
-    flag: str
-    alive: bool = True
 
 
 @dataclass
@@ -108,58 +90,6 @@ class Record:
     extensions: int = 0
 
 
-@dataclass
-class Machine:
-    """Where the pretended containers run."""
-
-    containers: dict[str, Container] = field(default_factory=dict)
-    fault: FaultKind | None = None
-    stubborn: set[str] = field(default_factory=set)
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-
-    def ask(self) -> None:
-        if self.fault is FaultKind.UNREACHABLE:
-            raise BackendUnavailable("the machine is out of reach")
-        if self.fault is FaultKind.GARBAGE:
-            raise BackendUnavailable("the machine says what nobody understands")
-
-    def write(self, work: Callable[[], _T]) -> _T:
-        if self.fault in NOTHING_DONE:
-            raise BackendUnavailable("the machine did nothing")
-        done = work()
-        if self.fault is not None:
-            raise BackendUnavailable("the machine did not say what it did")
-        return done
-
-    def run(self) -> Container:
-        return self.write(self._made)
-
-    def renew(self) -> None:
-        """Agree to a longer life; the time itself is kept by the backend."""
-        self.write(lambda: None)
-
-    def remove(self, container_id: str) -> None:
-        if container_id in self.stubborn:
-            raise BackendUnavailable("the container cannot be removed")
-        self.write(lambda: self.containers.pop(container_id, None))
-
-    def _made(self) -> Container:
-        number = next(self.numbers)
-        made = Container(
-            id=f"container-{number}",
-            host=f"i{number}.ctf.example.com",
-            port=str(20000 + number),
-            flag=f"flag{{{secrets.token_hex(16)}}}",
-        )
-        self.containers[made.id] = made
-        return made
-
-    def runs(self, container_id: str) -> bool:
-        self.ask()
-        found = self.containers.get(container_id)
-        return found is not None and found.alive
-
-
 class ReferenceBackend(ContainerBackend):
     """The contract on a :class:`Machine`."""
 
@@ -172,12 +102,28 @@ class ReferenceBackend(ContainerBackend):
         self.clock = VirtualClock()
         self.machine = Machine()
         self.records: dict[Key, Record] = {}
+        self.waiting: list[Container] = []
+        """The warm pool."""
+        window = timedelta(seconds=options.start_window_seconds)
+        self.rate = StartRate(options.start_limit, window)
+        ends_in = options.ends_in_seconds
+        over = None if ends_in is None else self.clock.now() + timedelta(seconds=ends_in)
+        self.end = ContestEnd(over)
+        self.ports = range(FIRST_PORT, FIRST_PORT + (options.port_count or ANY_NUMBER))
         self.doubt = False
         """Whether a start broke off that may have left a container which no record knows."""
         self.lock: AbstractContextManager[object] = threading.RLock()
         self.events: list[ContainerEvent] = []
         self.room: int | None = None
         """How many more changes may be recorded; None for any number."""
+
+    def another(self) -> ReferenceBackend:
+        """As another process has it: the state and the machine are shared."""
+        other = type(self)(self.options)
+        other.clock, other.machine, other.lock = self.clock, self.machine, self.lock
+        other.records, other.waiting, other.events = self.records, self.waiting, self.events
+        other.rate, other.end = self.rate, self.end
+        return other
 
     @property
     def name(self) -> str:
@@ -271,9 +217,19 @@ class ReferenceBackend(ContainerBackend):
         with self.lock:
             for record in list(self.records.values()):
                 expired = record.expires_at <= self.clock.now()
-                if not expired and not self.machine.runs(record.container.id):
+                if not expired and not self.alive(record):
                     self.lose(record)
             return self.clear_doubt()
+
+    def refill(self) -> int:
+        """Have the warm pool as full as there is room; returns how many were made."""
+        made = 0
+        with self.lock:
+            self.clear_pool()
+            while len(self.waiting) < self.options.warm and not self.full(None):
+                self.waiting.append(self.launch(CHALLENGES.warm))
+                made += 1
+        return made
 
     # What the breakages override.
 
@@ -309,28 +265,60 @@ class ReferenceBackend(ContainerBackend):
             told = dict(self.describe(record))
             again = StartResult(True, "Already running", told, code=Code.ALREADY_RUNNING)
             return again, Action.START_REPEATED
-        self.note()
-        now = self.clock.now()
-        life = timedelta(seconds=self.options.timeout_seconds)
-        record = Record(user_id, team_id, challenge_id, self.launch(), now, now + life)
-        self.records[account_key(user_id, team_id), challenge_id] = record
-        told = dict(self.describe(record))
+        told = dict(self.describe(self.begin(user_id, challenge_id, team_id)))
         return StartResult(True, "Container started", told, code=Code.OK), Action.STARTED
 
-    def launch(self) -> Container:
+    def begin(self, user_id: int, challenge_id: int, team_id: int | None) -> Record:
+        self.note()
+        now = self.clock.now()
+        container = self.take(challenge_id) or self.launch(challenge_id)
+        expires_at = self.last(now + timedelta(seconds=self.options.timeout_seconds))
+        record = Record(user_id, team_id, challenge_id, container, now, expires_at)
+        self.records[account_key(user_id, team_id), challenge_id] = record
+        self.rate.count(self.rated(user_id, team_id), now)
+        return record
+
+    def take(self, challenge_id: int) -> Container | None:
+        """A container of the warm pool, when one is ready."""
+        if challenge_id != CHALLENGES.warm:
+            return None
+        self.clear_pool()
+        return self.waiting.pop(0) if self.waiting else None
+
+    def clear_pool(self) -> None:
+        """Remove what waits and was made of an image that has changed since."""
+        for container in list(self.waiting):
+            if container.image != self.machine.image:
+                self.machine.remove(container.id)
+                self.waiting.remove(container)
+
+    def launch(self, challenge_id: int | None) -> Container:
         self.clear_doubt()
+        ports = self.free_ports(self.port_count(challenge_id))
         try:
-            return self.machine.run()
+            return self.machine.run(ports, companion=challenge_id == CHALLENGES.companion)
         except BackendUnavailable:
             self.doubt = True
             raise
+
+    def port_count(self, challenge_id: int | None) -> int:
+        return 3 if challenge_id == CHALLENGES.several_ports else 1
+
+    def free_ports(self, count: int) -> list[str]:
+        """The lowest ports that are free; fewer than ``count`` when there are no more."""
+        taken = self.taken_ports()
+        return list(islice((str(each) for each in self.ports if str(each) not in taken), count))
+
+    def taken_ports(self) -> set[str]:
+        return {port for each in self.machine.containers.values() for port in each.ports}
 
     def clear_doubt(self) -> int:
         """Remove what a start that broke off has left; returns how many."""
         if not self.doubt:
             return 0
-        known = {record.container.id for record in self.records.values()}
-        strays = self.machine.containers.keys() - known
+        known = [each.container.id for each in self.records.values()]
+        known += [each.id for each in self.waiting]
+        strays = self.machine.containers.keys() - {*known, *map(inner_of, known)}
         for stray in strays:
             self.machine.remove(stray)
         self.doubt = False
@@ -347,7 +335,7 @@ class ReferenceBackend(ContainerBackend):
         self.note()
         self.machine.renew()
         times["old_expiry"] = record.expires_at.isoformat()
-        record.expires_at = self.later(record)
+        record.expires_at = self.last(self.later(record))
         record.extensions += 1
         times["new_expiry"] = record.expires_at.isoformat()
         return ActionResult(True, "Container extended", code=Code.OK)
@@ -361,7 +349,7 @@ class ReferenceBackend(ContainerBackend):
     def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
         if challenge_id in (CHALLENGES.missing_image, CHALLENGES.exits_at_once):
             return StartResult(False, "The container did not start", code=Code.START_FAILED)
-        if challenge_id not in self.known:
+        if challenge_id not in self.known or self.over(challenge_id):
             return StartResult(False, "Not available", code=Code.CHALLENGE_UNAVAILABLE)
         account = account_key(user_id, team_id)
         for key in list(self.records):
@@ -372,22 +360,58 @@ class ReferenceBackend(ContainerBackend):
         if len(mine) >= self.options.account_limit:
             names = ", ".join(self.known[each.challenge_id] for each in mine)
             return StartResult(False, f"{names} is running", code=Code.LIMIT_REACHED)
-        if self.options.capacity is not None and len(self.records) >= self.options.capacity:
+        wait = self.rate.wait(self.rated(user_id, team_id), self.clock.now())
+        if wait is not None:
+            return StartResult(False, "Too often", code=Code.RATE_LIMITED, retry_after=wait)
+        if self.full(challenge_id):
             return StartResult(False, "All places are taken", code=Code.CAPACITY)
         return None
+
+    def rated(self, user_id: int, team_id: int | None) -> str:
+        """Whose start rate a start counts towards."""
+        return account_key(user_id, team_id)
+
+    def over(self, challenge_id: int) -> bool:
+        return challenge_id == CHALLENGES.ended or self.end.passed(self.clock.now())
+
+    def last(self, expiry: datetime) -> datetime:
+        """The expiry, or the end of the contest when that is earlier."""
+        return self.end.clip(expiry)
+
+    def full(self, challenge_id: int | None) -> bool:
+        """Whether no place is left for one more container, None being one of the pool's."""
+        if challenge_id is not None:
+            if challenge_id == CHALLENGES.limited and self.live_of(challenge_id) >= 1:
+                return True
+            if challenge_id == CHALLENGES.warm and self.waiting:
+                return False
+        if self.options.capacity is not None and self.held() >= self.options.capacity:
+            return True
+        wanted = self.port_count(challenge_id)
+        return len(self.free_ports(wanted)) < wanted
+
+    def live_of(self, challenge_id: int) -> int:
+        return [each for _, each in self.records].count(challenge_id)
+
+    def held(self) -> int:
+        """How many places of the whole system are taken."""
+        return len(self.records) + len(self.waiting)
 
     def live(self, user_id: int, challenge_id: int, team_id: int | None) -> Record | None:
         record = self.records.get((account_key(user_id, team_id), challenge_id))
         if record is None or record.expires_at <= self.clock.now():
             return None
-        return record if self.machine.runs(record.container.id) else None
+        return record if self.alive(record) else None
+
+    def alive(self, record: Record) -> bool:
+        return self.machine.runs(record.container.id)
 
     def cleared(self, key: tuple[str, int]) -> None:
         """Clear away a record that is expired or whose container is lost."""
         record = self.records[key]
         if record.expires_at <= self.clock.now():
             self.expire(record)
-        elif not self.machine.runs(record.container.id):
+        elif not self.alive(record):
             self.lose(record)
 
     def lose(self, record: Record) -> None:
@@ -413,7 +437,7 @@ class ReferenceBackend(ContainerBackend):
             container_id=record.container.id,
             challenge_id=record.challenge_id,
             host=record.container.host,
-            ports=[record.container.port],
+            ports=list(record.container.ports),
             started_at=record.started_at.isoformat(),
             expires_at=record.expires_at.isoformat(),
             remaining_seconds=int(left),
@@ -446,152 +470,6 @@ class ReferenceBackend(ContainerBackend):
         )
 
 
-class ReferenceWorker(Worker):
-    """A worker with nothing in it but its state."""
-
-    def __init__(self) -> None:
-        self._running = False
-
-    def start(self) -> None:
-        self._running = True
-
-    def stop(self) -> None:
-        self._running = False
-
-    @property
-    def running(self) -> bool:
-        return self._running
-
-
-class ReferenceWorld(World):
-    """A reference backend and every hook around it."""
-
-    challenges = CHALLENGES
-    faults = frozenset(FaultKind)
-    players = (Player(1), Player(2), Player(3))
-    mates = (Player(11, 5), Player(12, 5), Player(21, 6), Player(22, 6))
-
-    def __init__(self, backend: ReferenceBackend) -> None:
-        self.backend: ReferenceBackend = backend
-        self.machine = backend.machine
-
-    def advance(self, seconds: float) -> None:
-        self.backend.clock.advance(seconds)
-
-    def run_worker(self) -> None:
-        self.backend.expire_due()
-        self.backend.reconcile()
-
-    def worker(self) -> Worker:
-        return ReferenceWorker()
-
-    def events(self) -> list[ContainerEvent]:
-        return list(self.backend.events)
-
-    def running(self) -> set[str]:
-        return {each.id for each in self.machine.containers.values() if each.alive}
-
-    def recorded_flag(self, player: Player, challenge_id: int) -> str:
-        key = account_key(player.user_id, player.team_id), challenge_id
-        return self.backend.records[key].container.flag
-
-    def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
-        for container in self.machine.containers.values():
-            address = (container.host, [container.port])
-            if container.alive and address == (instance["host"], instance["ports"]):
-                return container.flag if path == "/cgi-bin/flag" else "hello"
-        return None
-
-    def remove_behind(self, container_id: str) -> None:
-        del self.machine.containers[container_id]
-
-    def kill_behind(self, container_id: str) -> None:
-        self.machine.containers[container_id].alive = False
-
-    def outage(self) -> AbstractContextManager[None]:
-        return self.fault(FaultKind.UNREACHABLE)
-
-    @contextmanager
-    def fault(self, kind: FaultKind) -> Iterator[None]:
-        self.machine.fault = kind
-        try:
-            yield
-        finally:
-            self.machine.fault = None
-
-    @contextmanager
-    def stubborn(self, container_id: str) -> Iterator[None]:
-        self.machine.stubborn.add(container_id)
-        try:
-            yield
-        finally:
-            self.machine.stubborn.discard(container_id)
-
-    def inside(self, instance: InstanceStatus, trial: Trial, *arguments: str) -> str:
-        missing = self.backend.missing_walls
-        return answer(missing, CHALLENGES, instance["challenge_id"], trial, arguments)
-
-    def inner_addresses(self, instance: InstanceStatus) -> list[str]:
-        return [SIBLING.format(instance["container_id"])]
-
-    def host_port(self, instance: InstanceStatus) -> AbstractContextManager[list[str]]:
-        return nullcontext([HOST_PORT])
-
-    def outside(self) -> AbstractContextManager[Outside]:
-        return nullcontext(OUTSIDE)
-
-    @contextmanager
-    def restart(self) -> Iterator[None]:
-        for container in self.machine.containers.values():
-            container.alive = False
-        with self.outage():
-            yield
-
-    def restart_live(self) -> AbstractContextManager[None]:
-        return self.outage()
-
-    @contextmanager
-    def state_full(self, after: int) -> Iterator[None]:
-        self.backend.room = after
-        try:
-            yield
-        finally:
-            self.backend.room = None
-
-    def exchanges(self) -> list[str]:
-        return ["Authorization: Token made-up-token-0123456789"]
-
-    def close(self) -> None:
-        self.machine.containers.clear()
-
-
-class ReferenceHarness(Harness):
-    """Counts what was opened and closed, for the tests of the suite."""
-
-    kind = "a reference backend in plain dictionaries"
-    simulated = True
-    hooks = frozenset(Hook) - ENGINES_OWN
-
-    def __init__(self, backend: type[ReferenceBackend] = ReferenceBackend) -> None:
-        self.backend = backend
-        self.opened = 0
-        self.closed = 0
-        self.worlds = 0
-
-    def open(self) -> None:
-        self.opened += 1
-
-    def versions(self) -> dict[str, str]:
-        return {"python": "dictionaries"}
-
-    def world(self, options: Options) -> World:
-        self.worlds += 1
-        return ReferenceWorld(self.backend(options))
-
-    def close(self) -> None:
-        self.closed += 1
-
-
 class ResettingBackend(ReferenceBackend):
     """Extends as Whale does."""
 
@@ -602,15 +480,3 @@ class BareReference(ReferenceBackend):
     """Knows the challenges a bare harness expects."""
 
     known: Mapping[int, str] = {1: "One (challenge 1)", 2: "Two (challenge 2)"}
-
-
-def harness() -> ReferenceHarness:
-    return ReferenceHarness()
-
-
-def resetting() -> ReferenceHarness:
-    return ReferenceHarness(ResettingBackend)
-
-
-def bare() -> ReferenceBackend:
-    return BareReference(Options())

@@ -19,8 +19,10 @@ from engines.contract import (
     validate_ids,
 )
 from engines.errors import BackendUnavailable
-from reference.backend import CHALLENGES, STEP, Container, Key, Record, ReferenceBackend
+from reference import breakages_limits, breakages_outages
+from reference.backend import CHALLENGES, STEP, Key, Record, ReferenceBackend
 from reference.inside import Wall
+from reference.machine import Container
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ class SecondContainer(ReferenceBackend):
     ) -> tuple[StartResult, Action]:
         result = super().start(user_id, challenge_id, team_id)
         if result[1] is Action.START_REPEATED:
-            self.machine.run()
+            self.machine.run([])
         return result
 
 
@@ -314,7 +316,7 @@ class LeftOver(ReferenceBackend):
     def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
         result = super().refusal(user_id, challenge_id, team_id)
         if result is not None and result.code is Code.START_FAILED:
-            self.machine.run()
+            self.machine.run([])
         return result
 
 
@@ -375,12 +377,12 @@ class UnlockedStart(ReferenceBackend):
         self.arrived = threading.Condition()
         self.present = 0
 
-    def launch(self) -> Container:
+    def launch(self, challenge_id: int | None) -> Container:
         with self.arrived:
             self.present += 1
             self.arrived.notify_all()
             self.arrived.wait_for(lambda: self.present >= 2, timeout=10)
-        return super().launch()
+        return super().launch(challenge_id)
 
 
 class BusyDoubleClick(ReferenceBackend):
@@ -483,7 +485,7 @@ class PhantomStart(ReferenceBackend):
         if result.code is not Code.UNAVAILABLE:
             return result
         now = self.clock.now()
-        phantom = Container("phantom", "phantom.ctf.example.com", "20000", "flag{phantom}")
+        phantom = Container("phantom", "phantom.ctf.example.com", ["20000"], "flag{phantom}")
         record = Record(user_id, team_id, challenge_id, phantom, now, now + timedelta(hours=1))
         return StartResult(True, "Container started", self.describe(record), code=Code.OK)
 
@@ -508,8 +510,8 @@ class StatusThatWrites(ReferenceBackend):
 class LostAnswerForgotten(ReferenceBackend):
     """A start whose answer was lost is taken for one that made nothing."""
 
-    def launch(self) -> Container:
-        return self.machine.run()
+    def launch(self, challenge_id: int | None) -> Container:
+        return self.machine.run(self.free_ports(self.port_count(challenge_id)))
 
 
 class BelievesItsRecords(ReferenceBackend):
@@ -519,6 +521,10 @@ class BelievesItsRecords(ReferenceBackend):
         self.machine.ask()
         record = self.records.get((account_key(user_id, team_id), challenge_id))
         return record if record is None or self.clock.now() < record.expires_at else None
+
+    def reconcile(self) -> int:
+        with self.lock:
+            return self.clear_doubt()
 
 
 class FailureClearsAll(ReferenceBackend):
@@ -589,7 +595,7 @@ class DeadButListed(ReferenceBackend):
 
 
 def _same_address(container: Container) -> None:
-    container.host, container.port = "ctf.example.com", "20000"
+    container.host, container.ports = "ctf.example.com", ["20000"]
 
 
 class OpenBetweenSiblings(ReferenceBackend):
@@ -627,15 +633,15 @@ class NoLimits(ReferenceBackend):
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     SecondContainer: ("START-004",),
     RenewedByStart: ("START-005",),
-    ForgetfulStop: ("STOP-002", "REACH-003", "EXPIRY-007", "CONC-008"),
+    ForgetfulStop: ("STOP-002", "REACH-003", "EXPIRY-007", "CONC-008", "RESTART-009"),
     ShorteningExtend: ("EXTEND-002", "EXTEND-004"),
     OneExtensionMore: ("EXTEND-007",),
-    Undead: ("EXPIRY-001", "EXPIRY-003", "EXPIRY-004"),
+    Undead: ("EXPIRY-001", "EXPIRY-003", "EXPIRY-004", "TIME-006"),
     AnyChallengeStops: ("STOP-005", "STOP-006", "STOP-011"),
     OneFlagForAll: ("FLAG-002", "FLAG-003"),
     SilentStart: ("AUDIT-001",),
-    ErrorAsSuccess: ("STOP-012", "FAULT-001", "FAULT-005", "FAULT-012"),
-    UnknownAsNone: ("STATUS-015", "FAULT-014"),
+    ErrorAsSuccess: ("STOP-012", "FAULT-001", "FAULT-005", "FAULT-012", "RESTART-001"),
+    UnknownAsNone: ("STATUS-015", "FAULT-014", "RESTART-001"),
     FlagInTheMessage: ("FLAG-007",),
     FlagInTheAudit: ("FLAG-008",),
     FlagInTheLog: ("FLAG-009",),
@@ -659,7 +665,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     StopSaidTwice: ("STOP-007", "CONC-006"),
     UncountedExtend: ("EXTEND-006", "CONC-007"),
     StrangersStatus: ("ACCOUNT-002", "CONC-010"),
-    ExpiredTwice: ("EXPIRY-008", "CONC-011"),
+    ExpiredTwice: ("EXPIRY-008", "CONC-011", "RESTART-010"),
     CleanUpToldAgain: ("STOP-010", "CONC-012"),
     NeverSaysWhen: ("FAULT-001", "FAULT-016"),
     PhantomStart: ("START-020", "FAULT-003", "FAULT-007", "FAULT-011", "FAULT-013"),
@@ -668,7 +674,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     LostAnswerForgotten: ("FAULT-007", "FAULT-008"),
     BelievesItsRecords: ("STATUS-011", "FAULT-010"),
     FailureClearsAll: ("FAULT-015",),
-    WorkerGivesUp: ("EXPIRY-013", "FAULT-017"),
+    WorkerGivesUp: ("EXPIRY-013", "FAULT-017", "RESTART-010", "STATE-008"),
     OpenBetweenSiblings: ("ISOLATION-001", "ISOLATION-002"),
     OpenToTheHost: ("ISOLATION-003", "ISOLATION-004"),
     EngineInside: ("ISOLATION-005",),
@@ -682,5 +688,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     ExtendsFromTheClock: ("TIME-002",),
     StopsWithoutRoom: ("STATE-003", "STATE-006"),
     DeadButListed: ("STATUS-013", "RESTART-002", "RESTART-004"),
+    **breakages_limits.CAUGHT_BY,
+    **breakages_outages.CAUGHT_BY,
 }
 """Every breakage and the scenarios that must fail on it."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reference.backend import ReferenceHarness
 from reference.breakages import FlagInTheMessage, ForgetfulStop
+from reference.world import ReferenceHarness
 
 
 def forgetful_stop() -> ReferenceHarness:

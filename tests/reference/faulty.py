@@ -11,8 +11,9 @@ import pytest
 
 from conformance.harness import CannotRun, Hook, Options, World
 from engines.contract import ActionResult, StartResult
-from reference.backend import ReferenceBackend, ReferenceHarness, ReferenceWorld
+from reference.backend import ReferenceBackend
 from reference.breakages import ForgetfulStop
+from reference.world import ReferenceHarness, ReferenceWorld
 
 
 class NoServer(ReferenceHarness):

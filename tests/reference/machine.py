@@ -1,0 +1,106 @@
+"""The pretended machine that the reference backend runs its containers on."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from conformance.harness import FaultKind
+from engines.errors import BackendUnavailable
+
+NOTHING_DONE = (FaultKind.UNREACHABLE, FaultKind.REFUSES_WRITES, FaultKind.LOST_REQUEST)
+"""Faults in which a write has no effect."""
+
+_T = TypeVar("_T")
+
+
+def inner_of(container_id: str) -> str:
+    """The id of a container's companion."""
+    return f"{container_id}-inner"
+
+
+@dataclass
+class Container:
+    """One pretended container."""
+
+    id: str
+    host: str
+    ports: list[str]
+    flag: str
+    network: str = ""
+    image: int = 0
+    """How often the images had changed when it was made."""
+    alive: bool = True
+
+
+@dataclass
+class Machine:
+    """Where the pretended containers run."""
+
+    containers: dict[str, Container] = field(default_factory=dict)
+    fault: FaultKind | None = None
+    stubborn: set[str] = field(default_factory=set)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    image: int = 0
+    """How often the images have changed."""
+    boots: int = 0
+    """How often it was restarted."""
+
+    def restarted(self) -> None:
+        """What is done at the end of a restart."""
+        self.boots += 1
+
+    def ask(self) -> None:
+        if self.fault is FaultKind.UNREACHABLE:
+            raise BackendUnavailable("the machine is out of reach")
+        if self.fault is FaultKind.GARBAGE:
+            raise BackendUnavailable("the machine says what nobody understands")
+
+    def write(self, work: Callable[[], _T]) -> _T:
+        if self.fault in NOTHING_DONE:
+            raise BackendUnavailable("the machine did nothing")
+        done = work()
+        if self.fault is not None:
+            raise BackendUnavailable("the machine did not say what it did")
+        return done
+
+    def run(self, ports: list[str], *, companion: bool = False) -> Container:
+        return self.write(lambda: self._made(ports, companion=companion))
+
+    def renew(self) -> None:
+        """Agree to a longer life; the time itself is kept by the backend."""
+        self.write(lambda: None)
+
+    def remove(self, container_id: str) -> None:
+        """Remove a container with its companion."""
+        if container_id in self.stubborn:
+            raise BackendUnavailable("the container cannot be removed")
+        self.write(lambda: self._removed(container_id))
+
+    def runs(self, container_id: str) -> bool:
+        self.ask()
+        found = self.containers.get(container_id)
+        return found is not None and found.alive
+
+    def _made(self, ports: list[str], *, companion: bool) -> Container:
+        number = next(self.numbers)
+        made = Container(
+            id=f"container-{number}",
+            host=f"i{number}.ctf.example.com",
+            ports=ports,
+            flag=f"flag{{{secrets.token_hex(16)}}}",
+            network=f"network-{number}",
+            image=self.image,
+        )
+        self.containers[made.id] = made
+        if companion:
+            inner = Container(inner_of(made.id), "inner", [], "", network=made.network)
+            self.containers[inner.id] = inner
+        return made
+
+    def _removed(self, container_id: str) -> None:
+        for each in (container_id, inner_of(container_id)):
+            self.containers.pop(each, None)

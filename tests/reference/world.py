@@ -1,0 +1,205 @@
+"""The reference backend's world with every hook, its harness, and factories.
+
+Specs may name it: ``--backend ref=reference.world:harness`` in the folder ``tests``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+from conformance.harness import (
+    FaultKind,
+    Harness,
+    Hook,
+    Options,
+    Outside,
+    Player,
+    Trial,
+    Worker,
+    World,
+)
+from conformance.stage import COMPANION_PATH, FLAG_PATH
+from engines.audit import ContainerEvent
+from engines.contract import InstanceStatus, account_key
+from reference.backend import CHALLENGES, BareReference, ReferenceBackend, ResettingBackend
+from reference.inside import HOST_PORT, OUTSIDE, SIBLING, answer
+from reference.machine import Container, inner_of
+
+
+class ReferenceWorker(Worker):
+    """A worker with nothing in it but its state."""
+
+    def __init__(self) -> None:
+        self._running = False
+
+    def start(self) -> None:
+        self._running = True
+
+    def stop(self) -> None:
+        self._running = False
+
+    @property
+    def running(self) -> bool:
+        return self._running
+
+
+class ReferenceWorld(World):
+    """A reference backend and every hook around it."""
+
+    challenges = CHALLENGES
+    faults = frozenset(FaultKind)
+    players = (Player(1), Player(2), Player(3))
+    mates = (Player(11, 5), Player(12, 5), Player(21, 6), Player(22, 6))
+
+    def __init__(self, backend: ReferenceBackend) -> None:
+        self.backend: ReferenceBackend = backend
+        self.machine = backend.machine
+
+    def advance(self, seconds: float) -> None:
+        self.backend.clock.advance(seconds)
+
+    def run_worker(self) -> None:
+        self.backend.expire_due()
+        self.backend.reconcile()
+        self.backend.refill()
+
+    def another(self) -> ReferenceBackend:
+        return self.backend.another()
+
+    def port_range(self) -> range:
+        return self.backend.ports
+
+    def change_images(self) -> None:
+        self.machine.image += 1
+
+    def worker(self) -> Worker:
+        return ReferenceWorker()
+
+    def events(self) -> list[ContainerEvent]:
+        return list(self.backend.events)
+
+    def running(self) -> set[str]:
+        return {each.id for each in self.machine.containers.values() if each.alive}
+
+    def recorded_flag(self, player: Player, challenge_id: int) -> str:
+        key = account_key(player.user_id, player.team_id), challenge_id
+        return self.backend.records[key].container.flag
+
+    def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
+        for container in self.machine.containers.values():
+            address = (container.host, container.ports[:1])
+            if container.alive and address == (instance["host"], instance["ports"][:1]):
+                return self._page(container, path)
+        return None
+
+    def _page(self, container: Container, path: str) -> str:
+        inner = self.machine.containers.get(inner_of(container.id))
+        if path == COMPANION_PATH:
+            reached = inner is not None and inner.alive and inner.network == container.network
+            return "inner" if reached else ""
+        return container.flag if path == FLAG_PATH else "hello"
+
+    def remove_behind(self, container_id: str) -> None:
+        del self.machine.containers[container_id]
+
+    def kill_behind(self, container_id: str) -> None:
+        self.machine.containers[container_id].alive = False
+
+    def outage(self) -> AbstractContextManager[None]:
+        return self.fault(FaultKind.UNREACHABLE)
+
+    @contextmanager
+    def fault(self, kind: FaultKind) -> Iterator[None]:
+        self.machine.fault = kind
+        try:
+            yield
+        finally:
+            self.machine.fault = None
+
+    @contextmanager
+    def stubborn(self, container_id: str) -> Iterator[None]:
+        self.machine.stubborn.add(container_id)
+        try:
+            yield
+        finally:
+            self.machine.stubborn.discard(container_id)
+
+    def inside(self, instance: InstanceStatus, trial: Trial, *arguments: str) -> str:
+        missing = self.backend.missing_walls
+        return answer(missing, CHALLENGES, instance["challenge_id"], trial, arguments)
+
+    def inner_addresses(self, instance: InstanceStatus) -> list[str]:
+        return [SIBLING.format(instance["container_id"])]
+
+    def host_port(self, instance: InstanceStatus) -> AbstractContextManager[list[str]]:
+        return nullcontext([HOST_PORT])
+
+    def outside(self) -> AbstractContextManager[Outside]:
+        return nullcontext(OUTSIDE)
+
+    @contextmanager
+    def restart(self) -> Iterator[None]:
+        for container in self.machine.containers.values():
+            container.alive = False
+        with self.restart_live():
+            yield
+
+    @contextmanager
+    def restart_live(self) -> Iterator[None]:
+        with self.outage():
+            yield
+        self.machine.restarted()
+
+    @contextmanager
+    def state_full(self, after: int) -> Iterator[None]:
+        self.backend.room = after
+        try:
+            yield
+        finally:
+            self.backend.room = None
+
+    def exchanges(self) -> list[str]:
+        return ["Authorization: Token made-up-token-0123456789"]
+
+    def close(self) -> None:
+        self.machine.containers.clear()
+
+
+class ReferenceHarness(Harness):
+    """Counts what was opened and closed, for the tests of the suite."""
+
+    kind = "a reference backend in plain dictionaries"
+    simulated = True
+    hooks = frozenset(Hook)
+
+    def __init__(self, backend: type[ReferenceBackend] = ReferenceBackend) -> None:
+        self.backend = backend
+        self.opened = 0
+        self.closed = 0
+        self.worlds = 0
+
+    def open(self) -> None:
+        self.opened += 1
+
+    def versions(self) -> dict[str, str]:
+        return {"python": "dictionaries"}
+
+    def world(self, options: Options) -> World:
+        self.worlds += 1
+        return ReferenceWorld(self.backend(options))
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def harness() -> ReferenceHarness:
+    return ReferenceHarness()
+
+
+def resetting() -> ReferenceHarness:
+    return ReferenceHarness(ResettingBackend)
+
+
+def bare() -> ReferenceBackend:
+    return BareReference(Options())
