@@ -361,6 +361,7 @@ RULES: tuple[Rule, ...] = (
         "An extend near the end of the contest gains no more than what is left.",
         "A start after the end of the contest returns False and code CHALLENGE_UNAVAILABLE.",
         "A start of a challenge whose time is over returns False and code CHALLENGE_UNAVAILABLE.",
+        "An expired instance holds no place of its challenge, whether or not the worker has run.",
     ),
     *_rules(
         "POOL",
@@ -381,11 +382,13 @@ RULES: tuple[Rule, ...] = (
         "A start for which no port of the range is free returns False and code CAPACITY, and "
         "leaves nothing behind.",
         "A stop gives its ports back.",
+        "The worker gives the ports of expired instances back.",
     ),
     *_rules(
         "COMPANION",
         "An instance reaches its companion by name.",
         "A stop removes the companions too.",
+        "The worker removes the companions of an expired instance too.",
     ),
 )
 

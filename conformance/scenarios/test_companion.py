@@ -5,7 +5,7 @@ from __future__ import annotations
 from conformance.harness import Hook
 from conformance.scenario import COMPANION_CHALLENGE, scenario
 from conformance.stage import Stage
-from conformance.steps import demand, done, started
+from conformance.steps import demand, done, let_expire, started
 
 
 @scenario("COMPANION-001", Hook.FETCH, COMPANION_CHALLENGE)
@@ -21,3 +21,10 @@ def test_companions_go_with_their_instance(world: Stage) -> None:
     assert len(world.running()) == 2, "an instance with one companion is two containers"
     done(world.stop(world.alice, challenge))
     demand(not world.running(), "a companion runs after the stop")
+
+
+@scenario("COMPANION-003", Hook.GROUND_TRUTH, Hook.CLOCK, Hook.WORKER, COMPANION_CHALLENGE)
+def test_companions_go_when_their_instance_expires(world: Stage) -> None:
+    let_expire(world, started(world, world.alice, world.challenges.companion or 0))
+    world.run_worker()
+    assert not world.running(), "a companion runs after its instance has expired"

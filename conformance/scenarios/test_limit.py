@@ -14,6 +14,7 @@ from conformance.steps import (
     done,
     expiry,
     gone,
+    let_expire,
     live,
     refused,
     same,
@@ -116,6 +117,13 @@ def test_a_challenge_that_is_over_does_not_start(world: Stage) -> None:
     ended = _offered(world.challenges.ended)
     refused(world.start(world.alice, ended), Code.CHALLENGE_UNAVAILABLE)
     started(world, world.alice, world.first)
+
+
+@scenario("LIMIT-012", Hook.CLOCK, LIMITED_CHALLENGE)
+def test_the_expired_hold_no_place_of_their_challenge(world: Stage) -> None:
+    limited = _offered(world.challenges.limited)
+    let_expire(world, started(world, world.alice, limited))
+    started(world, world.bob, limited)
 
 
 def _come_and_go(world: Stage, player: Player) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from conformance.harness import Hook, Options
 from conformance.scenario import SEVERAL_PORTS, scenario
 from conformance.stage import Stage
-from conformance.steps import demand, done, gone, refused, started
+from conformance.steps import demand, done, gone, let_expire, refused, started
 from engines.contract import Code
 
 TWO = Options(port_count=2)
@@ -50,3 +50,12 @@ def test_a_stop_gives_ports_back(world: Stage) -> None:
     refused(world.start(world.carol, world.first), Code.CAPACITY)
     done(world.stop(world.bob, world.first))
     started(world, world.carol, world.first)
+
+
+@scenario("PORT-005", Hook.PORT_RANGE, Hook.CLOCK, Hook.WORKER, options=TWO)
+def test_the_worker_gives_ports_back(world: Stage) -> None:
+    instances = [started(world, player, world.first) for player in (world.alice, world.bob)]
+    let_expire(world, instances[-1])
+    world.run_worker()
+    for player in (world.carol, world.alice):
+        started(world, player, world.first)

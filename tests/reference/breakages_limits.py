@@ -108,6 +108,22 @@ class CountsTheExpired(ReferenceBackend):
             super().cleared(key)
 
 
+class ExpiredHoldTheirChallenge(ReferenceBackend):
+    """A challenge's limit counts what has expired."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.expired: list[int] = []
+
+    def cleared(self, key: tuple[str, int]) -> None:
+        if key in self.records and self.records[key].expires_at <= self.clock.now():
+            self.expired.append(key[1])
+        super().cleared(key)
+
+    def live_of(self, challenge_id: int) -> int:
+        return super().live_of(challenge_id) + self.expired.count(challenge_id)
+
+
 class LivesBeyondTheEnd(ReferenceBackend):
     """A start does not look at the end of the contest."""
 
@@ -321,6 +337,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     OneFullAllFull: ("LIMIT-006",),
     PlaceNeverFreed: ("LIMIT-007",),
     CountsTheExpired: ("EXPIRY-006",),
+    ExpiredHoldTheirChallenge: ("LIMIT-012",),
     LivesBeyondTheEnd: ("LIMIT-008", "LIMIT-009"),
     ExtendsBeyondTheEnd: ("LIMIT-009",),
     StartsAfterTheEnd: ("LIMIT-010",),
@@ -339,8 +356,8 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     PortGivenTwice: ("PORT-002", "PORT-003"),
     AnyPort: ("PORT-002",),
     NoPortLeftOver: ("PORT-003",),
-    PortsNeverGivenBack: ("PORT-004",),
+    PortsNeverGivenBack: ("PORT-004", "PORT-005"),
     CompanionOutOfReach: ("COMPANION-001",),
-    CompanionLeftBehind: ("COMPANION-002",),
+    CompanionLeftBehind: ("COMPANION-002", "COMPANION-003"),
 }
 """Every breakage and the scenarios that must fail on it."""
