@@ -67,8 +67,10 @@ def network(text: str) -> IPv4Network:
         network = IPv4Network(text)
     except ValueError:
         raise ValueError("write an IPv4 network, as 10.213.0.0/16") from None
-    if not 8 <= network.prefixlen <= 20:
-        raise ValueError("write a network from /8 to /20; a thousand instances want a /16")
+    if not 8 <= network.prefixlen <= 18:
+        raise ValueError(
+            "write a network from /8 to /18; many challenges with companions want a /16"
+        )
     return network
 
 

@@ -44,10 +44,11 @@ from engines.instances import (
 from engines.replies import iso
 from engines.settings import Settings
 from engines.whale.api import WhaleAPI
-from engines.whale.client import Answer, Identity, WhaleClient
+from engines.whale.client import Answer, WhaleClient
 from engines.whale.credentials import Credentials, CredentialsFile, StaticTokens
 from engines.whale.ctfd_tokens import CtfdTokens
 from engines.whale.dialects import dialect_named
+from engines.whale.identity import identity_from
 from engines.whale.ledger import Ledger, Standing, settled_fault
 from engines.whale.login import TokenMaker
 from engines.whale.starting import Starter, limit_reached
@@ -94,7 +95,7 @@ class WhaleAPIManager(AuditedBackend):
         client = WhaleClient(
             self.settings.whale_api_url,
             call_seconds=self.settings.whale_call_seconds,
-            identity=_identity(self.settings),
+            identity=identity_from(self.settings),
             observer=observer,
         )
         self._ctfd: sa.engine.Engine | None = None
@@ -377,18 +378,6 @@ class WhaleAPIManager(AuditedBackend):
         # A renewal that shows later is followed, and Whale keeps its own count.
         self._store.save(mine.running_again())
         raise fault if fault.pending else settled_fault(fault)
-
-
-def _identity(settings: Settings) -> Identity:
-    files = {
-        "WHALE_CA_FILE": settings.whale_ca_file,
-        "WHALE_CLIENT_CERTIFICATE_FILE": settings.whale_client_certificate_file,
-        "WHALE_CLIENT_KEY_FILE": settings.whale_client_key_file,
-    }
-    for name, path in files.items():
-        if path is not None and not path.is_file():
-            raise SettingsError(f"{name}: there is no file {path}; write the path of a PEM file")
-    return Identity(*files.values())
 
 
 def _start_refused(fault: WhaleFault) -> StartResult:

@@ -73,7 +73,7 @@ def test_an_empty_value_is_the_default() -> None:
         ("CRE_PORT_RANGE", "30000", "two ports, as 30000-30999"),
         ("CRE_PORT_RANGE", "31000-30000", "the lower one first"),
         ("CRE_PORT_RANGE", "1-65536", "from 1 to 65535"),
-        ("CRE_NETWORK_POOL", "10.213.0.0/24", "from /8 to /20"),
+        ("CRE_NETWORK_POOL", "10.213.0.0/19", "from /8 to /18"),
         ("CRE_NETWORK_POOL", "10.213.0.1/16", "an IPv4 network"),
         ("CRE_ENDS_AT", "2026-12-01T18:00:00", "a time with its zone"),
         ("CRE_ENDS_AT", "soon", "a time with its zone"),
