@@ -7,13 +7,16 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 from cre_stage import Stage
 
 from engines.catalog import ChallengeSpec, Companion, Port, Transport
-from engines.contract import Code
-from engines.cre.reservations import Reservations
+from engines.contract import Code, StartResult
+from engines.cre import launching
+from engines.cre.reservations import Reservations, reservations
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
+from engines.cre.starts import starts
 from engines.database import Database
 from engines.errors import NoRoom, PortUnavailable
 from engines.settings import Settings
@@ -33,10 +36,14 @@ def test_an_account_starts_so_often_in_a_window(any_database: Database) -> None:
     refused = stage.another_process().start_instance(1, 1)
     assert (refused.code, refused.retry_after) == (Code.RATE_LIMITED, 40.0)
     assert stage.engine.start_instance(2, 1).ok  # another account
+    with any_database.read() as connection:
+        assert len(connection.execute(sa.select(starts)).all()) == 3
     stage.clock.advance(39.9)
     assert stage.engine.start_instance(1, 1).code is Code.RATE_LIMITED
     stage.clock.advance(0.1)
     assert stage.engine.start_instance(1, 1).ok
+    with any_database.read() as connection:  # what no window reaches any more is forgotten
+        assert len(connection.execute(sa.select(starts)).all()) == 3
 
 
 def test_a_clock_stepped_back_locks_nobody_out(any_database: Database) -> None:
@@ -124,8 +131,42 @@ def test_a_port_that_a_program_holds_is_not_insisted_on(any_database: Database) 
     settings = Settings(cre_port_range=range(30000, 30003))
     stage = Stage(any_database, ONE, runtime=Held(), settings=settings)
     assert stage.engine.start_instance(1, 1).instance["ports"] == ["30002"]
+    with any_database.read() as connection:
+        assert list(connection.execute(sa.select(reservations.c.number)).scalars()) == [30002]
     assert stage.engine.start_instance(2, 1).code is Code.CAPACITY
     assert stage.store.find("user:2", 1) is None
+
+
+class Blocked(MemoryRuntime):
+    """Makes nothing until it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.let = threading.Event(), threading.Event()
+
+    def launch(self, launch: Launch) -> Launched:
+        self.entered.set()
+        assert self.let.wait(60)
+        return super().launch(launch)
+
+
+def test_who_has_waited_too_long_for_a_turn_comes_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launching, "PATIENCE_SECONDS", 0.05)
+    runtime = Blocked()
+    stage = Stage(database, ONE, runtime=runtime, settings=Settings(cre_parallel_starts=1))
+    first: list[StartResult] = []
+    thread = threading.Thread(target=lambda: first.append(stage.engine.start_instance(1, 1)))
+    thread.start()
+    assert runtime.entered.wait(60)
+    crowded = stage.engine.start_instance(2, 1)
+    assert (crowded.ok, crowded.code, crowded.retry_after) == (False, Code.BUSY, 5.0)
+    assert stage.store.find("user:2", 1) is None
+    runtime.let.set()
+    thread.join()
+    assert first[0].ok
+    assert stage.engine.start_instance(2, 1).ok
 
 
 def test_companions_get_a_subnet_and_give_it_back(any_database: Database) -> None:

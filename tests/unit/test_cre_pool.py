@@ -135,6 +135,7 @@ def test_one_that_died_while_waiting_is_not_handed_out(stage: Stage) -> None:
     result = stage.engine.start_instance(1, 1)
     assert result.ok
     assert stage.runtime.running() == {result.instance["container_id"]}
+    assert len(stage.engine._pool.rows.all()) == 1  # the one it had claimed is gone
     assert stage.engine.reconcile() == 1  # the other dead one
     assert stage.engine.fill_pool() == 2
 
@@ -158,6 +159,18 @@ def test_a_claim_whose_process_died_goes_with_its_container(stage: Stage) -> Non
     assert stage.store.all() == []
     assert level(stage) == 1 == len(stage.runtime.running())
     assert other.reconcile() == 0
+
+
+def test_a_claimed_container_and_its_start_take_one_place(any_database: Database) -> None:
+    settings = replace(SETTINGS, cre_capacity=2)
+    stage = Stage(any_database, replace(WARM, warm=1), COLD, settings=settings)
+    stage.engine.fill_pool()
+    stage.engine._starter.create = interrupted  # type: ignore[method-assign, assignment] # dies
+    with pytest.raises(KeyboardInterrupt):
+        stage.engine.start_instance(1, 1)
+    other = stage.another_process()
+    assert other.start_instance(2, 2).ok
+    assert other.start_instance(3, 2).code is Code.CAPACITY
 
 
 def interrupted(*_: object) -> None:

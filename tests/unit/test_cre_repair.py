@@ -130,3 +130,14 @@ def test_an_extension_between_the_workers_look_and_its_removal_saves_the_instanc
 
 def test_two_engines_on_one_database_share_the_deployment(stage: Stage) -> None:
     assert stage.another_process().deployment == stage.engine.deployment
+
+
+def test_a_repair_that_could_not_be_done_may_be_tried_again_at_once(stage: Stage) -> None:
+    stage.runtime.dies_in = "launch"
+    stage.engine.start_instance(1, 1)
+    stage.runtime.dies_in = ""
+    (container,) = stage.runtime.running()
+    with stage.runtime.stubborn(container), pytest.raises(BackendUnavailable):
+        stage.engine.reconcile()
+    assert stage.engine.reconcile() == 1
+    assert (stage.runtime.running(), stage.store.all()) == (set(), [])

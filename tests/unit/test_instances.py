@@ -165,6 +165,18 @@ def test_a_change_from_an_old_reading_is_refused_and_writes_no_event(
     assert audit.events() == []
 
 
+def test_a_change_and_what_belongs_to_it_are_made_together_or_not_at_all(
+    store: InstanceStore, audit: AuditLog
+) -> None:
+    live = running(store)
+    longer = live.extended(NOW + timedelta(hours=2))
+    assert not store.save(longer, event(), also=lambda _connection: False)
+    assert not store.delete(live, event(), also=lambda _connection: False)
+    assert store.find("user:1", 5) == live
+    assert audit.events() == []
+    assert store.save(longer, event(), also=lambda _connection: True)
+
+
 def test_an_event_is_written_with_the_change_and_only_with_it(
     store: InstanceStore, audit: AuditLog
 ) -> None:

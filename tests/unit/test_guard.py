@@ -1,0 +1,46 @@
+"""How often the firewall's rules are looked at; the rules themselves: test_firewall.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engines.cre import guard as module
+from engines.cre.firewall import Firewall
+from engines.cre.guard import LOOK_SECONDS, Guard
+
+
+class Counting(Firewall):
+    """Rules that somebody may flush."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.there = False
+        self.looks = 0
+
+    def applied(self) -> bool:
+        self.looks += 1
+        return self.there
+
+    def apply(self) -> None:
+        self.there = True
+
+
+def test_a_start_puts_back_what_was_flushed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module, "sees_bridged", lambda: True)
+    monkeypatch.setattr(module, "INTERFACES", tmp_path)
+    (tmp_path / "wrc-0").mkdir()
+    rules = Counting()
+    guard = Guard("engine", firewall=rules)
+    for _ in range(3):
+        guard.ensure("wrc-0")
+    assert (rules.there, rules.looks) == (True, 1)
+    rules.there = False
+    now[0] += LOOK_SECONDS
+    guard.ensure("wrc-0")
+    assert (rules.there, rules.looks) == (True, 2)
