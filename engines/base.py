@@ -156,7 +156,9 @@ class AuditedBackend(ContainerBackend):
         return result
 
     def _unavailable(self, what: str, error: Exception) -> tuple[Code, str, float]:
-        log.warning("%s: %s cannot be asked: %s", what, self.name, type(error).__name__)
+        # A database's own words may quote a row; ours name the fix and carry no secret.
+        why = str(error) if isinstance(error, BackendUnavailable) else type(error).__name__
+        log.warning("%s: %s cannot be asked: %s", what, self.name, why)
         message = "The challenge servers cannot be reached; please try again shortly"
         return Code.UNAVAILABLE, message, RETRY_OUTAGE_SECONDS
 
