@@ -45,7 +45,7 @@ class OutsideMachine:
             sweep_dead()
             try:
                 self._outside = self._make()
-            except BaseException:
+            except BaseException:  # Ctrl-C too: no namespace is left behind; raised again
                 self.close()
                 raise
         return self._outside

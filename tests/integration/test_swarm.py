@@ -13,6 +13,7 @@ from typing import Any
 import docker
 import pytest
 from cluster import Cluster, eventually, saved
+from conftest import require
 
 from conformance.harnesses.cre_swarm import sweep
 from conformance.harnesses.fetch import http_get
@@ -310,8 +311,8 @@ def test_a_node_may_name_the_host_that_players_use(
 def test_an_engine_without_a_swarm_says_how_to_make_one(
     docker_client: docker.DockerClient, launches: Callable[..., Launch]
 ) -> None:
-    if docker_client.info()["Swarm"]["LocalNodeState"] == "active":
-        pytest.skip("this machine's engine is part of a swarm")
+    alone = docker_client.info()["Swarm"]["LocalNodeState"] != "active"
+    require("swarm", alone, "use an engine that is no part of a swarm (docker swarm leave)")
     runtime = SwarmRuntime(docker_client)
     with pytest.raises(BackendUnavailable, match=NO_MANAGER) as raised:
         runtime.launch(launches())
