@@ -162,11 +162,13 @@ class InstanceNetwork:
             async with asyncio.timeout(REQUEST_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
             service = await self._service(find(head))
+            answered = False
             if service is not None and service.address is not None:
-                await _pass_on(service.address, head, reader, writer)
+                answered = await _pass_on(service.address, head, reader, writer)
             elif service is not None:
                 writer.write(_instance_answer(service, head))
-            elif found_by:
+                answered = True
+            if found_by and not answered:  # nobody by that name, or nobody who listens yet
                 writer.write(_response(404, _FRP_PAGE, "text/html", server="frp/0.37.0"))
             await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -233,18 +235,26 @@ async def _pass_on(
     head: bytes,
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
-) -> None:
-    """Be a plain pipe to a real container, as frp is."""
-    there_reader, there_writer = await asyncio.open_connection(*address)
+) -> bool:
+    """Be a plain pipe to a real container, as frp is; False when nothing came out of it."""
+    answered = False
+    try:
+        there_reader, there_writer = await asyncio.open_connection(*address)
+    except OSError:
+        return answered
     upstream = asyncio.ensure_future(_pump(reader, there_writer))
     try:
         there_writer.write(head)
         while chunk := await there_reader.read(HEAD_LIMIT):
+            answered = True
             writer.write(chunk)
             await writer.drain()
+    except ConnectionResetError:
+        pass  # by the container or by the visitor: either way there is no more to pass on
     finally:
         upstream.cancel()
         there_writer.close()
+    return answered
 
 
 async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:

@@ -142,7 +142,11 @@ class PrivateEngine:
         with (self.folder / "log").open("ab") as log:
             # A session of its own: Ctrl-C is for the tests, which still need it to clean up.
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, start_new_session=True
+                command,
+                env={**os.environ, "TMPDIR": str(self.folder)},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         until = time.monotonic() + READY_SECONDS
         while not self._answers():

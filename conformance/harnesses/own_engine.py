@@ -81,6 +81,8 @@ class OwnEngine:
                 *("--storage-driver", "vfs", "--iptables=false", "--ip6tables=false"),
                 *("--ip-forward=false", "--shutdown-timeout", str(_SHUTDOWN_SECONDS)),
             ],
+            # A slow containerd is asked for its stacks, which it writes there.
+            env={**os.environ, "TMPDIR": str(self._folder)},
             stdout=self._log,
             stderr=self._log,
             start_new_session=True,  # Ctrl-C is ours: it is told to end when all is swept

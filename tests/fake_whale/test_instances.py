@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,25 @@ def test_an_unknown_name_meets_frp(alice: Player, fake: FakeWhale) -> None:
     answer = by_name(fake, name="nobody.127.0.0.1.nip.io")
     assert answer.status_code == 404
     assert answer.headers["Server"].startswith("frp/")
+    assert "Faithfully yours, frp." in answer.text
+
+
+@pytest.mark.parametrize("how", ["refuses", "hangs up"])
+def test_a_container_that_does_not_serve_yet_meets_frp(
+    alice: Player, fake: FakeWhale, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    alice.post(1)
+    with socket.create_server(("127.0.0.1", 0)) as container:
+        address = container.getsockname()
+        engine = fake.machine.engine
+        (service,) = engine.services()
+        monkeypatch.setattr(engine, "find", lambda _: replace(service, address=address))
+        if how == "refuses":
+            container.close()
+        else:
+            threading.Thread(target=lambda: container.accept()[0].close()).start()
+        answer = by_name(fake)
+    assert answer.status_code == 404
     assert "Faithfully yours, frp." in answer.text
 
 
