@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from conformance.rules import RULES, SPEC_VERSION
+from conformance.rules import RULES, SPEC_VERSION, Profile
 
 MINIMUM_EXECUTED = 40
 """Scenarios each backend must have executed before a verdict is more than an impression."""
@@ -22,6 +22,8 @@ class Status(str, Enum):
     """The backend broke a rule."""
     ERROR = "error"
     """Harness or suite failed: nothing is known about the backend."""
+    WAIVED = "waived"
+    """The backend broke a rule, and a waiver says that this is known and until when it may be."""
     NOT_APPLICABLE = "not_applicable"
     """The harness offers no such hook, or the backend declares no such capability."""
 
@@ -40,7 +42,9 @@ class ScenarioResult:
     trace: tuple[str, ...] = ()
     """What was called and answered, without secrets."""
     story: str = ""
-    """What the scenario tells, for people; not part of ``report.json``."""
+    """What the scenario tells, for people."""
+    waiver: str = ""
+    """Why and until when a waived failure is excused; empty for any other status."""
 
     @property
     def id(self) -> str:
@@ -93,11 +97,30 @@ _EXIT_CODES = {
 
 
 @dataclass(frozen=True)
+class Ledger:
+    """What became of the containers that one backend made in a run."""
+
+    backend: str
+    made: int
+    """Containers that a start told of."""
+    ended: int
+    """Those that no longer ran when their scenario was over."""
+    swept: int
+    """Those that the harness removed with the scenario's world."""
+    left: tuple[str, ...] | None
+    """Ids of what still ran after all; None where the harness cannot tell."""
+
+
+@dataclass(frozen=True)
 class Report:
     """A finished run."""
 
     tool_version: str
     started_at: datetime
+    duration_s: float
+    profile: Profile
+    environment: Mapping[str, str]
+    """Where it ran: Python, system and the packages that matter, by name."""
     backends: tuple[BackendInfo, ...]
     results: tuple[ScenarioResult, ...]
     verdict: Verdict
@@ -105,6 +128,7 @@ class Report:
     """Why the verdict is not ``passed``, one sentence each."""
     notes: tuple[str, ...] = ()
     """What a reader must know besides, as that a backend was simulated for want of Docker."""
+    ledgers: tuple[Ledger, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -115,13 +139,13 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``report.json``."""
-        results = [result.to_dict() for result in self.results]
-        for result in results:
-            del result["story"]
         return {
             "spec_version": SPEC_VERSION,
             "tool_version": self.tool_version,
             "started_at": self.started_at.isoformat(),
+            "duration_s": self.duration_s,
+            "profile": self.profile.value,
+            "environment": dict(self.environment),
             "backends": {
                 backend.name: {
                     "kind": backend.kind,
@@ -132,9 +156,21 @@ class Report:
                 for backend in self.backends
             },
             "rules": [
-                {"id": rule.id, "title": rule.title, "level": rule.level.value} for rule in RULES
+                {
+                    "id": rule.id,
+                    "title": rule.title,
+                    "level": rule.level.value,
+                    "since": rule.since,
+                }
+                for rule in RULES
             ],
-            "results": results,
+            "results": [result.to_dict() for result in self.results],
+            "ledgers": [
+                {**asdict(each), "left": None if each.left is None else list(each.left)}
+                for each in self.ledgers
+            ],
+            "notes": list(self.notes),
+            "reasons": list(self.reasons),
             "verdict": self.verdict.value,
             "exit_code": self.exit_code,
         }

@@ -1,4 +1,4 @@
-"""The rules of the instance contract, version 1: the list that document and scenarios must equal.
+"""The rules of the instance contract: the list that document and scenarios must equal.
 
 ``docs/contract.md`` holds the same ids and sentences in their context; every rule has exactly one
 scenario in ``conformance/scenarios``. A test keeps the three equal.
@@ -9,8 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-SPEC_VERSION = "1"
-"""Version of the contract these rules belong to; stands in every report."""
+SPEC_VERSION = 1
+"""Version of the contract these rules belong to; stands in every report.
+
+A rule that asks more of every backend comes with the next version (:attr:`Rule.since`), so that a
+backend which was checked against an older one does not break by surprise.
+"""
+
+CORE = frozenset(
+    {"START", "EXTEND", "STOP", "STATUS", "EXPIRY", "ACCOUNT", "FLAG", "AUDIT", "INPUT", "REACH"}
+)
+"""Groups of the profile ``core``: what a call site can tell. ``full`` has all groups."""
 
 
 class Level(str, Enum):
@@ -29,6 +38,8 @@ class Rule:
     id: str
     title: str
     level: Level = Level.MUST
+    since: int = 1
+    """Version of the contract that it came with."""
 
     @property
     def group(self) -> str:
@@ -36,8 +47,18 @@ class Rule:
         return self.id.partition("-")[0]
 
 
-def _rules(group: str, *titles: str) -> list[Rule]:
-    return [Rule(f"{group}-{number:03}", title) for number, title in enumerate(titles, start=1)]
+class Profile(str, Enum):
+    """Which of the rules a run is about."""
+
+    CORE = "core"
+    FULL = "full"
+
+
+def _rules(group: str, *titles: str, since: int = 1) -> list[Rule]:
+    return [
+        Rule(f"{group}-{number:03}", title, since=since)
+        for number, title in enumerate(titles, start=1)
+    ]
 
 
 RULES: tuple[Rule, ...] = (

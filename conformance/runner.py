@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import io
 import os
+import platform
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from conformance.plan import Plan, plan_for
 from conformance.redact import Secrets
 from conformance.registry import Subject, chosen
 from conformance.results import MINIMUM_EXECUTED, Report, Status, judge
+from conformance.rules import Profile
 from conformance.session import Suite
 from engines import __version__
 
@@ -32,6 +35,7 @@ _CONFIGURATION = Path(__file__).with_name("check.ini")
 _PLUGINS = ("pytest_timeout",)
 _OFF = ("cacheprovider", "faulthandler", "warnings", "threadexception", "unraisableexception")
 _TAIL_LINES = 30
+_PACKAGES = ("pytest", "SQLAlchemy", "docker", "requests", "urllib3")
 
 
 @dataclass(frozen=True)
@@ -99,12 +103,27 @@ def check_subjects(
     return Report(
         tool_version=__version__,
         started_at=started_at,
+        duration_s=round((datetime.now(timezone.utc) - started_at).total_seconds(), 3),
+        profile=Profile.FULL,
+        environment=environment(),
         backends=tuple(suite.backends.infos),
         results=tuple(suite.results),
         verdict=judgement.verdict,
         reasons=judgement.reasons,
         notes=tuple(suite.backends.notes),
     )
+
+
+def environment() -> dict[str, str]:
+    """What a report says of where it was made; no name of the machine or of who uses it."""
+    found = {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    for package in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
 
 
 def _chosen(request: CheckRequest) -> list[Subject]:

@@ -19,7 +19,7 @@ from conformance.redact import Secrets
 from conformance.registry import Subject
 from conformance.reports import to_junit, to_markdown, write_reports
 from conformance.results import BackendInfo, Report, ScenarioResult, Status, Verdict
-from conformance.rules import RULES
+from conformance.rules import RULES, Profile
 from conformance.runner import CheckRequest, check_subjects
 
 FILES = {"report.json", "matrix.md", "junit.xml"}
@@ -35,6 +35,9 @@ def made_report(*results: ScenarioResult) -> Report:
     return Report(
         tool_version="0",
         started_at=datetime(2026, 1, 1, tzinfo=timezone.utc),
+        duration_s=1.0,
+        profile=Profile.FULL,
+        environment={},
         backends=(BackendInfo("x", "kind", simulated=False),),
         results=results,
         verdict=Verdict.FAILED,
@@ -55,9 +58,15 @@ def test_report_json_has_exactly_the_documented_keys(broken: Report, tmp_path: P
         "spec_version",
         "tool_version",
         "started_at",
+        "duration_s",
+        "profile",
+        "environment",
         "backends",
         "rules",
         "results",
+        "ledgers",
+        "notes",
+        "reasons",
         "verdict",
         "exit_code",
     }
@@ -65,7 +74,7 @@ def test_report_json_has_exactly_the_documented_keys(broken: Report, tmp_path: P
     assert report["backends"]["broken"]["simulated"] is True
     assert report["backends"]["broken"]["capabilities"]["addressing"] == ["host_port", "subdomain"]
     assert [rule["id"] for rule in report["rules"]] == [rule.id for rule in RULES]
-    assert set(report["rules"][0]) == {"id", "title", "level"}
+    assert set(report["rules"][0]) == {"id", "title", "level", "since"}
     assert [r["scenario"] for r in report["results"]] == [rule.id for rule in RULES]
     for result in report["results"]:
         assert set(result) == {
@@ -76,6 +85,8 @@ def test_report_json_has_exactly_the_documented_keys(broken: Report, tmp_path: P
             "duration_s",
             "message",
             "trace",
+            "story",
+            "waiver",
         }
         assert result["status"] in {"pass", "fail", "error", "not_applicable"}
     assert (report["verdict"], report["exit_code"]) == ("failed", 1)
