@@ -11,11 +11,15 @@ from conformance.rules import GROUPS
 
 _VERDICTS = {
     Verdict.PASSED: "PASSED: every executed scenario passed",
+    Verdict.NO_WORSE: "NO WORSE THAN THE BASELINE: rules are broken, and were before",
     Verdict.FAILED: "FAILED: a backend broke a rule",
     Verdict.INCONCLUSIVE: "INCONCLUSIVE: nothing failed, but too little was executed",
     Verdict.COULD_NOT_RUN: "COULD NOT RUN",
     Verdict.INTERRUPTED: "INTERRUPTED: what was measured until then is no verdict",
 }
+
+
+_BAD = (Status.FAIL, Status.ERROR, Status.WAIVED)
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Cell:
     failed: int = 0
     errors: int = 0
     not_applicable: int = 0
+    waived: int = 0
 
     @classmethod
     def of(cls, results: Iterable[ScenarioResult]) -> Cell:
@@ -35,12 +40,14 @@ class Cell:
             counts[Status.FAIL],
             counts[Status.ERROR],
             counts[Status.NOT_APPLICABLE],
+            counts[Status.WAIVED],
         )
 
     def __str__(self) -> str:
         parts = [f"{self.passed} pass"] if self.passed else []
         parts += [f"{self.failed} FAIL"] if self.failed else []
         parts += [f"{self.errors} ERROR"] if self.errors else []
+        parts += [f"{self.waived} waived"] if self.waived else []
         parts += [f"{self.not_applicable} n.a."] if self.not_applicable else []
         return ", ".join(parts) or "–"
 
@@ -83,9 +90,9 @@ def display_name(report: Report, name: str) -> str:
 
 
 def not_passed(report: Report) -> list[ScenarioResult]:
-    """What failed or erred, failures first."""
-    bad = [r for r in report.results if r.status in (Status.FAIL, Status.ERROR)]
-    return sorted(bad, key=lambda result: result.status is not Status.FAIL)
+    """What failed, erred or is waived, in this order."""
+    bad = [r for r in report.results if r.status in _BAD]
+    return sorted(bad, key=lambda result: _BAD.index(result.status))
 
 
 def not_applicable(report: Report) -> dict[tuple[str, str], list[str]]:
@@ -120,8 +127,17 @@ def verdict_line(report: Report) -> str:
         f"{display_name(report, backend.name)}: {Cell.of(report.of(backend.name))}"
         for backend in report.backends
     ]
-    parts = [_VERDICTS[report.verdict], *counts, *(_first_line(r) for r in report.reasons)]
+    parts = [_verdict(report), *counts, *(_first_line(r) for r in report.reasons)]
     return f"{' · '.join(parts)} (exit code {report.exit_code})"
+
+
+def _verdict(report: Report) -> str:
+    statuses = {result.status for result in report.results}
+    if report.verdict is Verdict.FAILED and Status.FAIL not in statuses:
+        return "FAILED: no rule is broken, but what was agreed does not hold"
+    if report.verdict is Verdict.PASSED and Status.WAIVED in statuses:
+        return "PASSED: every executed scenario passed, but for what is waived"
+    return _VERDICTS[report.verdict]
 
 
 def _first_line(text: str) -> str:

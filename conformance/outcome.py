@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conformance.results import ScenarioResult, Status
-from conformance.scenario import Scenario
+from conformance.scenario import Need, Scenario
 from conformance.trace import HarnessFault, Trace
 
 _WHERE = re.compile(r"\s*\+\s+(where|and)\b")
@@ -27,6 +27,10 @@ class Outcome:
         self.backend = backend
         self.trace = Trace()
         self.status: Status | None = None
+        self.tried_for: Need | None = None
+        """The undeclared capability for whose sake it is run."""
+        self.beside = ""
+        """What harness or suite got wrong, when the backend broke the rule too."""
         self._message = ""
         self._duration = 0.0
         self._not_applicable: str | None = None
@@ -82,6 +86,9 @@ class Outcome:
             self._becomes(Status.ERROR, f"{type(error).__name__} at {place}: {_sentence(error)}")
 
     def _becomes(self, status: Status, message: str) -> None:
+        if Status.ERROR in (status, self.status) and Status.FAIL in (status, self.status):
+            error = message if status is Status.ERROR else self._message
+            self.beside = self.trace.secrets.clean(error)
         if self.status is None or _WORSE.index(status) > _WORSE.index(self.status):
             self.status = status
             self._message = message

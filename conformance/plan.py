@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from conformance.harness import World
+from conformance.proofs import Proofs
 from conformance.registry import Subject
 from conformance.scenario import Scenario
 
@@ -39,36 +40,52 @@ class Plan:
     """Ids of the scenarios that would run."""
     not_applicable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Ids by the reason why they would not."""
+    tried: tuple[str, ...] = ()
+    """Ids of those that would run only to see that what the backend does not declare is not there;
+    they do not apply unless it is."""
     previewed: bool = True
     """Whether the backend's capabilities are known; they may make more scenarios not apply."""
 
     @property
     def most_starts(self) -> int:
-        return STARTS_PER_SCENARIO * len(self.run)
+        return STARTS_PER_SCENARIO * (len(self.run) + len(self.tried))
 
 
-def plan_for(subject: Subject, scenarios: Iterable[Scenario]) -> Plan:
+def plan_for(subject: Subject, scenarios: Iterable[Scenario], proofs: Proofs) -> Plan:
     """The plan for one backend, from its hooks and, where it can be previewed, its capabilities."""
     harness = subject.harness
     if not isinstance(harness, Previewing):
-        return _plan(subject, scenarios, None, {})
+        return _plan(subject, scenarios, proofs, None, {})
     with harness.preview() as world:
-        return _plan(subject, scenarios, world, harness.facts())
+        return _plan(subject, scenarios, proofs, world, harness.facts())
 
 
 def _plan(
-    subject: Subject, scenarios: Iterable[Scenario], world: World | None, facts: Mapping[str, str]
+    subject: Subject,
+    scenarios: Iterable[Scenario],
+    proofs: Proofs,
+    world: World | None,
+    facts: Mapping[str, str],
 ) -> Plan:
     run: list[str] = []
+    tried: list[str] = []
     not_applicable: dict[str, tuple[str, ...]] = {}
     for scenario in scenarios:
         reason = scenario.missing_hooks(subject.harness.hooks)
         if reason is None and world is not None:
             reason = scenario.unmet_needs(world)
+            if proofs.tried(scenario, world) is not None:
+                tried.append(scenario.id)
         if reason is None:
             run.append(scenario.id)
         else:
             not_applicable[reason] = (*not_applicable.get(reason, ()), scenario.id)
     return Plan(
-        subject.name, subject.harness.kind, facts, tuple(run), not_applicable, world is not None
+        subject.name,
+        subject.harness.kind,
+        facts,
+        tuple(run),
+        not_applicable,
+        tuple(tried),
+        world is not None,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from conformance.matrix import Cell, Matrix, not_applicable, not_passed, spans, verdict_line
 from conformance.results import BackendInfo, Report, ScenarioResult, Status
-from conformance.rules import BY_ID, SPEC_VERSION
+from conformance.rules import BY_ID
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -47,7 +47,10 @@ def to_junit(report: Report) -> str:
 
 def _markdown_lines(report: Report) -> Iterator[str]:
     matrix = Matrix.of(report)
-    yield f"# whale-ready {report.tool_version}: contract version {SPEC_VERSION}"
+    yield (
+        f"# whale-ready {report.tool_version}: contract version {report.spec_version}, "
+        f"profile {report.profile.value}"
+    )
     yield ""
     yield f"**{_md(verdict_line(report))}**"
     for text in (*report.reasons, *report.notes):
@@ -73,6 +76,8 @@ def _markdown_lines(report: Report) -> Iterator[str]:
 def _markdown_failure(result: ScenarioResult) -> Iterator[str]:
     yield f"\n### {_md(result.id)}: {result.status.value}\n"
     yield f"Rule: {BY_ID[result.rule].title}\n"
+    if result.waiver:
+        yield f"Waived {_md(result.waiver)}\n"
     fence = "`" * 4
     yield f"{fence}text"
     yield result.message.replace(fence, "")
@@ -106,11 +111,11 @@ def _suite(report: Report, backend: BackendInfo) -> ET.Element:
 
 
 def _count(element: ET.Element, cell: Cell, seconds: float) -> None:
-    total = cell.passed + cell.failed + cell.errors + cell.not_applicable
+    total = cell.passed + cell.failed + cell.errors + cell.not_applicable + cell.waived
     element.set("tests", str(total))
     element.set("failures", str(cell.failed))
     element.set("errors", str(cell.errors))
-    element.set("skipped", str(cell.not_applicable))
+    element.set("skipped", str(cell.not_applicable + cell.waived))
     element.set("time", f"{seconds:.3f}")
 
 
@@ -125,6 +130,10 @@ def _case(result: ScenarioResult) -> ET.Element:
     rule = f"{result.rule}: {BY_ID[result.rule].title}"
     if result.status is Status.NOT_APPLICABLE:
         ET.SubElement(case, "skipped", message=message)
+    elif result.status is Status.WAIVED:
+        ET.SubElement(case, "skipped", message=_xml(f"waived {result.waiver}: {result.message}"))
+        output = ET.SubElement(case, "system-out")
+        output.text = _xml("\n".join([rule, result.message, "", *result.trace]))
     elif result.status is not Status.PASS:
         tag = "failure" if result.status is Status.FAIL else "error"
         detail = ET.SubElement(case, tag, message=message, type=result.rule)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -10,8 +10,9 @@ from typing import Any
 
 from conformance.rules import RULES, SPEC_VERSION, Profile
 
-MINIMUM_EXECUTED = 40
-"""Scenarios each backend must have executed before a verdict is more than an impression."""
+MINIMUM_EXECUTED = {Profile.CORE: 30, Profile.FULL: 40}
+"""Scenarios each backend must have passed before a verdict is more than an impression. There are
+fewer rules in ``core``, and a larger part of them is needed."""
 
 
 class Status(str, Enum):
@@ -77,6 +78,8 @@ class Verdict(str, Enum):
     """What the run amounts to."""
 
     PASSED = "passed"
+    NO_WORSE = "no_worse"
+    """Rules are broken, but only those which the baseline has as broken too."""
     FAILED = "failed"
     INCONCLUSIVE = "inconclusive"
     COULD_NOT_RUN = "could_not_run"
@@ -89,6 +92,7 @@ class Verdict(str, Enum):
 
 _EXIT_CODES = {
     Verdict.PASSED: 0,
+    Verdict.NO_WORSE: 0,
     Verdict.FAILED: 1,
     Verdict.INCONCLUSIVE: 2,
     Verdict.COULD_NOT_RUN: 3,
@@ -129,6 +133,8 @@ class Report:
     notes: tuple[str, ...] = ()
     """What a reader must know besides, as that a backend was simulated for want of Docker."""
     ledgers: tuple[Ledger, ...] = ()
+    spec_version: int = SPEC_VERSION
+    """Version of the contract that it was measured by."""
 
     @property
     def exit_code(self) -> int:
@@ -140,7 +146,7 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """The content of ``report.json``."""
         return {
-            "spec_version": SPEC_VERSION,
+            "spec_version": self.spec_version,
             "tool_version": self.tool_version,
             "started_at": self.started_at.isoformat(),
             "duration_s": self.duration_s,
@@ -163,6 +169,7 @@ class Report:
                     "since": rule.since,
                 }
                 for rule in RULES
+                if rule.since <= self.spec_version
             ],
             "results": [result.to_dict() for result in self.results],
             "ledgers": [
@@ -174,6 +181,10 @@ class Report:
             "verdict": self.verdict.value,
             "exit_code": self.exit_code,
         }
+
+
+Broken = tuple[str, str]
+"""Name of a backend and id of a rule that it breaks."""
 
 
 @dataclass(frozen=True)
@@ -194,37 +205,58 @@ def judge(
     results: Iterable[ScenarioResult],
     *,
     problems: Iterable[str] = (),
+    failures: Iterable[str] = (),
+    known: Collection[Broken] = frozenset(),
     interrupted: bool = False,
-    minimum: int = MINIMUM_EXECUTED,
+    minimum: int = MINIMUM_EXECUTED[Profile.FULL],
+    left_out: int = 0,
 ) -> Judgement:
-    """The verdict on a run; nothing skipped or not applicable ever counts as a pass.
+    """The verdict on a run; nothing skipped, waived or not applicable ever counts as a pass.
 
     Args:
         backends: names of the backends that were to be measured.
         problems: what went wrong outside of any scenario; each one makes the run "could not run".
+        failures: what makes the run fail beside the rules that are broken: waivers, a baseline.
+        known: what the baseline has as broken; that alone does not make the run fail.
         minimum: scenarios each backend must have passed for a verdict.
+        left_out: rules that were not selected; a part is no verdict.
     """
-    names, results, problems = list(backends), list(results), list(problems)
-    failed, erred = count(results, Status.FAIL), count(results, Status.ERROR)
-    reasons = list(problems)
+    names, results = list(backends), list(results)
+    problems, failures = list(problems), list(failures)
+    broken = [r for r in results if r.status is Status.FAIL]
+    failed = count((r for r in broken if (r.backend, r.rule) not in known), Status.FAIL)
+    erred = count(results, Status.ERROR)
+    reasons = [*problems, *failures]
     if failed:
         reasons.append(f"{_times(failed, 'rule')} broken")
     if erred:
         reasons.append(f"{_times(erred, 'scenario')} could not be carried out")
     if interrupted:
         return Judgement(Verdict.INTERRUPTED, ("the run was interrupted", *reasons))
-    if failed:
+    if failed or failures:
         return Judgement(Verdict.FAILED, tuple(reasons))
     if not names:
         reasons.append("there is no backend to check")
     if erred or problems or not names:
         return Judgement(Verdict.COULD_NOT_RUN, tuple(reasons))
+    reasons += _too_little(names, results, minimum, left_out)
+    if reasons:
+        return Judgement(Verdict.INCONCLUSIVE, tuple(reasons))
+    if broken:
+        still = f"{_times(len(broken), 'rule')} broken as in the baseline"
+        return Judgement(Verdict.NO_WORSE, (still,))
+    return Judgement(Verdict.PASSED)
+
+
+def _too_little(
+    names: list[str], results: list[ScenarioResult], minimum: int, left_out: int
+) -> Iterator[str]:
     for name in names:
         passed = count((r for r in results if r.backend == name), Status.PASS)
         if passed < minimum:
-            reasons.append(f"{name}: {_times(passed, 'scenario')} executed, {minimum} are needed")
-    verdict = Verdict.INCONCLUSIVE if reasons else Verdict.PASSED
-    return Judgement(verdict, tuple(reasons))
+            yield f"{name}: {_times(passed, 'scenario')} executed, {minimum} are needed"
+    if left_out:
+        yield f"{_times(left_out, 'rule')} not selected, and a part is no verdict"
 
 
 def _times(number: int, what: str) -> str:

@@ -20,13 +20,16 @@ from pathlib import Path
 
 import pytest
 
+from conformance.comparison import Gate, gate
 from conformance.observer import Observer
 from conformance.plan import Plan, plan_for
 from conformance.redact import Secrets
 from conformance.registry import Subject, chosen
-from conformance.results import MINIMUM_EXECUTED, Report, Status, judge
-from conformance.rules import Profile
-from conformance.session import Suite
+from conformance.results import MINIMUM_EXECUTED, Report, judge
+from conformance.rules import SPEC_VERSION, Profile
+from conformance.selection import Selection
+from conformance.session import STOPPING, Suite
+from conformance.waivers import NO_WAIVERS, Waivers
 from engines import __version__
 
 SCENARIO_SECONDS = 120.0
@@ -52,8 +55,14 @@ class CheckRequest:
     """What a live Whale may be used for: the file of ``--whale-world``."""
     database: str | None = field(default=None, repr=False)
     """URL of the database where backends keep their state; None for a temporary SQLite file."""
-    minimum: int = MINIMUM_EXECUTED
-    """Scenarios each backend must have passed for a verdict."""
+    profile: Profile = Profile.FULL
+    spec: int = SPEC_VERSION
+    """Version of the contract; rules that came later are not run."""
+    waivers: Waivers = NO_WAIVERS
+    baseline: Report | None = None
+    """An earlier report: only what is worse than that makes the run fail."""
+    minimum: int | None = None
+    """Scenarios each backend must have passed for a verdict; None for what the profile needs."""
     seconds_per_scenario: float = SCENARIO_SECONDS
     """A scenario that takes longer is broken off, and fails if it waits for the backend."""
 
@@ -74,13 +83,17 @@ def plan(request: CheckRequest) -> list[Plan]:
         BackendSpecError: a spec or a glob of the request means nothing.
         RuntimeError: the scenarios could not be read.
     """
-    suite = Suite(_chosen(request), request.select)
+    suite = _suite(_chosen(request), request)
     exit_code, output = _run_pytest(suite, request, "--collect-only")
     problems = [*suite.problems, *_broken_off(exit_code, output)]
     if problems:
         raise RuntimeError("; ".join(problems))
     return [
-        plan_for(subject, [each for owner, each in suite.planned if owner is subject])
+        plan_for(
+            subject,
+            [each for owner, each in suite.planned if owner is subject],
+            suite.proofs(subject),
+        )
         for subject in suite.backends.subjects
     ]
 
@@ -90,28 +103,56 @@ def check_subjects(
 ) -> Report:
     """The same for backends that are at hand as harnesses; ``request.backends`` is not read."""
     started_at = datetime.now(timezone.utc)
-    suite = Suite(subjects, request.select, observer)
+    suite = _suite(subjects, request, observer)
     exit_code, output = _run_pytest(suite, request)
     names = [subject.name for subject in suite.backends.subjects]
+    problems = [*suite.backends.problems, *_pytest_problems(suite, request, exit_code, output)]
+    rules, infos = suite.selection.rules, suite.backends.infos
+    against = _against(request, suite, problems)
+    minimum = request.minimum
     judgement = judge(
         names,
         suite.results,
-        problems=[*suite.backends.problems, *_pytest_problems(suite, request, exit_code, output)],
+        problems=problems,
+        failures=[*request.waivers.problems(suite.results, infos, rules), *against.failures],
+        known=against.known,
         interrupted=suite.interrupted,
-        minimum=request.minimum,
+        minimum=MINIMUM_EXECUTED[request.profile] if minimum is None else minimum,
+        left_out=suite.selection.left_out,
     )
     return Report(
         tool_version=__version__,
         started_at=started_at,
         duration_s=round((datetime.now(timezone.utc) - started_at).total_seconds(), 3),
-        profile=Profile.FULL,
+        profile=request.profile,
+        spec_version=request.spec,
         environment=environment(),
         backends=tuple(suite.backends.infos),
         results=tuple(suite.results),
         verdict=judgement.verdict,
         reasons=judgement.reasons,
-        notes=tuple(suite.backends.notes),
+        notes=(*suite.backends.notes, *against.notes),
     )
+
+
+def _suite(
+    subjects: Sequence[Subject], request: CheckRequest, observer: Observer | None = None
+) -> Suite:
+    return Suite(
+        subjects,
+        observer=observer,
+        selection=Selection.of(request.select, request.profile, request.spec),
+        waivers=request.waivers,
+        stop_at_first=request.stop_at_first,
+    )
+
+
+def _against(request: CheckRequest, suite: Suite, problems: Sequence[str]) -> Gate:
+    """The run against its baseline, if it has one."""
+    if request.baseline is None:
+        return Gate()
+    whole = not (problems or suite.interrupted or request.stop_at_first)
+    return gate(request.baseline, suite.results, suite.selection.rules, whole=whole)
 
 
 def environment() -> dict[str, str]:
@@ -144,8 +185,6 @@ def _run_pytest(suite: Suite, request: CheckRequest, *options: str) -> tuple[int
         "--no-header",
         "--no-summary",
     ]
-    if request.stop_at_first:
-        arguments.append("-x")
     arguments += [*options, "--pyargs", "conformance.scenarios"]
     output = io.StringIO()
     with _no_surroundings(), redirect_stdout(output), redirect_stderr(output):
@@ -184,7 +223,7 @@ def _pytest_problems(
         return
     yield from _broken_off(exit_code, output)
     lost = len(suite.planned) - len(suite.results)
-    bad = any(result.status in (Status.FAIL, Status.ERROR) for result in suite.results)
+    bad = any(result.status in STOPPING for result in suite.results)
     if lost and not (request.stop_at_first and bad):
         yield f"scenarios without a result: {lost}"
 

@@ -15,6 +15,10 @@ ScenarioFunction = Callable[..., None]
 ATTRIBUTE = "__whale_ready_scenario__"
 
 
+def _always(_world: World) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Need:
     """A capability a scenario asks for.
@@ -24,6 +28,8 @@ class Need:
 
     text: str
     met: Callable[[World], bool]
+    can_be_tried: Callable[[World], bool] = _always
+    """Whether a backend that does not declare it can be asked for it all the same."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class Scenario:
     needs: tuple[Need, ...]
     options: Options
     faults: frozenset[FaultKind] = frozenset()
+    proves: Need | None = None
+    """The capability that a backend has on which it passes."""
 
     def missing_hooks(self, offered: frozenset[Hook]) -> str | None:
         """Why the scenario cannot be run with these hooks, or None."""
@@ -47,15 +55,25 @@ class Scenario:
         missing = sorted(kind.value for kind in self.faults - world.faults)
         if missing:
             return f"the harness offers no fault {', '.join(missing)}"
-        unmet = [need.text for need in self.needs if not need.met(world)]
+        unmet = [need.text for need in self._unmet(world)]
         return f"the backend declares no {', no '.join(unmet)}" if unmet else None
+
+    def lacks_only(self, need: Need, world: World) -> bool:
+        """Whether ``need`` is all that keeps the scenario from applying to this backend."""
+        return self.faults <= world.faults and self._unmet(world) == [need]
+
+    def _unmet(self, world: World) -> list[Need]:
+        return [need for need in self.needs if not need.met(world)]
 
 
 _DEFAULTS = Options()
 
 
 def scenario(
-    rule: str, *needs: Hook | FaultKind | Need, options: Options = _DEFAULTS
+    rule: str,
+    *needs: Hook | FaultKind | Need,
+    options: Options = _DEFAULTS,
+    proves: Need | None = None,
 ) -> Callable[[ScenarioFunction], ScenarioFunction]:
     """Mark a test function as the scenario of ``rule``.
 
@@ -65,7 +83,11 @@ def scenario(
             capabilities of the backend without which it is not applicable. A scenario never asks
             for a backend's name.
         options: how the backend is set up for it.
+        proves: that of its needs which a backend cannot but have on which every scenario that
+            proves it passes (:mod:`conformance.proofs`); never one that may pass by accident.
     """
+    if proves is not None and proves not in needs:
+        raise ValueError(f"{rule} cannot prove what it does not need: {proves.text}")
     if rule not in BY_ID:
         raise ValueError(f"{rule} is no rule; add it to conformance/rules.py and docs/contract.md")
 
@@ -80,6 +102,7 @@ def scenario(
             needs=tuple(need for need in needs if isinstance(need, Need)),
             options=options,
             faults=faults,
+            proves=proves,
         )
         setattr(function, ATTRIBUTE, marked)
         return function
@@ -110,9 +133,13 @@ def _kept_from(part: Isolation) -> Need:
 
 
 ONE_AT_A_TIME = _capability("account limit of one", lambda caps: caps.account_limit == 1)
-TWO_AT_ONCE = _capability(
+TWO_AT_ONCE = Need(
     "two instances per account",
-    lambda caps: caps.scope is Scope.PER_CHALLENGE and caps.account_limit == 2,
+    met=lambda world: (
+        world.backend.capabilities.scope is Scope.PER_CHALLENGE
+        and world.backend.capabilities.account_limit == 2
+    ),
+    can_be_tried=lambda world: world.backend.capabilities.account_limit < 2,
 )
 ADDITIVE = _capability("additive extend", lambda caps: caps.extend is ExtendMode.ADDITIVE)
 RESET = _capability("resetting extend", lambda caps: caps.extend is ExtendMode.RESET)
@@ -122,7 +149,11 @@ FEW_EXTENSIONS = _capability(
 )
 READY_ON_START = _capability("readiness on start", lambda caps: caps.ready_on_start)
 DETECTS_LOSS = _capability("detection of lost containers", lambda caps: caps.detects_loss)
-TEAMS = Need("teams", lambda world: world.backend.capabilities.teams and len(world.mates) >= 4)
+TEAMS = Need(
+    "teams",
+    met=lambda world: world.backend.capabilities.teams and len(world.mates) >= 4,
+    can_be_tried=lambda world: not world.backend.capabilities.teams and len(world.mates) >= 4,
+)
 SUBDOMAIN = _capability("host names per instance", lambda c: Addressing.SUBDOMAIN in c.addressing)
 
 HOST_PORT = _capability("port per instance", lambda c: Addressing.HOST_PORT in c.addressing)

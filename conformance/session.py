@@ -8,7 +8,7 @@ controller can collect what worker processes measured.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from fnmatch import fnmatchcase
+from typing import NoReturn
 
 import pytest
 
@@ -16,39 +16,29 @@ from conformance.harness import Options, World
 from conformance.observer import Observer
 from conformance.opening import Backends
 from conformance.outcome import Outcome
+from conformance.proofs import Proofs, undeclared_but_working
 from conformance.redact import Secrets
-from conformance.registry import BackendSpecError, Subject
+from conformance.registry import Subject
 from conformance.results import ScenarioResult, Status
 from conformance.rules import BY_ID
 from conformance.scenario import Scenario, scenario_of
+from conformance.selection import Selection
 from conformance.stage import Stage
 from conformance.trace import HarnessFault, Trace
+from conformance.waivers import NO_WAIVERS, Waivers
 
 CARRIED = "whale_ready_result"
 """Attribute of a pytest report that carries a result, as plain data."""
+CARRIED_ERROR = "whale_ready_error"
+"""The one that carries what went wrong beside a failure."""
 LAST_EXCHANGES = 40
 """How many lines of the wire are shown with a scenario that did not pass."""
 
+STOPPING = frozenset({Status.FAIL, Status.ERROR})
+"""How the scenario ended after which a run stops that is to stop at the first."""
+
 _OUTCOME = pytest.StashKey[Outcome]()
 _ORDER = {rule: place for place, rule in enumerate(BY_ID)}
-
-
-def matching_rules(globs: Iterable[str]) -> frozenset[str]:
-    """The rule ids that a selection means; all of them when it is empty.
-
-    Raises:
-        BackendSpecError: a glob matches nothing.
-    """
-    globs = list(globs)
-    if not globs:
-        return frozenset(BY_ID)
-    found: set[str] = set()
-    for glob in globs:
-        matched = {rule for rule in BY_ID if fnmatchcase(rule, glob.upper())}
-        if not matched:
-            raise BackendSpecError(f"{glob} matches no scenario; ids look like START-001")
-        found |= matched
-    return frozenset(found)
 
 
 class Suite:
@@ -58,6 +48,9 @@ class Suite:
         subjects: the backends, in the order of the report.
         select: globs of scenario ids; empty for all.
         observer: told of progress.
+        selection: which scenarios are run, in the place of ``select``.
+        waivers: failures that are known.
+        stop_at_first: end after the first scenario that fails or errs.
     """
 
     def __init__(
@@ -65,9 +58,17 @@ class Suite:
         subjects: Sequence[Subject],
         select: Iterable[str] = (),
         observer: Observer | None = None,
+        *,
+        selection: Selection | None = None,
+        waivers: Waivers = NO_WAIVERS,
+        stop_at_first: bool = False,
     ) -> None:
         self._observer = observer or Observer()
-        self._selected = matching_rules(select)
+        self.selection = selection or Selection.of(select)
+        self._waivers = waivers
+        self._stop_at_first = stop_at_first
+        self._session: pytest.Session | None = None
+        self._proofs: dict[str, Proofs] = {}
         self.backends = Backends(subjects, self._observer)
         self.results: list[ScenarioResult] = []
         self.planned: list[tuple[Subject, Scenario]] = []
@@ -79,6 +80,7 @@ class Suite:
     # The run as a whole.
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
         if session.config.option.collectonly:
             return
         self.backends.open()
@@ -132,7 +134,7 @@ class Suite:
             scenario = scenario_of(getattr(item, "function", None))
             if subject is None or scenario is None:
                 others.append(item)
-            elif scenario.id not in self._selected:
+            elif scenario.id not in self.selection.rules:
                 deselected.append(item)
             else:
                 item.stash[_OUTCOME] = Outcome(scenario, subject.name)
@@ -143,6 +145,8 @@ class Suite:
         if deselected:
             config.hook.pytest_deselected(items=deselected)
         self.planned = [(subject, scenario) for _, _, subject, scenario, _ in mine]
+        every = {each for each in map(_scenario_of_item, [*items, *deselected]) if each is not None}
+        self._proofs = {each.name: self._proofs_of(each, every) for each in self.backends.subjects}
         self._observer.begins(len(mine))
 
     @pytest.fixture
@@ -157,12 +161,37 @@ class Suite:
         inner = _make(subject, scenario.options)
         try:
             unmet = scenario.unmet_needs(inner)
-            if unmet:
+            outcome.tried_for = self.proofs(subject).tried(scenario, inner)
+            if unmet and outcome.tried_for is None:
                 _skip(outcome, unmet)
             yield Stage(inner, trace, scenario.hooks)
             _look_back(outcome, inner)
         finally:
             _close(inner, trace)
+
+    def proofs(self, subject: Subject) -> Proofs:
+        """What the backend may show to be able to do without declaring it."""
+        return self._proofs[subject.name]
+
+    def _proofs_of(self, subject: Subject, every: Iterable[Scenario]) -> Proofs:
+        mine = frozenset(scenario.id for owner, scenario in self.planned if owner is subject)
+        return Proofs(mine, every, subject.harness.hooks)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Iterator[None]:
+        outcome = pyfuncitem.stash.get(_OUTCOME, None)
+        need = outcome.tried_for if outcome is not None else None
+        if outcome is None or need is None:
+            return (yield)
+        proofs, scenario = self._proofs[outcome.backend], outcome.scenario
+        try:
+            yield
+        except AssertionError:
+            proofs.failed(scenario)
+            _skip(outcome, f"the backend declares no {need.text}")
+        if proofs.passed(scenario):
+            raise AssertionError(undeclared_but_working(need))
+        _skip(outcome, f"the backend declares no {need.text}")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -174,14 +203,22 @@ class Suite:
             outcome.phase(call, report)
             if call.when == "teardown":
                 setattr(report, CARRIED, outcome.result().to_dict())
+                setattr(report, CARRIED_ERROR, outcome.beside)
         return report  # type: ignore[return-value]  # a wrapper's return value is the result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         carried = getattr(report, CARRIED, None)
         if carried is not None:
-            result = ScenarioResult.from_dict(carried)
+            measured = ScenarioResult.from_dict(carried)
+            beside: str = getattr(report, CARRIED_ERROR, "")
+            result = self._waivers.applied(measured, self.backends.infos, beside)
             self.results.append(result)
             self._observer.measured(result)
+            self._perhaps_stop(result)
+
+    def _perhaps_stop(self, result: ScenarioResult) -> None:
+        if self._stop_at_first and self._session is not None and result.status in STOPPING:
+            self._session.shouldfail = f"{result.id} ended as {result.status.value}"
 
 
 def _subject_of(item: pytest.Item) -> Subject | None:
@@ -190,7 +227,11 @@ def _subject_of(item: pytest.Item) -> Subject | None:
     return subject if isinstance(subject, Subject) else None
 
 
-def _skip(outcome: Outcome, reason: str) -> None:
+def _scenario_of_item(item: pytest.Item) -> Scenario | None:
+    return scenario_of(getattr(item, "function", None))
+
+
+def _skip(outcome: Outcome, reason: str) -> NoReturn:
     outcome.not_applicable(reason)
     pytest.skip(reason)
 

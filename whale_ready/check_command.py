@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
 
 import click
 from rich.console import Console
 
+from conformance.annotations import annotations_of, resumed, stopped
 from conformance.registry import BackendSpecError
+from conformance.report_file import AGAIN, ReportError, load_report
 from conformance.reports import write_reports
+from conformance.results import MINIMUM_EXECUTED, Report
+from conformance.rules import SPEC_VERSION, Profile
 from conformance.runner import CheckRequest, check, plan
+from conformance.waivers import NO_WAIVERS, Waivers, WaiversError, load_waivers
 from whale_ready.command import INTERRUPTED, Command, could_not_run
+from whale_ready.exit_codes import for_help
 from whale_ready.progress import progress_on
 from whale_ready.summary import print_plan, print_report
 
@@ -24,19 +32,16 @@ from whale_ready.summary import print_plan, print_report
     "check",
     cls=Command,
     short_help="Run the conformance scenarios on some backends.",
-    epilog="""\b
+    epilog=f"""\b
 Exit codes:
-  0    every executed scenario passed, and each backend executed at least 40
-  1    a backend broke a rule
-  2    inconclusive: nothing failed, but too little was executed
-  3    could not run: a bad option, no backend, an error of a harness
-  130  interrupted; what was measured is written, but is no verdict
+{for_help()}
 
 \b
 Examples:
   whale-ready check
   whale-ready check --backend cre:memory --select 'EXTEND-*'
   whale-ready check --backend mine=my_package.backend:make --report out/
+  whale-ready check --backend mine=my_package.backend:make --waivers waivers.toml
   whale-ready check --backend whale=https://ctf.example.org --whale-world world.toml --dry-run
 """,
 )
@@ -68,6 +73,45 @@ Examples:
     help="Run only scenarios whose id matches, as in 'START-*'; repeat for several.",
 )
 @click.option(
+    "--profile",
+    type=click.Choice([each.value for each in Profile]),
+    default=Profile.FULL.value,
+    show_default=True,
+    help="core: what a call site can tell. full: all rules.",
+)
+@click.option(
+    "--spec",
+    metavar="N",
+    type=int,
+    default=SPEC_VERSION,
+    show_default=True,
+    help="Version of the contract to check against; rules that came later are not run.",
+)
+@click.option(
+    "--minimum",
+    metavar="N",
+    type=int,
+    help="How many scenarios each backend must pass for a verdict: more than the profile asks for.",
+)
+@click.option(
+    "--waivers",
+    "waivers",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Failures that are known, by whom and until when: TOML, as docs/gating.md shows it.",
+)
+@click.option(
+    "--baseline",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Fail only on what is worse than in this report.json of an earlier run.",
+)
+@click.option(
+    "--annotations",
+    type=click.Choice(["github"]),
+    help="Print each failure once more at the end, as a pipeline there shows it beside the run.",
+)
+@click.option(
     "--whale-world",
     "whale_world",
     metavar="FILE",
@@ -92,6 +136,12 @@ def check_command(
     backends: tuple[str, ...],
     folder: Path | None,
     globs: tuple[str, ...],
+    profile: str,
+    spec: int,
+    minimum: int | None,
+    waivers: Path | None,
+    baseline: Path | None,
+    annotations: str | None,
     whale_world: Path | None,
     database: str | None,
     dry_run: bool,
@@ -104,25 +154,89 @@ def check_command(
     """
     # Named, because sys.stdout is another one while pytest runs.
     console = Console(file=sys.stdout, highlight=False)
-    request = CheckRequest(
-        backends=backends,
-        select=globs,
-        stop_at_first=stop_at_first,
-        whale_world=whale_world,
-        database=database,
-    )
+    try:
+        request = CheckRequest(
+            backends=backends,
+            select=globs,
+            stop_at_first=stop_at_first,
+            whale_world=whale_world,
+            database=database,
+            profile=Profile(profile),
+            spec=spec,
+            minimum=_at_least(minimum, Profile(profile)),
+            waivers=NO_WAIVERS if waivers is None else _waivers(waivers),
+            baseline=None if baseline is None else _baseline(baseline, Profile(profile), spec),
+        )
+        if baseline is not None and stop_at_first:
+            raise ReportError("--stop-at-first leaves rules out; leave one of the two options out")
+    except (WaiversError, ReportError, MinimumError) as error:
+        sys.exit(could_not_run(f"{_OPTIONS[type(error)]}: {error}"))
     if dry_run:
         sys.exit(_dry_run(request, console))
-    with _sigterm_interrupts():
+    with _sigterm_interrupts(), _annotated(annotations is not None) as annotate:
         try:
-            sys.exit(_check(request, folder, console))
+            sys.exit(_check(request, folder, console, annotate))
         except KeyboardInterrupt:
             # Before the first scenario or after the last: there is nothing to report.
             console.print("interrupted", style="bold")
             sys.exit(INTERRUPTED)
 
 
-def _check(request: CheckRequest, folder: Path | None, console: Console) -> int:
+class MinimumError(ValueError):
+    """``--minimum`` would make a verdict cheaper."""
+
+
+_OPTIONS = {WaiversError: "--waivers", ReportError: "--baseline", MinimumError: "--minimum"}
+
+
+def _at_least(minimum: int | None, profile: Profile) -> int:
+    least = MINIMUM_EXECUTED[profile]
+    if minimum is not None and minimum < least:
+        raise MinimumError(
+            f"{minimum} is less than the {least} of profile {profile.value}; it can only be raised"
+        )
+    return least if minimum is None else minimum
+
+
+def _waivers(path: Path) -> Waivers:
+    return load_waivers(path, datetime.now(timezone.utc).date())
+
+
+def _baseline(path: Path, profile: Profile, spec: int) -> Report:
+    report = load_report(path)
+    if (report.profile, report.spec_version) != (profile, spec):
+        raise ReportError(
+            f"{path}: is of profile {report.profile.value}, contract version "
+            f"{report.spec_version}; this run is of profile {profile.value}, version {spec}; "
+            f"check with --profile {report.profile.value} --spec {report.spec_version}, or {AGAIN}"
+        )
+    return report
+
+
+@contextmanager
+def _annotated(wanted: bool) -> Iterator[Callable[[Report], None]]:
+    """Gives what prints a report's annotations; nothing else that is printed is a command."""
+    if not wanted:
+        yield lambda _report: None
+        return
+    token = f"whale-ready-{secrets.token_hex(16)}"
+    made: list[Report] = []
+    click.echo(stopped(token))
+    try:
+        yield made.append
+    finally:
+        click.echo(resumed(token))
+        for report in made:
+            for line in annotations_of(report):
+                click.echo(line)
+
+
+def _check(
+    request: CheckRequest,
+    folder: Path | None,
+    console: Console,
+    annotate: Callable[[Report], None],
+) -> int:
     try:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -133,6 +247,7 @@ def _check(request: CheckRequest, folder: Path | None, console: Console) -> int:
     except OSError as error:
         return could_not_run(f"--report {folder}: {error.strerror}; name a folder I can write to")
     print_report(report, console)
+    annotate(report)
     if folder is not None:
         try:
             write_reports(report, folder)

@@ -7,6 +7,7 @@ import click
 from engines import __version__
 from whale_ready.check_command import check_command
 from whale_ready.command import Group
+from whale_ready.compare_command import compare_command
 from whale_ready.database_command import database_group
 from whale_ready.firewall_command import firewall_group
 from whale_ready.images_command import images
@@ -26,6 +27,7 @@ def main() -> None:
 
 for _command in (
     check_command,
+    compare_command,
     worker_command,
     firewall_group,
     images,

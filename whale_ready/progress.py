@@ -13,7 +13,11 @@ from conformance.observer import Observer
 from conformance.results import ScenarioResult, Status
 from conformance.rules import BY_ID
 
-_MARKS = {Status.FAIL: "[bold red]FAIL[/]", Status.ERROR: "[bold yellow]ERROR[/]"}
+_MARKS = {
+    Status.FAIL: "[bold red]FAIL[/]",
+    Status.ERROR: "[bold yellow]ERROR[/]",
+    Status.WAIVED: "[yellow]WAIVED[/]",
+}
 
 
 @contextmanager

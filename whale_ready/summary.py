@@ -13,6 +13,7 @@ from conformance.rules import BY_ID
 
 _STYLES = {
     Verdict.PASSED: "bold green",
+    Verdict.NO_WORSE: "bold yellow",
     Verdict.FAILED: "bold red",
     Verdict.INCONCLUSIVE: "bold yellow",
     Verdict.COULD_NOT_RUN: "bold yellow",
@@ -44,6 +45,9 @@ def print_plan(plans: list[Plan], console: Console) -> None:
         for name, text in plan.facts.items():
             _say(console, f"  {name}: {text}")
         _say(console, f"  would run {len(plan.run)}: {', '.join(plan.run) or 'nothing'}")
+        if plan.tried:
+            tried = ", ".join(plan.tried)
+            _say(console, f"  would try {len(plan.tried)} that it should not pass: {tried}")
         for reason, scenarios in plan.not_applicable.items():
             _say(console, f"  n.a. {len(scenarios)}: {spans(scenarios)}: {reason}", "dim")
         if not plan.previewed:
@@ -72,7 +76,7 @@ def _table(matrix: Matrix) -> Table:
 def _cell(cell: Cell) -> Text:
     if cell.failed:
         return Text(str(cell), style="bold red")
-    if cell.errors:
+    if cell.errors or cell.waived:
         return Text(str(cell), style="bold yellow")
     return Text(str(cell), style="green" if cell.passed else "dim")
 
@@ -83,6 +87,8 @@ def _print_failure(result: ScenarioResult, console: Console) -> None:
     _say(console, f"{result.status.value.upper()} {result.id}", style)
     _say(console, f"  rule   {BY_ID[result.rule].title}")
     _say(console, f"  story  {result.story}")
+    if result.waiver:
+        _say(console, f"  waived {result.waiver}")
     for index, line in enumerate(result.message.splitlines()):
         _say(console, f"  {'got    ' if index == 0 else '       '}{line}")
     for index, line in enumerate(result.trace):

@@ -53,14 +53,14 @@ def test_limits_are_counted_apart(world: Stage) -> None:
     refused(world.start(world.bob, world.first), Code.LIMIT_REACHED)
 
 
-@scenario("ACCOUNT-006", TEAMS)
+@scenario("ACCOUNT-006", TEAMS, proves=TEAMS)
 def test_mates_see_the_same_instance(world: Stage) -> None:
     starter, mate = world.mates[:2]
     instance = started(world, starter, world.first)
     untouched(world, mate, world.first, instance)
 
 
-@scenario("ACCOUNT-007", TEAMS)
+@scenario("ACCOUNT-007", TEAMS, proves=TEAMS)
 def test_a_mates_start_returns_the_teams_instance(world: Stage) -> None:
     starter, mate = world.mates[:2]
     instance = started(world, starter, world.first)
@@ -77,7 +77,7 @@ def test_a_mate_may_extend(world: Stage) -> None:
         assert live(world, each, world.first)["extension_count"] == 1
 
 
-@scenario("ACCOUNT-009", TEAMS)
+@scenario("ACCOUNT-009", TEAMS, proves=TEAMS)
 def test_a_mate_may_stop(world: Stage) -> None:
     starter, mate = world.mates[:2]
     started(world, starter, world.first)
@@ -94,7 +94,7 @@ def test_mates_share_one_limit(world: Stage) -> None:
     untouched(world, starter, world.first, instance)
 
 
-@scenario("ACCOUNT-011", TEAMS)
+@scenario("ACCOUNT-011", TEAMS, proves=TEAMS)
 def test_a_user_without_team_does_not_see_a_teams(world: Stage) -> None:
     instance = started(world, world.mates[0], world.first)
     gone(world, world.alice, world.first)
@@ -103,7 +103,7 @@ def test_a_user_without_team_does_not_see_a_teams(world: Stage) -> None:
     untouched(world, world.mates[0], world.first, instance)
 
 
-@scenario("ACCOUNT-012", TEAMS)
+@scenario("ACCOUNT-012", TEAMS, proves=TEAMS)
 def test_a_change_of_team_ends_the_view(world: Stage) -> None:
     starter, _, other, _ = world.mates[:4]
     started(world, starter, world.first)
@@ -114,7 +114,7 @@ def test_a_change_of_team_ends_the_view(world: Stage) -> None:
     refused(world.stop(moved, world.first), Code.NOT_FOUND)
 
 
-@scenario("ACCOUNT-013", TEAMS)
+@scenario("ACCOUNT-013", TEAMS, proves=TEAMS)
 def test_the_team_keeps_what_a_leaver_started(world: Stage) -> None:
     starter, mate, other, _ = world.mates[:4]
     instance = started(world, starter, world.first)
@@ -124,7 +124,7 @@ def test_the_team_keeps_what_a_leaver_started(world: Stage) -> None:
     done(world.stop(mate, world.first))
 
 
-@scenario("ACCOUNT-014", TEAMS)
+@scenario("ACCOUNT-014", TEAMS, proves=TEAMS)
 def test_a_new_member_gets_the_new_teams_instance(world: Stage) -> None:
     starter, mate, other, _ = world.mates[:4]
     started(world, starter, world.first)
@@ -135,7 +135,7 @@ def test_a_new_member_gets_the_new_teams_instance(world: Stage) -> None:
     same(theirs, repeated(world, moved, world.first))
 
 
-@scenario("ACCOUNT-015", TEAMS)
+@scenario("ACCOUNT-015", TEAMS, proves=TEAMS)
 def test_two_teams_are_two_accounts(world: Stage) -> None:
     one, _, other, _ = world.mates[:4]
     ours = started(world, one, world.first)
@@ -146,7 +146,7 @@ def test_two_teams_are_two_accounts(world: Stage) -> None:
     untouched(world, one, world.first, ours)
 
 
-@scenario("ACCOUNT-016", TEAMS)
+@scenario("ACCOUNT-016", TEAMS, proves=TEAMS)
 def test_a_team_is_not_the_user_of_its_number(world: Stage) -> None:
     namesake = world.mates[0].joins(world.alice.user_id)
     instance = started(world, world.alice, world.first)

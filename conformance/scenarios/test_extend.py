@@ -25,7 +25,7 @@ from engines.contract import Code
 TWO_EXTENSIONS = Options(max_extensions=2)
 
 
-@scenario("EXTEND-001", EXTENDS)
+@scenario("EXTEND-001", EXTENDS, proves=EXTENDS)
 def test_an_extend_counts_one_more(world: Stage) -> None:
     started(world, world.alice, world.first)
     done(world.extend(world.alice, world.first))
@@ -33,7 +33,7 @@ def test_an_extend_counts_one_more(world: Stage) -> None:
     assert status["extension_count"] == 1, f"counted {status['extension_count']} instead of 1"
 
 
-@scenario("EXTEND-002", ADDITIVE, EXTENDS)
+@scenario("EXTEND-002", ADDITIVE, EXTENDS, proves=ADDITIVE)
 def test_an_additive_extend_adds_its_step(world: Stage) -> None:
     instance = started(world, world.alice, world.first)
     done(world.extend(world.alice, world.first))
@@ -42,7 +42,7 @@ def test_an_additive_extend_adds_its_step(world: Stage) -> None:
     assert added == step, f"the expiry moved by {added} instead of {step}"
 
 
-@scenario("EXTEND-003", Hook.CLOCK, RESET, EXTENDS)
+@scenario("EXTEND-003", Hook.CLOCK, RESET, EXTENDS, proves=RESET)
 def test_a_resetting_extend_gives_the_full_time(world: Stage) -> None:
     instance = started(world, world.alice, world.first)
     world.advance(instance["remaining_seconds"] // 2)

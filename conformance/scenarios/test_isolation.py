@@ -25,7 +25,7 @@ BEYOND = 50
 """How many more than the limit are asked for."""
 
 
-@scenario("ISOLATION-001", Hook.INSIDE, SIBLINGS)
+@scenario("ISOLATION-001", Hook.INSIDE, SIBLINGS, proves=SIBLINGS)
 def test_siblings_cannot_be_reached(world: Stage) -> None:
     hers = started(world, world.alice, world.first)
     his = started(world, world.bob, world.first)
@@ -34,7 +34,7 @@ def test_siblings_cannot_be_reached(world: Stage) -> None:
         assert not reached, f"one account's program reached another's container at {reached}"
 
 
-@scenario("ISOLATION-002", Hook.INSIDE, SIBLINGS, EGRESS_CHALLENGE)
+@scenario("ISOLATION-002", Hook.INSIDE, SIBLINGS, EGRESS_CHALLENGE, proves=SIBLINGS)
 def test_egress_is_no_way_to_siblings(world: Stage) -> None:
     closed = started(world, world.alice, world.first)
     first = started(world, world.bob, _egress(world))
@@ -45,19 +45,19 @@ def test_egress_is_no_way_to_siblings(world: Stage) -> None:
         assert not reached, f"a program reached another account's container at {reached}"
 
 
-@scenario("ISOLATION-003", Hook.INSIDE, HOST)
+@scenario("ISOLATION-003", Hook.INSIDE, HOST, proves=HOST)
 def test_the_host_cannot_be_reached(world: Stage) -> None:
     instance = started(world, world.alice, world.first)
     _check_host(world, instance)
 
 
-@scenario("ISOLATION-004", Hook.INSIDE, HOST, EGRESS_CHALLENGE)
+@scenario("ISOLATION-004", Hook.INSIDE, HOST, EGRESS_CHALLENGE, proves=HOST)
 def test_egress_is_no_way_to_the_host(world: Stage) -> None:
     instance = started(world, world.alice, _egress(world))
     _check_host(world, instance)
 
 
-@scenario("ISOLATION-005", Hook.INSIDE, HOST)
+@scenario("ISOLATION-005", Hook.INSIDE, HOST, proves=HOST)
 def test_no_engine_is_inside(world: Stage) -> None:
     instance = started(world, world.alice, world.first)
     found = world.tried(instance, Trial.SOCKETS)
@@ -65,7 +65,7 @@ def test_no_engine_is_inside(world: Stage) -> None:
     assert not found, f"sockets inside: {sorted(found)}"
 
 
-@scenario("ISOLATION-006", Hook.INSIDE, Hook.OUTSIDE, INTERNET)
+@scenario("ISOLATION-006", Hook.INSIDE, Hook.OUTSIDE, INTERNET, proves=INTERNET)
 def test_the_internet_cannot_be_reached(world: Stage) -> None:
     instance = started(world, world.alice, world.first)
     with world.outside() as machine:
@@ -73,7 +73,7 @@ def test_the_internet_cannot_be_reached(world: Stage) -> None:
     assert not reached, f"a program without egress reached {reached}"
 
 
-@scenario("ISOLATION-007", Hook.INSIDE, Hook.OUTSIDE, INTERNET)
+@scenario("ISOLATION-007", Hook.INSIDE, Hook.OUTSIDE, INTERNET, proves=INTERNET)
 def test_names_of_the_internet_cannot_be_resolved(world: Stage) -> None:
     instance = started(world, world.alice, world.first)
     with world.outside() as machine:
@@ -81,7 +81,7 @@ def test_names_of_the_internet_cannot_be_resolved(world: Stage) -> None:
     assert said == {"own": "silent", "server": "silent"}, "a name went out and an address came in"
 
 
-@scenario("ISOLATION-008", Hook.INSIDE, Hook.OUTSIDE, INTERNET, EGRESS_CHALLENGE)
+@scenario("ISOLATION-008", Hook.INSIDE, Hook.OUTSIDE, INTERNET, EGRESS_CHALLENGE, proves=INTERNET)
 def test_egress_is_a_way_to_the_internet(world: Stage) -> None:
     instance = started(world, world.alice, _egress(world))
     with world.outside() as machine:
@@ -91,7 +91,7 @@ def test_egress_is_a_way_to_the_internet(world: Stage) -> None:
     assert said["server"] == "resolved", "a challenge with egress cannot ask a name server"
 
 
-@scenario("ISOLATION-009", Hook.INSIDE, Hook.OUTSIDE, HOST, EGRESS_CHALLENGE)
+@scenario("ISOLATION-009", Hook.INSIDE, Hook.OUTSIDE, HOST, EGRESS_CHALLENGE, proves=HOST)
 def test_egress_is_no_way_to_private_networks(world: Stage) -> None:
     instance = started(world, world.alice, _egress(world))
     with world.outside() as machine:

@@ -80,7 +80,7 @@ def test_a_new_instance_answers_with_its_own_flag(world: Stage) -> None:
     assert new != old, "the new address leads to the old instance"
 
 
-@scenario("REACH-008", Hook.FETCH, SUBDOMAIN, SUBDOMAIN_CHALLENGE)
+@scenario("REACH-008", Hook.FETCH, SUBDOMAIN, SUBDOMAIN_CHALLENGE, proves=SUBDOMAIN)
 def test_a_host_name_of_its_own_answers(world: Stage) -> None:
     challenge = world.challenges.subdomain
     assert challenge is not None
@@ -90,7 +90,7 @@ def test_a_host_name_of_its_own_answers(world: Stage) -> None:
     assert world.flag_inside(hers) != world.flag_inside(his), "two names lead to one container"
 
 
-@scenario("REACH-009", Hook.FETCH, HOST_PORT, PORT_CHALLENGE)
+@scenario("REACH-009", Hook.FETCH, HOST_PORT, PORT_CHALLENGE, proves=HOST_PORT)
 def test_a_port_of_its_own_answers(world: Stage) -> None:
     challenge = world.challenges.own_port
     assert challenge is not None

@@ -74,7 +74,7 @@ def test_a_late_second_start_does_not_renew(world: Stage) -> None:
     assert again["remaining_seconds"] <= instance["remaining_seconds"] // 2 + SLACK_SECONDS
 
 
-@scenario("START-006", ONE_AT_A_TIME)
+@scenario("START-006", ONE_AT_A_TIME, proves=ONE_AT_A_TIME)
 def test_a_second_challenge_is_beyond_a_limit_of_one(world: Stage) -> None:
     started(world, world.alice, world.first)
     refused(world.start(world.alice, world.second), Code.LIMIT_REACHED)
@@ -162,7 +162,13 @@ def test_a_stop_frees_a_place_in_a_full_system(world: Stage) -> None:
     started(world, world.carol, world.first)
 
 
-@scenario("START-017", Hook.ACCOUNT_LIMIT, TWO_AT_ONCE, options=Options(account_limit=2))
+@scenario(
+    "START-017",
+    Hook.ACCOUNT_LIMIT,
+    TWO_AT_ONCE,
+    options=Options(account_limit=2),
+    proves=TWO_AT_ONCE,
+)
 def test_a_limit_of_two_allows_two(world: Stage) -> None:
     first = started(world, world.alice, world.first)
     second = started(world, world.alice, world.second)

@@ -108,28 +108,28 @@ def test_a_status_says_of_what_and_by_whom(world: Stage) -> None:
     assert status["backend"] == world.backend.name
 
 
-@scenario("STATUS-011", Hook.REMOVE_BEHIND, DETECTS_LOSS)
+@scenario("STATUS-011", Hook.REMOVE_BEHIND, DETECTS_LOSS, proves=DETECTS_LOSS)
 def test_a_removed_container_is_not_live(world: Stage) -> None:
     instance = started(world, world.alice, world.first)
     world.remove_behind(instance["container_id"])
     gone(world, world.alice, world.first)
 
 
-@scenario("STATUS-012", Hook.REMOVE_BEHIND, DETECTS_LOSS)
+@scenario("STATUS-012", Hook.REMOVE_BEHIND, DETECTS_LOSS, proves=DETECTS_LOSS)
 def test_a_removed_container_can_be_started_anew(world: Stage) -> None:
     lost = started(world, world.alice, world.first)
     world.remove_behind(lost["container_id"])
     _starts_anew(world, lost["container_id"])
 
 
-@scenario("STATUS-013", Hook.KILL_BEHIND, DETECTS_LOSS)
+@scenario("STATUS-013", Hook.KILL_BEHIND, DETECTS_LOSS, proves=DETECTS_LOSS)
 def test_a_dead_container_is_not_live(world: Stage) -> None:
     instance = started(world, world.alice, world.first)
     world.kill_behind(instance["container_id"])
     gone(world, world.alice, world.first)
 
 
-@scenario("STATUS-014", Hook.KILL_BEHIND, DETECTS_LOSS)
+@scenario("STATUS-014", Hook.KILL_BEHIND, DETECTS_LOSS, proves=DETECTS_LOSS)
 def test_a_dead_container_can_be_started_anew(world: Stage) -> None:
     lost = started(world, world.alice, world.first)
     world.kill_behind(lost["container_id"])

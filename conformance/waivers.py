@@ -1,0 +1,286 @@
+"""Failures that are known, by whom and until when: the file of ``--waivers``.
+
+A waiver excuses one broken rule of one backend, in a range of versions and until a day. It hides
+nothing: a waived failure keeps its message and trace and counts as neither pass nor fail. A waiver
+that is over, or that excuses nothing, makes the run fail: it must be taken out.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from conformance.redact import Secrets
+from conformance.results import BackendInfo, ScenarioResult, Status
+from conformance.rules import BY_ID
+from engines import __version__
+
+TOOL = "whale-ready"
+"""The name of this tool's own version in a waiver's ``versions``."""
+
+
+class WaiversError(ValueError):
+    """The file cannot be used; the message names file, entry, field and fix."""
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """One entry of the file; all of its fields must be given."""
+
+    number: int
+    """Its place in the file, from 1."""
+    rule: str
+    backend: str
+    versions: Mapping[str, SpecifierSet]
+    """Ranges of versions by name, as the backend reports them; all must hold."""
+    reason: str
+    owner: str
+    link: str
+    expires: date
+    """The last day on which it holds, in UTC."""
+
+    def __str__(self) -> str:
+        return f"entry {self.number} ({self.rule} on {self.backend})"
+
+    @property
+    def text(self) -> str:
+        """What stands with a failure that it excuses."""
+        return f"until {self.expires} by {self.owner}: {self.reason} ({self.link})"
+
+    def out_of_range(self, reported: Mapping[str, str]) -> str:
+        """Which version lies outside of its range, or an empty text."""
+        for name, wanted in self.versions.items():
+            version = __version__ if name == TOOL else reported.get(name)
+            if version is None:
+                known = ", ".join([*reported, TOOL])
+                return f"{name} has no version here; it may name {known}"
+            if not _within(version, wanted):
+                return f"{name} is {version}, which is not {wanted}"
+        return ""
+
+
+@dataclass(frozen=True)
+class Waivers:
+    """The waivers of a run and the day on which they are asked."""
+
+    source: str = ""
+    """Name of their file."""
+    entries: tuple[Waiver, ...] = ()
+    today: date = date.min
+    """In UTC."""
+
+    def applied(
+        self, result: ScenarioResult, backends: Sequence[BackendInfo], beside: str = ""
+    ) -> ScenarioResult:
+        """The result, as :attr:`Status.WAIVED` when it is a failure that a waiver excuses.
+
+        Args:
+            beside: what harness or suite got wrong in the same scenario. No waiver excuses that:
+                it is then what is left.
+        """
+        if result.status is not Status.FAIL:
+            return result
+        for waiver in self.entries:
+            if (waiver.rule, waiver.backend) == (result.rule, result.backend) and self._holds(
+                waiver, backends
+            ):
+                if beside:
+                    message = f"{beside}\nbeside a failure that is waived: {result.message}"
+                    return replace(result, status=Status.ERROR, message=message)
+                text = Secrets().clean(waiver.text)
+                return replace(result, status=Status.WAIVED, waiver=text)
+        return result
+
+    def problems(
+        self,
+        results: Collection[ScenarioResult],
+        backends: Sequence[BackendInfo],
+        rules: Collection[str],
+    ) -> Iterator[str]:
+        """Why they make the run fail, a sentence each: over, or not matched by any failure.
+
+        Args:
+            rules: ids of the rules that the run is about; what is waived of others may be needed
+                by another run, and only its day is looked at.
+        """
+        found = {(each.rule, each.backend): each.status for each in results}
+        for waiver in self.entries:
+            wrong = self._wrong(waiver, found, backends, rules)
+            if wrong:
+                yield Secrets().clean(f"{self.source}: {waiver} {wrong}")
+
+    def _wrong(
+        self,
+        waiver: Waiver,
+        found: Mapping[tuple[str, str], Status],
+        backends: Sequence[BackendInfo],
+        rules: Collection[str],
+    ) -> str:
+        if self._over(waiver):
+            return f"expired on {waiver.expires}; repair the backend, or agree on another day"
+        info = _named(waiver.backend, backends)
+        if waiver.rule not in rules:
+            return ""
+        if info is None:
+            return "is for a backend that was not checked; take the entry out"
+        outside = waiver.out_of_range(info.versions)
+        if outside:
+            return f"does not fit: {outside}; take the entry out, or correct its versions"
+        status = found.get((waiver.rule, waiver.backend))
+        if status is Status.PASS:
+            return "is not needed: the rule is kept; take the entry out"
+        if status is Status.NOT_APPLICABLE:
+            return "is not needed: the rule did not apply; take the entry out"
+        # No result, or an error: then the run says itself that it is not whole.
+        return ""
+
+    def _over(self, waiver: Waiver) -> bool:
+        return waiver.expires < self.today
+
+    def _holds(self, waiver: Waiver, backends: Sequence[BackendInfo]) -> bool:
+        info = _named(waiver.backend, backends)
+        return (
+            info is not None and not self._over(waiver) and not waiver.out_of_range(info.versions)
+        )
+
+
+NO_WAIVERS = Waivers()
+
+
+def load_waivers(path: Path, today: date) -> Waivers:
+    """The waivers of a file.
+
+    Raises:
+        WaiversError: it cannot be read, or an entry is not as docs/gating.md says.
+    """
+    source = path.name
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
+        raise WaiversError(f"{source}: {said}; name a file of waivers I can read") from None
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise WaiversError(f"{source}: {_place(text, str(error))}{error}; correct it") from None
+    entries = content.pop("waivers", [])
+    if content:
+        raise WaiversError(
+            f"{source}: {', '.join(content)} means nothing here; write [[waivers]] for each entry"
+        )
+    if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+        raise WaiversError(f"{source}: waivers must be tables; write [[waivers]] for each entry")
+    made = [_entry(source, number, each) for number, each in enumerate(entries, start=1)]
+    _check_unique(source, made)
+    return Waivers(source, tuple(made), today)
+
+
+def _entry(source: str, number: int, content: dict[str, Any]) -> Waiver:
+    def wrong(field: str, said: str) -> WaiversError:
+        return WaiversError(f"{source}: entry {number}: {field}: {said}")
+
+    for field in content:
+        if field not in _CHECKS:
+            raise wrong(field, f"there is no such field; the fields are {', '.join(_CHECKS)}")
+    for field in _CHECKS:
+        if field not in content:
+            raise wrong(field, "is missing; every entry has all of the fields")
+    checked = {}
+    for field, check in _CHECKS.items():
+        try:
+            checked[field] = check(content[field])
+        except ValueError as error:
+            raise wrong(field, str(error)) from None
+    return Waiver(number, **checked)
+
+
+def _text(content: object) -> str:
+    if not isinstance(content, str) or not content.strip():
+        raise ValueError("must be a text that is not empty")
+    return content.strip()
+
+
+def _rule(content: object) -> str:
+    rule = _text(content)
+    if rule not in BY_ID:
+        raise ValueError(f"{rule} is no rule; write one exact id, as START-004")
+    return rule
+
+
+def _link(content: object) -> str:
+    link = _text(content)
+    if not re.fullmatch(r"https?://\S+", link):
+        raise ValueError("must lead to where this is followed up: https://…")
+    return link
+
+
+def _day(content: object) -> date:
+    if not isinstance(content, date) or isinstance(content, datetime):
+        raise ValueError("must be a day without quotes, as 2030-12-31")
+    return content
+
+
+def _ranges(content: object) -> dict[str, SpecifierSet]:
+    if not isinstance(content, dict) or not content:
+        raise ValueError(f'must name a version and its range, as {{ {TOOL} = ">=0.1,<0.3" }}')
+    ranges = {}
+    for name, text in content.items():
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f'{name} must have a range, as ">=24,<27"')
+        try:
+            ranges[name] = SpecifierSet(text)
+        except InvalidSpecifier:
+            raise ValueError(f'{text!r} is no range; write it as ">=24,<27"') from None
+    return ranges
+
+
+_CHECKS: Mapping[str, Callable[[object], Any]] = {
+    "rule": _rule,
+    "backend": _text,
+    "versions": _ranges,
+    "reason": _text,
+    "owner": _text,
+    "link": _link,
+    "expires": _day,
+}
+
+
+def _check_unique(source: str, waivers: list[Waiver]) -> None:
+    seen: dict[tuple[str, str], Waiver] = {}
+    for waiver in waivers:
+        first = seen.setdefault((waiver.rule, waiver.backend), waiver)
+        if first is not waiver:
+            raise WaiversError(
+                f"{source}: entry {waiver.number}: rule: {waiver.rule} on {waiver.backend} is "
+                f"entry {first.number} already; make them one"
+            )
+
+
+def _place(text: str, said: str) -> str:
+    """Entry and field of a line that is no TOML, where they can be told."""
+    found = re.search(r"at line (\d+)", said)
+    if found is None:
+        return ""
+    lines = text.splitlines()[: int(found[1])]
+    number = sum(line.strip().startswith("[[waivers]]") for line in lines)
+    field = re.match(r"\s*(\w+)\s*=", lines[-1]) if lines else None
+    return (f"entry {number}: " if number else "") + (f"{field[1]}: " if field else "")
+
+
+def _named(name: str, backends: Sequence[BackendInfo]) -> BackendInfo | None:
+    return next((each for each in backends if each.name == name), None)
+
+
+def _within(version: str, wanted: SpecifierSet) -> bool:
+    try:
+        return wanted.contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return False
