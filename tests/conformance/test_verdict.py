@@ -33,6 +33,39 @@ def test_results_to_verdict(measured: list[ScenarioResult], verdict: Verdict) ->
     assert judge(["a"], measured).verdict is verdict
 
 
+def test_waived_failures_are_neither_passes_nor_failures() -> None:
+    assert judge(["a"], results(**{"pass": 40, "waived": 5})).verdict is Verdict.PASSED
+    assert judge(["a"], results(**{"pass": 39, "waived": 5})).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_part_of_the_rules_is_no_verdict() -> None:
+    judgement = judge(["a"], results(**{"pass": 100}), left_out=3)
+
+    assert judgement.verdict is Verdict.INCONCLUSIVE
+    assert judgement.reasons == ("3 rules not selected, and a part is no verdict",)
+
+
+def test_what_the_baseline_has_as_broken_is_no_failure_but_no_pass_either() -> None:
+    known = {("a", "START-001")}
+    measured = results(**{"pass": 40, "fail": 1})
+
+    judgement = judge(["a"], measured, known=known)
+
+    assert judgement.verdict is Verdict.NO_WORSE
+    assert judgement.reasons == ("1 rule broken as in the baseline",)
+    assert judge(["a"], [*measured, *results(error=1)], known=known).verdict is (
+        Verdict.COULD_NOT_RUN
+    )
+    assert judge(["a"], measured, known=known, minimum=41).verdict is Verdict.INCONCLUSIVE
+
+
+def test_what_was_agreed_and_does_not_hold_fails() -> None:
+    judgement = judge(["a"], results(**{"pass": 40}), failures=["a waiver has expired"])
+
+    assert judgement.verdict is Verdict.FAILED
+    assert judgement.reasons == ("a waiver has expired",)
+
+
 def test_every_backend_needs_the_minimum() -> None:
     measured = [*results("a", **{"pass": 100}), *results("b", **{"pass": 39})]
 
@@ -67,6 +100,7 @@ def test_an_interrupted_run_is_never_a_verdict() -> None:
 def test_the_exit_codes_are_the_documented_ones() -> None:
     assert {verdict.value: verdict.exit_code for verdict in Verdict} == {
         "passed": 0,
+        "no_worse": 0,
         "failed": 1,
         "inconclusive": 2,
         "could_not_run": 3,

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from engines.contract import Code, StartResult
+from reference.backend import ReferenceBackend
 from reference.breakages import FlagInTheMessage, ForgetfulStop
 from reference.world import ReferenceHarness
+
+
+class Commanding(ReferenceBackend):
+    """Its refusal at the limit has a line that a pipeline would take for a command."""
+
+    def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
+        result = super().refusal(user_id, challenge_id, team_id)
+        if result is not None and result.code is Code.LIMIT_REACHED:
+            return StartResult(False, "No\n::set-env name=PATH::/", code=Code.LIMIT_REACHED)
+        return result
 
 
 def forgetful_stop() -> ReferenceHarness:
@@ -12,3 +24,7 @@ def forgetful_stop() -> ReferenceHarness:
 
 def flag_in_the_message() -> ReferenceHarness:
     return ReferenceHarness(FlagInTheMessage)
+
+
+def commanding() -> ReferenceHarness:
+    return ReferenceHarness(Commanding)
