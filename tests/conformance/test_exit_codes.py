@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from click.testing import CliRunner, Result
@@ -16,11 +19,50 @@ from reference.world import ReferenceHarness
 
 from conformance.observer import Observer
 from conformance.registry import Subject
-from conformance.results import Report, ScenarioResult, Status, Verdict
+from conformance.results import MINIMUM_EXECUTED, Report, ScenarioResult, Status, Verdict
+from conformance.rules import CORE, RULES, SPEC_VERSION, Profile, Rule
 from conformance.runner import CheckRequest, check_subjects
+from conformance.selection import rules_of
 from whale_ready.cli import main
+from whale_ready.exit_codes import EXIT_CODES
 
 TESTS = Path(__file__).parents[1]
+COVERED: set[tuple[int, str]] = set()
+_T = TypeVar("_T", bound=Callable[..., None])
+
+
+def row(code: int, begin: str) -> Callable[[_T], _T]:
+    """Mark a test as one of the row of the table whose meaning begins so."""
+    (found,) = [each for each in EXIT_CODES if each[0] == code and each[1].startswith(begin)]
+    COVERED.add(found)
+    return lambda test: test
+
+
+FAST = ("--profile", "core")
+"""Fewer scenarios, for tests that need a whole run."""
+
+
+def waiver_file(folder: Path, *rules: str, days: int = 30, **changes: str) -> tuple[str, str]:
+    """The option for a file of waivers for these rules of backend x."""
+    fields = {
+        "backend": '"x"',
+        "versions": '{ whale-ready = ">=0" }',
+        "reason": '"known"',
+        "owner": '"ops"',
+        "link": '"https://example.org/1"',
+        "expires": str(date.today() + timedelta(days=days)),  # noqa: DTZ011 - weeks away from it
+        **changes,
+    }
+    body = "".join(f"{name} = {value}\n" for name, value in fields.items())
+    text = "".join(f'[[waivers]]\nrule = "{rule}"\n{body}' for rule in rules)
+    (folder / "waivers.toml").write_text(text, encoding="utf-8")
+    return "--waivers", str(folder / "waivers.toml")
+
+
+def baseline_of(name: str, folder: Path, *arguments: str) -> Path:
+    """The report of a run."""
+    check(name, *FAST, "--report", str(folder), *arguments)
+    return folder / "report.json"
 
 
 def whale_ready(*arguments: str) -> Result:
@@ -35,6 +77,7 @@ def check(name: str, *arguments: str) -> Result:
 # 0
 
 
+@row(0, "every executed")
 def test_a_good_backend_is_0() -> None:
     result = check("world:harness")
 
@@ -43,9 +86,56 @@ def test_a_good_backend_is_0() -> None:
     assert "x (simulated)" in result.output
 
 
+@row(0, "every executed")
+def test_a_waived_failure_is_0_and_shown(tmp_path: Path) -> None:
+    before = json.loads(baseline_of("breakages_harnesses:forgetful_stop", tmp_path).read_text())
+    broken = [each["rule"] for each in before["results"] if each["status"] == "fail"]
+    waivers = waiver_file(tmp_path, *broken)
+
+    result = check("breakages_harnesses:forgetful_stop", *FAST, *waivers)
+
+    assert result.exit_code == 0, result.output
+    for part in (
+        "PASSED: every executed scenario passed, but for what is waived",
+        "WAIVED STOP-002[x]",
+        "waived until ",
+        "got    the container still runs after the stop",
+        f"{len(broken)} waived",
+    ):
+        assert part in result.output
+    assert len(broken) > 3
+
+
+@row(0, "with --baseline")
+def test_what_was_broken_before_is_0_and_shown(tmp_path: Path) -> None:
+    baseline = baseline_of("breakages_harnesses:forgetful_stop", tmp_path)
+
+    result = check("breakages_harnesses:forgetful_stop", *FAST, "--baseline", str(baseline))
+
+    assert result.exit_code == 0, result.output
+    assert "PASSED" not in result.output
+    for part in (
+        "NO WORSE THAN THE BASELINE",
+        "FAIL STOP-002[x]",
+        "broken as in the baseline: x: STOP-002, ",
+    ):
+        assert part in result.output
+
+
+def test_a_run_may_be_better_than_its_baseline(tmp_path: Path) -> None:
+    baseline = baseline_of("breakages_harnesses:forgetful_stop", tmp_path)
+
+    result = check("world:harness", *FAST, "--baseline", str(baseline))
+
+    assert result.exit_code == 0, result.output
+    assert "PASSED" in result.output
+    assert "better than the baseline: x: STOP-002, " in result.output
+
+
 # 1
 
 
+@row(1, "a backend broke a rule")
 def test_a_broken_backend_is_1_and_shown() -> None:
     result = check("breakages_harnesses:forgetful_stop", "--select", "STOP-*")
 
@@ -81,9 +171,94 @@ def test_stopping_at_the_first_failure_is_still_1(tmp_path: Path) -> None:
     assert report["results"][-1]["status"] == "fail"
 
 
+@row(1, "a backend can do")
+def test_what_works_without_being_declared_is_1() -> None:
+    result = check("faulty:SilentAboutHosts", "--select", "REACH-008")
+
+    assert result.exit_code == 1
+    assert "works, though the backend declares no host names per instance" in result.output
+
+
+@row(1, "a waiver has expired")
+@pytest.mark.parametrize("name", ["world:harness", "breakages_harnesses:forgetful_stop"])
+def test_an_expired_waiver_is_1_whether_or_not_the_rule_is_kept(name: str, tmp_path: Path) -> None:
+    result = check(name, "--select", "STOP-002", *waiver_file(tmp_path, "STOP-002", days=-2))
+
+    assert result.exit_code == 1
+    assert "waivers.toml: entry 1 (STOP-002 on x) expired on " in result.output
+    assert "waived" not in result.output
+
+
+@row(1, "a waiver excuses nothing")
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "is not needed: the rule is kept"),
+        ({"backend": '"y"'}, "is for a backend that was not checked"),
+        ({"versions": '{ python = ">=99" }'}, "python is dictionaries, which is not >=99"),
+    ],
+)
+def test_a_waiver_that_matches_nothing_is_1(
+    changes: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    waivers = waiver_file(tmp_path, "STOP-002", **changes)
+
+    result = check("world:harness", "--select", "STOP-002", *waivers)
+
+    assert result.exit_code == 1
+    assert said in result.output
+    assert "FAILED: no rule is broken, but what was agreed does not hold" in result.output
+
+
+def test_a_waiver_of_a_rule_that_was_not_selected_is_not_missed(tmp_path: Path) -> None:
+    waivers = waiver_file(tmp_path, "STOP-002")
+
+    assert check("world:harness", "--select", "START-*", *waivers).exit_code == 2
+
+
+@row(1, "with --baseline")
+def test_what_is_worse_than_the_baseline_is_1(tmp_path: Path) -> None:
+    baseline = baseline_of("world:harness", tmp_path)
+
+    result = check("breakages_harnesses:forgetful_stop", *FAST, "--baseline", str(baseline))
+
+    assert result.exit_code == 1
+    assert "worse than the baseline: x: STOP-002, " in result.output
+
+
+@row(1, "with --baseline")
+def test_a_backend_of_the_baseline_that_is_not_checked_any_more_is_1(tmp_path: Path) -> None:
+    baseline = baseline_of("world:harness", tmp_path)
+    options = ("--backend", "y=reference.world:harness", *FAST, "--baseline", str(baseline))
+
+    result = whale_ready("check", *options)
+
+    assert result.exit_code == 1
+    assert "in the baseline, and not checked any more: x: START-001 to START-022" in result.output
+
+
 # 2
 
 
+@row(2, "inconclusive: --select")
+def test_a_large_selection_is_2_too() -> None:
+    result = check("world:harness", "--select", "START-*", "--select", "ACCOUNT-*", *FAST)
+
+    assert result.exit_code == 2
+    assert "38 pass" in result.output
+    left = sum(rule.group in CORE for rule in RULES) - 38
+    assert f"{left} rules not selected, and a part is no verdict" in result.output
+
+
+@row(2, "inconclusive: a backend passed fewer")
+def test_fewer_than_the_minimum_is_2() -> None:
+    result = check("world:bare", "--minimum", "200")
+
+    assert result.exit_code == 2
+    assert "scenarios executed, 200 are needed" in result.output
+
+
+@row(2, "inconclusive: a backend passed fewer")
 def test_a_selection_is_2() -> None:
     result = check("world:harness", "--select", "START-*")
 
@@ -92,6 +267,7 @@ def test_a_selection_is_2() -> None:
     assert "x: 22 scenarios executed, 40 are needed" in result.output
 
 
+@row(2, "inconclusive: nothing applies")
 def test_a_backend_to_which_nothing_applies_is_2() -> None:
     result = check("faulty:NothingApplies", "--select", "AUDIT-*")
 
@@ -103,6 +279,8 @@ def test_a_backend_to_which_nothing_applies_is_2() -> None:
 # 3
 
 
+@row(3, "could not run: a bad option")
+@row(3, "could not run: --select")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -112,7 +290,13 @@ def test_a_backend_to_which_nothing_applies_is_2() -> None:
         (["check", "--backend", "docker"], "there is no such backend"),
         (["check", "--backend", "cre:memory", "--backend", "cre:memory"], "is given twice"),
         (["check", "--backend", "cre:memory", "--select", "FOO-*"], "matches no scenario"),
+        (["check", "--profile", "core", "--select", "CONC-*"], "no scenario of profile core"),
         (["check", "--backend", "cre:memory", "--report", "/proc/nope"], "--report /proc/nope"),
+        (["check", "--profile", "half"], "is not one of"),
+        (["check", "--spec", "0"], "there is no such version of the contract"),
+        (["check", "--spec", str(SPEC_VERSION + 1)], "there is no such version of the contract"),
+        (["check", "--minimum", "39"], "39 is less than the 40 of profile full"),
+        (["check", "--minimum", "29", "--profile", "core"], "less than the 30 of profile core"),
     ],
 )
 def test_a_bad_option_is_3(arguments: list[str], said: str) -> None:
@@ -122,6 +306,56 @@ def test_a_bad_option_is_3(arguments: list[str], said: str) -> None:
     assert said in result.output
 
 
+@row(3, "could not run: the file of waivers")
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"link": '"soon"'}, "waivers.toml: entry 1: link: must lead to where"),
+        ({"expires": "2030-02-31"}, "waivers.toml: entry 1: expires: "),
+        ({"expiry": "2030-02-01"}, "waivers.toml: entry 1: expiry: there is no such field"),
+    ],
+)
+def test_a_wrong_waiver_is_3(changes: dict[str, str], said: str, tmp_path: Path) -> None:
+    result = check("world:harness", *waiver_file(tmp_path, "STOP-002", **changes))
+
+    assert result.exit_code == 3
+    assert said in result.output
+    assert "running" not in result.output, "nothing was started"
+
+
+@row(3, "could not run: the baseline")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "is of profile core, contract version 1; this run is of profile full"),
+        ((*FAST, "-x"), "--stop-at-first leaves rules out"),
+        ((*FAST, "--baseline", "/nope.json"), "/nope.json: No such file or directory"),
+    ],
+)
+def test_a_baseline_that_does_not_fit_is_3(
+    arguments: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    baseline = baseline_of("world:harness", tmp_path, "--select", "START-001", "--spec", "1")
+
+    result = check("world:harness", "--spec", "1", "--baseline", str(baseline), *arguments)
+
+    assert result.exit_code == 3, result.output
+    assert said in result.output
+
+
+@row(3, "could not run: the baseline")
+def test_a_baseline_that_was_broken_off_is_3(tmp_path: Path) -> None:
+    baseline = baseline_of("faulty:LyingHooks", tmp_path, "--select", "START-004")
+
+    result = check("world:harness", *FAST, "--baseline", str(baseline))
+
+    assert result.exit_code == 3
+    assert "its run ended as could not run and measured only a part; make a new one" in (
+        result.output
+    )
+
+
+@row(3, "could not run: a harness failed")
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -172,6 +406,7 @@ def test_scenarios_without_a_result_are_3(stop_at_first: bool) -> None:
 # 130
 
 
+@row(130, "interrupted")
 @pytest.mark.parametrize("name", ["Interrupted", "Terminated"])
 def test_an_interrupted_run_is_130_and_cleaned_up(name: str, tmp_path: Path) -> None:
     marker, folder = tmp_path / "closed", tmp_path / "report"
@@ -227,7 +462,59 @@ def test_a_harness_that_hangs_is_3() -> None:
     assert report.verdict is Verdict.COULD_NOT_RUN
 
 
+# Profiles and versions of the contract.
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_a_profile_has_its_rules_and_stands_in_the_report(profile: Profile, tmp_path: Path) -> None:
+    options = ("--profile", profile.value, "--spec", "1", "--report", str(tmp_path))
+
+    assert check("world:harness", *options).exit_code == 0
+
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert (report["profile"], report["spec_version"]) == (profile.value, 1)
+    assert [each["rule"] for each in report["results"]] == [
+        rule.id
+        for rule in RULES
+        if rule.since <= 1 and (profile is Profile.FULL or rule.group in CORE)
+    ]
+    assert {rule["since"] for rule in report["rules"]} == {1}
+    summary = (tmp_path / "matrix.md").read_text(encoding="utf-8")
+    assert f"contract version 1, profile {profile.value}" in summary
+
+
+def test_a_rule_of_a_later_version_is_not_run() -> None:
+    rules = [Rule("START-001", "A."), Rule("START-002", "B.", since=2), Rule("CONC-001", "C.")]
+
+    assert list(rules_of(Profile.FULL, 1, rules)) == ["START-001", "CONC-001"]
+    assert list(rules_of(Profile.FULL, 2, rules)) == ["START-001", "START-002", "CONC-001"]
+    assert list(rules_of(Profile.CORE, 2, rules)) == ["START-001", "START-002"]
+
+
+def test_core_needs_a_larger_part_of_its_rules() -> None:
+    shares = {profile: MINIMUM_EXECUTED[profile] / len(rules_of(profile, 1)) for profile in Profile}
+
+    assert shares[Profile.CORE] > shares[Profile.FULL]
+
+
 # What is common to all rows.
+
+
+def test_the_readme_and_the_help_have_the_same_table() -> None:
+    readme = (TESTS.parent / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## Exit codes of `whale-ready check`")[2].partition("\n## ")[0]
+    shown = re.findall(r"^\| (\d+) \| (.+) \|$", section, re.MULTILINE)
+    assert [(int(code), meaning) for code, meaning in shown] == list(EXIT_CODES)
+
+    text = whale_ready("check", "--help").output
+    section = text.partition("Exit codes:")[2].partition("Examples:")[0]
+    shown = re.findall(r"^ +(\d+) +(.+)$", section, re.MULTILINE)
+    assert [(int(code), meaning) for code, meaning in shown] == list(EXIT_CODES)
+
+
+def test_every_row_of_the_table_has_a_test() -> None:
+    assert set(EXIT_CODES) == COVERED
+    assert {code for code, _ in EXIT_CODES} == {verdict.exit_code for verdict in Verdict}
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conformance.harness import CannotRun, Hook, Options, World
-from engines.contract import ActionResult, StartResult
+from engines.contract import ActionResult, Addressing, Capabilities, StartResult
 from reference.backend import ReferenceBackend
 from reference.breakages import ForgetfulStop
 from reference.world import ReferenceHarness, ReferenceWorld
@@ -73,6 +74,19 @@ class _LyingWorld(ReferenceWorld):
 class LyingHooks(ReferenceHarness):
     def world(self, options: Options) -> World:
         return _LyingWorld(self.backend(options))
+
+
+class _SilentAboutHosts(ReferenceBackend):
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, addressing=frozenset({Addressing.HOST_PORT}))
+
+
+class SilentAboutHosts(ReferenceHarness):
+    """Its backend has host names and does not declare them."""
+
+    def __init__(self) -> None:
+        super().__init__(_SilentAboutHosts)
 
 
 class NothingApplies(ReferenceHarness):
