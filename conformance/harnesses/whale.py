@@ -175,6 +175,8 @@ class FakeWhaleWorld(World):
     challenges = replace(CHALLENGES, subdomain=CHALLENGES.first, own_port=OWN_PORT)
     mates = MATES
     faults = frozenset(FAULTS)
+    manager_class: type[WhaleAPIManager] = WhaleAPIManager
+    """Replaced where a broken adapter is to be shown failing."""
 
     def __init__(self, whale: _Whale, options: Options, database: Database) -> None:
         whale.begin(options)
@@ -204,7 +206,7 @@ class FakeWhaleWorld(World):
         self, credentials: Credentials, database: Database, observer: Callable[[Answer], None]
     ) -> WhaleAPIManager:
         whale, options = self._whale, self._options
-        return WhaleAPIManager(
+        return self.manager_class(
             Settings(
                 whale_api_url=whale.server.url,
                 whale_dialect=whale.dialect,
