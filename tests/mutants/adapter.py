@@ -20,6 +20,7 @@ from engines.whale.client import Answer, Page
 from engines.whale.dialects import CtfdWhale
 from engines.whale.ledger import Standing
 from engines.whale.wire import Running, json_object
+from mutants.slow import slow
 
 
 class StopsAnything(WhaleAPIManager):
@@ -81,7 +82,7 @@ class DownIsNothing(WhaleAPIManager):
 
 
 class TimeOutIsFailure(WhaleAPIManager):
-    """A start whose answer did not come is taken for one that made nothing, and said to be so."""
+    """A start whose answer did not come is taken for one that made nothing."""
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
@@ -94,6 +95,9 @@ class TimeOutIsFailure(WhaleAPIManager):
                 raise WhaleFault(fault.code, fault.message, retry_after=1.0) from None
 
         self._api.create = hasty  # type: ignore[method-assign] # the bug
+
+    def _adopted(self, call: Call) -> Instance | None:
+        return None
 
 
 class RetriesWrites(WhaleAPIManager):
@@ -209,7 +213,11 @@ class ReadsStale(WhaleAPIManager):
 
 
 class LosesItsLock(WhaleAPIManager):
-    """The claim of a start runs out at once, so that the next one takes it for abandoned."""
+    """The claim runs out while Whale is at work, and the next start asks Whale as well."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        self._api.create = slow(self._api.create)  # type: ignore[method-assign] # the bug
 
     def _request(self, call: Call) -> Request:
         return replace(super()._request(call), lease_seconds=0.0)

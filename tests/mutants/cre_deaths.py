@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from engines.cre.admission import Admission
 from engines.cre.runtimes.base import Launch
 from engines.instances import Instance, Obstacle, Request, SystemFull
 from mutants.claims import LooksThenClaims
+from mutants.slow import slow
 
 __all__ = ["ForgetsFirst", "LeavesTheAbandoned", "LooksThenClaims", "RowLast", "TellsLater"]
 
@@ -89,7 +91,17 @@ class AuditsFirst(ContainerRuntimeEngine):
 
 
 class LosesItsLock(ContainerRuntimeEngine):
-    """The claim of a start runs out at once, as a lock of ten seconds does during a slow pull."""
+    """The claim runs out while the image is pulled, and who has lost it leaves what it has made."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        launch = slow(self._launcher.launch)
+
+        def anew(name: str, spec: ChallengeSpec, flag: str) -> Any:
+            return launch(f"{name}-{secrets.token_hex(2)}", spec, flag)
+
+        self._launcher.launch = anew  # type: ignore[method-assign] # the bug
+        self._removal.undo = lambda container_id: None  # type: ignore[method-assign] # the bug
 
     def _request(self, call: Call, spec: ChallengeSpec) -> Request:
         return replace(super()._request(call, spec), lease_seconds=0.0)

@@ -22,6 +22,7 @@ from fake_whale.locks import Lock, Locks
 from fake_whale.player import Running
 from fake_whale.redis import Redis
 from fake_whale.routing import FrpRouter
+from fake_whale.settings import Settings
 from fake_whale.visit import Visit
 
 
@@ -89,10 +90,10 @@ def remembers(sound: Any, transaction: Transaction, user_id: int) -> None:
     sound(transaction, user_id)
 
 
-def admits_no_more_than_it_says(sound: Any, transaction: Transaction, since: float) -> list[Record]:
+def admits_no_more_than_it_says(sound: Any, settings: Settings, key: str, default: int) -> int:
     """A limit of N admits N, where the real Whale admits one more."""
-    alive: list[Record] = sound(transaction, since)
-    return alive + alive[:1]
+    value = int(sound(settings, key, default))
+    return value - 1 if key == "docker_max_container_count" else value
 
 
 def shows_any_challenge(sound: Any, visit: Visit, challenge_id: str | None) -> Running | None:
@@ -132,17 +133,6 @@ def leaves_no_lock(sound: Any, locks: Locks, lock: Lock) -> None:
 
 def no_window(sound: Any, visit: Visit) -> None:
     """A session may write as often as it likes."""
-
-
-def never_negative(sound: Any, control: Control, record: Record) -> int:
-    """What remains of an expired container is nothing, and not less."""
-    return max(0, int(sound(control, record)))
-
-
-def renews_the_expired(sound: Any, control: Control, transaction: Any, record: Any) -> Outcome:
-    """PATCH of what has expired and was not cleaned yet gives it a new life."""
-    transaction.renew(record, control._clock.time())
-    return Outcome(True, "Container Renewed")
 
 
 def cleans_late(sound: Any, cleaner: Cleaner, until: float) -> float | None:
@@ -203,15 +193,13 @@ UNTRUTHS: dict[str, tuple[Untruth, ...]] = {
         Untruth(Control, "add", counts_on),
         Untruth(Transaction, "delete_of_user", remembers),
     ),
-    "fake_admits_n": (Untruth(Transaction, "alive", admits_no_more_than_it_says),),
+    "fake_admits_n": (Untruth(Settings, "integer", admits_no_more_than_it_says),),
     "fake_shows_any_challenge": (Untruth(player, "status", shows_any_challenge),),
     "fake_one_flag": (Untruth(Control, "_insert", one_flag),),
     "fake_runs_what_is_missing": (Untruth(SimulatedEngine, "create", answers_when_missing),),
     "fake_one_port": (Untruth(Redis, "take_port", one_port),),
     "fake_leaves_no_lock": (Untruth(Locks, "abandon", leaves_no_lock),),
     "fake_no_window": (Untruth(player, "_open_window", no_window),),
-    "fake_never_negative": (Untruth(Control, "remaining", never_negative),),
-    "fake_renews_the_expired": (Untruth(Control, "renew", renews_the_expired),),
     "fake_cleans_late": (Untruth(Cleaner, "next_beat", cleans_late),),
     "fake_escapes_names": (Untruth(player, "_challenge_of", escapes_names),),
     "fake_hides_port_80": (Untruth(FrpRouter, "access", shows_the_standard_port),),

@@ -60,7 +60,7 @@ CRE: dict[str, _Cre] = {
     ),
     "loses_its_lock": (
         *(cre_deaths.LosesItsLock, "lock lost during a slow pull"),
-        *(_FAULTS, "CONC-002"),
+        *(_FAULTS, "CONC-001"),
     ),
     "reuses_flags": (cre_deaths.ReusesFlags, "flag reuse", "", "FLAG-003"),
     "one_too_many": (cre_deaths.OneTooMany, "N+1 capacity", _EXPIRY, "START-015"),
@@ -129,7 +129,7 @@ ADAPTER: dict[str, _Adapter] = {
     ),
     "adapter_adds_what_is_reset": (
         *(adapter.AddsWhatIsReset, "expiry differs between ledger and Whale"),
-        *(_LIFE, "EXTEND-003"),
+        *(_LIFE, "AUDIT-002"),
     ),
     "adapter_counts_in_local_time": (
         *(adapter.CountsInLocalTime, "naive local time"),
@@ -146,7 +146,7 @@ ADAPTER: dict[str, _Adapter] = {
     "adapter_reads_stale": (adapter.ReadsStale, "stale read after a stop", "", "STOP-001"),
     "adapter_loses_its_lock": (
         *(adapter.LosesItsLock, "lock lost during a slow start"),
-        *(_FAULTS, "CONC-002"),
+        *(_FAULTS, "CONC-001"),
     ),
     "adapter_audits_first": (adapter.AuditsFirst, "audit before commit", "", "CRASH-007"),
     "adapter_loses_the_code": (adapter.LosesTheCode, "code lost", "", "START-015"),
@@ -177,18 +177,16 @@ FAKE: dict[str, tuple[str, str, str]] = {
     "fake_adds_on_renewal": ("renewal adds", _LIFE, "EXTEND-003"),
     "fake_counts_on": ("count outlives its container", _LIFE, "EXTEND-015"),
     "fake_admits_n": ("N admits N", _EXPIRY, "START-016"),
-    "fake_shows_any_challenge": ("challenge_id not read", _LIFE, "ACCOUNT-001"),
+    "fake_shows_any_challenge": ("challenge_id not read", _LIFE, "b0-life-alice"),
     "fake_one_flag": ("flag reuse", _LIFE, "FLAG-002"),
     "fake_runs_what_is_missing": ("missing image runs", _FAULTS, "START-011"),
     "fake_one_port": ("port collision", _FAULTS, "REACH-009"),
     "fake_leaves_no_lock": ("lock given back", _LOCKS, "random-1-6"),
     "fake_no_window": ("no frequency limit", _LOCKS, "b0-sess-bob"),
-    "fake_never_negative": ("clamped at nothing", _EXPIRY, "b0-life-alice"),
-    "fake_renews_the_expired": ("renewal after the end", _EXPIRY, "b0-life-alice"),
     "fake_cleans_late": ("reaper late", _EXPIRY, "b0-life-alice"),
-    "fake_escapes_names": ("escaped where the real one does not", _LIFE, "random-1-6"),
+    "fake_escapes_names": ("escaped where the real one does not", _LIFE, "b0-cfg0-p06"),
     "fake_hides_port_80": ("port left out", _LIFE, "b0-cfg0-alice"),
-    "fake_refuses_mates": ("team-scoped", _TEAMS, "ACCOUNT-009"),
+    "fake_refuses_mates": ("team-scoped", _TEAMS, "random-1-0"),
 }
 
 

@@ -14,16 +14,16 @@ MOST_NAMED = 6
 _INTRODUCTION = """\
 # Bugs that the suite finds
 
-A suite that finds nothing proves nothing. So each of these {count} programs is one of ours with one bug of a
-kind that real systems have had, and CI fails unless the scenario that is named for it fails on it, by an
-assertion about its rule, while the sound program passes the same scenario. A program that makes the harness
-err is not counted as found.
+A suite that finds nothing proves nothing. So each of these {count} programs is one of ours with one
+bug of a kind that real systems have had. CI fails unless the scenario that is named for it fails on
+it, by an assertion about its rule, while the sound program passes the same scenario; a program that
+makes the harness err does not count as found.
 
-Written by `PYTHONPATH=tests python -m mutants --write`. *Too* are the further rules (and recorded sessions)
-that fail on it, as measured by the same command with `--measure`, which runs everything on each; CI runs the
-named ones. The walls around containers have mutants of their own on real Docker
-(`tests/mutants/isolation.py`), the death of a process has them in `tests/crash/broken.py`, and each single
-rule has a breakage of a small reference backend (`tests/reference/`).
+Written by `PYTHONPATH=tests python -m mutants --write`. *Too* are the further rules (and recorded
+sessions) that fail on it, as the same command measures with `--measure`, which runs everything on
+each; CI runs the named ones. The walls around containers have mutants of their own on real Docker
+(`tests/mutants/isolation.py`), and every rule has a breakage of a small backend in plain
+dictionaries (`tests/reference/`).
 """
 _HEADINGS = {
     Part.CRE: "`ContainerRuntimeEngine` (`engines/cre`), on simulated containers: `cre:memory`",
