@@ -81,6 +81,8 @@ class Hook(str, Enum):
     """:attr:`Options.warm` is honoured, and the worker fills the pool."""
     NEW_IMAGE = "new_image"
     """:meth:`World.change_images`: every image has another content under the same name."""
+    CRASH = "crash"
+    """:meth:`World.dying`: the backend's process dies in the middle of a call."""
 
 
 class Trial(str, Enum):
@@ -337,6 +339,18 @@ class World(ABC):
     def change_images(self) -> None:
         """From now on every image has another content under the name it had."""
         raise Unsupported(Hook.NEW_IMAGE)
+
+    def dying(self, boundary: int) -> AbstractContextManager[None]:
+        """Inside the block :attr:`backend`, and what :meth:`run_worker` runs, is a process that
+        dies at its boundary ``boundary``, counted from 0; after the block it is another, fresh one.
+
+        A boundary is a moment just before or just after something is changed outside of the
+        process: a request to what it stands on, a commit. At its death
+        :class:`conformance.dying.ProcessDied` comes out of the call, and whatever the dead process
+        goes on to do has no effect. How it dies is the harness's choice: a child that is killed,
+        or parts in this process that refuse the dead (``conformance/harnesses/mortal.py``).
+        """
+        raise Unsupported(Hook.CRASH)
 
     def exchanges(self) -> list[str]:
         """What went over the wire in this world, one line each, secrets redacted."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2
 """Version of the contract these rules belong to; stands in every report.
 
 A rule that asks more of every backend comes with the next version (:attr:`Rule.since`), so that a
@@ -410,6 +410,24 @@ RULES: tuple[Rule, ...] = (
         "An instance reaches its companion by name.",
         "A stop removes the companions too.",
         "The worker removes the companions of an expired instance too.",
+    ),
+    *_rules(
+        "CRASH",
+        "A start that died in the middle is not doubled by the next start.",
+        "A start that died in the middle has left nothing that status does not tell of once the "
+        "lease is over and the worker has run.",
+        "An account whose start died in the middle can start and stop again once the lease is "
+        "over, whether or not the worker has run.",
+        "An instance outlives an extend that died in the middle, loses no time by it, and "
+        "counts an extension exactly when it has gained time.",
+        "An instance whose stop died in the middle is wholly gone, or live as it was and can be "
+        "stopped.",
+        "A worker that died in the middle of a round loses nothing live, and the next one ends "
+        "what has expired; no expiry is told twice.",
+        "What was done before a death in the middle of a call is told in the audit log, and "
+        "nothing that was not.",
+        "A death in the middle of one account's start touches no other account's instance.",
+        since=2,
     ),
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
+from conformance.dying import ProcessDied
 from conformance.harness import (
     FaultKind,
     Hook,
@@ -232,6 +233,25 @@ class Stage:
         finally:
             self.backend = mine
             self._trace.note("· from the first process again:")
+
+    def dies(self, boundary: int, work: Callable[[], object]) -> bool:
+        """Do this work in a process that dies at this boundary, and go on in a fresh one.
+
+        Returns False when the work was done before it came to that boundary.
+        """
+        doomed = self._hook(Hook.CRASH, lambda: self._inner.dying(boundary))
+        self._hook(Hook.CRASH, doomed.__enter__)
+        self.backend = WatchedBackend(self._inner.backend, self._trace)
+        died = False
+        try:
+            work()
+        except ProcessDied:
+            died = True
+            self._trace.note(f"· the process dies at boundary {boundary} of its work")
+        finally:
+            self._hook(Hook.CRASH, lambda: doomed.__exit__(None, None, None))
+            self.backend = WatchedBackend(self._inner.backend, self._trace)
+        return died
 
     def port_range(self) -> range:
         """The ports there are."""

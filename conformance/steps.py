@@ -29,6 +29,9 @@ IDENTITY = ("container_id", "host", "ports", "started_at")
 FIXED = (*IDENTITY, "expires_at", "extension_count")
 """What changes by an extend only."""
 
+MOST_EXTENDS = 20
+"""How many extends a scenario makes at most to use them up."""
+
 SETTLING_SECONDS = 200
 """How long a backend may not know what became of a call that a fault hit."""
 STATE_SETTLING_SECONDS = 600

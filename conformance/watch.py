@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from conformance.dying import ProcessDied
 from conformance.shape import RuleBroken, check_action, check_start, check_status
 from conformance.trace import Trace
 from engines.contract import (
@@ -105,7 +106,7 @@ class WatchedBackend(ContainerBackend):
         try:
             with self._trace.call(text):
                 yield
-        except Exception:
+        except (Exception, ProcessDied):
             self._returned(this)
             raise
         self._returned(this)

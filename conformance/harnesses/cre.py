@@ -14,10 +14,12 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from conformance.dying import Life
 from conformance.harness import FaultKind, Hook, Limits, Options, Player, Worker, World
 from conformance.harnesses.cast import COMPANION, ENGINE_CHALLENGES, MATES, PLAYERS
 from conformance.harnesses.faulty_runtime import FaultyRuntime
 from conformance.harnesses.full_state import full
+from conformance.harnesses.mortal import MortalDatabase, MortalRuntime
 from conformance.harnesses.state import StatefulHarness
 from engines.audit import ContainerEvent
 from engines.catalog import (
@@ -42,7 +44,8 @@ MISSING = "whale-ready-no-such-image:none"
 EGRESS, READ_ONLY, CAPABLE = 21, 22, 23
 EXITING = ("/bin/busybox", "false")
 
-HOOKS = frozenset(Hook) - {Hook.INSIDE, Hook.OUTSIDE, Hook.RESTART, Hook.RESTART_LIVE}
+_NOT_OF_ALL = {Hook.INSIDE, Hook.OUTSIDE, Hook.RESTART, Hook.RESTART_LIVE, Hook.CRASH}
+HOOKS = frozenset(Hook) - _NOT_OF_ALL
 PORTS = (Port(80), Port(8080), Port(53, Transport.UDP))
 
 
@@ -135,15 +138,17 @@ class CreWorld(World):
         return flag
 
     def another(self) -> ContainerRuntimeEngine:
-        engine = self.engine_class(
-            self._settings,
-            runtime=self._faulty,
-            catalog=self._catalog,
-            database=self._database,
-            clock=self._clock,
-        )
-        self._engines.append(engine)
-        return engine
+        return self._made(self._faulty, self._database)
+
+    @contextmanager
+    def dying(self, boundary: int) -> Iterator[None]:
+        life = Life(boundary)
+        runtime = MortalRuntime(self._faulty, life)
+        self.engine = self.backend = self._made(runtime, MortalDatabase(self._database, life))
+        try:
+            yield
+        finally:
+            self.engine = self.backend = self.another()
 
     def port_range(self) -> range:
         return self._ports or range(0)
@@ -163,6 +168,17 @@ class CreWorld(World):
         finally:
             for engine in self._engines:
                 engine.close()
+
+    def _made(self, runtime: Runtime, database: Database) -> ContainerRuntimeEngine:
+        engine = self.engine_class(
+            self._settings,
+            runtime=runtime,
+            catalog=self._catalog,
+            database=database,
+            clock=self._clock,
+        )
+        self._engines.append(engine)
+        return engine
 
     @abstractmethod
     def remove_containers(self) -> None:
@@ -220,7 +236,7 @@ class MemoryHarness(StatefulHarness):
 
     kind = "ContainerRuntimeEngine on simulated containers"
     simulated = True
-    hooks = HOOKS | {Hook.RESTART, Hook.RESTART_LIVE}
+    hooks = HOOKS | {Hook.RESTART, Hook.RESTART_LIVE, Hook.CRASH}
 
     def versions(self) -> dict[str, str]:
         return {"runtime": "memory (simulated)", **super().versions()}

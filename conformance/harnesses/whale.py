@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 
+from conformance.dying import Life
 from conformance.harness import FaultKind, Hook, Options, Player, Worker, World
 from conformance.harnesses.cast import CHALLENGES, MATES, PLAYERS, TEAM_PLAYERS
 from conformance.harnesses.fetch import http_get
 from conformance.harnesses.full_state import full
+from conformance.harnesses.mortal import MortalCredentials, MortalDatabase
 from conformance.harnesses.state import StatefulHarness
 from engines.audit import ContainerEvent
 from engines.contract import InstanceStatus
 from engines.database import Database
 from engines.settings import Settings
-from engines.whale import StaticTokens, WhaleAPIManager
+from engines.whale import Credentials, StaticTokens, WhaleAPIManager
 from engines.whale.client import Answer
 from fake_whale import (
     Challenge,
@@ -173,6 +175,8 @@ class FakeWhaleWorld(World):
     challenges = replace(CHALLENGES, subdomain=CHALLENGES.first, own_port=OWN_PORT)
     mates = MATES
     faults = frozenset(FAULTS)
+    manager_class: type[WhaleAPIManager] = WhaleAPIManager
+    """Replaced where a broken adapter is to be shown failing."""
 
     def __init__(self, whale: _Whale, options: Options, database: Database) -> None:
         whale.begin(options)
@@ -186,9 +190,23 @@ class FakeWhaleWorld(World):
         self.manager = self._manager()
         self.backend = self.manager
 
-    def _manager(self) -> WhaleAPIManager:
+    def _manager(self, life: Life | None = None) -> WhaleAPIManager:
+        """The adapter as a process of its own has it."""
+        tokens, database = StaticTokens(TOKENS), self.database
+        if life is None:
+            return self._made(tokens, database, self._observe)
+
+        def answered(answer: Answer) -> None:
+            self._observe(answer)
+            life.boundary()
+
+        return self._made(MortalCredentials(tokens, life), MortalDatabase(database, life), answered)
+
+    def _made(
+        self, credentials: Credentials, database: Database, observer: Callable[[Answer], None]
+    ) -> WhaleAPIManager:
         whale, options = self._whale, self._options
-        return WhaleAPIManager(
+        return self.manager_class(
             Settings(
                 whale_api_url=whale.server.url,
                 whale_dialect=whale.dialect,
@@ -199,10 +217,10 @@ class FakeWhaleWorld(World):
                 whale_look_again_seconds=LOOK_AGAIN_SECONDS,
                 worker_seconds=0.01,
             ),
-            credentials=StaticTokens(TOKENS),
-            database=self.database,
+            credentials=credentials,
+            database=database,
             clock=_FakesClock(self._fake),
-            observer=self._observe,
+            observer=observer,
         )
 
     @property
@@ -224,6 +242,16 @@ class FakeWhaleWorld(World):
         manager = self._manager()
         self._others.append(manager)
         return manager
+
+    @contextmanager
+    def dying(self, boundary: int) -> Iterator[None]:
+        self._others.append(self.manager)
+        self.manager = self.backend = self._manager(Life(boundary))
+        try:
+            yield
+        finally:
+            self._others.append(self.manager)
+            self.manager = self.backend = self._manager()
 
     def run_worker(self) -> None:
         self.manager.cleanup_worker.run_once()

@@ -1,63 +1,75 @@
-"""Every broken backend is failed by the scenario that is named for it."""
+"""Every broken program is failed by the scenario that is named for it, or else CI fails.
+
+A mutant runs its own rule and the few of the plain life; all rules on all mutants are the long run
+of ``python -m mutants --measure``.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+import logging
+from collections import Counter
 
 import pytest
 
-from mutants.cre import KILLED_BY
+from conformance.harnesses.cre import MemoryHarness
+from conformance.harnesses.whale import FakeWhaleHarness
+from conformance.results import Status
+from mutants.kinds import Mutant, Part
+from mutants.registry import MUTANTS
+from mutants.runs import PLAIN, differing, measured, results
+from mutants.table import DOCUMENT, table
 
-TESTS = Path(__file__).parents[1]
-_NAMED = {rule for _, rule in KILLED_BY.values()}
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """One check of all broken backends, next to the sound one."""
-    folder = tmp_path_factory.mktemp("report")
-    backends = ["cre:memory", *(f"{name}=mutants.cre:{name}" for name in KILLED_BY)]
-    options = [part for spec in backends for part in ("--backend", spec)]
-    # The rules that are named for a bug: all of them on all of these backends would take minutes.
-    options += [part for rule in sorted(_NAMED) for part in ("--select", rule)]
-    done = subprocess.run(
-        [sys.executable, "-m", "whale_ready", "check", *options, "--report", str(folder)],
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1, done.stdout + done.stderr
-    loaded: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    return loaded
+SOUND = {
+    "cre:memory": Mutant("cre:memory", Part.CRE, "", "", "", "START-001", MemoryHarness),
+    "whale:fake": Mutant("whale:fake", Part.FAKE, "", "", "", "START-001", FakeWhaleHarness),
+}
 
 
-def broken_rules(report: dict[str, Any], backend: str) -> list[str]:
-    return [
-        result["rule"]
-        for result in report["results"]
-        if result["backend"] == backend and result["status"] == "fail"
-    ]
+def named(*parts: Part) -> list[str]:
+    """The rules that are named for the mutants of these parts."""
+    mine = [mutant for mutant in MUTANTS if mutant.part in parts and not mutant.by_session]
+    return sorted({mutant.killed_by for mutant in mine} | set(PLAIN))
 
 
-@pytest.mark.parametrize("name", KILLED_BY)
-def test_the_named_scenario_fails_the_broken_backend(report: dict[str, Any], name: str) -> None:
-    _, rule = KILLED_BY[name]
-    failed = broken_rules(report, name)
-    print(f"{name}: {rule} and {len(failed) - 1} more")  # noqa: T201 - the table, with pytest -rP
-    assert rule in failed, f"{name} broke {failed}"
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_named_scenario_finds_the_bug(mutant: Mutant, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    if mutant.by_session:
+        assert differing(mutant, mutant.killed_by) == [mutant.killed_by], "it survives"
+        return
+    found = {result.rule: result for result in results(mutant, mutant.killed_by, *PLAIN)}
+    killer = found[mutant.killed_by]
+    assert killer.status is Status.FAIL, f"it survives: {killer.status.value} {killer.message}"
+    assert "did not return" not in killer.message, "found by a time-out, and not by the rule"
+    erred = [result for result in found.values() if result.status is Status.ERROR]
+    assert not erred, erred
 
 
-def test_the_sound_backend_beside_them_passes(report: dict[str, Any]) -> None:
-    assert broken_rules(report, "cre:memory") == []
+@pytest.mark.parametrize(
+    ("sound", "parts"), [("cre:memory", (Part.CRE,)), ("whale:fake", (Part.ADAPTER, Part.FAKE))]
+)
+def test_the_sound_program_passes_the_same(sound: str, parts: tuple[Part, ...]) -> None:
+    found = results(SOUND[sound], *named(*parts))
+    assert [f"{r.id}: {r.message}" for r in found if r.status is not Status.PASS] == []
 
 
-def test_no_broken_backend_makes_the_harness_fail(report: dict[str, Any]) -> None:
-    errors = [result for result in report["results"] if result["status"] == "error"]
-    assert errors == []
+def test_the_sound_fake_passes_the_same_sessions() -> None:
+    sessions = [mutant.killed_by for mutant in MUTANTS if mutant.by_session]
+    assert differing(SOUND["whale:fake"], *sessions) == []
+
+
+def test_there_are_enough_of_each_part() -> None:
+    count = Counter(mutant.part for mutant in MUTANTS)
+    assert count[Part.CRE] >= 24
+    assert count[Part.ADAPTER] >= 12
+    assert count[Part.FAKE] >= 6
+    assert len(MUTANTS) >= 45
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
+
+
+def test_the_published_table_is_the_registrys() -> None:
+    seen = measured()
+    assert list(seen) == [mutant.name for mutant in MUTANTS], "run python -m mutants --measure"
+    unmeasured = [each.name for each in MUTANTS if each.killed_by not in seen[each.name]]
+    assert not unmeasured, f"run python -m mutants --measure {' '.join(unmeasured)}"
+    assert DOCUMENT.read_text(encoding="utf-8") == table(seen), "run python -m mutants --write"

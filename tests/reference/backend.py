@@ -12,8 +12,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
+from conformance.dying import Life
 from conformance.harness import Challenges, Options
 from engines.audit import Action, ContainerEvent
 from engines.clock import VirtualClock
@@ -34,7 +35,7 @@ from engines.contract import (
 from engines.errors import BackendUnavailable
 from reference.inside import LIMITS, Wall
 from reference.limits import ContestEnd, StartRate
-from reference.machine import Container, Machine, inner_of
+from reference.machine import Container, Machine, MortalMachine, inner_of
 
 CHALLENGES = Challenges(
     first=7,
@@ -110,20 +111,32 @@ class ReferenceBackend(ContainerBackend):
         over = None if ends_in is None else self.clock.now() + timedelta(seconds=ends_in)
         self.end = ContestEnd(over)
         self.ports = range(FIRST_PORT, FIRST_PORT + (options.port_count or ANY_NUMBER))
-        self.doubt = False
-        """Whether a start broke off that may have left a container which no record knows."""
+        self.doubts: list[object] = []
+        """Launches whose container no record knows yet, and perhaps never will."""
+        self.under_way: list[object] = []
+        """Those of them that this process is at work on."""
         self.lock: AbstractContextManager[object] = threading.RLock()
         self.events: list[ContainerEvent] = []
         self.room: int | None = None
         """How many more changes may be recorded; None for any number."""
+        self.life: Life | None = None
+        """Of a process that is to die; None for one that is not."""
 
     def another(self) -> ReferenceBackend:
         """As another process has it: the state and the machine are shared."""
         other = type(self)(self.options)
         other.clock, other.machine, other.lock = self.clock, self.machine, self.lock
         other.records, other.waiting, other.events = self.records, self.waiting, self.events
-        other.rate, other.end = self.rate, self.end
+        other.rate, other.end, other.doubts = self.rate, self.end, self.doubts
         return other
+
+    def dying(self, boundary: int) -> ReferenceBackend:
+        """As a process has it that dies at a boundary: before or after the machine does something,
+        and before something is recorded."""
+        doomed = self.another()
+        doomed.life = Life(boundary)
+        doomed.machine = cast(Machine, MortalMachine(self.machine, doomed.life))
+        return doomed
 
     @property
     def name(self) -> str:
@@ -228,6 +241,7 @@ class ReferenceBackend(ContainerBackend):
             self.clear_pool()
             while len(self.waiting) < self.options.warm and not self.full(None):
                 self.waiting.append(self.launch(CHALLENGES.warm))
+                self.recorded()
                 made += 1
         return made
 
@@ -235,6 +249,8 @@ class ReferenceBackend(ContainerBackend):
 
     def note(self) -> None:
         """Make room for one more change of the records."""
+        if self.life is not None:
+            self.life.boundary()
         if self.room is not None:
             self.room -= 1
             if self.room < 0:
@@ -275,6 +291,7 @@ class ReferenceBackend(ContainerBackend):
         expires_at = self.last(now + timedelta(seconds=self.options.timeout_seconds))
         record = Record(user_id, team_id, challenge_id, container, now, expires_at)
         self.records[account_key(user_id, team_id), challenge_id] = record
+        self.recorded()
         self.rate.count(self.rated(user_id, team_id), now)
         return record
 
@@ -295,11 +312,19 @@ class ReferenceBackend(ContainerBackend):
     def launch(self, challenge_id: int | None) -> Container:
         self.clear_doubt()
         ports = self.free_ports(self.port_count(challenge_id))
+        mark = object()
+        self.doubts.append(mark)
+        self.under_way.append(mark)
         try:
             return self.machine.run(ports, companion=challenge_id == CHALLENGES.companion)
         except BackendUnavailable:
-            self.doubt = True
+            self.under_way.remove(mark)
             raise
+
+    def recorded(self) -> None:
+        """What this process has launched is known now."""
+        self.doubts[:] = [mark for mark in self.doubts if mark not in self.under_way]
+        self.under_way.clear()
 
     def port_count(self, challenge_id: int | None) -> int:
         return 3 if challenge_id == CHALLENGES.several_ports else 1
@@ -314,14 +339,14 @@ class ReferenceBackend(ContainerBackend):
 
     def clear_doubt(self) -> int:
         """Remove what a start that broke off has left; returns how many."""
-        if not self.doubt:
+        if all(mark in self.under_way for mark in self.doubts):
             return 0
         known = [each.container.id for each in self.records.values()]
         known += [each.id for each in self.waiting]
         strays = self.machine.containers.keys() - {*known, *map(inner_of, known)}
         for stray in strays:
             self.machine.remove(stray)
-        self.doubt = False
+        self.doubts.clear()
         return len(strays)
 
     def extend(

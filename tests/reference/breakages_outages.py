@@ -190,7 +190,7 @@ class DoubtFromTheFuture(ReferenceBackend):
 
     def clear_doubt(self) -> int:
         if self.broke_off_at > self.clock.now():
-            self.doubt = False
+            self.doubts.clear()
         return super().clear_doubt()
 
 

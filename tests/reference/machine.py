@@ -6,8 +6,9 @@ import itertools
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from conformance.dying import Life
 from conformance.harness import FaultKind
 from engines.errors import BackendUnavailable
 
@@ -104,3 +105,37 @@ class Machine:
     def _removed(self, container_id: str) -> None:
         for each in (container_id, inner_of(container_id)):
             self.containers.pop(each, None)
+
+
+class MortalMachine:
+    """A machine as a process knows it that dies: a boundary before and after each change."""
+
+    def __init__(self, real: Machine, life: Life) -> None:
+        self._real = real
+        self._life = life
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def ask(self) -> None:
+        self._life.goes_on()
+        self._real.ask()
+
+    def runs(self, container_id: str) -> bool:
+        self._life.goes_on()
+        return self._real.runs(container_id)
+
+    def run(self, ports: list[str], *, companion: bool = False) -> Container:
+        return self._change(lambda: self._real.run(ports, companion=companion))
+
+    def renew(self) -> None:
+        self._change(self._real.renew)
+
+    def remove(self, container_id: str) -> None:
+        self._change(lambda: self._real.remove(container_id))
+
+    def _change(self, change: Callable[[], _T]) -> _T:
+        self._life.boundary()
+        done = change()
+        self._life.boundary()
+        return done

@@ -67,6 +67,15 @@ class ReferenceWorld(World):
     def another(self) -> ReferenceBackend:
         return self.backend.another()
 
+    @contextmanager
+    def dying(self, boundary: int) -> Iterator[None]:
+        lives_on = self.backend.another()
+        self.backend = self.backend.dying(boundary)
+        try:
+            yield
+        finally:
+            self.backend = lives_on
+
     def port_range(self) -> range:
         return self.backend.ports
 

@@ -1,0 +1,207 @@
+"""Fake Whales that are untrue to docs/whale-wire.md, in front of them the sound adapter.
+
+Each is one part of the fake, replaced while its harness is open or its sessions are replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from conformance.harness import Harness
+from conformance.harnesses.whale import FakeWhaleHarness
+from fake_whale import player
+from fake_whale.cleaner import Cleaner
+from fake_whale.control import Control, Outcome
+from fake_whale.database import Record, Transaction
+from fake_whale.engine import SimulatedEngine
+from fake_whale.errors import Refusal
+from fake_whale.locks import Lock, Locks
+from fake_whale.player import Running
+from fake_whale.redis import Redis
+from fake_whale.routing import FrpRouter
+from fake_whale.settings import Settings
+from fake_whale.visit import Visit
+
+
+@dataclass(frozen=True)
+class Untruth:
+    """A part of the fake and what stands in its place."""
+
+    owner: Any
+    name: str
+    broken: Callable[..., Any]
+    """Called with the sound one, and then with its arguments."""
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """The fake is untrue inside this block."""
+        sound = getattr(self.owner, self.name)
+        broken = self.broken
+
+        def stand_in(*args: Any, **named: Any) -> Any:
+            return broken(sound, *args, **named)
+
+        setattr(self.owner, self.name, stand_in)
+        try:
+            yield
+        finally:
+            setattr(self.owner, self.name, sound)
+
+
+def orphans(sound: Any, engine: SimulatedEngine, whale_id: str) -> None:
+    """DELETE drops the record and leaves the service."""
+    service = engine.find(whale_id)
+    sound(engine, whale_id)
+    if service is not None:
+        engine._services.append(service)
+
+
+def adds_on_renewal(sound: Any, transaction: Transaction, record: Record, start: float) -> Record:
+    """PATCH adds a whole time-out to what is left, and does not set it back to one."""
+    renewed: Record = sound(transaction, record, start)
+    changed = replace(renewed, start_time=record.start_time + 3600)
+    transaction._database.update(changed)
+    return changed
+
+
+def counts_on(
+    sound: Any, control: Control, transaction: Transaction, user: int, of: str
+) -> Outcome:
+    """A restarted container goes on with the renewals of the one before it."""
+    before = _renewals.pop(user, 0)
+    outcome: Outcome = sound(control, transaction, user, of)
+    record = transaction.of_user(user)
+    if record is not None:
+        transaction._database.update(replace(record, renew_count=before))
+        transaction._commit()
+    return outcome
+
+
+_renewals: dict[int, int] = {}
+
+
+def remembers(sound: Any, transaction: Transaction, user_id: int) -> None:
+    """Beside :func:`counts_on`: what a user has used up is kept."""
+    record = transaction.of_user(user_id)
+    _renewals[user_id] = 0 if record is None else record.renew_count
+    sound(transaction, user_id)
+
+
+def admits_no_more_than_it_says(sound: Any, settings: Settings, key: str, default: int) -> int:
+    """A limit of N admits N, where the real Whale admits one more."""
+    value = int(sound(settings, key, default))
+    return value - 1 if key == "docker_max_container_count" else value
+
+
+def shows_any_challenge(sound: Any, visit: Visit, challenge_id: str | None) -> Running | None:
+    """GET tells of what runs, whichever challenge it was asked about."""
+    record = visit.transaction.of_user(visit.user().id)
+    asked = challenge_id if record is None else str(record.challenge_id)
+    found: Running | None = sound(visit, asked)
+    return found
+
+
+def one_flag(sound: Any, control: Control, transaction: Transaction, *rest: Any) -> Record:
+    """Every container has the flag of its challenge."""
+    record: Record = sound(control, transaction, *rest)
+    shared = replace(record, flag=f"flag{{challenge-{record.challenge_id}}}")
+    transaction._database.update(shared)
+    transaction._commit()
+    return shared
+
+
+def answers_when_missing(sound: Any, engine: SimulatedEngine, order: Any) -> Any:
+    """An image that is not there runs all the same."""
+    known = replace(order, image="chal:1") if "no-such" in order.image else order
+    return sound(engine, known)
+
+
+def one_port(sound: Any, redis: Redis) -> int:
+    """Ports are looked at and not taken: the first is everybody's."""
+    port = sound(redis)
+    redis.give_port_back(port)
+    return min(redis._ports)
+
+
+def leaves_no_lock(sound: Any, locks: Locks, lock: Lock) -> None:
+    """A refused write gives its lock back at once."""
+    locks.release(lock)
+
+
+def no_window(sound: Any, visit: Visit) -> None:
+    """A session may write as often as it likes."""
+
+
+def cleans_late(sound: Any, cleaner: Cleaner, until: float) -> float | None:
+    """The cleaner comes once a minute."""
+    beat: float | None = sound(cleaner, until - 50.0)
+    return None if beat is None else beat + 50.0
+
+
+def escapes_names(sound: Any, visit: Visit, record: Record) -> tuple[str, str]:
+    """Names of challenges are escaped, as they should be and are not."""
+    name, category = sound(visit, record)
+    return name.replace(" ", "&#32;"), category
+
+
+def shows_the_standard_port(sound: Any, router: FrpRouter, record: Record) -> str:
+    """Port 80 is left out of a link, as a browser would."""
+    return str(sound(router, record)).replace(":80/", "/")
+
+
+def refuses_mates(sound: Any, visit: Visit, challenge_id: str | None) -> Outcome:
+    """A team has one container: a mate's POST is refused while it runs."""
+    user = visit.user()
+    for record in visit.machine.database.rows():
+        mate = visit.machine.directory.user(record.user_id)
+        if mate and mate.id != user.id and mate.team_id and mate.team_id == user.team_id:
+            raise Refusal(403, "Container creation failed")
+    outcome: Outcome = sound(visit, challenge_id)
+    return outcome
+
+
+def on_an_untrue_fake(*untruths: Untruth) -> type[Harness]:
+    """The sound adapter's harness on a fake that is untrue."""
+
+    class UntrueHarness(FakeWhaleHarness):
+        def __init__(self) -> None:
+            super().__init__()
+            self.kind = f"broken on purpose: {untruths[0].broken.__doc__}"
+            self._told = ExitStack()
+
+        def open(self) -> None:
+            for each in untruths:
+                self._told.enter_context(each.told())
+            super().open()
+
+        def close(self) -> None:
+            try:
+                super().close()
+            finally:
+                self._told.close()
+
+    return UntrueHarness
+
+
+UNTRUTHS: dict[str, tuple[Untruth, ...]] = {
+    "fake_orphans": (Untruth(SimulatedEngine, "remove", orphans),),
+    "fake_adds_on_renewal": (Untruth(Transaction, "renew", adds_on_renewal),),
+    "fake_counts_on": (
+        Untruth(Control, "add", counts_on),
+        Untruth(Transaction, "delete_of_user", remembers),
+    ),
+    "fake_admits_n": (Untruth(Settings, "integer", admits_no_more_than_it_says),),
+    "fake_shows_any_challenge": (Untruth(player, "status", shows_any_challenge),),
+    "fake_one_flag": (Untruth(Control, "_insert", one_flag),),
+    "fake_runs_what_is_missing": (Untruth(SimulatedEngine, "create", answers_when_missing),),
+    "fake_one_port": (Untruth(Redis, "take_port", one_port),),
+    "fake_leaves_no_lock": (Untruth(Locks, "abandon", leaves_no_lock),),
+    "fake_no_window": (Untruth(player, "_open_window", no_window),),
+    "fake_cleans_late": (Untruth(Cleaner, "next_beat", cleans_late),),
+    "fake_escapes_names": (Untruth(player, "_challenge_of", escapes_names),),
+    "fake_hides_port_80": (Untruth(FrpRouter, "access", shows_the_standard_port),),
+    "fake_refuses_mates": (Untruth(player, "start", refuses_mates),),
+}

@@ -1,0 +1,218 @@
+"""All mutants: part, name, bug class, where it was seen, and what must find it.
+
+``--backend NAME=mutants.registry:NAME`` in the folder ``tests`` runs the suite on one of them.
+"""
+
+from __future__ import annotations
+
+from engines.cre import ContainerRuntimeEngine
+from engines.whale import WhaleAPIManager
+from mutants import adapter, cre, cre_deaths, fake
+from mutants.kinds import Mutant, Part, wire
+
+_Cre = tuple[type[ContainerRuntimeEngine], str, str, str]
+_Adapter = tuple[type[WhaleAPIManager], str, str, str]
+
+_CONCURRENCY, _FAULTS = wire("Concurrency"), wire("Faults")
+_LIFE, _ASKING, _EXPIRY = wire("The normal life"), wire("Who is asking"), wire("Limits and expiry")
+_LOCKS, _TEAMS, _IDS = (
+    wire("Locks and the frequency limit"),
+    wire("Teams mode"),
+    wire("challenge_id"),
+)
+
+CRE: dict[str, _Cre] = {
+    "starts_twice": (cre.StartsTwice, "two containers for one key", _CONCURRENCY, "START-004"),
+    "stop_forgets": (cre.StopForgets, "orphan", _FAULTS, "STOP-002"),
+    "extend_shortens": (cre.ExtendShortens, "extend that shortens", "", "EXTEND-005"),
+    "shows_the_expired": (
+        cre.ShowsTheExpired,
+        "live until the reaper comes",
+        _EXPIRY,
+        "EXPIRY-001",
+    ),
+    "stop_ignores_challenge": (
+        *(cre.StopIgnoresChallenge, "stop of another challenge"),
+        *(_IDS, "STOP-006"),
+    ),
+    "shares_flags": (cre.SharesFlags, "flag reuse", "", "FLAG-002"),
+    "forgets_audit": (cre.ForgetsAudit, "change without its event", "", "AUDIT-002"),
+    "swallows_errors": (cre.SwallowsErrors, "daemon down told as stopped", "", "STOP-012"),
+    "says_started_unsaved": (cre.SaysStartedUnsaved, "success without its record", "", "STATE-002"),
+    "leaks_without_room": (cre.LeaksWithoutRoom, "orphan of a full disk", "", "STATE-002"),
+    "extends_without_room": (cre.ExtendsWithoutRoom, "success without its record", "", "STATE-004"),
+    "listed_is_live": (cre.ListedIsLive, "dead taken for live after a restart", "", "RESTART-002"),
+    "forgets_the_lost": (cre.ForgetsTheLost, "dead rows hold places", "", "RESTART-005"),
+    "down_is_nothing": (cre.DownIsNothing, "daemon down told as nothing runs", "", "RESTART-001"),
+    "counts_from_the_clock": (cre.CountsFromTheClock, "clock stepped back", _EXPIRY, "TIME-001"),
+    "tells_local_time": (cre.TellsLocalTime, "local time told as UTC", "", "TIME-007"),
+    "counts_in_local_time": (cre.CountsInLocalTime, "naive local time, DST", "", "TIME-008"),
+    "rate_in_memory": (cre.RateInMemory, "limit kept by each process", _LOCKS, "LIMIT-002"),
+    "lives_on": (cre.LivesOn, "the contest's end is not looked at", _IDS, "LIMIT-008"),
+    "hands_out_twice": (cre.HandsOutTwice, "look, then take", _CONCURRENCY, "POOL-003"),
+    "records_another_flag": (cre.RecordsAnotherFlag, "flag of another container", "", "POOL-002"),
+    "pool_takes_no_room": (cre.PoolTakesNoRoom, "capacity counts half", "", "POOL-006"),
+    "shares_ports": (cre.SharesPorts, "port collision", _FAULTS, "PORT-002"),
+    "keeps_ports": (cre.KeepsPorts, "port leak", _FAULTS, "PORT-004"),
+    "looks_then_claims": (
+        *(cre_deaths.LooksThenClaims, "look, then insert: two containers for one key"),
+        *(_CONCURRENCY, "CONC-001"),
+    ),
+    "loses_its_lock": (
+        *(cre_deaths.LosesItsLock, "lock lost during a slow pull"),
+        *(_FAULTS, "CONC-001"),
+    ),
+    "reuses_flags": (cre_deaths.ReusesFlags, "flag reuse", "", "FLAG-003"),
+    "one_too_many": (cre_deaths.OneTooMany, "N+1 capacity", _EXPIRY, "START-015"),
+    "makes_then_asks": (cre_deaths.MakesThenAsks, "orphan on a refused start", _FAULTS, "PORT-003"),
+    "reaps_by_the_first_expiry": (
+        *(cre_deaths.ReapsByTheFirstExpiry, "expiry differs between store and reaper"),
+        *("", "EXPIRY-010"),
+    ),
+    "reads_stale": (cre_deaths.ReadsStale, "stale read after a stop", "", "STOP-001"),
+    "repeats_a_write": (cre_deaths.RepeatsAWrite, "retry of a write", "", "EXTEND-002"),
+    "finds_by_challenge": (
+        *(cre_deaths.FindsByChallenge, "renew of a foreign instance"),
+        *("", "ACCOUNT-003"),
+    ),
+    "loses_the_code": (cre_deaths.LosesTheCode, "code lost", "", "EXTEND-007"),
+    "never_says_when": (cre_deaths.NeverSaysWhen, "retry_after missing", _LOCKS, "LIMIT-001"),
+    "audits_first": (cre_deaths.AuditsFirst, "audit before commit", "", "STATE-007"),
+    "tells_later": (cre_deaths.TellsLater, "change and event in two commits", "", "CRASH-007"),
+    "row_last": (cre_deaths.RowLast, "container first, row later", _FAULTS, "CRASH-002"),
+    "forgets_first": (cre_deaths.ForgetsFirst, "row first, container later", _FAULTS, "CRASH-005"),
+    "leaves_the_abandoned": (
+        *(cre_deaths.LeavesTheAbandoned, "lock of the dead stays"),
+        *(_LOCKS, "CRASH-003"),
+    ),
+}
+ADAPTER: dict[str, _Adapter] = {
+    "adapter_stops_anything": (
+        *(adapter.StopsAnything, "DELETE ignores challenge_id"),
+        *(_IDS, "STOP-006"),
+    ),
+    "adapter_replaces_on_start": (
+        *(adapter.ReplacesOnStart, "POST replaces what runs"),
+        *(_LIFE, "START-008"),
+    ),
+    "adapter_forgets_extensions": (
+        *(adapter.ForgetsExtensions, "renewals are counted nowhere"),
+        *(_LIFE, "EXTEND-001"),
+    ),
+    "adapter_believes_any_answer": (
+        *(adapter.BelievesAnyAnswer, "success with an error body"),
+        *(_EXPIRY, "FAULT-005"),
+    ),
+    "adapter_down_is_nothing": (
+        *(adapter.DownIsNothing, "Whale down told as nothing runs"),
+        *("", "STATUS-015"),
+    ),
+    "adapter_down_is_stopped": (
+        *(adapter.DownIsStopped, "Whale down told as stopped"),
+        *("", "STOP-012"),
+    ),
+    "adapter_time_out_is_failure": (
+        *(adapter.TimeOutIsFailure, "time-out told as failure"),
+        *(_LOCKS, "FAULT-008"),
+    ),
+    "adapter_retries_writes": (
+        *(adapter.RetriesWrites, "retry of a non-idempotent write"),
+        *(_CONCURRENCY, "FAULT-009"),
+    ),
+    "adapter_created_is_running": (
+        *(adapter.CreatedIsRunning, "created told as running"),
+        *(_LIFE, "START-011"),
+    ),
+    "adapter_leaves_the_unanswering": (
+        *(adapter.LeavesTheUnanswering, "orphan on a refused start"),
+        *(_FAULTS, "START-013"),
+    ),
+    "adapter_adds_what_is_reset": (
+        *(adapter.AddsWhatIsReset, "expiry differs between ledger and Whale"),
+        *(_LIFE, "AUDIT-002"),
+    ),
+    "adapter_counts_in_local_time": (
+        *(adapter.CountsInLocalTime, "naive local time"),
+        *("", "TIME-007"),
+    ),
+    "adapter_shares_a_cookie": (
+        *(adapter.SharesACookie, "cookie shared between users"),
+        *(_ASKING, "STOP-003"),
+    ),
+    "adapter_forgets_teams": (
+        *(adapter.ForgetsTeams, "ledger not team-scoped"),
+        *(_TEAMS, "ACCOUNT-006"),
+    ),
+    "adapter_reads_stale": (adapter.ReadsStale, "stale read after a stop", "", "STOP-001"),
+    "adapter_loses_its_lock": (
+        *(adapter.LosesItsLock, "lock lost during a slow start"),
+        *(_FAULTS, "CONC-001"),
+    ),
+    "adapter_audits_first": (adapter.AuditsFirst, "audit before commit", "", "CRASH-007"),
+    "adapter_loses_the_code": (adapter.LosesTheCode, "code lost", "", "START-015"),
+    "adapter_never_says_when": (
+        *(adapter.NeverSaysWhen, "retry_after missing"),
+        *("", "FAULT-001"),
+    ),
+    "adapter_passes_html_on": (adapter.PassesHtmlOn, "HTML in a message", _LIFE, "INPUT-009"),
+    "adapter_one_token_for_all": (
+        *(adapter.OneTokenForAll, "one identity for everybody"),
+        *(_ASKING, "ACCOUNT-001"),
+    ),
+    "adapter_leaves_the_abandoned": (
+        *(adapter.LeavesTheAbandoned, "lock of the dead stays"),
+        *(_LOCKS, "CRASH-003"),
+    ),
+    "adapter_extends_strangers": (
+        *(adapter.ExtendsStrangers, "renew of a foreign instance"),
+        *("", "ACCOUNT-003"),
+    ),
+    "adapter_shows_the_expired": (
+        *(adapter.ShowsTheExpired, "live until the cleaner comes"),
+        *(_EXPIRY, "EXPIRY-001"),
+    ),
+}
+FAKE: dict[str, tuple[str, str, str]] = {
+    "fake_orphans": ("orphan", _FAULTS, "STOP-002"),
+    "fake_adds_on_renewal": ("renewal adds", _LIFE, "EXTEND-003"),
+    "fake_counts_on": ("count outlives its container", _LIFE, "EXTEND-015"),
+    "fake_admits_n": ("N admits N", _EXPIRY, "START-016"),
+    "fake_shows_any_challenge": ("challenge_id not read", _LIFE, "b0-life-alice"),
+    "fake_one_flag": ("flag reuse", _LIFE, "FLAG-002"),
+    "fake_runs_what_is_missing": ("missing image runs", _FAULTS, "START-011"),
+    "fake_one_port": ("port collision", _FAULTS, "REACH-009"),
+    "fake_leaves_no_lock": ("lock given back", _LOCKS, "random-1-6"),
+    "fake_no_window": ("no frequency limit", _LOCKS, "b0-sess-bob"),
+    "fake_cleans_late": ("reaper late", _EXPIRY, "b0-life-alice"),
+    "fake_escapes_names": ("escaped where the real one does not", _LIFE, "b0-cfg0-p06"),
+    "fake_hides_port_80": ("port left out", _LIFE, "b0-cfg0-alice"),
+    "fake_refuses_mates": ("team-scoped", _TEAMS, "random-1-0"),
+}
+
+
+def _says(broken: object) -> str:
+    return str(broken.__doc__).strip().splitlines()[0]
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    *(
+        Mutant(name, Part.CRE, _says(broken), bug, source, killer, cre.on_memory(broken))
+        for name, (broken, bug, source, killer) in CRE.items()
+    ),
+    *(
+        Mutant(
+            *(name, Part.ADAPTER, _says(broken), bug, source, killer),
+            adapter.on_a_fake_whale(broken),
+        )
+        for name, (broken, bug, source, killer) in ADAPTER.items()
+    ),
+    *(
+        Mutant(
+            *(name, Part.FAKE, _says(fake.UNTRUTHS[name][0].broken), bug, source, killer),
+            fake.on_an_untrue_fake(*fake.UNTRUTHS[name]),
+        )
+        for name, (bug, source, killer) in FAKE.items()
+    ),
+)
+
+globals().update({mutant.name: mutant.harness for mutant in MUTANTS})

@@ -1,0 +1,84 @@
+"""docs/mutants.md: which bug is found by which rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from conformance.rules import BY_ID
+from mutants.kinds import Mutant, Part
+from mutants.registry import MUTANTS
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "mutants.md"
+MOST_NAMED = 6
+_INTRODUCTION = """\
+# Bugs that the suite finds
+
+A suite that finds nothing proves nothing. So each of these {count} programs is one of ours with one
+bug of a kind that real systems have had. CI fails unless the scenario that is named for it fails on
+it, by an assertion about its rule, while the sound program passes the same scenario; a program that
+makes the harness err does not count as found.
+
+Written by `PYTHONPATH=tests python -m mutants --write`. *Too* are the further rules (and recorded
+sessions) that fail on it, as the same command measures with `--measure`, which runs everything on
+each; CI runs the named ones. The walls around containers have mutants of their own on real Docker
+(`tests/mutants/isolation.py`), and every rule has a breakage of a small backend in plain
+dictionaries (`tests/reference/`).
+"""
+_HEADINGS = {
+    Part.CRE: "`ContainerRuntimeEngine` (`engines/cre`), on simulated containers: `cre:memory`",
+    Part.ADAPTER: "`WhaleAPIManager` (`engines/whale`), in front of a sound fake: `whale:fake`",
+    Part.FAKE: (
+        "The fake (`fake_whale`), untrue to [the wire](whale-wire.md): found by the scenarios on "
+        "`whale:fake` where they can, else by a recorded session with the real Whale "
+        "(`fake-whale verify`)"
+    ),
+}
+
+
+def table(measured: Mapping[str, Sequence[str]]) -> str:
+    """The document."""
+    lines = [_INTRODUCTION.format(count=len(MUTANTS))]
+    for part, heading in _HEADINGS.items():
+        mine = [mutant for mutant in MUTANTS if mutant.part is part]
+        lines += [f"## {_capital(part.value)}: {len(mine)}", "", f"{heading}.", ""]
+        lines += [
+            "| mutant | what it does | class of bug | found by | too |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [_row(mutant, measured[mutant.name]) for mutant in mine]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _row(mutant: Mutant, measured: Sequence[str]) -> str:
+    bug = f"{mutant.bug}; {mutant.source}" if mutant.source else mutant.bug
+    others = [each for each in measured if each != mutant.killed_by]
+    cells = (
+        f"`{mutant.name}`",
+        mutant.says,
+        bug,
+        _killer(mutant),
+        ", ".join(_short(others)) or "–",
+    )
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def _killer(mutant: Mutant) -> str:
+    if mutant.by_session:
+        return f"session `{mutant.killed_by}`"
+    return f"**{mutant.killed_by}** {BY_ID[mutant.killed_by].title}"
+
+
+def _short(others: Sequence[str]) -> Iterator[str]:
+    """Rules by their ids, the first few of them; sessions by their number."""
+    rules = [each for each in others if each[0].isupper()]
+    yield from rules[:MOST_NAMED]
+    if len(rules) > MOST_NAMED:
+        yield f"{len(rules) - MOST_NAMED} more rules"
+    if sessions := len(others) - len(rules):
+        yield "1 session" if sessions == 1 else f"{sessions} sessions"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
