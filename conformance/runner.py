@@ -111,6 +111,7 @@ def check_subjects(
         verdict=judgement.verdict,
         reasons=judgement.reasons,
         notes=tuple(suite.backends.notes),
+        ledgers=suite.backends.books.ledgers(names),
     )
 
 

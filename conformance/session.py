@@ -8,11 +8,13 @@ controller can collect what worker processes measured.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 
 import pytest
 
 from conformance.harness import Options, World
+from conformance.ledger import Tally, tally_of
 from conformance.observer import Observer
 from conformance.opening import Backends
 from conformance.outcome import Outcome
@@ -26,6 +28,8 @@ from conformance.trace import HarnessFault, Trace
 
 CARRIED = "whale_ready_result"
 """Attribute of a pytest report that carries a result, as plain data."""
+CARRIED_TALLY = "whale_ready_tally"
+"""Attribute of a pytest report that carries the scenario's containers, as plain data."""
 LAST_EXCHANGES = 40
 """How many lines of the wire are shown with a scenario that did not pass."""
 
@@ -162,7 +166,10 @@ class Suite:
             yield Stage(inner, trace, scenario.hooks)
             _look_back(outcome, inner)
         finally:
-            _close(inner, trace)
+            try:
+                outcome.tally = tally_of(trace, inner, subject.harness.hooks)
+            finally:
+                _close(inner, trace)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -174,6 +181,7 @@ class Suite:
             outcome.phase(call, report)
             if call.when == "teardown":
                 setattr(report, CARRIED, outcome.result().to_dict())
+                setattr(report, CARRIED_TALLY, outcome.tally and asdict(outcome.tally))
         return report  # type: ignore[return-value]  # a wrapper's return value is the result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -181,6 +189,9 @@ class Suite:
         if carried is not None:
             result = ScenarioResult.from_dict(carried)
             self.results.append(result)
+            tally = getattr(report, CARRIED_TALLY, None)
+            if tally is not None:
+                self.backends.books.add(result.backend, Tally(**tally))
             self._observer.measured(result)
 
 
