@@ -26,6 +26,7 @@ class Cell:
     failed: int = 0
     errors: int = 0
     not_applicable: int = 0
+    waived: int = 0
 
     @classmethod
     def of(cls, results: Iterable[ScenarioResult]) -> Cell:
@@ -35,12 +36,18 @@ class Cell:
             counts[Status.FAIL],
             counts[Status.ERROR],
             counts[Status.NOT_APPLICABLE],
+            counts[Status.WAIVED],
         )
+
+    @property
+    def total(self) -> int:
+        return self.passed + self.failed + self.errors + self.not_applicable + self.waived
 
     def __str__(self) -> str:
         parts = [f"{self.passed} pass"] if self.passed else []
         parts += [f"{self.failed} FAIL"] if self.failed else []
         parts += [f"{self.errors} ERROR"] if self.errors else []
+        parts += [f"{self.waived} WAIVED"] if self.waived else []
         parts += [f"{self.not_applicable} n.a."] if self.not_applicable else []
         return ", ".join(parts) or "–"
 
@@ -88,6 +95,11 @@ def not_passed(report: Report) -> list[ScenarioResult]:
     return sorted(bad, key=lambda result: result.status is not Status.FAIL)
 
 
+def waived(report: Report) -> list[ScenarioResult]:
+    """What failed and is excused for a while."""
+    return [result for result in report.results if result.status is Status.WAIVED]
+
+
 def not_applicable(report: Report) -> dict[tuple[str, str], list[str]]:
     """Ids of scenarios that did not apply, by backend and reason."""
     found: dict[tuple[str, str], list[str]] = {}
@@ -114,13 +126,20 @@ def _following(scenario: str) -> str:
     return f"{group}-{int(number) + 1:03}" if number.isdecimal() else ""
 
 
+def verdict_words(report: Report) -> str:
+    """The verdict as a sentence."""
+    if report.verdict is Verdict.PASSED and waived(report):
+        return "PASSED: every executed scenario passed or is waived"
+    return _VERDICTS[report.verdict]
+
+
 def verdict_line(report: Report) -> str:
     """The verdict in one line, with the counts per backend and what was simulated."""
     counts = [
         f"{display_name(report, backend.name)}: {Cell.of(report.of(backend.name))}"
         for backend in report.backends
     ]
-    parts = [_VERDICTS[report.verdict], *counts, *(_first_line(r) for r in report.reasons)]
+    parts = [verdict_words(report), *counts, *(_first_line(r) for r in report.reasons)]
     return f"{' · '.join(parts)} (exit code {report.exit_code})"
 
 
