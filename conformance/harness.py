@@ -384,6 +384,11 @@ class Harness(ABC):
     def close(self) -> None:  # noqa: B027 - many harnesses have nothing to clear away
         """Once, after the last world: remove all that this run made. Must be safe to repeat."""
 
+    def leftovers(self) -> list[str] | None:
+        """After :meth:`close`: what this run made and is still there, by id; None for "cannot
+        tell". Anything left makes the run "could not run"."""
+        return None
+
 
 class CannotRun(Exception):
     """A backend cannot be checked here; the message says what is missing and how to get it."""

@@ -19,9 +19,6 @@ _VERDICTS = {
 }
 
 
-_BAD = (Status.FAIL, Status.ERROR, Status.WAIVED)
-
-
 @dataclass(frozen=True)
 class Cell:
     """How the scenarios of one group ended on one backend."""
@@ -42,6 +39,10 @@ class Cell:
             counts[Status.NOT_APPLICABLE],
             counts[Status.WAIVED],
         )
+
+    @property
+    def total(self) -> int:
+        return self.passed + self.failed + self.errors + self.not_applicable + self.waived
 
     def __str__(self) -> str:
         parts = [f"{self.passed} pass"] if self.passed else []
@@ -90,9 +91,14 @@ def display_name(report: Report, name: str) -> str:
 
 
 def not_passed(report: Report) -> list[ScenarioResult]:
-    """What failed, erred or is waived, in this order."""
-    bad = [r for r in report.results if r.status in _BAD]
-    return sorted(bad, key=lambda result: _BAD.index(result.status))
+    """What failed or erred, failures first."""
+    bad = [r for r in report.results if r.status in (Status.FAIL, Status.ERROR)]
+    return sorted(bad, key=lambda result: result.status is not Status.FAIL)
+
+
+def waived(report: Report) -> list[ScenarioResult]:
+    """What failed and is excused for a while."""
+    return [result for result in report.results if result.status is Status.WAIVED]
 
 
 def not_applicable(report: Report) -> dict[tuple[str, str], list[str]]:
@@ -121,23 +127,24 @@ def _following(scenario: str) -> str:
     return f"{group}-{int(number) + 1:03}" if number.isdecimal() else ""
 
 
-def verdict_line(report: Report) -> str:
-    """The verdict in one line, with the counts per backend and what was simulated."""
-    counts = [
-        f"{display_name(report, backend.name)}: {Cell.of(report.of(backend.name))}"
-        for backend in report.backends
-    ]
-    parts = [_verdict(report), *counts, *(_first_line(r) for r in report.reasons)]
-    return f"{' · '.join(parts)} (exit code {report.exit_code})"
-
-
-def _verdict(report: Report) -> str:
+def verdict_words(report: Report) -> str:
+    """The verdict as a sentence."""
     statuses = {result.status for result in report.results}
     if report.verdict is Verdict.FAILED and Status.FAIL not in statuses:
         return "FAILED: no rule is broken, but what was agreed does not hold"
     if report.verdict is Verdict.PASSED and Status.WAIVED in statuses:
         return "PASSED: every executed scenario passed, but for what is waived"
     return _VERDICTS[report.verdict]
+
+
+def verdict_line(report: Report) -> str:
+    """The verdict in one line, with the counts per backend and what was simulated."""
+    counts = [
+        f"{display_name(report, backend.name)}: {Cell.of(report.of(backend.name))}"
+        for backend in report.backends
+    ]
+    parts = [verdict_words(report), *counts, *(_first_line(r) for r in report.reasons)]
+    return f"{' · '.join(parts)} (exit code {report.exit_code})"
 
 
 def _first_line(text: str) -> str:

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from conformance.harness import CannotRun, Options
+from conformance.ledger import Books
 from conformance.observer import Observer
 from conformance.redact import Secrets
 from conformance.registry import BackendSpecError, Subject
@@ -35,6 +36,7 @@ class Backends:
         self.problems: list[str] = []
         """What went wrong with a harness outside of any scenario."""
         self.notes: list[str] = []
+        self.books = Books()
         self._observer = observer
         self._to_close: list[Subject] = []
 
@@ -55,6 +57,18 @@ class Backends:
                     subject.harness.close()
                 except Exception as error:  # noqa: BLE001 - the other harnesses are closed too
                     self._problem(subject, f"was not closed: {type(error).__name__}: {error}")
+                self._count_leftovers(subject)
+
+    def _count_leftovers(self, subject: Subject) -> None:
+        left = None
+        try:
+            left = subject.harness.leftovers()
+        except Exception as error:  # noqa: BLE001 - as above
+            what = f"cannot tell what is left: {type(error).__name__}: {error}"
+            self._problem(subject, what)
+        if left:
+            self._problem(subject, f"left behind after it was closed: {', '.join(left)}")
+        self.books.closed(subject.name, left)
 
     def _open(self, subject: Subject) -> Subject | None:
         self._observer.opening(subject.name)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from conformance.ledger import Tally
 from conformance.results import ScenarioResult, Status
 from conformance.scenario import Need, Scenario
 from conformance.trace import HarnessFault, Trace
@@ -26,6 +27,8 @@ class Outcome:
         self.scenario = scenario
         self.backend = backend
         self.trace = Trace()
+        self.tally: Tally | None = None
+        """The scenario's containers, counted before its world is closed."""
         self.status: Status | None = None
         self.tried_for: Need | None = None
         """The undeclared capability for whose sake it is run."""

@@ -107,10 +107,13 @@ class Ledger:
     backend: str
     made: int
     """Containers that a start told of."""
-    ended: int
-    """Those that no longer ran when their scenario was over."""
-    swept: int
-    """Those that the harness removed with the scenario's world."""
+    ended: int | None
+    """Those that no longer ran when their scenario was over; None where nobody can tell."""
+    swept: int | None
+    """Those that the harness removed with the scenario's world; None where nobody can tell."""
+    untold: int | None
+    """Containers that ran at the end of a scenario though no start had told of them, as those of a
+    warm pool, companions, and what a start leaked; swept too. None where nobody can tell."""
     left: tuple[str, ...] | None
     """Ids of what still ran after all; None where the harness cannot tell."""
 

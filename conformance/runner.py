@@ -132,6 +132,7 @@ def check_subjects(
         verdict=judgement.verdict,
         reasons=judgement.reasons,
         notes=(*suite.backends.notes, *against.notes),
+        ledgers=suite.backends.books.ledgers(names),
     )
 
 

@@ -8,11 +8,13 @@ controller can collect what worker processes measured.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from typing import NoReturn
 
 import pytest
 
 from conformance.harness import Options, World
+from conformance.ledger import Tally, tally_of
 from conformance.observer import Observer
 from conformance.opening import Backends
 from conformance.outcome import Outcome
@@ -31,6 +33,8 @@ CARRIED = "whale_ready_result"
 """Attribute of a pytest report that carries a result, as plain data."""
 CARRIED_ERROR = "whale_ready_error"
 """The one that carries what went wrong beside a failure."""
+CARRIED_TALLY = "whale_ready_tally"
+"""Attribute of a pytest report that carries the scenario's containers, as plain data."""
 LAST_EXCHANGES = 40
 """How many lines of the wire are shown with a scenario that did not pass."""
 
@@ -167,7 +171,10 @@ class Suite:
             yield Stage(inner, trace, scenario.hooks)
             _look_back(outcome, inner)
         finally:
-            _close(inner, trace)
+            try:
+                outcome.tally = tally_of(trace, inner, subject.harness.hooks)
+            finally:
+                _close(inner, trace)
 
     def proofs(self, subject: Subject) -> Proofs:
         """What the backend may show to be able to do without declaring it."""
@@ -204,6 +211,7 @@ class Suite:
             if call.when == "teardown":
                 setattr(report, CARRIED, outcome.result().to_dict())
                 setattr(report, CARRIED_ERROR, outcome.beside)
+                setattr(report, CARRIED_TALLY, outcome.tally and asdict(outcome.tally))
         return report  # type: ignore[return-value]  # a wrapper's return value is the result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -213,6 +221,9 @@ class Suite:
             beside: str = getattr(report, CARRIED_ERROR, "")
             result = self._waivers.applied(measured, self.backends.infos, beside)
             self.results.append(result)
+            tally = getattr(report, CARRIED_TALLY, None)
+            if tally is not None:
+                self.backends.books.add(result.backend, Tally(**tally))
             self._observer.measured(result)
             self._perhaps_stop(result)
 

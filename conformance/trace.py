@@ -19,6 +19,8 @@ class Trace:
         self.secrets = Secrets()
         self.calls = 0
         """Calls to the backend that were answered, by a result or by an exception."""
+        self.containers: set[str] = set()
+        """Ids of the containers that starts told of."""
         self.pending: str | None = None
         """The call that has not returned yet; what a time-out interrupts."""
         self._lines: list[str] = []

@@ -52,7 +52,8 @@ class WatchedBackend(ContainerBackend):
         return self._inner.capabilities
 
     def start_instance(self, *args: Any, **kwargs: Any) -> StartResult:
-        return self._call("start_instance", args, kwargs, check_start)
+        answer: StartResult = self._call("start_instance", args, kwargs, self._check_start)
+        return answer
 
     def extend_instance(self, *args: Any, **kwargs: Any) -> ActionResult:
         return self._call("extend_instance", args, kwargs, check_action)
@@ -122,6 +123,14 @@ class WatchedBackend(ContainerBackend):
         with self._lock:
             self._trace.calls += 1
             self._trace.note(line)
+
+    def _check_start(self, answer: Any) -> None:
+        """Note the container before the shape is judged: it was made all the same."""
+        instance = answer[2] if isinstance(answer, tuple) and len(answer) > 2 else None
+        made = instance.get("container_id") if isinstance(instance, dict) else None
+        if made and isinstance(made, str):
+            self._trace.containers.add(made)
+        check_start(answer)
 
     def _check_secrets(self, answer: object) -> None:
         if self._trace.secrets.given_away_by(repr(answer)):

@@ -6,7 +6,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from conformance.matrix import Cell, Matrix, not_applicable, not_passed, spans, verdict_line
+from conformance.matrix import (
+    Cell,
+    Matrix,
+    not_applicable,
+    not_passed,
+    spans,
+    verdict_line,
+    waived,
+)
 from conformance.plan import STARTS_PER_SCENARIO, Plan
 from conformance.results import Report, ScenarioResult, Status, Verdict
 from conformance.rules import BY_ID
@@ -26,7 +34,7 @@ def print_report(report: Report, console: Console) -> None:
     if report.results:
         console.print()
         console.print(_table(Matrix.of(report)))
-    for result in not_passed(report):
+    for result in (*not_passed(report), *waived(report)):
         _print_failure(result, console)
     _print_not_applicable(report, console)
     for note in report.notes:

@@ -199,6 +199,11 @@ class MemoryWorld(CreWorld):
             exiting_image="exiting",
         )
 
+    @property
+    def memory(self) -> MemoryRuntime:
+        """Where its containers run, for what looks at them when the world is closed."""
+        return self._memory
+
     def running(self) -> set[str]:
         return self._memory.running()
 
@@ -228,7 +233,8 @@ class MemoryWorld(CreWorld):
         return self._memory.stubborn(container_id)
 
     def remove_containers(self) -> None:
-        pass  # they end with this object
+        for container_id in self._memory.running():
+            self._memory.discard(container_id)
 
 
 class MemoryHarness(StatefulHarness):
@@ -238,11 +244,20 @@ class MemoryHarness(StatefulHarness):
     simulated = True
     hooks = HOOKS | {Hook.RESTART, Hook.RESTART_LIVE, Hook.CRASH}
 
+    def __init__(self) -> None:
+        self._runtimes: list[MemoryRuntime] = []
+
     def versions(self) -> dict[str, str]:
         return {"runtime": "memory (simulated)", **super().versions()}
 
     def world(self, options: Options) -> World:
-        return MemoryWorld(options, self.database())
+        world = MemoryWorld(options, self.database())
+        self._runtimes.append(world.memory)
+        return world
+
+    def leftovers(self) -> list[str]:
+        """What worlds that were not closed, or not well, still have running."""
+        return sorted(each for runtime in self._runtimes for each in runtime.running())
 
 
 def _after(now: datetime, seconds: int | None) -> datetime | None:

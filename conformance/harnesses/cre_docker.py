@@ -39,8 +39,11 @@ from engines.cre.runtimes.base import LABEL_DEPLOYMENT, Runtime
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks
 from engines.database import Database
+from engines.probe import wait_until
 from engines.settings import Settings
 
+END_SECONDS = 10.0
+"""How long a removed container may take to go away."""
 INNER_PORT = 80
 """What the challenge image listens on."""
 
@@ -179,6 +182,7 @@ class DockerHarness(StatefulHarness):
         self._image = ""
         self._run = f"check-{platform.node()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._worlds = 0
+        self._left: list[str] | None = None
 
     def open(self) -> None:
         self._client = self.connected()
@@ -256,9 +260,28 @@ class DockerHarness(StatefulHarness):
             if self._bench is not None:
                 self._bench.close()
                 self._bench = None
+            self._left = self._not_gone(self._client)
             self._client.close()
             self._client = None
         super().close()
+
+    def leftovers(self) -> list[str] | None:
+        return self._left
+
+    def remaining(self, client: docker.DockerClient) -> list[str]:
+        """Ids of containers and networks of this run."""
+        return remaining(client, self._run)
+
+    def _not_gone(self, client: docker.DockerClient) -> list[str]:
+        """What remains, but for what is just going away."""
+        left: list[str] = []
+
+        def gone(_timeout: float) -> bool:
+            left[:] = self.remaining(client)
+            return not left
+
+        wait_until(gone, END_SECONDS)
+        return left
 
 
 def sweep(client: docker.DockerClient, prefix: str) -> int:
@@ -281,6 +304,19 @@ def sweep(client: docker.DockerClient, prefix: str) -> int:
         if belongs(labels[LABEL_DEPLOYMENT], prefix)
     ]
     return sum(_removed(remove) for remove in mine)
+
+
+def remaining(client: docker.DockerClient, prefix: str) -> list[str]:
+    """Ids of what :func:`sweep` of the same prefix would remove."""
+    wanted = {"label": LABEL_DEPLOYMENT}
+    containers = client.api.containers(all=True, filters=wanted)
+    networks = client.api.networks(filters=wanted)
+    bridges = [row for row in networks if row["Driver"] == "bridge"]
+    return [
+        row["Id"]
+        for row in [*containers, *bridges]
+        if belongs(row["Labels"][LABEL_DEPLOYMENT], prefix)
+    ]
 
 
 def _removed(remove: Callable[[], object]) -> bool:

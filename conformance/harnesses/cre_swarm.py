@@ -92,6 +92,11 @@ class SwarmHarness(DockerHarness):
             for label in {label for label, _ in _parts(client) if left_behind(label)}:
                 sweep(client, label)
 
+    def remaining(self, client: docker.DockerClient) -> list[str]:
+        parts = _parts(client) if _manages(client) else []
+        services = [part_id for label, (_, part_id) in parts if belongs(label, self._run)]
+        return [*services, *super().remaining(client)]
+
     def sweep(self, client: docker.DockerClient) -> None:
         if not _manages(client):
             return

@@ -164,9 +164,13 @@ class _Whale:
         finally:
             self.fake.lift_faults()
 
-    def close(self) -> None:
+    def close(self) -> list[str]:
+        """End the last scenario's services, then all; returns what services are left."""
         self.server.close()
+        self.fake.reset()
+        left = [str(service["uuid"]) for service in self.fake.state()["services"]]
         self.fake.close()
+        return left
 
 
 class FakeWhaleWorld(World):
@@ -334,6 +338,7 @@ class FakeWhaleHarness(StatefulHarness):
         self._players = TEAM_PLAYERS if teams else PLAYERS
         self._mode = UserMode.TEAMS if teams else UserMode.USERS
         self._whale: _Whale | None = None
+        self._left: list[str] | None = None
         spoken = f"{dialect}, in team mode" if teams else dialect
         self.kind = f"WhaleAPIManager over HTTP to a fake Whale ({spoken})"
 
@@ -356,6 +361,9 @@ class FakeWhaleHarness(StatefulHarness):
 
     def close(self) -> None:
         if self._whale is not None:
-            self._whale.close()
+            self._left = self._whale.close()
             self._whale = None
         super().close()
+
+    def leftovers(self) -> list[str] | None:
+        return self._left

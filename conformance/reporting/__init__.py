@@ -1,0 +1,1 @@
+"""The files of a report, each in its own form; :mod:`conformance.reports` writes them."""
