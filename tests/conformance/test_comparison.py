@@ -53,7 +53,7 @@ def report(measured: Measured, verdict: Verdict = Verdict.FAILED) -> Report:
         verdict=verdict,
         reasons=("why",),
         notes=("note",),
-        ledgers=(Ledger("x", 3, 2, 1, ("id",)), Ledger("y", 1, 1, 0, None)),
+        ledgers=(Ledger("x", 3, 2, 1, 0, ("id",)), Ledger("y", 1, None, None, None, None)),
     )
 
 
