@@ -131,7 +131,7 @@ Examples:
     is_flag=True,
     help="List what would be done, and contact, start and write nothing.",
 )
-@click.option("-x", "--stop-at-first", is_flag=True, help="End at the first that does not pass.")
+@click.option("-x", "--stop-at-first", is_flag=True, help="End at the first that fails or errs.")
 def check_command(
     backends: tuple[str, ...],
     folder: Path | None,

@@ -10,7 +10,7 @@ EXIT_CODES: tuple[tuple[int, str], ...] = (
     (1, "a waiver has expired, also when its rule is kept"),
     (
         1,
-        "a waiver excuses nothing: its rule is kept or does not apply, or the backend differs",
+        "a waiver excuses nothing: its rule is kept or n.a., or backend or version differ",
     ),
     (1, "with --baseline: a rule is worse than there, newly broken, or not checked any more"),
     (2, "inconclusive: a backend passed fewer than 40 (--profile core: 30), or than --minimum"),

@@ -138,8 +138,11 @@ def test_a_waiver_that_excuses_nothing_is_told(
     assert said in problem
 
 
-def test_a_waiver_of_a_rule_that_was_not_selected_waits(tmp_path: Path) -> None:
-    loaded = waivers(tmp_path, entry())
+@pytest.mark.parametrize("changes", [{}, {"backend": '"y"'}, {"versions": '{ docker = "<9" }'}])
+def test_a_waiver_of_a_rule_that_was_not_selected_waits(
+    tmp_path: Path, changes: dict[str, str]
+) -> None:
+    loaded = waivers(tmp_path, entry(**changes))
 
     assert list(loaded.problems([], [INFO], {"STOP-001"})) == []
 
