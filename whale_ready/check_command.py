@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from conformance.registry import BackendSpecError
-from conformance.reports import write_reports
+from conformance.reports import FILES, write_reports
 from conformance.runner import CheckRequest, check, plan
 from whale_ready.command import INTERRUPTED, Command, could_not_run
 from whale_ready.progress import progress_on
@@ -58,7 +58,7 @@ Examples:
     "folder",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write report.json, matrix.md and junit.xml into DIR.",
+    help="Write report.html, report.json, matrix.md, junit.xml and badge.svg into DIR.",
 )
 @click.option(
     "--select",
@@ -138,7 +138,7 @@ def _check(request: CheckRequest, folder: Path | None, console: Console) -> int:
             write_reports(report, folder)
         except OSError as error:
             return could_not_run(f"--report {folder}: {error.strerror}; nothing was written")
-        console.print(f"Written: report.json, matrix.md and junit.xml in {folder}", style="dim")
+        console.print(f"Written: {', '.join(FILES)} in {folder}", style="dim")
     return report.exit_code
 
 
