@@ -138,7 +138,7 @@ def _check(request: CheckRequest, folder: Path | None, console: Console) -> int:
             write_reports(report, folder)
         except OSError as error:
             return could_not_run(f"--report {folder}: {error.strerror}; nothing was written")
-        console.print(f"Written: {', '.join(FILES)} in {folder}", style="dim")
+        console.print(f"Written: {', '.join(FILES)} in {folder}", style="dim", soft_wrap=True)
     return report.exit_code
 
 
