@@ -17,9 +17,9 @@ from rich.console import Console
 from conformance.annotations import annotations_of, resumed, stopped
 from conformance.registry import BackendSpecError
 from conformance.report_file import AGAIN, ReportError, load_report
-from conformance.reports import write_reports
 from conformance.results import MINIMUM_EXECUTED, Report
 from conformance.rules import SPEC_VERSION, Profile
+from conformance.reports import FILES, write_reports
 from conformance.runner import CheckRequest, check, plan
 from conformance.waivers import NO_WAIVERS, Waivers, WaiversError, load_waivers
 from whale_ready.command import INTERRUPTED, Command, could_not_run
@@ -63,7 +63,7 @@ Examples:
     "folder",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write report.json, matrix.md and junit.xml into DIR.",
+    help="Write report.html, report.json, matrix.md, junit.xml and badge.svg into DIR.",
 )
 @click.option(
     "--select",
@@ -253,7 +253,7 @@ def _check(
             write_reports(report, folder)
         except OSError as error:
             return could_not_run(f"--report {folder}: {error.strerror}; nothing was written")
-        console.print(f"Written: report.json, matrix.md and junit.xml in {folder}", style="dim")
+        console.print(f"Written: {', '.join(FILES)} in {folder}", style="dim", soft_wrap=True)
     return report.exit_code
 
 

@@ -184,6 +184,11 @@ class DockerHarness(StatefulHarness):
         self._worlds = 0
         self._left: list[str] | None = None
 
+    @property
+    def run(self) -> str:
+        """What the label of everything this run makes begins with."""
+        return self._run
+
     def open(self) -> None:
         self._client = self.connected()
         super().open()

@@ -145,7 +145,9 @@ def _left(ledger: Ledger) -> str | None:
 def _line(text: str) -> str:
     """A line that a page can show; a message may have many."""
     return "\n".join(
-        line if len(line) <= _LINE_CHARACTERS else f"{line[:_LINE_CHARACTERS]} …"
+        line
+        if len(line) <= _LINE_CHARACTERS
+        else f"{line[:_LINE_CHARACTERS]} … {len(line) - _LINE_CHARACTERS} characters more"
         for line in text.splitlines()
     )
 

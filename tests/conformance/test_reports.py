@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from made_report import HOSTILE, made_report
+from reference.backend import ReferenceBackend
 from reference.breakages import FlagInTheMessage, ForgetfulStop
 from reference.machine import Container, Machine
-from reference.world import ReferenceHarness
+from reference.world import ReferenceHarness, ReferenceWorld
 
+from conformance.harness import Options, World
 from conformance.matrix import spans
 from conformance.redact import Secrets
 from conformance.registry import Subject
-from conformance.reports import to_junit, to_markdown, write_reports
+from conformance.reports import FILES, to_badge, to_html, to_junit, to_markdown, write_reports
 from conformance.results import BackendInfo, Report, ScenarioResult, Status, Verdict
 from conformance.rules import RULES, Profile
 from conformance.runner import CheckRequest, check_subjects
-
-FILES = {"report.json", "matrix.md", "junit.xml"}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def broken() -> Report:
     return check_subjects([subject], CheckRequest())
 
 
-def made_report(*results: ScenarioResult) -> Report:
+def report_of(*results: ScenarioResult) -> Report:
     return Report(
         tool_version="0",
         started_at=datetime(2026, 1, 1, tzinfo=timezone.utc),
@@ -44,10 +47,11 @@ def made_report(*results: ScenarioResult) -> Report:
     )
 
 
-def test_the_three_files_are_written(broken: Report, tmp_path: Path) -> None:
+def test_the_five_files_are_written(broken: Report, tmp_path: Path) -> None:
     write_reports(broken, tmp_path / "new" / "folder")
 
-    assert {path.name for path in (tmp_path / "new" / "folder").iterdir()} == FILES
+    assert {path.name for path in (tmp_path / "new" / "folder").iterdir()} == set(FILES)
+    assert FILES == ("report.html", "report.json", "matrix.md", "junit.xml", "badge.svg")
 
 
 def test_report_json_has_exactly_the_documented_keys(broken: Report, tmp_path: Path) -> None:
@@ -125,7 +129,7 @@ def test_junit_survives_what_xml_cannot_hold() -> None:
     nasty = "\x00\x1b[31m<&>\ud800 ]]> é"
     result = ScenarioResult("START-001", "START-001", "x", Status.FAIL, 0.0, nasty, (nasty,), nasty)
 
-    root = ET.fromstring(to_junit(made_report(result)))  # noqa: S314 - our own file
+    root = ET.fromstring(to_junit(report_of(result)))  # noqa: S314 - our own file
 
     failure = root.find("testsuite/testcase/failure")
     assert failure is not None
@@ -154,6 +158,180 @@ def test_a_file_appears_whole_or_not_at_all(
 
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
     assert (tmp_path / "report.json").read_text(encoding="utf-8") == "the one before"
+
+
+def test_the_matrix_shows_rows_waivers_and_containers() -> None:
+    text = to_markdown(made_report(2, waived=1))
+
+    assert "| Audit | ✓ kept | ◐ partly measured: " in text
+    assert "| Start | ✓ kept | ✗ broken: " in text
+    assert "Waived: known at their tracker, until 2026-03-01; owner ops" in text
+    assert "| cre:memory | 210 | 180 | 30 | 2 | none |" in text
+    assert "| whale:fake | 190 | cannot tell |" in text
+
+
+def test_the_matrix_stays_below_what_a_job_summary_may_have() -> None:
+    report = made_report(len(RULES), hostile=True)
+    results = tuple(
+        replace(each, message="all is lost\n" * 10_000) if each.message == HOSTILE else each
+        for each in report.results
+    )
+
+    text = to_markdown(replace(report, results=results))
+
+    assert len(text.encode()) < 2**20
+    assert "the rest is in report.json" in text
+    assert "98000 characters more" in text
+    assert "## Containers" in text, "traces are cut, not what comes after them"
+    assert text.count("````") % 2 == 0
+
+
+def test_a_waived_failure_is_skipped_and_keeps_its_evidence() -> None:
+    root = ET.fromstring(to_junit(made_report(1, waived=1)))  # noqa: S314 - our own file
+
+    waived = [case for case in root.iter("testcase") if case.find("system-out") is not None]
+    assert len(waived) == 1
+    skipped = waived[0].find("skipped")
+    assert skipped is not None
+    assert skipped.attrib["message"].startswith("waived: known at their tracker")
+    assert "the container still runs after the stop" in (waived[0].findtext("system-out") or "")
+    assert (root.attrib["failures"], root.attrib["tests"]) == ("1", str(2 * len(RULES)))
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_badge_says_its_verdict_and_is_green_for_passed_only(verdict: Verdict) -> None:
+    badge = to_badge(replace(made_report(), verdict=verdict))
+
+    root = ET.fromstring(badge)  # noqa: S314 - our own file
+    words = f"whale-ready: {verdict.value.replace('_', ' ')} · full · partly simulated"
+    assert root.attrib["aria-label"] == words
+    assert root.attrib["role"] == "img"
+    assert root.findtext("{http://www.w3.org/2000/svg}title") == words
+    assert ("#1a7f37" in badge) == (verdict is Verdict.PASSED)
+
+
+def test_a_badge_tells_of_waivers() -> None:
+    assert "passed · full · partly simulated · 2 waived" in to_badge(made_report(waived=2))
+
+
+def test_what_a_backend_sends_is_text_on_the_page() -> None:
+    page = to_html(made_report(2, hostile=True))
+
+    assert page.count("<script>") == 1, "our own"
+    assert "<img" not in page
+    assert "&lt;script&gt;document.title" in page
+    assert "{{ 7 * 7 }}" in page, "never read as a template"
+    assert "\u202e" not in page
+    assert "\x00" not in page
+    assert "92000 more characters are in report.json" in page
+    assert page.count("x" * 8_001) == 0
+
+
+def test_names_that_a_backend_chose_are_text_in_every_file(tmp_path: Path) -> None:
+    report = made_report(1)
+    nasty = replace(report.backends[1], kind=HOSTILE, versions={HOSTILE: HOSTILE})
+
+    write_reports(replace(report, backends=(report.backends[0], nasty)), tmp_path)
+
+    assert "<img" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+    ET.parse(tmp_path / "junit.xml")  # noqa: S314 - our own file
+    json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+
+
+def test_the_page_loads_nothing() -> None:
+    page = to_html(made_report(3, waived=1))
+
+    assert not re.findall(r"(?:src|href)=\"(?!#)", page)
+    assert "url(" not in page
+    assert "@import" not in page
+    assert 'style="' not in page, "the policy forbids it"
+    assert page.index("Content-Security-Policy") < page.index("<style>")
+
+
+def test_every_link_of_the_page_leads_somewhere() -> None:
+    page = to_html(made_report(20, waived=3))
+
+    ids = re.findall(r"\bid=\"([^\"]+)\"", page)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r"href=\"#([^\"]+)\"", page)) <= set(ids)
+
+
+class Telltale(ReferenceBackend):
+    """Gives away whatever it knows, in messages and exceptions."""
+
+    secrets = (
+        "Authorization: Token s3cr3t-token-1",
+        "Set-Cookie: session=s3cr3t-cookie-2; HttpOnly",
+        "nonce=s3cr3t-nonce-3",
+        "password=s3cr3t-word-4",
+        "mysql://ctfd:s3cr3t-word-5@db/ctfd",
+        "flag{s3cr3t-flag-6}",
+    )
+
+    def stop_instance(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(f"<b>it went wrong</b>: {'; '.join(self.secrets)}")
+
+    def extend_instance(self, *args: Any, **kwargs: Any) -> Any:
+        done = super().extend_instance(*args, **kwargs)
+        flags = [each.flag for each in self.machine.containers.values()]
+        told = "\n".join((*self.secrets, *flags))
+        return type(done)(done.ok, told, code=done.code)
+
+
+class TelltaleWorld(ReferenceWorld):
+    def exchanges(self) -> list[str]:
+        return list(Telltale.secrets)
+
+    def close(self) -> None:
+        raise RuntimeError(f"not closed: {Telltale.secrets[3]}")
+
+
+class TelltaleHarness(ReferenceHarness):
+    """Says secrets of itself too, and at its end."""
+
+    kind = f"a server at {Telltale.secrets[4]}"
+
+    def versions(self) -> dict[str, str]:
+        return {"server": Telltale.secrets[0]}
+
+    def world(self, options: Options) -> World:
+        self.worlds += 1
+        world = TelltaleWorld if self.worlds > 1 else ReferenceWorld
+        return world(self.backend(options))
+
+    def leftovers(self) -> list[str]:
+        return [f"container {Telltale.secrets[5]}"]
+
+
+def test_no_file_holds_what_a_backend_gives_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met: list[str] = []
+    run = Machine.run
+
+    def remembering(machine: Machine, ports: list[str], *, companion: bool = False) -> Container:
+        made = run(machine, ports, companion=companion)
+        met.append(made.flag)
+        return made
+
+    monkeypatch.setattr(Machine, "run", remembering)
+    request = CheckRequest(select=("STOP-*", "EXTEND-*", "FLAG-*"))
+    report = check_subjects([Subject("telltale", TelltaleHarness(Telltale))], request)
+    excused = replace(
+        report.results[0], status=Status.WAIVED, waiver=f"known: {Telltale.secrets[2]}"
+    )
+    report = replace(report, results=(excused, *report.results[1:]), notes=Telltale.secrets)
+    write_reports(report, tmp_path)
+
+    assert {result.status for result in report.results} >= {Status.FAIL, Status.ERROR}
+    assert met
+    for name in FILES:
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        given_away = [flag for flag in met if flag in text]
+        assert (name, given_away) == (name, [])
+        assert "s3cr3t" not in text, name
+        if name != "badge.svg":
+            assert "it went wrong" in text, f"{name} shows the failure itself"
 
 
 def test_flags_never_reach_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

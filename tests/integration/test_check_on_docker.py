@@ -13,6 +13,8 @@ from pathlib import Path
 import docker
 import pytest
 
+from conformance.harness import Options
+from conformance.harnesses import cre_docker
 from conformance.harnesses.cre_docker import DockerHarness
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT
 from engines.probe import wait_until
@@ -54,6 +56,11 @@ def test_the_default_check_passes_on_real_containers_and_leaves_nothing(
         statuses = [each["status"] for each in report["results"] if each["backend"] == backend]
         assert statuses.count("pass") >= MINIMUM
         assert set(statuses) <= {"pass", "not_applicable"}
+    assert {each["backend"]: each["left"] for each in report["ledgers"]} == {
+        "cre": [],
+        "whale:fake": [],
+    }
+    assert all(each["made"] >= MINIMUM for each in report["ledgers"])
     assert matrix(output) in README.read_text(encoding="utf-8"), output
     assert labels_of_run(docker_client, run.pid) == []
     assert list(state.iterdir()) == []
@@ -103,6 +110,25 @@ def test_what_a_killed_run_left_is_swept_by_the_next_one(
     harness.open()
     harness.close()
     assert labels_of_run(docker_client, run.pid) == []
+
+
+def test_a_container_that_is_not_swept_is_told_of(
+    docker_client: docker.DockerClient, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[str] = []
+    monkeypatch.setattr(DockerHarness, "sweep", lambda _self, _client: swept.append("nothing"))
+    monkeypatch.setattr(cre_docker, "END_SECONDS", 0.5)
+    harness = DockerHarness()
+    harness.open()
+    world = harness.world(Options())
+    try:
+        started = world.backend.start_instance(1, 1)
+        assert started.ok, started
+        harness.close()
+        assert swept
+        assert started.instance["container_id"] in (harness.leftovers() or [])
+    finally:
+        cre_docker.sweep(docker_client, harness.run)
 
 
 def matrix(output: str) -> str:
