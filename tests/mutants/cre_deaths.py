@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import threading
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,11 +19,31 @@ from engines.contract import ActionResult, Code, InstanceStatus, StartResult
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.admission import Admission
 from engines.cre.runtimes.base import Launch
-from engines.instances import Instance, Obstacle, Request, SystemFull
-from mutants.claims import LooksThenClaims
+from engines.instances import Claimed, Instance, Obstacle, Request, SystemFull
 from mutants.slow import slow
 
-__all__ = ["ForgetsFirst", "LeavesTheAbandoned", "LooksThenClaims", "RowLast", "TellsLater"]
+__all__ = ["ForgetsFirst", "LeavesTheAbandoned", "RowLast", "TellsLater"]
+
+
+class LooksThenInserts(ContainerRuntimeEngine):
+    """Looks whether there is a row, and then inserts one under a key that keeps no other away."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        claim, lock, looking = self._store.claim, threading.Lock(), Counter[str]()
+        look = slow(lambda each: self._store.find(each.account, each.challenge_id))
+
+        def blind(request: Request, now: datetime, admit: Any = None) -> Claimed | Obstacle:
+            with lock:
+                beside = looking[request.account]
+                looking[request.account] += 1
+            nothing = look(request) is None
+            with lock:
+                looking[request.account] -= 1
+            loose = replace(request, account=f"{request.account}.{beside}")
+            return claim(loose if beside and nothing else request, now, admit)
+
+        self._store.claim = blind  # type: ignore[method-assign] # the bug
 
 
 class ReusesFlags(ContainerRuntimeEngine):

@@ -15,6 +15,14 @@ _Adapter = tuple[type[WhaleAPIManager], str, str, str]
 
 _CONCURRENCY, _FAULTS = wire("Concurrency"), wire("Faults")
 _LIFE, _ASKING, _EXPIRY = wire("The normal life"), wire("Who is asking"), wire("Limits and expiry")
+_ENDLESS = "H1ve (D0g3-Lab/H1ve#94)"
+_COUNT_THEN_ADD = "ctfd-whale (frankli0324/ctfd-whale#25)"
+_DEAD_ROWS = "CTFd-Docker-Plugin (phannhat17/CTFd-Docker-Plugin#5)"
+_TEAM_MODE = "CTFd-Docker-Challenges (offsecginger/CTFd-Docker-Challenges#36)"
+_PORTS = "Docker (moby/moby#9047)"
+_SENT_AGAIN = "axios-retry (softonic/axios-retry#17)"
+_LOCK_RAN_OUT = "RSTUF (repository-service-tuf/repository-service-tuf-worker#151)"
+_COOKIE = "HTTP-Proxy-Servlet (mitre/HTTP-Proxy-Servlet#118)"
 _LOCKS, _TEAMS, _IDS = (
     wire("Locks and the frequency limit"),
     wire("Teams mode"),
@@ -23,7 +31,7 @@ _LOCKS, _TEAMS, _IDS = (
 
 CRE: dict[str, _Cre] = {
     "starts_twice": (cre.StartsTwice, "two containers for one key", _CONCURRENCY, "START-004"),
-    "stop_forgets": (cre.StopForgets, "orphan", _FAULTS, "STOP-002"),
+    "stop_forgets": (cre.StopForgets, "orphan", _ENDLESS, "STOP-002"),
     "extend_shortens": (cre.ExtendShortens, "extend that shortens", "", "EXTEND-005"),
     "shows_the_expired": (
         cre.ShowsTheExpired,
@@ -41,36 +49,46 @@ CRE: dict[str, _Cre] = {
     "says_started_unsaved": (cre.SaysStartedUnsaved, "success without its record", "", "STATE-002"),
     "leaks_without_room": (cre.LeaksWithoutRoom, "orphan of a full disk", "", "STATE-002"),
     "extends_without_room": (cre.ExtendsWithoutRoom, "success without its record", "", "STATE-004"),
-    "listed_is_live": (cre.ListedIsLive, "dead taken for live after a restart", "", "RESTART-002"),
-    "forgets_the_lost": (cre.ForgetsTheLost, "dead rows hold places", "", "RESTART-005"),
+    "listed_is_live": (
+        cre.ListedIsLive,
+        "dead taken for live after a restart",
+        _DEAD_ROWS,
+        "RESTART-002",
+    ),
+    "forgets_the_lost": (cre.ForgetsTheLost, "dead rows hold places", _DEAD_ROWS, "RESTART-005"),
     "down_is_nothing": (cre.DownIsNothing, "daemon down told as nothing runs", "", "RESTART-001"),
     "counts_from_the_clock": (cre.CountsFromTheClock, "clock stepped back", _EXPIRY, "TIME-001"),
     "tells_local_time": (cre.TellsLocalTime, "local time told as UTC", "", "TIME-007"),
     "counts_in_local_time": (cre.CountsInLocalTime, "naive local time, DST", "", "TIME-008"),
     "rate_in_memory": (cre.RateInMemory, "limit kept by each process", _LOCKS, "LIMIT-002"),
     "lives_on": (cre.LivesOn, "the contest's end is not looked at", _IDS, "LIMIT-008"),
-    "hands_out_twice": (cre.HandsOutTwice, "look, then take", _CONCURRENCY, "POOL-003"),
+    "hands_out_twice": (cre.HandsOutTwice, "look, then take", _COUNT_THEN_ADD, "POOL-003"),
     "records_another_flag": (cre.RecordsAnotherFlag, "flag of another container", "", "POOL-002"),
-    "pool_takes_no_room": (cre.PoolTakesNoRoom, "capacity counts half", "", "POOL-006"),
-    "shares_ports": (cre.SharesPorts, "port collision", _FAULTS, "PORT-002"),
+    "pool_takes_no_room": (
+        cre.PoolTakesNoRoom,
+        "capacity counts half",
+        _COUNT_THEN_ADD,
+        "POOL-006",
+    ),
+    "shares_ports": (cre.SharesPorts, "port collision", _PORTS, "PORT-002"),
     "keeps_ports": (cre.KeepsPorts, "port leak", _FAULTS, "PORT-004"),
-    "looks_then_claims": (
-        *(cre_deaths.LooksThenClaims, "look, then insert: two containers for one key"),
+    "looks_then_inserts": (
+        *(cre_deaths.LooksThenInserts, "look, then insert: two containers for one key"),
         *(_CONCURRENCY, "CONC-001"),
     ),
     "loses_its_lock": (
         *(cre_deaths.LosesItsLock, "lock lost during a slow pull"),
-        *(_FAULTS, "CONC-001"),
+        *(_LOCK_RAN_OUT, "CONC-001"),
     ),
     "reuses_flags": (cre_deaths.ReusesFlags, "flag reuse", "", "FLAG-003"),
-    "one_too_many": (cre_deaths.OneTooMany, "N+1 capacity", _EXPIRY, "START-015"),
+    "one_too_many": (cre_deaths.OneTooMany, "N+1 capacity", _COUNT_THEN_ADD, "START-015"),
     "makes_then_asks": (cre_deaths.MakesThenAsks, "orphan on a refused start", _FAULTS, "PORT-003"),
     "reaps_by_the_first_expiry": (
         *(cre_deaths.ReapsByTheFirstExpiry, "expiry differs between store and reaper"),
         *("", "EXPIRY-010"),
     ),
     "reads_stale": (cre_deaths.ReadsStale, "stale read after a stop", "", "STOP-001"),
-    "repeats_a_write": (cre_deaths.RepeatsAWrite, "retry of a write", "", "EXTEND-002"),
+    "repeats_a_write": (cre_deaths.RepeatsAWrite, "retry of a write", _SENT_AGAIN, "EXTEND-002"),
     "finds_by_challenge": (
         *(cre_deaths.FindsByChallenge, "renew of a foreign instance"),
         *("", "ACCOUNT-003"),
@@ -117,7 +135,7 @@ ADAPTER: dict[str, _Adapter] = {
     ),
     "adapter_retries_writes": (
         *(adapter.RetriesWrites, "retry of a non-idempotent write"),
-        *(_CONCURRENCY, "FAULT-009"),
+        *(_SENT_AGAIN, "FAULT-009"),
     ),
     "adapter_created_is_running": (
         *(adapter.CreatedIsRunning, "created told as running"),
@@ -137,11 +155,11 @@ ADAPTER: dict[str, _Adapter] = {
     ),
     "adapter_shares_a_cookie": (
         *(adapter.SharesACookie, "cookie shared between users"),
-        *(_ASKING, "STOP-003"),
+        *(f"{_ASKING}; {_COOKIE}", "STOP-003"),
     ),
     "adapter_forgets_teams": (
         *(adapter.ForgetsTeams, "ledger not team-scoped"),
-        *(_TEAMS, "ACCOUNT-006"),
+        *(_TEAM_MODE, "ACCOUNT-006"),
     ),
     "adapter_reads_stale": (adapter.ReadsStale, "stale read after a stop", "", "STOP-001"),
     "adapter_loses_its_lock": (
@@ -215,4 +233,6 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
 )
 
+KILLED_BY: dict[str, str] = {mutant.name: mutant.killed_by for mutant in MUTANTS}
+"""The rule, or the recorded session, that must find each."""
 globals().update({mutant.name: mutant.harness for mutant in MUTANTS})
