@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from random import Random
@@ -103,9 +103,9 @@ _WEIGHTS = {
     Kind.INVALID: 2,
 }
 _ACTS = {Act.START: 4, Act.STATUS: 4, Act.EXTEND: 3, Act.STOP: 2, Act.CLEAN_UP: 1}
-_PARTS = {"first": 8, "second": 5}
+_PARTS = {"first": 20, "second": 8, "alice": 5, "mate": 3, "other": 3}
 """How often a part is chosen; any other counts one."""
-_SAME_AGAIN = 0.55
+_SAME_AGAIN = 0.65
 """How often a step is about what the one before was about."""
 _OUTAGES = 0.06
 _SECONDS = (1.0, 60.0, 600.0, 1500.0)
@@ -121,7 +121,7 @@ def invent(random: Random, steps: int, cast: Cast, hooks: frozenset[Hook]) -> St
     for _ in range(steps):
         kind = random.choices(kinds, weights)[0]
         if random.random() > _SAME_AGAIN:
-            who, what = random.choice(list(cast.players)), _part(random, cast.challenges)
+            who, what = _part(random, cast.players), _part(random, cast.challenges)
         match kind:
             case Kind.CALL:
                 act = random.choices(list(_ACTS), list(_ACTS.values()))[0]
@@ -140,9 +140,9 @@ def invent(random: Random, steps: int, cast: Cast, hooks: frozenset[Hook]) -> St
     return tuple(story)
 
 
-def _part(random: Random, challenges: dict[str, int]) -> str:
-    parts = list(challenges)
-    return random.choices(parts, [_PARTS.get(part, 1) for part in parts])[0]
+def _part(random: Random, parts: Iterable[str]) -> str:
+    names = list(parts)
+    return random.choices(names, [_PARTS.get(name, 1) for name in names])[0]
 
 
 def written(story: Sequence[Step]) -> str:
