@@ -79,7 +79,7 @@ class Rulebook:
                 if after is not None:
                     found.add(after)
             if not answer.definite:
-                found |= self._in_doubt(state, call)
+                found.update(self._in_doubt(state, call))
         return frozenset(found)
 
     def outcomes(self, state: State, call: Call) -> Iterator[Outcome]:

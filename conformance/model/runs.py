@@ -70,9 +70,7 @@ def options_for(random: Random, hooks: frozenset[Hook]) -> Options:
     return Options(account_limit=most, max_extensions=2)
 
 
-def invented(
-    plan: Plan, number: int, cast: Cast, hooks: frozenset[Hook]
-) -> tuple[Story, Options]:
+def invented(plan: Plan, number: int, cast: Cast, hooks: frozenset[Hook]) -> tuple[Story, Options]:
     """The story of this number and how its backend is set up; the same for the same seed."""
     random = Random(f"whale-ready {plan.seed}/{number}")  # noqa: S311 - stories, no secrets
     options = options_for(random, hooks)
@@ -93,7 +91,10 @@ def told(harness: Harness, story: Story, options: Options) -> Telling:
 
 
 def search(
-    harness: Harness, plan: Plan, progress: Progress = lambda number: None, count: Count | None = None
+    harness: Harness,
+    plan: Plan,
+    progress: Progress = lambda number: None,
+    count: Count | None = None,
 ) -> Finding | None:
     """Tell the stories of a plan until one goes wrong; that one is made short.
 

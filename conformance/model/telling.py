@@ -113,7 +113,11 @@ class Teller:
         call = self._meant(step)
         states = self.states
         expected = sorted(
-            {self._named(str(each)) for state in states for each in self.rules.outcomes(state, call)}
+            {
+                self._named(str(each))
+                for state in states
+                for each in self.rules.outcomes(state, call)
+            }
         )
         with self.stage.outage() if step.outage else nullcontext():
             answer = self._asked(call)
@@ -216,7 +220,8 @@ class Teller:
         if not agreeing:
             wanted = sorted(
                 {
-                    ", ".join(sorted(self._name(each.container) for each in state.held)) or "nothing"
+                    ", ".join(sorted(self._name(each.container) for each in state.held))
+                    or "nothing"
                     for state in self._views()
                 }
             )
