@@ -3,7 +3,7 @@
 A search over orders, after Wing and Gong (1993), that remembers where it has been, after Lowe (2017):
 a call may come next if no other one had ended before it began, and its answer must be one that the
 model allows there. Calls with no definite answer may have been done at any time after they began, or
-never. Calls that gave way (``busy``) have done nothing, and may say so only in company.
+never. Calls that gave way have done nothing, and may say ``busy`` only in company.
 """
 
 from __future__ import annotations
@@ -95,11 +95,14 @@ def partition(ops: Sequence[Op], scope: Scope) -> list[list[Op]]:
 
 
 def lonely(ops: Sequence[Op]) -> Op | None:
-    """A call that gave way though nothing else was going on."""
+    """A call that gave way though nothing else was going on; ``rate_limited``: or had been."""
     for op in ops:
-        if op.answer is None or op.answer.word not in NOTHING_DONE or not op.answer.definite:
+        if not _gave_way(op) or op.answer is None:
             continue
-        if not any(op.overlaps(other) for other in ops if other is not op):
+        others = [other for other in ops if other is not op]
+        if op.answer.word == Code.BUSY.value:
+            others = [other for other in others if op.overlaps(other)]
+        if not any(other.began <= op.ended for other in others):
             return op
     return None
 

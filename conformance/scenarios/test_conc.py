@@ -202,8 +202,8 @@ def test_calls_on_one_key_have_an_order(world: Stage) -> None:
     alice = partial(_of, her, world.alice, first)
     run_together(
         [
-            alice("start stop start stop"),
-            alice("start extend stop start"),
+            alice("start stop status start stop status"),
+            alice("start extend stop status start"),
             alice("extend status extend status"),
             alice("status status status status"),
         ]
@@ -218,8 +218,8 @@ def test_calls_of_mates_have_an_order(world: Stage) -> None:
     mate, other = (partial(_of, they, each, world.first) for each in world.mates[:2])
     run_together(
         [
-            mate("start extend stop"),
-            other("start status stop start"),
+            mate("start extend stop status"),
+            other("start stop status start status"),
             mate("status status"),
             other("extend status"),
         ]
@@ -266,8 +266,8 @@ def test_an_expiry_has_its_place_in_the_order(world: Stage) -> None:
         [
             [partial(her.advance, LAST_SECONDS + 10)],
             alice("status start status"),
-            alice("stop status start"),
-            alice("status status status"),
+            alice("status status stop status start"),
+            alice("status status status status"),
         ]
     )
     her.status(world.alice, world.first)

@@ -95,10 +95,13 @@ class Machine:
             self.gate.set()
             self.wanted.clear()
 
-    def run(self, ports: list[str], *, companion: bool = False) -> Container:
+    def pull(self) -> None:
+        """Come to the container that a start wants; takes long inside :meth:`slow`."""
         if not self.gate.is_set():
             self.wanted.set()
             _awaited(self.gate)
+
+    def run(self, ports: list[str], *, companion: bool = False) -> Container:
         return self.write(lambda: self._made(ports, companion=companion))
 
     def renew(self) -> None:
