@@ -49,6 +49,8 @@ class Rulebook:
         failing: those whose start fails by itself.
         capacity: live instances in the whole system; None for any number.
         slack: seconds that times may be off by.
+        blur: seconds that an expiry may be shown off by, where the clock moves on during calls; it is
+            none the later for that.
         reads_clock: whether the remaining time of an answer tells what time it is. Not so among
             parallel calls, where the answer may be older than what was done since.
     """
@@ -61,6 +63,7 @@ class Rulebook:
         failing: Iterable[int] = (),
         capacity: int | None = None,
         slack: float = SLACK_SECONDS,
+        blur: float = 0,
         reads_clock: bool = True,
     ) -> None:
         self.capabilities = capabilities
@@ -68,6 +71,7 @@ class Rulebook:
         self._failing = frozenset(failing)
         self._capacity = capacity
         self._slack = slack
+        self._blur = blur
         self._reads_clock = reads_clock
 
     def follow(self, states: Iterable[State], call: Call, answer: Answer) -> frozenset[State]:
@@ -207,8 +211,13 @@ class Rulebook:
                 return None
         elif (shown.container, shown.address) != (seen.container, seen.address):
             return None
-        if seen.extensions != shown.extensions or not shown.expires.holds(seen.expires_at):
+        if seen.extensions != shown.extensions:
             return None
+        expires = Span.at(seen.expires_at)
+        if not shown.expires.holds(seen.expires_at):
+            if not shown.expires.widened(self._blur, self._blur).holds(seen.expires_at):
+                return None
+            expires = shown.expires
         if not shown.started.holds(seen.started_at):
             return None
         return replace(
@@ -216,7 +225,7 @@ class Rulebook:
             container=seen.container,
             address=seen.address,
             started=Span.at(seen.started_at),
-            expires=Span.at(seen.expires_at),
+            expires=expires,
         )
 
     def _time(self, now: Span, seen: Seen) -> Span | None:

@@ -264,9 +264,12 @@ def test_an_expiry_has_its_place_in_the_order(world: Stage) -> None:
     alice = partial(_of, her, world.alice, world.first)
     run_together(
         [
-            [partial(her.advance, LAST_SECONDS + 10)],
-            alice("status start status"),
-            alice("status status stop status start"),
+            [
+                *alice("status"),
+                partial(her.advance, LAST_SECONDS + 10),
+                *alice("status stop start status"),
+            ],
+            alice("status start status status"),
             alice("status status status status"),
         ]
     )
