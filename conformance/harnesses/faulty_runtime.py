@@ -48,7 +48,7 @@ class FaultyRuntime(Runtime):
 
     @contextmanager
     def slow(self) -> Iterator[Callable[[], None]]:
-        """No container is made before the end of the block; gives what waits until one is wanted."""
+        """No container is made before the block ends; gives what waits until one is wanted."""
         wanted, self._gate = threading.Event(), threading.Event()
         self._wanted = wanted
 

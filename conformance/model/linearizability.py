@@ -1,9 +1,9 @@
 """Whether the answers of parallel calls are those of some order of these calls.
 
-A search over orders, after Wing and Gong (1993), that remembers where it has been, after Lowe (2017):
-a call may come next if no other one had ended before it began, and its answer must be one that the
-model allows there. Calls with no definite answer may have been done at any time after they began, or
-never. Calls that gave way have done nothing, and may say ``busy`` only in company.
+A search over orders, after Wing and Gong (1993), that remembers where it has been, after Lowe
+(2017): a call may come next if no other one had ended before it began, and its answer must be one
+that the model allows there. Calls with no definite answer may have been done at any time after they
+began, or never. Calls that gave way have done nothing, and may say ``busy`` only in company.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def impossible(
     """Why the history is that of no order of its calls; None when it is.
 
     Args:
-        shared: whether accounts share something, as the places of a full system. Else each account is
-            looked at by itself, which is as strict and much quicker.
+        shared: whether accounts share something, as the places of a full system. Else each account
+            is looked at by itself, which is as strict and much quicker.
     """
     ops = list(history)
     parts = [ops] if shared else partition(ops, rules.capabilities.scope)
@@ -141,8 +141,8 @@ class Search:
                 self.furthest = tuple(self._ops[at] for at in order)
                 self.stuck = tuple(self._ops[at] for at in following)
             for at in reversed(following):
-                for after in self._after(state, at):
-                    stack.append((done | 1 << at, after, (*order, at)))
+                rest = done | 1 << at
+                stack.extend((rest, after, (*order, at)) for after in self._after(state, at))
         return None
 
     def _next(self, done: int) -> list[int]:
@@ -202,8 +202,8 @@ def _twice(ops: Sequence[Op]) -> Impossible | None:
 def _smallest(rules: Rulebook, ops: list[Op]) -> Impossible:
     """The shortest beginning that is impossible, without the looks and refusals that do not matter.
 
-    Both keep what was wrong: what begins an explained history is explained, and so is one that leaves
-    out calls which changed nothing.
+    Both keep what was wrong: what begins an explained history is explained, and so is one that
+    leaves out calls which changed nothing.
     """
     kept = ops
     for end in sorted({op.ended for op in ops if op.ended != NEVER}):

@@ -49,8 +49,8 @@ class Rulebook:
         failing: those whose start fails by itself.
         capacity: live instances in the whole system; None for any number.
         slack: seconds that times may be off by.
-        blur: seconds that an expiry may be shown off by, where the clock moves on during calls; it is
-            none the later for that.
+        blur: seconds that an expiry may be shown off by, where the clock moves on during calls; it
+            is none the later for that.
         reads_clock: whether the remaining time of an answer tells what time it is. Not so among
             parallel calls, where the answer may be older than what was done since.
     """
@@ -75,7 +75,7 @@ class Rulebook:
         self._reads_clock = reads_clock
 
     def follow(self, states: Iterable[State], call: Call, answer: Answer) -> frozenset[State]:
-        """The states in which the call may have left things; none when the answer is not allowed."""
+        """The states in which the call may have left things; none when that is no answer."""
         found: set[State] = set()
         for state in states:
             for outcome in self.outcomes(state, call):

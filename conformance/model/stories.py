@@ -1,4 +1,4 @@
-"""Stories: what happens to a backend, step by step, as data that can be written down and cut short."""
+"""Stories: what happens to a backend, step by step, as data that can be written and cut short."""
 
 from __future__ import annotations
 

@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from conformance.harness import Hook, Options, World
+from conformance.harness import Hook, Options, Player, World
 from conformance.model.calls import UNASKED, Act, Answer, Call
 from conformance.model.rulebook import Rulebook
 from conformance.model.states import Span, State, clock
 from conformance.model.stories import HOOKS, Cast, Kind, Step, Story, StoryError
 from conformance.shape import RuleBroken
 from conformance.stage import Stage
+from conformance.steps import says_when
 from conformance.trace import Trace
+from engines.contract import ActionResult
 from engines.errors import BackendUnavailable
 
 USED = frozenset({*HOOKS.values(), Hook.OUTAGE, Hook.GROUND_TRUTH})
@@ -42,6 +44,8 @@ class Told:
     """What the model would have allowed."""
     short: str
     """The answer in short."""
+    moved: float | None = None
+    """By how much the clock was moved on."""
     trace: tuple[str, ...] = ()
 
 
@@ -143,19 +147,22 @@ class Teller:
 
     def _asked(self, call: Call) -> Answer:
         stage, who, what = self.stage, call.player, call.challenge
+        calls: dict[Act, Callable[[Player, int], ActionResult]] = {
+            Act.EXTEND: stage.extend,
+            Act.STOP: stage.stop,
+            Act.CLEAN_UP: stage.clean_up,
+        }
         try:
-            match call.act:
-                case Act.START:
-                    return Answer.of_start(stage.start(who, what))
-                case Act.EXTEND:
-                    return Answer.of_action(stage.extend(who, what))
-                case Act.STOP:
-                    return Answer.of_action(stage.stop(who, what))
-                case Act.CLEAN_UP:
-                    return Answer.of_action(stage.clean_up(who, what))
-                case Act.STATUS:
-                    return Answer.of_status(stage.status(who, what))
-        except RuleBroken as broken:
+            if call.act is Act.STATUS:
+                return Answer.of_status(stage.status(who, what))
+            if call.act is Act.START:
+                started = stage.start(who, what)
+                says_when(started)
+                return Answer.of_start(started)
+            done = calls[call.act](who, what)
+            says_when(done)
+            return Answer.of_action(done)
+        except AssertionError as broken:
             if call.act is Act.STATUS and isinstance(broken.__cause__, BackendUnavailable):
                 return Answer(UNASKED)
             raise Parted("an answer of the contract's shape", str(broken)) from broken
@@ -178,7 +185,7 @@ class Teller:
     def _advance(self, step: Step, seconds: float) -> Told:
         self.stage.advance(seconds)
         self.states = frozenset(state.moved(seconds) for state in self.states)
-        return self._plain(step, f"{seconds:.0f} s later")
+        return replace(self._plain(step, f"{seconds:.0f} s later"), moved=seconds)
 
     def _to_expiry(self, step: Step) -> Told:
         earliest = min(state.now.lo for state in self.states)
@@ -264,7 +271,7 @@ def tell(teller: Teller, story: Story) -> Telling:
             steps.append(teller.tell(step))
         except Parted as parted:
             lines = teller.new_lines()
-            last = Told(step, step.sentence, None, frozenset(), parted.got, lines)
+            last = Told(step, step.sentence, None, frozenset(), parted.got, trace=lines)
             return Telling((*steps, last), parted)
     return Telling(tuple(steps))
 

@@ -1,4 +1,4 @@
-"""Ways to break what is so among parallel calls only; call by call nothing is to be seen of them."""
+"""Ways to break what is so among parallel calls only; call by call nothing of them shows."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Machine:
 
     @contextmanager
     def slow(self) -> Iterator[Callable[[], None]]:
-        """No container is made before the end of the block; gives what waits until one is wanted."""
+        """No container is made before the block ends; gives what waits until one is wanted."""
         self.gate.clear()
         try:
             yield lambda: _awaited(self.wanted)
