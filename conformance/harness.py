@@ -13,7 +13,7 @@ where ``factory()`` returns the harness. A factory may also return a bare
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -50,6 +50,8 @@ class Hook(str, Enum):
     """:meth:`World.stubborn`: one container cannot be removed."""
     CAPACITY = "capacity"
     """:attr:`Options.capacity` is honoured."""
+    STRICT_CAPACITY = "strict_capacity"
+    """The same also against starts that come at one moment."""
     ACCOUNT_LIMIT = "account_limit"
     """:attr:`Options.account_limit` is honoured."""
     OPTIONS = "options"
@@ -83,6 +85,8 @@ class Hook(str, Enum):
     """:meth:`World.change_images`: every image has another content under the same name."""
     CRASH = "crash"
     """:meth:`World.dying`: the backend's process dies in the middle of a call."""
+    SLOW_START = "slow_start"
+    """:meth:`World.slow_start`: starts take long, as with an image that has to be pulled."""
 
 
 class Trial(str, Enum):
@@ -351,6 +355,11 @@ class World(ABC):
         or parts in this process that refuse the dead (``conformance/harnesses/mortal.py``).
         """
         raise Unsupported(Hook.CRASH)
+
+    def slow_start(self) -> AbstractContextManager[Callable[[], None]]:
+        """Inside the block no start gets its container: it waits for the end of the block. What the
+        block is given waits until one is waiting."""
+        raise Unsupported(Hook.SLOW_START)
 
     def exchanges(self) -> list[str]:
         """What went over the wire in this world, one line each, secrets redacted."""

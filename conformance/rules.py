@@ -54,10 +54,11 @@ class Profile(str, Enum):
     FULL = "full"
 
 
-def _rules(group: str, *titles: str, since: int = 1) -> list[Rule]:
+def _rules(group: str, *titles: str, since: int = 1, start: int = 1) -> list[Rule]:
+    """Rules of one group; ``start`` is the number of the first, where a later version adds some."""
     return [
         Rule(f"{group}-{number:03}", title, since=since)
-        for number, title in enumerate(titles, start=1)
+        for number, title in enumerate(titles, start=start)
     ]
 
 
@@ -266,6 +267,26 @@ RULES: tuple[Rule, ...] = (
         "instance.",
         "Workers and a player's stop that meet at an expired instance end it once, with one event.",
         "A player's stops and clean-ups that meet at a live instance end it once, with one event.",
+    ),
+    *_rules(
+        "CONC",
+        "The answers of parallel starts, stops, extends and looks on one key are those of "
+        "some order of these calls.",
+        "The answers of team mates who call in parallel are those of some order of their calls.",
+        "The answers of parallel calls on two challenges at the account's limit are those of "
+        "some order of these calls.",
+        "The answers an account gets are those of some order of its own calls, whatever other"
+        " accounts do meanwhile.",
+        "The answers of calls that meet an expiry are those of some order of these calls and "
+        "the expiry.",
+        "The answers of calls that meet clean-ups and the worker are those of some order of "
+        "all of these.",
+        "The answers of accounts that compete for the last places of a full system are those "
+        "of some order of their calls.",
+        "A start that takes long is not doubled by a second one or undone by the worker "
+        "meanwhile, and says True for what runs only.",
+        start=13,
+        since=2,
     ),
     *_rules(
         "FAULT",

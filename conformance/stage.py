@@ -261,6 +261,14 @@ class Stage:
         self._hook(Hook.NEW_IMAGE, self._inner.change_images)
         self._trace.note("· every image has another content")
 
+    @contextmanager
+    def slow_start(self) -> Iterator[Callable[[], None]]:
+        """Starts wait for the end of this block; it is given what waits until one does."""
+        with self._lent(Hook.SLOW_START, self._inner.slow_start) as reached:
+            self._trace.note("· starts take long from here on")
+            yield lambda: self._hook(Hook.SLOW_START, reached)
+        self._trace.note("· starts go on")
+
     def try_worker(self) -> None:
         """Run the worker once, in a round that may fail: it is the next one that must not."""
         self._allow(Hook.WORKER)

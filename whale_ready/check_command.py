@@ -17,9 +17,9 @@ from rich.console import Console
 from conformance.annotations import annotations_of, resumed, stopped
 from conformance.registry import BackendSpecError
 from conformance.report_file import AGAIN, ReportError, load_report
+from conformance.reports import FILES, write_reports
 from conformance.results import MINIMUM_EXECUTED, Report
 from conformance.rules import SPEC_VERSION, Profile
-from conformance.reports import FILES, write_reports
 from conformance.runner import CheckRequest, check, plan
 from conformance.waivers import NO_WAIVERS, Waivers, WaiversError, load_waivers
 from whale_ready.command import INTERRUPTED, Command, could_not_run

@@ -12,6 +12,7 @@ from whale_ready.database_command import database_group
 from whale_ready.firewall_command import firewall_group
 from whale_ready.images_command import images
 from whale_ready.metrics_command import metrics_command
+from whale_ready.story_command import story_command
 from whale_ready.worker_command import worker_command
 
 
@@ -28,6 +29,7 @@ def main() -> None:
 for _command in (
     check_command,
     compare_command,
+    story_command,
     worker_command,
     firewall_group,
     images,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import socket
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -158,6 +158,9 @@ class CreWorld(World):
 
     def state_full(self, after: int) -> AbstractContextManager[None]:
         return full(self._database, after)
+
+    def slow_start(self) -> AbstractContextManager[Callable[[], None]]:
+        return self._faulty.slow()
 
     def fault(self, kind: FaultKind) -> AbstractContextManager[None]:
         return self.outage() if kind is FaultKind.UNREACHABLE else self._faulty.fault(kind)

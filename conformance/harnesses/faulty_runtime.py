@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -12,6 +13,7 @@ from engines.cre.runtimes.base import Found, Launch, Launched, Runtime
 from engines.errors import BackendUnavailable, EngineError, RuntimeFault
 
 _T = TypeVar("_T")
+LONGEST_WAIT_SECONDS = 20.0
 _STAYS = BackendUnavailable("it cannot be removed")
 
 
@@ -22,6 +24,8 @@ class FaultyRuntime(Runtime):
         self._real = real
         self._fault: FaultKind | None = None
         self._images = ""
+        self._wanted, self._gate = threading.Event(), threading.Event()
+        self._gate.set()
         self.name = real.name
         self.simulated = real.simulated
         self.multi_node = real.multi_node
@@ -42,7 +46,25 @@ class FaultyRuntime(Runtime):
         finally:
             self._fault = None
 
+    @contextmanager
+    def slow(self) -> Iterator[Callable[[], None]]:
+        """No container is made before the block ends; gives what waits until one is wanted."""
+        wanted, self._gate = threading.Event(), threading.Event()
+        self._wanted = wanted
+
+        def reached() -> None:
+            if not wanted.wait(LONGEST_WAIT_SECONDS):
+                raise TimeoutError("no start has come to its container")
+
+        try:
+            yield reached
+        finally:
+            self._gate.set()
+
     def launch(self, launch: Launch) -> Launched:
+        if not self._gate.is_set():
+            self._wanted.set()
+            self._gate.wait(LONGEST_WAIT_SECONDS)
         return self._write(
             lambda: self._real.launch(launch), RuntimeFault("the runtime makes no container")
         )

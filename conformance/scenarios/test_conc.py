@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from conformance.harness import Hook, Player
+from conformance.harness import Hook, Options, Player
+from conformance.model.histories import Programme, Recorder, run_together
+from conformance.model.orders import in_order
 from conformance.scenario import EXTENDS, ONE_AT_A_TIME, TEAMS, scenario
 from conformance.stage import Stage
 from conformance.steps import (
@@ -20,6 +23,7 @@ from conformance.steps import (
     only_event,
     same,
     says_when,
+    settle,
     started,
     together,
 )
@@ -28,6 +32,10 @@ from engines.contract import ActionResult, Code, StartResult
 
 CALLS = 8
 """Calls at one moment."""
+SLOW_SECONDS = 100
+"""How long a start may take: as long as a pull, and longer than many a lock lasts."""
+LAST_SECONDS = 30
+"""What is left of an instance when the calls meet its expiry."""
 ROUNDS = 2
 """How often an instance comes and goes under the watchers' eyes."""
 
@@ -186,6 +194,140 @@ def test_stops_and_clean_ups_end_a_live_instance_once(world: Stage) -> None:
     assert not world.running(), "a container runs after it was stopped and cleaned up"
     ends = events_of(world, Action.STOPPED, Action.EXPIRED)
     assert len(ends) == 1, f"one instance ended {len(ends)} times"
+
+
+@scenario("CONC-013")
+def test_calls_on_one_key_have_an_order(world: Stage) -> None:
+    her, first = Recorder(world), world.first
+    alice = partial(_of, her, world.alice, first)
+    run_together(
+        [
+            alice("start stop status start stop status"),
+            alice("start extend stop status start"),
+            alice("extend status extend status"),
+            alice("status status status status"),
+        ]
+    )
+    her.status(world.alice, first)
+    in_order(her)
+
+
+@scenario("CONC-014", TEAMS)
+def test_calls_of_mates_have_an_order(world: Stage) -> None:
+    they = Recorder(world)
+    mate, other = (partial(_of, they, each, world.first) for each in world.mates[:2])
+    run_together(
+        [
+            mate("start extend stop status"),
+            other("start stop status start status"),
+            mate("status status"),
+            other("extend status"),
+        ]
+    )
+    they.status(world.mates[1], world.first)
+    in_order(they)
+
+
+@scenario("CONC-015")
+def test_calls_at_the_accounts_limit_have_an_order(world: Stage) -> None:
+    her = Recorder(world)
+    first = partial(_of, her, world.alice, world.first)
+    second = partial(_of, her, world.alice, world.second)
+    run_together(
+        [
+            first("start stop start"),
+            second("start stop start"),
+            first("status extend"),
+            second("status"),
+        ]
+    )
+    her.status(world.alice, world.first)
+    her.status(world.alice, world.second)
+    in_order(her)
+
+
+@scenario("CONC-016")
+def test_other_accounts_change_nothing_of_the_order(world: Stage) -> None:
+    all_of_them = Recorder(world)
+    everybody = (world.alice, world.bob, world.carol)
+    calls = "start extend status stop status start"
+    run_together([_of(all_of_them, each, world.first, calls) for each in everybody])
+    in_order(all_of_them)
+
+
+@scenario("CONC-017", Hook.CLOCK)
+def test_an_expiry_has_its_place_in_the_order(world: Stage) -> None:
+    her = Recorder(world)
+    seen = her.start(world.alice, world.first).seen
+    demand(seen is not None, "a start was refused")
+    her.advance((seen.remaining if seen else 0) - LAST_SECONDS)
+    alice = partial(_of, her, world.alice, world.first)
+    run_together(
+        [
+            [
+                *alice("status"),
+                partial(her.advance, LAST_SECONDS + 10),
+                *alice("status stop start status"),
+            ],
+            alice("status start status status"),
+            alice("status status status status"),
+        ]
+    )
+    her.status(world.alice, world.first)
+    in_order(her)
+
+
+@scenario("CONC-018", Hook.WORKER)
+def test_workers_and_clean_ups_have_their_place_in_the_order(world: Stage) -> None:
+    her = Recorder(world)
+    her.start(world.alice, world.first)
+    alice = partial(_of, her, world.alice, world.first)
+    run_together(
+        [
+            [her.worker, her.worker],
+            alice("clean_up start status"),
+            alice("extend status clean_up"),
+            alice("status start status"),
+        ]
+    )
+    her.status(world.alice, world.first)
+    in_order(her)
+
+
+@scenario("CONC-019", Hook.STRICT_CAPACITY, options=Options(capacity=2))
+def test_calls_for_the_last_places_have_an_order(world: Stage) -> None:
+    all_of_them = Recorder(world)
+    everybody = (world.alice, world.bob, world.carol)
+    run_together(
+        [_of(all_of_them, each, world.first, "start status stop start") for each in everybody]
+    )
+    for player in everybody:
+        all_of_them.status(player, world.first)
+    in_order(all_of_them, capacity=2)
+
+
+@scenario("CONC-020", Hook.SLOW_START, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_a_slow_start_is_not_doubled(world: Stage) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        with world.slow_start() as reached:
+            slow = threads.submit(world.start, world.alice, world.first)
+            reached()
+            world.advance(SLOW_SECONDS)
+            world.run_worker()
+            second = threads.submit(world.start, world.alice, world.first)
+            world.run_worker()
+        answers = [slow.result(), second.result()]
+    settle(world)
+    running = agree(world, world.alice)
+    demand(len(running) <= 1, "a second start doubled a slow one")
+    told = {answer.instance["container_id"] for answer in answers if answer.ok}
+    assert told <= running, "a start that took long returned True, and its container does not run"
+    demand(world.start(world.alice, world.first).ok, "after a slow start no start works")
+
+
+def _of(recorder: Recorder, player: Player, challenge: int, calls: str) -> Programme:
+    """What one thread does: the calls of these names, one after the other."""
+    return [partial(getattr(recorder, call), player, challenge) for call in calls.split()]
 
 
 def _started_at_once(world: Stage, player: Player, challenge: int) -> list[StartResult]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -21,6 +23,17 @@ _T = TypeVar("_T")
 def inner_of(container_id: str) -> str:
     """The id of a container's companion."""
     return f"{container_id}-inner"
+
+
+def _set() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
+def _awaited(event: threading.Event) -> None:
+    if not event.wait(20):
+        raise TimeoutError("what was waited for has not come")
 
 
 @dataclass
@@ -50,6 +63,11 @@ class Machine:
     boots: int = 0
     """How often it was restarted."""
 
+    gate: threading.Event = field(default_factory=_set)
+    """Containers are made while it is set."""
+    wanted: threading.Event = field(default_factory=threading.Event)
+    """Set when somebody waits for the gate."""
+
     def restarted(self) -> None:
         """What is done at the end of a restart."""
         self.boots += 1
@@ -67,6 +85,22 @@ class Machine:
         if self.fault is not None:
             raise BackendUnavailable("the machine did not say what it did")
         return done
+
+    @contextmanager
+    def slow(self) -> Iterator[Callable[[], None]]:
+        """No container is made before the block ends; gives what waits until one is wanted."""
+        self.gate.clear()
+        try:
+            yield lambda: _awaited(self.wanted)
+        finally:
+            self.gate.set()
+            self.wanted.clear()
+
+    def pull(self) -> None:
+        """Come to the container that a start wants; takes long inside :meth:`slow`."""
+        if not self.gate.is_set():
+            self.wanted.set()
+            _awaited(self.gate)
 
     def run(self, ports: list[str], *, companion: bool = False) -> Container:
         return self.write(lambda: self._made(ports, companion=companion))

@@ -5,7 +5,7 @@ Specs may name it: ``--backend ref=reference.world:harness`` in the folder ``tes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from conformance.harness import (
@@ -167,6 +167,9 @@ class ReferenceWorld(World):
             yield
         finally:
             self.backend.room = None
+
+    def slow_start(self) -> AbstractContextManager[Callable[[], None]]:
+        return self.machine.slow()
 
     def exchanges(self) -> list[str]:
         return ["Authorization: Token made-up-token-0123456789"]

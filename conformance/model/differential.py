@@ -1,0 +1,184 @@
+"""Tells one story to two backends and shows where they part.
+
+Each is judged by a model of its own, made of its own capabilities. Answers that differ because
+these do are declared differences. Where the contract leaves an answer open both may be right. All
+else is a difference that a call site would meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from enum import Enum
+
+from conformance.harness import Harness, Hook, Options
+from conformance.model.calls import Answer
+from conformance.model.runs import Plan, Progress, cast_of, closed, invented, opened
+from conformance.model.shrinking import shortest
+from conformance.model.stories import Cast, Kind, Step, Story
+from conformance.model.telling import USED, Parted, Teller, Told
+from engines.contract import Capabilities
+
+_EARLY_SECONDS = 3
+"""By how much remaining times may differ for reasons of rounding."""
+
+
+class Why(str, Enum):
+    """What an answer that differs comes from."""
+
+    DECLARED = "declared"
+    """The backends declare that they differ here, or did before in the same story."""
+    OPEN = "open"
+    """The contract allows both answers."""
+    BROKEN = "broken"
+    """One of them did what its model does not allow."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One step that two backends answered otherwise."""
+
+    at: int
+    sentence: str
+    one: str
+    other: str
+    why: Why
+    about: str
+    """Which capabilities differ, or what was expected."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A story as two backends told it, up to a difference that breaks the contract."""
+
+    story: Story
+    steps: tuple[tuple[Told, Told], ...]
+    differences: tuple[Difference, ...]
+
+    @property
+    def broken(self) -> Difference | None:
+        return next((each for each in self.differences if each.why is Why.BROKEN), None)
+
+
+def declared(one: Capabilities, other: Capabilities) -> tuple[str, ...]:
+    """The capabilities that differ, as ``extend additive/reset``."""
+    values = [
+        (each.name, getattr(one, each.name), getattr(other, each.name)) for each in fields(one)
+    ]
+    return tuple(f"{name} {_shown(a)}/{_shown(b)}" for name, a, b in values if a != b)
+
+
+def compared(one: Harness, other: Harness, story: Story, options: Options) -> Comparison:
+    """Tell a story to both, in a fresh world each."""
+    worlds = []
+    try:
+        for harness in (one, other):
+            worlds.append(opened(harness, options))
+        hooks = one.hooks & other.hooks
+        tellers = [Teller(world, hooks, options) for world in worlds]
+        return _side_by_side(tellers[0], tellers[1], story)
+    finally:
+        for world in worlds:
+            closed(world)
+
+
+def search(
+    one: Harness, other: Harness, plan: Plan, progress: Progress = lambda number: None
+) -> Iterator[Comparison]:
+    """Tell both the stories of a plan; one that is broken is the last, and made short."""
+    casts = cast_of(one), cast_of(other)
+    cast = Cast(
+        {name: each for name, each in casts[0].players.items() if name in casts[1].players},
+        {name: each for name, each in casts[0].challenges.items() if name in casts[1].challenges},
+    )
+    hooks = one.hooks & other.hooks & (USED | {Hook.ACCOUNT_LIMIT})
+    for number in plan.numbers():
+        story, options = invented(plan, number, cast, hooks)
+        comparison = compared(one, other, story, options)
+        broken = comparison.broken
+        if broken is not None:
+            short = shortest(
+                story,
+                lambda each, options=options: (
+                    compared(one, other, each, options).broken is not None
+                ),  # type: ignore[misc] # bound at once
+                plan.tries,
+                known_until=broken.at,
+            )
+            yield compared(one, other, short, options)
+            return
+        progress(number)
+        yield comparison
+
+
+def _side_by_side(one: Teller, other: Teller, story: Story) -> Comparison:
+    capabilities = [each.stage.capabilities for each in (one, other)]
+    declares = declared(*capabilities)
+    steps: list[tuple[Told, Told]] = []
+    differences: list[Difference] = []
+    for at, step in enumerate(story):
+        here, here_parted = _told(one, step)
+        if step.kind is Kind.EXPIRY and here.moved is not None:
+            step = Step(Kind.ADVANCE, seconds=here.moved)  # as far on both, whatever each declares
+        there, there_parted = _told(other, step)
+        steps.append((here, there))
+        parted = here_parted or there_parted
+        if parted is not None:
+            about = f"expected {parted.expected}"
+            differences.append(
+                Difference(at, here.sentence, here.short, there.short, Why.BROKEN, about)
+            )
+            break
+        if not _same(here.answer, there.answer):
+            why, about = _judged(here, there, declares, after=bool(differences))
+            differences.append(Difference(at, here.sentence, here.short, there.short, why, about))
+            if why is Why.BROKEN:
+                break
+    return Comparison(story, tuple(steps), tuple(differences))
+
+
+def _told(teller: Teller, step: Step) -> tuple[Told, Parted | None]:
+    try:
+        return teller.tell(step), None
+    except Parted as parted:
+        lines = teller.new_lines()
+        return Told(step, step.sentence, None, frozenset(), parted.got, trace=lines), parted
+
+
+def _same(one: Answer | None, other: Answer | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    if one.word != other.word or (one.seen is None) != (other.seen is None):
+        return False
+    if one.seen is None or other.seen is None:
+        return True
+    near = abs(one.seen.remaining - other.seen.remaining) <= _EARLY_SECONDS
+    return near and one.seen.extensions == other.seen.extensions
+
+
+_OF_WORDS = ("scope", "account_limit", "max_extensions", "detects_loss", "timeout_seconds")
+_OF_TIMES = ("extend", "extension_seconds", "timeout_seconds")
+
+
+def _judged(one: Told, other: Told, declares: tuple[str, ...], *, after: bool) -> tuple[Why, str]:
+    """What a difference comes from; ``after`` others, it may be what one of these has led to."""
+    words_differ = (
+        one.answer is None or other.answer is None or one.answer.word != other.answer.word
+    )
+    if words_differ and one.words == other.words:
+        return Why.OPEN, f"the contract allows {' and '.join(sorted(one.words))}"
+    kinds = (*_OF_WORDS, *_OF_TIMES) if words_differ else _OF_TIMES
+    reasons = [each for each in declares if each.partition(" ")[0] in kinds]
+    if reasons:
+        return Why.DECLARED, ", ".join(reasons)
+    if after:
+        return Why.OPEN, "it follows from a difference before"
+    return Why.BROKEN, "nothing they declare accounts for it"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, frozenset):
+        return "+".join(sorted(_shown(each) for each in value)) or "none"
+    return str(value)
