@@ -73,7 +73,7 @@ def compared(one: Harness, other: Harness, story: Story, options: Options) -> Co
     worlds = []
     try:
         for harness in (one, other):
-            worlds.append(opened(harness, options))
+            worlds.append(opened(harness, options))  # noqa: PERF401 - closed below if the second fails
         hooks = one.hooks & other.hooks
         tellers = [Teller(world, hooks, options) for world in worlds]
         return _side_by_side(tellers[0], tellers[1], story)

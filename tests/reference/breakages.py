@@ -19,7 +19,13 @@ from engines.contract import (
     validate_ids,
 )
 from engines.errors import BackendUnavailable
-from reference import breakages_deaths, breakages_limits, breakages_orders, breakages_outages
+from reference import (
+    breakages_deaths,
+    breakages_http,
+    breakages_limits,
+    breakages_orders,
+    breakages_outages,
+)
 from reference.backend import CHALLENGES, STEP, Key, Record, ReferenceBackend
 from reference.inside import Wall
 from reference.machine import Container
@@ -692,5 +698,6 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     **breakages_outages.CAUGHT_BY,
     **breakages_deaths.CAUGHT_BY,
     **breakages_orders.CAUGHT_BY,
+    **breakages_http.CAUGHT_BY,
 }
 """Every breakage and the scenarios that must fail on it."""
