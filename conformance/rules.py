@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2
 """Version of the contract these rules belong to; stands in every report.
 
 A rule that asks more of every backend comes with the next version (:attr:`Rule.since`), so that a
@@ -410,6 +410,23 @@ RULES: tuple[Rule, ...] = (
         "An instance reaches its companion by name.",
         "A stop removes the companions too.",
         "The worker removes the companions of an expired instance too.",
+    ),
+    *_rules(
+        "SWAP",
+        "After a swap an instance that was started before it is found, as it was.",
+        "An extend after a swap gives the instance from before it more time, and changes nothing "
+        "else of it.",
+        "A stop after a swap ends the instance from before it and removes its container.",
+        "A second start after a swap returns the instance from before it and makes no second one.",
+        "A new start after a swap runs on the other backend, and only there.",
+        "The account's limit holds across a swap.",
+        "After a swap and back the instances of both backends are found, each as it was.",
+        "A start after the stop of an instance from before a swap runs on the other backend.",
+        "Parallel starts at the moment of a swap make exactly one container.",
+        "While the backend of an instance from before a swap is out of reach, a start returns "
+        "False and code UNAVAILABLE, a status raises BackendUnavailable, and nothing starts "
+        "elsewhere.",
+        since=2,
     ),
 )
 

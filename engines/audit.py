@@ -146,3 +146,25 @@ class AuditLog:
                 )
                 for row in rows
             ]
+
+
+Held = list[tuple[AuditLog, ContainerEvent]]
+"""Events that wait for somebody's decision, with the log each belongs to."""
+
+held_back: ContextVar[Held | None] = ContextVar("held_back", default=None)
+"""Where events of calls that changed nothing wait; None: they are written at once."""
+
+
+@contextmanager
+def holding_back() -> Iterator[Held]:
+    """Have the event of a call inside this block that changed nothing put aside, not written.
+
+    For who passes a call on and may pass it on to another: one call is one event. Who leaves the
+    block writes what is to be kept.
+    """
+    held: Held = []
+    token = held_back.set(held)
+    try:
+        yield held
+    finally:
+        held_back.reset(token)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from engines.audit import Action, AuditLog, ContainerEvent, audit_detail
+from engines.audit import Action, AuditLog, ContainerEvent, audit_detail, held_back
 from engines.clock import Clock
 from engines.contract import (
     ActionResult,
@@ -164,7 +164,12 @@ class AuditedBackend(ContainerBackend):
         if not call.recorded:
             try:
                 unknown = {} if result.definite else {"definite": False}
-                self.audit.record(call.event(action, result.code, **unknown))
+                event = call.event(action, result.code, **unknown)
+                waiting = held_back.get()
+                if waiting is not None:
+                    waiting.append((self.audit, event))
+                else:
+                    self.audit.record(event)
             except SQLAlchemyError as error:
                 # Nothing changed, so the log misses an attempt, not a change.
                 log.error("audit event not written: %s", type(error).__name__)

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines import replies
-from engines.audit import Action, AuditLog, with_detail
+from engines.audit import Action, AuditLog, Held, holding_back, with_detail
 from engines.base import AuditedBackend, Call
 from engines.cleanup_worker import CleanupWorker
 from engines.clock import Clock, SystemClock
@@ -241,11 +242,12 @@ class HybridBackend(AuditedBackend):
         ``certain``: it has nothing of this instance, so that a refusal says there is nothing.
         """
         side = self._owner(route)
-        with with_detail(**decision.detail()):
+        with with_detail(**decision.detail()), holding_back() as held:
             result = side.start_instance(call.user_id, call.challenge_id, call.team_id)
         call.recorded = True
         self.router.heard(route.backend, result)
         if result.ok:
+            self._write(held)
             return self._kept(call, route, side, result)
         nothing = result.definite and not self._may_hold(route)
         if certain and nothing and self.router.falls_back_from(route.backend, result):
@@ -254,7 +256,9 @@ class HybridBackend(AuditedBackend):
             moved = route.taken(call.user_id, call.team_id, instead.backend, until)
             if self._routes.save(moved):
                 return self._launch(call, moved, instead, certain=True)
+            self._write(held)
             return replies.busy_start()
+        self._write(held)
         if nothing:
             self._quietly(lambda: self._routes.delete(route))
         else:
@@ -353,9 +357,16 @@ class HybridBackend(AuditedBackend):
         call.detail.update(Decision(route.backend, Why.STICKY, because).detail())
         return replies.already_running(live)
 
-    def _quietly(self, change: Callable[[], object]) -> None:
-        """Tidy up a route after the backend has done its part; the worker does it otherwise."""
+    def _write(self, held: Held) -> None:
+        """Write the events of a call that ends here; one that goes on elsewhere is told there."""
+        for log_of_it, event in held:
+            self._quietly(partial(log_of_it.record, event), "an event was not written")
+
+    def _quietly(
+        self, change: Callable[[], object], otherwise: str = "a route was not settled"
+    ) -> None:
+        """Tidy up after the backend has done its part; the worker settles what is left."""
         try:
             change()
         except SQLAlchemyError as error:
-            log.error("a route was not settled: %s", type(error).__name__)
+            log.error("%s: %s", otherwise, type(error).__name__)
