@@ -25,6 +25,8 @@ from engines.cre.runtimes.base import Runtime
 from engines.database import Database
 from engines.errors import SettingsError
 from engines.hybrid import Breaker, DialReader, DialStore, HybridBackend, Keys, Router
+from engines.hybrid.health import Limits
+from engines.hybrid.watch import Watch
 from engines.settings import Settings
 from engines.whale import Credentials, WhaleAPIManager
 
@@ -128,12 +130,23 @@ def build(
         failures=settings.rollout_breaker_failures,
         seconds=settings.rollout_breaker_seconds,
     )
+    store = DialStore(database, clock)
+    reader = DialReader(store, clock, settings.rollout_poll_seconds)
     router = Router(
         Keys(HOME, NEW if new is not None else None),
-        DialReader(DialStore(database, clock), clock, settings.rollout_poll_seconds),
+        reader,
         use_whale or (lambda: settings.use_whale),
         breaker,
         falls_back=settings.rollout_fallback,
+    )
+    watch = Watch(
+        database,
+        store,
+        reader,
+        clock,
+        Limits.of(settings),
+        backend=NEW,
+        steps_back=settings.rollout_step_back,
     )
     ours = () if ingredients.database is not None else (database.close,)
     return HybridBackend(
@@ -143,6 +156,8 @@ def build(
         database=database,
         clock=clock,
         worker_seconds=settings.worker_seconds,
+        after_round=watch.tend if new is not None else None,
+        shadow=store,
         owned=(home.close, *(() if new is None else (new.close,)), *ours),
     )
 

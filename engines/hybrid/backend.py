@@ -34,10 +34,12 @@ from engines.contract import (
 )
 from engines.database import Database
 from engines.errors import BackendUnavailable
+from engines.hybrid.dial_store import DialStore
 from engines.hybrid.meeting import meet
 from engines.hybrid.router import Router
 from engines.hybrid.routes import Claimed, Full, Route, RouteState, RouteStore, Taken, Wanted, lease
 from engines.hybrid.routing import Decision, Why
+from engines.hybrid.shadow import Shadow
 from engines.hybrid.tending import Rounds
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ class HybridBackend(AuditedBackend):
         router: where starts go; its keys are what the backends are called in routes.
         database: where the routes are kept; the backends may have another one.
         after_round: done at the end of every round of the worker, as watching the rollout is.
+        shadow: where differences are written while the dial is in shadow mode; None for never.
         owned: closed together with this backend, before the database is let go of.
     """
 
@@ -71,7 +74,7 @@ class HybridBackend(AuditedBackend):
         worker_seconds: float = 10.0,
         lease_seconds: float = LEASE_SECONDS,
         after_round: Callable[[], None] | None = None,
-        on_status: Callable[[Call, str, InstanceStatus | None], None] | None = None,
+        shadow: DialStore | None = None,
         owned: tuple[Callable[[], None], ...] = (),
     ) -> None:
         super().__init__(clock or SystemClock(), AuditLog(database))
@@ -82,7 +85,7 @@ class HybridBackend(AuditedBackend):
         self.home = home
         self._routes = RouteStore(database)
         self._lease_seconds = lease_seconds
-        self._on_status = on_status
+        self._shadow = None if shadow is None else Shadow(self.sides, router, shadow)
         self._owned = owned
         self._rounds = Rounds(self.sides, router, self._routes, self.clock, after_round)
         self.cleanup_worker = CleanupWorker(self, worker_seconds, database=database)
@@ -143,6 +146,8 @@ class HybridBackend(AuditedBackend):
     def close(self) -> None:
         """Stop the worker and let go of what was made for this backend; instances keep running."""
         self.cleanup_worker.stop()
+        if self._shadow is not None:
+            self._shadow.close()
         for close in self._owned:
             close()
 
@@ -192,9 +197,9 @@ class HybridBackend(AuditedBackend):
     def _status(self, call: Call) -> InstanceStatus | None:
         route = self._routes.find(call.account, call.challenge_id)
         status = self._shown(call, self._owner(route))
-        if self._on_status is not None and not (route and route.at_work(self.clock.now())):
+        if self._shadow is not None and not (route and route.at_work(self.clock.now())):
             key = self.router.keys.home if route is None else route.backend
-            self._on_status(call, key, status)
+            self._shadow.compare(call, key, status)
         return status
 
     # Starting.

@@ -112,13 +112,13 @@ class Dial:
         return replace(self, position=to, earlier=earlier)
 
     def stepped_back(self) -> Dial:
-        """One position back; to nothing at all where there is no earlier one."""
+        """One position back; to nothing at all where there is no earlier one. A plan ends."""
         if not self.earlier:
-            return replace(self, position=START, earlier=(), step=-1)
+            return replace(self, position=START, plan=(), step=-1)
         *rest, before = self.earlier
-        if before.percent is None:
+        if before.percent is None:  # whatever USE_WHALE says, back is back
             before = replace(before, percent=0)
-        return replace(self, position=before, earlier=tuple(rest), step=max(-1, self.step - 1))
+        return replace(self, position=before, earlier=tuple(rest), plan=(), step=-1)
 
     def to_json(self) -> str:
         """As it is stored."""
