@@ -29,11 +29,14 @@ _BUILT_IN = {
     "cre:memory": "conformance.harnesses.cre:MemoryHarness",
     "cre:own-engine": "conformance.harnesses.cre_own_engine:OwnEngineHarness",
 }
+_HYBRID = "conformance.harnesses.hybrid:HybridHarness"
+_ROUTED = {"hybrid": "", "hybrid:cre": "cre", "hybrid:whale": "whale"}
 _WHALE = "conformance.harnesses.whale:FakeWhaleHarness"
 _LIVE_WHALE = "conformance.harnesses.live_whale:LiveWhaleHarness"
 _TEAMS = ":teams"
 _FORMS = (
-    "cre, cre:swarm, cre:memory, cre:own-engine, whale:fake[:DIALECT][:teams], whale=https://… or "
+    "cre, cre:swarm, cre:memory, cre:own-engine, whale:fake[:DIALECT][:teams], "
+    "hybrid[:cre|:whale], whale=https://… or "
     "NAME=package.module:factory"
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
@@ -117,6 +120,8 @@ def resolve(spec: str, whale_world: Path | None = None) -> Subject:
         return _third_party(spec, name, target)
     if spec in _BUILT_IN:
         return Subject(spec, _called(spec, _load(spec, _BUILT_IN[spec])))
+    if spec in _ROUTED:
+        return Subject(spec, _called(spec, _load(spec, _HYBRID), _ROUTED[spec]))
     if spec.startswith("whale:fake"):
         return _fake_whale(spec, spec.removeprefix("whale:fake"))
     raise BackendSpecError(f"--backend {spec}: there is no such backend; use {_FORMS}")

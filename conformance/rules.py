@@ -474,6 +474,23 @@ RULES: tuple[Rule, ...] = (
         "An extend over HTTP at the limit of extensions is answered 409 and code extension_limit.",
         since=2,
     ),
+    *_rules(
+        "SWAP",
+        "After a swap an instance that was started before it is found, as it was.",
+        "An extend after a swap gives the instance from before it more time, and changes nothing "
+        "else of it.",
+        "A stop after a swap ends the instance from before it and removes its container.",
+        "A second start after a swap returns the instance from before it and makes no second one.",
+        "A new start after a swap runs on the other backend, and only there.",
+        "The account's limit holds across a swap.",
+        "After a swap and back the instances of both backends are found, each as it was.",
+        "A start after the stop of an instance from before a swap runs on the other backend.",
+        "Parallel starts at the moment of a swap make exactly one container.",
+        "While the backend of an instance from before a swap is out of reach, a start returns "
+        "False and code UNAVAILABLE, a status raises BackendUnavailable, and nothing starts "
+        "elsewhere.",
+        since=2,
+    ),
 )
 
 BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}

@@ -22,7 +22,13 @@ from conformance.shape import RuleBroken
 from conformance.trace import HarnessFault, Trace
 from conformance.watch import WatchedBackend
 from engines.audit import ContainerEvent
-from engines.contract import ActionResult, Capabilities, InstanceStatus, StartResult
+from engines.contract import (
+    ActionResult,
+    Capabilities,
+    ContainerBackend,
+    InstanceStatus,
+    StartResult,
+)
 
 if TYPE_CHECKING:
     from conformance.web import Web
@@ -264,6 +270,20 @@ class Stage:
             self._hook(Hook.CRASH, lambda: doomed.__exit__(None, None, None))
             self.backend = WatchedBackend(self._inner.backend, self._trace)
         return died
+
+    @contextmanager
+    def behind(self, front: Callable[[ContainerBackend], ContainerBackend]) -> Iterator[None]:
+        """The calls inside this block go to what ``front`` puts before the backend."""
+        mine = self.backend
+        self.backend = WatchedBackend(front(self._inner.backend), self._trace)
+        try:
+            yield
+        finally:
+            self.backend = mine
+
+    def note(self, line: str) -> None:
+        """Say in the trace what the scenario did by itself."""
+        self._trace.note(f"· {line}")
 
     def port_range(self) -> range:
         """The ports there are."""

@@ -48,6 +48,10 @@ class WatchedBackend(ContainerBackend):
         return self._inner.name
 
     @property
+    def names(self) -> frozenset[str]:
+        return self._inner.names
+
+    @property
     def capabilities(self) -> Capabilities:
         return self._inner.capabilities
 

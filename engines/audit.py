@@ -8,10 +8,13 @@ ever put into it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -76,6 +79,25 @@ class ContainerEvent:
     id: int | None = None
 
 
+audit_detail: ContextVar[Mapping[str, Any]] = ContextVar(
+    "audit_detail", default=MappingProxyType({})
+)
+"""What the events of calls that are made now say besides; see :func:`with_detail`."""
+
+
+@contextmanager
+def with_detail(**detail: Any) -> Iterator[None]:
+    """The events of calls made inside this block, by this thread, carry ``detail`` too.
+
+    For who passes a call on and knows why: the signature of the calls has no room for it.
+    """
+    token = audit_detail.set({**audit_detail.get(), **detail})
+    try:
+        yield
+    finally:
+        audit_detail.reset(token)
+
+
 class AuditLog:
     """Writes and reads ``container_events``."""
 
@@ -124,3 +146,25 @@ class AuditLog:
                 )
                 for row in rows
             ]
+
+
+Held = list[tuple[AuditLog, ContainerEvent]]
+"""Events that wait for somebody's decision, with the log each belongs to."""
+
+held_back: ContextVar[Held | None] = ContextVar("held_back", default=None)
+"""Where events of calls that changed nothing wait; None: they are written at once."""
+
+
+@contextmanager
+def holding_back() -> Iterator[Held]:
+    """Have the event of a call inside this block that changed nothing put aside, not written.
+
+    For who passes a call on and may pass it on to another: one call is one event. Who leaves the
+    block writes what is to be kept.
+    """
+    held: Held = []
+    token = held_back.set(held)
+    try:
+        yield held
+    finally:
+        held_back.reset(token)

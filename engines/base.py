@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from engines.audit import Action, AuditLog, ContainerEvent
+from engines.audit import Action, AuditLog, ContainerEvent, audit_detail, held_back
 from engines.clock import Clock
 from engines.contract import (
     ActionResult,
@@ -36,16 +37,27 @@ _ResultT = TypeVar("_ResultT", StartResult, ActionResult)
 
 
 class Call:
-    """One call in progress: who, what, since when, and whether its event is written."""
+    """One call in progress: who, what, since when, and whether its event is written.
+
+    Args:
+        detail: what every event of the call says besides.
+    """
 
     def __init__(
-        self, backend: str, clock: Clock, user_id: int, challenge_id: int, team_id: int | None
+        self,
+        backend: str,
+        clock: Clock,
+        user_id: int,
+        challenge_id: int,
+        team_id: int | None,
+        detail: Mapping[str, Any] | None = None,
     ) -> None:
         self.user_id = user_id
         self.challenge_id = challenge_id
         self.team_id = team_id
         self.account = account_key(user_id, team_id)
         self.recorded = False
+        self.detail = dict(detail or {})
         self._backend = backend
         self._clock = clock
         self._began = time.perf_counter()
@@ -61,7 +73,7 @@ class Call:
             action=action,
             code=code,
             duration_ms=round((time.perf_counter() - self._began) * 1000),
-            metadata=metadata,
+            metadata={**self.detail, **metadata},
         )
 
 
@@ -80,9 +92,12 @@ class AuditedBackend(ContainerBackend):
             result = self._start(call)
         except (BackendUnavailable, SQLAlchemyError) as error:
             code, message, retry = self._unavailable("start", error)
-            result = StartResult(False, message, code=code, retry_after=retry)
+            # A state that broke off may have done so after the container was made.
+            known = isinstance(error, BackendUnavailable)
+            result = StartResult(False, message, code=code, retry_after=retry, definite=known)
         except Exception as error:  # noqa: BLE001 - the contract: a start never raises
-            result = StartResult(False, self._unexpected("start", error), code=Code.INTERNAL)
+            said = self._unexpected("start", error)
+            result = StartResult(False, said, code=Code.INTERNAL, definite=False)
         action = Action.START_REPEATED if result.ok else Action.START_FAILED
         return self._audited(call, action, result)
 
@@ -142,14 +157,19 @@ class AuditedBackend(ContainerBackend):
 
     def _call(self, user_id: int, challenge_id: int, team_id: int | None) -> Call:
         validate_ids(user_id, challenge_id, team_id)
-        return Call(self.name, self.clock, user_id, challenge_id, team_id)
+        return Call(self.name, self.clock, user_id, challenge_id, team_id, audit_detail.get())
 
     def _audited(self, call: Call, action: Action, result: _ResultT) -> _ResultT:
         """Write the event of a call that changed nothing."""
         if not call.recorded:
             try:
                 unknown = {} if result.definite else {"definite": False}
-                self.audit.record(call.event(action, result.code, **unknown))
+                event = call.event(action, result.code, **unknown)
+                waiting = held_back.get()
+                if waiting is not None:
+                    waiting.append((self.audit, event))
+                else:
+                    self.audit.record(event)
             except SQLAlchemyError as error:
                 # Nothing changed, so the log misses an attempt, not a change.
                 log.error("audit event not written: %s", type(error).__name__)

@@ -50,6 +50,8 @@ class ExtendMode(str, Enum):
     """Adds a fixed step to the expiry."""
     RESET = "reset"
     """Sets the remaining time back to the full time-out (Whale)."""
+    MIXED = "mixed"
+    """The one or the other, as the backend does that the instance runs on (hybrid)."""
 
 
 class Addressing(str, Enum):
@@ -248,6 +250,12 @@ class ContainerBackend(ABC):
         """Short name, as it stands in ``status["backend"]`` and in the audit log."""
 
     @property
+    def names(self) -> frozenset[str]:
+        """What may stand in ``status["backend"]`` and in the audit log: more than :attr:`name`
+        where a backend passes calls on to others."""
+        return frozenset({self.name})
+
+    @property
     @abstractmethod
     def capabilities(self) -> Capabilities:
         """What this backend, as configured, can do."""
@@ -283,6 +291,27 @@ class ContainerBackend(ABC):
         Raises:
             BackendUnavailable: the backend cannot be asked; "I don't know" is not "none".
         """
+
+    def holds(self, user_id: int, challenge_id: int, team_id: int | None = None) -> bool:
+        """Whether anything of this instance is there or may yet come, live or not.
+
+        Answered from the backend's own records where it keeps them, so also in an outage.
+
+        Raises:
+            BackendUnavailable: it cannot be asked.
+        """
+        return self.get_instance_status(user_id, challenge_id, team_id) is not None
+
+    def holds_any(self) -> bool:
+        """Whether anything of any instance may be there, so that the worker is needed."""
+        return True
+
+    def recorded_flag(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> str | None:
+        """The flag a submission is compared with; None when no instance is live, or when the
+        backend leaves the flags to what it stands on (Whale)."""
+        return None
 
     def expire_due(self) -> int:
         """Remove what has expired, each once; returns how many. The worker's whole work."""

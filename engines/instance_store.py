@@ -99,6 +99,11 @@ class InstanceStore:
         with self._database.read() as connection:
             return self._select(connection)
 
+    def empty(self) -> bool:
+        """Whether there is no row at all."""
+        with self._database.read() as connection:
+            return connection.execute(sa.select(self._table.c.id).limit(1)).first() is None
+
     def due(self, now: datetime) -> list[Instance]:
         """Running rows whose time is over, the longest overdue first."""
         with self._database.read() as connection:

@@ -245,6 +245,49 @@ class Settings:
         "WHALE_READY_SECONDS", seconds, 30.0, "how long a fresh instance may take to answer"
     )
 
+    rollout_fallback: bool = _setting(
+        "ROLLOUT_FALLBACK",
+        boolean,
+        True,
+        "start on the own engine when Whale is certainly down",
+    )
+    rollout_poll_seconds: float = _setting(
+        "ROLLOUT_POLL_SECONDS", seconds, 2.0, "how old the dial may be that a process goes by"
+    )
+    rollout_breaker_failures: int = _setting(
+        "ROLLOUT_BREAKER_FAILURES",
+        whole(1, 1000),
+        5,
+        "starts in a row that Whale did not answer, after which it is left alone",
+    )
+    rollout_breaker_seconds: float = _setting(
+        "ROLLOUT_BREAKER_SECONDS", seconds, 30.0, "for how long, before one start tries it again"
+    )
+    rollout_step_back: bool = _setting(
+        "ROLLOUT_STEP_BACK",
+        boolean,
+        True,
+        "turn the dial back by itself when Whale passes one of the limits below",
+    )
+    rollout_window_seconds: int = _setting(
+        "ROLLOUT_WINDOW_SECONDS",
+        whole(10, 86400),
+        600,
+        "the time that the limits are measured over, from the dial's last change at the earliest",
+    )
+    rollout_min_starts: int = _setting(
+        "ROLLOUT_MIN_STARTS", whole(1, 100_000), 20, "starts on Whale below which nothing is judged"
+    )
+    rollout_error_percent: int = _setting(
+        "ROLLOUT_ERROR_PERCENT", whole(0, 100), 5, "starts that may fail on Whale, in percent"
+    )
+    rollout_ready_seconds: float = _setting(
+        "ROLLOUT_READY_SECONDS",
+        seconds,
+        30.0,
+        "what 95 percent of the starts on Whale may take at most",
+    )
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Read the environment (``os.environ`` unless given).

@@ -12,6 +12,7 @@ from whale_ready.database_command import database_group
 from whale_ready.firewall_command import firewall_group
 from whale_ready.images_command import images
 from whale_ready.metrics_command import metrics_command
+from whale_ready.rollout_command import rollout_group
 from whale_ready.story_command import story_command
 from whale_ready.worker_command import worker_command
 
@@ -35,5 +36,6 @@ for _command in (
     images,
     database_group,
     metrics_command,
+    rollout_group,
 ):
     main.add_command(_command)

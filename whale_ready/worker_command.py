@@ -13,12 +13,16 @@ import click
 
 from engines.cre import ContainerRuntimeEngine
 from engines.errors import BackendUnavailable, EngineError
+from engines.factory import build
+from engines.hybrid import HybridBackend
 from engines.settings import Settings
 from engines.whale import WhaleAPIManager
 from whale_ready.command import Command, could_not_run
 from whale_ready.metrics_command import Address, CannotServe, metrics_option, serving_metrics
 
-BACKENDS = ("cre", "whale")
+CleanedUp = ContainerRuntimeEngine | WhaleAPIManager | HybridBackend
+
+BACKENDS = ("cre", "whale", "hybrid")
 
 
 @click.command(
@@ -36,14 +40,15 @@ Exit codes:
     "--backend",
     "name",
     type=click.Choice(BACKENDS),
-    help="Whose containers; without it USE_WHALE decides.",
+    help="Whose containers; without it those of all that is set up.",
 )
 @click.option("--once", is_flag=True, help="Do one round and end.")
 @metrics_option
 def worker_command(name: str | None, once: bool, address: Address | None) -> None:
     """Remove expired containers and put right what a crash left, every CONTAINER_WORKER_SECONDS.
 
-    Everything comes from the environment (docs/settings.md). Start as many as you like, on as many
+    Everything comes from the environment (docs/settings.md). It also watches a rollout and turns
+    its dial back when Whale passes a limit (docs/rollout.md). Start as many as you like, on as many
     machines: one of them does the work, and another takes over when it dies.
     """
     if once and address is not None:
@@ -73,20 +78,18 @@ def worker_command(name: str | None, once: bool, address: Address | None) -> Non
         backend.close()
 
 
-def _backend_named(
-    name: str | None, settings: Settings
-) -> ContainerRuntimeEngine | WhaleAPIManager:
-    """The backend to clean up for; None: the one that the settings choose.
+def _backend_named(name: str | None, settings: Settings) -> CleanedUp:
+    """The backend to clean up for; None: whatever :func:`engines.factory.build` makes.
 
     Raises:
         SettingsError: a setting is missing or wrong.
     """
-    if name == "whale" or (name is None and settings.use_whale):
+    if name == "whale":
         return WhaleAPIManager(settings)
-    return ContainerRuntimeEngine(settings)
+    return ContainerRuntimeEngine(settings) if name == "cre" else build(settings)
 
 
-def _work_until_told(backend: ContainerRuntimeEngine | WhaleAPIManager) -> None:
+def _work_until_told(backend: CleanedUp) -> None:
     """Run the worker until SIGTERM or Ctrl-C; the round at work is brought to its end."""
     with _told_to_stop() as told, backend.cleanup_worker:
         told.wait()

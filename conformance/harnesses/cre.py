@@ -32,7 +32,7 @@ from engines.catalog import (
     Transport,
     Visibility,
 )
-from engines.clock import VirtualClock
+from engines.clock import Clock, VirtualClock
 from engines.contract import InstanceStatus
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.base import Runtime
@@ -96,8 +96,10 @@ class CreWorld(World):
         deployment: str,
         image: str,
         exiting_image: str,
+        clock: Clock | None = None,
     ) -> None:
-        self._clock = VirtualClock()
+        self._own_clock = VirtualClock()
+        self._clock: Clock = clock or self._own_clock
         self._faulty = FaultyRuntime(runtime)
         self._database = database
         now = self._clock.now()
@@ -119,8 +121,13 @@ class CreWorld(World):
         self.engine = self.another()
         self.backend = self.engine
 
+    @property
+    def clock(self) -> Clock:
+        """What the engine reads."""
+        return self._clock
+
     def advance(self, seconds: float) -> None:
-        self._clock.advance(seconds)
+        self._own_clock.advance(seconds)
 
     def run_worker(self) -> None:
         self.engine.cleanup_worker.run_once()
@@ -191,7 +198,7 @@ class CreWorld(World):
 class MemoryWorld(CreWorld):
     """Containers are records in this process."""
 
-    def __init__(self, options: Options, database: Database) -> None:
+    def __init__(self, options: Options, database: Database, clock: Clock | None = None) -> None:
         self._memory = MemoryRuntime(images={"good", "exiting"}, crashing={"exiting"})
         super().__init__(
             self._memory,
@@ -200,6 +207,7 @@ class MemoryWorld(CreWorld):
             deployment="memory",
             image="good",
             exiting_image="exiting",
+            clock=clock,
         )
 
     @property

@@ -14,7 +14,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 import engines.cre
-import engines.whale  # noqa: F401 - both name the tables that are ours
+import engines.hybrid
+import engines.whale  # noqa: F401 - they name the tables that are ours
 from conformance.harness import CannotRun, Harness, Hook
 from engines.database import Database, metadata
 

@@ -120,7 +120,7 @@ def _whale_world(address: str, players: tuple[Player, ...], mode: UserMode) -> W
     )
 
 
-class _Whale:
+class Whale:
     """One fake Whale and its server, for a whole run."""
 
     def __init__(self, dialect: str, players: tuple[Player, ...], mode: UserMode) -> None:
@@ -185,7 +185,7 @@ class FakeWhaleWorld(World):
     manager_class: type[WhaleAPIManager] = WhaleAPIManager
     """Replaced where a broken adapter is to be shown failing."""
 
-    def __init__(self, whale: _Whale, options: Options, database: Database) -> None:
+    def __init__(self, whale: Whale, options: Options, database: Database) -> None:
         whale.begin(options)
         self.players = whale.players
         self.database = database
@@ -226,9 +226,13 @@ class FakeWhaleWorld(World):
             ),
             credentials=credentials,
             database=database,
-            clock=_FakesClock(self._fake),
+            clock=FakesClock(self._fake),
             observer=observer,
         )
+
+    @property
+    def fake(self) -> FakeWhale:
+        return self._fake
 
     @property
     def url(self) -> str:
@@ -316,7 +320,7 @@ class FakeWhaleWorld(World):
         )
 
 
-class _FakesClock:
+class FakesClock:
     """The fake's clock, as the adapter reads it: Whale moves it too, where it would wait."""
 
     def __init__(self, fake: FakeWhale) -> None:
@@ -340,14 +344,14 @@ class FakeWhaleHarness(StatefulHarness):
         self._dialect = dialect
         self._players = TEAM_PLAYERS if teams else PLAYERS
         self._mode = UserMode.TEAMS if teams else UserMode.USERS
-        self._whale: _Whale | None = None
+        self._whale: Whale | None = None
         self._left: list[str] | None = None
         spoken = f"{dialect}, in team mode" if teams else dialect
         self.kind = f"WhaleAPIManager over HTTP to a fake Whale ({spoken})"
 
     def open(self) -> None:
         super().open()
-        self._whale = _Whale(self._dialect, self._players, self._mode)
+        self._whale = Whale(self._dialect, self._players, self._mode)
 
     def versions(self) -> dict[str, str]:
         return {
@@ -358,9 +362,13 @@ class FakeWhaleHarness(StatefulHarness):
         }
 
     def world(self, options: Options) -> World:
+        return self.whale_world(options, self.database())
+
+    def whale_world(self, options: Options, database: Database) -> FakeWhaleWorld:
+        """An empty Whale, and an adapter that keeps its state there."""
         if self._whale is None:
             raise RuntimeError("open() comes before world()")
-        return FakeWhaleWorld(self._whale, options, self.database())
+        return FakeWhaleWorld(self._whale, options, database)
 
     def close(self) -> None:
         if self._whale is not None:

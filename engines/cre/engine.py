@@ -134,6 +134,12 @@ class ContainerRuntimeEngine(AuditedBackend):
         row = self._store.find(account_key(user_id, team_id), challenge_id)
         return row.flag if row is not None and row.live(self.clock.now()) else None
 
+    def holds(self, user_id: int, challenge_id: int, team_id: int | None = None) -> bool:
+        return self._store.find(account_key(user_id, team_id), challenge_id) is not None
+
+    def holds_any(self) -> bool:
+        return not self._store.empty()
+
     def expire_due(self) -> int:
         """Remove every expired instance once, several at a time; one that fails to go is tried
         again in the next round and holds up no other."""

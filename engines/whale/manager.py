@@ -27,6 +27,7 @@ from engines.contract import (
     InstanceStatus,
     Scope,
     StartResult,
+    account_key,
 )
 from engines.database import Database
 from engines.errors import BackendUnavailable, SettingsError, WhaleFault
@@ -143,6 +144,12 @@ class WhaleAPIManager(AuditedBackend):
             timeout_seconds=self.settings.whale_timeout_seconds,
             extension_seconds=self.settings.whale_timeout_seconds,
         )
+
+    def holds(self, user_id: int, challenge_id: int, team_id: int | None = None) -> bool:
+        return self._store.find(account_key(user_id, team_id), challenge_id) is not None
+
+    def holds_any(self) -> bool:
+        return not self._store.empty()
 
     def expire_due(self) -> int:
         """End what has expired, also where Whale's own cleaner has not come yet."""

@@ -61,7 +61,7 @@ def test_it_removes_what_has_expired_and_ends_on_sigterm(environ: dict[str, str]
     manager = WhaleAPIManager(Settings.from_environ(environ))
     with worker(environ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "cleaning up for whale every 0.05 s\n"
+        assert process.stdout.readline() == "cleaning up for hybrid every 0.05 s\n"
         assert manager.start_instance(2, 1).ok
         while not any(event.action.value == "expired" for event in manager.audit.events()):
             assert process.poll() is None
@@ -73,7 +73,7 @@ def test_it_removes_what_has_expired_and_ends_on_sigterm(environ: dict[str, str]
 
 def test_one_round(environ: dict[str, str]) -> None:
     with worker(environ, "--once") as process:
-        assert process.communicate(timeout=30)[0] == "whale: 0 expired removed\n"
+        assert process.communicate(timeout=30)[0] == "hybrid: 0 expired removed\n"
         assert process.returncode == 0
 
 

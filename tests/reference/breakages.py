@@ -25,6 +25,7 @@ from reference import (
     breakages_limits,
     breakages_orders,
     breakages_outages,
+    breakages_swap,
 )
 from reference.backend import CHALLENGES, STEP, Key, Record, ReferenceBackend
 from reference.inside import Wall
@@ -639,15 +640,18 @@ class NoLimits(ReferenceBackend):
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     SecondContainer: ("START-004",),
     RenewedByStart: ("START-005",),
-    ForgetfulStop: ("STOP-002", "REACH-003", "EXPIRY-007", "CONC-008", "RESTART-009"),
-    ShorteningExtend: ("EXTEND-002", "EXTEND-004"),
+    ForgetfulStop: (
+        *("STOP-002", "REACH-003", "EXPIRY-007", "CONC-008", "RESTART-009"),
+        *("SWAP-003", "SWAP-008"),
+    ),
+    ShorteningExtend: ("EXTEND-002", "EXTEND-004", "SWAP-002"),
     OneExtensionMore: ("EXTEND-007",),
     Undead: ("EXPIRY-001", "EXPIRY-003", "EXPIRY-004", "TIME-006"),
     AnyChallengeStops: ("STOP-005", "STOP-006", "STOP-011"),
     OneFlagForAll: ("FLAG-002", "FLAG-003"),
     SilentStart: ("AUDIT-001",),
     ErrorAsSuccess: ("STOP-012", "FAULT-001", "FAULT-005", "FAULT-012", "RESTART-001"),
-    UnknownAsNone: ("STATUS-015", "FAULT-014", "RESTART-001"),
+    UnknownAsNone: ("STATUS-015", "FAULT-014", "RESTART-001", "SWAP-010"),
     FlagInTheMessage: ("FLAG-007",),
     FlagInTheAudit: ("FLAG-008",),
     FlagInTheLog: ("FLAG-009",),
@@ -670,7 +674,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     BusyDoubleClick: ("START-003", "CONC-003"),
     StopSaidTwice: ("STOP-007", "CONC-006"),
     UncountedExtend: ("EXTEND-006", "CONC-007"),
-    StrangersStatus: ("ACCOUNT-002", "CONC-010"),
+    StrangersStatus: ("ACCOUNT-002", "CONC-010", "SWAP-005"),
     ExpiredTwice: ("EXPIRY-008", "CONC-011", "RESTART-010"),
     CleanUpToldAgain: ("STOP-010", "CONC-012"),
     NeverSaysWhen: ("FAULT-001", "FAULT-016"),
@@ -699,5 +703,6 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     **breakages_deaths.CAUGHT_BY,
     **breakages_orders.CAUGHT_BY,
     **breakages_http.CAUGHT_BY,
+    **breakages_swap.CAUGHT_BY,
 }
 """Every breakage and the scenarios that must fail on it."""

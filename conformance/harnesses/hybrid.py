@@ -1,0 +1,200 @@
+"""HybridBackend under test: the engine on simulated containers, and the adapter on a fake Whale.
+
+``hybrid`` sends the first challenge to Whale and the second to the engine, so that every story of
+two challenges goes over both; ``hybrid:cre`` and ``hybrid:whale`` send all to one of them while
+the other stands beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
+
+from conformance.harness import FaultKind, Hook, Options, Player, Worker, World
+from conformance.harnesses.cast import CHALLENGES
+from conformance.harnesses.cre import HOOKS as CRE_HOOKS
+from conformance.harnesses.cre import MemoryHarness, MemoryWorld
+from conformance.harnesses.full_state import full
+from conformance.harnesses.whale import HOOKS as WHALE_HOOKS
+from conformance.harnesses.whale import FakesClock, FakeWhaleHarness, FakeWhaleWorld
+from engines.audit import ContainerEvent
+from engines.clock import Clock
+from engines.contract import ContainerBackend, InstanceStatus
+from engines.database import Database
+from engines.hybrid import Breaker, Dial, HybridBackend, Keys, Position, Router
+from engines.hybrid.dial import ALL
+
+DIALS = {
+    "": Position(ALL // 2, challenges={CHALLENGES.first: True, CHALLENGES.second: False}),
+    "cre": Position(0),
+    "whale": Position(ALL),
+}
+"""By what stands behind ``hybrid:``."""
+_OF_A_SIDE = frozenset({Hook.CAPACITY, Hook.RESTART, Hook.STUBBORN, Hook.KILL_BEHIND})
+BREAKER_FAILURES = 1000
+"""Scenarios are about what each backend says; a breaker that opens would hide it."""
+
+
+def hybrid(
+    home: ContainerBackend,
+    new: ContainerBackend,
+    dial: Dial,
+    database: Database,
+    clock: Clock,
+    *,
+    falls_back: bool = True,
+) -> HybridBackend:
+    """One over these two, with a dial that stands still."""
+    router = Router(
+        Keys("cre", "whale"),
+        lambda: dial,
+        lambda: False,
+        Breaker(clock, failures=BREAKER_FAILURES, seconds=30.0),
+        falls_back=falls_back,
+    )
+    return HybridBackend(home, new, router, database=database, clock=clock, worker_seconds=0.01)
+
+
+class HybridWorld(World):
+    """Both worlds on one database, and a hybrid in front of them.
+
+    Args:
+        leads: the world whose challenges and players they are.
+    """
+
+    def __init__(
+        self,
+        cre: MemoryWorld,
+        whale: FakeWhaleWorld,
+        leads: World,
+        position: Position,
+        database: Database,
+        clock: Clock,
+    ) -> None:
+        self._cre = cre
+        self._whale = whale
+        self._leads = leads
+        self._dial = Dial(position)
+        self._database = database
+        self._clock = clock
+        self.challenges = leads.challenges
+        self.players = leads.players
+        self.mates = leads.mates
+        self.faults = cre.faults & whale.faults
+        self._hybrid = hybrid(cre.backend, whale.backend, self._dial, database, clock)
+        self._others: list[HybridBackend] = []
+        self.backend = self._hybrid
+
+    def advance(self, seconds: float) -> None:
+        self._cre.advance(seconds)
+        self._whale.advance(max(0.0, seconds))
+
+    def run_worker(self) -> None:
+        self._hybrid.cleanup_worker.run_once()
+
+    def worker(self) -> Worker:
+        return self._hybrid.cleanup_worker
+
+    def events(self) -> list[ContainerEvent]:
+        return self._hybrid.audit.events()
+
+    def running(self) -> set[str]:
+        return self._cre.running() | self._whale.running()
+
+    def recorded_flag(self, player: Player, challenge_id: int) -> str:
+        key = self._hybrid.owner_of(player.user_id, challenge_id, player.team_id)
+        owner: World = self._whale if key == "whale" else self._cre
+        return owner.recorded_flag(player, challenge_id)
+
+    def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
+        owner: World = self._whale if instance["backend"] == "whale" else self._cre
+        return owner.fetch(instance, path)
+
+    def remove_behind(self, container_id: str) -> None:
+        owner: World = self._cre if container_id in self._cre.running() else self._whale
+        owner.remove_behind(container_id)
+
+    def kill_behind(self, container_id: str) -> None:
+        self._leads.kill_behind(container_id)
+
+    def stubborn(self, container_id: str) -> AbstractContextManager[None]:
+        return self._leads.stubborn(container_id)
+
+    def restart(self) -> AbstractContextManager[None]:
+        return self._leads.restart()
+
+    def restart_live(self) -> AbstractContextManager[None]:
+        return _one_after_the_other(self._cre.restart_live(), self._whale.restart_live())
+
+    def outage(self) -> AbstractContextManager[None]:
+        return _one_after_the_other(self._cre.outage(), self._whale.outage())
+
+    def fault(self, kind: FaultKind) -> AbstractContextManager[None]:
+        return _one_after_the_other(self._cre.fault(kind), self._whale.fault(kind))
+
+    def state_full(self, after: int) -> AbstractContextManager[None]:
+        return full(self._database, after)
+
+    def another(self) -> ContainerBackend:
+        other = hybrid(
+            self._cre.another(), self._whale.another(), self._dial, self._database, self._clock
+        )
+        self._others.append(other)
+        return other
+
+    def port_range(self) -> range:
+        return self._cre.port_range()
+
+    def change_images(self) -> None:
+        self._cre.change_images()
+
+    def exchanges(self) -> list[str]:
+        return self._whale.exchanges()
+
+    def close(self) -> None:
+        for each in (self._hybrid, *self._others):
+            each.close()
+        self._whale.close()
+        self._cre.close()
+
+
+class HybridHarness(FakeWhaleHarness):
+    """``hybrid``, ``hybrid:cre`` and ``hybrid:whale``.
+
+    Args:
+        routed: where everything goes; empty for one challenge to each.
+    """
+
+    simulated = True
+
+    def __init__(self, routed: str = "") -> None:
+        super().__init__()
+        self._routed = routed
+        self._position = DIALS[routed]
+        both = (CRE_HOOKS & WHALE_HOOKS) - _OF_A_SIDE
+        engine = MemoryHarness.hooks
+        self.hooks = {"": both, "cre": engine, "whale": WHALE_HOOKS - _OF_A_SIDE}[routed]
+        where = {"": "one challenge on each", "cre": "all on the engine", "whale": "all on Whale"}
+        self.kind = f"HybridBackend over cre:memory and whale:fake ({where[routed]})"
+
+    def world(self, options: Options) -> World:
+        database = self.database()
+        whale = self.whale_world(options, database)
+        # The engine's own clock can be stepped back, which Whale's cannot.
+        clock = None if self._routed == "cre" else FakesClock(whale.fake)
+        cre = MemoryWorld(options, database, clock)
+        leads: World = whale if self._routed == "whale" else cre
+        world = HybridWorld(cre, whale, leads, self._position, database, clock or cre.clock)
+        if not self._routed:
+            ports = {"own_port": CHALLENGES.second, "subdomain": CHALLENGES.first}
+            world.challenges = replace(CHALLENGES, **ports)  # type: ignore[arg-type] # both are ids
+        return world
+
+
+@contextmanager
+def _one_after_the_other(*managers: AbstractContextManager[None]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for manager in managers:
+            stack.enter_context(manager)
+        yield

@@ -1,0 +1,110 @@
+"""A swap of backends under a player's hands, for the backend under test and one of the suite's own.
+
+The other one is the engine on simulated containers, with a state of its own: it needs nothing of
+the machine, and is taken for right, for the suite checks it as ``cre:memory``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from conformance.stage import Stage
+from engines.catalog import ChallengeSpec, StaticCatalog
+from engines.clock import VirtualClock
+from engines.contract import Capabilities, ContainerBackend
+from engines.cre import ContainerRuntimeEngine
+from engines.cre.runtimes.memory import MemoryRuntime
+from engines.database import Database
+from engines.hybrid import Breaker, Dial, HybridBackend, Keys, Position, Router
+from engines.hybrid.dial import ALL
+from engines.settings import Settings
+
+HOME, OTHER = "tested", "other"
+"""What the two are called in routes."""
+
+
+class Swap:
+    """The switch, and the other backend."""
+
+    front: type[HybridBackend] = HybridBackend
+    """Replaced where a broken one is to be shown failing."""
+
+    def __init__(self, world: Stage) -> None:
+        self._world = world
+        self._challenges = (world.first, world.second)
+        self._position = Position(0)
+        self._runtime = MemoryRuntime(images={"good"})
+
+    def away(self) -> None:
+        """From now on the other backend takes new instances."""
+        self._position = Position(ALL)
+        self._world.note("the backends are swapped")
+
+    def back(self) -> None:
+        """From now on the backend under test takes them again."""
+        self._position = Position(0)
+        self._world.note("the backends are swapped back")
+
+    def running_elsewhere(self) -> set[str]:
+        """The containers that run on the other backend."""
+        running = self._runtime.running()
+        self._world.note(f"on the other backend: {sorted(running) or 'nothing'}")
+        return running
+
+    @contextmanager
+    def in_front(self) -> Iterator[None]:
+        """The calls of this block go through a front that swaps."""
+        with ExitStack() as stack:
+            folder = tempfile.mkdtemp(prefix="whale-ready-swap-")
+            stack.callback(shutil.rmtree, folder)
+            database = Database(f"sqlite:///{Path(folder) / 'state.db'}")
+            stack.callback(database.close)
+            other = self._other(database, self._world.capabilities)
+            stack.callback(other.close)
+            stack.enter_context(
+                self._world.behind(lambda tested: self._front(tested, other, database))
+            )
+            yield
+
+    def _front(
+        self, tested: ContainerBackend, other: ContainerBackend, database: Database
+    ) -> HybridBackend:
+        clock = VirtualClock()
+        router = Router(
+            Keys(HOME, OTHER),
+            lambda: Dial(self._position),
+            lambda: False,
+            Breaker(clock, failures=1000, seconds=1.0),
+            falls_back=False,
+        )
+        return self.front(tested, other, router, database=database, clock=clock)
+
+    def _other(self, database: Database, like: Capabilities) -> ContainerRuntimeEngine:
+        specs = [
+            ChallengeSpec(number, f"Challenge {number}", "good") for number in self._challenges
+        ]
+        return ContainerRuntimeEngine(
+            Settings(
+                cre_account_limit=like.account_limit,
+                cre_max_extensions=like.max_extensions,
+                cre_timeout_seconds=like.timeout_seconds,
+                cre_deployment="swap",
+                cre_start_limit=0,
+            ),
+            runtime=self._runtime,
+            catalog=StaticCatalog(specs),
+            database=database,
+            clock=VirtualClock(),
+        )
+
+
+@contextmanager
+def swap(world: Stage) -> Iterator[Swap]:
+    """The backend under test behind a front that can be swapped to another one, and back."""
+    made = Swap(world)
+    with made.in_front():
+        yield made

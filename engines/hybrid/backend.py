@@ -1,0 +1,379 @@
+"""HybridBackend: the contract over two backends, with a decision where each instance starts.
+
+Three things hold in any number of processes, at any moment of a change of the dial:
+
+- A live instance stays with the backend that started it until it ends.
+- No account has two live instances of one challenge, nor more than its limit on both together.
+- When the owner of an instance cannot be asked the answer is that it cannot be asked: never
+  "you have none", and never a start elsewhere.
+
+The row in ``hybrid_routes`` sees to them: backends are asked for a start only by who holds it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import cast
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from engines import replies
+from engines.audit import Action, AuditLog, Held, holding_back, with_detail
+from engines.base import AuditedBackend, Call
+from engines.cleanup_worker import CleanupWorker
+from engines.clock import Clock, SystemClock
+from engines.contract import (
+    ActionResult,
+    Capabilities,
+    ContainerBackend,
+    InstanceStatus,
+    StartResult,
+    account_key,
+)
+from engines.database import Database
+from engines.errors import BackendUnavailable
+from engines.hybrid.dial_store import DialStore
+from engines.hybrid.meeting import meet
+from engines.hybrid.router import Router
+from engines.hybrid.routes import Claimed, Full, Route, RouteState, RouteStore, Taken, Wanted, lease
+from engines.hybrid.routing import Decision, Why
+from engines.hybrid.shadow import Shadow
+from engines.hybrid.tending import Rounds
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 5
+"""How often a start looks again when others change the same route under its hands."""
+LEASE_SECONDS = 330.0
+"""How long a route belongs to who starts its instance: longer than any backend's start takes."""
+
+
+class HybridBackend(AuditedBackend):
+    """Two backends behind one set of calls.
+
+    Args:
+        home: serves what nobody decided otherwise, and all that has no route (CRE).
+        new: the one that is being rolled out (Whale); None when there is none.
+        router: where starts go; its keys are what the backends are called in routes.
+        database: where the routes are kept; the backends may have another one.
+        after_round: done at the end of every round of the worker, as watching the rollout is.
+        shadow: where differences are written while the dial is in shadow mode; None for never.
+        owned: closed together with this backend, before the database is let go of.
+    """
+
+    def __init__(
+        self,
+        home: ContainerBackend,
+        new: ContainerBackend | None,
+        router: Router,
+        *,
+        database: Database,
+        clock: Clock | None = None,
+        worker_seconds: float = 10.0,
+        lease_seconds: float = LEASE_SECONDS,
+        after_round: Callable[[], None] | None = None,
+        shadow: DialStore | None = None,
+        owned: tuple[Callable[[], None], ...] = (),
+    ) -> None:
+        super().__init__(clock or SystemClock(), AuditLog(database))
+        self.router = router
+        self.sides: dict[str, ContainerBackend] = {router.keys.home: home}
+        if new is not None and router.keys.new is not None:
+            self.sides[router.keys.new] = new
+        self.home = home
+        self._routes = RouteStore(database)
+        self._lease_seconds = lease_seconds
+        self._shadow = None if shadow is None else Shadow(self.sides, router, shadow)
+        self._owned = owned
+        self._rounds = Rounds(self.sides, router, self._routes, self.clock, after_round)
+        self.cleanup_worker = CleanupWorker(self, worker_seconds, database=database)
+
+    @property
+    def name(self) -> str:
+        return "hybrid"
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset({self.name}).union(*(side.names for side in self.sides.values()))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What holds on every backend that a start may go to as the dial stands."""
+        try:
+            keys = self.router.in_play()
+        except SQLAlchemyError:
+            keys = tuple(self.sides)
+        return meet([self.sides[key].capabilities for key in keys])
+
+    def holds(self, user_id: int, challenge_id: int, team_id: int | None = None) -> bool:
+        if self._routes.find(account_key(user_id, team_id), challenge_id) is not None:
+            return True
+        return self.home.holds(user_id, challenge_id, team_id)
+
+    def holds_any(self) -> bool:
+        return any(side.holds_any() for side in self.sides.values())
+
+    def recorded_flag(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> str | None:
+        side = self._owner(self._routes.find(account_key(user_id, team_id), challenge_id))
+        return side.recorded_flag(user_id, challenge_id, team_id)
+
+    def owner_of(self, user_id: int, challenge_id: int, team_id: int | None = None) -> str | None:
+        """The key of the backend that has the route of this instance; None: it has no route."""
+        route = self._routes.find(account_key(user_id, team_id), challenge_id)
+        return None if route is None else route.backend
+
+    def expire_due(self) -> int:
+        """Remove what has expired, on each backend that has anything or may get something.
+
+        Raises:
+            BackendUnavailable: no backend could be asked. One that could not, beside another that
+                could, is left for the next round.
+        """
+        return self._rounds.expire_due()
+
+    def reconcile(self) -> int:
+        """Make records and containers agree on each backend, and routes with them."""
+        return self._rounds.reconcile()
+
+    def fill_pool(self) -> int:
+        """Fill the backends' pools, then look after the rollout."""
+        return self._rounds.fill_pool()
+
+    def close(self) -> None:
+        """Stop the worker and let go of what was made for this backend; instances keep running."""
+        self.cleanup_worker.stop()
+        if self._shadow is not None:
+            self._shadow.close()
+        for close in self._owned:
+            close()
+
+    # The four calls.
+
+    def _start(self, call: Call) -> StartResult:
+        decision = self.router.decide(call.challenge_id, call.account)
+        for _ in range(ROUNDS):
+            match self._routes.claim(self._wanted(call, decision)):
+                case Claimed(route):
+                    result: StartResult | None = self._first(call, route, decision)
+                case Taken(route):
+                    result = self._again(call, route, decision)
+                case Full(standing):
+                    result = self._at_the_limit(standing)
+            if result is not None:
+                return result
+        return replies.busy_start()
+
+    def _extend(self, call: Call) -> ActionResult:
+        route = self._routes.find(call.account, call.challenge_id)
+        if route is not None and route.at_work(self.clock.now()):
+            return replies.busy()
+        side = self._owner(route)
+        maximum = self.capabilities.max_extensions
+        if side.capabilities.max_extensions > maximum:
+            status = side.get_instance_status(call.user_id, call.challenge_id, call.team_id)
+            if status is not None and status["extension_count"] >= maximum:
+                return replies.extension_limit(maximum)
+        result = side.extend_instance(call.user_id, call.challenge_id, call.team_id)
+        call.recorded = True
+        return result
+
+    def _stop(self, call: Call, action: Action) -> ActionResult:
+        route = self._routes.find(call.account, call.challenge_id)
+        if route is not None and route.at_work(self.clock.now()):
+            return replies.busy()
+        side = self._owner(route)
+        result = side.stop_instance(
+            call.user_id, call.challenge_id, call.team_id, action is Action.EXPIRED
+        )
+        call.recorded = True
+        if route is not None and not self._may_hold(route):
+            self._quietly(lambda: self._routes.delete(route))
+        return result
+
+    def _status(self, call: Call) -> InstanceStatus | None:
+        route = self._routes.find(call.account, call.challenge_id)
+        status = self._shown(call, self._owner(route))
+        if self._shadow is not None and not (route and route.at_work(self.clock.now())):
+            key = self.router.keys.home if route is None else route.backend
+            self._shadow.compare(call, key, status)
+        return status
+
+    # Starting.
+
+    def _first(self, call: Call, route: Route, decision: Decision) -> StartResult | None:
+        """A start whose route is new."""
+        if route.backend != self.router.keys.home:
+            # Whatever has no route is at home: started before there were routes, or past us.
+            try:
+                there = self._shown(call, self.home)
+            except BackendUnavailable:
+                self._routes.delete(route)
+                raise
+            if there is not None:
+                found = route.found(self.router.keys.home)
+                return self._already(call, found, there) if self._routes.save(found) else None
+        return self._launch(call, route, decision, certain=True)
+
+    def _again(self, call: Call, route: Route, decision: Decision) -> StartResult | None:
+        """A start that met a route: a double click, one that is over, or one that broke off."""
+        now = self.clock.now()
+        if route.at_work(now):
+            return replies.busy_start()
+        side = self._owner(route)
+        live = self._shown(call, side)
+        if live is not None:
+            if route.uncertain(now):
+                self._quietly(lambda: self._routes.save(route.settled(RouteState.HELD)))
+            return self._already(call, route, live)
+        certain = not (route.uncertain(now) and self._may_hold(route))
+        if not certain:
+            because = f"what became of an earlier start on {route.backend} is not known yet"
+            decision = Decision(route.backend, Why.STICKY, because)
+        until = lease(now, self._lease_seconds)
+        mine = route.taken(call.user_id, call.team_id, decision.backend, until)
+        if not self._routes.save(mine):
+            return None
+        return self._launch(call, mine, decision, certain=certain)
+
+    def _launch(
+        self, call: Call, route: Route, decision: Decision, *, certain: bool
+    ) -> StartResult:
+        """Ask the backend of a route that is ours.
+
+        ``certain``: it has nothing of this instance, so that a refusal says there is nothing.
+        """
+        side = self._owner(route)
+        with with_detail(**decision.detail()), holding_back() as held:
+            result = side.start_instance(call.user_id, call.challenge_id, call.team_id)
+        call.recorded = True
+        self.router.heard(route.backend, result)
+        if result.ok:
+            self._write(held)
+            return self._kept(call, route, side, result)
+        nothing = result.definite and not self._may_hold(route)
+        if certain and nothing and self.router.falls_back_from(route.backend, result):
+            instead = self.router.fallback(result)
+            until = lease(self.clock.now(), self._lease_seconds)
+            moved = route.taken(call.user_id, call.team_id, instead.backend, until)
+            if self._routes.save(moved):
+                return self._launch(call, moved, instead, certain=True)
+            self._write(held)
+            return replies.busy_start()
+        self._write(held)
+        if nothing:
+            self._quietly(lambda: self._routes.delete(route))
+        else:
+            self._quietly(lambda: self._routes.save(route.settled(RouteState.OPEN)))
+        return result
+
+    def _kept(
+        self, call: Call, route: Route, side: ContainerBackend, result: StartResult
+    ) -> StartResult:
+        """Write down that the instance lives there; or undo it when the route is not ours now."""
+        try:
+            if self._routes.save(route.settled(RouteState.HELD)):
+                return self._adjusted(result)
+            now_there = self._routes.find(call.account, call.challenge_id)
+        except SQLAlchemyError as error:
+            # It lives and the route names its backend: whoever comes next settles the rest.
+            log.error("a route was not settled: %s", type(error).__name__)
+            return self._adjusted(result)
+        if now_there is not None and now_there.backend == route.backend:
+            return self._adjusted(result)
+        log.warning("a start outlived its lease of %g s and is undone", self._lease_seconds)
+        side.stop_instance(call.user_id, call.challenge_id, call.team_id)
+        return replies.busy_start()
+
+    def _at_the_limit(self, standing: tuple[Route, ...]) -> StartResult | None:
+        """What stands in the way of one more; None when something of it was over."""
+        now = self.clock.now()
+        if any(route.at_work(now) for route in standing):
+            return replies.busy_start()
+        for route in standing:
+            if self._is_over(route):
+                self._routes.delete(route)
+                return None
+        if any(route.uncertain(now) for route in standing):
+            return replies.busy_start()
+        names = ", ".join(f"challenge {route.challenge_id}" for route in standing)
+        return replies.limit_reached(names)
+
+    def _is_over(self, route: Route) -> bool:
+        side = self._owner(route)
+        if side.get_instance_status(route.user_id, route.challenge_id, route.team_id) is not None:
+            return False
+        return not (route.uncertain(self.clock.now()) and self._may_hold(route))
+
+    # Parts of the answers.
+
+    def _wanted(self, call: Call, decision: Decision) -> Wanted:
+        return Wanted(
+            account=call.account,
+            challenge_id=call.challenge_id,
+            user_id=call.user_id,
+            team_id=call.team_id,
+            backend=decision.backend,
+            limit=self.capabilities.account_limit,
+            until=lease(self.clock.now(), self._lease_seconds),
+        )
+
+    def _owner(self, route: Route | None) -> ContainerBackend:
+        """The backend of a route; what has none is at home.
+
+        Raises:
+            BackendUnavailable: this process has no such backend.
+        """
+        if route is None:
+            return self.home
+        if route.backend not in self.sides:
+            raise BackendUnavailable(f"the backend {route.backend} is not set up in this process")
+        return self.sides[route.backend]
+
+    def _may_hold(self, route: Route) -> bool:
+        """Whether the route's backend may have anything of the instance; when in doubt, yes."""
+        try:
+            side = self._owner(route)
+            return side.holds(route.user_id, route.challenge_id, route.team_id)
+        except (BackendUnavailable, SQLAlchemyError):
+            return True
+
+    def _shown(self, call: Call, side: ContainerBackend) -> InstanceStatus | None:
+        status = side.get_instance_status(call.user_id, call.challenge_id, call.team_id)
+        return None if status is None else self._within_limits(status)
+
+    def _within_limits(self, status: InstanceStatus) -> InstanceStatus:
+        maximum = min(status["max_extensions"], self.capabilities.max_extensions)
+        return cast(InstanceStatus, {**status, "max_extensions": maximum})
+
+    def _adjusted(self, result: StartResult) -> StartResult:
+        return StartResult(
+            result.ok,
+            result.message,
+            self._within_limits(cast(InstanceStatus, result.instance)),
+            code=result.code,
+            retry_after=result.retry_after,
+            definite=result.definite,
+        )
+
+    def _already(self, call: Call, route: Route, live: InstanceStatus) -> StartResult:
+        because = f"it is live on {route.backend}"
+        call.detail.update(Decision(route.backend, Why.STICKY, because).detail())
+        return replies.already_running(live)
+
+    def _write(self, held: Held) -> None:
+        """Write the events of a call that ends here; one that goes on elsewhere is told there."""
+        for log_of_it, event in held:
+            self._quietly(partial(log_of_it.record, event), "an event was not written")
+
+    def _quietly(
+        self, change: Callable[[], object], otherwise: str = "a route was not settled"
+    ) -> None:
+        """Tidy up after the backend has done its part; the worker settles what is left."""
+        try:
+            change()
+        except SQLAlchemyError as error:
+            log.error("%s: %s", otherwise, type(error).__name__)

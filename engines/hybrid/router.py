@@ -1,0 +1,114 @@
+"""Decides for each start: the dial, the breaker, and whether there is a new backend at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from engines.contract import Code, StartResult
+from engines.hybrid.breaker import Breaker
+from engines.hybrid.dial import ALL, Dial
+from engines.hybrid.routing import Decision, Why, choose
+
+_ANSWERED = frozenset(
+    {
+        *(Code.OK, Code.ALREADY_RUNNING, Code.CAPACITY, Code.CHALLENGE_UNAVAILABLE),
+        *(Code.IMAGE_MISSING, Code.START_FAILED, Code.NOT_READY, Code.PORT_UNAVAILABLE),
+    }
+)
+"""Codes of a start that the backend's server was asked for and answered."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What the two backends are called in routes and decisions."""
+
+    home: str
+    """The one that serves what nobody decided otherwise (CRE)."""
+    new: str | None
+    """The one that is being rolled out (Whale); None when there is none."""
+
+
+class Router:
+    """Where a start goes.
+
+    Args:
+        dial: how the dial stands now.
+        use_new: what ``USE_WHALE`` says now.
+        falls_back: whether a start may go home when the new backend is down.
+    """
+
+    def __init__(
+        self,
+        keys: Keys,
+        dial: Callable[[], Dial],
+        use_new: Callable[[], bool],
+        breaker: Breaker,
+        *,
+        falls_back: bool,
+    ) -> None:
+        self.keys = keys
+        self.breaker = breaker
+        self.falls_back = falls_back
+        self._dial = dial
+        self._use_new = use_new
+
+    @property
+    def dial(self) -> Dial:
+        """The dial as it stands now."""
+        return self._dial()
+
+    def decide(self, challenge_id: int, account: str) -> Decision:
+        """Where a new instance goes."""
+        home, new = self.keys.home, self.keys.new
+        if new is None:
+            return Decision(home, Why.ONLY_BACKEND, "no other backend is set up")
+        dial = self._dial()
+        if dial.paused:
+            return Decision(home, Why.PAUSED, "the rollout is paused")
+        choice = choose(dial.position, self._use_new(), challenge_id, account)
+        decision = Decision(new if choice.new else home, choice.why, choice.because)
+        if decision.backend == new and self.falls_back and not self.breaker.lets_through():
+            times = self.breaker.failures
+            because = f"{new} was not asked: it failed {times} times in a row"
+            return Decision(home, Why.FALLBACK, because)
+        return decision
+
+    def falls_back_from(self, key: str, result: StartResult) -> bool:
+        """Whether this start may go home instead: the new backend is definitely down."""
+        down = not result.ok and result.definite and result.code is Code.UNAVAILABLE
+        return self.falls_back and key == self.keys.new and down
+
+    def fallback(self, result: StartResult) -> Decision:
+        """The decision to go home after the new backend answered like this."""
+        because = f"{self.keys.new} answered {result.code.value}"
+        return Decision(self.keys.home, Why.FALLBACK, because)
+
+    def heard(self, key: str, result: StartResult) -> None:
+        """A backend answered a start: the breaker counts it."""
+        if key != self.keys.new:
+            return
+        if result.code is Code.UNAVAILABLE or not result.definite:
+            self.breaker.failed()
+        elif result.code in _ANSWERED:
+            self.breaker.succeeded()
+
+    def chosen_by_dial(self, key: str) -> bool:
+        """Whether the dial as it stands sends any start to this backend."""
+        if self.keys.new is None:
+            return key == self.keys.home
+        dial = self._dial()
+        position = dial.position
+        percent = position.percent
+        if percent is None:
+            percent = ALL if self._use_new() else 0
+        if key == self.keys.home:
+            return dial.paused or percent < ALL or not all(position.challenges.values())
+        return percent > 0 or position.cohort > 0 or any(position.challenges.values())
+
+    def in_play(self) -> tuple[str, ...]:
+        """The backends that a start may go to as the dial stands, by a fallback too."""
+        home, new = self.keys.home, self.keys.new
+        if new is None or not self.chosen_by_dial(new):
+            return (home,)
+        return (home, new) if self.falls_back or self.chosen_by_dial(home) else (new,)
