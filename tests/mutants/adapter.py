@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -20,7 +21,7 @@ from engines.whale.client import Answer, Page
 from engines.whale.dialects import CtfdWhale
 from engines.whale.ledger import Standing
 from engines.whale.wire import Running, json_object
-from mutants.slow import slow
+from mutants.slow import Crowd
 
 
 class StopsAnything(WhaleAPIManager):
@@ -213,11 +214,29 @@ class ReadsStale(WhaleAPIManager):
 
 
 class LosesItsLock(WhaleAPIManager):
-    """The claim runs out while Whale is at work, and the next start asks Whale as well."""
+    """The claim runs out while Whale is at work, and who has lost it says started all the same."""
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
-        self._api.create = slow(self._api.create)  # type: ignore[method-assign] # the bug
+        self._crowd, lock = Crowd(), threading.Lock()
+        post = self._starter._post
+
+        def one_by_one(call: Call, row: Instance) -> Running:
+            with lock:
+                return post(call, row)
+
+        def anyway(call: Call, row: Instance, found: Running) -> StartResult:
+            live = self._ledger.activated(row, found)
+            event = call.event(Action.STARTED, Code.OK, container_id=found.uuid)
+            call.recorded = self._store.save(live, event)
+            return replies.started(self._ledger.describe(live))
+
+        self._starter._post = self._crowd.slow(one_by_one)  # type: ignore[method-assign] # the bug
+        self._starter._activate = anyway  # type: ignore[method-assign] # the bug
+
+    def _start(self, call: Call) -> StartResult:
+        with self._crowd.call():
+            return super()._start(call)
 
     def _request(self, call: Call) -> Request:
         return replace(super()._request(call), lease_seconds=0.0)

@@ -20,7 +20,7 @@ from engines.cre import ContainerRuntimeEngine
 from engines.cre.admission import Admission
 from engines.cre.runtimes.base import Launch
 from engines.instances import Claimed, Instance, Obstacle, Request, SystemFull
-from mutants.slow import slow
+from mutants.slow import Crowd
 
 __all__ = ["ForgetsFirst", "LeavesTheAbandoned", "RowLast", "TellsLater"]
 
@@ -31,7 +31,8 @@ class LooksThenInserts(ContainerRuntimeEngine):
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
         claim, lock, looking = self._store.claim, threading.Lock(), Counter[str]()
-        look = slow(lambda each: self._store.find(each.account, each.challenge_id))
+        self._crowd = Crowd()
+        look = self._crowd.slow(lambda each: self._store.find(each.account, each.challenge_id))
 
         def blind(request: Request, now: datetime, admit: Any = None) -> Claimed | Obstacle:
             with lock:
@@ -44,6 +45,10 @@ class LooksThenInserts(ContainerRuntimeEngine):
             return claim(loose if beside and nothing else request, now, admit)
 
         self._store.claim = blind  # type: ignore[method-assign] # the bug
+
+    def _start(self, call: Call) -> StartResult:
+        with self._crowd.call():
+            return super()._start(call)
 
 
 class ReusesFlags(ContainerRuntimeEngine):
@@ -117,13 +122,18 @@ class LosesItsLock(ContainerRuntimeEngine):
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
-        launch = slow(self._launcher.launch)
+        self._crowd = Crowd()
+        launch = self._crowd.slow(self._launcher.launch)
 
         def anew(name: str, spec: ChallengeSpec, flag: str) -> Any:
             return launch(f"{name}-{secrets.token_hex(2)}", spec, flag)
 
         self._launcher.launch = anew  # type: ignore[method-assign] # the bug
         self._removal.undo = lambda container_id: None  # type: ignore[method-assign] # the bug
+
+    def _start(self, call: Call) -> StartResult:
+        with self._crowd.call():
+            return super()._start(call)
 
     def _request(self, call: Call, spec: ChallengeSpec) -> Request:
         return replace(super()._request(call, spec), lease_seconds=0.0)

@@ -164,7 +164,7 @@ ADAPTER: dict[str, _Adapter] = {
     "adapter_reads_stale": (adapter.ReadsStale, "stale read after a stop", "", "STOP-001"),
     "adapter_loses_its_lock": (
         *(adapter.LosesItsLock, "lock lost during a slow start"),
-        *(_FAULTS, "CONC-001"),
+        *(_FAULTS, "CONC-002"),
     ),
     "adapter_audits_first": (adapter.AuditsFirst, "audit before commit", "", "CRASH-007"),
     "adapter_loses_the_code": (adapter.LosesTheCode, "code lost", "", "START-015"),

@@ -1,26 +1,48 @@
-"""Work that takes so long that the next one who wants the same arrives meanwhile."""
+"""Work that takes so long that another one who wants the same arrives meanwhile."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-LONGEST_SECONDS = 0.3
-"""For one who comes alone."""
+GRACE_SECONDS = 0.1
+"""How long one who seems to be alone waits for others."""
+LONGEST_SECONDS = 10.0
 
 
-def slow(work: Callable[..., Any]) -> Callable[..., Any]:
-    """``work``, begun when two are there to do it, or after a moment alone."""
-    arrived = threading.Condition()
-    present = 0
+class Crowd:
+    """Calls that are under way, and which of them have come to a certain point."""
 
-    def awaited(*args: Any) -> Any:
-        nonlocal present
-        with arrived:
-            present += 1
-            arrived.notify_all()
-            arrived.wait_for(lambda: present >= 2, LONGEST_SECONDS)
-        return work(*args)
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._calls = 0
+        self._there = 0
 
-    return awaited
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """A call is under way inside this block."""
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+
+    def slow(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        """``work``, begun when two have come to it, or when no other call is under way."""
+
+        def awaited(*args: Any) -> Any:
+            with self._changed:
+                self._there += 1
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._there > 1, GRACE_SECONDS)
+                self._changed.wait_for(lambda: self._there > 1 or self._calls < 2, LONGEST_SECONDS)
+            return work(*args)
+
+        return awaited
+
+    def _count(self, change: int) -> None:
+        with self._changed:
+            self._calls += change
+            self._changed.notify_all()
