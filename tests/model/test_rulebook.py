@@ -1,4 +1,4 @@
-"""What is so of the model whatever is called: it takes no time away, doubles and forgets nothing."""
+"""What is so of the model whatever is called: it takes no time, doubles and forgets nothing."""
 
 from __future__ import annotations
 
