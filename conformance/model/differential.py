@@ -8,6 +8,7 @@ else is a difference that a call site would meet.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from enum import Enum
 
@@ -70,16 +71,14 @@ def declared(one: Capabilities, other: Capabilities) -> tuple[str, ...]:
 
 def compared(one: Harness, other: Harness, story: Story, options: Options) -> Comparison:
     """Tell a story to both, in a fresh world each."""
-    worlds = []
-    try:
+    hooks = one.hooks & other.hooks
+    with ExitStack() as stack:
+        tellers = []
         for harness in (one, other):
-            worlds.append(opened(harness, options))  # noqa: PERF401 - closed below if the second fails
-        hooks = one.hooks & other.hooks
-        tellers = [Teller(world, hooks, options) for world in worlds]
+            world = opened(harness, options)
+            stack.callback(closed, world)
+            tellers += [Teller(world, hooks, options)]
         return _side_by_side(tellers[0], tellers[1], story)
-    finally:
-        for world in worlds:
-            closed(world)
 
 
 def search(

@@ -140,9 +140,10 @@ class Search:
             if len(order) > len(self.furthest) or not self.stuck:
                 self.furthest = tuple(self._ops[at] for at in order)
                 self.stuck = tuple(self._ops[at] for at in following)
-            for at in reversed(following):
-                rest = done | 1 << at
-                stack.extend((rest, after, (*order, at)) for after in self._after(state, at))
+            stack.extend(
+                (done | 1 << at, after, (*order, at))
+                for at, after in reversed(self._worth_trying(state, following))
+            )
         return None
 
     def _next(self, done: int) -> list[int]:
@@ -150,6 +151,20 @@ class Search:
         left = [at for at in range(len(self._ops)) if not done >> at & 1]
         first_end = min(self._ops[at].ended for at in left)
         return [at for at in left if self._ops[at].began <= first_end]
+
+    def _worth_trying(self, state: State, following: list[int]) -> list[tuple[int, State]]:
+        """What may come next and what is so then.
+
+        A call that may come now and changes nothing may as well come now: no order is lost by
+        leaving out those in which it comes later.
+        """
+        found: list[tuple[int, State]] = []
+        for at in following:
+            after = self._after(state, at)
+            if after == {state} and self._needed >> at & 1:
+                return [(at, state)]
+            found.extend((at, each) for each in after)
+        return found
 
     def _after(self, state: State, at: int) -> frozenset[State]:
         op = self._ops[at]

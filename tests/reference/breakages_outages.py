@@ -8,7 +8,7 @@ from typing import Any
 
 from conformance.harness import Options
 from engines.audit import Action
-from engines.contract import ActionResult, Code, InstanceStatus, StartResult
+from engines.contract import ActionResult, Code, InstanceStatus, StartResult, account_key
 from reference.backend import STEP, Record, ReferenceBackend
 from reference.machine import Container, Machine
 
@@ -227,6 +227,35 @@ class AuditsInLocalTime(ReferenceBackend):
         self.events[-1] = replace(self.events[-1], at=wall)
 
 
+class ReaperCountsFromTheStart(ReferenceBackend):
+    """The worker reckons the expiry by itself, and knows of no extension."""
+
+    def expire_due(self) -> int:
+        removed = super().expire_due()
+        life = timedelta(seconds=self.options.timeout_seconds)
+        for record in list(self.records.values()):
+            if record.started_at + life <= self.clock.now():
+                self.expire(record)
+                removed += 1
+        return removed
+
+
+class DayWraps(ReferenceBackend):
+    """What remains is looked at within a day: a whole day later an instance lives again."""
+
+    def live(self, user_id: int, challenge_id: int, team_id: int | None) -> Record | None:
+        record = self.records.get((account_key(user_id, team_id), challenge_id))
+        if record is None or not self.alive(record):
+            return None
+        left = (record.expires_at - self.clock.now()).seconds
+        return record if 0 < left <= self.options.timeout_seconds * 2 else None
+
+    def describe(self, record: Record) -> InstanceStatus:
+        told = super().describe(record)
+        told["remaining_seconds"] = (record.expires_at - self.clock.now()).seconds
+        return told
+
+
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     LostButLive: ("RESTART-002", "RESTART-003", "RESTART-004", "RESTART-005", "RESTART-006"),
     LostTwice: ("RESTART-006",),
@@ -247,5 +276,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     OneRoundBehind: ("TIME-006",),
     NaiveLocalTime: ("TIME-008", "TIME-009"),
     AuditsInLocalTime: ("TIME-007",),
+    ReaperCountsFromTheStart: ("EXPIRY-010",),
+    DayWraps: ("TIME-006",),
 }
 """Every breakage and the scenarios that must fail on it."""

@@ -1,0 +1,1 @@
+"""Tests of the model, the stories and the search over orders."""
