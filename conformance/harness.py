@@ -354,6 +354,10 @@ class Harness(ABC):
     """What it is, for people: ``Docker containers through ContainerRuntimeEngine``."""
     simulated: bool = False
     """True when no real container or server stands behind it; shown in every report."""
+    parallel: bool = False
+    """True when several processes may each open one of their own at a time and none gets into
+    another's way. A run over several processes then spreads its scenarios over all of them;
+    otherwise one process alone has it."""
     hooks: frozenset[Hook] = frozenset()
 
     def open(self) -> None:  # noqa: B027 - many harnesses have nothing to prepare

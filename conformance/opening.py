@@ -48,7 +48,7 @@ class Backends:
 
     def close(self) -> None:
         """Close what was opened, last first; safe to repeat. Ctrl-C waits until it is done."""
-        with _uninterrupted():
+        with uninterrupted():
             while self._to_close:
                 subject = self._to_close.pop()
                 try:
@@ -113,7 +113,7 @@ def _plain_value(value: Any) -> Any:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Hold Ctrl-C and SIGTERM back: a second one must not leave containers behind."""
     if threading.current_thread() is not threading.main_thread():
         yield

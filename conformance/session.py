@@ -66,9 +66,9 @@ class Suite:
         select: Iterable[str] = (),
         observer: Observer | None = None,
     ) -> None:
-        self._observer = observer or Observer()
+        self.observer = observer or Observer()
         self._selected = matching_rules(select)
-        self.backends = Backends(subjects, self._observer)
+        self.backends = Backends(subjects, self.observer)
         self.results: list[ScenarioResult] = []
         self.planned: list[tuple[Subject, Scenario]] = []
         """What was to run, over all backends."""
@@ -143,7 +143,7 @@ class Suite:
         if deselected:
             config.hook.pytest_deselected(items=deselected)
         self.planned = [(subject, scenario) for _, _, subject, scenario, _ in mine]
-        self._observer.begins(len(mine))
+        self.observer.begins(len(mine))
 
     @pytest.fixture
     def world(self, request: pytest.FixtureRequest) -> Iterator[Stage]:
@@ -181,7 +181,7 @@ class Suite:
         if carried is not None:
             result = ScenarioResult.from_dict(carried)
             self.results.append(result)
-            self._observer.measured(result)
+            self.observer.measured(result)
 
 
 def _subject_of(item: pytest.Item) -> Subject | None:

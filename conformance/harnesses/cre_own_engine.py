@@ -43,6 +43,7 @@ class OwnEngineHarness(DockerHarness):
 
     kind = "ContainerRuntimeEngine on Docker containers, on an engine of its own"
     world_class = OwnEngineWorld
+    parallel = False  # a second engine would want the same bridge and addresses
 
     def __init__(self) -> None:
         super().__init__()
