@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from conformance.harness import CannotRun, Options
+from conformance.hooks import broken_promises
 from conformance.observer import Observer
 from conformance.redact import Secrets
 from conformance.registry import BackendSpecError, Subject
@@ -92,6 +93,9 @@ def _info(subject: Subject) -> BackendInfo:
     harness = subject.harness
     world = harness.world(Options())
     try:
+        broken = broken_promises(harness, world)
+        if broken:
+            raise CannotRun("; ".join(broken))
         capabilities = _plain(world.backend.capabilities)
     finally:
         world.close()

@@ -26,6 +26,7 @@ from conformance.redact import Secrets
 from conformance.registry import Subject, chosen
 from conformance.results import MINIMUM_EXECUTED, Report, Status, judge
 from conformance.rules import Profile
+from conformance.scenario import Scenario
 from conformance.session import Suite
 from conformance.workers import jobs_of, run_in_workers
 from engines import __version__
@@ -81,15 +82,29 @@ def plan(request: CheckRequest) -> list[Plan]:
         BackendSpecError: a spec or a glob of the request means nothing.
         RuntimeError: the scenarios could not be read.
     """
-    suite = suite_of(chosen_subjects(request), request)
-    exit_code, output = run_pytest(suite, request, "--collect-only")
-    problems = [*suite.problems, *_broken_off(exit_code, output)]
-    if problems:
-        raise RuntimeError("; ".join(problems))
+    suite = _planned(chosen_subjects(request), request)
     return [
         plan_for(subject, [each for owner, each in suite.planned if owner is subject])
         for subject in suite.backends.subjects
     ]
+
+
+def planned_scenarios(subject: Subject, request: CheckRequest) -> list[Scenario]:
+    """The scenarios that are asked for, whether or not they apply to this backend.
+
+    Raises:
+        RuntimeError: the scenarios could not be read.
+    """
+    return [scenario for _, scenario in _planned([subject], request).planned]
+
+
+def _planned(subjects: Sequence[Subject], request: CheckRequest) -> Suite:
+    suite = suite_of(subjects, request)
+    exit_code, output = run_pytest(suite, request, "--collect-only")
+    problems = [*suite.problems, *_broken_off(exit_code, output)]
+    if problems:
+        raise RuntimeError("; ".join(problems))
+    return suite
 
 
 def check_subjects(
