@@ -42,9 +42,7 @@ def harness_check(spec: str) -> None:
     except (BackendSpecError, RuntimeError) as error:
         sys.exit(could_not_run(str(error)))
     console.print(_table(found))
-    console.print(
-        f"{len(found.run)} of {found.rules} rules would be executed; docs/harness.md says how to offer more."
-    )
+    console.print(f"{len(found.run)} of {found.rules} rules would be executed.")
     for state in found.hooks:
         if state.forgotten:
             console.print(
