@@ -79,10 +79,13 @@ class Suite:
     # The run as a whole.
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        if session.config.option.collectonly:
+        if session.config.option.collectonly or hands_out(session.config):
             return
         self.backends.open()
-        if self.backends.problems:
+        if self.backends.problems and hasattr(session.config, "workerinput"):
+            # A worker that exits is taken for dead and started again; this ends the whole run.
+            session.shouldfail = "; ".join(self.backends.problems)
+        elif self.backends.problems:
             pytest.exit("; ".join(self.backends.problems), returncode=3)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -182,6 +185,11 @@ class Suite:
             result = ScenarioResult.from_dict(carried)
             self.results.append(result)
             self.observer.measured(result)
+
+
+def hands_out(config: pytest.Config) -> bool:
+    """Whether pytest-xdist's workers run the scenarios, each with backends of its own."""
+    return getattr(config.option, "dist", "no") != "no" and not hasattr(config, "workerinput")
 
 
 def _subject_of(item: pytest.Item) -> Subject | None:
