@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conformance.installed import Installed, installed_backends
-from conformance.registry import BUILT_IN, DIALECTS, PACKAGE, BackendSpecError, clash, resolve
+from conformance.registry import (
+    BUILT_IN,
+    DIALECTS,
+    PACKAGE,
+    BackendSpecError,
+    built_in,
+    clash,
+    resolve,
+)
 
 
 @dataclass(frozen=True)
@@ -27,10 +35,13 @@ def listed() -> list[Listed]:
 
     Factories are called, which makes harnesses; none is opened.
     """
-    own = [_own(spec) for spec in (*BUILT_IN, "whale:fake")]
+    own = [_own(spec) for spec in BUILT_IN]
     dialects = ", ".join(DIALECTS)
-    variants = Listed(
-        "whale:fake[:DIALECT][:teams]", f"the same in another dialect ({dialects})", PACKAGE, ""
+    fake = Listed(
+        "whale:fake[:DIALECT][:teams]",
+        f"WhaleAPIManager over HTTP to a fake Whale ({dialects}; without :DIALECT the first)",
+        PACKAGE,
+        "",
     )
     live = Listed(
         "NAME=https://HOST",
@@ -38,11 +49,11 @@ def listed() -> list[Listed]:
         PACKAGE,
         "that Whale, and --whale-world FILE",
     )
-    return [*own, variants, live, *(_installed(each) for each in installed_backends())]
+    return [*own, fake, live, *(_installed(each) for each in installed_backends())]
 
 
 def _own(spec: str) -> Listed:
-    harness = resolve(spec).harness
+    harness = built_in(spec).harness
     return Listed(spec, harness.kind, PACKAGE, harness.needs)
 
 

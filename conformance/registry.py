@@ -123,12 +123,17 @@ def resolve(spec: str, whale_world: Path | None = None) -> Subject:
         return _third_party(spec, name, target)
     installed = _installed(spec)
     if spec in BUILT_IN:
-        return Subject(spec, _called(spec, _load(spec, BUILT_IN[spec])))
+        return built_in(spec)
     if installed is not None:
         return _from_package(spec, installed)
     if spec.startswith("whale:fake"):
         return _fake_whale(spec, spec.removeprefix("whale:fake"))
     raise BackendSpecError(f"--backend {spec}: there is no such backend; use {_FORMS}")
+
+
+def built_in(name: str) -> Subject:
+    """One of :data:`BUILT_IN`, whoever else brings its name."""
+    return Subject(name, _called(name, _load(name, BUILT_IN[name])))
 
 
 def is_built_in(name: str) -> bool:
