@@ -244,6 +244,12 @@ class Challenges:
     names: Mapping[int, str] = field(default_factory=dict)
     """What players know a challenge by, for messages that may say the name instead of the id."""
 
+    @property
+    def ids(self) -> list[int]:
+        """Those there are, each once."""
+        parts = [value for part, value in vars(self).items() if part != "unknown"]
+        return list(dict.fromkeys(value for value in parts if isinstance(value, int)))
+
 
 class Unsupported(Exception):
     """A hook was used that the harness did not declare: an error of the suite, not the backend."""
@@ -395,12 +401,15 @@ class World(ABC):
     def close(self) -> None:
         """Remove everything this world made, and let go of the backend.
 
-        As it stands it stops what players and mates may have of the first two challenges, which
-        is only enough for a backend that holds nothing open and does not lose track. Override it
-        with something that does not ask the backend under test.
+        As it stands it stops what players and mates may have, which is only enough for a backend
+        that holds nothing open and does not lose track. Override it with something that does not
+        ask the backend under test.
         """
-        for player in (*self.players, *self.mates):
-            for challenge in (self.challenges.first, self.challenges.second):
+        accounts = dict.fromkeys(
+            (*self.players, *self.mates, *(mate.leaves() for mate in self.mates))
+        )
+        for player in accounts:
+            for challenge in self.challenges.ids:
                 try:
                     self.backend.stop_instance(player.user_id, challenge, player.team_id)
                 except Exception as error:  # noqa: BLE001 - INPUT-008 is where a raise is judged
