@@ -1,17 +1,40 @@
 """What a backend brings to the suite: a :class:`Harness`, and the :class:`World` of one scenario.
 
-A harness lives as long as a run. For every scenario it makes a fresh world: a backend with empty
-state, players, challenges, and those *hooks* it can offer (a clock to move, the truth about what
-really runs, …). A scenario names the hooks and capabilities it needs; where one is missing the
-result is ``not_applicable`` with the reason, never a pass.
+This module is the whole interface between the suite and a backend by anyone, and stays compatible
+within a version of the contract; ``docs/harness.md`` leads through it step by step.
 
-To check a backend of your own, subclass both and pass ``--backend NAME=package.module:factory``,
-where ``factory()`` returns the harness. A factory may also return a bare
-:class:`engines.contract.ContainerBackend`; see :class:`conformance.harnesses.bare.BareHarness`.
+A harness lives as long as a run, or as long as one process of a run in several. For every scenario
+it makes a fresh world: a backend with empty state, players, challenges, and those *hooks* it can
+offer (a clock to move, the truth about what really runs, …). A scenario names the hooks and
+capabilities it needs; where one is missing the result is ``not_applicable`` with the reason, never
+a pass. A hook that is declared and not overridden ends the run before its first scenario.
+
+The least there can be::
+
+    class MyWorld(World):
+        challenges = Challenges(first=1, second=2, unknown=99)
+
+        def __init__(self, options: Options) -> None:
+            self.backend = MyBackend(timeout=options.timeout_seconds)
+
+    class MyHarness(Harness):
+        kind = "my backend on its test server"
+
+        def world(self, options: Options) -> World:
+            return MyWorld(options)
+
+It is named by an entry point in the group ``whale_ready.backends``, or as
+``--backend NAME=package.module:MyHarness``: anything that can be called without arguments and
+returns a harness, or a bare :class:`engines.contract.ContainerBackend`, for which
+:class:`conformance.harnesses.bare.BareHarness` stands in.
+
+What goes wrong in here is an error of the harness, never a failure of the backend: hooks may raise
+anything when they cannot do what they are asked. They are called from the scenario's thread only.
 """
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -21,6 +44,8 @@ from typing import Protocol
 
 from engines.audit import ContainerEvent
 from engines.contract import ContainerBackend, InstanceStatus
+
+log = logging.getLogger(__name__)
 
 
 class Hook(str, Enum):
@@ -225,6 +250,12 @@ class Challenges:
     names: Mapping[int, str] = field(default_factory=dict)
     """What players know a challenge by, for messages that may say the name instead of the id."""
 
+    @property
+    def ids(self) -> list[int]:
+        """Those there are, each once."""
+        parts = [value for part, value in vars(self).items() if part != "unknown"]
+        return list(dict.fromkeys(value for value in parts if isinstance(value, int)))
+
 
 class Unsupported(Exception):
     """A hook was used that the harness did not declare: an error of the suite, not the backend."""
@@ -244,27 +275,38 @@ class Worker(Protocol):
 class World(ABC):
     """One scenario's backend with empty state, and the hooks around it.
 
-    Only :attr:`backend`, :attr:`challenges`, :attr:`players`, :attr:`mates` and :meth:`close`
-    must be there; override the others and declare their :class:`Hook` in :attr:`Harness.hooks`.
+    Only :attr:`backend` and :attr:`challenges` must be there. Override what else the backend can
+    offer, and declare the :class:`Hook` of each such method in :attr:`Harness.hooks`.
     """
 
     backend: ContainerBackend
+    """What is under test; scenarios see nothing of it but the contract."""
     challenges: Challenges
-    players: tuple[Player, ...]
-    """At least three users, no two of one account."""
-    mates: tuple[Player, ...]
+    """What can be played. Scenarios for parts that are None do not apply."""
+    players: tuple[Player, ...] = (Player(1), Player(2), Player(3))
+    """At least three users, no two of one account, who hold nothing."""
+    mates: tuple[Player, ...] = ()
     """Four users: two of one team, then two of another. Empty when there are no teams."""
     faults: frozenset[FaultKind] = frozenset()
     """The kinds that :meth:`fault` knows."""
 
     def advance(self, seconds: float) -> None:
-        """Move the backend's time on; no scenario ever sleeps to an expiry."""
+        """Move the backend's time on; no scenario ever sleeps to an expiry.
+
+        All that the backend stores and compares has to follow: expiry, audit, limits. Deadlines
+        of sockets stay in real time. Nothing is removed by this alone (:meth:`run_worker`).
+        """
         raise Unsupported(Hook.CLOCK)
 
     def run_worker(self) -> None:
+        """Run whatever removes expired instances once, and return when it is done.
+
+        What it raises is a failure of the backend (EXPIRY-012), not of the harness.
+        """
         raise Unsupported(Hook.WORKER)
 
     def worker(self) -> Worker:
+        """The worker itself, which is not running yet."""
         raise Unsupported(Hook.WORKER_THREAD)
 
     def events(self) -> list[ContainerEvent]:
@@ -272,10 +314,19 @@ class World(ABC):
         raise Unsupported(Hook.AUDIT)
 
     def running(self) -> set[str]:
-        """Ids, as in ``container_id``, of the containers that really run for this world."""
+        """Ids, as in ``container_id``, of the containers that really run for this world.
+
+        Ask what they run on, never the backend: that it forgets some is what this is there to
+        show. What another world or another run has is left out.
+        """
         raise Unsupported(Hook.GROUND_TRUTH)
 
     def recorded_flag(self, player: Player, challenge_id: int) -> str:
+        """The flag that a submission of this player would be compared with.
+
+        Raises:
+            LookupError: none is recorded.
+        """
         raise Unsupported(Hook.RECORDED_FLAG)
 
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
@@ -287,15 +338,19 @@ class World(ABC):
         raise Unsupported(Hook.FETCH)
 
     def remove_behind(self, container_id: str) -> None:
+        """Remove a container as an operator does by hand; the backend hears nothing of it."""
         raise Unsupported(Hook.REMOVE_BEHIND)
 
     def kill_behind(self, container_id: str) -> None:
+        """End a container's process and return when it has ended; what is left of it stays."""
         raise Unsupported(Hook.KILL_BEHIND)
 
     def outage(self) -> AbstractContextManager[None]:
+        """Inside the block all requests to what the backend stands on are refused at once."""
         raise Unsupported(Hook.OUTAGE)
 
     def stubborn(self, container_id: str) -> AbstractContextManager[None]:
+        """Inside the block every attempt to remove this container is refused."""
         raise Unsupported(Hook.STUBBORN)
 
     def fault(self, kind: FaultKind) -> AbstractContextManager[None]:
@@ -316,6 +371,7 @@ class World(ABC):
         raise Unsupported(Hook.INSIDE)
 
     def outside(self) -> AbstractContextManager[Outside]:
+        """Inside the block there is a machine that stands for the internet."""
         raise Unsupported(Hook.OUTSIDE)
 
     def restart(self) -> AbstractContextManager[None]:
@@ -365,19 +421,44 @@ class World(ABC):
         """What went over the wire in this world, one line each, secrets redacted."""
         return []
 
-    @abstractmethod
     def close(self) -> None:
-        """Remove everything this world made."""
+        """Remove everything this world made, and let go of the backend.
+
+        As it stands it stops what players and mates may have, which is only enough for a backend
+        that holds nothing open and does not lose track. Override it with something that does not
+        ask the backend under test.
+        """
+        accounts = dict.fromkeys(
+            (*self.players, *self.mates, *(mate.leaves() for mate in self.mates))
+        )
+        for player in accounts:
+            for challenge in self.challenges.ids:
+                try:
+                    self.backend.stop_instance(player.user_id, challenge, player.team_id)
+                except Exception as error:  # noqa: BLE001 - INPUT-008 is where a raise is judged
+                    log.warning("stop raised %s while clearing up", type(error).__name__)
 
 
 class Harness(ABC):
-    """One backend under test, for a whole run."""
+    """One backend under test, for a whole run.
+
+    :meth:`open` comes once before the first world and :meth:`close` after the last one, also after
+    Ctrl-C and when :meth:`open` broke off half-way. Worlds come one at a time.
+    """
 
     kind: str
     """What it is, for people: ``Docker containers through ContainerRuntimeEngine``."""
     simulated: bool = False
     """True when no real container or server stands behind it; shown in every report."""
+    needs: str = ""
+    """What must be there for it, for ``whale-ready backends``: ``a Docker engine``."""
+    parallel: bool = False
+    """True when several processes may each open one of their own at a time and none gets into
+    another's way. A run over several processes then spreads its scenarios over all of them;
+    otherwise one process alone has it."""
     hooks: frozenset[Hook] = frozenset()
+    """What its worlds offer. May be set in ``__init__`` or :meth:`open` where it depends on the
+    machine; declared but not overridden ends the run."""
 
     def open(self) -> None:  # noqa: B027 - many harnesses have nothing to prepare
         """Once, before the first world. Raise :class:`CannotRun` when a part is missing."""
@@ -388,7 +469,11 @@ class Harness(ABC):
 
     @abstractmethod
     def world(self, options: Options) -> World:
-        """A fresh world."""
+        """A fresh world, set up as ``options`` say where the hooks for that are declared.
+
+        It is made for every scenario, so it should take milliseconds; what takes longer belongs
+        into :meth:`open`. A scenario that needs nothing but the defaults passes ``Options()``.
+        """
 
     def close(self) -> None:  # noqa: B027 - many harnesses have nothing to clear away
         """Once, after the last world: remove all that this run made. Must be safe to repeat."""

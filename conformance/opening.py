@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from conformance.harness import CannotRun, Options
+from conformance.hooks import broken_promises
 from conformance.ledger import Books
 from conformance.observer import Observer
 from conformance.redact import Secrets
@@ -50,7 +51,7 @@ class Backends:
 
     def close(self) -> None:
         """Close what was opened, last first; safe to repeat. Ctrl-C waits until it is done."""
-        with _uninterrupted():
+        with uninterrupted():
             while self._to_close:
                 subject = self._to_close.pop()
                 try:
@@ -106,6 +107,9 @@ def _info(subject: Subject) -> BackendInfo:
     harness = subject.harness
     world = harness.world(Options())
     try:
+        broken = broken_promises(harness, world)
+        if broken:
+            raise CannotRun("; ".join(broken))
         capabilities = _plain(world.backend.capabilities)
     finally:
         world.close()
@@ -127,7 +131,7 @@ def _plain_value(value: Any) -> Any:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Hold Ctrl-C and SIGTERM back: a second one must not leave containers behind."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -33,11 +33,17 @@ def pytest_configure(config: pytest.Config) -> None:
     if not specs:
         return
     from conformance.registry import BackendSpecError, resolve
-    from conformance.session import Suite
+    from conformance.session import Suite, hands_out
 
     try:
         subjects = [resolve(spec) for spec in specs]
         suite = Suite(subjects, select=config.getoption("--scenario"))
     except BackendSpecError as error:
         raise pytest.UsageError(str(error)) from error
+    alone = [subject.name for subject in subjects if not subject.harness.parallel]
+    if alone and hands_out(config):
+        raise pytest.UsageError(
+            f"--backend {alone[0]}: there may be one of it at a time; run without -n, or let its "
+            "harness declare parallel = True"
+        )
     config.pluginmanager.register(suite, "whale-ready-suite")

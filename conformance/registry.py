@@ -15,20 +15,25 @@ from typing import TYPE_CHECKING, Any
 
 from conformance.harness import Harness
 from conformance.harnesses.bare import BareHarness
+from conformance.installed import Installed, installed_backends
 from engines.contract import ContainerBackend
 
 if TYPE_CHECKING:
     from conformance.harnesses.state import ServerState
 
+PACKAGE = "whale-ready"
+"""The distribution that brings the built-in backends."""
+
 DIALECTS = ("ctfd-whale", "documented", "legacy")
 """Whale dialects the fake speaks; the first is the default."""
 
-_BUILT_IN = {
+BUILT_IN = {
     "cre": "conformance.harnesses.cre_docker:DockerHarness",
     "cre:swarm": "conformance.harnesses.cre_swarm:SwarmHarness",
     "cre:memory": "conformance.harnesses.cre:MemoryHarness",
     "cre:own-engine": "conformance.harnesses.cre_own_engine:OwnEngineHarness",
 }
+"""Harnesses of the suite's own by name; those of Whale take arguments besides."""
 _HYBRID = "conformance.harnesses.hybrid:HybridHarness"
 _ROUTED = {"hybrid": "", "hybrid:cre": "cre", "hybrid:whale": "whale"}
 _WHALE = "conformance.harnesses.whale:FakeWhaleHarness"
@@ -36,9 +41,10 @@ _LIVE_WHALE = "conformance.harnesses.live_whale:LiveWhaleHarness"
 _TEAMS = ":teams"
 _FORMS = (
     "cre, cre:swarm, cre:memory, cre:own-engine, whale:fake[:DIALECT][:teams], "
-    "hybrid[:cre|:whale], whale=https://… or "
-    "NAME=package.module:factory"
+    "hybrid[:cre|:whale], whale=https://…, NAME=package.module:factory or the name of an installed "
+    "one (whale-ready backends)"
 )
+_TARGET = re.compile(r"[\w.]+:[\w.]+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
 
@@ -118,13 +124,64 @@ def resolve(spec: str, whale_world: Path | None = None) -> Subject:
         return _live_whale(spec, name, target, whale_world)
     if given:
         return _third_party(spec, name, target)
-    if spec in _BUILT_IN:
-        return Subject(spec, _called(spec, _load(spec, _BUILT_IN[spec])))
+    installed = _installed(spec)
+    if spec in BUILT_IN:
+        return built_in(spec)
     if spec in _ROUTED:
         return Subject(spec, _called(spec, _load(spec, _HYBRID), _ROUTED[spec]))
+    if installed is not None:
+        return _from_package(spec, installed)
     if spec.startswith("whale:fake"):
         return _fake_whale(spec, spec.removeprefix("whale:fake"))
     raise BackendSpecError(f"--backend {spec}: there is no such backend; use {_FORMS}")
+
+
+def built_in(name: str) -> Subject:
+    """One of :data:`BUILT_IN`, whoever else brings its name."""
+    return Subject(name, _called(name, _load(name, BUILT_IN[name])))
+
+
+def is_built_in(name: str) -> bool:
+    """Whether the suite itself has, or claims, this name."""
+    return name in BUILT_IN or name == "whale" or name.startswith("whale:")
+
+
+def clash(installed: Installed) -> str | None:
+    """Why an installed backend cannot be named, or None."""
+    others = [each for each in installed_backends() if each.name == installed.name]
+    packages = sorted({each.package for each in others})
+    if is_built_in(installed.name):
+        packages = [PACKAGE, *packages]
+    if len(others) == 1 and not is_built_in(installed.name):
+        return None
+    return (
+        f"both {' and '.join(packages)} bring a backend of this name; uninstall all but one, or "
+        f"name one by its factory, as in mine={installed.target}"
+    )
+
+
+def _installed(spec: str) -> Installed | None:
+    """The installed backend of this name.
+
+    Raises:
+        BackendSpecError: another has the name, too.
+    """
+    found = next((each for each in installed_backends() if each.name == spec), None)
+    reason = None if found is None else clash(found)
+    if reason is not None:
+        raise BackendSpecError(f"--backend {spec}: {reason}")
+    return found
+
+
+def _from_package(spec: str, installed: Installed) -> Subject:
+    try:
+        _check_name(spec, installed.name)
+        return _made_by(spec, installed.name, installed.target)
+    except BackendSpecError as error:
+        raise BackendSpecError(
+            f"{error} (it is from {installed.origin}: put its entry point {installed.target} "
+            "right, or uninstall it)"
+        ) from error
 
 
 def _fake_whale(spec: str, rest: str) -> Subject:
@@ -166,13 +223,19 @@ def _check_name(spec: str, name: str) -> None:
 
 def _third_party(spec: str, name: str, target: str) -> Subject:
     _check_name(spec, name)
-    if not re.fullmatch(r"[\w.]+:[\w.]+", target):
+    if not _TARGET.fullmatch(target):
         raise BackendSpecError(
             f"--backend {spec}: after '=' stands package.module:factory, as in mine=my.backend:make"
         )
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
+    return _made_by(spec, name, target)
+
+
+def _made_by(spec: str, name: str, target: str) -> Subject:
+    if not _TARGET.fullmatch(target):
+        raise BackendSpecError(f"--backend {spec}: {target} is no package.module:factory")
     factory = _load(spec, target)
     made = _called(spec, factory)
     if isinstance(made, Harness):

@@ -11,9 +11,9 @@ import os
 import platform
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -27,9 +27,11 @@ from conformance.redact import Secrets
 from conformance.registry import Subject, chosen
 from conformance.results import MINIMUM_EXECUTED, Report, judge
 from conformance.rules import SPEC_VERSION, Profile
+from conformance.scenario import Scenario
 from conformance.selection import Selection
 from conformance.session import STOPPING, Suite
 from conformance.waivers import NO_WAIVERS, Waivers
+from conformance.workers import jobs_of, run_in_workers
 from engines import __version__
 
 SCENARIO_SECONDS = 120.0
@@ -65,6 +67,8 @@ class CheckRequest:
     """Scenarios each backend must have passed for a verdict; None for what the profile needs."""
     seconds_per_scenario: float = SCENARIO_SECONDS
     """A scenario that takes longer is broken off, and fails if it waits for the backend."""
+    jobs: int = 1
+    """Processes to run scenarios in."""
 
 
 def check(request: CheckRequest, observer: Observer | None = None) -> Report:
@@ -73,7 +77,11 @@ def check(request: CheckRequest, observer: Observer | None = None) -> Report:
     Raises:
         BackendSpecError: a spec or a glob of the request means nothing.
     """
-    return check_subjects(_chosen(request), request, observer)
+    subjects = chosen_subjects(request)
+    jobs = jobs_of(request.jobs, subjects)
+    if jobs == 1:
+        return check_subjects(subjects, request, observer)
+    return _reported(subjects, replace(request, jobs=jobs), observer, _run_in_workers)
 
 
 def plan(request: CheckRequest) -> list[Plan]:
@@ -83,11 +91,7 @@ def plan(request: CheckRequest) -> list[Plan]:
         BackendSpecError: a spec or a glob of the request means nothing.
         RuntimeError: the scenarios could not be read.
     """
-    suite = _suite(_chosen(request), request)
-    exit_code, output = _run_pytest(suite, request, "--collect-only")
-    problems = [*suite.problems, *_broken_off(exit_code, output)]
-    if problems:
-        raise RuntimeError("; ".join(problems))
+    suite = _planned(chosen_subjects(request), request)
     return [
         plan_for(
             subject,
@@ -98,13 +102,43 @@ def plan(request: CheckRequest) -> list[Plan]:
     ]
 
 
+def planned_scenarios(subject: Subject, request: CheckRequest) -> list[Scenario]:
+    """The scenarios that are asked for, whether or not they apply to this backend.
+
+    Raises:
+        RuntimeError: the scenarios could not be read.
+    """
+    return [scenario for _, scenario in _planned([subject], request).planned]
+
+
+def _planned(subjects: Sequence[Subject], request: CheckRequest) -> Suite:
+    suite = suite_of(subjects, request)
+    exit_code, output = run_pytest(suite, request, "--collect-only")
+    problems = [*suite.problems, *_broken_off(exit_code, output)]
+    if problems:
+        raise RuntimeError("; ".join(problems))
+    return suite
+
+
 def check_subjects(
     subjects: Sequence[Subject], request: CheckRequest, observer: Observer | None = None
 ) -> Report:
-    """The same for backends that are at hand as harnesses; ``request.backends`` is not read."""
+    """The same, in this process, for backends that are at hand as harnesses.
+
+    ``request.backends`` and ``request.jobs`` are not read.
+    """
+    return _reported(subjects, request, observer, run_pytest)
+
+
+def _reported(
+    subjects: Sequence[Subject],
+    request: CheckRequest,
+    observer: Observer | None,
+    run: Callable[[Suite, CheckRequest], tuple[int, str]],
+) -> Report:
     started_at = datetime.now(timezone.utc)
-    suite = _suite(subjects, request, observer)
-    exit_code, output = _run_pytest(suite, request)
+    suite = suite_of(subjects, request, observer)
+    exit_code, output = run(suite, request)
     names = [subject.name for subject in suite.backends.subjects]
     problems = [*suite.backends.problems, *_pytest_problems(suite, request, exit_code, output)]
     rules, infos = suite.selection.rules, suite.backends.infos
@@ -136,9 +170,10 @@ def check_subjects(
     )
 
 
-def _suite(
+def suite_of(
     subjects: Sequence[Subject], request: CheckRequest, observer: Observer | None = None
 ) -> Suite:
+    """The scenarios that are asked for, on these backends."""
     return Suite(
         subjects,
         observer=observer,
@@ -168,11 +203,27 @@ def environment() -> dict[str, str]:
     return found
 
 
-def _chosen(request: CheckRequest) -> list[Subject]:
+def chosen_subjects(request: CheckRequest) -> list[Subject]:
+    """The backends that are asked for.
+
+    Raises:
+        BackendSpecError: a spec means nothing.
+    """
     return chosen(request.backends, request.whale_world, request.database)
 
 
-def _run_pytest(suite: Suite, request: CheckRequest, *options: str) -> tuple[int, str]:
+def _run_in_workers(suite: Suite, request: CheckRequest) -> tuple[int, str]:
+    observer, suite.observer = suite.observer, Observer()  # it hears of the plan later
+    exit_code, output = run_pytest(suite, request, "--collect-only")
+    if suite.problems or exit_code != pytest.ExitCode.OK:
+        return exit_code, output
+    return run_in_workers(suite, request, observer)
+
+
+def run_pytest(
+    suite: Suite, request: CheckRequest, *options: str, plugins: Sequence[object] = ()
+) -> tuple[int, str]:
+    """Run the suite in this process; returns pytest's exit code and what it wrote."""
     arguments = ["-c", str(_CONFIGURATION), "--noconftest", "--import-mode=append"]
     for name in _PLUGINS:
         arguments += ["-p", name]
@@ -189,7 +240,7 @@ def _run_pytest(suite: Suite, request: CheckRequest, *options: str) -> tuple[int
     arguments += [*options, "--pyargs", "conformance.scenarios"]
     output = io.StringIO()
     with _no_surroundings(), redirect_stdout(output), redirect_stderr(output):
-        exit_code = pytest.main(arguments, plugins=[suite])
+        exit_code = pytest.main(arguments, plugins=[suite, *plugins])
     return int(exit_code), output.getvalue()
 
 

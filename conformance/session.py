@@ -67,13 +67,13 @@ class Suite:
         waivers: Waivers = NO_WAIVERS,
         stop_at_first: bool = False,
     ) -> None:
-        self._observer = observer or Observer()
+        self.observer = observer or Observer()
         self.selection = selection or Selection.of(select)
         self._waivers = waivers
         self._stop_at_first = stop_at_first
         self._session: pytest.Session | None = None
         self._proofs: dict[str, Proofs] = {}
-        self.backends = Backends(subjects, self._observer)
+        self.backends = Backends(subjects, self.observer)
         self.results: list[ScenarioResult] = []
         self.planned: list[tuple[Subject, Scenario]] = []
         """What was to run, over all backends."""
@@ -85,10 +85,13 @@ class Suite:
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._session = session
-        if session.config.option.collectonly:
+        if session.config.option.collectonly or hands_out(session.config):
             return
         self.backends.open()
-        if self.backends.problems:
+        if self.backends.problems and hasattr(session.config, "workerinput"):
+            # A worker that exits is taken for dead and started again; this ends the whole run.
+            session.shouldfail = "; ".join(self.backends.problems)
+        elif self.backends.problems:
             pytest.exit("; ".join(self.backends.problems), returncode=3)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -151,7 +154,7 @@ class Suite:
         self.planned = [(subject, scenario) for _, _, subject, scenario, _ in mine]
         every = {each for each in map(_scenario_of_item, [*items, *deselected]) if each is not None}
         self._proofs = {each.name: self._proofs_of(each, every) for each in self.backends.subjects}
-        self._observer.begins(len(mine))
+        self.observer.begins(len(mine))
 
     @pytest.fixture
     def world(self, request: pytest.FixtureRequest) -> Iterator[Stage]:
@@ -224,12 +227,17 @@ class Suite:
             tally = getattr(report, CARRIED_TALLY, None)
             if tally is not None:
                 self.backends.books.add(result.backend, Tally(**tally))
-            self._observer.measured(result)
+            self.observer.measured(result)
             self._perhaps_stop(result)
 
     def _perhaps_stop(self, result: ScenarioResult) -> None:
         if self._stop_at_first and self._session is not None and result.status in STOPPING:
             self._session.shouldfail = f"{result.id} ended as {result.status.value}"
+
+
+def hands_out(config: pytest.Config) -> bool:
+    """Whether pytest-xdist's workers run the scenarios, each with backends of its own."""
+    return getattr(config.option, "dist", "no") != "no" and not hasattr(config, "workerinput")
 
 
 def _subject_of(item: pytest.Item) -> Subject | None:

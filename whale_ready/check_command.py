@@ -22,10 +22,26 @@ from conformance.results import MINIMUM_EXECUTED, Report
 from conformance.rules import SPEC_VERSION, Profile
 from conformance.runner import CheckRequest, check, plan
 from conformance.waivers import NO_WAIVERS, Waivers, WaiversError, load_waivers
+from conformance.workers import usable_cores
 from whale_ready.command import INTERRUPTED, Command, could_not_run
 from whale_ready.exit_codes import for_help
 from whale_ready.progress import progress_on
 from whale_ready.summary import print_plan, print_report
+
+
+class Jobs(click.ParamType[int]):
+    """A number of processes, or ``auto``."""
+
+    name = "jobs"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        if value == "auto":
+            return usable_cores()
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"{value} is neither auto nor a number from 1", param, ctx)
+        return int(value)
 
 
 @click.command(
@@ -131,6 +147,16 @@ Examples:
     is_flag=True,
     help="List what would be done, and contact, start and write nothing.",
 )
+@click.option(
+    "-n",
+    "--jobs",
+    metavar="N",
+    type=Jobs(),
+    default="1",
+    help="Run scenarios in N processes, each with backends of its own; auto is one per core. A "
+    "backend of which there may be one at a time (a live Whale, one on --database) is left to one "
+    "of them.",
+)
 @click.option("-x", "--stop-at-first", is_flag=True, help="End at the first that fails or errs.")
 def check_command(
     backends: tuple[str, ...],
@@ -145,6 +171,7 @@ def check_command(
     whale_world: Path | None,
     database: str | None,
     dry_run: bool,
+    jobs: int,
     stop_at_first: bool,
 ) -> None:
     """Run the conformance scenarios on some backends and print one matrix and one verdict.
@@ -161,6 +188,7 @@ def check_command(
             stop_at_first=stop_at_first,
             whale_world=whale_world,
             database=database,
+            jobs=jobs,
             profile=Profile(profile),
             spec=spec,
             minimum=_at_least(minimum, Profile(profile)),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import click
 
 from engines import __version__
+from whale_ready.backends_command import backends_command
 from whale_ready.check_command import check_command
 from whale_ready.command import Group
 from whale_ready.compare_command import compare_command
 from whale_ready.database_command import database_group
 from whale_ready.firewall_command import firewall_group
+from whale_ready.harness_command import harness_group
 from whale_ready.images_command import images
 from whale_ready.metrics_command import metrics_command
 from whale_ready.rollout_command import rollout_group
@@ -31,6 +33,8 @@ for _command in (
     check_command,
     compare_command,
     story_command,
+    backends_command,
+    harness_group,
     worker_command,
     firewall_group,
     images,

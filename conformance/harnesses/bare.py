@@ -6,13 +6,10 @@ applicable. Write a :class:`conformance.harness.Harness` of your own to have tho
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from conformance.harness import Challenges, Harness, Options, Player, World
 from engines.contract import ContainerBackend
-
-log = logging.getLogger(__name__)
 
 FIRST, SECOND, UNKNOWN = 1, 2, 999_999_999
 _PLAYERS, _TEAMS, _IDS_PER_WORLD = 3, 2, 10
@@ -31,15 +28,6 @@ class BareWorld(World):
         self.mates = tuple(
             Player(user, base + index // 2) for index, user in enumerate(mates) if teams
         )
-
-    def close(self) -> None:
-        """Stop what the scenario may have left running."""
-        for player in (*self.players, *self.mates):
-            for challenge in (FIRST, SECOND):
-                try:
-                    self.backend.stop_instance(player.user_id, challenge, player.team_id)
-                except Exception as error:  # noqa: BLE001 - INPUT-008 is where a raise is judged
-                    log.warning("stop raised %s while clearing up", type(error).__name__)
 
 
 class BareHarness(Harness):

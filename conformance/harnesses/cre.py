@@ -6,6 +6,7 @@ containers are real.
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 from abc import abstractmethod
@@ -253,6 +254,7 @@ class MemoryHarness(StatefulHarness):
 
     kind = "ContainerRuntimeEngine on simulated containers"
     simulated = True
+    parallel = True
     hooks = HOOKS | {Hook.RESTART, Hook.RESTART_LIVE, Hook.CRASH}
 
     def __init__(self) -> None:
@@ -276,9 +278,10 @@ def _after(now: datetime, seconds: int | None) -> datetime | None:
 
 
 def _port_range(count: int | None) -> range | None:
-    """So many ports in a row that nobody listens on now."""
+    """So many ports in a row that nobody listens on now, and no process beside this one takes."""
     while count is not None:
-        first = 20000 + secrets.randbelow(9000)
+        # Those of this process: of two that look at one time, both would find the same ones free.
+        first = 20000 + os.getpid() % 90 * 100 + secrets.randbelow(101 - count)
         if all(_is_free(port) for port in range(first, first + count)):
             return range(first, first + count)
     return None

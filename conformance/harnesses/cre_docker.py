@@ -172,6 +172,8 @@ class DockerHarness(StatefulHarness):
     """``cre``: real containers on the Docker engine that the environment names."""
 
     kind = "ContainerRuntimeEngine on Docker containers"
+    needs = "a Docker engine (DOCKER_HOST, or the default socket)"
+    parallel = True  # every label begins with this process's own name
     world_class: type[DockerWorld] = DockerWorld
 
     def __init__(self) -> None:

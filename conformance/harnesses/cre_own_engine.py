@@ -43,6 +43,8 @@ class OwnEngineHarness(DockerHarness):
 
     kind = "ContainerRuntimeEngine on Docker containers, on an engine of its own"
     world_class = OwnEngineWorld
+    needs = "root, dockerd and ip"
+    parallel = False  # an engine per process is more than a small machine carries
 
     def __init__(self) -> None:
         super().__init__()

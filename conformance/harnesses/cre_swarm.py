@@ -72,6 +72,8 @@ class SwarmHarness(DockerHarness):
     """``cre:swarm``: services on the swarm whose manager the environment names."""
 
     kind = "ContainerRuntimeEngine on a Docker Swarm"
+    needs = "a manager of a swarm (DOCKER_HOST)"
+    parallel = False  # networks and nodes are the swarm's: one run after the other
     world_class = SwarmWorld
 
     def open(self) -> None:

@@ -8,6 +8,7 @@ masqueraded by the host as anything for the internet is. It has one address of t
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import secrets
@@ -23,6 +24,7 @@ PORT = 8443
 NAME = "outside.example"
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 20.0
+LOCK = Path("/run/whale-ready-outside.lock")
 _PREFIX = "wrout"
 
 
@@ -42,12 +44,10 @@ class OutsideMachine:
     def facts(self) -> Outside:
         """Its addresses; it can be reached from the host by both."""
         if self._outside is None:
-            sweep_dead()
-            try:
-                self._outside = self._make()
-            except BaseException:  # Ctrl-C too: no namespace is left behind; raised again
-                self.close()
-                raise
+            with LOCK.open("w") as lock:
+                # Of two processes that look at one time, both would find the same addresses free.
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._outside = self._made()
         return self._outside
 
     def close(self) -> None:
@@ -58,6 +58,14 @@ class OutsideMachine:
         self._outside = None
         if (Path("/run/netns") / self._name).exists():
             _ip("netns", "delete", self._name)
+
+    def _made(self) -> Outside:
+        sweep_dead()
+        try:
+            return self._make()
+        except BaseException:  # Ctrl-C too: no namespace is left behind; raised again
+            self.close()
+            raise
 
     def _make(self) -> Outside:
         number = _free_number()

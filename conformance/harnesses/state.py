@@ -144,6 +144,7 @@ class StatefulHarness(Harness):
     def keep_state_in(self, server: ServerState) -> None:
         """Use this database instead of a temporary one; comes before :meth:`open`."""
         self._server = server
+        self.parallel = False  # each world empties the one database
         if not server.is_sqlite:
             self.hooks = self.hooks - {Hook.STATE_FULL}  # servers are not made to run full
 

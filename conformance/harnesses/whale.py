@@ -339,6 +339,7 @@ class FakeWhaleHarness(StatefulHarness):
     """
 
     hooks = HOOKS
+    parallel = True
 
     def __init__(self, dialect: str = "ctfd-whale", teams: bool = False) -> None:
         self._dialect = dialect

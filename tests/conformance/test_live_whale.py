@@ -22,8 +22,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from conformance.harness import CannotRun, Hook, Options
-from conformance.harnesses import live_whale
-from conformance.harnesses.live_whale import LiveWhaleHarness, LiveWhaleWorld, NotCleared
+from conformance.harnesses import live_whale_janitor
+from conformance.harnesses.live_whale import LiveWhaleHarness, LiveWhaleWorld
+from conformance.harnesses.live_whale_janitor import NotCleared
 from conformance.harnesses.world_file import WorldFileError, read_world_file
 from conformance.observer import Observer
 from conformance.plan import STARTS_PER_SCENARIO
@@ -362,7 +363,7 @@ def interrupting(
 def test_a_start_that_broke_off_is_found_and_stopped(
     opened: LiveWhaleHarness, fake: FakeWhale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_whale, "BROKE_OFF_SECONDS", 60.0)
+    monkeypatch.setattr(live_whale_janitor, "BROKE_OFF_SECONDS", 60.0)
     world = fresh(opened)
     start = interrupting(world.manager.start_instance, afterwards=True)
     monkeypatch.setattr(world.manager, "start_instance", start)
@@ -378,7 +379,7 @@ def test_a_start_that_broke_off_is_found_and_stopped(
 def test_a_start_that_broke_off_and_never_shows_is_told_of(
     url: str, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_whale, "BROKE_OFF_SECONDS", 0.01)
+    monkeypatch.setattr(live_whale_janitor, "BROKE_OFF_SECONDS", 0.01)
     harness = LiveWhaleHarness(url, file)
     harness.open()
     world = fresh(harness)

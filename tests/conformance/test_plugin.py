@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 from conformance.rules import RULES
@@ -89,6 +90,48 @@ def test_a_backend_that_cannot_run_ends_the_pytest_run(tmp_path: Path) -> None:
 
     assert done.returncode == 3
     assert "no server answers on port 9" in done.stdout + done.stderr
+
+
+def several(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same over two workers of pytest-xdist."""
+    return scenarios(folder, "-p", "xdist", "-n", "2", *arguments)
+
+
+def test_it_runs_under_xdist_with_a_backend_per_worker(tmp_path: Path) -> None:
+    options = ["--backend", "cre:memory", "--backend", "whale:fake"]
+    alone = scenarios(tmp_path, *options, "--scenario", "ST*-00*", "-rA")
+    done = several(tmp_path, *options, "--scenario", "ST*-00*", "-rA")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(outcomes(done)) == sorted(outcomes(alone))
+    assert len(outcomes(done)) == 2 * len([r for r in RULES if fnmatch(r.id, "ST*-00*")])
+
+
+def outcomes(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return [line for line in done.stdout.splitlines() if line.startswith(("PASSED", "SKIPPED"))]
+
+
+def test_a_broken_backend_fails_under_xdist(tmp_path: Path) -> None:
+    spec = "ref=reference.breakages_harnesses:forgetful_stop"
+    done = several(tmp_path, "--backend", spec, "--scenario", "STOP-002")
+
+    assert done.returncode == 1
+    assert "the container still runs after the stop" in done.stdout
+
+
+def test_a_backend_that_cannot_run_ends_all_workers_once(tmp_path: Path) -> None:
+    done = several(tmp_path, "--backend", "ref=reference.faulty:NoServer")
+
+    assert done.returncode == 2
+    assert "no server answers on port 9" in done.stdout
+    assert "node down" not in done.stdout
+
+
+def test_a_backend_of_which_there_may_be_one_is_refused_under_xdist(tmp_path: Path) -> None:
+    done = several(tmp_path, "--backend", "ref=reference.world:bare")
+
+    assert done.returncode == 4
+    assert "let its harness declare parallel = True" in done.stderr
 
 
 def test_a_third_party_backend_outside_of_the_repository(tmp_path: Path) -> None:

@@ -89,6 +89,23 @@ class SilentAboutHosts(ReferenceHarness):
         super().__init__(_SilentAboutHosts)
 
 
+class _NoFetch(ReferenceWorld):
+    fetch = World.fetch
+
+
+class NotThere(ReferenceHarness):
+    """Declares every hook, and its worlds have no ``fetch()``."""
+
+    def world(self, options: Options) -> World:
+        return _NoFetch(self.backend(options))
+
+
+class Forgotten(ReferenceHarness):
+    """Its worlds have a ``fetch()`` that it does not declare."""
+
+    hooks = frozenset(Hook) - {Hook.FETCH}
+
+
 class NothingApplies(ReferenceHarness):
     """Offers no hook; with a selection of scenarios that need one nothing applies."""
 

@@ -183,6 +183,7 @@ class ReferenceHarness(Harness):
 
     kind = "a reference backend in plain dictionaries"
     simulated = True
+    parallel = True
     hooks = frozenset(Hook)
 
     def __init__(self, backend: type[ReferenceBackend] = ReferenceBackend) -> None:
