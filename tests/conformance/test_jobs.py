@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conformance.observer import Observer
-from conformance.results import Report, ScenarioResult, Verdict
+from conformance.results import Report, ScenarioResult, Status, Verdict
 from conformance.runner import CheckRequest, check
 from engines.probe import wait_until
 
@@ -113,6 +113,9 @@ def test_the_report_and_the_progress_are_those_of_one_process() -> None:
     assert measured(two) == measured(one)
     assert (two.verdict, two.reasons, two.backends) == (one.verdict, one.reasons, one.backends)
     assert one.verdict is Verdict.FAILED
+    made = [each.made for each in one.ledgers]
+    assert [each.made for each in two.ledgers] == made
+    assert all(made)
     assert together.heard == alone.heard
 
 
@@ -127,6 +130,15 @@ def test_all_processes_have_backends_of_their_own_and_close_them(third_party: Pa
     assert opened == closed
     assert len([name for name in opened if name.startswith("shared")]) == 3
     assert len([name for name in opened if name.startswith("alone")]) == 1
+
+
+def test_what_works_undeclared_is_found_by_several_processes_too() -> None:
+    report = check(CheckRequest(("x=reference.faulty:SilentAboutLoss",), ("STATUS-*",), jobs=3))
+
+    broken = [each for each in report.results if each.status is Status.FAIL]
+    assert [each.message for each in broken] == [
+        "works, though the backend declares no detection of lost containers; declare it"
+    ]
 
 
 def test_a_backend_of_which_there_may_be_one_is_run_as_ever(third_party: Path) -> None:

@@ -89,6 +89,19 @@ class SilentAboutHosts(ReferenceHarness):
         super().__init__(_SilentAboutHosts)
 
 
+class _SilentAboutLoss(ReferenceBackend):
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, detects_loss=False)
+
+
+class SilentAboutLoss(ReferenceHarness):
+    """Its backend notices lost containers and does not declare it."""
+
+    def __init__(self) -> None:
+        super().__init__(_SilentAboutLoss)
+
+
 class _NoFetch(ReferenceWorld):
     fetch = World.fetch
 
