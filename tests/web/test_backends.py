@@ -45,6 +45,11 @@ def shape(value: Any) -> Any:
     return [shape(each) for each in value] if isinstance(value, list) else type(value).__name__
 
 
+def behind(replies: list[Reply]) -> set[str]:
+    """Which backends' instances were shown."""
+    return {reply.body["data"]["backend"] for reply in replies if reply.body["data"]}
+
+
 def test_a_script_is_answered_alike_before_and_after_a_swap(
     memory: MemoryHarness, whale: FakeWhaleHarness
 ) -> None:
@@ -58,6 +63,7 @@ def test_a_script_is_answered_alike_before_and_after_a_swap(
     cre.close()
     other.close()
 
+    assert (behind(before), behind(after)) == ({"cre"}, {"whale"})
     assert [reply.status for reply in before] == STATUSES
     assert [reply.status for reply in after] == STATUSES
     for old, new in zip(before, after, strict=True):
