@@ -37,11 +37,14 @@ METHODS: dict[Hook, tuple[str, ...]] = {
     Hook.ANOTHER_PROCESS: ("another",),
     Hook.PORT_RANGE: ("port_range",),
     Hook.NEW_IMAGE: ("change_images",),
+    Hook.CRASH: ("dying",),
+    Hook.SLOW_START: ("slow_start",),
 }
 """Methods of :class:`World` to override; a hook without any asks for :data:`OPTIONS` instead."""
 
 OPTIONS: dict[Hook, tuple[str, ...]] = {
     Hook.CAPACITY: ("capacity",),
+    Hook.STRICT_CAPACITY: ("capacity",),
     Hook.ACCOUNT_LIMIT: ("account_limit",),
     Hook.OPTIONS: ("timeout_seconds", "max_extensions"),
     Hook.START_RATE: ("start_limit", "start_window_seconds"),
