@@ -188,9 +188,9 @@ class LockLostInThePull(ReferenceBackend):
         free = self.live(user_id, challenge_id, team_id) is None
         slow = not self.machine.gate.is_set()
         self.machine.pull()
-        if not (slow and free and self.live(user_id, challenge_id, team_id)):
-            return super().start_instance(user_id, challenge_id, team_id)
         with self.lock:
+            if not (slow and free and self.live(user_id, challenge_id, team_id)):
+                return super().start_instance(user_id, challenge_id, team_id)
             told = dict(self.describe(self.begin(user_id, challenge_id, team_id)))
             self.audit(Action.STARTED, Code.OK, user_id, challenge_id, team_id)
             return StartResult(True, "Container started", told, code=Code.OK)
