@@ -294,11 +294,11 @@ class Stage:
         self._trace.note("· every image has another content")
 
     @contextmanager
-    def slow_start(self) -> Iterator[Callable[[], None]]:
-        """Starts wait for the end of this block; it is given what waits until one does."""
-        with self._lent(Hook.SLOW_START, self._inner.slow_start) as reached:
+    def slow_start(self) -> Iterator[Callable[[], int]]:
+        """Starts wait for the end of this block; it is given what tells how many do."""
+        with self._lent(Hook.SLOW_START, self._inner.slow_start) as waiting:
             self._trace.note("· starts take long from here on")
-            yield lambda: self._hook(Hook.SLOW_START, reached)
+            yield lambda: self._hook(Hook.SLOW_START, waiting)
         self._trace.note("· starts go on")
 
     def try_worker(self) -> None:

@@ -167,7 +167,7 @@ class CreWorld(World):
     def state_full(self, after: int) -> AbstractContextManager[None]:
         return full(self._database, after)
 
-    def slow_start(self) -> AbstractContextManager[Callable[[], None]]:
+    def slow_start(self) -> AbstractContextManager[Callable[[], int]]:
         return self._faulty.slow()
 
     def fault(self, kind: FaultKind) -> AbstractContextManager[None]:

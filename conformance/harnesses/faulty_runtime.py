@@ -24,7 +24,8 @@ class FaultyRuntime(Runtime):
         self._real = real
         self._fault: FaultKind | None = None
         self._images = ""
-        self._wanted, self._gate = threading.Event(), threading.Event()
+        self._gate, self._counting = threading.Event(), threading.Lock()
+        self._waiting = 0
         self._gate.set()
         self.name = real.name
         self.simulated = real.simulated
@@ -47,24 +48,21 @@ class FaultyRuntime(Runtime):
             self._fault = None
 
     @contextmanager
-    def slow(self) -> Iterator[Callable[[], None]]:
-        """No container is made before the block ends; gives what waits until one is wanted."""
-        wanted, self._gate = threading.Event(), threading.Event()
-        self._wanted = wanted
-
-        def reached() -> None:
-            if not wanted.wait(LONGEST_WAIT_SECONDS):
-                raise TimeoutError("no start has come to its container")
-
+    def slow(self) -> Iterator[Callable[[], int]]:
+        """No container is made before the block ends; gives what tells how many are wanted."""
+        self._gate = threading.Event()
         try:
-            yield reached
+            yield lambda: self._waiting
         finally:
             self._gate.set()
 
     def launch(self, launch: Launch) -> Launched:
         if not self._gate.is_set():
-            self._wanted.set()
+            with self._counting:
+                self._waiting += 1
             self._gate.wait(LONGEST_WAIT_SECONDS)
+            with self._counting:
+                self._waiting -= 1
         return self._write(
             lambda: self._real.launch(launch), RuntimeFault("the runtime makes no container")
         )

@@ -155,13 +155,13 @@ class Search:
     def _worth_trying(self, state: State, following: list[int]) -> list[tuple[int, State]]:
         """What may come next and what is so then.
 
-        A call that may come now and changes nothing may as well come now: no order is lost by
-        leaving out those in which it comes later.
+        A look or a refusal that fits now may as well come now: it changes nothing wherever it
+        comes, so that no order is lost by leaving out those in which it comes later.
         """
         found: list[tuple[int, State]] = []
         for at in following:
             after = self._after(state, at)
-            if after == {state} and self._needed >> at & 1:
+            if after == {state} and _changes_nothing(self._ops[at]) and self._needed >> at & 1:
                 return [(at, state)]
             found.extend((at, each) for each in after)
         return found

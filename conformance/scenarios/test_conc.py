@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -32,6 +33,7 @@ from engines.contract import ActionResult, Code, StartResult
 
 CALLS = 8
 """Calls at one moment."""
+LONGEST_WAIT_SECONDS = 15.0
 SLOW_SECONDS = 100
 """How long a start may take: as long as a pull, and longer than many a lock lasts."""
 LAST_SECONDS = 30
@@ -203,7 +205,7 @@ def test_calls_on_one_key_have_an_order(world: Stage) -> None:
     run_together(
         [
             alice("start stop status start stop status"),
-            alice("start extend stop status start"),
+            alice("start extend stop status"),
             alice("extend status extend status"),
             alice("status status status status"),
         ]
@@ -235,12 +237,13 @@ def test_calls_at_the_accounts_limit_have_an_order(world: Stage) -> None:
     second = partial(_of, her, world.alice, world.second)
     run_together(
         [
-            first("start stop start"),
-            second("start stop start"),
-            first("status extend"),
+            first("start status extend"),
+            second("start status stop"),
+            first("status status"),
             second("status"),
         ]
     )
+    her.start(world.alice, world.second)
     her.status(world.alice, world.first)
     her.status(world.alice, world.second)
     in_order(her)
@@ -250,7 +253,7 @@ def test_calls_at_the_accounts_limit_have_an_order(world: Stage) -> None:
 def test_other_accounts_change_nothing_of_the_order(world: Stage) -> None:
     all_of_them = Recorder(world)
     everybody = (world.alice, world.bob, world.carol)
-    calls = "start extend status stop status start"
+    calls = "start extend status stop status"
     run_together([_of(all_of_them, each, world.first, calls) for each in everybody])
     in_order(all_of_them)
 
@@ -309,12 +312,13 @@ def test_calls_for_the_last_places_have_an_order(world: Stage) -> None:
 @scenario("CONC-020", Hook.SLOW_START, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
 def test_a_slow_start_is_not_doubled(world: Stage) -> None:
     with ThreadPoolExecutor(2) as threads:
-        with world.slow_start() as reached:
+        with world.slow_start() as waiting:
             slow = threads.submit(world.start, world.alice, world.first)
-            reached()
+            _until(lambda: slow.done() or waiting() >= 1)
             world.advance(SLOW_SECONDS)
             world.run_worker()
             second = threads.submit(world.start, world.alice, world.first)
+            _until(lambda: second.done() or waiting() >= 2)
             world.run_worker()
         answers = [slow.result(), second.result()]
     settle(world)
@@ -323,6 +327,14 @@ def test_a_slow_start_is_not_doubled(world: Stage) -> None:
     told = {answer.instance["container_id"] for answer in answers if answer.ok}
     assert told <= running, "a start that took long returned True, and its container does not run"
     demand(world.start(world.alice, world.first).ok, "after a slow start no start works")
+
+
+def _until(met: Callable[[], bool]) -> None:
+    """Wait until this is so."""
+    end = time.monotonic() + LONGEST_WAIT_SECONDS
+    while not met():
+        demand(time.monotonic() < end, "a start neither came to its container nor answered")
+        time.sleep(0.005)
 
 
 def _of(recorder: Recorder, player: Player, challenge: int, calls: str) -> Programme:

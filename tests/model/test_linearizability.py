@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conformance.harness import Player
 from conformance.model.calls import LIVE, NONE, Act, Answer, Call, Seen
 from conformance.model.histories import Op
 from conformance.model.linearizability import Impossible, impossible, partition
 from conformance.model.rulebook import Rulebook
+from conformance.model.states import State
 from engines.contract import Scope
 from model.test_rulebook import ALICE, BOB, FIRST, MATE, NOW, OTHER, SECOND, rules
 
@@ -92,6 +98,11 @@ GOOD: dict[str, History] = {
     .call(2, 5, Act.EXTEND, "ok")
     .call(3, 6, Act.EXTEND, "ok")
     .call(7, 8, Act.STATUS, LIVE, seen(extensions=2, later=2 * LATER)),
+    "a clean-up that could have found nothing, and did not": begun()
+    .call(2, 5, Act.CLEAN_UP, "ok")
+    .call(4, 9, Act.CLEAN_UP, "ok")
+    .call(6, 8, Act.START, "ok", seen("c2"))
+    .call(10, 11, Act.STATUS, NONE),
     "mates on one key": History()
     .call(0, 3, Act.START, "ok", seen(), player=MATE)
     .call(1, 4, Act.START, "already_running", seen(), player=OTHER),
@@ -202,3 +213,47 @@ def test_users_who_hold_one_instance_join_their_accounts() -> None:
 
     assert len(partition(history.ops, Scope.PER_CHALLENGE)) == 3
     assert len(partition(history.ops, Scope.PER_ACCOUNT)) == 2
+
+
+def by_brute_force(book: Rulebook, ops: list[Op]) -> bool:
+    """Whether any order at all will do, by trying each of them."""
+    for order in itertools.permutations(ops):
+        if any(b.ended < a.began for a, b in itertools.combinations(order, 2)):
+            continue
+        states = frozenset({State()})
+        for op in order:
+            assert op.call is not None
+            assert op.answer is not None
+            states = book.follow(states, op.call, op.answer)
+        if states:
+            return True
+    return False
+
+
+answers = st.sampled_from(
+    [
+        (Act.START, "ok", seen()),
+        (Act.START, "ok", seen("c2")),
+        (Act.START, "already_running", seen()),
+        (Act.STOP, "ok", None),
+        (Act.STOP, "not_found", None),
+        (Act.CLEAN_UP, "ok", None),
+        (Act.EXTEND, "ok", None),
+        (Act.STATUS, NONE, None),
+        (Act.STATUS, LIVE, seen()),
+        (Act.STATUS, LIVE, seen("c2")),
+        (Act.STATUS, LIVE, seen(extensions=1, later=LATER)),
+    ]
+)
+spans = st.tuples(st.integers(0, 12), st.integers(0, 6))
+
+
+@settings(max_examples=400)
+@given(st.lists(st.tuples(answers, spans), min_size=1, max_size=6))
+def test_the_search_finds_an_order_just_where_there_is_one(drawn: list[Any]) -> None:
+    history = History()
+    for (act, word, shown), (began, took) in drawn:
+        history.call(began, began + took, act, word, shown)
+    book = Rulebook(rules().capabilities, (FIRST, SECOND), slack=60, reads_clock=False)
+
+    assert (impossible(book, history.ops) is None) is by_brute_force(book, history.ops)

@@ -106,14 +106,17 @@ class StaleForTeams(Crowd):
 
 
 class MakesRoom(Crowd):
-    """A start at the account's limit that is in a hurry ends what is in its way, as Whale does."""
+    """From the first crowd on a start at the limit ends what is in its way, as Whale does."""
+
+    met = False
 
     def started(
         self, user_id: int, challenge_id: int, team_id: int | None, crowded: bool
     ) -> StartResult:
         with self.lock:
+            self.met = self.met or crowded
             for (account, other), record in list(self.records.items()):
-                if crowded and account == account_key(user_id, team_id) and other != challenge_id:
+                if self.met and account == account_key(user_id, team_id) and other != challenge_id:
                     self.drop(record)
             return super().started(user_id, challenge_id, team_id, crowded)
 
@@ -185,9 +188,9 @@ class LockLostInThePull(ReferenceBackend):
         free = self.live(user_id, challenge_id, team_id) is None
         slow = not self.machine.gate.is_set()
         self.machine.pull()
-        if not (slow and free and self.live(user_id, challenge_id, team_id)):
-            return super().start_instance(user_id, challenge_id, team_id)
         with self.lock:
+            if not (slow and free and self.live(user_id, challenge_id, team_id)):
+                return super().start_instance(user_id, challenge_id, team_id)
             told = dict(self.describe(self.begin(user_id, challenge_id, team_id)))
             self.audit(Action.STARTED, Code.OK, user_id, challenge_id, team_id)
             return StartResult(True, "Container started", told, code=Code.OK)

@@ -17,6 +17,8 @@ from engines.errors import BackendUnavailable
 NOTHING_DONE = (FaultKind.UNREACHABLE, FaultKind.REFUSES_WRITES, FaultKind.LOST_REQUEST)
 """Faults in which a write has no effect."""
 
+LONGEST_WAIT_SECONDS = 20.0
+
 _T = TypeVar("_T")
 
 
@@ -29,11 +31,6 @@ def _set() -> threading.Event:
     event = threading.Event()
     event.set()
     return event
-
-
-def _awaited(event: threading.Event) -> None:
-    if not event.wait(20):
-        raise TimeoutError("what was waited for has not come")
 
 
 @dataclass
@@ -65,8 +62,9 @@ class Machine:
 
     gate: threading.Event = field(default_factory=_set)
     """Containers are made while it is set."""
-    wanted: threading.Event = field(default_factory=threading.Event)
-    """Set when somebody waits for the gate."""
+    waiting: int = 0
+    """How many wait for the gate."""
+    counting: threading.Lock = field(default_factory=threading.Lock)
 
     def restarted(self) -> None:
         """What is done at the end of a restart."""
@@ -87,20 +85,24 @@ class Machine:
         return done
 
     @contextmanager
-    def slow(self) -> Iterator[Callable[[], None]]:
-        """No container is made before the block ends; gives what waits until one is wanted."""
+    def slow(self) -> Iterator[Callable[[], int]]:
+        """No start gets on before the block ends; gives what tells how many are waiting."""
         self.gate.clear()
         try:
-            yield lambda: _awaited(self.wanted)
+            yield lambda: self.waiting
         finally:
             self.gate.set()
-            self.wanted.clear()
 
     def pull(self) -> None:
         """Come to the container that a start wants; takes long inside :meth:`slow`."""
-        if not self.gate.is_set():
-            self.wanted.set()
-            _awaited(self.gate)
+        if self.gate.is_set():
+            return
+        with self.counting:
+            self.waiting += 1
+        if not self.gate.wait(LONGEST_WAIT_SECONDS):
+            raise TimeoutError("a slow start was never let go on")
+        with self.counting:
+            self.waiting -= 1
 
     def run(self, ports: list[str], *, companion: bool = False) -> Container:
         return self.write(lambda: self._made(ports, companion=companion))

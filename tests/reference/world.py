@@ -168,7 +168,7 @@ class ReferenceWorld(World):
         finally:
             self.backend.room = None
 
-    def slow_start(self) -> AbstractContextManager[Callable[[], None]]:
+    def slow_start(self) -> AbstractContextManager[Callable[[], int]]:
         return self.machine.slow()
 
     def exchanges(self) -> list[str]:
