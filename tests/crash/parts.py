@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from ipaddress import IPv4Network
 
 import docker
+from docker.errors import APIError
 
 from engines.catalog import ChallengeSpec, Companion, Readiness, StaticCatalog
 from engines.clock import Clock, SystemClock
@@ -99,8 +101,17 @@ class Parts:
 
 
 def forget_networks(client: docker.DockerClient, family: str, *kinds: str) -> None:
-    """Remove the shared networks of a family (and of these kinds), on which nothing stands."""
+    """Remove the shared networks of a family (and of these kinds), on which nothing stands.
+
+    One that Docker holds on to though it shows nothing on it stays: while many containers come and
+    go at once, Docker 20.10 now and then miscounts a network's endpoints until it is restarted.
+    """
     beginnings = tuple(f"whale-ready-{family}-{kind}" for kind in kinds or ("",))
     for network in client.networks.list(filters={"label": LABEL_SHARED}):
         if network.name.startswith(beginnings):
-            network.remove()
+            try:
+                network.remove()
+            except APIError as error:
+                network.reload()
+                if error.status_code != HTTPStatus.FORBIDDEN or network.containers:
+                    raise
