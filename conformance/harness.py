@@ -257,6 +257,10 @@ class World(ABC):
     faults: frozenset[FaultKind] = frozenset()
     """The kinds that :meth:`fault` knows."""
 
+    def crowd(self, number: int) -> tuple[Player, ...]:
+        """So many accounts for a load test, or as many as there are; no two of one account."""
+        return self.players[:number]
+
     def advance(self, seconds: float) -> None:
         """Move the backend's time on; no scenario ever sleeps to an expiry."""
         raise Unsupported(Hook.CLOCK)
@@ -378,6 +382,8 @@ class Harness(ABC):
     simulated: bool = False
     """True when no real container or server stands behind it; shown in every report."""
     hooks: frozenset[Hook] = frozenset()
+    accounts: int = 0
+    """How many accounts a load test wants beside the players; set before :meth:`open`."""
 
     def open(self) -> None:  # noqa: B027 - many harnesses have nothing to prepare
         """Once, before the first world. Raise :class:`CannotRun` when a part is missing."""

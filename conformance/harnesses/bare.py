@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 
 from conformance.harness import Challenges, Harness, Options, Player, World
+from conformance.harnesses.cast import crowd
 from engines.contract import ContainerBackend
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,9 @@ class BareWorld(World):
         self.mates = tuple(
             Player(user, base + index // 2) for index, user in enumerate(mates) if teams
         )
+
+    def crowd(self, number: int) -> tuple[Player, ...]:
+        return crowd(number)
 
     def close(self) -> None:
         """Stop what the scenario may have left running."""
