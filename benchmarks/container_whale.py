@@ -76,6 +76,10 @@ class ContainerWhaleWorld(World):
     def running(self) -> set[str]:
         return {str(service["uuid"]) for service in self._fake.state()["services"]}
 
+    def containers(self) -> set[str]:
+        services = self._fake.state()["services"]
+        return {f"{service['user_id']}-{service['uuid']}" for service in services}
+
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
         header = f"{instance['host']}:{instance['ports'][0]}"
         return http_get(*self._gateway, path, host_header=header)

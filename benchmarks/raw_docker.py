@@ -150,7 +150,7 @@ class RawDockerWorld(World):
         return set(remaining(self._client, self._run))
 
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
-        return http_get(instance["host"], instance["ports"][0], path)
+        return http_get(instance["host"], int(instance["ports"][0]), path)
 
     def close(self) -> None:
         sweep(self._client, self._run)
@@ -216,8 +216,7 @@ def _shown(details: Any) -> InstanceStatus:
         container_id=str(details["Id"]),
         challenge_id=CHALLENGE,
         host="127.0.0.1",
-        ports=[int(each["HostPort"]) for each in bound],
-        urls=[],
+        ports=[str(each["HostPort"]) for each in bound],
         started_at="",
         expires_at="",
         remaining_seconds=HOURS,

@@ -141,9 +141,7 @@ class Recorder:
     def _record(
         self, call: str, intended: float, began: float, answer: Answer, ready: float | None = None
     ) -> Answer:
-        self._keep(
-            call, intended, began, answer.at, ready, answer.code, definite=answer.definite
-        )
+        self._keep(call, intended, began, answer.at, ready, answer.code, definite=answer.definite)
         return answer
 
     def _keep(

@@ -77,8 +77,6 @@ class Scenario(ABC):
     name: str
     at_once = False
     """Whether all visitors come at the beginning of a block, whatever rate is asked for."""
-    first_call = "start"
-    """What a visit that is not made would have begun with."""
 
     def __init__(self, crowd: Crowd, *, extends: bool = True) -> None:
         self.crowd = crowd
@@ -87,6 +85,10 @@ class Scenario(ABC):
     @abstractmethod
     def visit(self, recorder: Recorder, intended: float) -> None:
         """Make the calls of one visitor."""
+
+    def missed(self) -> str:
+        """The first call of a visit that is not made."""
+        return "start"
 
     def settle(self, recorder: Recorder) -> None:
         """After a block: stop, without recording it, what nobody knows about."""
@@ -124,7 +126,7 @@ class StartOnly(Scenario):
     def visit(self, recorder: Recorder, intended: float) -> None:
         player = self.crowd.idle_one()
         if player is None:
-            recorder.dropped(self.first_call, intended)
+            recorder.dropped(self.missed(), intended)
             return
         recorder.start(player, intended)
         self._clear(recorder, player)
@@ -138,12 +140,14 @@ class ContestMix(Scenario):
     """
 
     name = "contest"
-    first_call = "status"
 
     def __init__(self, crowd: Crowd, *, live: int, extends: bool = True) -> None:
         super().__init__(crowd, extends=extends)
         self._bound = live
         self._mix = {call: often for call, often in MIX.items() if extends or call != "extend"}
+
+    def missed(self) -> str:
+        return self.crowd.chosen(self._mix)
 
     def visit(self, recorder: Recorder, intended: float) -> None:
         call = self.crowd.chosen(self._mix)
@@ -173,12 +177,14 @@ class ReconnectStorm(Scenario):
 
     name = "storm"
     at_once = True
-    first_call = "status"
+
+    def missed(self) -> str:
+        return "status"
 
     def visit(self, recorder: Recorder, intended: float) -> None:
         player = self.crowd.idle_one()
         if player is None:
-            recorder.dropped(self.first_call, intended)
+            recorder.dropped(self.missed(), intended)
             return
         looked = recorder.status(player, intended)
         started = recorder.start(player, looked.at)
@@ -195,13 +201,19 @@ class ReconnectStorm(Scenario):
 NAMES = (ContestMix.name, StartOnly.name, ReconnectStorm.name)
 
 
-def scenario(name: str, players: Sequence[Player], seed: int, *, extends: bool) -> Scenario:
-    """The scenario of that name, with a crowd of its own."""
+def scenario(
+    name: str, players: Sequence[Player], seed: int, *, live: int, extends: bool
+) -> Scenario:
+    """The scenario of that name, with a crowd of its own.
+
+    Raises:
+        ValueError: there is none.
+    """
     crowd = Crowd(players, seed)
     if name == StartOnly.name:
         return StartOnly(crowd, extends=extends)
     if name == ReconnectStorm.name:
         return ReconnectStorm(crowd, extends=extends)
     if name == ContestMix.name:
-        return ContestMix(crowd, live=max(1, len(players) // 2), extends=extends)
+        return ContestMix(crowd, live=live, extends=extends)
     raise ValueError(f"there is no scenario {name}; there are {', '.join(NAMES)}")

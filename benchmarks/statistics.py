@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Floats = NDArray[np.float64]
-Whole = NDArray[np.int64]
+Whole = NDArray[np.integer]
 
 LEVEL = 0.95
 REPLICATES = 1000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from engines import __version__
+from whale_ready.bench_command import bench_group
 from whale_ready.check_command import check_command
 from whale_ready.command import Group
 from whale_ready.compare_command import compare_command
@@ -37,5 +38,6 @@ for _command in (
     database_group,
     metrics_command,
     rollout_group,
+    bench_group,
 ):
     main.add_command(_command)
