@@ -173,8 +173,8 @@ def markdown(data: dict[str, Any]) -> str:
         "",
         (
             f"{data['plan']['scenario']}, {data['loop']}, {data['plan']['turns']} turns, seed "
-            f"{data['plan']['seed']}; margins {', '.join(data['margins'])}. Intervals hold together "
-            f"at {data['level']:.0%}."
+            f"{data['plan']['seed']}; margins {', '.join(data['margins'])}. Intervals hold "
+            f"together at {data['level']:.0%}."
         ),
         "",
         "## Ratios (B over A; errors: B less A)",

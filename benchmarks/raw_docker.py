@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import platform
 import secrets
-from ipaddress import IPv4Network
 from typing import Any
 
 import docker
@@ -34,16 +33,12 @@ from engines.contract import (
     StartResult,
     account_key,
 )
-from engines.cre.guard import Guard
-from engines.cre.runtimes.base import Launch
+from engines.cre.runtimes.base import LABEL_DEPLOYMENT, Launch
 from engines.cre.runtimes.container_config import challenge_config
-from engines.cre.runtimes.networks import BridgeNetworks
 
 NAME = "raw docker"
 KIND = "bench"
 """First word of the label on everything that is made here."""
-NETWORKS = IPv4Network("10.213.0.0/16")
-"""Beside the usual CRE_NETWORK_POOL and that of benchmarks.cre_speed."""
 CHALLENGE = 1
 HOURS = 3600
 
@@ -138,22 +133,24 @@ class RawDockerWorld(World):
     players = PLAYERS
     mates = ()
 
-    def __init__(self, client: docker.DockerClient, image: str, run: str, network: str) -> None:
+    def __init__(
+        self, client: docker.DockerClient, image: str, deployment: str, network: str
+    ) -> None:
         self._client = client
-        self._run = run
-        self.backend = RawDocker(client.api, image, run, network)
+        self._deployment = deployment
+        self.backend = RawDocker(client.api, image, deployment, network)
 
     def crowd(self, number: int) -> tuple[Player, ...]:
         return crowd(number)
 
     def running(self) -> set[str]:
-        return set(remaining(self._client, self._run))
+        return set(remaining(self._client, self._deployment))
 
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
         return http_get(instance["host"], int(instance["ports"][0]), path)
 
     def close(self) -> None:
-        sweep(self._client, self._run)
+        sweep(self._client, self._deployment)
 
 
 class RawDockerHarness(Harness):
@@ -164,9 +161,8 @@ class RawDockerHarness(Harness):
 
     def __init__(self) -> None:
         self._client: docker.DockerClient | None = None
-        self._networks: BridgeNetworks | None = None
         self._image = ""
-        self._network = ""
+        self._worlds = 0
         self._run = f"{KIND}-{platform.node()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._left: list[str] | None = None
 
@@ -179,9 +175,9 @@ class RawDockerHarness(Harness):
             raise CannotRun("no Docker engine can be reached for the baseline") from error
         sweep_dead_runs(client, KIND)
         self._image = ensure_image(client)
-        # The engine's own kind of network; the machine's packet filter is left alone.
-        self._networks = BridgeNetworks(lambda: client.api, NETWORKS, Guard("none"), family=KIND)
-        self._network = self._networks.shared(egress=False)
+        # A bridge as the engine's, at addresses that Docker finds free; the sweep removes it.
+        labels = {LABEL_DEPLOYMENT: self._run}
+        client.networks.create(self._run, driver="bridge", labels=labels)
 
     def versions(self) -> dict[str, str]:
         if self._client is None:
@@ -191,7 +187,9 @@ class RawDockerHarness(Harness):
     def world(self, options: Options) -> World:
         if self._client is None:
             raise RuntimeError("open() comes before world()")
-        return RawDockerWorld(self._client, self._image, self._run, self._network)
+        self._worlds += 1
+        deployment = f"{self._run}-{self._worlds}"
+        return RawDockerWorld(self._client, self._image, deployment, self._run)
 
     def close(self) -> None:
         if self._client is None:
@@ -199,8 +197,6 @@ class RawDockerHarness(Harness):
         client, self._client = self._client, None
         try:
             sweep(client, self._run)
-            if self._networks is not None:
-                self._networks.remove_unused()
             self._left = remaining(client, self._run)
         finally:
             client.close()

@@ -60,6 +60,12 @@ class Crowd:
         with self._lock:
             return self.rng.choices(list(weights), list(weights.values()))[0]
 
+    def live_ones(self) -> list[Player]:
+        """Take all with an instance."""
+        with self._lock:
+            taken, self._live = self._live, []
+            return taken
+
     def doubtful_ones(self) -> list[Player]:
         """Take all that were laid aside."""
         with self._lock:
@@ -92,13 +98,10 @@ class Scenario(ABC):
 
     def settle(self, recorder: Recorder) -> None:
         """After a block: stop, without recording it, what nobody knows about."""
-        for player in self.crowd.doubtful_ones():
-            self._clear(recorder, player)
+        self._clear_all(recorder, self.crowd.doubtful_ones())
 
-    def clear(self, recorder: Recorder) -> None:
-        """Stop all there is."""
-        self.settle(recorder)
-        while (player := self.crowd.live_one()) is not None:
+    def _clear_all(self, recorder: Recorder, players: Sequence[Player]) -> None:
+        for player in players:
             self._clear(recorder, player)
 
     def _clear(self, recorder: Recorder, player: Player) -> None:
@@ -195,7 +198,8 @@ class ReconnectStorm(Scenario):
             self.crowd.is_doubtful(player)
 
     def settle(self, recorder: Recorder) -> None:
-        self.clear(recorder)
+        """Stop everything: the next block is a beginning again."""
+        self._clear_all(recorder, [*self.crowd.doubtful_ones(), *self.crowd.live_ones()])
 
 
 NAMES = (ContestMix.name, StartOnly.name, ReconnectStorm.name)
