@@ -30,7 +30,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
     """A short run of two simulated systems."""
     folder = tmp_path_factory.mktemp("bench") / "out"
-    done = bench(*PAIR, "--duration", "4", "--turns", "6", "--concurrency", "2", "--rate", "30",
+    done = bench(*PAIR, "--duration", "6", "--turns", "6", "--concurrency", "2", "--rate", "60",
                  "--margin", "status.p50=1.2", "--margin", "errors=0.5",
                  "--report", str(folder))  # fmt: skip
     assert done.returncode in (0, 1, 2), done.stderr
@@ -60,7 +60,7 @@ def test_a_run_writes_samples_figures_and_a_page(
     assert {"start", "ready", "status", "stop"} <= {cell["call"] for cell in data["cells"]}
     assert [each["role"] for each in data["backends"]] == ["A", "B"]
     assert data["margins"] == ["status.p50=1.2", "errors=0.5"]
-    assert data["loop"].startswith("open loop, 30 a second")
+    assert data["loop"].startswith("open loop, 60 a second")
     assert data["environment"]["processors"] == os.cpu_count()
     assert data["verdict"].upper() in shown
     page = (folder / "bench.md").read_text()
@@ -85,16 +85,17 @@ def test_a_run_compared_with_itself_is_no_worse(
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "PASS"), done.stderr
 
 
-def test_a_run_that_got_three_times_slower_is_told(
+def test_a_run_that_got_much_slower_is_told(
     report: tuple[Path, dict[str, Any], str], tmp_path: Path
 ) -> None:
-    # given the same run, with every call of it three times as long
+    # given the same run, with every call of it thirty times as long
     folder, _, _ = report
     (tmp_path / "bench.json").write_text((folder / "bench.json").read_text())
     slow = []
     for line in (folder / "samples.jsonl").read_text().splitlines():
         row = json.loads(line)
-        row["answered"] = row["intended"] + 30 * (row["answered"] - row["intended"])
+        if row["answered"] is not None:  # not dropped
+            row["answered"] = row["intended"] + 30 * (row["answered"] - row["intended"])
         slow.append(json.dumps(row))
     (tmp_path / "samples.jsonl").write_text("\n".join(slow))
     done = bench("compare", str(folder), str(tmp_path), "--margin", "status.p50=1.2")
