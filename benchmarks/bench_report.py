@@ -22,6 +22,7 @@ from benchmarks import statistics
 from benchmarks.cells import Cell, Ratio, Step, cells_of, decisions_of, knee_of, ratios_of, steps_of
 from benchmarks.comparison import Block, Plan
 from benchmarks.decisions import QUANTILES, Decision, Margin, together
+from benchmarks.page import PAGE, page
 from benchmarks.resources import Cost
 from benchmarks.samples import Part, Sample
 from benchmarks.statistics import LEVEL, Interval
@@ -156,11 +157,12 @@ def loop_of(plan: Plan) -> str:
 
 
 def write(result: Result, folder: Path) -> None:
-    """Write ``bench.json`` and ``bench.md``; the samples are there already."""
+    """Write ``bench.json``, ``bench.md`` and ``bench.html``; the samples are there already."""
     data = as_json(result)
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / JSON).write_text(text + "\n", encoding="utf-8")
     (folder / MARKDOWN).write_text(markdown(data), encoding="utf-8")
+    (folder / PAGE).write_text(page(data), encoding="utf-8")
 
 
 def markdown(data: dict[str, Any]) -> str:

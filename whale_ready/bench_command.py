@@ -113,7 +113,7 @@ Examples:
     "folder",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write samples.jsonl, bench.json and bench.md into DIR.",
+    help="Write samples.jsonl, bench.json, bench.md and bench.html into DIR.",
 )
 @click.pass_context
 def bench_group(
@@ -209,6 +209,7 @@ def compare_command(before: Path, after: Path, margins: tuple[str, ...]) -> None
 def _bench(request: Request, folder: Path | None, console: Console) -> int:
     from benchmarks.bench_report import JSON, MARKDOWN, SAMPLES, result_of, write
     from benchmarks.benching import BenchError, bench
+    from benchmarks.page import PAGE
     from benchmarks.samples import write_samples
 
     def keep(samples: Sequence[Sample]) -> None:
@@ -225,7 +226,7 @@ def _bench(request: Request, folder: Path | None, console: Console) -> int:
         _print(result, console)
         if folder is not None:
             write(result, folder)
-            files = f"{SAMPLES}, {JSON}, {MARKDOWN}"
+            files = f"{SAMPLES}, {JSON}, {MARKDOWN}, {PAGE}"
             console.print(f"Written: {files} in {folder}", style="dim", soft_wrap=True)
     except BackendSpecError as error:
         return could_not_run(str(error))
