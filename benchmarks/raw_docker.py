@@ -43,6 +43,20 @@ CHALLENGE = 1
 HOURS = 3600
 
 
+def possible() -> bool:
+    """Whether a Docker engine answers."""
+    try:
+        client = docker.from_env(timeout=10)
+    except DockerException:
+        return False
+    try:
+        return bool(client.ping())
+    except (DockerException, RequestException):
+        return False
+    finally:
+        client.close()
+
+
 class RawDocker(ContainerBackend):
     """Create, start, inspect; inspect; forced removal."""
 

@@ -33,7 +33,7 @@ def chosen(specs: Sequence[str], accounts: int) -> list[Subject]:
 
 def baseline(subjects: Sequence[Subject], accounts: int) -> Subject | None:
     """Raw Docker, where a backend that is compared runs on the same engine."""
-    if not any(subject.name in _ON_DOCKER for subject in subjects):
+    if not any(subject.name in _ON_DOCKER for subject in subjects) or not raw_docker.possible():
         return None
     harness = raw_docker.RawDockerHarness()
     harness.accounts = accounts

@@ -98,6 +98,14 @@ Examples:
     help="Into how many blocks the time of each system is cut; they alternate A B, B A.",
 )
 @click.option(
+    "--visits",
+    metavar="N",
+    type=click.IntRange(1),
+    default=100_000,
+    show_default=True,
+    help="The most of one block; it ends at its time or at these, whichever comes first.",
+)
+@click.option(
     "--margin",
     "margins",
     metavar="NAME=X",
@@ -124,6 +132,7 @@ def bench_group(
     rate: float | None,
     concurrency: int,
     turns: int,
+    visits: int,
     margins: tuple[str, ...],
     sweep: bool,
     baseline: bool,
@@ -153,6 +162,7 @@ def bench_group(
         concurrency=concurrency,
         rate=rate,
         seed=seed,
+        visits=visits,
         sweep=SWEEP if sweep else (),
     )
     request = Request(plan, agreed, backends, with_baseline=baseline)

@@ -26,6 +26,13 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
 
+def compared(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """The exit code and the last line of a comparison, in this process."""
+    with pytest.raises(SystemExit) as ended:
+        main.main(["bench", "compare", *arguments])
+    return int(ended.value.code or 0), capsys.readouterr().out.splitlines()[-1]
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
     """A short run of two simulated systems."""
@@ -78,15 +85,15 @@ def test_nothing_of_a_flag_token_or_machine_is_written(
 
 
 def test_a_run_compared_with_itself_is_no_worse(
-    report: tuple[Path, dict[str, Any], str],
+    report: tuple[Path, dict[str, Any], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, _, _ = report
-    done = bench("compare", str(folder), str(folder), "--margin", "status.errors=0.9")
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "PASS"), done.stderr
+    folder = str(report[0])
+    found = compared(capsys, folder, folder, "--margin", "status.errors=0.9")
+    assert found == (0, "PASS")
 
 
 def test_a_run_that_got_much_slower_is_told(
-    report: tuple[Path, dict[str, Any], str], tmp_path: Path
+    report: tuple[Path, dict[str, Any], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # given the same run, with every call of it thirty times as long
     folder, _, _ = report
@@ -98,11 +105,10 @@ def test_a_run_that_got_much_slower_is_told(
             row["answered"] = row["intended"] + 30 * (row["answered"] - row["intended"])
         slow.append(json.dumps(row))
     (tmp_path / "samples.jsonl").write_text("\n".join(slow))
-    done = bench("compare", str(folder), str(tmp_path), "--margin", "status.p50=1.2")
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "FAIL"), done.stderr
+    margin = ("--margin", "status.p50=1.2")
+    assert compared(capsys, str(folder), str(tmp_path), *margin) == (1, "FAIL")
     # and the other way round it passes
-    done = bench("compare", str(tmp_path), str(folder), "--margin", "status.p50=1.2")
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "PASS"), done.stderr
+    assert compared(capsys, str(tmp_path), str(folder), *margin) == (0, "PASS")
 
 
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
@@ -125,6 +131,18 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     assert "INTERRUPTED" in rest
     blocks = {(each.backend, each.block) for each in read_samples(tmp_path / "samples.jsonl")}
     assert len(blocks) >= 5
+
+
+def test_without_docker_the_usual_two_are_simulated_and_it_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given an engine that nobody reaches: port 9 of loopback has no listener
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    done = bench("--duration", "0.5", "--turns", "1", "--concurrency", "1")
+    assert done.returncode == 2, done.stderr
+    assert "cre cannot run here, cre:memory stands in for it" in done.stdout
+    assert "whale:fake over cre:memory" in done.stdout
+    assert "raw docker" not in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -222,9 +222,9 @@ def test_a_system_that_only_fails_faster_does_not_pass() -> None:
 
 
 def test_the_knee_is_where_more_load_only_waits_longer() -> None:
-    # given a system that does up to 80 calls a second, ten by each worker
+    # given a system that does ten calls a second by each worker up to 80, and then hardly more
     def steps(loads: tuple[int, ...]) -> list[Step]:
-        return [Step(load, min(10.0 * load, 80.0), None, 100) for load in loads]
+        return [Step(load, min(10.0 * load, 80.0) + load / 10, None, 100) for load in loads]
 
     assert knee_of(steps((1, 2, 4, 8, 16, 32, 64, 128))) == 8
     assert knee_of(steps((1, 2, 4, 8))) is None, "it lies beyond what was tried"
