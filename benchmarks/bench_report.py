@@ -25,6 +25,7 @@ from benchmarks.decisions import QUANTILES, Decision, Margin, together
 from benchmarks.page import PAGE, page
 from benchmarks.resources import Cost
 from benchmarks.samples import Part, Sample
+from benchmarks.scenarios import ReconnectStorm
 from benchmarks.statistics import LEVEL, Interval
 from conformance.results import BackendInfo
 
@@ -93,6 +94,7 @@ def as_json(result: Result) -> dict[str, Any]:
     measured = result.measured
     rng = np.random.default_rng(measured.plan.seed)
     names = [each.name for each in measured.backends]
+    storm = measured.plan.scenario == ReconnectStorm.name  # no closed loop: Little's law is no help
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -121,7 +123,11 @@ def as_json(result: Result) -> dict[str, Any]:
         "throughput": [_throughput(measured, name) for name in names],
         "ratios": [_ratio(each) for each in result.ratios],
         "sweep": [
-            {"backend": name, "knee": knee_of(steps), "steps": [_step(each) for each in steps]}
+            {
+                "backend": name,
+                "knee": None if storm else knee_of(steps),
+                "steps": [_step(each) for each in steps],
+            }
             for name, steps in result.steps.items()
         ],
         "resources": [asdict(each) for each in measured.costs],
@@ -149,7 +155,7 @@ def environment() -> dict[str, Any]:
 
 def loop_of(plan: Plan) -> str:
     """How load was made, for people."""
-    if plan.scenario == "storm":
+    if plan.scenario == ReconnectStorm.name:
         return f"all at once, {plan.concurrency} visitors"
     if plan.rate is None:
         return f"closed loop, {plan.concurrency} workers"
