@@ -290,6 +290,10 @@ class World(ABC):
     faults: frozenset[FaultKind] = frozenset()
     """The kinds that :meth:`fault` knows."""
 
+    def crowd(self, number: int) -> tuple[Player, ...]:
+        """So many accounts for a load test, or as many as there are; no two of one account."""
+        return self.players[:number]
+
     def advance(self, seconds: float) -> None:
         """Move the backend's time on; no scenario ever sleeps to an expiry.
 
@@ -320,6 +324,10 @@ class World(ABC):
         show. What another world or another run has is left out.
         """
         raise Unsupported(Hook.GROUND_TRUTH)
+
+    def containers(self) -> set[str]:
+        """The same, as Docker knows them by id or name; where there is no Docker, no such thing."""
+        return self.running()
 
     def recorded_flag(self, player: Player, challenge_id: int) -> str:
         """The flag that a submission of this player would be compared with.
@@ -459,6 +467,8 @@ class Harness(ABC):
     hooks: frozenset[Hook] = frozenset()
     """What its worlds offer. May be set in ``__init__`` or :meth:`open` where it depends on the
     machine; declared but not overridden ends the run."""
+    accounts: int = 0
+    """How many accounts a load test wants beside the players; set before :meth:`open`."""
 
     def open(self) -> None:  # noqa: B027 - many harnesses have nothing to prepare
         """Once, before the first world. Raise :class:`CannotRun` when a part is missing."""

@@ -6,6 +6,7 @@ import click
 
 from engines import __version__
 from whale_ready.backends_command import backends_command
+from whale_ready.bench_command import bench_group
 from whale_ready.check_command import check_command
 from whale_ready.command import Group
 from whale_ready.compare_command import compare_command
@@ -41,5 +42,6 @@ for _command in (
     database_group,
     metrics_command,
     rollout_group,
+    bench_group,
 ):
     main.add_command(_command)

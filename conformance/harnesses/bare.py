@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conformance.harness import Challenges, Harness, Options, Player, World
+from conformance.harnesses.cast import crowd
 from engines.contract import ContainerBackend
 
 FIRST, SECOND, UNKNOWN = 1, 2, 999_999_999
@@ -28,6 +29,9 @@ class BareWorld(World):
         self.mates = tuple(
             Player(user, base + index // 2) for index, user in enumerate(mates) if teams
         )
+
+    def crowd(self, number: int) -> tuple[Player, ...]:
+        return crowd(number)
 
 
 class BareHarness(Harness):

@@ -25,4 +25,12 @@ COMPANION = 10
 PLAYERS = (Player(11), Player(12), Player(13))
 TEAM_PLAYERS = (Player(11, 4), Player(12, 5), Player(13, 6))
 """The same users where everybody is in a team: each in one of its own."""
+CROWD_FROM = 1001
+"""User id of the first of a crowd."""
 MATES = (Player(21, 2), Player(22, 2), Player(31, 3), Player(32, 3))
+
+
+def crowd(number: int, *, teams: bool = False) -> tuple[Player, ...]:
+    """So many further users; with ``teams`` each in a team of its own."""
+    ids = range(CROWD_FROM, CROWD_FROM + number)
+    return tuple(Player(each, each if teams else None) for each in ids)

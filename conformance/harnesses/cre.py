@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 
 from conformance.dying import Life
 from conformance.harness import FaultKind, Hook, Limits, Options, Player, Worker, World
-from conformance.harnesses.cast import COMPANION, ENGINE_CHALLENGES, MATES, PLAYERS
+from conformance.harnesses.cast import COMPANION, ENGINE_CHALLENGES, MATES, PLAYERS, crowd
 from conformance.harnesses.faulty_runtime import FaultyRuntime
 from conformance.harnesses.full_state import full
 from conformance.harnesses.mortal import MortalDatabase, MortalRuntime
@@ -126,6 +126,9 @@ class CreWorld(World):
     def clock(self) -> Clock:
         """What the engine reads."""
         return self._clock
+
+    def crowd(self, number: int) -> tuple[Player, ...]:
+        return crowd(number)
 
     def advance(self, seconds: float) -> None:
         self._own_clock.advance(seconds)

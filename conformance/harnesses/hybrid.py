@@ -86,6 +86,9 @@ class HybridWorld(World):
         self._others: list[HybridBackend] = []
         self.backend = self._hybrid
 
+    def crowd(self, number: int) -> tuple[Player, ...]:
+        return self._whale.crowd(number)
+
     def advance(self, seconds: float) -> None:
         self._cre.advance(seconds)
         self._whale.advance(max(0.0, seconds))

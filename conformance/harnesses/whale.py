@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -16,7 +16,7 @@ from importlib.metadata import version
 
 from conformance.dying import Life
 from conformance.harness import FaultKind, Hook, Options, Player, Worker, World
-from conformance.harnesses.cast import CHALLENGES, MATES, PLAYERS, TEAM_PLAYERS
+from conformance.harnesses.cast import CHALLENGES, MATES, PLAYERS, TEAM_PLAYERS, crowd
 from conformance.harnesses.fetch import http_get
 from conformance.harnesses.full_state import full
 from conformance.harnesses.mortal import MortalCredentials, MortalDatabase
@@ -41,8 +41,14 @@ from fake_whale import World as WhaleWorld
 
 OWN_PORT = 6
 """The one challenge on a port of its own; the others have an http name each."""
-TOKENS = {player.user_id: f"ctfd_{player.user_id:064x}" for player in (*PLAYERS, *MATES)}
-"""Made up, in the form CTFd gives them."""
+
+
+def _tokens(players: Iterable[Player]) -> dict[int, str]:
+    """By user id: made up, in the form CTFd gives them."""
+    return {player.user_id: f"ctfd_{player.user_id:064x}" for player in players}
+
+
+TOKENS = _tokens((*PLAYERS, *MATES))
 
 GOOD, CRASHING, MISSING = "chal:1", "crash:1", "no-such-image:1"
 READY_SECONDS = 0.3
@@ -99,7 +105,7 @@ def _whale_world(address: str, players: tuple[Player, ...], mode: UserMode) -> W
     return WhaleWorld(
         users=[
             User(player.user_id, f"user{player.user_id}", token=token, team_id=player.team_id)
-            for player, token in zip(users, TOKENS.values(), strict=True)
+            for player, token in zip(users, _tokens(users).values(), strict=True)
         ],
         teams=[WhaleTeam(team, f"team{team}") for team in teams],
         user_mode=mode,
@@ -123,17 +129,24 @@ def _whale_world(address: str, players: tuple[Player, ...], mode: UserMode) -> W
 class Whale:
     """One fake Whale and its server, for a whole run."""
 
-    def __init__(self, dialect: str, players: tuple[Player, ...], mode: UserMode) -> None:
+    def __init__(
+        self,
+        dialect: str,
+        players: tuple[Player, ...],
+        mode: UserMode,
+        further: tuple[Player, ...] = (),
+    ) -> None:
         # 127.0.0.0/8 is all loopback: an address that no other fake of this machine listens on.
         address = str(ipaddress.IPv4Address("127.128.0.0") + secrets.randbelow(2**22))
         self.fake = FakeWhale(
-            _whale_world(address, players, mode),
+            _whale_world(address, (*players, *further), mode),
             clock=VirtualClock(),
             instances=InstanceOptions(direct_host=address),
             dialect=Dialect(dialect),
         )
         self.server = self.fake.serve()
         self.players = players
+        self.further = further
         self.dialect = dialect
 
     @property
@@ -199,7 +212,8 @@ class FakeWhaleWorld(World):
 
     def _manager(self, life: Life | None = None) -> WhaleAPIManager:
         """The adapter as a process of its own has it."""
-        tokens, database = StaticTokens(TOKENS), self.database
+        tokens = StaticTokens({**TOKENS, **_tokens(self._whale.further)})
+        database = self.database
         if life is None:
             return self._made(tokens, database, self._observe)
 
@@ -238,6 +252,9 @@ class FakeWhaleWorld(World):
     def url(self) -> str:
         """Where Whale's own API is reached."""
         return self._whale.server.url
+
+    def crowd(self, number: int) -> tuple[Player, ...]:
+        return self._whale.further[:number]
 
     def advance(self, seconds: float) -> None:
         self._fake.clock.advance(seconds)
@@ -352,7 +369,8 @@ class FakeWhaleHarness(StatefulHarness):
 
     def open(self) -> None:
         super().open()
-        self._whale = Whale(self._dialect, self._players, self._mode)
+        further = crowd(self.accounts, teams=self._mode is UserMode.TEAMS)
+        self._whale = Whale(self._dialect, self._players, self._mode, further)
 
     def versions(self) -> dict[str, str]:
         return {

@@ -1,0 +1,354 @@
+"""``bench.json`` and ``bench.md``: what a run came to, with all that is needed to judge it.
+
+``docs/benchmarks.md`` tells every key. Times are in milliseconds, an infinite one is null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import statistics
+from benchmarks.cells import Cell, Ratio, Step, cells_of, decisions_of, knee_of, ratios_of, steps_of
+from benchmarks.comparison import Block, Plan
+from benchmarks.decisions import QUANTILES, Decision, Margin, together
+from benchmarks.page import PAGE, page
+from benchmarks.resources import Cost
+from benchmarks.samples import Part, Sample
+from benchmarks.scenarios import ReconnectStorm
+from benchmarks.statistics import LEVEL, Interval
+from conformance.results import BackendInfo
+
+FORMAT, VERSION = "whale-ready bench", 1
+SAMPLES, JSON, MARKDOWN = "samples.jsonl", "bench.json", "bench.md"
+_PACKAGES = ("whale-ready", "numpy", "scipy", "SQLAlchemy", "requests", "docker", "Flask")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run that is over, or was cut short."""
+
+    plan: Plan
+    margins: tuple[Margin, ...]
+    backends: tuple[BackendInfo, ...]
+    """The two that are compared, in this order; then the baseline, if there is one."""
+    samples: Sequence[Sample]
+    blocks: Sequence[Block]
+    costs: Sequence[Cost]
+    notes: tuple[str, ...]
+    began: datetime
+    ended: datetime
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is made of it."""
+
+    measured: Measured
+    cells: list[Cell]
+    ratios: list[Ratio]
+    steps: dict[str, list[Step]]
+    verdict: Decision
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the verdict is none better, the worst first; for a pass, what was held."""
+        told = [each for each in self.ratios if each.margin is not None]
+        chosen = [each for each in told if each.judged.decision is self.verdict]
+        lines = [f"{each.call} {each.quantile}: {_judgement(each)}" for each in chosen]
+        if self.measured.interrupted:
+            lines.insert(0, "interrupted before the end")
+        return lines or ["no call was made on both that a margin is set for"]
+
+
+def result_of(measured: Measured) -> Result:
+    """Cells, ratios with their decisions, and the verdict.
+
+    A run that was interrupted can fail, but never pass.
+    """
+    cells = cells_of(measured.samples)
+    names = [each.name for each in measured.backends]
+    under, over = ([cell for cell in cells if cell.backend == name] for name in names[:2])
+    ratios = ratios_of(over, under, measured.margins, measured.plan.seed)
+    verdict = together(decisions_of(ratios))
+    if measured.interrupted and verdict is Decision.PASS:
+        verdict = Decision.INCONCLUSIVE
+    seed = measured.plan.seed
+    steps = {name: steps_of(measured.samples, measured.blocks, name, seed) for name in names}
+    return Result(measured, cells, ratios, {k: v for k, v in steps.items() if v}, verdict)
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """The whole, as plain data."""
+    measured = result.measured
+    rng = np.random.default_rng(measured.plan.seed)
+    names = [each.name for each in measured.backends]
+    storm = measured.plan.scenario == ReconnectStorm.name  # no closed loop: Little's law is no help
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "verdict": result.verdict.value,
+        "exit_code": result.verdict.exit_code,
+        "interrupted": measured.interrupted,
+        "reasons": result.reasons,
+        "began": measured.began.isoformat(),
+        "ended": measured.ended.isoformat(),
+        "plan": asdict(measured.plan),
+        "loop": loop_of(measured.plan),
+        "margins": [str(each) for each in measured.margins],
+        "level": LEVEL,
+        "environment": environment(),
+        "backends": [
+            {
+                "name": each.name,
+                "role": role,
+                "kind": each.kind,
+                "simulated": each.simulated,
+                "versions": dict(each.versions),
+            }
+            for each, role in zip(measured.backends, ("A", "B", "baseline"), strict=False)
+        ],
+        "cells": [_cell(cell, rng) for cell in result.cells],
+        "throughput": [_throughput(measured, name) for name in names],
+        "ratios": [_ratio(each) for each in result.ratios],
+        "sweep": [
+            {
+                "backend": name,
+                "knee": None if storm else knee_of(steps),
+                "steps": [_step(each) for each in steps],
+            }
+            for name, steps in result.steps.items()
+        ],
+        "resources": [asdict(each) for each in measured.costs],
+        "blocks": [asdict(each) for each in measured.blocks],
+        "notes": list(measured.notes),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Where it was measured; no name of the machine or of who uses it."""
+    found: dict[str, Any] = {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "kernel": platform.release(),
+        "processors": os.cpu_count(),
+        "load_average": [round(each, 2) for each in os.getloadavg()],
+    }
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def loop_of(plan: Plan) -> str:
+    """How load was made, for people."""
+    if plan.scenario == ReconnectStorm.name:
+        return f"all at once, {plan.concurrency} visitors"
+    if plan.rate is None:
+        return f"closed loop, {plan.concurrency} workers"
+    return f"open loop, {plan.rate:g} a second at random, at most {plan.concurrency} at a time"
+
+
+def write(result: Result, folder: Path) -> None:
+    """Write ``bench.json``, ``bench.md`` and ``bench.html``; the samples are there already."""
+    data = as_json(result)
+    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / JSON).write_text(text + "\n", encoding="utf-8")
+    (folder / MARKDOWN).write_text(markdown(data), encoding="utf-8")
+    (folder / PAGE).write_text(page(data), encoding="utf-8")
+
+
+def markdown(data: dict[str, Any]) -> str:
+    """The same for people, of what :func:`as_json` gave."""
+    a, b = (each["name"] for each in data["backends"][:2])
+    lines = [
+        f"# {b} against {a}: {data['verdict']}",
+        "",
+        *(f"- {reason}" for reason in data["reasons"]),
+        "",
+        (
+            f"{data['plan']['scenario']}, {data['loop']}, {data['plan']['turns']} turns, seed "
+            f"{data['plan']['seed']}; margins {', '.join(data['margins'])}. Intervals hold "
+            f"together at {data['level']:.0%}."
+        ),
+        "",
+        "## Ratios (B over A; errors: B less A)",
+        "",
+        *_table(
+            ("call", "figure", "B/A", "interval", "margin", ""), map(_ratio_row, data["ratios"])
+        ),
+        "",
+        "## Times in ms, with intervals",
+        "",
+        *_table(
+            ("backend", "call", "n", *QUANTILES, "failed", "unknown", "dropped"),
+            map(_cell_row, data["cells"]),
+        ),
+        "",
+        "## Throughput and cost",
+        "",
+        *_table(
+            ("backend", "calls/s", "CPU ms of this process per call"),
+            map(_through_row, data["throughput"]),
+        ),
+        "",
+        *(_cost_line(each) for each in data["resources"]),
+    ]
+    for each in data["sweep"]:
+        knee = each["knee"] or "not within what was tried"
+        lines += ["", f"## {each['backend']} against concurrency; knee: {knee}", ""]
+        lines += _table(("workers", "calls/s", "p95 ms", "n"), map(_step_row, each["steps"]))
+    lines += ["", "## Where", ""]
+    lines += [f"- {key}: {value}" for key, value in data["environment"].items()]
+    for each in data["backends"]:
+        simulated = ", simulated" if each["simulated"] else ""
+        versions = ", ".join(f"{key} {value}" for key, value in each["versions"].items())
+        lines.append(f"- {each['role']}: {each['name']}, {each['kind']}{simulated} ({versions})")
+    lines += [f"- Note: {note}" for note in data["notes"]]
+    return "\n".join(lines) + "\n"
+
+
+def _judgement(each: Ratio) -> str:
+    if each.value is None:
+        return f"{each.judged.why} (margin {each.margin})"
+    value = f"{each.value.value:.3g} [{each.value.low:.3g}, {each.value.high:.3g}]"
+    return f"{value}, margin {each.margin}: {each.judged.why}"
+
+
+def _cell(cell: Cell, rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "backend": cell.backend,
+        "call": cell.call,
+        "n": cell.series.count,
+        "turns": cell.series.turn_count,
+        "quantiles": {name: _quantile(cell, part, rng) for name, part in QUANTILES.items()},
+        "failed": {"count": cell.failed, **_interval(statistics.wilson(cell.failed, cell.due))},
+        "unknown": {"count": cell.unknown, **_interval(statistics.wilson(cell.unknown, cell.due))},
+        "dropped": cell.dropped,
+        "late_ms": _ms(cell.late_seconds),
+        "ecdf": [[_ms(at), round(part, 4)] for at, part in _ecdf(cell)],
+    }
+
+
+def _ecdf(cell: Cell) -> list[tuple[float, float]]:
+    return statistics.ecdf(cell.series.seconds) if cell.series.count else []
+
+
+def _quantile(cell: Cell, part: float, rng: np.random.Generator) -> dict[str, Any]:
+    found = statistics.quantile(cell.series, part, rng)
+    if found is None:
+        return {"n_too_small": statistics.needed(part)}
+    return {key: _ms(value) for key, value in asdict(found).items()}
+
+
+def _ratio(each: Ratio) -> dict[str, Any]:
+    return {
+        "call": each.call,
+        "figure": each.quantile,
+        **(_interval(each.value) if each.value else {"value": None, "low": None, "high": None}),
+        "margin": each.margin.limit if each.margin else None,
+        "decision": each.judged.decision.value,
+        "why": each.judged.why,
+    }
+
+
+def _throughput(measured: Measured, name: str) -> dict[str, Any]:
+    blocks = [b for b in measured.blocks if b.backend == name and b.part is Part.MAIN]
+    calls = sum(s.backend == name and s.part is Part.MAIN and s.ok for s in measured.samples)
+    seconds = sum(block.ended - block.began for block in blocks)
+    cpu = sum(block.cpu_seconds for block in blocks)
+    return {
+        "backend": name,
+        "calls": calls,
+        "seconds": round(seconds, 3),
+        "per_second": round(calls / seconds, 2) if seconds else None,
+        "cpu_ms_per_call": round(1000 * cpu / calls, 3) if calls else None,
+    }
+
+
+def _step(each: Step) -> dict[str, Any]:
+    return {
+        "concurrency": each.concurrency,
+        "per_second": round(each.per_second, 2),
+        "p95": {key: _ms(value) for key, value in asdict(each.p95).items()} if each.p95 else None,
+        "n": each.count,
+    }
+
+
+def _interval(found: Interval) -> dict[str, float | None]:
+    return {
+        key: round(value, 4) if math.isfinite(value) else None
+        for key, value in asdict(found).items()
+    }
+
+
+def _ms(seconds: float) -> float | None:
+    return round(1000 * seconds, 3) if math.isfinite(seconds) else None
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
+    return lines + [f"| {' | '.join(map(str, row))} |" for row in rows]
+
+
+def _shown(value: float | None) -> str:
+    return "∞" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def _spread(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "n too small"
+    if "n_too_small" in found:
+        return f"n too small (< {found['n_too_small']})"
+    return f"{_shown(found['value'])} [{_shown(found['low'])}, {_shown(found['high'])}]"
+
+
+def _ratio_row(each: dict[str, Any]) -> Sequence[object]:
+    missing = each["low"] is None
+    between = "n too small" if missing else f"{_shown(each['low'])} to {_shown(each['high'])}"
+    value = "–" if missing else _shown(each["value"])
+    margin = "–" if each["margin"] is None else f"{each['margin']:g}"
+    decision = "" if each["margin"] is None else each["decision"]
+    return each["call"], each["figure"], value, between, margin, decision
+
+
+def _cell_row(each: dict[str, Any]) -> Sequence[object]:
+    return (
+        each["backend"],
+        each["call"],
+        each["n"],
+        *(_spread(each["quantiles"][name]) for name in QUANTILES),
+        each["failed"]["count"],
+        each["unknown"]["count"],
+        each["dropped"],
+    )
+
+
+def _through_row(each: dict[str, Any]) -> Sequence[object]:
+    return each["backend"], _shown(each["per_second"]), _shown(each["cpu_ms_per_call"])
+
+
+def _step_row(each: dict[str, Any]) -> Sequence[object]:
+    return each["concurrency"], _shown(each["per_second"]), _spread(each["p95"]), each["n"]
+
+
+def _cost_line(each: dict[str, Any]) -> str:
+    if each["memory_mib"] is None:
+        return f"- {each['backend']}: cost of an instance not read: {each['why']}"
+    return (
+        f"- {each['backend']}: {each['memory_mib']:.2f} MiB and {each['cpu_seconds']:.3f} s of "
+        f"processor time per fresh instance (mean of {each['instances']})"
+    )
