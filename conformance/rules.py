@@ -428,6 +428,30 @@ RULES: tuple[Rule, ...] = (
         "elsewhere.",
         since=2,
     ),
+    *_rules(
+        "HTTP",
+        "A start over HTTP is answered 201 with the five keys of every answer and the whole "
+        "instance.",
+        "A second start over HTTP is answered 200, code already_running and the same instance.",
+        "An extend over HTTP is answered 200 with the instance as it is afterwards, which never "
+        "ends earlier.",
+        "A stop over HTTP is answered 200, and the status afterwards is answered 200 without an "
+        "instance.",
+        "A status over HTTP shows the live instance as the backend's own status does.",
+        "A start over HTTP beyond the account's limit is answered 409 and code limit_reached.",
+        "A start over HTTP of an unknown challenge is answered 404 and code challenge_unavailable.",
+        "An extend and a stop over HTTP with no live instance are answered 404 and code not_found.",
+        "What is no challenge id is answered 400 over HTTP and does nothing, and the largest id "
+        "is answered as one that nobody has.",
+        "Ids of other players in body, query and headers change nothing over HTTP.",
+        "What cannot be asked is answered 503 with a Retry-After over HTTP, never as nothing "
+        "running.",
+        "Parallel starts over HTTP are answered 201 once, and otherwise 200 with that instance or "
+        "409 with a Retry-After.",
+        "Team mates share an instance over HTTP, and another team does not see it.",
+        "An extend over HTTP at the limit of extensions is answered 409 and code extension_limit.",
+        since=2,
+    ),
 )
 
 BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}

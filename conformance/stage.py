@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from conformance.harness import (
     FaultKind,
@@ -28,6 +28,9 @@ from engines.contract import (
     InstanceStatus,
     StartResult,
 )
+
+if TYPE_CHECKING:
+    from conformance.web import Web
 
 _T = TypeVar("_T")
 
@@ -84,6 +87,15 @@ class Stage:
     def name_of(self, challenge: int) -> str | None:
         """What players know the challenge by, when the harness tells it."""
         return self.challenges.names.get(challenge)
+
+    @contextmanager
+    def web(self) -> Iterator[Web]:
+        """The endpoints over this backend, served on loopback inside this block."""
+        from conformance.web import served  # Flask is loaded where it is needed only
+
+        with served(self._inner.backend, self.backend) as web:
+            self._trace.note("· the endpoints are served")
+            yield web
 
     # Hooks.
 

@@ -90,14 +90,14 @@ class WatchedBackend(ContainerBackend):
             with self.underway(text):
                 answer: _T = getattr(self._inner, method)(*args, **kwargs)
         except Exception as error:
-            self._answered(f"{text} raised {type(error).__name__}: {error}")
+            self.answered(f"{text} raised {type(error).__name__}: {error}")
             if self._expected is not None and isinstance(error, self._expected):
                 raise
             raised = f"{method} raised {type(error).__name__}"
             raise RuleBroken(_RAISES_RULE[method], raised) from error
-        self._answered(f"{text} -> {_shown(answer)}")
+        self.answered(f"{text} -> {_shown(answer)}")
         check(answer)
-        self._check_secrets(answer)
+        self.check_secrets(answer)
         return answer
 
     @contextmanager
@@ -121,12 +121,14 @@ class WatchedBackend(ContainerBackend):
             del self._underway[call]
             self._trace.pending = next(iter(self._underway.values()), None)
 
-    def _answered(self, line: str) -> None:
+    def answered(self, line: str) -> None:
+        """A call has been answered; ``line`` says how."""
         with self._lock:
             self._trace.calls += 1
             self._trace.note(line)
 
-    def _check_secrets(self, answer: object) -> None:
+    def check_secrets(self, answer: object) -> None:
+        """Raise :class:`RuleBroken` when the answer holds a flag that the scenario has met."""
         if self._trace.secrets.given_away_by(repr(answer)):
             raise RuleBroken("FLAG-007", "the answer gives a flag away")
 

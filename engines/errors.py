@@ -17,7 +17,8 @@
     │   └── Later                          not now; a later start may succeed
     │       ├── ImageComing                the image is being pulled
     │       └── Crowded                    too many starts wait for their turn
-    └── WhaleFault                         Whale's answer was a refusal or no answer at all
+    ├── WhaleFault                         Whale's answer was a refusal or no answer at all
+    └── web.answers.Refused                an endpoint refuses a request; its blueprint answers it
 
 Only SettingsError, CatalogError, SchemaError and BackendUnavailable ever reach a caller of a
 backend, the first three when it is made; the others are caught inside ``engines`` and become a

@@ -19,7 +19,7 @@ from engines.contract import (
     validate_ids,
 )
 from engines.errors import BackendUnavailable
-from reference import breakages_limits, breakages_outages, breakages_swap
+from reference import breakages_http, breakages_limits, breakages_outages, breakages_swap
 from reference.backend import CHALLENGES, STEP, Key, Record, ReferenceBackend
 from reference.inside import Wall
 from reference.machine import Container
@@ -694,5 +694,6 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     **breakages_limits.CAUGHT_BY,
     **breakages_outages.CAUGHT_BY,
     **breakages_swap.CAUGHT_BY,
+    **breakages_http.CAUGHT_BY,
 }
 """Every breakage and the scenarios that must fail on it."""

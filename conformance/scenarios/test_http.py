@@ -1,0 +1,212 @@
+"""HTTP: the endpoints answer the same, whatever backend stands behind them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, cast
+
+from conformance.harness import Hook
+from conformance.scenario import EXTENDS, FEW_EXTENSIONS, ONE_AT_A_TIME, TEAMS, scenario
+from conformance.stage import Stage
+from conformance.steps import (
+    demand,
+    expiry,
+    fill_with_extensions,
+    gone,
+    live,
+    same,
+    started,
+    together,
+    untouched,
+)
+from conformance.web import WebAnswer
+from engines.contract import LARGEST_ID, ExtendMode, InstanceStatus
+
+CALLS = 6
+"""Starts at one moment."""
+
+NO_IDS: tuple[Any, ...] = (None, True, False, 0, -1, 1.0, "1", "1 OR 1=1", [1], {}, LARGEST_ID + 1)
+
+UNCHANGING = ("challenge_id", "max_extensions", "backend")
+"""What an extend leaves as it is, beside what makes the instance."""
+
+
+@scenario("HTTP-001")
+def test_a_start_is_answered_with_the_whole_instance(world: Stage) -> None:
+    with world.web() as web:
+        answer = web.start(world.alice, world.first)
+    _answered(answer, 201, "ok")
+    same(_instance(answer), live(world, world.alice, world.first))
+
+
+@scenario("HTTP-002")
+def test_a_second_start_is_answered_with_the_same_instance(world: Stage) -> None:
+    with world.web() as web:
+        first = web.start(world.alice, world.first)
+        again = web.start(world.alice, world.first)
+    _answered(first, 201, "ok")
+    _answered(again, 200, "already_running")
+    same(_instance(first), _instance(again))
+
+
+@scenario("HTTP-003", EXTENDS)
+def test_an_extend_is_answered_with_the_instance_afterwards(world: Stage) -> None:
+    before = started(world, world.alice, world.first)
+    with world.web() as web:
+        answer = web.extend(world.alice, world.first)
+    _answered(answer, 200, "ok")
+    after = _instance(answer)
+    assert after["extension_count"] == 1, "the answer does not count the extend"
+    assert expiry(after) >= expiry(before), "an extend over HTTP took time away"
+    if world.capabilities.extend is ExtendMode.ADDITIVE:
+        assert expiry(after) > expiry(before), "an extend over HTTP gave no time"
+    same(before, after, ("container_id", "host", "ports", "started_at", *UNCHANGING))
+    untouched(world, world.alice, world.first, after)
+
+
+@scenario("HTTP-004")
+def test_a_stop_leaves_nothing_to_be_shown(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    with world.web() as web:
+        stopped = web.stop(world.alice, world.first)
+        afterwards = web.status(world.alice, world.first)
+    for answer in (stopped, afterwards):
+        _answered(answer, 200, "ok")
+        demand(answer.data is None, "an answer shows an instance that was stopped")
+    gone(world, world.alice, world.first)
+
+
+@scenario("HTTP-005")
+def test_a_status_shows_what_the_backend_tells(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    told = live(world, world.alice, world.first)
+    with world.web() as web:
+        shown = web.status(world.alice, world.first)
+        nothing = web.status(world.bob, world.first)
+    _answered(shown, 200, "ok")
+    untouched(world, world.alice, world.first, _instance(shown))
+    same(told, _instance(shown), UNCHANGING)
+    _answered(nothing, 200, "ok")
+    demand(nothing.data is None, "a status shows an instance to who has none")
+
+
+@scenario("HTTP-006", ONE_AT_A_TIME)
+def test_a_start_beyond_the_limit_is_a_conflict(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.web() as web:
+        _answered(web.start(world.alice, world.second), 409, "limit_reached")
+    untouched(world, world.alice, world.first, instance)
+
+
+@scenario("HTTP-007")
+def test_an_unknown_challenge_is_not_found(world: Stage) -> None:
+    with world.web() as web:
+        answer = web.start(world.alice, world.challenges.unknown)
+    _answered(answer, 404, "challenge_unavailable")
+
+
+@scenario("HTTP-008")
+def test_what_does_not_run_is_not_found(world: Stage) -> None:
+    with world.web() as web:
+        _answered(web.extend(world.alice, world.first), 404, "not_found")
+        _answered(web.stop(world.alice, world.first), 404, "not_found")
+
+
+@scenario("HTTP-009")
+def test_what_is_no_id_is_a_bad_request(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.web() as web:
+        for action in ("start", "extend", "stop"):
+            for bad in NO_IDS:
+                answer = web.post(world.alice, action, {"challenge_id": bad})
+                _answered(answer, 400, "bad_request")
+                demand("challenge_id" in answer.message, "a refusal does not name the field")
+        untouched(world, world.alice, world.first, instance)
+        for act in (web.start, web.extend, web.stop):
+            answer = act(world.bob, LARGEST_ID)
+            demand(answer.status == 404, f"the largest id is answered {answer.status}, not 404")
+
+
+@scenario("HTTP-010", EXTENDS)
+def test_ids_of_others_change_nothing(world: Stage) -> None:
+    instance = started(world, world.bob, world.first)
+    other = world.bob.user_id
+    body = {"challenge_id": world.first, "user_id": other, "team_id": other, "account": other}
+    query = f"?user_id={other}&team_id={other}"
+    headers = {"X-User-Id": str(other), "X-Forwarded-User": str(other), "User-Id": str(other)}
+    with world.web() as web:
+        for action in ("extend", "stop"):
+            _answered(web.post(world.alice, action + query, body, headers), 404, "not_found")
+        seen = web.status(world.alice, world.first)
+        own = web.post(world.alice, f"start{query}", body, headers)
+    demand(seen.data is None, "a status shows another player's instance")
+    _answered(own, 201, "ok")
+    demand(
+        _instance(own)["container_id"] != instance["container_id"],
+        "a start with another player's id returned that player's instance",
+    )
+    untouched(world, world.bob, world.first, instance)
+
+
+@scenario("HTTP-011", Hook.OUTAGE)
+def test_what_cannot_be_asked_is_not_told_as_nothing(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.web() as web, world.outage():
+        for answer in (
+            web.status(world.alice, world.first),
+            web.extend(world.alice, world.first),
+            web.stop(world.alice, world.first),
+            web.start(world.bob, world.first),
+        ):
+            _answered(answer, 503, "unavailable")
+            demand(answer.retry_after is not None, "an answer 503 does not say when to come back")
+    untouched(world, world.alice, world.first, instance)
+
+
+@scenario("HTTP-012")
+def test_parallel_starts_make_one(world: Stage) -> None:
+    with world.web() as web:
+        answers = together([partial(web.start, world.alice, world.first)] * CALLS)
+    fresh = [answer for answer in answers if answer.status == 201]
+    assert len(fresh) == 1, f"{len(fresh)} of {CALLS} parallel starts are answered 201"
+    for answer in answers:
+        if answer.status == 409:
+            _answered(answer, 409, "busy")
+            demand(answer.retry_after is not None, "busy does not say when to come back")
+        elif answer is not fresh[0]:
+            _answered(answer, 200, "already_running")
+            same(_instance(fresh[0]), _instance(answer))
+    untouched(world, world.alice, world.first, _instance(fresh[0]))
+
+
+@scenario("HTTP-013", TEAMS)
+def test_mates_share_and_others_do_not(world: Stage) -> None:
+    starter, mate, stranger = world.mates[:3]
+    with world.web() as web:
+        answer = web.start(starter, world.first)
+        shared = web.status(mate, world.first)
+        hidden = web.status(stranger, world.first)
+    _answered(answer, 201, "ok")
+    same(_instance(answer), _instance(shared))
+    demand(hidden.data is None, "a status shows another team's instance")
+
+
+@scenario("HTTP-014", FEW_EXTENSIONS)
+def test_an_extend_beyond_the_limit_is_a_conflict(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    before = fill_with_extensions(world, world.alice, world.first)
+    with world.web() as web:
+        _answered(web.extend(world.alice, world.first), 409, "extension_limit")
+    untouched(world, world.alice, world.first, before)
+
+
+def _answered(answer: WebAnswer, status: int, code: str) -> None:
+    got = f"{answer.status} {answer.code}"
+    demand(got == f"{status} {code}", f"answered {got} instead of {status} {code}")
+
+
+def _instance(answer: WebAnswer) -> InstanceStatus:
+    """The instance that an answer carries; its shape has been checked."""
+    if answer.data is None:
+        raise AssertionError(f"answered {answer.status} {answer.code} without the instance")
+    return cast(InstanceStatus, answer.data)
