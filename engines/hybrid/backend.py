@@ -297,6 +297,8 @@ class HybridBackend(AuditedBackend):
             if self._is_over(route):
                 self._routes.delete(route)
                 return None
+        if any(route.uncertain(now) for route in standing):
+            return replies.busy_start()
         names = ", ".join(f"challenge {route.challenge_id}" for route in standing)
         return replies.limit_reached(names)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -122,18 +122,22 @@ class Dial:
 
     def to_json(self) -> str:
         """As it is stored."""
-        values = asdict(replace(self, position=Position(), earlier=(), plan=()))
-        del values["version"]
-        values["position"] = _position_values(self.position)
-        values["earlier"] = [_position_values(each) for each in self.earlier]
-        values["plan"] = [
-            {
-                **asdict(replace(each, position=Position())),
-                "position": _position_values(each.position),
-            }
-            for each in self.plan
-        ]
-        values["changed_at"] = self.changed_at and self.changed_at.isoformat()
+        values = {
+            "position": _position_values(self.position),
+            "earlier": [_position_values(each) for each in self.earlier],
+            "paused": self.paused,
+            "shadow": self.shadow,
+            "plan": [
+                {
+                    "position": _position_values(each.position),
+                    "hold_seconds": each.hold_seconds,
+                    "starts": each.starts,
+                }
+                for each in self.plan
+            ],
+            "step": self.step,
+            "changed_at": self.changed_at and self.changed_at.isoformat(),
+        }
         return json.dumps(values, sort_keys=True)
 
     @classmethod

@@ -86,7 +86,7 @@ class Limits:
 
 
 def measure(database: Database, backend: str, since: datetime) -> Health:
-    """The health of a backend since a moment, by every process's events.
+    """The health of a backend after a moment, by every process's events.
 
     A start that the backend refused on the record and that fell back then counts twice, as the
     failure of the one and as the fallback of the other.
@@ -96,7 +96,7 @@ def measure(database: Database, backend: str, since: datetime) -> Health:
         events.backend, events.action, events.code, events.duration_ms, events.metadata
     )
     query = query.where(
-        events.at >= since,
+        events.at > since,
         events.action.in_([Action.STARTED.value, Action.START_FAILED.value]),
     )
     took: list[int] = []

@@ -1,0 +1,116 @@
+"""Where a start goes: the order of what decides, and that raising the dial only ever adds."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engines.hybrid.dial import ALL, Dial, Position, Step, parse_share, share
+from engines.hybrid.routing import Why, bucket, choose
+
+SHARES = st.integers(0, ALL)
+IDS = st.integers(1, 2**63 - 1)
+FLAGS = st.dictionaries(st.integers(1, 5), st.booleans(), max_size=5)
+POSITIONS = st.builds(Position, st.none() | SHARES, SHARES, FLAGS)
+ACCOUNTS = st.builds("{}:{}".format, st.sampled_from(["user", "team"]), IDS)
+
+
+def goes(position: Position, challenge: int, account: str) -> bool:
+    return choose(position, False, challenge, account).new
+
+
+@given(SHARES, SHARES, SHARES, SHARES, FLAGS, IDS, ACCOUNTS)
+def test_raising_the_dial_only_ever_adds(
+    percent: int, more: int, cohort: int, further: int, flags: dict[int, bool], id_: int, who: str
+) -> None:
+    low = Position(min(percent, more), min(cohort, further), flags)
+    high = Position(max(percent, more), max(cohort, further), flags)
+    assert low.within(high)
+    assert goes(high, id_, who) or not goes(low, id_, who)
+
+
+@given(POSITIONS, POSITIONS, st.integers(1, 6), ACCOUNTS)
+def test_what_lies_within_sends_nothing_else(
+    one: Position, other: Position, challenge: int, account: str
+) -> None:
+    if one.within(other):
+        assert goes(other, challenge, account) or not goes(one, challenge, account)
+
+
+@given(POSITIONS, ACCOUNTS)
+def test_a_flag_comes_before_everything(position: Position, account: str) -> None:
+    for enabled in (True, False):
+        choice = choose(position.flagged(3, enabled), not enabled, 3, account)
+        assert (choice.new, choice.why) == (enabled, Why.CHALLENGE_FLAG)
+
+
+def test_the_share_comes_before_the_cohort_and_the_setting_before_both() -> None:
+    everything, nobody = Position(ALL, 0), Position(0, ALL)
+    assert choose(everything, False, 7, "user:1").why is Why.PERCENTAGE
+    assert choose(nobody, False, 7, "user:1").why is Why.COHORT
+    for use_whale in (True, False):
+        choice = choose(Position(), use_whale, 7, "user:1")
+        assert (choice.new, choice.why) == (use_whale, Why.SETTING)
+    assert choose(Position(0), True, 7, "user:1").new is False, "a dial that was set decides"
+
+
+def test_a_place_is_the_same_in_every_process_and_release() -> None:
+    """Whoever changes this moves live contests' challenges about."""
+    assert [bucket("challenge", str(number)) for number in (1, 2, 3)] == PLACES
+
+
+PLACES = [900, 3756, 5907]
+
+
+def test_places_are_spread_evenly() -> None:
+    tenths = Counter(bucket("challenge", str(number)) * 10 // ALL for number in range(20_000))
+    assert set(tenths) == set(range(10))
+    assert all(1800 < count < 2200 for count in tenths.values()), tenths
+
+
+def test_a_share_is_about_that_many_challenges() -> None:
+    sent = sum(goes(Position(1000), number, "user:1") for number in range(1, 2001))
+    assert 150 < sent < 250
+
+
+@given(st.lists(POSITIONS, max_size=8))
+def test_back_leads_to_what_sends_no_more(turns: list[Position]) -> None:
+    dial = Dial()
+    for each in turns:
+        dial = dial.turned(each)
+    while dial.earlier:
+        before = dial
+        dial = dial.stepped_back()
+        assert dial.position.within(before.position)
+        assert len(dial.earlier) == len(before.earlier) - 1
+    assert dial.stepped_back().position.nothing
+
+
+@given(
+    POSITIONS,
+    st.lists(POSITIONS, max_size=3),
+    st.booleans(),
+    st.lists(st.builds(Step, POSITIONS, st.integers(0, 9), st.integers(0, 9)), max_size=3),
+)
+def test_a_dial_is_stored_as_it_is(
+    position: Position, earlier: list[Position], paused: bool, plan: list[Step]
+) -> None:
+    dial = Dial(position, tuple(earlier), paused, plan=tuple(plan), step=0, version=4)
+    assert Dial.from_json(dial.to_json(), 4) == dial
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("10%", 1000), ("0.5 %", 50), ("100", ALL), ("0%", 0), ("12.34%", 1234)]
+)
+def test_shares_are_read_and_shown(text: str, value: int) -> None:
+    assert parse_share(text) == value
+    assert parse_share(share(value)) == value
+
+
+@pytest.mark.parametrize("text", ["", "ten", "-1%", "101%", "nan", "1%%", "١٠%", "inf"])
+def test_no_share_names_the_fix(text: str) -> None:
+    with pytest.raises(ValueError, match="write a share from 0% to 100%"):
+        parse_share(text)
