@@ -111,7 +111,8 @@ def _tables(text: str) -> Any:
 
 
 _NO_YES = ("no", "yes")
-_RUNS, _LIFE, _MAY, _MORE = "Container", "Time and number", "Limits and rights", "More"
+GROUPS = ("Container", "Time and number", "Limits and rights", "More")
+_RUNS, _LIFE, _MAY, _MORE = GROUPS
 
 FIELDS: tuple[Field, ...] = (
     Field("image", "Image", "What the Docker engine runs.", str, _RUNS, "registry/name:tag"),
