@@ -59,9 +59,11 @@ class SiteCatalog:
             .where(_challenges.c.type == TYPE, which)
         )
         settings = sa.select(_config.c.key, _config.c.value).where(_config.c.key.in_(_CONTEST))
+        contest: dict[str, str | None] = {}
         with self._database.read() as connection:
-            rows = connection.execute(query).mappings().all()
-            contest = dict(connection.execute(settings).tuples().all()) if rows else {}
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+            if rows:
+                contest = {row[0]: row[1] for row in connection.execute(settings)}
         end = contest_end(contest)
         all_visible = self._sees_hidden()
         specs = [_spec(row, all_visible, end) for row in rows]
@@ -83,9 +85,7 @@ def contest_end(config: Mapping[str, str | None]) -> datetime | None:
         return None
 
 
-def _spec(
-    row: Mapping[str, Any], all_visible: bool, end: datetime | None
-) -> ChallengeSpec | None:
+def _spec(row: Mapping[str, Any], all_visible: bool, end: datetime | None) -> ChallengeSpec | None:
     visibility = Visibility.VISIBLE if all_visible else visibility_of(row["state"])
     try:
         return spec_of(row["id"], row["name"], visibility, row, end)

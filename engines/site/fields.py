@@ -166,9 +166,7 @@ FIELDS: tuple[Field, ...] = (
     Field("memory_mb", "Memory", "Megabytes; there is no swap beyond them.", _whole, _MAY, "128"),
     Field("cpus", "CPUs", "A share of the machine's processors.", _number, _MAY, "0.5"),
     Field("pids_limit", "Processes", "Processes and threads.", _whole, _MAY, "128"),
-    Field(
-        "egress", "Internet", "Whether it may open connections.", _yes, _MAY, choices=_NO_YES
-    ),
+    Field("egress", "Internet", "Whether it may open connections.", _yes, _MAY, choices=_NO_YES),
     Field(
         "read_only",
         "Read-only",
@@ -177,9 +175,7 @@ FIELDS: tuple[Field, ...] = (
         _MAY,
         choices=_NO_YES,
     ),
-    Field(
-        "user", "User", "Name or uid:gid; empty for the image's own.", str, _MAY, "1000:1000"
-    ),
+    Field("user", "User", "Name or uid:gid; empty for the image's own.", str, _MAY, "1000:1000"),
     Field(
         "capabilities",
         "Capabilities",
@@ -219,7 +215,6 @@ FIELDS: tuple[Field, ...] = (
 )
 
 
-
 def columns_in(form: Mapping[str, Any]) -> dict[str, str]:
     """Our fields out of a form or a JSON body, as they are to be stored: tidied texts.
 
@@ -227,9 +222,7 @@ def columns_in(form: Mapping[str, Any]) -> dict[str, str]:
         CatalogError: one is no text or number, or too long.
     """
     return {
-        field.column: _text(field, form[field.column])
-        for field in FIELDS
-        if field.column in form
+        field.column: _text(field, form[field.column]) for field in FIELDS if field.column in form
     }
 
 

@@ -86,7 +86,9 @@ def _person(person: Person) -> Refusal | None:
     if person.banned:
         return Refusal(WebCode.FORBIDDEN, "You have been banned from this contest")
     if person.needs_team:
-        return Refusal(WebCode.FORBIDDEN, "Join a team or create one first: containers are a team's")
+        return Refusal(
+            WebCode.FORBIDDEN, "Join a team or create one first: containers are a team's"
+        )
     if person.needs_confirmation:
         return Refusal(WebCode.FORBIDDEN, "Confirm your e-mail address first")
     return None
@@ -106,9 +108,7 @@ def _subject(subject: Subject) -> Refusal | None:
     return None
 
 
-def unmet(
-    requirements: object, challenges: frozenset[int], solved: frozenset[int]
-) -> Unmet:
+def unmet(requirements: object, challenges: frozenset[int], solved: frozenset[int]) -> Unmet:
     """What a challenge's ``requirements`` column asks that is not done.
 
     Args:

@@ -30,7 +30,9 @@ def rows(config: Mapping[str, object], from_site: frozenset[str] = frozenset()) 
         config: CTFd's ``app.config``, looked at where the environment says nothing.
         from_site: names whose value in ``config`` is CTFd's own, and not written by anybody.
     """
-    return [_row(each.metadata, each.repr, each.default, config, from_site) for each in fields(Settings)]
+    return [
+        _row(each.metadata, each.repr, each.default, config, from_site) for each in fields(Settings)
+    ]
 
 
 def _row(

@@ -14,9 +14,7 @@ class WhaleReadyChallenge(Challenges):  # type: ignore[misc]  # CTFd has no type
     __tablename__ = TABLE
     __mapper_args__ = {"polymorphic_identity": TYPE}  # noqa: RUF012 - SQLAlchemy's own name
 
-    id = db.Column(
-        db.Integer, db.ForeignKey("challenges.id", ondelete="CASCADE"), primary_key=True
-    )
+    id = db.Column(db.Integer, db.ForeignKey("challenges.id", ondelete="CASCADE"), primary_key=True)
 
 
 for _field in FIELDS:

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy.exc import SQLAlchemyError
@@ -98,13 +99,19 @@ class Pages:
 
     def history(self) -> str:
         wanted = {name: _number(request.args, name) for name in _FILTERS}
-        query = HistoryQuery(before=_number(request.args, "before"), **wanted)
+        query = HistoryQuery(
+            before=_number(request.args, "before"),
+            user_id=wanted["user_id"],
+            team_id=wanted["team_id"],
+            challenge_id=wanted["challenge_id"],
+        )
         page, problem = self._asked(lambda: self._site.parts().overview.history(query), None)
         events = page.events if page else []
         older = None
         if page and page.next_before:
-            here = {name: value for name, value in wanted.items() if value}
-            older = url_for(".history_get", before=page.next_before, **here)
+            here = {name: str(value) for name, value in wanted.items() if value}
+            here["before"] = str(page.next_before)
+            older = f"{request.path}?{urlencode(here)}"
         return self._page(
             "history", problem, events=events, names=_names(events), wanted=wanted, older=older
         )
@@ -223,7 +230,7 @@ def _called(model: Any, ids: set[int]) -> dict[int, str]:
     if not ids:
         return {}
     rows = model.query.with_entities(model.id, model.name).filter(model.id.in_(ids)).all()
-    return {number: name for number, name in rows}
+    return dict(rows)
 
 
 def _challenge_names() -> list[tuple[int, str]]:

@@ -93,11 +93,9 @@ class Panel {
   }
 
   show(part, text = "") {
-    const inside = this.element.contains(document.activeElement);
     for (const each of this.element.querySelectorAll("[data-part]")) each.hidden = each.dataset.part !== part;
     this.write("busy", part === "busy" ? text : "");
     this.element.setAttribute("aria-busy", String(part === "busy"));
-    return inside;
   }
 
   async ask(path, options) {
@@ -121,6 +119,7 @@ class Panel {
     const answer = await this.ask(`${ENDPOINTS}status?challenge_id=${this.challengeId}`, options);
     if (turn !== this.turn || this.busy) return;
     if (answer.success) {
+      if (this.told !== null && answer.data === null) this.write("message", "Your container has ended.");
       this.take(answer.data);
     } else {
       this.write("error", answer.message);
@@ -156,7 +155,6 @@ class Panel {
 
   failed(answer) {
     const seconds = Number(answer.retry_after) || 0;
-    this.refused = answer.message;
     this.waitUntil = performance.now() + seconds * 1000;
     this.write("error", answer.message);
     this.show(this.told ? "running" : "stopped");
