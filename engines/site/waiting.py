@@ -56,8 +56,8 @@ def warning(
     if not _is_here(whale_url, server, whale_is_here, addresses or _addresses):
         return None
     fix = (
-        "Start CTFd with a worker class that answers several requests at a time "
-        "(gunicorn --worker-class gevent, or gthread with --threads 8)."
+        "Start CTFd with a worker class that answers several requests at a time, as its own "
+        "image does: WORKER_CLASS=gevent (gunicorn --worker-class gevent)."
     )
     if server.processes:
         return (

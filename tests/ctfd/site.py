@@ -99,7 +99,7 @@ class Site:
         plugins: Mapping[str, Path] | None = None,
         database_url: str = "",
         environ: Mapping[str, str] | None = None,
-        server: tuple[str, ...] = ("--worker-class", "gthread", "--threads", "8"),
+        server: tuple[str, ...] = ("--worker-class", "gevent"),
     ) -> None:
         checkout = home()
         assert checkout is not None, FIX

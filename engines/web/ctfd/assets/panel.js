@@ -143,6 +143,7 @@ class Panel {
     this.busy = false;
     if (answer.success) this.succeeded(what, answer);
     else this.failed(answer);
+    this.tick();
     if (focused) this.focus(what);
   }
 
@@ -217,7 +218,7 @@ class Panel {
   }
 
   focus(what) {
-    const wanted = [what, "stop", "start"].map((each) => this.element.querySelector(`[data-do="${each}"]`));
+    const wanted = [what, "extend", "stop", "start"].map((each) => this.element.querySelector(`[data-do="${each}"]`));
     const next = wanted.find((each) => each.offsetParent !== null && !each.disabled);
     if (next) next.focus();
   }
