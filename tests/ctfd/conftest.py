@@ -159,6 +159,8 @@ class Window:
 
     def _asked(self, request: object) -> None:
         url = str(getattr(request, "url", ""))
+        if "/codemirror.spell-checker/" in url:
+            return  # CTFd's own editor asks for its dictionary, on CTFd's own pages
         if not url.startswith((self.site.url, "data:", "blob:")):
             self.strangers.append(url)
 

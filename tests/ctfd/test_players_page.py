@@ -99,7 +99,7 @@ def test_a_second_challenge_is_refused_readably(
 
     panel = opened(window, f"Two {width}")
     button(panel, "Start").click()
-    expect(panel.get_by_role("alert")).to_contain_text("challenge", timeout=START_MS)
+    expect(panel.get_by_role("alert")).to_contain_text(f"“One {width}”", timeout=START_MS)
     expect(button(panel, "Start")).to_be_enabled()
     assert not window.overflows()
     shot(window.page, f"refused-{width}")

@@ -39,6 +39,11 @@ export function link(host, port, web) {
   return { shown, href: web ? `http://${shown}/` : null };
 }
 
+// A refusal with the names of challenges that the page shows, instead of their numbers.
+export function named(message, nameOf) {
+  return message.replace(/\bchallenge (\d+)/g, (all, number) => nameOf(number) || all);
+}
+
 // An answer of the endpoints as a plain object, whatever came back.
 export function understood(answer) {
   if (answer === null || typeof answer !== "object" || typeof answer.success !== "boolean") {
@@ -122,7 +127,7 @@ class Panel {
       if (this.told !== null && answer.data === null) this.write("message", "Your container has ended.");
       this.take(answer.data);
     } else {
-      this.write("error", answer.message);
+      this.write("error", named(answer.message, nameOnPage));
       if (this.told === null) this.show("stopped");
     }
   }
@@ -157,7 +162,7 @@ class Panel {
   failed(answer) {
     const seconds = Number(answer.retry_after) || 0;
     this.waitUntil = performance.now() + seconds * 1000;
-    this.write("error", answer.message);
+    this.write("error", named(answer.message, nameOnPage));
     this.show(this.told ? "running" : "stopped");
     this.tick();
     if (seconds === 0) this.look(); // what is there may not be what was shown
@@ -222,6 +227,11 @@ class Panel {
     const next = wanted.find((each) => each.offsetParent !== null && !each.disabled);
     if (next) next.focus();
   }
+}
+
+function nameOnPage(number) {
+  const name = document.querySelector(`.challenge-button[value="${number}"] p`);
+  return name ? `“${name.textContent.trim()}”` : "";
 }
 
 function row({ shown, href }) {
