@@ -79,6 +79,10 @@ def _listed(text: str) -> list[str]:
     return [each.strip() for each in text.replace("\n", ",").split(",") if each.strip()]
 
 
+def _ports(text: str) -> list[int | str]:
+    return [int(each) if each.isdecimal() else each for each in _listed(text)]
+
+
 def _pairs(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in filter(None, map(str.strip, text.splitlines())):
@@ -120,7 +124,7 @@ FIELDS: tuple[Field, ...] = (
         "ports",
         "Ports",
         "Ports inside the container, with commas between them; the first is asked for readiness.",
-        _listed,
+        _ports,
         _RUNS,
         "80, 53/udp",
     ),

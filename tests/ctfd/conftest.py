@@ -75,7 +75,7 @@ def swept(deployment: str) -> Iterator[None]:
 def users_site(
     ctfd: Path, docker_image: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    """Users play; real Docker where there is one. Another plugin has the names container, docker."""
+    """Users play; real Docker where there is one. Another plugin's names are container and docker."""
     folder = tmp_path_factory.mktemp("users")
     if not docker_image:
         site = Site(folder, plugins={**MEMORY, **BESIDE}, environ=TIMES)
@@ -121,7 +121,9 @@ class Window:
 
     def __init__(self, browser: Browser, site: Site, size: dict[str, int]) -> None:
         self.site = site
-        self.context = browser.new_context(viewport={"width": size["width"], "height": size["height"]})
+        self.context = browser.new_context(
+            viewport={"width": size["width"], "height": size["height"]}
+        )
         self.page: Page = self.context.new_page()
         self.errors: list[str] = []
         self.strangers: list[str] = []

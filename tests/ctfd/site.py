@@ -71,9 +71,7 @@ class Visitor:
         """Ask the API as the pages' scripts do; returns the answer's JSON."""
         return self.ask(method, path, body, **headers).json()
 
-    def ask(
-        self, method: str, path: str, body: object = None, **headers: str
-    ) -> requests.Response:
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> requests.Response:
         sent = {"Content-Type": "application/json", "CSRF-Token": self.nonce, **headers}
         return self.session.request(
             method, self.url + path, json=body, headers=sent, timeout=120, allow_redirects=False

@@ -27,7 +27,9 @@ def admin(
 def running(teams_site: Site, size: dict[str, int]) -> Iterator[tuple[str, int]]:
     """A team's container: the name of who started it, and the challenge."""
     name = f"mate{size['width']}"
-    users = {each["name"]: each["id"] for each in teams_site.admin.json("GET", "/api/v1/users")["data"]}
+    users = {
+        each["name"]: each["id"] for each in teams_site.admin.json("GET", "/api/v1/users")["data"]
+    }
     if name not in users:
         teams_site.team(f"team{size['width']}", teams_site.player(name))
     number = teams_site.challenge(f"Seen {size['width']}", container_image="simulated")

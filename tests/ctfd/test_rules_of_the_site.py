@@ -129,9 +129,7 @@ def test_a_nonce_is_asked_for_and_a_token_needs_none(
     assert code(player, number, "/api/v1/container/stop") == "ok"
 
 
-def test_a_banned_player_with_a_token(
-    teams_site: Site, challenge: Callable[..., int]
-) -> None:
+def test_a_banned_player_with_a_token(teams_site: Site, challenge: Callable[..., int]) -> None:
     name = f"b{time.time_ns()}"
     user = teams_site.player(name)
     teams_site.team(f"t{name}", user)

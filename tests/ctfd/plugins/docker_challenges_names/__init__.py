@@ -1,4 +1,4 @@
-"""Takes the names that the plugin docker_challenges has, so that a test sees whether ours differ."""
+"""Has the names that the plugin docker_challenges has, so that a test sees that ours differ."""
 
 from __future__ import annotations
 
