@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 DATABASE = "CONTAINER_DATABASE_URL"
 RUNTIME = "WHALE_READY_RUNTIME"
 """Where another plugin, loaded before, may put an :class:`engines.cre.runtimes.base.Runtime`."""
+SERVES_WHALES = "WHALE_READY_SERVES_WHALE"
+"""``true``: challenges of ctfd-whale's own type, in this CTFd, are started through us too."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,17 @@ class Deployment:
             self.from_site = frozenset({DATABASE})
         self.problem = ""
         """What is wrong with the settings, in words; empty when nothing is."""
+        self.serves_whales = False
+        """Whether the plugin has found ctfd-whale's type, and been told to serve it."""
         self._site_url = site_url
         self._sees_hidden = sees_hidden
         self._lock = threading.Lock()
         self._parts: Parts | None = None
         self._of_parents: list[Parts] = []
+
+    def asked_to_serve_whales(self) -> bool:
+        """Whether an organiser wants ctfd-whale's challenges served too."""
+        return self._text(SERVES_WHALES).lower() in ("true", "1", "yes")
 
     def prepare(self) -> None:
         """Bring the engine's tables up to date; what is wrong is logged and kept in ``problem``."""
@@ -176,7 +184,7 @@ class Deployment:
             site = database if settings.state_url == self._site_url else Database(self._site_url)
             runtime = self.config.get(RUNTIME)
             ingredients = Ingredients(
-                catalog=SiteCatalog(site, self._sees_hidden),
+                catalog=SiteCatalog(site, self._sees_hidden, whales_too=self.serves_whales),
                 database=database,
                 runtime=runtime if isinstance(runtime, Runtime) else None,
             )

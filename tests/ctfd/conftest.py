@@ -75,7 +75,7 @@ def swept(deployment: str) -> Iterator[None]:
 def users_site(
     ctfd: Path, docker_image: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    """Users play; real Docker where there is one. Another plugin's names are container and docker."""
+    """Users play; real Docker where there is one. Another plugin has container for a name."""
     folder = tmp_path_factory.mktemp("users")
     if not docker_image:
         site = Site(folder, plugins={**MEMORY, **BESIDE}, environ=TIMES)

@@ -122,6 +122,8 @@ class Site:
         self.server = server
         self.process: subprocess.Popen[bytes] | None = None
         try:
+            if database_url:
+                self._upgrade()
             self.start()
             self._set_up(teams)
         except BaseException:  # Ctrl-C too: no server is left behind; raised again
@@ -226,6 +228,19 @@ class Site:
         answer = self.admin.json("POST", path, body)
         assert answer.get("success"), answer
         return answer["data"]
+
+    def _upgrade(self) -> None:
+        """Make the tables, as CTFd's image does before it starts several workers."""
+        with self.log.open("ab") as log:
+            subprocess.run(
+                [str(self.python), "-m", "flask", "db", "upgrade"],
+                cwd=self.folder,
+                env=self.environ,
+                stdout=log,
+                stderr=log,
+                check=True,
+                timeout=120,
+            )
 
     def _set_up(self, teams: bool) -> None:
         answer = Visitor(self.url).form(

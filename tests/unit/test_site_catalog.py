@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 import pytest
 import sqlalchemy as sa
 
-from engines.catalog import Visibility
+from engines.catalog import Port, Visibility
 from engines.database import Database
 from engines.site.catalog import SiteCatalog, contest_end
 from engines.site.fields import FIELDS
@@ -106,3 +106,23 @@ def test_the_contests_end_is_every_challenges(database: Database, add: Add) -> N
 @pytest.mark.parametrize("value", [None, "", "0", "soon", "9" * 30])
 def test_no_end(value: str | None) -> None:
     assert contest_end({"end": value}) is None
+
+
+def test_challenges_of_whales_own_type_where_asked_for(database: Database, add: Add) -> None:
+    add(1, container_image="a:1")
+    add(2, kind="dynamic_docker")
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE dynamic_docker_challenge (id INTEGER, docker_image TEXT, "
+            "memory_limit TEXT, cpu_limit FLOAT, redirect_port INTEGER)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO dynamic_docker_challenge VALUES (2, 'w:1', '1g', 0.25, 8080)"
+        )
+    assert [each.id for each in SiteCatalog(database).all()] == [1]
+    catalog = SiteCatalog(database, whales_too=True)
+    assert [each.id for each in catalog.all()] == [1, 2]
+    found = catalog.get(2)
+    assert found is not None
+    assert (found.image, found.memory_mb, found.cpus) == ("w:1", 1024, 0.25)
+    assert found.ports == (Port(8080),)

@@ -29,12 +29,22 @@ def flags(database: Database) -> WhaleFlags:
         connection.exec_driver_sql(
             "CREATE TABLE whale_container (uuid TEXT, challenge_id INTEGER, flag TEXT)"
         )
-        connection.exec_driver_sql(f"INSERT INTO whale_container VALUES ('u-1', 5, '{FLAG}')")
+        insert = sa.text("INSERT INTO whale_container VALUES ('u-1', 5, :flag)")
+        connection.execute(insert, {"flag": FLAG})
         connection.execute(
             ledger.insert().values(
-                **{"account": "team:3", "challenge_id": 5, "slot": 1, "user_id": 7, "flag": ""},
-                **{"state": "running", "version": 1, "container_id": "u-1", "host": "h"},
-                **{"ports": "[]", "extension_count": 0, "lease_until": now},
+                account="team:3",
+                challenge_id=5,
+                slot=1,
+                user_id=7,
+                flag="",
+                state="running",
+                version=1,
+                container_id="u-1",
+                host="h",
+                ports="[]",
+                extension_count=0,
+                lease_until=now,
                 expires_at=now + timedelta(hours=1),
             )
         )

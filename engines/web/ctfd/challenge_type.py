@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from flask import Blueprint, abort, jsonify, make_response
 from sqlalchemy.exc import SQLAlchemyError
@@ -94,7 +94,7 @@ class WhaleReadyType(BaseChallenge):  # type: ignore[misc]  # CTFd has no types
         submission = _data(request)["submission"].strip()
         known = list(Flags.query.filter_by(challenge_id=challenge.id).all())
         try:
-            own = cls._own_flag(challenge.id)
+            own = own_flag(cls.deployment, challenge.id)
         except BackendUnavailable:
             own, unknown = None, True
         else:
@@ -105,15 +105,25 @@ class WhaleReadyType(BaseChallenge):  # type: ignore[misc]  # CTFd has no types
         if answer.status != "incorrect" or own:
             return answer
         if unknown:
-            said = {"status": "ratelimited", "message": _CANNOT_CHECK}
-            abort(make_response(jsonify({"success": True, "data": said}), 503))
+            cannot_check()
         return answer if known else ChallengeResponse("incorrect", _NOTHING_RUNS)
 
-    @classmethod
-    def _own_flag(cls, challenge_id: int) -> str | None:
-        user = get_current_user()
-        team_id = user.team_id if is_teams_mode() else None
-        return cls.deployment.flag(user.id, challenge_id, team_id)
+
+def own_flag(deployment: Deployment, challenge_id: int) -> str | None:
+    """The flag of the instance of whoever is logged in; None where there is none.
+
+    Raises:
+        BackendUnavailable: it cannot be asked.
+    """
+    user = get_current_user()
+    team_id = user.team_id if is_teams_mode() else None
+    return deployment.flag(user.id, challenge_id, team_id)
+
+
+def cannot_check() -> NoReturn:
+    """End a submission that nobody can check now, without counting it."""
+    said = {"status": "ratelimited", "message": _CANNOT_CHECK}
+    abort(make_response(jsonify({"success": True, "data": said}), 503))
 
 
 def stop_all(deployment: Deployment, challenge_id: int) -> None:

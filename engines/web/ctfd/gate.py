@@ -29,7 +29,14 @@ from .platform import (
 
 
 class SiteGate:
-    """What CTFd lets its players do now."""
+    """What CTFd lets its players do now.
+
+    Args:
+        types: the challenge types that run containers through us.
+    """
+
+    def __init__(self, types: frozenset[str] = frozenset({TYPE})) -> None:
+        self._types = types
 
     def refusal(self, caller: Caller, challenge_id: int, wish: Wish) -> Refusal | None:
         g.whale_ready_admin = caller.is_admin
@@ -38,7 +45,9 @@ class SiteGate:
         else:
             user = get_current_user()
             challenge = Challenges.query.filter_by(id=challenge_id).first()
-            found = gate.refusal(_person(caller, user), _contest(), _subject(challenge, user), wish)
+            ours = challenge is not None and challenge.type in self._types
+            subject = _subject(challenge, user) if ours else Subject(ours=False)
+            found = gate.refusal(_person(caller, user), _contest(), subject, wish)
         # A start takes seconds: CTFd's connection is given back for that time.
         db.session.close()
         return found
@@ -70,8 +79,6 @@ def _contest() -> Contest:
 
 
 def _subject(challenge: Any, user: Any) -> Subject:
-    if challenge is None or challenge.type != TYPE:
-        return Subject(ours=False)
     return Subject(
         state=challenge.state,
         accessible=can_access_challenge(challenge, user),

@@ -12,7 +12,7 @@ from typing import Any
 from flask import request
 
 from engines.site import fields
-from engines.site.catalog import TYPE
+from engines.site.catalog import TYPE, WHALE_TYPE
 from engines.site.deployment import Deployment
 from engines.site.waiting import Server
 from engines.web import PREFIX, container_blueprint
@@ -28,6 +28,7 @@ from .platform import (
     register_plugin_assets_directory,
     upgrade,
 )
+from .whale_type import served
 
 log = logging.getLogger(__name__)
 
@@ -53,15 +54,27 @@ def load_into(app: Any, name: str) -> None:
     app.jinja_env.globals.update(
         whale_ready_plugin=name, whale_ready_fields=fields.FIELDS, whale_ready_groups=fields.GROUPS
     )
-    overview = LazyOverview(site)
+    gate, overview = SiteGate(_types(site)), LazyOverview(site)
     app.register_blueprint(
-        container_blueprint(site.backend, SiteIdentity(), gate=SiteGate(), overview=overview)
+        container_blueprint(site.backend, SiteIdentity(), gate=gate, overview=overview)
     )
-    pages = Pages(site, name, lambda: "dynamic_docker" in CHALLENGE_CLASSES)
+    pages = Pages(site, name, lambda: WHALE_TYPE in CHALLENGE_CLASSES)
     app.register_blueprint(pages.blueprint())
     register_admin_plugin_menu_bar(title="Containers", route=pages.front)
     app.before_request(_Beginning(site, pages))
     log.info("whale-ready: endpoints at %s, pages at %s", PREFIX, pages.front)
+
+
+def _types(site: Deployment) -> frozenset[str]:
+    """The types that are served; ctfd-whale's among them where it is here and asked for."""
+    if not site.asked_to_serve_whales():
+        return frozenset({TYPE})
+    if WHALE_TYPE not in CHALLENGE_CLASSES:
+        log.error("WHALE_READY_SERVES_WHALE is true, and no plugin loaded before has Whale's type")
+        return frozenset({TYPE})
+    CHALLENGE_CLASSES[WHALE_TYPE] = served(CHALLENGE_CLASSES[WHALE_TYPE], site)
+    site.serves_whales = True
+    return frozenset({TYPE, WHALE_TYPE})
 
 
 class _Beginning:
