@@ -10,10 +10,10 @@ import http.client
 import json
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -23,6 +23,9 @@ from conformance.shape import STATUS_TYPES, RuleBroken, check_message, check_sta
 from conformance.watch import WatchedBackend
 from engines.contract import ContainerBackend
 from engines.web import KEYS, PREFIX, Caller, container_blueprint
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 SHAPE_RULE = "HTTP-001"
 CSRF_HEADER = "CSRF-Token"
@@ -135,7 +138,7 @@ def served(backend: ContainerBackend, watched: WatchedBackend) -> Iterator[Web]:
 def serving(app: Flask) -> Iterator[tuple[str, int]]:
     """Serve an application on a free port of loopback; gives host and port."""
     server = make_server(
-        "127.0.0.1", _NOBODYS_PORT, app, threaded=True, request_handler=_QuietHandler
+        "127.0.0.1", _NOBODYS_PORT, _contained(app), threaded=True, request_handler=_QuietHandler
     )
     thread = threading.Thread(target=_run, args=(server,), name="endpoints", daemon=True)
     thread.start()
@@ -144,6 +147,19 @@ def serving(app: Flask) -> Iterator[tuple[str, int]]:
     finally:
         server.shutdown()
         thread.join()
+
+
+def _contained(app: WSGIApplication) -> WSGIApplication:
+    """A backend that would end the run ends its own request, with what is no answer of ours."""
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            return app(environ, start_response)
+        except BaseException as error:  # noqa: BLE001 - SystemExit too; on a thread it ends nothing
+            start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
+            return [type(error).__name__.encode()]
+
+    return answer
 
 
 class _QuietHandler(WSGIRequestHandler):

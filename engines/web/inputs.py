@@ -112,16 +112,19 @@ def _the_one(given: Mapping[str, int], where: str) -> int:
 
 
 def _read(request: Request) -> bytes:
+    most = min(LARGEST_BODY, request.max_content_length or LARGEST_BODY)
     length = request.content_length
-    if length is None:  # sent in chunks, or no body at all
-        data = request.stream.read(LARGEST_BODY + 1)
-    elif length <= LARGEST_BODY:
-        data = request.get_data()
-    else:
-        data = b""
-    if (length or 0) > LARGEST_BODY or len(data) > LARGEST_BODY:
-        raise Refused(WebCode.TOO_LARGE, f"The body is larger than {LARGEST_BODY} bytes")
+    if (length or 0) > most:
+        raise _too_large(most)
+    # Without a length it is sent in chunks, or there is no body at all.
+    data = request.stream.read(most + 1) if length is None else request.get_data()
+    if len(data) > most:
+        raise _too_large(most)
     return data
+
+
+def _too_large(most: int) -> Refused:
+    return Refused(WebCode.TOO_LARGE, f"The body is larger than {most} bytes")
 
 
 def _parsed(data: bytes) -> object:
