@@ -22,6 +22,8 @@ from engines.lease import leases
 DURATION_BOUNDS_MS = (25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000)
 """Upper bounds of the buckets that durations are counted in; beyond the last there is one more."""
 
+EVERYBODYS = "hybrid"
+"""The backend whose worker does the rounds of all the others."""
 INSTANCE_TABLES = {"cre": "cre_instances", "whale": "whale_instances"}
 """Each backend's table, as :func:`engines.instances.instance_table` makes it."""
 
@@ -83,8 +85,11 @@ def read_figures(database: Database, now: datetime) -> Figures:
         there = set(sa.inspect(connection).get_table_names())
         calls = _calls(connection) if container_events.name in there else ()
         held = _leases(connection, now) if leases.name in there else {}
+        for_all = held.pop(EVERYBODYS, False)
         backlogs = {
-            backend: _backlog(connection, backend, now, worker_alive=held.get(backend, False))
+            backend: _backlog(
+                connection, backend, now, worker_alive=for_all or held.get(backend, False)
+            )
             for backend, table in INSTANCE_TABLES.items()
             if table in there
         }
@@ -141,7 +146,7 @@ def _leases(connection: Connection, now: datetime) -> dict[str, bool]:
     found = {str(name): bool(until > now) for name, until in rows}
     return {
         backend: found[f"cleanup {backend}"]
-        for backend in INSTANCE_TABLES
+        for backend in (*INSTANCE_TABLES, EVERYBODYS)
         if f"cleanup {backend}" in found
     }
 

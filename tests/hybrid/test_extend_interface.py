@@ -7,6 +7,7 @@ container.
 from __future__ import annotations
 
 import inspect
+
 import pytest
 from hybrid.stage import ALICE, Site
 

@@ -22,7 +22,6 @@ from engines.factory import Ingredients, get_container_backend, reset_container_
 from engines.whale import StaticTokens
 from fake_whale import FakeServer, FakeWhale
 
-
 PREFIXES = ("CRE_", "WHALE_", "CONTAINER_", "ROLLOUT_", "USE_WHALE")
 
 

@@ -12,10 +12,12 @@ from hybrid.stage import ALICE, BOB, Site
 from engines.audit import Action
 from engines.contract import Code, ExtendMode, Scope
 from engines.errors import BackendUnavailable
+from engines.figures import read_figures
 from engines.hybrid import Position
 from engines.hybrid.backend import LEASE_SECONDS
 from engines.hybrid.dial import ALL
 from engines.hybrid.routes import Claimed, RouteStore, Wanted, lease, routes
+from engines.lease import Lease
 
 NONE, EVERYTHING = Position(0), Position(ALL)
 REFUSED: dict[str, object] = {"kind": "refuse", "seconds": 3600.0}
@@ -352,6 +354,21 @@ def test_a_whale_that_is_down_does_not_hold_up_the_engines_rounds(here: Site) ->
     here.work()
     here.fake.lift_faults()
     assert here.on_cre() == set()
+
+
+def test_the_metrics_know_its_worker_for_both(here: Site) -> None:
+    here.turn(Position(0, challenges={1: True}))
+    assert here.start(ALICE, 1).ok
+    assert here.start(BOB, 2).ok
+    now = here.hybrid.clock.now()
+    before = read_figures(here.database, now).backlogs
+    assert {name: each.worker_alive for name, each in before.items()} == {
+        "cre": False,
+        "whale": False,
+    }
+    assert Lease(here.database, here.hybrid.clock, "cleanup hybrid", 30.0).acquire()
+    after = read_figures(here.database, now).backlogs
+    assert all(each.worker_alive for each in after.values())
 
 
 # Shadow mode.

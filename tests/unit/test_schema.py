@@ -21,6 +21,7 @@ from servers import MariaDB
 import engines.cre.pool_store
 import engines.cre.reservations
 import engines.cre.starts
+import engines.hybrid
 import engines.lease
 import engines.whale  # noqa: F401 - with the imports above, the metadata holds every table
 from engines import schema
@@ -42,6 +43,7 @@ FIRST_TABLES = {
 AUDIT_ONLY = {"container_events"}
 WHALE_ONLY = {"container_events", "whale_instances", "instance_gates"}
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=timezone.utc).replace(tzinfo=None)
+BOTH = ("cre", "whale")
 VALUES = {str: "x", int: 7, datetime: MOMENT}
 
 EIGHT_AT_ONCE = """
@@ -210,6 +212,35 @@ def test_every_version_becomes_the_newest_with_its_rows(
         later.ensure_schema()
         assert_kept(later, rows)
         assert_newest(later)
+
+
+def test_what_runs_when_routes_come_belongs_to_who_started_it(any_database: Database) -> None:
+    schema.upgrade(any_database.engine, to="0002")
+    instances = {name: reflected(any_database).tables[f"{name}_instances"] for name in BOTH}
+    wanted = [("cre", "user:1", 5), ("cre", "user:1", 6), ("whale", "user:1", 7)]
+    with any_database.write() as connection:
+        for backend, account, challenge in [*wanted, ("whale", "user:2", 5)]:
+            table = instances[backend]
+            row = {column.name: VALUES[column.type.python_type] for column in table.columns}
+            row.update(account=account, challenge_id=challenge, slot=challenge, state="running")
+            row.update(id=challenge, user_id=challenge if backend == "cre" else challenge + 10)
+            if account == "user:2":
+                row.update(id=99, state="start_open")
+            connection.execute(table.insert().values(**row))
+    for _ in range(2):  # a crash after it, on MariaDB: it is done once more
+        any_database.ensure_schema()
+        routes = reflected(any_database).tables["hybrid_routes"]
+        columns = (routes.c.backend, routes.c.account, routes.c.challenge_id, routes.c.slot)
+        with any_database.read() as connection:
+            found = connection.execute(
+                sa.select(*columns, routes.c.state).order_by(routes.c.account, routes.c.slot)
+            ).all()
+        assert [tuple(row) for row in found] == [
+            *((*key, slot, "held") for slot, key in enumerate(wanted)),
+            ("whale", "user:2", 5, 0, "open"),
+        ]
+        execute(any_database, "UPDATE whale_ready_schema SET version_num = '0002'")
+        any_database._schema_is_ours = False
 
 
 def test_the_first_version_is_what_it_was(
