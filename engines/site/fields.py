@@ -80,7 +80,13 @@ def _listed(text: str) -> list[str]:
 
 
 def _ports(text: str) -> list[int | str]:
-    return [int(each) if each.isdecimal() else each for each in _listed(text)]
+    listed = _listed(text)
+    for each in listed:
+        number, slash, transport = each.partition("/")
+        right = number.isascii() and number.isdecimal() and 1 <= int(number[:6]) <= 65535
+        if not right or (slash and transport not in ("tcp", "udp")):
+            raise ValueError("write ports with commas between them, as 80, 53/udp")
+    return [int(each) if each.isdecimal() else each for each in listed]
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -289,8 +295,9 @@ def _told(message: str) -> str:
     """The catalogue file's complaint with the form's label instead of its own place."""
     said = message.removeprefix(f"{_NOWHERE}: ")
     for field in FIELDS:
-        if said.startswith((f"{field.name} ", f"{field.name}.")):
-            return f"{field.label}: {said}"
+        for after in (" ", "."):
+            if said.startswith(field.name + after):
+                return f"{field.label}: {said.removeprefix(field.name + after)}"
     return said
 
 

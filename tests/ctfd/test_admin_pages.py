@@ -146,7 +146,7 @@ def test_a_challenge_is_made_and_changed_in_forms(
     update.locator('[name="state"]').select_option("visible")
     update.get_by_role("button", name="Update").click()
     page.get_by_role("button", name="Yes").click()  # it has no flag of CTFd's
-    expect(page.get_by_text("Ports: ports must be a list")).to_be_visible()
+    expect(page.get_by_text("Ports: write ports with commas")).to_be_visible()
     shot(page, f"update-{size['width']}")
 
 
