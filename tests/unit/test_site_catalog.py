@@ -41,7 +41,7 @@ def add(database: Database) -> Add:
         with database.write() as connection:
             row = {"id": number, "name": f"c{number}", "type": kind, "state": state}
             connection.execute(challenges.insert().values(**row))
-            if kind == "whale_ready":
+            if more:
                 connection.execute(ours.insert().values(id=number, **more))
 
     return added
@@ -55,7 +55,7 @@ def set_config(database: Database, key: str, value: str) -> None:
 
 def test_challenges_of_our_type(database: Database, add: Add) -> None:
     add(1, container_image="a:1", container_memory_mb="64")
-    add(2, kind="standard")
+    add(2, kind="standard", container_image="a:1")  # its type was another one once
     add(3, state="hidden", container_image="b:1")
     add(4, state="locked", container_image="b:1")
     add(5, state="of the future", container_image="b:1")
