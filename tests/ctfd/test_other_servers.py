@@ -20,6 +20,8 @@ from ctfd.site import Site, Visitor
 from ctfd.test_rules_of_the_site import START
 from engines import schema
 from engines.database import Database
+from fake_whale import FakeServer, FakeWhale
+from fake_whale.demo import DEMO_WORLD
 
 STOP = "/api/v1/container/stop"
 WORKERS = ("--worker-class", "gevent", "--workers", "2")
@@ -177,3 +179,57 @@ def flag_of(site: Site, number: int) -> str:
             return str(connection.execute(query, {"number": number}).scalar())
     finally:
         database.close()
+
+
+@pytest.fixture
+def whale() -> Iterator[FakeServer]:
+    """A Whale in another CTFd, where alice is user 2 too."""
+    with FakeWhale(DEMO_WORLD) as fake, fake.serve() as server:
+        yield server
+
+
+def test_a_whale_elsewhere_and_the_dial(ctfd: Path, whale: FakeServer, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text('[tokens]\n"2" = "ctfd_demo_alice"\n')
+    tokens.chmod(0o600)
+    folder = tmp_path / "site"
+    folder.mkdir()
+    environ = {
+        **TIMES,
+        "WHALE_API_URL": whale.url,
+        "WHALE_TOKENS_FILE": str(tokens),
+        "WHALE_PROBE": "false",
+        "ROLLOUT_POLL_SECONDS": "0.01",
+    }
+    site = Site(folder, plugins=MEMORY, environ=environ)
+    try:
+        number = site.challenge("Web one", container_image="simulated")
+        site.player("alice")
+        alice, body = site.visitor("alice"), {"challenge_id": number}
+        assert alice.json("POST", START, body)["data"]["backend"] == "cre"
+        assert turned(site, "set", share="100%")
+        # What runs stays where it is; what starts anew goes to Whale.
+        assert alice.json("POST", START, body)["data"]["backend"] == "cre"
+        assert alice.json("POST", STOP, body)["code"] == "ok"
+        assert alice.json("POST", START, body)["data"]["backend"] == "whale"
+        # Nobody here can know that flag: CTFd's own decide.
+        assert solved(alice, number, "flag{guessed}") == "incorrect"
+        flag = {"challenge_id": number, "content": "flag{ctfds}", "type": "static"}
+        assert site.admin.json("POST", "/api/v1/flags", flag)["success"]
+        assert solved(alice, number, "flag{ctfds}") == "correct"
+        assert turned(site, "back")
+        assert (
+            alice.json("GET", f"/api/v1/container/status?id={number}")["data"]["backend"] == "whale"
+        )
+        # Deleting the challenge stops it there too.
+        assert site.admin.json("DELETE", f"/api/v1/challenges/{number}") == {"success": True}
+        live = site.admin.json("GET", "/api/v1/container/admin/instances")
+        assert live["data"]["instances"] == []
+    finally:
+        site.stop()
+
+
+def turned(site: Site, action: str, **fields: str) -> bool:
+    """Press a button of the rollout's page."""
+    page = site.admin.form("/plugins/whale_ready/admin/rollout", action=action, **fields)
+    return page.ok and 'role="status"' in page.text
