@@ -120,8 +120,12 @@ def test_a_challenge_is_made_and_changed_in_forms(
     teams_site: Site, admin: Window, size: dict[str, int]
 ) -> None:
     name = f"Made {size['width']}"
-    page = admin.open("/admin/challenges/new")
-    page.get_by_text("whale_ready").first.click()
+    page = admin.page
+    # CTFd puts one form after the other in place; each is there when its script is.
+    with page.expect_response("**/plugins/challenges/assets/create.js*"):
+        admin.open("/admin/challenges/new")
+    with page.expect_response("**/whale_ready/assets/create.js*"):
+        page.get_by_text("whale_ready").first.click()
     form = page.locator("#create-chal-entry-div form")
     form.locator('[name="name"]').fill(name)
     form.locator('[name="category"]').fill("web")
