@@ -46,12 +46,17 @@ def load_catalog(path: Path) -> StaticCatalog:
     if not isinstance(tables, list):
         raise CatalogError(f"{path.name}: write [[challenge]] with two brackets, one per challenge")
     return StaticCatalog(
-        _challenge(table, f"{path.name}: challenge {number}")
+        read_challenge(table, f"{path.name}: challenge {number}")
         for number, table in enumerate(tables, start=1)
     )
 
 
-def _challenge(table: Mapping[str, Any], where: str) -> ChallengeSpec:
+def read_challenge(table: Mapping[str, Any], where: str) -> ChallengeSpec:
+    """One challenge from its table.
+
+    Raises:
+        CatalogError: a field is wrong; names it, after ``where``, and the fix.
+    """
     if "port" in table:
         if "ports" in table:
             raise CatalogError(f"{where}: port and ports are both given; leave one out")

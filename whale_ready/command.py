@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -31,6 +32,15 @@ class Command(click.Command):
 
 class Group(Command, click.Group):
     """The same for unknown commands."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().main(*args, **extra)
+        finally:
+            # An interrupt that was met inside code made from a string, as SQLAlchemy and
+            # dataclasses make it, is remembered: CPython would end by the signal after all, and
+            # not with our exit code. The next such code makes it forget.
+            exec("")  # noqa: S102 - empty
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -1,0 +1,217 @@
+"""One site's backend, database and worker; each process of the server has its own.
+
+A CTFd must come up whatever is wrong here: then calls say that the backend cannot be asked, and
+the settings page says why.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from engines.clock import SystemClock
+from engines.contract import account_key
+from engines.cre.runtimes.base import Runtime
+from engines.database import Database
+from engines.errors import BackendUnavailable, EngineError, SettingsError
+from engines.factory import Ingredients, get_container_backend
+from engines.hybrid import DialStore, HybridBackend
+from engines.lease import leases
+from engines.settings import Settings
+from engines.site.catalog import SiteCatalog
+from engines.site.whale_flags import WhaleFlags
+from engines.web import DatabaseOverview
+
+log = logging.getLogger(__name__)
+
+DATABASE = "CONTAINER_DATABASE_URL"
+RUNTIME = "WHALE_READY_RUNTIME"
+"""Where another plugin, loaded before, may put an :class:`engines.cre.runtimes.base.Runtime`."""
+SERVES_WHALES = "WHALE_READY_SERVES_WHALE"
+"""``true``: challenges of ctfd-whale's own type, in this CTFd, are started through us too."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What one process works with."""
+
+    process: int
+    settings: Settings
+    database: Database
+    backend: HybridBackend
+    overview: DatabaseOverview
+    dial: DialStore
+    flags: WhaleFlags | None
+
+
+class Deployment:
+    """Makes the parts at the first call in each process, and anew after a failure.
+
+    Args:
+        config: CTFd's ``app.config``.
+        site_url: CTFd's own database; everything is kept there unless ``CONTAINER_DATABASE_URL``
+            names another.
+        sees_hidden: see :class:`engines.site.catalog.SiteCatalog`.
+    """
+
+    def __init__(
+        self, config: Mapping[str, object], site_url: str, sees_hidden: Callable[[], bool]
+    ) -> None:
+        self.config: dict[str, object] = dict(config)
+        self.from_site: frozenset[str] = frozenset()
+        if not os.environ.get(DATABASE, "").strip() and not self.config.get(DATABASE):
+            self.config[DATABASE] = site_url
+            self.from_site = frozenset({DATABASE})
+        self.problem = ""
+        """What is wrong with the settings, in words; empty when nothing is."""
+        self.serves_whales = False
+        """Whether the plugin has found ctfd-whale's type, and been told to serve it."""
+        self._site_url = site_url
+        self._sees_hidden = sees_hidden
+        self._lock = threading.Lock()
+        self._parts: Parts | None = None
+        self._of_parents: list[Parts] = []
+
+    def asked_to_serve_whales(self) -> bool:
+        """Whether an organiser wants ctfd-whale's challenges served too."""
+        return self._text(SERVES_WHALES).lower() in ("true", "1", "yes")
+
+    def prepare(self) -> None:
+        """Bring the engine's tables up to date; what is wrong is logged and kept in ``problem``."""
+        try:
+            database = Database(self._settings().state_url)
+            try:
+                database.ensure_schema()
+            finally:
+                database.close()
+            self.problem = ""
+        except (EngineError, SQLAlchemyError, ValueError, ImportError, OSError) as error:
+            self._failed(error)
+
+    def backend(self) -> HybridBackend:
+        """The backend of this process.
+
+        Raises:
+            BackendUnavailable: it cannot be made; ``problem`` says why.
+        """
+        return self.parts().backend
+
+    def parts(self) -> Parts:
+        """Everything of this process.
+
+        Raises:
+            BackendUnavailable: it cannot be made; ``problem`` says why.
+        """
+        with self._lock:
+            found = self._parts
+            if found is not None and found.process == os.getpid():
+                return found
+            if found is not None:
+                # A fork: the parent's connections are its own, and closing them would end them.
+                self._of_parents.append(found)
+            try:
+                self._parts = made = self._make()
+            except (EngineError, SQLAlchemyError, ValueError, ImportError, OSError) as error:
+                self._parts = None
+                self._failed(error)
+                raise BackendUnavailable("the containers are not set up right") from error
+            self.problem = ""
+            return made
+
+    def work(self) -> None:
+        """Have the cleanup worker run in this process; of all that run, one has the lease."""
+        try:
+            self.backend().cleanup_worker.start()
+        except BackendUnavailable:
+            return  # it is logged, and the next request tries again
+
+    def worker_alive(self) -> bool:
+        """Whether a worker of any process was heard of lately.
+
+        Raises:
+            SQLAlchemyError: the database cannot be asked.
+        """
+        parts = self.parts()
+        now = SystemClock().now()
+        query = sa.select(leases.c.name).where(
+            leases.c.name == f"cleanup {parts.backend.name}", leases.c.until > now
+        )
+        with parts.database.read() as connection:
+            return connection.execute(query).first() is not None
+
+    def flag(self, user_id: int, challenge_id: int, team_id: int | None) -> str | None:
+        """The flag of the account's live instance, wherever it runs; None where nobody can know.
+
+        Raises:
+            BackendUnavailable: it cannot be asked.
+        """
+        parts = self.parts()
+        try:
+            flag = parts.backend.recorded_flag(user_id, challenge_id, team_id)
+            if flag is None and parts.flags is not None:
+                account = account_key(user_id, team_id)
+                flag = parts.flags.flag(account, challenge_id, SystemClock().now())
+        except SQLAlchemyError:
+            raise BackendUnavailable("the database cannot be asked for a flag") from None
+        return flag
+
+    def settings_or_none(self) -> Settings | None:
+        """The settings, or None where one is wrong."""
+        try:
+            return self._settings()
+        except SettingsError:
+            return None
+
+    def _settings(self) -> Settings:
+        names = (each.metadata["env"] for each in Settings.__dataclass_fields__.values())
+        return Settings.from_environ({name: self._text(name) for name in names})
+
+    def _text(self, name: str) -> str:
+        given = os.environ.get(name, "").strip()
+        value = self.config.get(name)
+        return given or ("" if value is None else str(value).strip())
+
+    def _make(self) -> Parts:
+        settings = self._settings()
+        database = Database(settings.state_url)
+        try:
+            site = database if settings.state_url == self._site_url else Database(self._site_url)
+            runtime = self.config.get(RUNTIME)
+            ingredients = Ingredients(
+                catalog=SiteCatalog(site, self._sees_hidden, whales_too=self.serves_whales),
+                database=database,
+                runtime=runtime if isinstance(runtime, Runtime) else None,
+            )
+            backend = get_container_backend(self.config, ingredients)
+            overview = DatabaseOverview(database)
+            dial = DialStore(database, SystemClock())
+            flags = _whale_flags(settings, database, site)
+        except BaseException:  # whatever it was, no connection is left behind; raised again
+            database.close()
+            raise
+        return Parts(os.getpid(), settings, database, backend, overview, dial, flags)
+
+    def _failed(self, error: Exception) -> None:
+        # Only our own errors are known to quote no URL and no password.
+        said = str(error) if isinstance(error, EngineError) else type(error).__name__
+        self.problem = said
+        log.error("whale-ready is not set up right: %s", said)
+
+
+def _whale_flags(settings: Settings, ours: Database, site: Database) -> WhaleFlags | None:
+    """Where Whale's own flags can be read: in the database named for its tokens, or in this one."""
+    if settings.whale_api_url is None:
+        return None
+    theirs = settings.whale_ctfd_database_url
+    found = WhaleFlags(ours, site.engine if theirs is None else Database(theirs).engine)
+    try:
+        return found if found.possible() else None
+    except SQLAlchemyError as error:
+        log.error("Whale's own database cannot be asked for flags: %s", type(error).__name__)
+        return None

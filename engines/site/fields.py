@@ -1,0 +1,314 @@
+"""The fields of a challenge that an organiser fills in, as a form shows and a table stores them.
+
+Every field is a text, kept as it was typed; an empty one means the default of
+:class:`engines.catalog.ChallengeSpec`. Whether a text is right is decided where the catalogue file
+is read too (``engines/catalog_file.py``), so that both take and refuse the same.
+"""
+
+from __future__ import annotations
+
+import shlex
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from engines.catalog import ChallengeSpec, Pull, Readiness, Visibility
+from engines.catalog_file import read_challenge
+from engines.errors import CatalogError
+
+PREFIX = "container_"
+"""Before every name in forms and in the table, so that no name of CTFd's is ever one of ours."""
+LONGEST = 10_000
+"""Characters of one field."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field.
+
+    Args:
+        name: that of the field in :class:`engines.catalog.ChallengeSpec`.
+        parse: the text as the catalogue file would have it; raises ValueError with the fix.
+        choices: texts to choose from, the default first; empty where anything may be written.
+        lines: whether several lines are usual.
+    """
+
+    name: str
+    label: str
+    help: str
+    parse: Callable[[str], Any]
+    group: str
+    placeholder: str = ""
+    choices: tuple[str, ...] = ()
+    lines: bool = False
+
+    @property
+    def column(self) -> str:
+        return PREFIX + self.name
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdecimal():
+        raise ValueError("write a whole number")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("write a number, such as 0.5") from None
+
+
+def _yes(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise ValueError("write yes or no")
+    return text == "yes"
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        raise ValueError("a quotation mark is not closed") from None
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.replace("\n", ",").split(",") if each.strip()]
+
+
+def _ports(text: str) -> list[int | str]:
+    listed = _listed(text)
+    for each in listed:
+        number, slash, transport = each.partition("/")
+        right = number.isascii() and number.isdecimal() and 1 <= int(number[:6]) <= 65535
+        if not right or (slash and transport not in ("tcp", "udp")):
+            raise ValueError("write ports with commas between them, as 80, 53/udp")
+    return [int(each) if each.isdecimal() else each for each in listed]
+
+
+def _pairs(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, equals, value = line.partition("=")
+        if not equals or not name.strip():
+            raise ValueError("write one NAME=value per line")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _numbered(text: str) -> dict[str, int]:
+    return {name: _whole(value) for name, value in _pairs(text).items()}
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("write a time with its zone, as 2026-12-01T18:00:00+01:00") from None
+
+
+def _tables(text: str) -> Any:
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"this is not TOML: {error}") from None
+    if set(found) != {"companions"}:
+        raise ValueError("write [[companions]] tables, and nothing else")
+    return found["companions"]
+
+
+_NO_YES = ("no", "yes")
+GROUPS = ("Container", "Time and number", "Limits and rights", "More")
+_RUNS, _LIFE, _MAY, _MORE = GROUPS
+
+FIELDS: tuple[Field, ...] = (
+    Field("image", "Image", "What the Docker engine runs.", str, _RUNS, "registry/name:tag"),
+    Field(
+        "ports",
+        "Ports",
+        "Ports inside the container, with commas between them; the first is asked for readiness.",
+        _ports,
+        _RUNS,
+        "80, 53/udp",
+    ),
+    Field(
+        "readiness",
+        "Ready when",
+        "How a fresh container shows that it serves: it accepts a connection (tcp), answers HTTP "
+        "(http), its HEALTHCHECK says so, or at once (none).",
+        str,
+        _RUNS,
+        choices=(Readiness.TCP.value, *(e.value for e in Readiness if e is not Readiness.TCP)),
+    ),
+    Field(
+        "pull",
+        "Pull",
+        "Whether a start fetches the image: never, when it is missing, or always once per process.",
+        str,
+        _RUNS,
+        choices=tuple(each.value for each in Pull),
+    ),
+    Field(
+        "flag_prefix",
+        "Flag prefix",
+        "Each container gets a flag of its own, PREFIX{random}, in the variable FLAG.",
+        str,
+        _RUNS,
+        "flag",
+    ),
+    Field(
+        "host", "Host name", "Shown to players instead of CRE_PUBLIC_HOST.", str, _RUNS, "ctf.test"
+    ),
+    Field("timeout_seconds", "Life", "Seconds a fresh container lives.", _whole, _LIFE, "3600"),
+    Field(
+        "ends_at",
+        "Ends at",
+        "Nothing of this challenge lives beyond it; the contest's own end counts anyway.",
+        _moment,
+        _LIFE,
+        "2026-12-01T18:00:00+01:00",
+    ),
+    Field("limit", "At most", "Live containers of this challenge at a time.", _whole, _LIFE, "50"),
+    Field("warm", "Kept ready", "Containers kept waiting for a start.", _whole, _LIFE, "0"),
+    Field("memory_mb", "Memory", "Megabytes; there is no swap beyond them.", _whole, _MAY, "128"),
+    Field("cpus", "CPUs", "A share of the machine's processors.", _number, _MAY, "0.5"),
+    Field("pids_limit", "Processes", "Processes and threads.", _whole, _MAY, "128"),
+    Field("egress", "Internet", "Whether it may open connections.", _yes, _MAY, choices=_NO_YES),
+    Field(
+        "read_only",
+        "Read-only",
+        "Whether its file system cannot be written to, but for /tmp.",
+        _yes,
+        _MAY,
+        choices=_NO_YES,
+    ),
+    Field("user", "User", "Name or uid:gid; empty for the image's own.", str, _MAY, "1000:1000"),
+    Field(
+        "capabilities",
+        "Capabilities",
+        "Linux capabilities it keeps; all others are dropped.",
+        _listed,
+        _MAY,
+        "NET_BIND_SERVICE",
+    ),
+    Field("ulimits", "Ulimits", "One per line.", _numbered, _MAY, "nofile=1024", lines=True),
+    Field("command", "Command", "Instead of the image's own.", _words, _MORE, "serve --port 80"),
+    Field(
+        "environment",
+        "Environment",
+        "One per line; FLAG is set by the engine.",
+        _pairs,
+        _MORE,
+        "NAME=value",
+        lines=True,
+    ),
+    Field(
+        "companions",
+        "Companions",
+        "Further containers on a network of the instance's own, as TOML.",
+        _tables,
+        _MORE,
+        '[[companions]]\nname = "db"\nimage = "registry/db:tag"',
+        lines=True,
+    ),
+    Field(
+        "nodes",
+        "Nodes",
+        "Docker Swarm only: placement constraints, with commas between them.",
+        _listed,
+        _MORE,
+        "node.labels.ctf==true",
+    ),
+)
+
+
+def columns_in(form: Mapping[str, Any]) -> dict[str, str]:
+    """Our fields out of a form or a JSON body, as they are to be stored: tidied texts.
+
+    Raises:
+        CatalogError: one is no text or number, or too long.
+    """
+    return {
+        field.column: _text(field, form[field.column]) for field in FIELDS if field.column in form
+    }
+
+
+def check(columns: Mapping[str, str | None]) -> None:
+    """Whether a challenge can be made from these columns.
+
+    Raises:
+        CatalogError: names the field by its label, and the fix.
+    """
+    spec_of(1, "challenge", Visibility.VISIBLE, columns)
+
+
+def spec_of(
+    challenge_id: int,
+    name: str,
+    visibility: Visibility,
+    columns: Mapping[str, str | None],
+    contest_end: datetime | None = None,
+) -> ChallengeSpec:
+    """The challenge that these columns describe.
+
+    Args:
+        contest_end: nothing lives beyond it either.
+
+    Raises:
+        CatalogError: names the field by its label, and the fix.
+    """
+    if not columns.get(PREFIX + "image"):
+        raise CatalogError("Image: is empty; name the image to run")
+    table: dict[str, Any] = {"id": challenge_id, "name": name or "challenge"}
+    for field in FIELDS:
+        text = columns.get(field.column)
+        if text:
+            table[field.name] = _parsed(field, text)
+    if contest_end is not None:
+        table["ends_at"] = min(table.get("ends_at", contest_end), contest_end)
+    table["visibility"] = visibility.value
+    try:
+        return read_challenge(table, _NOWHERE)
+    except CatalogError as error:
+        raise CatalogError(_told(str(error))) from None
+
+
+_NOWHERE = "this challenge"
+
+
+def _parsed(field: Field, text: str) -> Any:
+    try:
+        value = field.parse(text)
+    except ValueError as error:
+        raise CatalogError(f"{field.label}: {error}") from None
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise CatalogError(
+            f"{field.label}: write the time with its zone, as 2026-12-01T18:00:00+01:00"
+        )
+    return value
+
+
+def _told(message: str) -> str:
+    """The catalogue file's complaint with the form's label instead of its own place."""
+    said = message.removeprefix(f"{_NOWHERE}: ")
+    for field in FIELDS:
+        for after in (" ", "."):
+            if said.startswith(field.name + after):
+                return f"{field.label}: {said.removeprefix(field.name + after)}"
+    return said
+
+
+def _text(field: Field, value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, (str, int, float)):
+        raise CatalogError(f"{field.label}: write a text")
+    text = str(value).replace("\r\n", "\n").strip()
+    if len(text) > LONGEST:
+        raise CatalogError(f"{field.label}: is longer than {LONGEST} characters")
+    return text

@@ -1,0 +1,1 @@
+// CTFd loads a script with every form; this one needs none.

@@ -1,0 +1,166 @@
+"""The challenge type ``whale_ready``: CTFd's standard one, with a container for each account."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+from typing import Any, ClassVar, NoReturn
+
+from flask import Blueprint, abort, jsonify, make_response
+from sqlalchemy.exc import SQLAlchemyError
+
+from engines.errors import BackendUnavailable, CatalogError
+from engines.site import fields
+from engines.site.catalog import TYPE
+from engines.site.deployment import Deployment
+
+from .models import WhaleReadyChallenge
+from .platform import (
+    BaseChallenge,
+    ChallengeCreateException,
+    ChallengeResponse,
+    ChallengeUpdateException,
+    Flags,
+    challenge_attempt_all,
+    challenge_attempt_any,
+    challenge_attempt_team,
+    get_current_user,
+    is_teams_mode,
+)
+
+log = logging.getLogger(__name__)
+
+_LOGICS = {"all": challenge_attempt_all, "team": challenge_attempt_team}
+_NOTHING_RUNS = (
+    "Incorrect: no container of yours is running. Its flag counts while it runs; start it first"
+)
+_CANNOT_CHECK = "Your flag cannot be checked just now, and nothing was counted; try again shortly"
+
+
+class WhaleReadyType(BaseChallenge):  # type: ignore[misc]  # CTFd has no types
+    """What CTFd calls for challenges of our type."""
+
+    id = TYPE
+    name = TYPE
+    templates: ClassVar[dict[str, str]] = {}
+    scripts: ClassVar[dict[str, str]] = {}
+    route = ""
+    blueprint = Blueprint(TYPE, __name__)
+    challenge_model = WhaleReadyChallenge
+    deployment: ClassVar[Deployment]
+
+    @classmethod
+    def set_up(cls, deployment: Deployment, assets: str) -> None:
+        """Say where the pages' files are served, and what runs the containers."""
+        cls.deployment = deployment
+        cls.route = assets
+        for part in ("create", "update", "view"):
+            cls.templates[part] = f"{assets}{part}.html"
+            cls.scripts[part] = f"{assets}{part}.js"
+
+    @classmethod
+    def create(cls, request: Any) -> Any:
+        """A new challenge; nothing is saved when a field is wrong."""
+        data = _data(request)
+        try:
+            columns = fields.columns_in(data)
+            fields.check(columns)
+        except CatalogError as error:
+            raise ChallengeCreateException(str(error)) from None
+        return super().create(_as_request(_others(data) | columns))
+
+    @classmethod
+    def update(cls, challenge: Any, request: Any) -> Any:
+        """Change some fields; nothing is saved when one is wrong."""
+        data = _data(request)
+        try:
+            columns = fields.columns_in(data)
+            if columns:
+                before = {each.column: getattr(challenge, each.column) for each in fields.FIELDS}
+                fields.check(before | columns)
+        except CatalogError as error:
+            raise ChallengeUpdateException(str(error)) from None
+        return super().update(challenge, _as_request(_others(data) | columns))
+
+    @classmethod
+    def delete(cls, challenge: Any) -> None:
+        """Stop what runs of it, then delete it; what cannot be stopped now ends with its time."""
+        stop_all(cls.deployment, challenge.id)
+        super().delete(challenge)
+
+    @classmethod
+    def attempt(cls, challenge: Any, request: Any) -> Any:
+        """Compare with the flag of the account's own instance, and with CTFd's own flags."""
+        submission = _data(request)["submission"].strip()
+        known = list(Flags.query.filter_by(challenge_id=challenge.id).all())
+        try:
+            own = own_flag(cls.deployment, challenge.id)
+        except BackendUnavailable:
+            own, unknown = None, True
+        else:
+            unknown = False
+        flags = [*known, *([_static(own)] if own else [])]
+        compare = _LOGICS.get(challenge.logic, challenge_attempt_any)
+        answer = compare(submission, challenge, flags)
+        if answer.status != "incorrect" or own:
+            return answer
+        if unknown:
+            cannot_check()
+        return answer if known else ChallengeResponse("incorrect", _NOTHING_RUNS)
+
+
+def own_flag(deployment: Deployment, challenge_id: int) -> str | None:
+    """The flag of the instance of whoever is logged in; None where there is none.
+
+    Raises:
+        BackendUnavailable: it cannot be asked.
+    """
+    user = get_current_user()
+    team_id = user.team_id if is_teams_mode() else None
+    return deployment.flag(user.id, challenge_id, team_id)
+
+
+def cannot_check() -> NoReturn:
+    """End a submission that nobody can check now, without counting it."""
+    said = {"status": "ratelimited", "message": _CANNOT_CHECK}
+    abort(make_response(jsonify({"success": True, "data": said}), 503))
+
+
+def stop_all(deployment: Deployment, challenge_id: int) -> None:
+    """Stop every live instance of a challenge; what cannot be stopped is logged."""
+    try:
+        parts = deployment.parts()
+        live = [each for each in parts.overview.live() if each.challenge_id == challenge_id]
+        for each in live:
+            result = parts.backend.stop_instance(each.user_id, challenge_id, each.team_id)
+            if not result.ok:
+                log.warning(
+                    "challenge %d is deleted, and an instance of user %d still runs: %s",
+                    challenge_id,
+                    each.user_id,
+                    result.code.value,
+                )
+    except (BackendUnavailable, SQLAlchemyError) as error:
+        log.warning(
+            "challenge %d is deleted, and its instances could not be stopped: %s",
+            challenge_id,
+            type(error).__name__,
+        )
+
+
+def _data(request: Any) -> dict[str, Any]:
+    return dict(request.form or request.get_json() or {})
+
+
+def _others(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if not key.startswith(fields.PREFIX)}
+
+
+def _as_request(data: dict[str, Any]) -> Any:
+    """What CTFd's own methods read a form from."""
+    return SimpleNamespace(form=data, get_json=lambda: data)
+
+
+def _static(flag: str) -> Any:
+    """The instance's flag, as one of CTFd's own static ones."""
+    return SimpleNamespace(id=0, type="static", content=flag, data="")

@@ -1,0 +1,100 @@
+"""Puts the plugin's parts into a CTFd."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from flask import request
+
+from engines.site import fields
+from engines.site.catalog import TYPE, WHALE_TYPE
+from engines.site.deployment import Deployment
+from engines.site.waiting import Server
+from engines.web import PREFIX, container_blueprint
+
+from .challenge_type import WhaleReadyType
+from .gate import SiteGate, admin_asks
+from .identity import SiteIdentity
+from .overview import LazyOverview
+from .pages import Pages
+from .platform import (
+    CHALLENGE_CLASSES,
+    register_admin_plugin_menu_bar,
+    register_plugin_assets_directory,
+    upgrade,
+)
+from .whale_type import served
+
+log = logging.getLogger(__name__)
+
+_COMMANDS = frozenset({"flask", "manage.py", "import.py", "export.py", "populate.py", "alembic"})
+"""Programs that load CTFd and serve nobody."""
+WORKER_DELAY_SECONDS = 5.0
+"""After the server came up, where no request is faster."""
+
+
+def load_into(app: Any, name: str) -> None:
+    """Make tables, mount endpoints and pages, register the challenge type, start the worker.
+
+    Args:
+        name: of the folder below ``CTFd/plugins/``.
+    """
+    upgrade(plugin_name=name)
+    site = Deployment(app.config, str(app.config["SQLALCHEMY_DATABASE_URI"]), admin_asks)
+    site.prepare()
+    assets = f"/plugins/{name}/assets/"
+    register_plugin_assets_directory(app, base_path=assets, endpoint="whale_ready_assets")
+    WhaleReadyType.set_up(site, assets)
+    CHALLENGE_CLASSES[TYPE] = WhaleReadyType
+    app.jinja_env.globals.update(
+        whale_ready_plugin=name, whale_ready_fields=fields.FIELDS, whale_ready_groups=fields.GROUPS
+    )
+    gate, overview = SiteGate(_types(site)), LazyOverview(site)
+    app.register_blueprint(
+        container_blueprint(site.backend, SiteIdentity(), gate=gate, overview=overview)
+    )
+    pages = Pages(site, name, lambda: WHALE_TYPE in CHALLENGE_CLASSES)
+    app.register_blueprint(pages.blueprint())
+    register_admin_plugin_menu_bar(title="Containers", route=pages.front)
+    app.before_request(_Beginning(site, pages))
+    log.info("whale-ready: endpoints at %s, pages at %s", PREFIX, pages.front)
+
+
+def _types(site: Deployment) -> frozenset[str]:
+    """The types that are served; ctfd-whale's among them where it is here and asked for."""
+    if not site.asked_to_serve_whales():
+        return frozenset({TYPE})
+    if WHALE_TYPE not in CHALLENGE_CLASSES:
+        log.error("WHALE_READY_SERVES_WHALE is true, and no plugin loaded before has Whale's type")
+        return frozenset({TYPE})
+    CHALLENGE_CLASSES[WHALE_TYPE] = served(CHALLENGE_CLASSES[WHALE_TYPE], site)
+    site.serves_whales = True
+    return frozenset({TYPE, WHALE_TYPE})
+
+
+class _Beginning:
+    """At the first request of a process: look at the server, and have the worker run.
+
+    Where no request comes, a timer does the latter. CTFd's commands serve nobody and start none.
+    """
+
+    def __init__(self, site: Deployment, pages: Pages) -> None:
+        self._site = site
+        self._pages = pages
+        self._seen: set[int] = set()
+        if Path(sys.argv[0]).name not in _COMMANDS:
+            timer = threading.Timer(WORKER_DELAY_SECONDS, site.work)
+            timer.daemon = True
+            timer.start()
+
+    def __call__(self) -> None:
+        process = os.getpid()
+        if process not in self._seen:
+            self._seen.add(process)
+            self._pages.look_at(Server.of(request.environ))
+            self._site.work()

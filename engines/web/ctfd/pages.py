@@ -1,0 +1,238 @@
+"""The admin's pages: what runs, what happened, what is set, and the rollout's dial."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.wrappers import Response
+
+from engines.clock import SystemClock
+from engines.contract import LARGEST_ID
+from engines.errors import BackendUnavailable
+from engines.factory import NEW
+from engines.hybrid.health import Limits, measure
+from engines.hybrid.routes import RouteStore
+from engines.site import setting_rows, turning, waiting
+from engines.site.deployment import Deployment
+from engines.site.waiting import Server
+from engines.web import HistoryQuery
+
+from .platform import Challenges, Teams, Users, admins_only, get_current_user
+
+log = logging.getLogger(__name__)
+
+SHOWN_CHANGES = 20
+_FILTERS = ("user_id", "team_id", "challenge_id")
+
+
+class Pages:
+    """The pages below ``/plugins/NAME/admin``.
+
+    Args:
+        whale_is_here: whether ctfd-whale is a plugin of this CTFd.
+    """
+
+    def __init__(self, site: Deployment, name: str, whale_is_here: Callable[[], bool]) -> None:
+        self._site = site
+        self._name = name
+        self._whale_is_here = whale_is_here
+        self.front = f"/plugins/{name}/admin/instances"
+        self.warning: str | None = None
+
+    def look_at(self, server: Server) -> None:
+        """Say so, once, where calls to Whale would wait for this very server."""
+        settings = self._site.settings_or_none()
+        url = None if settings is None else settings.whale_api_url
+        self.warning = waiting.warning(url, server, self._whale_is_here())
+        if self.warning is not None:
+            log.error("%s", self.warning)
+
+    def blueprint(self) -> Blueprint:
+        """The pages, for admins only."""
+        found = Blueprint("whale_ready_admin", __name__, url_prefix=f"/plugins/{self._name}/admin")
+        pages: tuple[tuple[str, str, Callable[[], Any]], ...] = (
+            ("GET", "instances", self.instances),
+            ("POST", "instances", self.act),
+            ("GET", "history", self.history),
+            ("GET", "settings", self.settings),
+            ("GET", "rollout", self.rollout),
+            ("POST", "rollout", self.turn),
+        )
+        for method, path, view in pages:
+            found.add_url_rule(
+                f"/{path}",
+                endpoint=f"{path}_{method.lower()}",
+                view_func=admins_only(_told(view)),
+                methods=[method],
+            )
+        return found
+
+    # What runs.
+
+    def instances(self) -> str:
+        live, problem = self._asked(lambda: self._site.parts().overview.live(), [])
+        return self._page("instances", problem, instances=live, names=_names(live))
+
+    def act(self) -> Response:
+        form = request.form
+        user_id, challenge_id = _number(form, "user_id"), _number(form, "challenge_id")
+        if user_id is None or challenge_id is None:
+            raise ValueError("the form names no instance; reload the page")
+        who = (user_id, challenge_id, _number(form, "team_id"))
+        backend = self._site.backend()
+        action = form.get("action", "")
+        if action not in ("stop", "extend"):
+            raise ValueError("press one of the buttons")
+        result = (backend.stop_instance if action == "stop" else backend.extend_instance)(*who)
+        log.info("admin %d: %s for %s: %s", get_current_user().id, action, who, result.code.value)
+        flash(result.message, "success" if result.ok else "danger")
+        return self._back("instances")
+
+    # What happened.
+
+    def history(self) -> str:
+        wanted = {name: _number(request.args, name) for name in _FILTERS}
+        query = HistoryQuery(
+            before=_number(request.args, "before"),
+            user_id=wanted["user_id"],
+            team_id=wanted["team_id"],
+            challenge_id=wanted["challenge_id"],
+        )
+        page, problem = self._asked(lambda: self._site.parts().overview.history(query), None)
+        events = page.events if page else []
+        older = None
+        if page and page.next_before:
+            here = {name: str(value) for name, value in wanted.items() if value}
+            here["before"] = str(page.next_before)
+            older = f"{request.path}?{urlencode(here)}"
+        return self._page(
+            "history", problem, events=events, names=_names(events), wanted=wanted, older=older
+        )
+
+    # What is set.
+
+    def settings(self) -> str:
+        alive, problem = self._asked(self._site.worker_alive, False)
+        return self._page(
+            "settings",
+            problem,
+            rows=setting_rows.rows(self._site.config, self._site.from_site),
+            worker_alive=alive,
+            flags_known=not problem and self._site.parts().flags is not None,
+        )
+
+    # The dial.
+
+    def rollout(self) -> str:
+        found, problem = self._asked(self._rollout, {})
+        return self._page("rollout", problem, **found)
+
+    def turn(self) -> Response:
+        user = get_current_user()
+        flash(turning.turn(self._site.parts().dial, f"admin {user.name}", request.form), "success")
+        return self._back("rollout")
+
+    def _rollout(self) -> dict[str, Any]:
+        parts = self._site.parts()
+        dial, settings = parts.dial.load(), parts.settings
+        limits = Limits.of(settings)
+        since = limits.since(SystemClock().now(), dial.changed_at)
+        health = measure(parts.database, NEW, since)
+        held = Counter(route.backend for route in RouteStore(parts.database).all())
+        return {
+            "dial": dial,
+            "use_whale": settings.use_whale,
+            "has_whale": settings.whale_api_url is not None,
+            "seconds": settings.rollout_poll_seconds,
+            "since": since,
+            "health": health,
+            "complaint": limits.complaint(health),
+            "too_early": health.starts < limits.min_starts,
+            "min_starts": limits.min_starts,
+            "held": sorted(held.items()),
+            "changes": parts.dial.changes(SHOWN_CHANGES),
+            "challenges": _challenge_names(),
+        }
+
+    # Parts of them.
+
+    def _asked(self, question: Callable[[], Any], otherwise: Any) -> tuple[Any, str]:
+        """An answer, and what is wrong where there is none."""
+        try:
+            return question(), ""
+        except (BackendUnavailable, SQLAlchemyError) as error:
+            said = self._site.problem or f"the database cannot be asked ({type(error).__name__})"
+            return otherwise, said
+
+    def _page(self, tab: str, problem: str, **values: Any) -> str:
+        return render_template(
+            f"plugins/{self._name}/templates/{tab}.html",
+            tab=tab,
+            frame=f"plugins/{self._name}/templates/frame.html",
+            assets=f"/plugins/{self._name}/assets/",
+            problem=problem,
+            warning=self.warning,
+            **values,
+        )
+
+    def _back(self, tab: str) -> Response:
+        return redirect(url_for(f".{tab}_get"), code=303)
+
+
+def _told(view: Callable[[], Any]) -> Callable[[], Any]:
+    """What a form's view cannot do is told on its page."""
+
+    @functools.wraps(view)
+    def wrapped() -> Any:
+        try:
+            return view()
+        except ValueError as error:
+            flash(str(error), "danger")
+        except (BackendUnavailable, SQLAlchemyError):
+            if request.method == "GET":
+                raise
+            flash("The backend cannot be asked now; nothing was done", "danger")
+        return redirect(request.path, code=303)
+
+    return wrapped
+
+
+def _number(values: Any, name: str) -> int | None:
+    text = str(values.get(name, "")).strip()
+    if not text:
+        return None
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:20]) <= LARGEST_ID:
+        raise ValueError(f"{name} must be a whole number")
+    return int(text)
+
+
+def _names(rows: Iterable[Any]) -> dict[str, dict[int, str]]:
+    """What users, teams and challenges of these rows are called."""
+    listed = list(rows)
+    users = {each.user_id for each in listed}
+    teams = {each.team_id for each in listed if each.team_id is not None}
+    challenges = {each.challenge_id for each in listed}
+    return {
+        "user": _called(Users, users),
+        "team": _called(Teams, teams),
+        "challenge": _called(Challenges, challenges),
+    }
+
+
+def _called(model: Any, ids: set[int]) -> dict[int, str]:
+    if not ids:
+        return {}
+    rows = model.query.with_entities(model.id, model.name).filter(model.id.in_(ids)).all()
+    return dict(rows)
+
+
+def _challenge_names() -> list[tuple[int, str]]:
+    rows = Challenges.query.with_entities(Challenges.id, Challenges.name).order_by(Challenges.id)
+    return [(number, name) for number, name in rows.all()]

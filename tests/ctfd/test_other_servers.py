@@ -1,0 +1,235 @@
+"""Further sites: a database server with several workers, one sync worker, ctfd-whale beside us."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from conftest import require
+from loopback import Program, free_port, listens
+from servers import MariaDB
+
+from ctfd.conftest import MEMORY, TIMES, swept
+from ctfd.site import Site, Visitor
+from ctfd.test_rules_of_the_site import START
+from engines import schema
+from engines.database import Database
+from fake_whale import FakeServer, FakeWhale
+from fake_whale.demo import DEMO_WORLD
+
+STOP = "/api/v1/container/stop"
+WORKERS = ("--worker-class", "gevent", "--workers", "2")
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[str]:
+    """A redis of our own."""
+    program = shutil.which("redis-server")
+    require("redis", program is not None, "install redis (Debian: redis-server)")
+    port = free_port()
+    command = [str(program), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    server = Program(command, tmp_path / "redis.log", lambda: listens(port))
+    yield f"redis://127.0.0.1:{port}"
+    server.close()
+
+
+def test_mariadb_redis_and_two_workers(
+    ctfd: Path, mariadb: MariaDB, redis: str, docker_image: str, tmp_path: Path
+) -> None:
+    require("docker", bool(docker_image), "start a Docker engine (as root: dockerd)")
+    deployment, url = f"ctfd-{secrets.token_hex(4)}", mariadb.create()
+    environ = {**TIMES, "CRE_DEPLOYMENT": deployment, "CRE_FIREWALL": "none", "REDIS_URL": redis}
+    with ExitStack() as stack:
+        stack.enter_context(swept(deployment))
+        folder = tmp_path / "site"
+        folder.mkdir()
+        site = Site(folder, database_url=url, environ=environ, server=WORKERS)
+        stack.callback(site.stop)
+        database = Database(url)
+        stack.callback(database.close)
+        assert database.schema_version() == schema.HEAD
+        assert recorded(database, "whale_ready_alembic_version") == "wr0001"
+
+        site.player("alice")
+        number = site.challenge("Web", container_image=docker_image)
+        players = [site.visitor("alice") for _ in range(6)]
+        answers = [each.json("POST", START, {"challenge_id": number}) for each in players]
+        assert {each["code"] for each in answers} == {"ok", "already_running"}
+        assert len({each["data"]["container_id"] for each in answers}) == 1
+        with database.read() as connection:
+            held = connection.execute(sa.text("SELECT count(*) FROM worker_leases")).scalar()
+        assert held == 1  # two workers, one that cleans up
+
+        # What was there before a restart is there after it, and the tables are left alone.
+        site.stop()
+        site.start()
+        alice = site.visitor("alice")
+        status = alice.json("GET", f"/api/v1/container/status?chal_id={number}")
+        assert status["data"]["container_id"] == answers[0]["data"]["container_id"]
+        assert alice.json("POST", STOP, {"id": number})["code"] == "ok"
+
+
+def recorded(database: Database, key: str) -> str:
+    """A value of CTFd's own configuration."""
+    with database.read() as connection:
+        query = sa.text("SELECT value FROM config WHERE `key` = :key")
+        return str(connection.execute(query, {"key": key}).scalar())
+
+
+def test_one_sync_worker_that_is_its_own_whale_is_said(ctfd: Path, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text('[tokens]\n"1" = "ctfd_x"\n')
+    tokens.chmod(0o600)
+    folder = tmp_path / "site"
+    folder.mkdir()
+    environ = {"WHALE_TOKENS_FILE": str(tokens)}
+    site = Site(folder, plugins=MEMORY, environ=environ, server=("--worker-class", "sync"))
+    try:
+        # The address is known only now; CTFd is started again with it.
+        site.stop()
+        site.environ["WHALE_API_URL"] = site.url
+        site.start()
+        page = site.visitor("admin").get("/plugins/whale_ready/admin/settings").text
+        assert "every call to Whale waits for itself and fails" in page
+        assert "WHALE_API_URL leads to this very site" in site.said()
+    finally:
+        site.stop()
+
+
+def test_a_wrong_setting_keeps_no_site_down(ctfd: Path, tmp_path: Path) -> None:
+    site = Site(tmp_path, plugins=MEMORY, environ={"CRE_CAPACITY": "many"})
+    try:
+        number = site.challenge("Web", container_image="simulated")
+        answer = site.admin.ask("POST", START, {"challenge_id": number})
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        page = site.admin.get("/plugins/whale_ready/admin/settings").text
+        assert "CRE_CAPACITY: write a whole number" in page
+    finally:
+        site.stop()
+
+
+@pytest.fixture
+def whale_plugin(ctfd: Path) -> Path:
+    """A checkout of ctfd-whale, whose requirements CTFd's Python has."""
+    given = os.environ.get("CTFD_WHALE_HOME", "").strip()
+    found = Path(given) if given else None
+    present = found is not None and (found / "challenge_type.py").is_file()
+    require("ctfd-whale", present, "set CTFD_WHALE_HOME to a checkout of ctfd-whale")
+    assert found is not None
+    return found
+
+
+def test_next_to_ctfd_whale(whale_plugin: Path, redis: str, tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    environ = {**TIMES, "WHALE_READY_SERVES_WHALE": "true", "REDIS_URL": redis}
+    plugins = {**MEMORY, "ctfd-whale": whale_plugin}
+    site = Site(folder, plugins=plugins, environ=environ)
+    try:
+        types = site.admin.json("GET", "/api/v1/challenges/types")["data"]
+        assert {"dynamic_docker", "whale_ready"} <= set(types)
+        ours = site.challenge("Ours", container_image="simulated")
+        theirs = site.challenge(
+            "Theirs",
+            type="dynamic_docker",
+            docker_image="whales:1",
+            redirect_port="80",
+            redirect_type="direct",
+            dynamic_score="0",
+            initial="100",
+            minimum="1",
+            decay="1",
+            memory_limit="64m",
+        )
+        site.player("alice")
+        alice = site.visitor("alice")
+        for number in (ours, theirs):
+            started = alice.json("POST", START, {"challenge_id": number})
+            assert started["code"] == "ok", started
+            assert solved(alice, number, "flag{guessed}") == "incorrect"
+            assert solved(alice, number, flag_of(site, number)) == "correct"
+            assert alice.json("POST", STOP, {"challenge_id": number})["code"] == "ok"
+        shown = alice.json("GET", f"/api/v1/challenges/{theirs}")["data"]
+        assert "data-whale-ready" in shown["view"]
+        # Whale's own endpoints are where they were.
+        answer = alice.ask("GET", f"/api/v1/plugins/ctfd-whale/container?challenge_id={theirs}")
+        assert answer.json() == {"success": True, "data": {}}
+    finally:
+        site.stop()
+
+
+def solved(player: Visitor, number: int, flag: str) -> str:
+    """What becomes of a submission."""
+    body = {"challenge_id": number, "submission": flag}
+    return str(player.json("POST", "/api/v1/challenges/attempt", body)["data"]["status"])
+
+
+def flag_of(site: Site, number: int) -> str:
+    """The flag that is recorded for the only instance of a challenge."""
+    database = Database(site.environ["DATABASE_URL"])
+    try:
+        with database.read() as connection:
+            query = sa.text("SELECT flag FROM cre_instances WHERE challenge_id = :number")
+            return str(connection.execute(query, {"number": number}).scalar())
+    finally:
+        database.close()
+
+
+@pytest.fixture
+def whale() -> Iterator[FakeServer]:
+    """A Whale in another CTFd, where alice is user 2 too."""
+    with FakeWhale(DEMO_WORLD) as fake, fake.serve() as server:
+        yield server
+
+
+def test_a_whale_elsewhere_and_the_dial(ctfd: Path, whale: FakeServer, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text('[tokens]\n"2" = "ctfd_demo_alice"\n')
+    tokens.chmod(0o600)
+    folder = tmp_path / "site"
+    folder.mkdir()
+    environ = {
+        **TIMES,
+        "WHALE_API_URL": whale.url,
+        "WHALE_TOKENS_FILE": str(tokens),
+        "WHALE_PROBE": "false",
+        "ROLLOUT_POLL_SECONDS": "0.01",
+    }
+    site = Site(folder, plugins=MEMORY, environ=environ)
+    try:
+        number = site.challenge("Web one", container_image="simulated")
+        site.player("alice")
+        alice, body = site.visitor("alice"), {"challenge_id": number}
+        assert alice.json("POST", START, body)["data"]["backend"] == "cre"
+        assert turned(site, "set", share="100%")
+        # What runs stays where it is; what starts anew goes to Whale.
+        assert alice.json("POST", START, body)["data"]["backend"] == "cre"
+        assert alice.json("POST", STOP, body)["code"] == "ok"
+        assert alice.json("POST", START, body)["data"]["backend"] == "whale"
+        # Nobody here can know that flag: CTFd's own decide.
+        assert solved(alice, number, "flag{guessed}") == "incorrect"
+        flag = {"challenge_id": number, "content": "flag{ctfds}", "type": "static"}
+        assert site.admin.json("POST", "/api/v1/flags", flag)["success"]
+        assert solved(alice, number, "flag{ctfds}") == "correct"
+        assert turned(site, "back")
+        assert (
+            alice.json("GET", f"/api/v1/container/status?id={number}")["data"]["backend"] == "whale"
+        )
+        # Deleting the challenge stops it there too.
+        assert site.admin.json("DELETE", f"/api/v1/challenges/{number}") == {"success": True}
+        live = site.admin.json("GET", "/api/v1/container/admin/instances")
+        assert live["data"]["instances"] == []
+    finally:
+        site.stop()
+
+
+def turned(site: Site, action: str, **fields: str) -> bool:
+    """Press a button of the rollout's page."""
+    page = site.admin.form("/plugins/whale_ready/admin/rollout", action=action, **fields)
+    return page.ok and 'role="status"' in page.text

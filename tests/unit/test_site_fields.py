@@ -1,0 +1,132 @@
+"""The form of a challenge: what is typed becomes a ChallengeSpec, or the fix is named."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import fields
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from engines.catalog import ChallengeSpec, Port, Pull, Readiness, Transport, Visibility
+from engines.errors import CatalogError
+from engines.site.fields import FIELDS, GROUPS, PREFIX, check, columns_in, spec_of
+
+MIGRATIONS = Path(__file__).parents[2] / "engines" / "web" / "ctfd" / "migrations"
+END = datetime(2026, 12, 1, 17, tzinfo=timezone.utc)
+
+
+def spec(end: datetime | None = None, **typed: object) -> ChallengeSpec:
+    form = {PREFIX + name: value for name, value in {"image": "web:1", **typed}.items()}
+    return spec_of(5, "Web", Visibility.VISIBLE, columns_in(form), end)
+
+
+def test_an_image_alone_gives_the_defaults() -> None:
+    assert spec() == ChallengeSpec(5, "Web", "web:1")
+
+
+def test_every_field_is_typed() -> None:
+    found = spec(
+        ports="8080, 53/udp",
+        readiness="http",
+        pull="missing",
+        flag_prefix="ctf",
+        host="play.example.org",
+        timeout_seconds="1200",
+        ends_at="2026-12-01T18:00:00+01:00",
+        limit=50,
+        warm="2",
+        memory_mb="64",
+        cpus="0.25",
+        pids_limit="32",
+        egress="yes",
+        read_only=True,
+        user="1000:1000",
+        capabilities="NET_BIND_SERVICE, CHOWN",
+        ulimits="nofile=2048\r\ncore = 0",
+        command='serve --name "two words"',
+        environment="A=1\nB=x=y",
+        companions='[[companions]]\nname = "db"\nimage = "db:1"\nflag = true',
+        nodes="node.labels.ctf==true",
+    )
+    assert found.ports == (Port(8080), Port(53, Transport.UDP))
+    assert (found.readiness, found.pull) == (Readiness.HTTP, Pull.MISSING)
+    assert (found.timeout_seconds, found.limit, found.warm, found.memory_mb) == (1200, 50, 2, 64)
+    assert found.ends_at == END
+    assert (found.egress, found.read_only, found.cpus) == (True, True, 0.25)
+    assert found.capabilities == ("NET_BIND_SERVICE", "CHOWN")
+    assert found.ulimits == {"nofile": 2048, "core": 0}
+    assert found.command == ("serve", "--name", "two words")
+    assert found.environment == {"A": "1", "B": "x=y"}
+    assert (found.companions[0].name, found.companions[0].flag) == ("db", True)
+    assert found.nodes == ("node.labels.ctf==true",)
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "fix"),
+    [
+        ("image", "", "Image: is empty; name the image"),
+        ("memory_mb", "lots", "Memory: write a whole number"),
+        ("memory_mb", "1", "Memory: must be a whole number from 6"),
+        ("ports", "99999", "Ports: write ports with commas"),
+        ("ports", "53/tpc", "Ports: write ports with commas"),
+        ("ports", "53/udp", "must be a tcp port"),
+        ("cpus", "none", "CPUs: write a number"),
+        ("egress", "maybe", "Internet: write yes or no"),
+        ("readiness", "soon", "Ready when: must be one of"),
+        ("capabilities", "CAP_CHOWN?", "Capabilities: must be written as"),
+        ("environment", "FLAG=mine", "Environment: FLAG is set by the engine"),
+        ("environment", "no equals sign", "Environment: write one NAME=value per line"),
+        ("command", 'say "hello', "Command: a quotation mark is not closed"),
+        ("ends_at", "2026-12-01T18:00:00", "Ends at: write the time with its zone"),
+        ("ends_at", "tomorrow", "Ends at: write a time with its zone"),
+        ("companions", "name = 1", "Companions: write .*companions.* tables"),
+        ("companions", "[[", "Companions: this is not TOML"),
+        ("image", ["a"], "Image: write a text"),
+        ("command", "x" * 10_001, "Command: is longer than 10000 characters"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_fix(name: str, typed: object, fix: str) -> None:
+    with pytest.raises(CatalogError, match=fix) as caught:
+        spec(**{name: typed})
+    assert "this challenge" not in str(caught.value)
+
+
+def test_what_is_not_ours_is_left_alone() -> None:
+    assert columns_in({"name": "x", "container_id": "y", "container_image": " web:1 "}) == {
+        "container_image": "web:1"
+    }
+    check({"container_image": "web:1", "container_ports": None})
+
+
+def test_the_contests_end_comes_first() -> None:
+    assert spec(END).ends_at == END
+    assert spec(END, ends_at="2026-11-01T00:00:00+00:00").ends_at < END  # type: ignore[operator] # it has one
+    assert spec(END, ends_at="2027-01-01T00:00:00+00:00").ends_at == END
+
+
+def test_every_field_of_a_challenge_can_be_typed() -> None:
+    from_ctfd = {"id", "name", "visibility"}
+    assert {each.name for each in FIELDS} == {
+        each.name for each in fields(ChallengeSpec)
+    } - from_ctfd
+    assert {each.group for each in FIELDS} == set(GROUPS)
+
+
+def test_the_first_choice_is_the_default() -> None:
+    plain = spec()
+    for field in FIELDS:
+        if field.choices:
+            default = getattr(plain, field.name)
+            assert field.parse(field.choices[0]) in (default, getattr(default, "value", default))
+
+
+def test_the_migration_makes_the_same_columns() -> None:
+    path = MIGRATIONS / "wr0001_challenge_table.py"
+    found = importlib.util.spec_from_file_location("migration", path)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    assert {PREFIX + name for name in module.COLUMNS} == {each.column for each in FIELDS}
