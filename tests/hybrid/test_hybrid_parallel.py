@@ -16,64 +16,21 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from parallel import Ask, Player, Quiet, Round, assert_adds_up, crew, dealt, draw
-from whale.rig import HTTP, adapter, fake_whale, settings
+from flipping import ALICE, RENEWALS, TIMEOUT, HasNoRoutes, Parts
+from parallel import Ask, Quiet, Round, assert_adds_up, crew, dealt, draw
+from whale.rig import HTTP, fake_whale
 
-from engines.base import Call
 from engines.clock import SystemClock
-from engines.contract import Code, StartResult
+from engines.contract import Code
 from engines.database import Database
-from engines.hybrid import Breaker, DialReader, DialStore, HybridBackend, Keys, Position, Router
+from engines.hybrid import DialStore, HybridBackend, Position
 from engines.hybrid.dial import ALL
 from fake_whale import FakeWhale
 from fake_whale import SystemClock as FakesClock
 
-ALICE = Player("ALICE", 11)
 PROCESSES, THREADS, CALLS = 4, 2, 2
 ROUNDS = 4
-TIMEOUT, RENEWALS = 86_400, 1000
 SEED = 20_261_125
-
-
-class HasNoRoutes(HybridBackend):
-    """Starts where the dial points."""
-
-    def _start(self, call: Call) -> StartResult:
-        side = self.sides[self.router.decide(call.challenge_id, call.account).backend]
-        call.recorded = True
-        return side.start_instance(call.user_id, call.challenge_id, call.team_id)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a process makes its backend from: it goes through a pipe."""
-
-    routes_url: str
-    whales: tuple[str, str]
-    folder: Path
-    kind: type[HybridBackend] = HybridBackend
-
-    @contextmanager
-    def opened(self) -> Iterator[HybridBackend]:
-        clock = SystemClock()
-        with ExitStack() as stack:
-            sides = [
-                stack.enter_context(
-                    adapter(
-                        settings(
-                            url, self.folder / f"{number}.db", timeout=TIMEOUT, renewals=RENEWALS
-                        ),
-                        [ALICE],
-                    )
-                )
-                for number, url in enumerate(self.whales)
-            ]
-            database = Database(self.routes_url)
-            stack.callback(database.close)
-            reader = DialReader(DialStore(database, clock), clock, 0.001)
-            breaker = Breaker(clock, failures=1000, seconds=1.0)
-            router = Router(Keys("a", "b"), reader, lambda: False, breaker, falls_back=True)
-            yield self.kind(*sides, router, database=database, clock=clock)
 
 
 @dataclass
