@@ -565,3 +565,22 @@ def test_help_teaches_and_version_tells() -> None:
     assert "Exit codes:" in whale_ready("check", "--help").output
     assert "whale-ready" in whale_ready("--version").output
     assert whale_ready("--help").exit_code == 0
+
+
+def test_an_interrupt_inside_code_from_a_string_is_130_too(tmp_path: Path) -> None:
+    (tmp_path / "probe.py").write_text(
+        "import click, os, signal, sys\n"
+        "from whale_ready.command import Group\n"
+        "def interrupted():\n"
+        "    try:\n"
+        "        exec('import os, signal\\nos.kill(os.getpid(), signal.SIGINT)\\n1 + 1')\n"
+        "    except KeyboardInterrupt:\n"
+        "        sys.exit(130)\n"
+        "group = Group('probe')\n"
+        "group.command('it')(interrupted)\n"
+        "group()\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, "-m", "probe", "it"], cwd=tmp_path, check=False)
+
+    assert done.returncode == 130  # and not the signal, of which a caller could tell no report
