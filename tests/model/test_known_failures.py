@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
-from mutants.cre import KILLED_BY
+from mutants.registry import KILLED_BY
 from reference.breakages import CAUGHT_BY
 
 from conformance.rules import BY_ID
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "known-failures.md"
 CAUGHT = {each.__name__: set(rules) for each, rules in CAUGHT_BY.items()}
-KILLED = {name: {rule} for name, (_, rule) in KILLED_BY.items()}
+KILLED = {name: {rule} for name, rule in KILLED_BY.items()}
 
 ASKED_FOR = (
     "two containers for one key",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mutants import cre as mutants
+from mutants import registry as mutants
 from reference import breakages
 from reference.backend import ReferenceBackend, ResettingBackend
 from reference.world import ReferenceHarness
