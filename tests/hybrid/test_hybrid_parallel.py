@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from random import Random
 
@@ -48,11 +49,14 @@ class Scene:
 
     def flip(self, over: threading.Event) -> None:
         """Turn the dial to and fro, many times while a start is under way."""
-        while not over.wait(0.01):  # a writer without a pause would starve the others on SQLite
-            for percent in (ALL, 0):
-                self.store.change(
-                    "x", "set", "", lambda dial, to=percent: replace(dial, position=Position(to))
-                )
+        for percent in cycle((ALL, 0)):
+            # It rests in both places; and a writer without a pause would starve others on SQLite.
+            if over.wait(0.01):
+                return
+            self.turn(percent)
+
+    def turn(self, percent: int) -> None:
+        self.store.change("x", "set", "", lambda dial: replace(dial, position=Position(percent)))
 
     def play(self, asks: list[Ask]) -> list[Quiet]:
         """All calls at once while the dial is flipped; the quiet points before and after."""
@@ -113,7 +117,8 @@ def test_without_routes_it_would(database: Database, tmp_path: Path) -> None:
     start = Ask("start", ALICE, HTTP)
 
     def play(made: Scene) -> None:
-        for _ in range(10 * ROUNDS):
+        for number in range(10 * ROUNDS):
+            made.turn(ALL if number % 2 else 0)
             made.play([start] * PROCESSES * THREADS)
 
     caught = pytest.raises(AssertionError, match="containers for one player")
