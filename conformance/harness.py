@@ -421,8 +421,8 @@ class World(ABC):
         raise Unsupported(Hook.CRASH)
 
     def slow_start(self) -> AbstractContextManager[Callable[[], int]]:
-        """Inside the block no start gets its container: it waits for the end of the block. What the
-        block is given tells how many are waiting."""
+        """Inside the block no start gets its container: it waits for the end of the block, and then
+        goes on, the youngest first. What the block is given tells how many are waiting."""
         raise Unsupported(Hook.SLOW_START)
 
     def exchanges(self) -> list[str]:

@@ -285,6 +285,8 @@ RULES: tuple[Rule, ...] = (
         "of some order of their calls.",
         "A start that takes long is not doubled by a second one or undone by the worker "
         "meanwhile, and says True for what runs only.",
+        "A start that comes back when everybody had given it up leaves a later one alone: one of "
+        "the two says True, and for what runs.",
         start=13,
         since=2,
     ),

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from conformance.harness import FaultKind
+from conformance.harnesses.turnstile import Turnstile
 from engines.contract import Isolation
 from engines.cre.runtimes.base import Found, Launch, Launched, Runtime
 from engines.errors import BackendUnavailable, EngineError, RuntimeFault
 
 _T = TypeVar("_T")
-LONGEST_WAIT_SECONDS = 20.0
 _STAYS = BackendUnavailable("it cannot be removed")
 
 
@@ -24,9 +23,7 @@ class FaultyRuntime(Runtime):
         self._real = real
         self._fault: FaultKind | None = None
         self._images = ""
-        self._gate, self._counting = threading.Event(), threading.Lock()
-        self._waiting = 0
-        self._gate.set()
+        self._turnstile = Turnstile()
         self.name = real.name
         self.simulated = real.simulated
         self.multi_node = real.multi_node
@@ -47,31 +44,21 @@ class FaultyRuntime(Runtime):
         finally:
             self._fault = None
 
-    @contextmanager
-    def slow(self) -> Iterator[Callable[[], int]]:
+    def slow(self) -> AbstractContextManager[Callable[[], int]]:
         """No container is made before the block ends; gives what tells how many are wanted."""
-        self._gate = threading.Event()
-        try:
-            yield lambda: self._waiting
-        finally:
-            self._gate.set()
+        return self._turnstile.shut()
 
     def launch(self, launch: Launch) -> Launched:
-        if not self._gate.is_set():
-            with self._counting:
-                self._waiting += 1
-            self._gate.wait(LONGEST_WAIT_SECONDS)
-            with self._counting:
-                self._waiting -= 1
-        return self._write(
-            lambda: self._real.launch(launch), RuntimeFault("the runtime makes no container")
-        )
+        with self._turnstile.passing():
+            return self._write(
+                lambda: self._real.launch(launch), RuntimeFault("the runtime makes no container")
+            )
 
     def remove(self, container_id: str) -> bool:
         return self._write(lambda: self._real.remove(container_id), _STAYS)
 
-    def clear(self, deployment: str, name: str) -> bool:
-        return self._write(lambda: self._real.clear(deployment, name), _STAYS)
+    def clear(self, deployment: str, name: str, fence: int) -> bool:
+        return self._write(lambda: self._real.clear(deployment, name, fence), _STAYS)
 
     def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
         self._real.wait_ready(launch, launched, seconds)

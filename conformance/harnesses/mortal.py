@@ -82,8 +82,8 @@ class MortalRuntime(Runtime):
     def remove(self, container_id: str) -> bool:
         return self._change(lambda: self._real.remove(container_id))
 
-    def clear(self, deployment: str, name: str) -> bool:
-        return self._change(lambda: self._real.clear(deployment, name))
+    def clear(self, deployment: str, name: str, fence: int) -> bool:
+        return self._change(lambda: self._real.clear(deployment, name, fence))
 
     def refresh(self) -> None:
         self._life.goes_on()

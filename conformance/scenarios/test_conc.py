@@ -36,6 +36,8 @@ CALLS = 8
 LONGEST_WAIT_SECONDS = 15.0
 SLOW_SECONDS = 100
 """How long a start may take: as long as a pull, and longer than many a lock lasts."""
+GIVEN_UP_SECONDS = 1800
+"""Longer than anybody holds a place for a start that says nothing."""
 LAST_SECONDS = 30
 """What is left of an instance when the calls meet its expiry."""
 ROUNDS = 2
@@ -311,16 +313,27 @@ def test_calls_for_the_last_places_have_an_order(world: Stage) -> None:
 
 @scenario("CONC-020", Hook.SLOW_START, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
 def test_a_slow_start_is_not_doubled(world: Stage) -> None:
+    _a_slow_start_and_another(world, SLOW_SECONDS)
+
+
+@scenario("CONC-021", Hook.SLOW_START, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_a_start_that_was_given_up_comes_back(world: Stage) -> None:
+    _a_slow_start_and_another(world, GIVEN_UP_SECONDS)
+
+
+def _a_slow_start_and_another(world: Stage, seconds: int) -> None:
+    """A second start meets one that has been at work for so long."""
     with ThreadPoolExecutor(2) as threads:
         with world.slow_start() as waiting:
             slow = threads.submit(world.start, world.alice, world.first)
             _until(lambda: slow.done() or waiting() >= 1)
-            world.advance(SLOW_SECONDS)
+            world.advance(seconds)
             world.run_worker()
             second = threads.submit(world.start, world.alice, world.first)
             _until(lambda: second.done() or waiting() >= 2)
             world.run_worker()
         answers = [slow.result(), second.result()]
+    demand(any(answer.ok for answer in answers), "of a slow start and a second one none succeeded")
     settle(world)
     running = agree(world, world.alice)
     demand(len(running) <= 1, "a second start doubled a slow one")

@@ -42,7 +42,7 @@ class Launcher:
         """How long whoever launches may take."""
         return timedelta(seconds=self._parts.settings.cre_ready_seconds + LEASE_MARGIN_SECONDS)
 
-    def launch(self, name: str, spec: ChallengeSpec, flag: str) -> Launched:
+    def launch(self, name: str, spec: ChallengeSpec, flag: str, fence: int) -> Launched:
         """Make an instance and wait until it answers; on failure nothing of it is left.
 
         What it has reserved is held by ``name``, and given back when that is forgotten.
@@ -53,14 +53,14 @@ class Launcher:
         """
         tried: _Tried = defaultdict(set)
         for _ in range(TRIES):
-            launch = self._planned(name, spec, flag, tried)
+            launch = self._planned(name, spec, flag, fence, tried)
             try:
                 launched = self._in_turn(launch)
             except (PortUnavailable, SubnetTaken):
                 if not (launch.host_ports or launch.subnet):
                     raise
                 # A program or network that is not ours has one of them: try others.
-                self._parts.reservations.drop(name)
+                self._parts.reservations.give_back(name, tried)
                 continue
             self._await_ready(launch, launched)
             return launched
@@ -70,7 +70,9 @@ class Launcher:
         """Let go of the threads."""
         self._turns.shutdown()
 
-    def _planned(self, name: str, spec: ChallengeSpec, flag: str, tried: _Tried) -> Launch:
+    def _planned(
+        self, name: str, spec: ChallengeSpec, flag: str, fence: int, tried: _Tried
+    ) -> Launch:
         return Launch(
             name=name,
             deployment=self._parts.deployment,
@@ -79,6 +81,7 @@ class Launcher:
             bind_address=self._parts.settings.cre_bind_address,
             host_ports=self._ports(name, spec, tried),
             subnet=self._subnet(name, tried) if spec.companions else None,
+            fence=fence,
         )
 
     def _ports(self, name: str, spec: ChallengeSpec, tried: _Tried) -> tuple[int, ...]:

@@ -145,7 +145,7 @@ class Removal:
         """Remove all that the runtime has of a row."""
         if row.container_id is None or not self._parts.runtime.remove(row.container_id):
             # Half made, or its own container is gone already: the rest goes by the name.
-            self._parts.runtime.clear(self._parts.deployment, self._parts.name_of(row))
+            self._parts.runtime.clear(self._parts.deployment, self._parts.name_of(row), row.id)
 
     def _call_about(self, row: Instance) -> Call:
         """A call on behalf of whoever started the instance, for events nobody called for."""

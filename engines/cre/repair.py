@@ -58,10 +58,15 @@ class Repair:
             log.warning("instances are not kept apart: %s", error)
 
     def _remove_strays(self, found: list[Found], kept: set[str]) -> int:
-        strays = {each.name for each in found if each.name not in kept}
+        strays: dict[str, int] = {}
+        for each in found:
+            if each.name not in kept:
+                strays[each.name] = max(each.fence, strays.get(each.name, 0))
         for name in strays:
             log.warning("removing %s, which no row knows", name)
-        return sum(self._parts.runtime.clear(self._parts.deployment, name) for name in strays)
+        clear = self._parts.runtime.clear
+        # By its fence: a start may have made another of that name since it was found.
+        return sum(clear(self._parts.deployment, name, fence) for name, fence in strays.items())
 
     def _put_right(self, row: Instance, running: set[str]) -> bool:
         if self._removal.repaired(row):

@@ -6,7 +6,7 @@ transaction that forgets its owner, so that none is ever held by nobody.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from secrets import SystemRandom
 
@@ -65,6 +65,21 @@ class Reservations:
     def drop(self, owner: str) -> None:
         """Give back all that the owner holds."""
         self._database.transact(lambda connection: self.release(connection, owner))
+
+    def give_back(self, owner: str, numbers: Mapping[str, Collection[int]]) -> None:
+        """Give back those of these numbers, by kind, that the owner holds."""
+
+        def give(connection: Connection) -> None:
+            for kind, given in numbers.items():
+                connection.execute(
+                    reservations.delete().where(
+                        reservations.c.owner == owner,
+                        reservations.c.kind == kind,
+                        reservations.c.number.in_(given),
+                    )
+                )
+
+        self._database.transact(give)
 
     def hand_over(self, connection: Connection, owner: str, to: str) -> None:
         """Let another owner hold what this one holds, in the caller's transaction."""

@@ -53,7 +53,7 @@ class Starter:
                 return self._activate(call, spec, row, launched, warm)
             self._pool.discard(warm)
         try:
-            launched = self._launcher.launch(self._parts.name_of(row), spec, row.flag)
+            launched = self._launcher.launch(self._parts.name_of(row), spec, row.flag, row.id)
         except RuntimeFault as fault:
             return self._failed(call, spec, row, fault)
         except BackendUnavailable as error:

@@ -79,7 +79,7 @@ class WarmPool:
 
     def discard(self, warm: Warm) -> bool:
         """Remove a container and its row; False when another was faster."""
-        self._parts.runtime.clear(self._parts.deployment, warm.name)
+        self._parts.runtime.clear(self._parts.deployment, warm.name, warm.id)
         return self._forget(warm)
 
     def repair(self) -> int:
@@ -117,7 +117,7 @@ class WarmPool:
         if row is None:
             return False
         try:
-            launched = self._launcher.launch(row.name, spec, row.flag)
+            launched = self._launcher.launch(row.name, spec, row.flag, row.id)
         except RuntimeFault as fault:
             log.warning("no container is kept ready for challenge %d: %s", spec.id, fault)
             self._forget(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import docker
 import pytest
@@ -133,6 +134,22 @@ def test_a_leftover_of_the_same_name_is_replaced(
     again = runtime.launch(launch).container_id
     assert again != left
     assert runtime.find(deployment) == [Found(again, launch.name, running=True)]
+
+
+def test_what_was_made_for_a_younger_row_is_not_touched(
+    runtime: DockerRuntime, image: str, deployment: str
+) -> None:
+    old = replace(launch_of(image, deployment), fence=9)
+    runtime.launch(old)
+    running = runtime.launch(replace(old, fence=10)).container_id
+    there = [Found(running, old.name, running=True, fence=10)]
+    assert runtime.find(deployment) == there
+    with pytest.raises(RuntimeFault):
+        runtime.launch(old)  # it comes back, and fails
+    assert not runtime.clear(deployment, old.name, old.fence)
+    assert runtime.find(deployment) == there
+    assert runtime.clear(deployment, old.name, 10)
+    assert runtime.find(deployment) == []
 
 
 def test_another_deployments_container_of_the_same_name_is_never_touched(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from ipaddress import IPv4Network
 
 import docker
@@ -71,7 +72,7 @@ def test_one_that_an_operator_removed_is_made_anew_once_it_is_forgotten(
     assert runtime.find(deployment) == []
     launched = runtime.launch(launch)
     assert runtime.is_running(launched.container_id)
-    runtime.clear(deployment, "wr-a")
+    runtime.clear(deployment, "wr-a", 0)
 
 
 def test_only_what_was_made_and_is_not_in_use_is_removed(
@@ -103,7 +104,27 @@ def test_companions_meet_and_nobody_else_does(
     assert reaches(docker_client, ids[0], "db")
     assert not reaches(docker_client, ids[0], address)
     for number in (0, 1):
-        assert runtime.clear(deployment, f"wr-{family}-{number}")
+        assert runtime.clear(deployment, f"wr-{family}-{number}", 0)
+    assert runtime.find(deployment) == []
+
+
+def test_companions_of_a_younger_row_are_not_touched(
+    docker_client: docker.DockerClient, image: str, deployment: str, family: str
+) -> None:
+    runtime = DockerRuntime(docker_client, networks=networks(docker_client, family))
+    spec = ChallengeSpec(
+        id=1, name="A", image=image, companions=(Companion(name="db", image=image),)
+    )
+    subnet = str(own_subnets(POOL)[0])
+    old = Launch(f"wr-{family}", deployment, spec, "f", "127.0.0.1", subnet=subnet, fence=9)
+    runtime.launch(old)
+    running = runtime.launch(replace(old, fence=10)).container_id
+    there = runtime.find(deployment)
+    assert [found.fence for found in there] == [10] * 3  # two containers and their network
+    with pytest.raises(RuntimeFault):
+        runtime.launch(replace(old, subnet=str(own_subnets(POOL)[1])))
+    assert runtime.find(deployment) == there
+    assert runtime.remove(running)
     assert runtime.find(deployment) == []
 
 

@@ -219,7 +219,7 @@ def test_companions_are_fetched_too_and_nothing_is_left_meanwhile(
         assert wait_until(runs, 60)
         assert len(runtime.find(deployment)) == 3
     finally:
-        runtime.clear(deployment, launch.name)
+        runtime.clear(deployment, launch.name, launch.fence)
         runtime.close()
 
 

@@ -217,8 +217,25 @@ def test_a_container_that_exits_at_once_is_no_instance(
     launch = launches(command=(BUSYBOX, "false"))
     with pytest.raises(ContainerExited):
         started(runtime, launch)  # it may have been seen running, for a moment
-    runtime.clear(launch.deployment, launch.name)
+    runtime.clear(launch.deployment, launch.name, launch.fence)
     assert runtime.find(launch.deployment) == []
+
+
+def test_what_was_made_for_a_younger_row_is_not_touched(
+    runtime: SwarmRuntime, launches: Callable[..., Launch]
+) -> None:
+    old, young = replace(launches(), fence=9), replace(launches(), fence=10)
+    runtime.launch(old)
+    launched = started(runtime, young)
+    there = runtime.find(old.deployment)
+    assert {found.fence for found in there} == {10}
+    with pytest.raises(RuntimeFault):
+        runtime.launch(old)  # it comes back, and fails
+    assert not runtime.clear(old.deployment, old.name, old.fence)
+    assert runtime.find(old.deployment) == there
+    assert flag_at(launched) == "flag{a}"
+    assert runtime.remove(launched.container_id)
+    assert runtime.find(old.deployment) == []
 
 
 def test_an_image_that_one_node_lacks_is_missing(

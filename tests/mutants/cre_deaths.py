@@ -51,6 +51,19 @@ class LooksThenInserts(ContainerRuntimeEngine):
             return super()._start(call)
 
 
+class ClearsWhatCameAfter(ContainerRuntimeEngine):
+    """A start that was given up comes back and clears by name what a later one has made."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        launch = self._launcher.launch
+
+        def unfenced(name: str, spec: ChallengeSpec, flag: str, _fence: int) -> Any:
+            return launch(name, spec, flag, 0)
+
+        self._launcher.launch = unfenced  # type: ignore[method-assign] # the bug
+
+
 class ReusesFlags(ContainerRuntimeEngine):
     """The flag is reckoned from account and challenge, so that every start has the same."""
 
@@ -100,10 +113,10 @@ class AuditsFirst(ContainerRuntimeEngine):
         super().__init__(*args, **parts)
         launch, append = self._launcher.launch, self.audit.append
 
-        def told_first(name: str, spec: ChallengeSpec, flag: str) -> Any:
+        def told_first(*launched: Any) -> Any:
             call = self._under_way
             self.audit.record(call.event(Action.STARTED, Code.OK))
-            return launch(name, spec, flag)
+            return launch(*launched)
 
         def once(connection: Any, event: Any) -> None:
             if event.action is not Action.STARTED or "container_id" not in event.metadata:
@@ -125,8 +138,8 @@ class LosesItsLock(ContainerRuntimeEngine):
         self._crowd = Crowd()
         launch = self._crowd.slow(self._launcher.launch)
 
-        def anew(name: str, spec: ChallengeSpec, flag: str) -> Any:
-            return launch(f"{name}-{secrets.token_hex(2)}", spec, flag)
+        def anew(name: str, *launched: Any) -> Any:
+            return launch(f"{name}-{secrets.token_hex(2)}", *launched)
 
         self._launcher.launch = anew  # type: ignore[method-assign] # the bug
         self._removal.undo = lambda container_id: None  # type: ignore[method-assign] # the bug

@@ -80,6 +80,10 @@ CRE: dict[str, _Cre] = {
         *(cre_deaths.LosesItsLock, "lock lost during a slow pull"),
         *(_LOCK_RAN_OUT, "CONC-001"),
     ),
+    "clears_what_came_after": (
+        *(cre_deaths.ClearsWhatCameAfter, "lock without a fencing token"),
+        *(_LOCK_RAN_OUT, "CONC-021"),
+    ),
     "reuses_flags": (cre_deaths.ReusesFlags, "flag reuse", "", "FLAG-003"),
     "one_too_many": (cre_deaths.OneTooMany, "N+1 capacity", _COUNT_THEN_ADD, "START-015"),
     "makes_then_asks": (cre_deaths.MakesThenAsks, "orphan on a refused start", _FAULTS, "PORT-003"),

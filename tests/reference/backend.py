@@ -164,8 +164,7 @@ class ReferenceBackend(ContainerBackend):
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> StartResult:
         validate_ids(user_id, challenge_id, team_id)
-        self.machine.pull()
-        with self.lock:
+        with self.machine.turnstile.passing(), self.lock:
             try:
                 result, action = self.start(user_id, challenge_id, team_id)
             except BackendUnavailable:

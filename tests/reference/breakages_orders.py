@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from conformance.harness import Options
 from engines.audit import Action
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult, account_key
+from engines.replies import busy_start
 from reference.backend import RETRY_SECONDS, Key, Record, ReferenceBackend
 
 PATIENCE_SECONDS = 0.02
+GIVEN_UP_AFTER = timedelta(minutes=10)
 
 
 class Crowd(ReferenceBackend):
@@ -186,14 +189,29 @@ class LockLostInThePull(ReferenceBackend):
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> StartResult:
         free = self.live(user_id, challenge_id, team_id) is None
-        slow = not self.machine.gate.is_set()
-        self.machine.pull()
-        with self.lock:
+        slow = self.machine.turnstile.is_shut
+        with self.machine.turnstile.passing(), self.lock:
             if not (slow and free and self.live(user_id, challenge_id, team_id)):
                 return super().start_instance(user_id, challenge_id, team_id)
             told = dict(self.describe(self.begin(user_id, challenge_id, team_id)))
             self.audit(Action.STARTED, Code.OK, user_id, challenge_id, team_id)
             return StartResult(True, "Container started", told, code=Code.OK)
+
+
+class ClearsWhatCameAfter(ReferenceBackend):
+    """A start that was given up comes back and clears what bears its name: the younger one's."""
+
+    def start_instance(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> StartResult:
+        given_up = self.clock.now() + GIVEN_UP_AFTER
+        with self.machine.turnstile.passing(), self.lock:
+            younger = self.live(user_id, challenge_id, team_id)
+            if younger is None or self.clock.now() < given_up:
+                return super().start_instance(user_id, challenge_id, team_id)
+            self.machine.containers.pop(younger.container.id)
+            self.audit(Action.START_FAILED, Code.BUSY, user_id, challenge_id, team_id)
+            return busy_start()
 
 
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
@@ -205,4 +223,5 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     CleansUpOnPaper: ("CONC-018",),
     OnePlaceMore: ("CONC-019",),
     LockLostInThePull: ("CONC-020",),
+    ClearsWhatCameAfter: ("CONC-021",),
 }

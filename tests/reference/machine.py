@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import itertools
 import secrets
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from conformance.dying import Life
 from conformance.harness import FaultKind
+from conformance.harnesses.turnstile import Turnstile
 from engines.errors import BackendUnavailable
 
 NOTHING_DONE = (FaultKind.UNREACHABLE, FaultKind.REFUSES_WRITES, FaultKind.LOST_REQUEST)
 """Faults in which a write has no effect."""
-
-LONGEST_WAIT_SECONDS = 20.0
 
 _T = TypeVar("_T")
 
@@ -25,12 +22,6 @@ _T = TypeVar("_T")
 def inner_of(container_id: str) -> str:
     """The id of a container's companion."""
     return f"{container_id}-inner"
-
-
-def _set() -> threading.Event:
-    event = threading.Event()
-    event.set()
-    return event
 
 
 @dataclass
@@ -60,11 +51,8 @@ class Machine:
     boots: int = 0
     """How often it was restarted."""
 
-    gate: threading.Event = field(default_factory=_set)
-    """Containers are made while it is set."""
-    waiting: int = 0
-    """How many wait for the gate."""
-    counting: threading.Lock = field(default_factory=threading.Lock)
+    turnstile: Turnstile = field(default_factory=Turnstile)
+    """Where starts are held up."""
 
     def restarted(self) -> None:
         """What is done at the end of a restart."""
@@ -83,26 +71,6 @@ class Machine:
         if self.fault is not None:
             raise BackendUnavailable("the machine did not say what it did")
         return done
-
-    @contextmanager
-    def slow(self) -> Iterator[Callable[[], int]]:
-        """No start gets on before the block ends; gives what tells how many are waiting."""
-        self.gate.clear()
-        try:
-            yield lambda: self.waiting
-        finally:
-            self.gate.set()
-
-    def pull(self) -> None:
-        """Come to the container that a start wants; takes long inside :meth:`slow`."""
-        if self.gate.is_set():
-            return
-        with self.counting:
-            self.waiting += 1
-        if not self.gate.wait(LONGEST_WAIT_SECONDS):
-            raise TimeoutError("a slow start was never let go on")
-        with self.counting:
-            self.waiting -= 1
 
     def run(self, ports: list[str], *, companion: bool = False) -> Container:
         return self.write(lambda: self._made(ports, companion=companion))

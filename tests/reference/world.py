@@ -169,7 +169,7 @@ class ReferenceWorld(World):
             self.backend.room = None
 
     def slow_start(self) -> AbstractContextManager[Callable[[], int]]:
-        return self.machine.slow()
+        return self.machine.turnstile.shut()
 
     def exchanges(self) -> list[str]:
         return ["Authorization: Token made-up-token-0123456789"]

@@ -215,3 +215,13 @@ def test_parallel_reservations_share_no_number(any_database: Database) -> None:
     with pytest.raises(NoRoom):
         reservations.reserve("tcp", range(40), 1, "late")
     assert reservations.reserve("udp", range(40), 1, "late")
+
+
+def test_who_gives_numbers_back_keeps_those_of_another_try(database: Database) -> None:
+    held = Reservations(database, Stage(database).clock)
+    first = held.reserve("tcp", range(5), 2, "same")
+    second = held.reserve("tcp", range(5), 2, "same")
+    held.give_back("same", {"tcp": set(second), "subnet": {first[0]}})
+    with database.read() as connection:
+        left = connection.execute(sa.select(reservations.c.number)).scalars()
+        assert set(left) == set(first)

@@ -10,10 +10,12 @@ from cre_stage import Stage
 from engines.audit import Action
 from engines.catalog import ChallengeSpec
 from engines.contract import Code
+from engines.cre.names import instance_name
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.database import Database
 from engines.errors import BackendUnavailable
+from engines.instances import Instance
 
 SPECS = (ChallengeSpec(1, "A", "a"), ChallengeSpec(2, "B", "b"))
 
@@ -90,6 +92,22 @@ def test_a_container_that_no_row_knows_is_removed_and_others_are_not(stage: Stag
     theirs = stage.runtime.launch(foreign).container_id
     assert stage.engine.reconcile() == 1
     assert stage.runtime.running() == {mine, theirs}
+
+
+def test_a_start_that_comes_while_strays_are_removed_keeps_its_container(stage: Stage) -> None:
+    spec = SPECS[0]
+    name = instance_name(stage.engine.deployment, "user:1", spec.id)
+    stage.runtime.launch(Launch(name, stage.engine.deployment, spec, "flag{x}", "127.0.0.1"))
+    started: list[str] = []
+
+    def meanwhile() -> list[Instance]:
+        rows = stage.store.all()
+        started.append(stage.engine.start_instance(1, 1).instance["container_id"])
+        return rows
+
+    stage.engine._store.all = meanwhile  # type: ignore[method-assign] # between look and removal
+    stage.engine.reconcile()
+    assert stage.runtime.running() == set(started)
 
 
 def test_a_lost_container_is_cleared_away_once(stage: Stage) -> None:

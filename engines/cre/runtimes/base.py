@@ -22,6 +22,8 @@ LABEL_INSTANCE = "whale-ready.instance"
 """Name of the instance that a container, service or network belongs to."""
 LABEL_GROUP = "whale-ready.group"
 """On everything of an instance that is more than one container."""
+LABEL_FENCE = "whale-ready.fence"
+"""Fencing token: id of the row that something was made for."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,17 @@ class Launch:
     """The port to publish each of ``spec.ports`` on; empty: the runtime chooses."""
     subnet: str | None = None
     """For the network of a challenge with companions, as ``10.213.32.16/28``."""
+    fence: int = 0
+    """Id of the row it is made for. Of two rows of one name the younger has the larger, and
+    nobody removes by name what was made for a row younger than his own: a start that was held up
+    until others had cleared it away must not touch what came after it."""
 
     @property
     def labels(self) -> Mapping[str, str]:
         return {
             LABEL_DEPLOYMENT: self.deployment,
             LABEL_INSTANCE: self.name,
+            LABEL_FENCE: str(self.fence),
             "whale-ready.challenge": str(self.spec.id),
             **({} if self.alone else {LABEL_GROUP: "yes"}),
         }
@@ -80,6 +87,12 @@ class Found:
     """Name of the instance it belongs to."""
     running: bool = False
     """Whether it is a container that runs; False also where the list does not tell."""
+    fence: int = 0
+
+
+def fence_of(labels: Mapping[str, str]) -> int:
+    """The fencing token on something; what was made before there were any has the least."""
+    return int(labels.get(LABEL_FENCE, 0))
 
 
 class Runtime(ABC):
@@ -98,6 +111,9 @@ class Runtime(ABC):
     @abstractmethod
     def launch(self, launch: Launch) -> Launched:
         """Create and start an instance. On any failure nothing of it is left.
+
+        What an older row's owner left under its name is removed; what a younger one's has made is
+        not touched.
 
         Raises:
             RuntimeFault: it could not be made; ``code`` says why.
@@ -124,8 +140,11 @@ class Runtime(ABC):
         """
 
     @abstractmethod
-    def clear(self, deployment: str, name: str) -> bool:
-        """Remove everything of an instance by its name; False when there was nothing."""
+    def clear(self, deployment: str, name: str, fence: int) -> bool:
+        """Remove everything of an instance by its name, but for what has a larger fence.
+
+        False when there was nothing.
+        """
 
     @abstractmethod
     def find(self, deployment: str) -> list[Found]:

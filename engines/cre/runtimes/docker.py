@@ -23,6 +23,7 @@ from engines.cre.runtimes.base import (
     Found,
     Launch,
     Launched,
+    fence_of,
 )
 from engines.cre.runtimes.container_config import (
     challenge_config,
@@ -123,20 +124,29 @@ class DockerRuntime(EngineRuntime):
             return False
         labels = details["Config"]["Labels"]
         if LABEL_GROUP in labels:
-            return self.clear(labels[LABEL_DEPLOYMENT], labels[LABEL_INSTANCE])
+            name = labels[LABEL_INSTANCE]
+            return self.clear(labels[LABEL_DEPLOYMENT], name, fence_of(labels))
         return self._remove_container(container_id)
 
-    def clear(self, deployment: str, name: str) -> bool:
+    def clear(self, deployment: str, name: str, fence: int) -> bool:
         labels = [f"{LABEL_DEPLOYMENT}={deployment}", f"{LABEL_INSTANCE}={name}"]
-        containers, networks = self._list(labels)
-        gone = [self._remove_container(row["Id"]) for row in containers]
-        gone += [self._remove_network(row["Id"]) for row in networks]
+        containers, networks = (
+            [row["Id"] for row in rows if fence_of(row["Labels"]) <= fence]
+            for rows in self._list(labels)
+        )
+        gone = [self._remove_container(container_id) for container_id in containers]
+        gone += [self._remove_network(network_id) for network_id in networks]
         return any(gone)
 
     def find(self, deployment: str) -> list[Found]:
         containers, networks = self._list([f"{LABEL_DEPLOYMENT}={deployment}"])
         return [
-            Found(row["Id"], row["Labels"].get(LABEL_INSTANCE, ""), row.get("State") == "running")
+            Found(
+                row["Id"],
+                row["Labels"].get(LABEL_INSTANCE, ""),
+                row.get("State") == "running",
+                fence_of(row["Labels"]),
+            )
             for row in containers + networks
         ]
 
@@ -160,7 +170,7 @@ class DockerRuntime(EngineRuntime):
             return "bridge"
         if launch.alone:
             return self._networks.shared(egress=launch.spec.egress)
-        self.clear(launch.deployment, launch.name)  # a network's name keeps no second one away
+        self._clear_older(launch)  # a network's name keeps no second one away
         return self._networks.own(launch)
 
     def _start(self, launch: Launch, config: Any, name: str) -> str:
@@ -178,15 +188,19 @@ class DockerRuntime(EngineRuntime):
             except APIError as error:
                 if error.status_code != 409:
                     raise _fault(error) from error
-                # The name is derived from a row that is ours now: what bears it was left by a
-                # process that died. It is removed only if it carries this deployment's label.
-                self.clear(launch.deployment, launch.name)
-        raise RuntimeFault("the container's name is taken by one of another deployment")
+                # The name is derived from a row that was ours: what bears it was left by a process
+                # that died, or made for a younger row. Only this deployment's, and only the former
+                # is removed.
+                self._clear_older(launch)
+        raise RuntimeFault("the container's name is another deployment's, or a younger start's")
+
+    def _clear_older(self, launch: Launch) -> bool:
+        return self.clear(launch.deployment, launch.name, launch.fence)
 
     def _discard(self, launch: Launch) -> None:
         """Remove what a failed start made; if that fails too, say that something may be left."""
         try:
-            self.clear(launch.deployment, launch.name)
+            self._clear_older(launch)
         except BackendUnavailable as error:
             raise BackendUnavailable("a container that failed to start may be left") from error
 

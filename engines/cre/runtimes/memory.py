@@ -15,7 +15,13 @@ from itertools import islice
 
 from engines.catalog import Transport
 from engines.cre.runtimes.base import Found, Launch, Launched, Runtime
-from engines.errors import BackendUnavailable, ContainerExited, ImageMissing, PortUnavailable
+from engines.errors import (
+    BackendUnavailable,
+    ContainerExited,
+    ImageMissing,
+    PortUnavailable,
+    RuntimeFault,
+)
 
 FIRST_PORT, LAST_PORT = 30000, 60000
 
@@ -58,6 +64,8 @@ class MemoryRuntime(Runtime):
                 raise ImageMissing(f"image {launch.spec.image} does not exist")
             for known in list(self._containers.values()):
                 if known.launch.name == launch.name:
+                    if known.launch.fence > launch.fence:
+                        raise RuntimeFault("a younger start has made this container")
                     del self._containers[known.container_id]
             if launch.spec.image in self._crashing:
                 raise ContainerExited(f"image {launch.spec.image} ended at once")
@@ -80,7 +88,7 @@ class MemoryRuntime(Runtime):
             self._check_up()
             return self._remove([container_id] if container_id in self._containers else [])
 
-    def clear(self, deployment: str, name: str) -> bool:
+    def clear(self, deployment: str, name: str, fence: int) -> bool:
         with self._lock:
             self._check_up()
             return self._remove(
@@ -88,6 +96,7 @@ class MemoryRuntime(Runtime):
                     each.container_id
                     for each in self._containers.values()
                     if (each.launch.deployment, each.launch.name) == (deployment, name)
+                    and each.launch.fence <= fence
                 ]
             )
 
@@ -95,7 +104,7 @@ class MemoryRuntime(Runtime):
         with self._lock:
             self._check_up()
             return [
-                Found(each.container_id, each.launch.name, each.running)
+                Found(each.container_id, each.launch.name, each.running, each.launch.fence)
                 for each in self._containers.values()
                 if each.launch.deployment == deployment
             ]

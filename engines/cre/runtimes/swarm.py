@@ -25,6 +25,7 @@ from engines.cre.runtimes.base import (
     Found,
     Launch,
     Launched,
+    fence_of,
 )
 from engines.cre.runtimes.engine_api import EngineRuntime, answers
 from engines.cre.runtimes.swarm_config import challenge_service, companion_service, network_config
@@ -96,9 +97,10 @@ class SwarmRuntime(EngineRuntime):
             try:
                 services = self._make(launch, images)
             except _NameTaken:
-                # The name is derived from a row that is ours now: what bears it was left by a
-                # process that died. It is removed only if it carries this deployment's label.
-                self.clear(launch.deployment, launch.name)
+                # The name is derived from a row that was ours: what bears it was left by a process
+                # that died, or made for a younger row. Only this deployment's, and only the former
+                # is removed.
+                self._clear_older(launch)
                 services = self._make(launch, images)
             return self._await_running(launch, services)
         except (RuntimeFault, BackendUnavailable) as error:
@@ -136,23 +138,31 @@ class SwarmRuntime(EngineRuntime):
         stops them when it is back, for the swarm then tells it what it missed.
         """
         labels = self._labels(container_id)
-        return labels is not None and self.clear(labels[LABEL_DEPLOYMENT], labels[LABEL_INSTANCE])
+        if labels is None:
+            return False
+        return self.clear(labels[LABEL_DEPLOYMENT], labels[LABEL_INSTANCE], fence_of(labels))
 
-    def clear(self, deployment: str, name: str) -> bool:
+    def clear(self, deployment: str, name: str, fence: int) -> bool:
         labels = [f"{LABEL_DEPLOYMENT}={deployment}", f"{LABEL_INSTANCE}={name}"]
         services, networks = self._list(labels)
-        gone = [self._drop(self._api.remove_service, row["ID"]) for row in services]
-        gone.append(self._await_end(labels))
-        gone += [self._drop(self._api.remove_network, row["Id"]) for row in networks]
-        # A manager lists a network until the last container on it is cleared away.
-        wait_until(lambda _timeout: not self._networks(labels), REMOVE_SECONDS)
+        older = [row["ID"] for row in services if fence_of(row["Spec"]["Labels"]) <= fence]
+        gone = [self._drop(self._api.remove_service, service_id) for service_id in older]
+        gone.append(self._await_end(labels, fence))
+        network_ids = {row["Id"] for row in networks if fence_of(row["Labels"]) <= fence}
+        gone += [self._drop(self._api.remove_network, network_id) for network_id in network_ids]
+
+        def cleared(_timeout: float) -> bool:
+            # A manager lists a network until the last container on it is cleared away.
+            return network_ids.isdisjoint(row["Id"] for row in self._networks(labels))
+
+        wait_until(cleared, REMOVE_SECONDS)
         return any(gone)
 
     def find(self, deployment: str) -> list[Found]:
         services, networks = self._list([f"{LABEL_DEPLOYMENT}={deployment}"])
         return [
-            *(Found(row["ID"], row["Spec"]["Labels"].get(LABEL_INSTANCE, "")) for row in services),
-            *(Found(row["Id"], row["Labels"].get(LABEL_INSTANCE, "")) for row in networks),
+            *(_found(row["ID"], row["Spec"]["Labels"]) for row in services),
+            *(_found(row["Id"], row["Labels"]) for row in networks),
         ]
 
     def versions(self) -> dict[str, str]:
@@ -202,7 +212,9 @@ class SwarmRuntime(EngineRuntime):
             return str(self._ask(request))
         except APIError as error:
             if error.status_code == 409:
-                raise _NameTaken("the instance's name is taken by another deployment") from error
+                raise _NameTaken(
+                    "the instance's name is another deployment's, or a younger start's"
+                ) from error
             raise RuntimeFault(f"the swarm answered {error.status_code}") from error
 
     def _await_running(self, launch: Launch, services: list[str]) -> Launched:
@@ -231,9 +243,12 @@ class SwarmRuntime(EngineRuntime):
     def _discard(self, launch: Launch) -> None:
         """Remove what a failed start made; if that fails too, say that something may be left."""
         try:
-            self.clear(launch.deployment, launch.name)
+            self._clear_older(launch)
         except BackendUnavailable as error:
             raise BackendUnavailable("services that failed to start may be left") from error
+
+    def _clear_older(self, launch: Launch) -> bool:
+        return self.clear(launch.deployment, launch.name, launch.fence)
 
     # Ending.
 
@@ -247,13 +262,18 @@ class SwarmRuntime(EngineRuntime):
         held = self._held_up(ending)
         return dict(held[0]["Spec"]["ContainerSpec"]["Labels"]) if held else None
 
-    def _await_end(self, labels: list[str]) -> bool:
-        """Wait until no node that is up runs a container with these labels; whether any did."""
+    def _await_end(self, labels: list[str], fence: int) -> bool:
+        """Wait until no node that is up runs a container with these labels, and no larger fence;
+        whether any did."""
         found = False
 
         def ended(_timeout: float) -> bool:
             nonlocal found
-            held = self._held_up(self._tasks(labels))
+            held = [
+                task
+                for task in self._held_up(self._tasks(labels))
+                if fence_of(task["Spec"]["ContainerSpec"]["Labels"]) <= fence
+            ]
             found = found or bool(held)
             return not held
 
@@ -344,6 +364,10 @@ class SwarmRuntime(EngineRuntime):
             if error.status_code == 503:
                 raise BackendUnavailable("the swarm's managers have no leader now") from error
             raise
+
+
+def _found(resource_id: str, labels: dict[str, str]) -> Found:
+    return Found(resource_id, labels.get(LABEL_INSTANCE, ""), fence=fence_of(labels))
 
 
 class _NameTaken(RuntimeFault):
