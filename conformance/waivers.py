@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class Waiver:
     """Its place in the file, from 1."""
     rule: str
     backend: str
+    """Its name, or a pattern that several names fit: ``whale:fake*``."""
     versions: Mapping[str, SpecifierSet]
     """Ranges of versions by name, as the backend reports them; all must hold."""
     reason: str
@@ -54,6 +56,10 @@ class Waiver:
     def text(self) -> str:
         """What stands with a failure that it excuses."""
         return f"until {self.expires} by {self.owner}: {self.reason} ({self.link})"
+
+    def names(self, backend: str) -> bool:
+        """Whether it is for the backend of this name."""
+        return fnmatchcase(backend, self.backend)
 
     def out_of_range(self, reported: Mapping[str, str]) -> str:
         """Which version lies outside of its range, or an empty text."""
@@ -89,9 +95,8 @@ class Waivers:
         if result.status is not Status.FAIL:
             return result
         for waiver in self.entries:
-            if (waiver.rule, waiver.backend) == (result.rule, result.backend) and self._holds(
-                waiver, backends
-            ):
+            info = _named(result.backend, backends)
+            if waiver.rule == result.rule and info is not None and self._holds(waiver, info):
                 if beside:
                     message = f"{beside}\nbeside a failure that is waived: {result.message}"
                     return replace(result, status=Status.ERROR, message=message)
@@ -113,8 +118,7 @@ class Waivers:
         """
         found = {(each.rule, each.backend): each.status for each in results}
         for waiver in self.entries:
-            wrong = self._wrong(waiver, found, backends, rules)
-            if wrong:
+            for wrong in self._wrong(waiver, found, backends, rules):
                 yield Secrets().clean(f"{self.source}: {waiver} {wrong}")
 
     def _wrong(
@@ -123,32 +127,28 @@ class Waivers:
         found: Mapping[tuple[str, str], Status],
         backends: Sequence[BackendInfo],
         rules: Collection[str],
-    ) -> str:
+    ) -> Iterator[str]:
         if self._over(waiver):
-            return f"expired on {waiver.expires}; repair the backend, or agree on another day"
-        info = _named(waiver.backend, backends)
+            yield f"expired on {waiver.expires}; repair the backend, or agree on another day"
+            return
         if waiver.rule not in rules:
-            return ""
-        if info is None:
-            return "is for a backend that was not checked; take the entry out"
-        outside = waiver.out_of_range(info.versions)
-        if outside:
-            return f"does not fit: {outside}; take the entry out, or correct its versions"
-        status = found.get((waiver.rule, waiver.backend))
-        if status is Status.PASS:
-            return "is not needed: the rule is kept; take the entry out"
-        if status is Status.NOT_APPLICABLE:
-            return "is not needed: the rule did not apply; take the entry out"
-        # No result, or an error: then the run says itself that it is not whole.
-        return ""
+            return
+        named = [info for info in backends if waiver.names(info.name)]
+        if not named:
+            yield "is for a backend that was not checked; take the entry out"
+        for info in named:
+            wrong = _idle(waiver, info, found.get((waiver.rule, info.name)))
+            if wrong:
+                yield wrong if info.name == waiver.backend else f"{wrong} ({info.name})"
 
     def _over(self, waiver: Waiver) -> bool:
         return waiver.expires < self.today
 
-    def _holds(self, waiver: Waiver, backends: Sequence[BackendInfo]) -> bool:
-        info = _named(waiver.backend, backends)
+    def _holds(self, waiver: Waiver, info: BackendInfo) -> bool:
         return (
-            info is not None and not self._over(waiver) and not waiver.out_of_range(info.versions)
+            waiver.names(info.name)
+            and not self._over(waiver)
+            and not waiver.out_of_range(info.versions)
         )
 
 
@@ -277,6 +277,19 @@ def _place(text: str, said: str) -> str:
 
 def _named(name: str, backends: Sequence[BackendInfo]) -> BackendInfo | None:
     return next((each for each in backends if each.name == name), None)
+
+
+def _idle(waiver: Waiver, info: BackendInfo, status: Status | None) -> str:
+    """Why a backend does not need a waiver that is for it, or an empty text."""
+    outside = waiver.out_of_range(info.versions)
+    if outside:
+        return f"does not fit: {outside}; take the entry out, or correct its versions"
+    if status is Status.PASS:
+        return "is not needed: the rule is kept; take the entry out"
+    if status is Status.NOT_APPLICABLE:
+        return "is not needed: the rule did not apply; take the entry out"
+    # No result, or an error: then the run says itself that it is not whole.
+    return ""
 
 
 def _within(version: str, wanted: SpecifierSet) -> bool:

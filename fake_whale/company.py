@@ -4,7 +4,7 @@ CTFd needs 15 ms or more of work before a call reaches Whale's lock, so calls se
 begun, and taken their picture of the database, before the first of them changes it. The fake is
 much faster; without this, parallel calls would pass one by one and look better behaved than the
 real ones. A call alone is held up 10 ms with a real clock (its time in CTFd); with a virtual one
-only while other connections are busy or new, so that whoever calls alone never waits.
+only while other connections are in use, so that whoever calls alone never waits.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Company:
         arrived = time.monotonic()
         with self._changed:
             if self._present == 1 and (not self._virtual or self._crowd() > 1):
-                self._changed.wait(ALONE_SECONDS)
+                self._changed.wait(QUIET_SECONDS if self._virtual else ALONE_SECONDS)
             while self._present > 1:
                 now = time.monotonic()
                 quiet_at = self._last_arrival + QUIET_SECONDS

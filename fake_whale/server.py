@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ SHUTDOWN_SECONDS = 5.0
 THREADS = 80
 """Enough that 64 slow calls at once do not queue."""
 MOST_CONNECTIONS = 4000
+LATELY_SECONDS = 0.05
+"""How long a client takes, at most, to the next request of the call that it is at."""
 
 
 class FakeServer:
@@ -54,9 +57,15 @@ class FakeServer:
 
     @property
     def connections(self) -> int:
-        """How many connections are busy, or so new that they have not asked anything yet."""
+        """How many connections are in use: busy, just answered, or so new that they have not asked
+        anything yet."""
+        lately = time.monotonic() - LATELY_SECONDS
         channels = list(self._server.active_channels.values())
-        return sum(1 for channel in channels if channel.requests or not channel.served)
+        return sum(
+            1
+            for channel in channels
+            if channel.requests or channel.answered_at is None or channel.answered_at > lately
+        )
 
     def refuse(self, seconds: float) -> None:
         """Refuse every connection for ``seconds`` of real time, or until :meth:`accept_again`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
@@ -210,8 +211,8 @@ class SpoiledChannel(HTTPChannel):
     """waitress's channel with our task."""
 
     task_class = SpoiledTask
-    served = False
-    """Whether it has answered at least once."""
+    answered_at: float | None = None
+    """When it has answered last, on the monotonic clock."""
 
     last = False
     """Whether it is to be closed once it has nothing left to answer."""
@@ -219,7 +220,7 @@ class SpoiledChannel(HTTPChannel):
     def service(self) -> None:
         """Work on the requests received."""
         super().service()
-        self.served = True
+        self.answered_at = time.monotonic()
         if self.last:
             self.close_when_flushed = True
             self.server.pull_trigger()

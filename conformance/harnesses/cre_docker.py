@@ -177,7 +177,7 @@ class DockerHarness(StatefulHarness):
     world_class: type[DockerWorld] = DockerWorld
 
     def __init__(self) -> None:
-        self.hooks = HOOKS | {Hook.INSIDE} | ({Hook.OUTSIDE} if possible() else set())
+        self.hooks = HOOKS | {Hook.INSIDE, Hook.CRASH} | ({Hook.OUTSIDE} if possible() else set())
         self._machine = OutsideMachine()
         self._bench: Bench | None = None
         self._client: docker.DockerClient | None = None

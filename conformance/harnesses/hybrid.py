@@ -7,7 +7,7 @@ the other stands beside.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 
@@ -31,7 +31,11 @@ DIALS = {
     "whale": Position(ALL),
 }
 """By what stands behind ``hybrid:``."""
-_OF_A_SIDE = frozenset({Hook.CAPACITY, Hook.RESTART, Hook.STUBBORN, Hook.KILL_BEHIND})
+_OF_A_SIDE = frozenset(
+    {Hook.CAPACITY, Hook.STRICT_CAPACITY, Hook.RESTART, Hook.STUBBORN, Hook.KILL_BEHIND}
+)
+_OF_NONE = frozenset({Hook.CRASH})
+"""Of a process that dies here the row of the route would have to die too: not written yet."""
 BREAKER_FAILURES = 1000
 """Scenarios are about what each backend says; a breaker that opens would hide it."""
 
@@ -139,6 +143,9 @@ class HybridWorld(World):
     def state_full(self, after: int) -> AbstractContextManager[None]:
         return full(self._database, after)
 
+    def slow_start(self) -> AbstractContextManager[Callable[[], int]]:
+        return self._cre.slow_start()
+
     def another(self) -> ContainerBackend:
         other = hybrid(
             self._cre.another(), self._whale.another(), self._dial, self._database, self._clock
@@ -175,9 +182,9 @@ class HybridHarness(FakeWhaleHarness):
         super().__init__()
         self._routed = routed
         self._position = DIALS[routed]
-        both = (CRE_HOOKS & WHALE_HOOKS) - _OF_A_SIDE
-        engine = MemoryHarness.hooks
-        self.hooks = {"": both, "cre": engine, "whale": WHALE_HOOKS - _OF_A_SIDE}[routed]
+        whale = WHALE_HOOKS - _OF_A_SIDE - _OF_NONE
+        engine = MemoryHarness.hooks - _OF_NONE
+        self.hooks = {"": CRE_HOOKS & whale, "cre": engine, "whale": whale}[routed]
         where = {"": "one challenge on each", "cre": "all on the engine", "whale": "all on Whale"}
         self.kind = f"HybridBackend over cre:memory and whale:fake ({where[routed]})"
 

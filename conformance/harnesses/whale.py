@@ -85,8 +85,6 @@ HOOKS = frozenset(Hook) - {
     Hook.OUTSIDE,
     Hook.RESTART,
     Hook.SLOW_START,
-    # Whale counts its containers before it makes one: parallel starts get past its limit.
-    Hook.STRICT_CAPACITY,
     # Of a clock stepped back Whale makes a remaining time below zero: it counts within a day.
     Hook.CLOCK_BACK,
     # Whale has none of these.

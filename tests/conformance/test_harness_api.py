@@ -13,7 +13,7 @@ from reference.world import ReferenceHarness, ReferenceWorld
 
 from conformance.harness import Challenges, Harness, Hook, Options, Player, World
 from conformance.hooks import METHODS, OPTIONS
-from conformance.registry import Subject
+from conformance.registry import Subject, resolve
 from conformance.results import Verdict
 from conformance.rules import BY_ID, GROUPS
 from conformance.runner import CheckRequest, check_subjects, planned_scenarios
@@ -214,3 +214,11 @@ def test_the_self_check_of_a_harness_that_cannot_be_opened_is_3() -> None:
 
     assert result.exit_code == 3
     assert "no server answers on port 9" in result.output
+
+
+@pytest.mark.parametrize(
+    "name", ["cre:memory", "whale:fake", "whale:fake:teams", "hybrid", "hybrid:cre", "hybrid:whale"]
+)
+def test_built_in_harnesses_have_what_they_declare(name: str) -> None:
+    """A run of one that had not would end before its first scenario."""
+    assert self_check(resolve(name)).problems == ()

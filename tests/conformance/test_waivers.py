@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -211,3 +212,21 @@ def test_a_run_stops_at_the_first_that_is_not_waived(tmp_path: Path) -> None:
     assert [each.status for each in report.results][-1] is Status.FAIL
     assert [each.status for each in report.results].count(Status.FAIL) == 1
     assert len(report.results) < 9
+
+
+# Several backends.
+
+
+def test_a_pattern_is_for_all_that_it_names_and_each_must_need_it(tmp_path: Path) -> None:
+    some = waivers(tmp_path, entry(backend='"x*"'))
+    infos = [INFO, replace(INFO, name="x:teams"), replace(INFO, name="y")]
+    fails = [result(Status.FAIL, info.name) for info in infos]
+    assert [some.applied(each, infos).status for each in fails] == [
+        *(Status.WAIVED, Status.WAIVED, Status.FAIL)
+    ]
+    assert list(some.problems(fails, infos, RULES)) == []
+    kept = [fails[0], result(Status.PASS, "x:teams")]
+    (problem,) = some.problems(kept, infos, RULES)
+    assert problem.endswith("is not needed: the rule is kept; take the entry out (x:teams)")
+    (problem,) = some.problems(fails[2:], infos[2:], RULES)
+    assert "was not checked" in problem
