@@ -15,9 +15,6 @@ from typing import Any
 from conformance.results import BackendInfo, Report, ScenarioResult, Status
 from conformance.rules import RULES
 
-NODES = "swarm-nodes"
-"""The entry of a backend's versions that says on how many machines it ran."""
-
 Declared = Mapping[str, Any]
 """A backend's capabilities as they stand in a report."""
 
@@ -51,10 +48,6 @@ class Row:
     """What the rules ask, in a sentence."""
     rules: tuple[str, ...]
     offered: Callable[[Declared], bool] = _always
-    needs_nodes: bool = False
-    """Only a run on several machines says anything of it."""
-    gap: str = ""
-    """What no rule measures; the row is then never more than partly measured."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +87,10 @@ def _limits_extensions(declared: Declared) -> bool:
     return bool(declared.get("max_extensions", 1))
 
 
+def _multi_node(declared: Declared) -> bool:
+    return bool(declared.get("multi_node"))
+
+
 _LIMITS = ("006", "007", "008", "015")
 _CLEANUP = ("008", "009", "010", "011")
 
@@ -128,10 +125,8 @@ ROWS: tuple[Row, ...] = (
         "multi-node",
         "Multi-node",
         "Instances on several machines behave as those on one.",
-        (*_some("START", "001", "004"), *_some("STOP", "002"), *_some("REACH", "001", "004")),
-        offered=lambda declared: bool(declared.get("multi_node")),
-        needs_nodes=True,
-        gap="no rule looks at which machine an instance ran on",
+        _group("NODE"),
+        offered=_multi_node,
     ),
     Row(
         "subdomain",
@@ -188,6 +183,7 @@ ASKED_IF: dict[str, Callable[[Declared], bool]] = {
     "REACH-005": _limits_extensions,
     "AUDIT-014": _teams,
     "FLAG-006": _teams,
+    **dict.fromkeys(_group("NODE"), _multi_node),
     "REACH-001": lambda declared: bool(declared.get("ready_on_start", True)),
     "REACH-008": lambda declared: "subdomain" in declared.get("addressing", ("subdomain",)),
 }
@@ -201,9 +197,6 @@ def cell(row: Row, backend: BackendInfo, results: Iterable[ScenarioResult]) -> C
     if not row.offered(declared):
         return Cell(Finding.NOT_OFFERED)
     asked = [rule for rule in row.rules if ASKED_IF.get(rule, _always)(declared)]
-    if row.needs_nodes and _nodes(backend) < 2:
-        note = "this run was not on several machines"
-        return Cell(Finding.NOT_MEASURED, unmeasured=tuple(asked), note=note)
     ended = {result.rule: result.status for result in results}
     by_status = {
         status: tuple(rule for rule in asked if ended.get(rule) is status) for status in Status
@@ -212,8 +205,8 @@ def cell(row: Row, backend: BackendInfo, results: Iterable[ScenarioResult]) -> C
     waived = by_status[Status.WAIVED]
     measured = {*kept, *broken, *waived}
     unmeasured = tuple(rule for rule in asked if rule not in measured)
-    finding = _finding(bool(kept), bool(broken or waived), bool(unmeasured or row.gap))
-    return Cell(finding, kept, broken, waived, unmeasured, row.gap)
+    finding = _finding(bool(kept), bool(broken or waived), bool(unmeasured))
+    return Cell(finding, kept, broken, waived, unmeasured)
 
 
 def compatibility(report: Report) -> list[tuple[Row, tuple[Cell, ...]]]:
@@ -231,11 +224,6 @@ def _finding(kept: bool, broken: bool, gaps: bool) -> Finding:
     if not kept:
         return Finding.NOT_MEASURED
     return Finding.PARTLY if gaps else Finding.KEPT
-
-
-def _nodes(backend: BackendInfo) -> int:
-    told = backend.versions.get(NODES, "1")
-    return int(told) if told.isdecimal() else 1
 
 
 def _rules(number: int) -> str:

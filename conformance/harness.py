@@ -65,6 +65,8 @@ class Hook(str, Enum):
     """:meth:`World.recorded_flag`: the flag a submission is compared with."""
     FETCH = "fetch"
     """:meth:`World.fetch`: a player's HTTP request to an instance."""
+    MACHINES = "machines"
+    """:meth:`World.machine_of`: which of several machines a container really runs on."""
     REMOVE_BEHIND = "remove_behind"
     """:meth:`World.remove_behind`: an operator removes a container by hand."""
     KILL_BEHIND = "kill_behind"
@@ -344,6 +346,10 @@ class World(ABC):
         in front of the instance (a proxy's "not found") is None.
         """
         raise Unsupported(Hook.FETCH)
+
+    def machine_of(self, container_id: str) -> str | None:
+        """Name of the machine that runs this container; None when none does."""
+        raise Unsupported(Hook.MACHINES)
 
     def remove_behind(self, container_id: str) -> None:
         """Remove a container as an operator does by hand; the backend hears nothing of it."""

@@ -23,6 +23,7 @@ METHODS: dict[Hook, tuple[str, ...]] = {
     Hook.GROUND_TRUTH: ("running",),
     Hook.RECORDED_FLAG: ("recorded_flag",),
     Hook.FETCH: ("fetch",),
+    Hook.MACHINES: ("machine_of",),
     Hook.REMOVE_BEHIND: ("remove_behind",),
     Hook.KILL_BEHIND: ("kill_behind",),
     Hook.OUTAGE: ("outage",),

@@ -435,6 +435,13 @@ RULES: tuple[Rule, ...] = (
         "The worker removes the companions of an expired instance too.",
     ),
     *_rules(
+        "NODE",
+        "Where there are several machines, starts use more than one.",
+        "An instance answers at its address with its own flag on whichever machine it runs.",
+        "A stop ends the instance on whichever machine it runs, and nothing of it is left on any.",
+        since=2,
+    ),
+    *_rules(
         "CRASH",
         "A start that died in the middle is not doubled by the next start.",
         "A start that died in the middle has left nothing that status does not tell of once the "

@@ -143,12 +143,14 @@ def _reported(
     problems = [*suite.backends.problems, *_pytest_problems(suite, request, exit_code, output)]
     rules, infos = suite.selection.rules, suite.backends.infos
     against = _against(request, suite, problems)
+    unopened = set(names) - {info.name for info in infos}
+    waivers = request.waivers.problems(suite.results, infos, rules, unopened)
     minimum = request.minimum
     judgement = judge(
         names,
         suite.results,
         problems=problems,
-        failures=[*request.waivers.problems(suite.results, infos, rules), *against.failures],
+        failures=[*waivers, *against.failures],
         known=against.known,
         interrupted=suite.interrupted,
         minimum=MINIMUM_EXECUTED[request.profile] if minimum is None else minimum,

@@ -154,6 +154,7 @@ TEAMS = Need(
     met=lambda world: world.backend.capabilities.teams and len(world.mates) >= 4,
     can_be_tried=lambda world: not world.backend.capabilities.teams and len(world.mates) >= 4,
 )
+MULTI_NODE = _capability("several machines", lambda caps: caps.multi_node)
 SUBDOMAIN = _capability("host names per instance", lambda c: Addressing.SUBDOMAIN in c.addressing)
 
 HOST_PORT = _capability("port per instance", lambda c: Addressing.HOST_PORT in c.addressing)

@@ -190,6 +190,11 @@ class Stage:
         with self._lent(Hook.OUTSIDE, self._inner.outside) as machine:
             yield machine
 
+    def machine_of(self, container_id: str) -> str | None:
+        machine = self._hook(Hook.MACHINES, lambda: self._inner.machine_of(container_id))
+        self._trace.note(f"· {container_id} runs on {machine or 'no machine'}")
+        return machine
+
     def remove_behind(self, container_id: str) -> None:
         self._hook(Hook.REMOVE_BEHIND, lambda: self._inner.remove_behind(container_id))
         self._trace.note(f"· somebody removes container {container_id} by hand")

@@ -109,15 +109,20 @@ class Waivers:
         results: Collection[ScenarioResult],
         backends: Sequence[BackendInfo],
         rules: Collection[str],
+        unopened: Collection[str] = (),
     ) -> Iterator[str]:
         """Why they make the run fail, a sentence each: over, or not matched by any failure.
 
         Args:
             rules: ids of the rules that the run is about; what is waived of others may be needed
                 by another run, and only its day is looked at.
+            unopened: names of backends that were to be checked and could not be had; what they
+                need is not known.
         """
         found = {(each.rule, each.backend): each.status for each in results}
         for waiver in self.entries:
+            if any(map(waiver.names, unopened)) and not self._over(waiver):
+                continue
             for wrong in self._wrong(waiver, found, backends, rules):
                 yield Secrets().clean(f"{self.source}: {waiver} {wrong}")
 

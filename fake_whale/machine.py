@@ -188,6 +188,7 @@ class Machine:
                     "user_id": service.order.user_id,
                     "challenge_id": service.order.challenge_id,
                     "image": service.order.image,
+                    "node": service.order.node,
                     "flag": service.order.flag,
                     "task": service.task.value,
                     "created": service.created_at,

@@ -45,7 +45,14 @@ MISSING = "whale-ready-no-such-image:none"
 EGRESS, READ_ONLY, CAPABLE = 21, 22, 23
 EXITING = ("/bin/busybox", "false")
 
-_NOT_OF_ALL = {Hook.INSIDE, Hook.OUTSIDE, Hook.RESTART, Hook.RESTART_LIVE, Hook.CRASH}
+_NOT_OF_ALL = {
+    Hook.MACHINES,
+    Hook.INSIDE,
+    Hook.OUTSIDE,
+    Hook.RESTART,
+    Hook.RESTART_LIVE,
+    Hook.CRASH,
+}
 HOOKS = frozenset(Hook) - _NOT_OF_ALL
 PORTS = (Port(80), Port(8080), Port(53, Transport.UDP))
 

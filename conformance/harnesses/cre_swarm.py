@@ -11,7 +11,7 @@ from typing import Any
 import docker
 from docker.errors import APIError, NotFound
 
-from conformance.harness import CannotRun
+from conformance.harness import CannotRun, Hook
 from conformance.harnesses.cre_docker import DockerHarness, DockerWorld, belongs, left_behind
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT
 from engines.cre.runtimes.swarm import SwarmRuntime
@@ -36,6 +36,10 @@ class SwarmWorld(DockerWorld):
     def running(self) -> set[str]:
         tasks = _tasks(self._client.real, f"{LABEL_DEPLOYMENT}={self._deployment}")
         return {task["ServiceID"] for task in tasks if task["Status"]["State"] == "running"}
+
+    def machine_of(self, container_id: str) -> str | None:
+        running = [t for t in self._left(container_id) if t["Status"]["State"] == "running"]
+        return str(running[0]["NodeID"]) if running else None
 
     def remove_behind(self, container_id: str) -> None:
         _api(self._client.real).remove_service(container_id)
@@ -84,6 +88,9 @@ class SwarmHarness(DockerHarness):
                 "the Docker engine is no swarm manager; run docker swarm init on it, or set "
                 "DOCKER_HOST to a manager of a swarm"
             )
+
+        if self._client is not None and len(_up(self._client)) > 1:
+            self.hooks |= {Hook.MACHINES}
 
     def versions(self) -> dict[str, str]:
         nodes = [] if self._client is None else self._client.api.nodes()
@@ -141,6 +148,15 @@ def _parts(client: docker.DockerClient) -> list[tuple[str, tuple[Any, str]]]:
     return [
         (labels[LABEL_DEPLOYMENT], (remove, part_id))
         for labels, remove, part_id in services + networks
+    ]
+
+
+def _up(client: docker.DockerClient) -> list[Any]:
+    """The nodes that containers can be given to now."""
+    return [
+        node
+        for node in client.api.nodes()
+        if node["Status"]["State"] == "ready" and node["Spec"]["Availability"] == "active"
     ]
 
 

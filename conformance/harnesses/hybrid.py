@@ -122,6 +122,9 @@ class HybridWorld(World):
         owner: World = self._cre if container_id in self._cre.running() else self._whale
         owner.remove_behind(container_id)
 
+    def machine_of(self, container_id: str) -> str | None:
+        return self._leads.machine_of(container_id)
+
     def kill_behind(self, container_id: str) -> None:
         self._leads.kill_behind(container_id)
 

@@ -77,6 +77,9 @@ FAULTS: dict[FaultKind, list[dict[str, object]]] = {
 }
 """How the fake Whale goes wrong (docs/fake-whale.md, "Faults")."""
 
+NODES = ("linux-1", "linux-2")
+"""The swarm's machines, one of which Whale draws by lot for each instance."""
+
 HOOKS = frozenset(Hook) - {
     Hook.KILL_BEHIND,
     Hook.STUBBORN,
@@ -117,7 +120,9 @@ def _whale_world(address: str, players: tuple[Player, ...], mode: UserMode) -> W
         ],
         images=frozenset({GOOD, CRASHING}),
         crashing_images=frozenset({CRASHING}),
+        nodes=frozenset(NODES),
         config={
+            "docker_swarm_nodes": ",".join(NODES),
             "frp_direct_ip_address": address,
             "frp_http_domain_suffix": SUFFIX,
         },
@@ -293,6 +298,10 @@ class FakeWhaleWorld(World):
 
     def running(self) -> set[str]:
         return {service["uuid"] for service in self._fake.state()["services"]}
+
+    def machine_of(self, container_id: str) -> str | None:
+        services = {each["uuid"]: each["node"] for each in self._fake.state()["services"]}
+        return services.get(container_id)
 
     def flags(self) -> list[str]:
         """Every flag that Whale has handed to a container."""

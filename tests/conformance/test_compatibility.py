@@ -27,6 +27,7 @@ DECLARED_NEEDS = {
     parts.FEW_EXTENSIONS,
     parts.READY_ON_START,
     parts.TEAMS,
+    parts.MULTI_NODE,
     parts.SUBDOMAIN,
 }
 """What a scenario needs and a backend declares; what else it needs is for the harness to offer."""
@@ -80,7 +81,7 @@ def test_a_rule_is_conditional_exactly_when_its_scenario_needs_what_a_backend_de
     assert set(ASKED_IF) == conditional
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if not row.needs_nodes], ids=lambda r: r.key)
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r.key)
 def test_a_row_is_kept_when_all_that_is_asked_passed(row: Row) -> None:
     assert cell(row, backend("x"), all_pass(row)).finding is Finding.KEPT
 
@@ -120,15 +121,11 @@ def test_what_is_not_declared_is_not_offered() -> None:
         assert found(key, all_pass(BY_KEY[key]), info).finding is Finding.NOT_OFFERED
 
 
-def test_multi_node_is_measured_on_several_machines_only_and_never_in_full() -> None:
-    results = all_pass(BY_KEY["multi-node"])
-
-    one = found("multi-node", results, backend("x", nodes=1))
-    three = found("multi-node", results, backend("x", nodes=3))
-
-    assert (one.finding, three.finding) == (Finding.NOT_MEASURED, Finding.PARTLY)
-    assert "machines" in one.note
-    assert "no rule looks" in three.note
+def test_multi_node_is_measured_by_where_instances_ran_and_not_on_one_machine() -> None:
+    row = BY_KEY["multi-node"]
+    assert found("multi-node", all_pass(row)).finding is Finding.KEPT
+    one = [replace(each, status=Status.NOT_APPLICABLE) for each in all_pass(row)]
+    assert found("multi-node", one).finding is Finding.NOT_MEASURED
 
 
 def test_there_is_a_cell_for_every_backend() -> None:

@@ -55,7 +55,7 @@ def test_a_broken_backend_fails_the_right_scenarios(breakage: type[ReferenceBack
 
 CAUGHT_GROUPS = (
     *("CONC", "FAULT", "ISOLATION", "RESTART", "STATE", "TIME"),
-    *("LIMIT", "POOL", "PORT", "COMPANION", "CRASH", "HTTP", "SWAP"),
+    *("LIMIT", "POOL", "PORT", "COMPANION", "NODE", "CRASH", "HTTP", "SWAP"),
 )
 
 

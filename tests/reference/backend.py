@@ -152,7 +152,7 @@ class ReferenceBackend(ContainerBackend):
             ready_on_start=True,
             detects_loss=True,
             teams=True,
-            multi_node=False,
+            multi_node=True,
             account_limit=self.options.account_limit,
             max_extensions=self.options.max_extensions,
             timeout_seconds=self.options.timeout_seconds,

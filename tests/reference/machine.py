@@ -13,6 +13,7 @@ from conformance.harness import FaultKind
 from conformance.harnesses.turnstile import Turnstile
 from engines.errors import BackendUnavailable
 
+NODES = ("node-1", "node-2")
 NOTHING_DONE = (FaultKind.UNREACHABLE, FaultKind.REFUSES_WRITES, FaultKind.LOST_REQUEST)
 """Faults in which a write has no effect."""
 
@@ -36,6 +37,8 @@ class Container:
     image: int = 0
     """How often the images had changed when it was made."""
     alive: bool = True
+    node: str = ""
+    """Which of the pretended machines it runs on."""
 
 
 @dataclass
@@ -99,12 +102,17 @@ class Machine:
             flag=f"flag{{{secrets.token_hex(16)}}}",
             network=f"network-{number}",
             image=self.image,
+            node=self.node_of(number),
         )
         self.containers[made.id] = made
         if companion:
             inner = Container(inner_of(made.id), "inner", [], "", network=made.network)
             self.containers[inner.id] = inner
         return made
+
+    def node_of(self, number: int) -> str:
+        """Where the container of this number runs."""
+        return NODES[number % len(NODES)]
 
     def _removed(self, container_id: str) -> None:
         for each in (container_id, inner_of(container_id)):

@@ -109,6 +109,10 @@ class ReferenceWorld(World):
             return "inner" if reached else ""
         return container.flag if path == FLAG_PATH else "hello"
 
+    def machine_of(self, container_id: str) -> str | None:
+        found = self.machine.containers.get(container_id)
+        return found.node if found is not None and found.alive else None
+
     def remove_behind(self, container_id: str) -> None:
         del self.machine.containers[container_id]
 
