@@ -22,11 +22,12 @@ JSON = "application/json"
 NONCE = "nonce-of-the-session"
 TOKEN_SCHEME = "Token "
 
-ALICE, BOB, ADMIN = Caller(11), Caller(12), Caller(13, is_admin=True)
+ALICE, BOB, ADMIN = Caller(11), Caller(12), Caller(13, is_admin=True, name="Ada")
 BY_NAME = {
     "alice": ALICE,
     "bob": BOB,
     "admin": ADMIN,
+    "nameless": Caller(14, is_admin=True),
     "mate": Caller(21, 2),
     "mate2": Caller(22, 2),
 }
