@@ -202,6 +202,9 @@ def test_the_breaker_spares_starts_the_wait(here: Site) -> None:
     last = here.events(Action.STARTED)[-1]
     assert last.metadata["routed_because"] == "whale was not asked: it failed 2 times in a row"
     here.advance(31)
+    # Starts that ask nobody do not use up the one that finds out whether Whale is back.
+    assert here.start(ALICE, 1).code is Code.ALREADY_RUNNING
+    assert here.start(ALICE, 2).code is Code.LIMIT_REACHED
     assert here.start(BOB, 1).instance["backend"] == "whale"
     assert not here.hybrid.router.breaker.open
 
