@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -27,9 +28,7 @@ def commands(page: Path) -> list[str]:
 def problem(line: str) -> str | None:
     """What of a command does not exist; None when all of it does."""
     words = shlex.split(line, comments=True)[1:]
-    words = words[
-        : next((n for n, word in enumerate(words) if word in ("|", "&&", ">")), len(words))
-    ]
+    words = list(takewhile(lambda word: word not in ("|", "&&", ">"), words))
     command: click.Command = main
     context = click.Context(main)
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
@@ -39,13 +38,15 @@ def problem(line: str) -> str | None:
                 break
             return f"no such command: {words[0]}"
         command, words = found, words[1:]
-    known = {name for each in command.get_params(context) for name in each.opts}
-    known |= {name for each in command.get_params(context) for name in each.secondary_opts}
+    parameters = command.get_params(context)
+    known = {name for each in parameters for name in (*each.opts, *each.secondary_opts)}
     unknown = [
         word for word in words if word.startswith("--") and word.partition("=")[0] not in known
     ]
     if unknown:
         return f"no such option: {', '.join(unknown)}"
+    asking = [each for each in parameters if isinstance(each, click.Option) and each.prompt]
+    words += [each.opts[0] for each in asking]  # who types it is asked, and says yes
     try:
         # Past our own class, which ends the process at a wrong option.
         with click.Context.scope(context):
