@@ -98,6 +98,17 @@ def with_detail(**detail: Any) -> Iterator[None]:
         audit_detail.reset(token)
 
 
+@contextmanager
+def done_by(user_id: int, name: str | None = None) -> Iterator[None]:
+    """The events of calls made inside this block, by this thread, say who made them.
+
+    For who acts on another's account, as admins do: the ``user_id`` of an event is the account's.
+    """
+    named = {} if name is None else {"actor_name": name}
+    with with_detail(actor=user_id, **named):
+        yield
+
+
 class AuditLog:
     """Writes and reads ``container_events``."""
 

@@ -22,22 +22,26 @@ JSON = "application/json"
 NONCE = "nonce-of-the-session"
 TOKEN_SCHEME = "Token "
 
-ALICE, BOB, ADMIN = Caller(11), Caller(12), Caller(13, is_admin=True)
+ALICE, BOB, ADMIN = Caller(11), Caller(12), Caller(13, is_admin=True, name="Ada")
 BY_NAME = {
     "alice": ALICE,
     "bob": BOB,
     "admin": ADMIN,
+    "nameless": Caller(14, is_admin=True),
     "mate": Caller(21, 2),
     "mate2": Caller(22, 2),
 }
 
 
+@dataclass(frozen=True)
 class SiteIdentity:
     """Cookies of sessions, which need a nonce, and access tokens, which do not."""
 
+    callers: Mapping[str, Caller]
+
     def who(self, request: Request) -> Caller | None:
         token = request.headers.get("Authorization", "").removeprefix(TOKEN_SCHEME)
-        return BY_NAME.get(token or request.cookies.get("session", ""))
+        return self.callers.get(token or request.cookies.get("session", ""))
 
     def csrf_ok(self, request: Request) -> bool:
         if request.headers.get("Authorization", "").startswith(TOKEN_SCHEME):
@@ -113,7 +117,13 @@ class Swappable:
         return self.backend
 
 
-def site_app(provider: Any, *, gate: Gate | None = None, overview: Overview | None = None) -> Flask:
+def site_app(
+    provider: Any,
+    *,
+    gate: Gate | None = None,
+    overview: Overview | None = None,
+    callers: Mapping[str, Caller] = BY_NAME,
+) -> Flask:
     """The site's application."""
     app = Flask(__name__)
 
@@ -122,7 +132,7 @@ def site_app(provider: Any, *, gate: Gate | None = None, overview: Overview | No
 
     for status in (400, 403, 404, 405, 413, 500):
         app.register_error_handler(status, page)
-    blueprint = container_blueprint(provider, SiteIdentity(), gate=gate, overview=overview)
+    blueprint = container_blueprint(provider, SiteIdentity(callers), gate=gate, overview=overview)
     app.register_blueprint(blueprint)
     return app
 

@@ -199,6 +199,28 @@ def resume_command(who: str, why: str) -> None:
         rollout.turn("resume", who, why, lambda dial: replace(dial, paused=False))
 
 
+@rollout_group.command(
+    "forget", cls=Command, short_help="Give up a Whale that is gone.", epilog=_EPILOG
+)
+@click.confirmation_option(prompt="Have players lose what lives on Whale?")
+@_signed
+def forget_command(who: str, why: str) -> None:
+    """Give up what lives on Whale: for a Whale that will not come back.
+
+    Until Whale can be asked nobody knows whether an instance there is over, so its account gets no
+    other one. After this command it does. Where Whale comes back all the same, the worker ends
+    there what is over. Pause the rollout first, so that nothing new starts there.
+    """
+    with _opened() as rollout:
+        if not rollout.store.load().paused:
+            raise SettingsError("starts may still go to Whale; `whale-ready rollout pause` first")
+        gone = RouteStore(rollout.database).forget(NEW, SystemClock().now())
+        told = ", ".join(f"challenge {each.challenge_id} of {each.account}" for each in gone)
+        if gone:
+            rollout.store.note(who, "forget", why, before=told, after="none on whale")
+        click.echo(f"forgotten: {told or 'nothing'}")
+
+
 @rollout_group.command("clear", cls=Command, short_help="Let USE_WHALE decide.", epilog=_EPILOG)
 @_signed
 def clear_command(who: str, why: str) -> None:

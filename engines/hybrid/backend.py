@@ -247,6 +247,9 @@ class HybridBackend(AuditedBackend):
         ``certain``: it has nothing of this instance, so that a refusal says there is nothing.
         """
         side = self._owner(route)
+        spared = self.router.spared(route.backend) if certain else None
+        if spared is not None:
+            return self._at_home(call, route, spared) or replies.busy_start()
         with with_detail(**decision.detail()), holding_back() as held:
             result = side.start_instance(call.user_id, call.challenge_id, call.team_id)
         call.recorded = True
@@ -256,11 +259,9 @@ class HybridBackend(AuditedBackend):
             return self._kept(call, route, side, result)
         nothing = result.definite and not self._may_hold(route)
         if certain and nothing and self.router.falls_back_from(route.backend, result):
-            instead = self.router.fallback(result)
-            until = lease(self.clock.now(), self._lease_seconds)
-            moved = route.taken(call.user_id, call.team_id, instead.backend, until)
-            if self._routes.save(moved):
-                return self._launch(call, moved, instead, certain=True)
+            instead = self._at_home(call, route, self.router.fallback(result))
+            if instead is not None:
+                return instead
             self._write(held)
             return replies.busy_start()
         self._write(held)
@@ -269,6 +270,14 @@ class HybridBackend(AuditedBackend):
         else:
             self._quietly(lambda: self._routes.save(route.settled(RouteState.OPEN)))
         return result
+
+    def _at_home(self, call: Call, route: Route, decision: Decision) -> StartResult | None:
+        """Go on at home with a route of which nothing is; None when it is not ours any more."""
+        until = lease(self.clock.now(), self._lease_seconds)
+        moved = route.taken(call.user_id, call.team_id, decision.backend, until)
+        if not self._routes.save(moved):
+            return None
+        return self._launch(call, moved, decision, certain=True)
 
     def _kept(
         self, call: Call, route: Route, side: ContainerBackend, result: StartResult

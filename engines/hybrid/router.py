@@ -67,12 +67,18 @@ class Router:
         if dial.paused:
             return Decision(home, Why.PAUSED, "the rollout is paused")
         choice = choose(dial.position, self._use_new(), challenge_id, account)
-        decision = Decision(new if choice.new else home, choice.why, choice.because)
-        if decision.backend == new and self.falls_back and not self.breaker.lets_through():
-            times = self.breaker.failures
-            because = f"{new} was not asked: it failed {times} times in a row"
-            return Decision(home, Why.FALLBACK, because)
-        return decision
+        return Decision(new if choice.new else home, choice.why, choice.because)
+
+    def spared(self, key: str) -> Decision | None:
+        """The decision to go home without asking this backend, while the breaker holds it open.
+
+        To be asked by who is about to ask the backend, and by nobody else: what the breaker lets
+        through is the one start that finds out whether the backend is back.
+        """
+        if key != self.keys.new or not self.falls_back or self.breaker.lets_through():
+            return None
+        because = f"{key} was not asked: it failed {self.breaker.failures} times in a row"
+        return Decision(self.keys.home, Why.FALLBACK, because)
 
     def falls_back_from(self, key: str, result: StartResult) -> bool:
         """Whether this start may go home instead: the new backend is definitely down."""

@@ -179,6 +179,14 @@ class RouteStore:
         """Remove the route; False when another was faster."""
         return self._changes(routes.delete(), route.id, route.version)
 
+    def forget(self, backend: str, now: datetime) -> list[Route]:
+        """Remove the routes to a backend, but for those somebody is at work on; returns them.
+
+        What lives there is not found by its account any more, and does not count for it.
+        """
+        there = [each for each in self.all() if each.backend == backend and not each.at_work(now)]
+        return [each for each in there if self.delete(each)]
+
     def _changes(self, statement: Any, route_id: int, version: int) -> bool:
         mine = statement.where(routes.c.id == route_id, routes.c.version == version)
         changed: int = self._database.transact(lambda connection: connection.execute(mine).rowcount)

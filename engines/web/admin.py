@@ -6,6 +6,7 @@ import logging
 
 from flask import request
 
+from engines.audit import done_by
 from engines.web import answers, inputs
 from engines.web.answers import Answer
 from engines.web.callers import Caller, Door
@@ -25,7 +26,7 @@ class AdminEndpoints:
     """Lists, stop and extend, as views of Flask call them.
 
     Here, and nowhere else, the account comes from the body: ``user_id``, and ``team_id`` where the
-    player plays for a team.
+    player plays for a team. The audit log says besides which admin it was.
     """
 
     def __init__(self, backend: BackendProvider, door: Door, overview: Overview) -> None:
@@ -56,14 +57,15 @@ class AdminEndpoints:
 
     def stop(self) -> Answer:
         admin, player, challenge = self._order()
-        backend = self._backend()
-        result = backend.stop_instance(player.user_id, challenge, player.team_id)
+        with done_by(admin.user_id, admin.name):
+            result = self._backend().stop_instance(player.user_id, challenge, player.team_id)
         self._note("stop", admin, player, challenge, result.code.value)
         return answers.done(result)
 
     def extend(self) -> Answer:
         admin, player, challenge = self._order()
-        answer = extended(self._backend(), player.user_id, challenge, player.team_id)
+        with done_by(admin.user_id, admin.name):
+            answer = extended(self._backend(), player.user_id, challenge, player.team_id)
         self._note("extend", admin, player, challenge, answer.code.value)
         return answer
 
@@ -74,7 +76,7 @@ class AdminEndpoints:
         return admin, player, inputs.challenge_in_body(found)
 
     def _note(self, what: str, admin: Caller, player: Caller, challenge: int, code: str) -> None:
-        # The audit log has the account it was done to; who did it stands here only.
+        # A backend that writes no audit log of ours says nowhere else who did it.
         log.info(
             "admin %d: %s for user %d, team %s, challenge %d: %s",
             admin.user_id,

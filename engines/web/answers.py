@@ -43,8 +43,8 @@ STATUSES: Mapping[AnyCode, int] = {
     Code.LIMIT_REACHED: 409,
     Code.CAPACITY: 503,
     Code.CHALLENGE_UNAVAILABLE: 404,
-    Code.IMAGE_MISSING: 500,
-    Code.START_FAILED: 500,
+    Code.IMAGE_MISSING: 503,
+    Code.START_FAILED: 503,
     Code.NOT_READY: 503,
     Code.PORT_UNAVAILABLE: 503,
     Code.BUSY: 409,
@@ -76,7 +76,10 @@ RETRY_SECONDS: Mapping[AnyCode, float] = {
     Code.PORT_UNAVAILABLE: 30.0,
     Code.CAPACITY: 30.0,
 }
-"""Codes of what may work later, and after how long where the backend does not say."""
+"""Codes of what may work later, and after how long where the backend does not say.
+
+Not of a challenge that is set up wrongly: only an organiser ends that.
+"""
 
 _SUCCESSES = frozenset({Code.OK, Code.ALREADY_RUNNING})
 _INSTANCE_KEYS = tuple(InstanceStatus.__annotations__)

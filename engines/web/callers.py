@@ -17,11 +17,13 @@ class Caller:
 
     Args:
         team_id: the team whose account counts, or None where users play alone.
+        name: what an admin is called in the audit log; None: by the user id alone.
     """
 
     user_id: int
     team_id: int | None = None
     is_admin: bool = False
+    name: str | None = None
 
 
 class Identity(Protocol):

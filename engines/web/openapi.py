@@ -127,7 +127,11 @@ _EVENT = _object(
         "action": _TEXT,
         "code": _TEXT,
         "duration_ms": _COUNT,
-        "metadata": {"type": "object"},
+        "metadata": {
+            "type": "object",
+            "description": "What differs by action. actor: the admin who did it for the player",
+            "properties": {"actor": _ID, "actor_name": _TEXT},
+        },
     }
 )
 _CHALLENGE: Json = {

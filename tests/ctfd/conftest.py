@@ -5,12 +5,15 @@ Without a CTFd (``CTFD_HOME``) every test that needs one is skipped by name.
 
 from __future__ import annotations
 
+import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from loopback import Program, free_port, listens
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from conformance.harnesses.challenge_image import ensure_image
@@ -37,6 +40,33 @@ def ctfd() -> Path:
     require("ctfd", found is not None, FIX)
     assert found is not None
     return found
+
+
+@pytest.fixture(scope="session")
+def whale_plugin(ctfd: Path) -> Path:
+    """A checkout of ctfd-whale, whose requirements CTFd's Python has."""
+    from conftest import require
+
+    given = os.environ.get("CTFD_WHALE_HOME", "").strip()
+    found = Path(given) if given else None
+    present = found is not None and (found / "challenge_type.py").is_file()
+    require("ctfd-whale", present, "set CTFD_WHALE_HOME to a checkout of ctfd-whale")
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[str]:
+    """A redis of our own."""
+    from conftest import require
+
+    program = shutil.which("redis-server")
+    require("redis", program is not None, "install redis (Debian: redis-server)")
+    port = free_port()
+    command = [str(program), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    server = Program(command, tmp_path / "redis.log", lambda: listens(port))
+    yield f"redis://127.0.0.1:{port}"
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,14 @@ def test_what_runs_is_extended_and_stopped(
     expect(row).to_contain_text("1 ×")
     row.get_by_role("button", name="Stop").click()
     expect(row).to_have_count(0)
+    # Newest first: the admin's two, and the player's own start.
+    done = admin.open(f"{ADMIN}/history?challenge_id={running[1]}").locator("tbody tr")
+    expect(done).to_have_count(3)
+    for each, action in zip(done.all(), ("stopped", "extended", "started"), strict=True):
+        expect(each.get_by_role("cell", name=action, exact=True)).to_be_visible()
+        by_admin = each.get_by_role("cell", name="admin admin", exact=True)
+        expect(by_admin).to_have_count(int(action != "started"))
+    assert not admin.overflows()
 
 
 def test_history(admin: Window, running: tuple[str, int], size: dict[str, int]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +10,6 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from conftest import require
-from loopback import Program, free_port, listens
 from servers import MariaDB
 
 from ctfd.conftest import MEMORY, TIMES, swept
@@ -25,18 +22,6 @@ from fake_whale.demo import DEMO_WORLD
 
 STOP = "/api/v1/container/stop"
 WORKERS = ("--worker-class", "gevent", "--workers", "2")
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[str]:
-    """A redis of our own."""
-    program = shutil.which("redis-server")
-    require("redis", program is not None, "install redis (Debian: redis-server)")
-    port = free_port()
-    command = [str(program), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    server = Program(command, tmp_path / "redis.log", lambda: listens(port))
-    yield f"redis://127.0.0.1:{port}"
-    server.close()
 
 
 def test_mariadb_redis_and_two_workers(
@@ -112,17 +97,6 @@ def test_a_wrong_setting_keeps_no_site_down(ctfd: Path, tmp_path: Path) -> None:
         assert "CRE_CAPACITY: write a whole number" in page
     finally:
         site.stop()
-
-
-@pytest.fixture
-def whale_plugin(ctfd: Path) -> Path:
-    """A checkout of ctfd-whale, whose requirements CTFd's Python has."""
-    given = os.environ.get("CTFD_WHALE_HOME", "").strip()
-    found = Path(given) if given else None
-    present = found is not None and (found / "challenge_type.py").is_file()
-    require("ctfd-whale", present, "set CTFD_WHALE_HOME to a checkout of ctfd-whale")
-    assert found is not None
-    return found
 
 
 def test_next_to_ctfd_whale(whale_plugin: Path, redis: str, tmp_path: Path) -> None:

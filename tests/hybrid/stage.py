@@ -1,11 +1,12 @@
-"""A site with both backends: the engine on simulated containers, the adapter on a fake Whale.
+"""A site with both backends: the engine on simulated containers unless told otherwise, the adapter
+on a fake Whale.
 
 Both keep their state in one database and go by the fake's clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,7 @@ from whale.rig import FakesClock
 from engines.audit import Action, ContainerEvent
 from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.contract import InstanceStatus, StartResult
+from engines.cre.runtimes.base import Runtime
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.database import Database
 from engines.factory import Ingredients, build
@@ -55,13 +57,33 @@ def served(users: dict[int, str], challenges: int) -> Iterator[tuple[FakeWhale, 
 
 
 @dataclass(frozen=True)
+class Ground:
+    """What the engine's containers run on.
+
+    Args:
+        containers: asks for the ids of what is there, past the engine.
+    """
+
+    runtime: Runtime
+    image: str
+    deployment: str
+    containers: Callable[[], set[str]]
+
+
+def simulated() -> Ground:
+    """No containers at all."""
+    runtime = MemoryRuntime()
+    return Ground(runtime, IMAGE, "site", runtime.running)
+
+
+@dataclass(frozen=True)
 class Site:
     """One site: :attr:`hybrid` is its first process."""
 
     fake: FakeWhale
     url: str
     database: Database
-    runtime: MemoryRuntime
+    ground: Ground
     settings: Settings
     tokens: dict[int, str]
     challenges: int
@@ -98,7 +120,7 @@ class Site:
 
     def on_cre(self) -> set[str]:
         """Containers that really run on the engine."""
-        return self.runtime.running()
+        return self.ground.containers()
 
     def events(self, *actions: Action) -> list[ContainerEvent]:
         """The audit log, of these actions; of all when none is named."""
@@ -107,22 +129,24 @@ class Site:
     def process(self) -> HybridBackend:
         """The backend of a further process; the caller closes it."""
         return made(
-            self.settings, self.database, self.runtime, self.tokens, self.challenges, self.fake
+            self.settings, self.database, self.ground, self.tokens, self.challenges, self.fake
         )
 
 
 def made(
     settings: Settings,
     database: Database,
-    runtime: MemoryRuntime,
+    ground: Ground,
     tokens: dict[int, str],
     challenges: int,
     fake: FakeWhale,
 ) -> HybridBackend:
-    specs = [ChallengeSpec(number, f"C{number}", IMAGE) for number in range(1, challenges + 1)]
+    specs = [
+        ChallengeSpec(number, f"C{number}", ground.image) for number in range(1, challenges + 1)
+    ]
     ingredients = Ingredients(
         catalog=StaticCatalog(specs),
-        runtime=runtime,
+        runtime=ground.runtime,
         credentials=StaticTokens(tokens),
         database=database,
         clock=FakesClock(fake),
@@ -138,10 +162,11 @@ def site(
     *,
     tokens: dict[int, str] | None = None,
     challenges: int = 3,
+    ground: Ground | None = None,
     **settings: Any,
 ) -> Iterator[Site]:
     """A site in front of this Whale; ``settings`` by their names in :class:`Settings`."""
-    runtime = MemoryRuntime()
+    ground = ground or simulated()
     chosen = Settings(
         **{
             "whale_api_url": url,
@@ -150,7 +175,7 @@ def site(
             "whale_max_extensions": RENEWALS,
             "whale_probe": False,
             "whale_look_again_seconds": 1e-9,
-            "cre_deployment": "site",
+            "cre_deployment": ground.deployment,
             "cre_start_limit": 0,
             "cre_timeout_seconds": TIMEOUT,
             "rollout_poll_seconds": POLL_SECONDS,
@@ -158,8 +183,8 @@ def site(
         }
     )
     whose = TOKENS if tokens is None else tokens
-    hybrid = made(chosen, database, runtime, whose, challenges, fake)
+    hybrid = made(chosen, database, ground, whose, challenges, fake)
     try:
-        yield Site(fake, url, database, runtime, chosen, whose, challenges, hybrid)
+        yield Site(fake, url, database, ground, chosen, whose, challenges, hybrid)
     finally:
         hybrid.close()

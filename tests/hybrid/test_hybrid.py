@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hybrid.stage import ALICE, BOB, Site
+from hybrid.stage import ALICE, BOB, TIMEOUT, Site
 
 from engines.audit import Action
 from engines.contract import Code, ExtendMode, Scope
@@ -202,6 +202,9 @@ def test_the_breaker_spares_starts_the_wait(here: Site) -> None:
     last = here.events(Action.STARTED)[-1]
     assert last.metadata["routed_because"] == "whale was not asked: it failed 2 times in a row"
     here.advance(31)
+    # Starts that ask nobody do not use up the one that finds out whether Whale is back.
+    assert here.start(ALICE, 1).code is Code.ALREADY_RUNNING
+    assert here.start(ALICE, 2).code is Code.LIMIT_REACHED
     assert here.start(BOB, 1).instance["backend"] == "whale"
     assert not here.hybrid.router.breaker.open
 
@@ -223,6 +226,25 @@ def test_while_the_owner_is_down_nobody_says_none(here: Site) -> None:
         assert result.retry_after
     here.fake.lift_faults()
     assert here.on_cre() == set()
+    assert here.status(ALICE, 1) is not None
+
+
+def test_whoever_was_on_a_whale_that_is_gone_plays_on_once_it_is_forgotten(here: Site) -> None:
+    here.turn(EVERYTHING)
+    lost = here.start(ALICE, 1).instance["container_id"]
+    here.fake.inject(REFUSED)
+    here.turn(NONE, paused=True)
+    here.advance(10 * TIMEOUT)
+    assert here.start(ALICE, 2).code is Code.UNAVAILABLE, "nobody knows whether it is over"
+
+    RouteStore(here.database).forget("whale", here.hybrid.clock.now())
+
+    assert here.status(ALICE, 1) is None
+    assert here.start(ALICE, 1).instance["backend"] == "cre"
+    # Whale comes back after all: what is over there ends, and nothing else.
+    here.fake.lift_faults()
+    here.work()
+    assert lost not in here.on_whale()
     assert here.status(ALICE, 1) is not None
 
 

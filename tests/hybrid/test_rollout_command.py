@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 from engines.clock import SystemClock
 from engines.database import Database
 from engines.hybrid import DialStore, Position
+from engines.hybrid.routes import RouteStore, Wanted
 from whale_ready.cli import main
 
 Run = Callable[..., Result]
@@ -54,6 +56,27 @@ def test_from_one_challenge_to_all_and_back(run: Run, store: DialStore) -> None:
     ]
     assert (changes[-1].who, changes[-1].why) == ("ann", "the easy one")
     assert all(change.who for change in changes)
+
+
+def test_a_whale_that_is_gone_for_good_is_forgotten(run: Run, store: DialStore) -> None:
+    routes, now = RouteStore(store._database), SystemClock().now()
+    hour = timedelta(hours=1)
+    for user, backend, until in ((11, "whale", -hour), (12, "cre", -hour), (13, "whale", hour)):
+        routes.claim(Wanted(f"user:{user}", 5, user, None, backend, 1, now + until))
+
+    assert "pause` first" in run("forget", "--yes", code=3).output
+    run("pause")
+    assert CliRunner().invoke(main, ["rollout", "forget"], input="n\n").exit_code == 1
+    assert len(routes.all()) == 3
+    said = run("forget", "--yes", "--who", "ann", "--why", "its disk died").output
+
+    assert "forgotten: challenge 5 of user:11\n" in said
+    assert [route.user_id for route in routes.all()] == [12, 13], "13 is being started just now"
+    told = store.changes()[0]
+    assert (told.who, told.action, told.why) == ("ann", "forget", "its disk died")
+    assert told.before == "challenge 5 of user:11"
+    assert "forgotten: nothing" in run("forget", "--yes").output
+    assert store.changes()[0] == told
 
 
 def test_status_says_where_it_stands_and_who_turned_it(run: Run) -> None:

@@ -59,10 +59,32 @@ def test_the_share_comes_before_the_cohort_and_the_setting_before_both() -> None
 
 def test_a_place_is_the_same_in_every_process_and_release() -> None:
     """Whoever changes this moves live contests' challenges about."""
-    assert [bucket("challenge", str(number)) for number in (1, 2, 3)] == PLACES
+    assert {number: bucket("challenge", str(number)) for number in PLACES} == PLACES
+    assert {account: bucket("account", account) for account in SEATS} == SEATS
 
 
-PLACES = [900, 3756, 5907]
+PLACES = {1: 900, 2: 3756, 3: 5907, 4: 5120, 5: 5144, 10: 8326, 42: 6178, 2**63 - 1: 9433}
+SEATS = {"user:1": 2233, "user:2": 9238, "team:1": 4508, "team:7": 4783}
+
+
+@pytest.mark.parametrize("number", PLACES)
+def test_a_challenge_goes_from_its_place_on(number: int) -> None:
+    place = PLACES[number]
+    assert goes(Position(place + 1), number, "user:1")
+    assert not goes(Position(place), number, "user:1")
+
+
+@pytest.mark.parametrize("account", SEATS)
+def test_an_account_goes_from_its_place_on(account: str) -> None:
+    seat = SEATS[account]
+    assert goes(Position(0, seat + 1), 5, account)
+    assert not goes(Position(0, seat), 5, account)
+
+
+def test_one_percent_and_ten_percent_are_these_challenges() -> None:
+    first = range(1, 51)
+    assert [number for number in first if goes(Position(100), number, "user:1")] == []
+    assert [number for number in first if goes(Position(1000), number, "user:1")] == [1, 48]
 
 
 def test_places_are_spread_evenly() -> None:

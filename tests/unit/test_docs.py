@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from engines.catalog import ChallengeSpec, Port
+from engines.hybrid.backend import LEASE_SECONDS
 from engines.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +45,11 @@ def test_the_table_of_settings_is_the_settings() -> None:
 def test_the_engines_page_has_the_engines_settings() -> None:
     ours = [row for row in SETTINGS if row.startswith(("| `CRE_", "| `CONTAINER_"))]
     assert rows("cre.md", "[A-Z_]+") == ours
+
+
+def test_the_rollouts_page_says_how_long_a_dead_process_is_in_the_way() -> None:
+    page = (ROOT / "docs" / "rollout.md").read_text(encoding="utf-8")
+    assert f"`busy` for {LEASE_SECONDS:g} s" in page
 
 
 def test_the_engines_page_has_every_field_of_a_challenge() -> None:

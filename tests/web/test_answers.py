@@ -24,6 +24,7 @@ from engines.web import KEYS, RETRY_SECONDS, STATUSES, WebCode
 PAGE = Path(__file__).parents[2] / "docs" / "endpoints.md"
 WAITS = {Code.BUSY, Code.RATE_LIMITED}
 SUCCESSES = (Code.OK, Code.ALREADY_RUNNING)
+ONLY_AN_ORGANISER_HELPS = {Code.IMAGE_MISSING, Code.START_FAILED}
 SECRET = "hunter2-in-a-traceback"
 
 
@@ -77,6 +78,16 @@ class Raises(Says):
     ) -> StartResult:
         raise RuntimeError(SECRET)
 
+    def extend_instance(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> ActionResult:
+        raise KeyError(SECRET)
+
+    def get_instance_status(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        raise OSError(SECRET)
+
 
 class ExtendsUnseen(Says):
     """Goes out of reach right after an extend."""
@@ -105,7 +116,11 @@ def test_every_code_has_a_status_and_no_two_codes_are_the_same() -> None:
 
 def test_what_may_work_later_says_when() -> None:
     later = {code for code, status in STATUSES.items() if status in (429, 503)}
-    assert set(RETRY_SECONDS) == later | {Code.BUSY}
+    assert set(RETRY_SECONDS) == (later | {Code.BUSY}) - ONLY_AN_ORGANISER_HELPS
+
+
+def test_500_is_a_fault_of_ours_and_nothing_else() -> None:
+    assert {code for code, status in STATUSES.items() if status == 500} == {Code.INTERNAL}
 
 
 def test_the_page_has_the_table() -> None:
@@ -162,16 +177,40 @@ def test_an_extend_counts_even_when_nobody_can_look_afterwards(
     assert (reply.status, reply.body["success"], reply.body["data"]) == (200, True, None)
 
 
+@pytest.mark.parametrize(("challenge", "code"), [(4, "image_missing"), (5, "start_failed")])
+def test_a_challenge_that_cannot_run_is_503_and_no_waiting_helps(
+    site: Site, challenge: int, code: str
+) -> None:
+    reply = site.post("alice", "start", {"challenge_id": challenge})
+
+    assert (reply.status, reply.body["code"], reply.body["retry_after"]) == (503, code, None)
+    assert "Retry-After" not in reply.headers
+    assert "organiser" in reply.body["message"], "who can help"
+
+
+@pytest.mark.parametrize(
+    ("action", "kind"),
+    [
+        ("start", "RuntimeError"),
+        ("extend", "KeyError"),
+        ("stop", "KeyError"),
+        ("status", "OSError"),
+    ],
+)
 def test_an_exception_is_500_and_tells_nothing(
-    site: Site, provider: Swappable, caplog: pytest.LogCaptureFixture
+    site: Site, provider: Swappable, caplog: pytest.LogCaptureFixture, action: str, kind: str
 ) -> None:
     provider.backend = Raises(provider.backend, Code.OK, None)
 
-    reply = site.post("alice", "start", {"challenge_id": 1})
+    reply = (
+        site.get("alice", "status?challenge_id=1")
+        if action == "status"
+        else site.post("alice", action, {"challenge_id": 1})
+    )
 
     assert (reply.status, reply.body["code"]) == (500, "internal")
     assert tuple(reply.body) == KEYS
-    assert "RuntimeError" in caplog.text, "the organiser sees what it was"
+    assert kind in caplog.text, "the organiser sees what it was"
     for text in (reply.text, caplog.text):
         assert SECRET not in text
         assert "Traceback" not in text

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any, ClassVar, NoReturn
 
-from flask import Blueprint, abort, jsonify, make_response
+from flask import Blueprint, abort, has_request_context, jsonify, make_response
 from sqlalchemy.exc import SQLAlchemyError
 
+from engines.audit import done_by
 from engines.errors import BackendUnavailable, CatalogError
 from engines.site import fields
 from engines.site.catalog import TYPE
@@ -132,7 +134,8 @@ def stop_all(deployment: Deployment, challenge_id: int) -> None:
         parts = deployment.parts()
         live = [each for each in parts.overview.live() if each.challenge_id == challenge_id]
         for each in live:
-            result = parts.backend.stop_instance(each.user_id, challenge_id, each.team_id)
+            with _done_by_whoever_asks():
+                result = parts.backend.stop_instance(each.user_id, challenge_id, each.team_id)
             if not result.ok:
                 log.warning(
                     "challenge %d is deleted, and an instance of user %d still runs: %s",
@@ -146,6 +149,12 @@ def stop_all(deployment: Deployment, challenge_id: int) -> None:
             challenge_id,
             type(error).__name__,
         )
+
+
+def _done_by_whoever_asks() -> AbstractContextManager[None]:
+    """For the audit log; a script that deletes a challenge has nobody logged in."""
+    admin = get_current_user() if has_request_context() else None
+    return nullcontext() if admin is None else done_by(admin.id, admin.name)
 
 
 def _data(request: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class SiteIdentity:
         if user is None:
             return None
         team_id = user.team_id if is_teams_mode() else None
-        return Caller(user.id, team_id, is_admin=user.type == "admin")
+        return Caller(user.id, team_id, is_admin=user.type == "admin", name=user.name)
 
     def csrf_ok(self, request: Request) -> bool:
         """Whether the nonce of the session was shown; who comes with a token has no session.

@@ -13,6 +13,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 
+from engines.audit import done_by
 from engines.clock import SystemClock
 from engines.contract import LARGEST_ID
 from engines.errors import BackendUnavailable
@@ -90,8 +91,10 @@ class Pages:
         action = form.get("action", "")
         if action not in ("stop", "extend"):
             raise ValueError("press one of the buttons")
-        result = (backend.stop_instance if action == "stop" else backend.extend_instance)(*who)
-        log.info("admin %d: %s for %s: %s", get_current_user().id, action, who, result.code.value)
+        admin = get_current_user()
+        with done_by(admin.id, admin.name):
+            result = (backend.stop_instance if action == "stop" else backend.extend_instance)(*who)
+        log.info("admin %d: %s for %s: %s", admin.id, action, who, result.code.value)
         flash(result.message, "success" if result.ok else "danger")
         return self._back("instances")
 
