@@ -73,7 +73,7 @@ Examples:
     metavar="USER_ID",
     type=USER,
     help="Start one instance as this user, renew it as often as Whale allows, and stop it: what "
-    "only a start can show. About half a minute. Without this option nothing is started.",
+    "only a start can show. About forty seconds. Without this option nothing is started.",
 )
 @click.option(
     "--probe-challenge",

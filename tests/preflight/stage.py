@@ -8,11 +8,13 @@ from __future__ import annotations
 import ipaddress
 import json
 import secrets
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -34,9 +36,19 @@ from fake_whale import (
 from fake_whale import World as WhaleWorld
 from fake_whale.server import THREADS
 from fake_whale.testing import Player
-from whale_ready.preflight.checks import run
+from whale_ready.preflight.checks import CHECKS, run
 from whale_ready.preflight.items import Item, State
 from whale_ready.preflight.site import Site, Wishes
+
+EVERY_ID = {check.id for check in CHECKS}
+UNSEEN = {"self-call", "isolation"}
+"""What is not seen where no write really waits (``Setup.held``)."""
+FROM_DATABASE = {
+    *("version", "challenges-images", "challenges-ports", "challenges-limits"),
+    *("time-out", "renewals", "capacity"),
+}
+"""What Whale's database tells, whatever its API says."""
+OWN = {"audit", "fallback"}
 
 ADMIN, ALICE, BOB, PROBE = 1, 11, 12, 13
 TOKENS = {user: f"ctfd_{user:064x}" for user in (ADMIN, ALICE, BOB, PROBE)}
@@ -71,23 +83,25 @@ name = "Hidden"
 image = "chal:1"
 visibility = "hidden"
 """
+ALL_WISHES = Wishes(expected_players=4, admin=ADMIN, probe_account=PROBE)
 ENDS_IN_SECONDS = 5.0
 """What is left of Alice's instance when a preflight begins, so that Whale's cleaner can be seen."""
-HELD_SECONDS = 2.5
+HEAD_START_SECONDS = 0.2
+HELD_SECONDS = 1.2
 """How long a write really waits for its lock where that is to be seen; Whale's own is 1.95."""
 
 
 class HeldClock(VirtualClock):
-    """A virtual clock with which the first wait takes its time."""
+    """A virtual clock with which waits take their time; of two at once the later one longer."""
 
     def __init__(self, start: float) -> None:
         super().__init__(start)
-        self._first = True
+        self._waiting = 0
 
     def wait(self, seconds: float, cancel: Event) -> None:
-        if self._first:
-            self._first = False
-            cancel.wait(HELD_SECONDS)
+        self._waiting += 1
+        cancel.wait(HELD_SECONDS * (1 + self._waiting) / 2)
+        self._waiting -= 1
         super().wait(seconds, cancel)
 
 
@@ -115,6 +129,21 @@ class RepairedWhale(FakeWhale):
         return answer
 
 
+class BareCtfd(FakeWhale):
+    """A CTFd without the plugin."""
+
+    @property
+    def app(self) -> Any:
+        plain = super().app
+
+        def answer(environ: Any, start_response: Any) -> Any:
+            if "ctfd-whale" in environ["PATH_INFO"]:
+                environ["PATH_INFO"] = "/no/such/page"
+            return plain(environ, start_response)
+
+        return answer
+
+
 class OurClock:
     """Our machine's clock; ``behind`` Whale's by so many seconds."""
 
@@ -133,14 +162,16 @@ class Setup:
     whale: WhaleWorld = ALL_OK
     dialect: Dialect = Dialect.CTFD_WHALE
     isolation: Isolation = Isolation.READ_COMMITTED
-    repaired: bool = True
+    make: type[FakeWhale] = RepairedWhale
     threads: int = THREADS
     held: bool = False
-    """Whether a write really waits for its lock; without it the item self-call sees nothing."""
+    """Whether writes really wait for a lock; without it two items see nothing."""
+    ending: bool = True
+    """Whether an instance of Alice's is about to end; without it the cleaner is not seen."""
     faults: Sequence[Mapping[str, object]] = ()
     behind: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
-    wishes: Wishes = Wishes(expected_players=4, admin=ADMIN, probe_account=PROBE)
+    wishes: Wishes = ALL_WISHES
     tokens: Mapping[int, str] = field(default_factory=lambda: TOKENS)
     """In CTFd's own table of tokens."""
     runtime: MemoryRuntime = field(default_factory=lambda: MemoryRuntime({IMAGE}))
@@ -148,6 +179,10 @@ class Setup:
     def with_config(self, **config: str) -> Setup:
         """With other settings of Whale's."""
         return replace(self, whale=replace(self.whale, config={**self.whale.config, **config}))
+
+    def with_user(self, user: User) -> Setup:
+        """With one more user of Whale's."""
+        return replace(self, whale=replace(self.whale, users=[*self.whale.users, user]))
 
     def with_challenge(self, number: int, **fields: Any) -> Setup:
         """With another challenge of this number on Whale."""
@@ -180,6 +215,7 @@ class Stage:
             self.setup.wishes,
             clock=OurClock(self.fake, self.setup.behind),
             pause=self.fake.clock.advance,
+            head_start=HEAD_START_SECONDS,
             runtime=lambda _settings: self.setup.runtime,
         )
 
@@ -189,8 +225,7 @@ def staged(setup: Setup, folder: Path) -> Iterator[Stage]:
     """Serve a fake Whale, and make databases and catalogue."""
     host = str(ipaddress.IPv4Address("127.128.0.0") + secrets.randbelow(2**22))
     clock = HeldClock(time.time()) if setup.held else VirtualClock(time.time())
-    make = RepairedWhale if setup.repaired else FakeWhale
-    fake = make(
+    fake = setup.make(
         setup.whale,
         clock=clock,
         isolation=setup.isolation,
@@ -198,7 +233,8 @@ def staged(setup: Setup, folder: Path) -> Iterator[Stage]:
         instances=InstanceOptions(http_host=host, direct_host=host, reachable=True),
     )
     with fake.serve(threads=setup.threads) as server:
-        begin(fake, server.url)
+        if setup.ending and setup.make is not BareCtfd:
+            begin(fake, server.url)
         for fault in setup.faults:
             fake.inject(fault)
         yield Stage(fake, server.url, _settings(setup, fake, server.url, folder), setup)
@@ -220,9 +256,7 @@ def begin(fake: FakeWhale, url: str) -> None:
 
 
 def _settings(setup: Setup, fake: FakeWhale, url: str, folder: Path) -> Settings:
-    own = Database(f"sqlite:///{folder / 'state.db'}")
-    own.ensure_schema()
-    own.close()
+    (folder / "state.db").write_bytes(_empty_state())
     catalogue = folder / "challenges.toml"
     catalogue.write_text(CATALOGUE, encoding="utf-8")
     listener = fake.http_listener
@@ -231,7 +265,7 @@ def _settings(setup: Setup, fake: FakeWhale, url: str, folder: Path) -> Settings
         database_url=f"sqlite:///{folder / 'state.db'}",
         challenges_file=catalogue,
         whale_api_url=url,
-        whale_ctfd_database_url=ctfd_database(setup, folder),
+        whale_ctfd_database_url=ctfd_database(setup, fake, folder),
         whale_probe_gateway="http://{}:{}".format(*listener),
         whale_ready_seconds=0.3,
         whale_call_seconds=5.0,
@@ -239,24 +273,45 @@ def _settings(setup: Setup, fake: FakeWhale, url: str, folder: Path) -> Settings
     return replace(settings, **setup.settings)
 
 
-def ctfd_database(setup: Setup, folder: Path) -> str:
+@cache
+def _empty_state() -> bytes:
+    """A SQLite file with the product's tables."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "state.db"
+        database = Database(f"sqlite:///{path}")
+        database.ensure_schema()
+        database.close()
+        return path.read_bytes()
+
+
+def ctfd_database(setup: Setup, fake: FakeWhale, folder: Path) -> str:
     """The tables of Whale's CTFd that are read, holding what the fake's world holds."""
     url = f"sqlite:///{folder / 'ctfd.db'}"
     engine = sa.create_engine(url, future=True)
     ends = datetime.now(timezone.utc).replace(tzinfo=None) + timedelta(days=20)
-    challenges = setup.whale.challenges
     with engine.begin() as connection:
-        for statement in _TABLES:
+        for statement in filter(str.strip, _TABLES.split(";")):
             connection.execute(sa.text(statement))
         for user, token in setup.tokens.items():
             connection.execute(
                 sa.text("INSERT INTO tokens (user_id, value, expiration) VALUES (:u, :v, :e)"),
                 {"u": user, "v": token, "e": f"{ends:%Y-%m-%d %H:%M:%S.%f}"},
             )
-        for each in challenges:
+        stored = {"ctf_version": "3.8.7", **fake.machine.settings.stored()}
+        for name, value in stored.items():
+            key = name if name == "ctf_version" else f"whale:{name}"
+            connection.execute(
+                sa.text("INSERT INTO config VALUES (:k, :v)"), {"k": key, "v": value}
+            )
+        for each in setup.whale.challenges:
             row = {
-                **{"id": each.id, "name": each.name, "type": each.type, "state": each.state},
-                **{"image": each.image, "memory": each.memory_limit, "cpus": each.cpu_limit},
+                "id": each.id,
+                "name": each.name,
+                "type": each.type,
+                "state": each.state,
+                "image": each.image,
+                "memory": each.memory_limit,
+                "cpus": each.cpu_limit,
                 "port": each.redirect_port,
             }
             connection.execute(
@@ -273,15 +328,15 @@ def ctfd_database(setup: Setup, folder: Path) -> str:
     return url
 
 
-_TABLES = (
-    "CREATE TABLE challenges (id INTEGER, name TEXT, type TEXT, state TEXT)",
-    "CREATE TABLE dynamic_docker_challenge (id INTEGER, docker_image TEXT, memory_limit TEXT, "
-    "cpu_limit FLOAT, redirect_port INTEGER)",
-    "CREATE TABLE config (key TEXT, value TEXT)",
-    "CREATE TABLE users (id INTEGER PRIMARY KEY)",
-    "CREATE TABLE tokens (id INTEGER PRIMARY KEY, type TEXT, user_id INTEGER, created DATETIME, "
-    "expiration DATETIME, description TEXT, value TEXT)",
-)
+_TABLES = """
+CREATE TABLE challenges (id INTEGER, name TEXT, type TEXT, state TEXT);
+CREATE TABLE dynamic_docker_challenge (id INTEGER, docker_image TEXT, memory_limit TEXT,
+    cpu_limit FLOAT, redirect_port INTEGER);
+CREATE TABLE config (key TEXT, value TEXT);
+CREATE TABLE users (id INTEGER PRIMARY KEY);
+CREATE TABLE tokens (id INTEGER PRIMARY KEY, type TEXT, user_id INTEGER, created DATETIME,
+    expiration DATETIME, description TEXT, value TEXT);
+"""
 
 
 def states(items: Mapping[str, Item], state: State) -> set[str]:

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from loopback import free_port
+from preflight.stage import (
+    ANOTHER_IMAGE,
+    BOB,
+    EVERY_ID,
+    FROM_DATABASE,
+    IMAGE,
+    OWN,
+    TOKENS,
+    UNSEEN,
+    BareCtfd,
+    Setup,
+    staged,
+    states,
+)
 
-from fake_whale import Dialect, Isolation
-from preflight.stage import PROBE, Setup, staged, states
-from whale_ready.preflight.checks import CHECKS
+from engines.cre.runtimes.memory import MemoryRuntime
+from fake_whale import Dialect, FakeWhale, Isolation, User
 from whale_ready.preflight.items import State
-
-EVERY_ID = {check.id for check in CHECKS}
-UNSEEN = {"self-call"}
-"""What is not seen where no write really waits (``Setup.held``)."""
 
 
 def test_all_is_ok(tmp_path: Path) -> None:
@@ -31,3 +42,169 @@ def test_all_is_ok_in_every_dialect(dialect: Dialect, tmp_path: Path) -> None:
     with staged(Setup(dialect=dialect), tmp_path) as stage:
         items = stage.items()
     assert states(items, State.OK) == EVERY_ID - UNSEEN, items
+
+
+def whale(**fields: Any) -> Setup:
+    """A site for a Whale that is another in some way."""
+    return replace(Setup(), **fields)
+
+
+AFTER_NO_START = {"answers", "admin-list"}
+AFTER_NO_WHALE = EVERY_ID - {"reachable", "tls", "clock", "redis"} - FROM_DATABASE - OWN
+"""What is not seen when CTFd is there, and answers nothing of use."""
+
+WRONG: dict[str, tuple[str, Setup, set[str]]] = {
+    # What is wrong: the item that is not ok, how it comes about, and what cannot be seen then.
+    "the clocks differ": ("clock", whale(behind=60.0), set()),
+    "redis is down": (
+        "redis",
+        whale(faults=[{"kind": "redis_down"}]),
+        AFTER_NO_WHALE,
+    ),
+    "a token is unknown": (
+        "credentials",
+        whale(tokens={**TOKENS, BOB: "ctfd_of_another_site"}),
+        set(),
+    ),
+    "a token is somebody else's": (
+        "credentials",
+        whale(tokens={**TOKENS, 99: "ctfd_of_bob"}).with_user(
+            User(14, "bob2", token="ctfd_of_bob")
+        ),
+        set(),
+    ),
+    "another dialect is pinned": (
+        "dialect",
+        whale(dialect=Dialect.DOCUMENTED, settings={"whale_dialect": "ctfd-whale"}),
+        set(),
+    ),
+    "the plugin is not there": (
+        "dialect",
+        whale(make=BareCtfd),
+        AFTER_NO_WHALE - {"credentials", "dialect"},
+    ),
+    "something before CTFd answers in its place": (
+        "dialect",
+        whale(faults=[{"kind": "html", "path": "*container"}]),
+        AFTER_NO_WHALE - {"credentials", "dialect"},
+    ),
+    "CTFd is an older one": ("version", Setup().with_config(ctf_version="3.7.4"), set()),
+    "a challenge is hidden on Whale": (
+        "challenges-visible",
+        Setup().with_challenge(2, state="hidden"),
+        set(),
+    ),
+    "a challenge is open on Whale": (
+        "challenges-visible",
+        Setup().with_challenge(3, state="visible"),
+        set(),
+    ),
+    "the images differ": (
+        "challenges-images",
+        Setup().with_challenge(2, image=ANOTHER_IMAGE),
+        set(),
+    ),
+    "a challenge is of another type": (
+        "challenges-images",
+        Setup().with_challenge(2, type="standard"),
+        {"challenges-ports", "challenges-limits"},
+    ),
+    "the ports differ": ("challenges-ports", Setup().with_challenge(2, redirect_port=8080), set()),
+    "Whale has no port": ("challenges-ports", Setup().with_challenge(2, redirect_port=None), set()),
+    "the memory differs": (
+        "challenges-limits",
+        Setup().with_challenge(2, memory_limit="256m"),
+        set(),
+    ),
+    "the CPUs differ": ("challenges-limits", Setup().with_challenge(2, cpu_limit=1.0), set()),
+    "Whale's time-out differs": ("time-out", Setup().with_config(docker_timeout="1800"), set()),
+    "our time-outs differ": ("time-out", whale(settings={"cre_timeout_seconds": 1800}), set()),
+    "Whale's renewals differ": (
+        "renewals",
+        Setup().with_config(docker_max_renew_count="3"),
+        set(),
+    ),
+    "our renewals differ": ("renewals", whale(settings={"cre_max_extensions": 2}), set()),
+    "there is no room": ("capacity", Setup().with_config(docker_max_container_count="3"), set()),
+    "Docker refuses": (
+        "orders",
+        whale(faults=[{"kind": "docker_error", "method": "POST"}]),
+        AFTER_NO_START,
+    ),
+    "frpc is down": (
+        "orders",
+        whale(faults=[{"kind": "frpc_down", "method": "POST"}]),
+        AFTER_NO_START,
+    ),
+    "frpc is down when it is stopped": (
+        "orders",
+        whale(faults=[{"kind": "frpc_down", "method": "DELETE"}]),
+        set(),
+    ),
+    "no node has the image": ("answers", whale(faults=[{"kind": "image_missing"}]), set()),
+    "no node suits": ("answers", whale(faults=[{"kind": "no_suitable_node"}]), set()),
+    "the list fails once a container runs": ("admin-list", whale(make=FakeWhale), set()),
+    "the cleaner fails": (
+        "cleaner",
+        whale(faults=[{"kind": "docker_error", "method": "CLEAN"}]),
+        set(),
+    ),
+    "own engine: no fallback": ("fallback", whale(settings={"rollout_fallback": False}), set()),
+    "own engine: no room": ("fallback", whale(settings={"cre_capacity": 3}), set()),
+    "own engine: an image is missing": (
+        "fallback",
+        whale(runtime=MemoryRuntime({ANOTHER_IMAGE})),
+        set(),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_one_thing_is_wrong(what: str, tmp_path: Path) -> None:
+    wrong, setup, unseen = WRONG[what]
+    with staged(setup, tmp_path) as stage:
+        items = stage.items()
+    told = {item.id: (item.state.value, item.evidence) for item in items.values()}
+    assert states(items, State.NOT_OK) == {wrong}, told
+    assert states(items, State.NOT_CHECKABLE) == unseen | UNSEEN, told
+    assert items[wrong].evidence
+    assert items[wrong].fix
+
+
+def test_calls_wait_in_line(tmp_path: Path) -> None:
+    with staged(whale(held=True, threads=1), tmp_path) as stage:
+        items = stage.items()
+    assert states(items, State.NOT_OK) == {"self-call"}, items
+    assert states(items, State.NOT_CHECKABLE) == {"isolation"}, items
+
+
+def test_requests_do_not_see_each_other(tmp_path: Path) -> None:
+    with staged(whale(held=True, isolation=Isolation.REPEATABLE_READ), tmp_path) as stage:
+        items = stage.items()
+        left = stage.fake.state()["services"]
+    assert states(items, State.NOT_OK) == {"isolation"}, items
+    assert states(items, State.NOT_CHECKABLE) == set(), items
+    assert "1 were counted" in items["isolation"].evidence
+    assert left == [], "the probe has made the very orphan that it warns of"
+
+
+def test_the_own_engine_is_down(tmp_path: Path) -> None:
+    runtime = MemoryRuntime({IMAGE})
+    with runtime.outage(), staged(whale(runtime=runtime), tmp_path) as stage:
+        items = stage.items()
+    assert states(items, State.NOT_OK) == {"fallback"}
+
+
+def test_nobody_answers(tmp_path: Path) -> None:
+    with staged(Setup(), tmp_path) as stage:
+        items = stage.items(whale_api_url=f"http://127.0.0.1:{free_port()}")
+    assert states(items, State.NOT_OK) == {"reachable"}
+    assert states(items, State.OK) == {"tls", *OWN, *FROM_DATABASE}
+    assert "Connection refused" in items["reachable"].evidence
+
+
+def test_a_name_that_is_not_known(tmp_path: Path) -> None:
+    with staged(Setup(), tmp_path) as stage:
+        items = stage.items(whale_api_url="http://no-such-host.invalid")
+    assert states(items, State.NOT_OK) == {"reachable", "tls"}
+    assert "plain http" in items["tls"].evidence

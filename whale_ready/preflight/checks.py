@@ -167,8 +167,8 @@ CHECKS: tuple[Check, ...] = (
         "isolation",
         "Two requests at once see each other's changes",
         health.isolation,
-        "the database server's default is not REPEATABLE-READ; else every one of the probe's "
-        "renewals at once was counted",
+        "the database server's default is not REPEATABLE-READ, and of two renewals of the probe's "
+        "that began before either wrote both were counted; one of the two must be known, none bad",
         "set transaction-isolation = READ-COMMITTED in the database server's configuration, and "
         "restart it: under REPEATABLE-READ starts at once leave containers that nobody stops",
     ),

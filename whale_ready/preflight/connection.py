@@ -62,7 +62,7 @@ def reachable(site: Site) -> Finding:
         return not_ok(f"the name {host} is not known")
     except OSError as error:
         return not_ok(f"no connection to {host}, port {port}: {error.strerror or 'timed out'}")
-    if secure and isinstance(_handshake(site), str):
+    if secure and isinstance(site.fact(_handshake), str):
         return ok(f"{host}, port {port}, accepts connections; why no more is heard: see tls")
     return not_ok(f"{host}, port {port}, accepts connections and does not answer a request")
 
@@ -75,7 +75,7 @@ def encrypted(site: Site) -> Finding:
             return ok("plain http, and it does not leave this machine")
         return not_ok(f"plain http to {host}: whoever is on the way reads every token")
     try:
-        found = _handshake(site)
+        found = site.fact(_handshake)
     except OSError:
         raise NotCheckable(f"no connection to {host}, port {port}") from None
     if isinstance(found, str):

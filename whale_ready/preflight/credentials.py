@@ -123,4 +123,4 @@ def player(site: Site) -> int:
 
 def _is_admin(site: Site, user_id: int) -> bool:
     answer = site.client.call("GET", ADMIN_LIST, site.fact(accounts).headers(user_id))
-    return answer.status not in (403, 404)
+    return isinstance(answer.body, dict) and answer.status not in (403, 404)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from engines.errors import WhaleFault
 from whale_ready.preflight.items import Finding, NotCheckable, not_ok, ok
 from whale_ready.preflight.looks import look_at_all
-from whale_ready.preflight.probe import Shown, probe
+from whale_ready.preflight.probe import probed
 from whale_ready.preflight.site import Site
 from whale_ready.preflight.theirs import (
     CAPACITY,
@@ -30,7 +31,7 @@ def time_out(site: Site) -> Finding:
         if theirs != ours:
             return not_ok(f"{_told(settings, TIMEOUT)}, WHALE_TIMEOUT_SECONDS is {ours}")
         return ok(f"{ours} s: ours, and Whale's docker_timeout, {settings.source}")
-    shown = _shown(site)
+    shown = probed(site)
     if shown is not None and shown.remaining is not None:
         said = f"a fresh instance had {shown.remaining} s, WHALE_TIMEOUT_SECONDS is {ours}"
         return ok(said) if 0 <= ours - shown.remaining <= FRESH_SECONDS else not_ok(said)
@@ -53,11 +54,11 @@ def renewals(site: Site) -> Finding:
         if settings.number(RENEWALS) != ours:
             return not_ok(f"{_told(settings, RENEWALS)}, WHALE_MAX_EXTENSIONS is {ours}")
         return ok(f"{ours}: ours, and Whale's docker_max_renew_count, {settings.source}")
-    shown = _shown(site)
+    shown = probed(site)
     if shown is not None and shown.renewals is not None:
-        more = "or more" if shown.renewals > ours else ""
-        said = f"Whale took {shown.renewals} {more} renewals, WHALE_MAX_EXTENSIONS is {ours}"
-        return ok(said) if shown.renewals == ours else not_ok(said.replace("  ", " "))
+        more = " or more" if shown.renewals > ours else ""
+        said = f"Whale took {shown.renewals}{more} renewals, WHALE_MAX_EXTENSIONS is {ours}"
+        return ok(said) if shown.renewals == ours else not_ok(said)
     raise NotCheckable("Whale's docker_max_renew_count is not shown to players", HOW)
 
 
@@ -87,12 +88,5 @@ def _told(settings: TheirSettings, name: str) -> str:
 def _settings(site: Site) -> TheirSettings | None:
     try:
         return site.fact(their_settings)
-    except NotCheckable:
-        return None
-
-
-def _shown(site: Site) -> Shown | None:
-    try:
-        return site.fact(probe)
-    except NotCheckable:
+    except (NotCheckable, WhaleFault):
         return None

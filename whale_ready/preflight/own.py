@@ -61,6 +61,7 @@ def fallback(site: Site) -> Finding:
     try:
         runtime = site.runtime(settings)
         try:
+            runtime.find(PREFLIGHT)  # nothing has this name; that it is looked for is the point
             versions = runtime.versions()
             missing = [image for image in wanted if runtime.image_id(image) is None]
         finally:

@@ -7,6 +7,8 @@ also after an error or Ctrl-C. Facts about Whale: docs/whale-wire.md.
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from engines.contract import Code
@@ -23,15 +25,13 @@ from whale_ready.preflight.items import NotCheckable
 from whale_ready.preflight.site import Site
 
 HOW = (
-    "name an account that may start and stop one instance: --probe-account USER_ID (about half a "
-    "minute)"
+    "name an account that may start and stop one instance: --probe-account USER_ID (about forty "
+    "seconds)"
 )
 LOCK_SECONDS = LEFT_LOCK_SECONDS + 1.0
 """After a refusal Whale holds the account's lock; this is longer."""
-HEAD_START_SECONDS = 0.5
-"""For a write to reach Whale before a look is sent after it."""
-PAIRS = 3
-"""Most pairs of renewals at once."""
+WAITED_SECONDS = 1.2
+"""How long a pair of writes waits for the end of a lock; Whale's patience is 1.95 s."""
 CLEARING_TRIES = 4
 
 
@@ -54,10 +54,8 @@ class Shown:
     """How many it took one after the other, up to one more than our setting."""
     side_by_side: bool | None = None
     """Whether a look was answered while a write waited for its lock."""
-    pairs: int = 0
-    """Pairs of renewals at once."""
     lost: int | None = None
-    """How many of those renewals were not counted."""
+    """How many of two renewals at once were not counted."""
     left: bool = False
     """The instance could not be stopped."""
 
@@ -81,11 +79,21 @@ def probe(site: Site) -> Shown:
     return _Probe(site, api, shown).run()
 
 
+def probed(site: Site) -> Shown | None:
+    """What :func:`probe` has shown, for who has other evidence too; None when it shows nothing."""
+    try:
+        return site.fact(probe)
+    except (NotCheckable, WhaleFault):
+        return None
+
+
 class _Probe:
     def __init__(self, site: Site, api: WhaleAPI, shown: Shown) -> None:
         self._site = site
         self._api = api
         self._shown = shown
+        self._locked = False
+        """A refusal may have left the account's lock, so that the next write would be refused."""
         self._doubtful = False
         """Nobody knows whether Whale took the start, or still will."""
 
@@ -107,6 +115,7 @@ class _Probe:
             self._api.create(shown.user_id, shown.challenge_id)
         except WhaleFault as fault:
             shown.refused = fault.code.value
+            self._locked = True
             self._doubtful = not fault.definite
             return
         found = self._look()
@@ -126,40 +135,42 @@ class _Probe:
         if refused is Code.EXTENSION_LIMIT:
             # The refusal has left the account's lock: the next write waits for it, a look does not.
             shown.side_by_side = self._side_by_side()
-            site.pause(LOCK_SECONDS)
-            self._at_once(shown.renewals)
+            if shown.side_by_side:
+                self._at_once(shown.renewals)
 
     def _at_once(self, limit: int) -> None:
-        """Renew twice at once; under REPEATABLE-READ both read the same count, and one is lost."""
+        """Renew twice at once, and count how many were counted.
+
+        A renewal for another challenge is refused and leaves the account's lock; both renewals are
+        sent while it is held. So both have begun, and have read the database, before either
+        writes: under REPEATABLE-READ both write the same count, and one is lost.
+        """
         shown = self._shown
-        pairs = min(PAIRS, limit // 2)
-        if pairs == 0:
+        another = self._another_challenge()
+        if limit < 2 or another is None:
             return
+        self._site.pause(LOCK_SECONDS)
         self._api.create(shown.user_id, shown.challenge_id)  # replaces our own: none is counted yet
-        for _ in range(pairs):
-            if self._pair() != 2:
-                return
-            shown.pairs += 1
+        if self._renew(another) is not Code.NOT_FOUND:
+            return
+        self._site.pause(LEFT_LOCK_SECONDS - WAITED_SECONDS)
+        if not self._pair():
+            return
         further, refused = self._renewed(limit)
         if refused is Code.EXTENSION_LIMIT:
-            shown.lost = 2 * shown.pairs + further - limit
+            shown.lost = 2 + further - limit
 
-    def _pair(self) -> int:
-        """Two renewals at once; how many were taken."""
-        taken: list[int] = []
-        together = threading.Barrier(2)
+    def _pair(self) -> bool:
+        """Two renewals at once; whether both waited for the lock and were taken."""
+        writes = [_Write(self._renew) for _ in range(2)]
+        time.sleep(self._site.head_start)
+        waited = not any(write.over.is_set() for write in writes)
+        return [write.result() for write in writes] == [Code.OK, Code.OK] and waited
 
-        def renew() -> None:
-            together.wait(HEAD_START_SECONDS * 10)
-            if self._renew() is Code.OK:
-                taken.append(1)
-
-        threads = [threading.Thread(target=renew, daemon=True) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return len(taken)
+    def _another_challenge(self) -> int | None:
+        mine = self._shown.challenge_id
+        ids = (spec.id for spec in self._site.challenges if spec.startable and spec.id != mine)
+        return next(ids, None)
 
     def _renewed(self, most: int) -> tuple[int, Code]:
         """Renew until Whale refuses, or ``most`` times; how often, and what came last."""
@@ -169,31 +180,24 @@ class _Probe:
                 return number, code
         return most, Code.OK
 
-    def _renew(self) -> Code:
+    def _renew(self, challenge_id: int | None = None) -> Code:
+        shown = self._shown
         try:
-            self._api.renew(self._shown.user_id, self._shown.challenge_id)
+            self._api.renew(shown.user_id, challenge_id or shown.challenge_id)
         except WhaleFault as fault:
+            self._locked = True
             return fault.code
         return Code.OK
 
     def _side_by_side(self) -> bool | None:
         """Whether Whale answers a look while a write waits; None when the write did not wait."""
-        came: list[Code] = []
-        over = threading.Event()
-
-        def wait_for_lock() -> None:
-            came.append(self._renew())
-            over.set()
-
-        writer = threading.Thread(target=wait_for_lock, daemon=True)
-        writer.start()
-        if over.wait(HEAD_START_SECONDS):
+        write = _Write(self._renew)
+        if write.over.wait(self._site.head_start):
             return None
         self._look()
         # Where calls wait in line the write is answered first: its thread may need a moment.
-        in_line = over.wait(HEAD_START_SECONDS / 2)
-        writer.join()
-        return None if came != [Code.RATE_LIMITED] else not in_line
+        in_line = write.over.wait(self._site.head_start / 2)
+        return not in_line if write.result() is Code.RATE_LIMITED else None
 
     def _look(self) -> Look:
         return self._api.look(self._shown.user_id, self._shown.challenge_id)
@@ -201,9 +205,10 @@ class _Probe:
     def _clear(self) -> None:
         """Stop what was started; a lock that a refusal has left is waited for."""
         shown = self._shown
-        for attempt in range(CLEARING_TRIES):
-            if attempt:
+        for _ in range(CLEARING_TRIES):
+            if self._locked:
                 self._site.pause(LOCK_SECONDS)
+            self._locked = True
             try:
                 if isinstance(self._look(), Running):
                     self._api.destroy(shown.user_id, shown.challenge_id)
@@ -216,3 +221,26 @@ class _Probe:
                 f"an instance of challenge {shown.challenge_id} may be left for user "
                 f"{shown.user_id} on Whale; stop it on that user's page of the challenge"
             )
+
+
+class _Write:
+    """One write on a thread of its own."""
+
+    def __init__(self, write: Callable[[], Code]) -> None:
+        self.over = threading.Event()
+        """Whale has answered."""
+        self._code = Code.INTERNAL
+        self._write = write
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def result(self) -> Code:
+        """Wait for the answer."""
+        self._thread.join()
+        return self._code
+
+    def _run(self) -> None:
+        try:
+            self._code = self._write()
+        finally:
+            self.over.set()

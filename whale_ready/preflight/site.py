@@ -54,6 +54,7 @@ class Site:
         settings: as the product reads them; ``whale_api_url`` is set.
         pause: waits so many seconds.
         tell: for what the organiser must hear at once.
+        head_start: seconds for a request to reach Whale before another is sent after it.
         runtime: makes what the own engine would run containers with.
 
     Raises:
@@ -69,6 +70,7 @@ class Site:
         clock: Clock | None = None,
         pause: Callable[[float], None] = time.sleep,
         tell: Callable[[str], None] = _nobody_listens,
+        head_start: float = 0.5,
         runtime: Callable[[Settings], Runtime] = runtime_from,
     ) -> None:
         if settings.whale_api_url is None:
@@ -79,6 +81,7 @@ class Site:
         self.clock = clock or SystemClock()
         self.pause = pause
         self.tell = tell
+        self.head_start = head_start
         self.runtime = runtime
         self.challenges = _challenges(settings.challenges_file)
         self.client = WhaleClient(
