@@ -19,6 +19,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import jsonschema
 import sqlalchemy as sa
 
 from engines.cre.runtimes.memory import MemoryRuntime
@@ -38,6 +39,7 @@ from fake_whale.server import THREADS
 from fake_whale.testing import Player
 from whale_ready.preflight.checks import CHECKS, run
 from whale_ready.preflight.items import Item, State
+from whale_ready.preflight.report import preflight_schema
 from whale_ready.preflight.site import Site, Wishes
 
 EVERY_ID = {check.id for check in CHECKS}
@@ -83,7 +85,7 @@ name = "Hidden"
 image = "chal:1"
 visibility = "hidden"
 """
-ALL_WISHES = Wishes(expected_players=4, admin=ADMIN, probe_account=PROBE)
+ALL_WISHES = Wishes(expected_players=3, admin=ADMIN, probe_account=PROBE)
 ENDS_IN_SECONDS = 5.0
 """What is left of Alice's instance when a preflight begins, so that Whale's cleaner can be seen."""
 HEAD_START_SECONDS = 0.2
@@ -342,3 +344,8 @@ CREATE TABLE tokens (id INTEGER PRIMARY KEY, type TEXT, user_id INTEGER, created
 def states(items: Mapping[str, Item], state: State) -> set[str]:
     """The ids of the items that are so."""
     return {item.id for item in items.values() if item.state is state}
+
+
+def validate(document: object) -> None:
+    """Whether a file's content keeps the published schema."""
+    jsonschema.Draft202012Validator(preflight_schema()).validate(document)

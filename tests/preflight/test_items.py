@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,19 +22,27 @@ from preflight.stage import (
     Setup,
     staged,
     states,
+    validate,
 )
 
 from engines.cre.runtimes.memory import MemoryRuntime
 from fake_whale import Dialect, FakeWhale, Isolation, User
+from whale_ready.preflight.checks import run
 from whale_ready.preflight.items import State
+from whale_ready.preflight.report import preflight_of
+from whale_ready.preflight.site import Wishes
 
 
 def test_all_is_ok(tmp_path: Path) -> None:
     with staged(Setup(held=True), tmp_path) as stage:
-        items = stage.items()
+        site = stage.site()
+        found = preflight_of(site, run(site))
+        site.close()
         left = stage.fake.state()["services"]
-    assert {item.id: item.evidence for item in items.values() if item.state is not State.OK} == {}
-    assert set(items) == EVERY_ID
+    assert {item.id: item.evidence for item in found.items if item.state is not State.OK} == {}
+    assert {item.id for item in found.items} == EVERY_ID
+    assert found.exit_code == 0
+    validate(json.loads(found.as_json()))
     assert left == []
 
 
@@ -125,7 +134,7 @@ WRONG: dict[str, tuple[str, Setup, set[str]]] = {
         set(),
     ),
     "our renewals differ": ("renewals", whale(settings={"cre_max_extensions": 2}), set()),
-    "there is no room": ("capacity", Setup().with_config(docker_max_container_count="3"), set()),
+    "there is no room": ("capacity", Setup().with_config(docker_max_container_count="2"), set()),
     "Docker refuses": (
         "orders",
         whale(faults=[{"kind": "docker_error", "method": "POST"}]),
@@ -150,7 +159,7 @@ WRONG: dict[str, tuple[str, Setup, set[str]]] = {
         set(),
     ),
     "own engine: no fallback": ("fallback", whale(settings={"rollout_fallback": False}), set()),
-    "own engine: no room": ("fallback", whale(settings={"cre_capacity": 3}), set()),
+    "own engine: no room": ("fallback", whale(settings={"cre_capacity": 2}), set()),
     "own engine: an image is missing": (
         "fallback",
         whale(runtime=MemoryRuntime({ANOTHER_IMAGE})),
@@ -184,7 +193,7 @@ def test_requests_do_not_see_each_other(tmp_path: Path) -> None:
         left = stage.fake.state()["services"]
     assert states(items, State.NOT_OK) == {"isolation"}, items
     assert states(items, State.NOT_CHECKABLE) == set(), items
-    assert "1 were counted" in items["isolation"].evidence
+    assert "1 of two renewals" in items["isolation"].evidence
     assert left == [], "the probe has made the very orphan that it warns of"
 
 
@@ -193,6 +202,14 @@ def test_the_own_engine_is_down(tmp_path: Path) -> None:
     with runtime.outage(), staged(whale(runtime=runtime), tmp_path) as stage:
         items = stage.items()
     assert states(items, State.NOT_OK) == {"fallback"}
+
+
+def test_a_legacy_whale_that_hides_the_first_challenge(tmp_path: Path) -> None:
+    setup = whale(dialect=Dialect.LEGACY, ending=False, wishes=Wishes())
+    with staged(setup.with_challenge(1, state="hidden"), tmp_path) as stage:
+        items = stage.items()
+    assert items["dialect"].state is State.OK
+    assert states(items, State.NOT_OK) == {"challenges-visible"}
 
 
 def test_nobody_answers(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ CREDENTIALS: dict[str, tuple[str, int, str]] = {
     # The file, its mode, and what is said.
     "others may read it": (all_tokens(), 0o644, "chmod 600"),
     "it is no TOML": ("ctfd_secret", 0o600, "is not TOML"),
-    "too few for all players": (all_tokens(BOB), 0o600, "for 3 accounts, and 4 players"),
+    "too few for all players": (all_tokens(BOB), 0o600, "for 2 players, and 3 are"),
     "one for a player of ours is missing": (all_tokens(BOB), 0o600, "missing: users 12"),
     "a password is wrong": (
         all_tokens() + f'[logins]\n"{BOB + 3}" = {{ name = "carol", password = "wrong" }}\n',

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -26,22 +26,18 @@ from preflight.stage import (
     Setup,
     Stage,
     staged,
+    validate,
 )
 
 from whale_ready.cli import main
 from whale_ready.exit_codes import PREFLIGHT_EXIT_CODES, for_help
 from whale_ready.preflight.checks import CHECKS, run
 from whale_ready.preflight.items import Item, State
-from whale_ready.preflight.report import Preflight, preflight_of, preflight_schema
+from whale_ready.preflight.report import Preflight, preflight_schema
 from whale_ready.preflight.site import OUR_DATABASE, WHALES_DATABASE
 
 DOC = Path(__file__).parents[2] / "docs" / "preflight.md"
 PASSWORD = "hunter2-hunter2"
-
-
-def validate(document: object) -> None:
-    checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
-    jsonschema.Draft202012Validator(preflight_schema(), format_checker=checker).validate(document)
 
 
 def environment(stage: Stage) -> dict[str, str]:
@@ -71,14 +67,14 @@ def typed(stage: Stage, *more: str, **environ: str) -> Result:
 def test_output_and_file_agree(tmp_path: Path) -> None:
     path = tmp_path / "preflight.json"
     with staged(plain(), tmp_path) as stage:
-        result = typed(stage, "--expected-players", "4", "--admin", "1", "--report", str(path))
+        result = typed(stage, "--expected-players", "3", "--admin", "1", "--report", str(path))
     assert result.exit_code == 1, result.output  # ROLLOUT_FALLBACK is false
     document = json.loads(path.read_text(encoding="utf-8"))
     validate(document)
     assert [item["id"] for item in document["items"]] == [check.id for check in CHECKS]
     assert (document["kind"], document["schema_version"]) == ("whale-ready preflight", 1)
     assert document["whale"] == {"url": stage.url, "dialect": "ctfd-whale", "version": "3.8.7"}
-    assert document["environment"]["expected_players"] == "4"
+    assert document["environment"]["expected_players"] == "3"
     assert sum(document["counts"].values()) == len(CHECKS)
     assert (
         datetime.fromisoformat(document["made_at"]).utcoffset()
@@ -112,22 +108,6 @@ def test_the_exit_code_of_items(states: list[State], code: int) -> None:
     validate(json.loads(found.as_json()))
 
 
-def test_all_ok_is_0_and_not_checkable_is_2(tmp_path: Path) -> None:
-    with staged(Setup(held=True), tmp_path) as stage:
-        site = stage.site()
-        whole = preflight_of(site, run(site))
-        part = replace(
-            whole,
-            items=(
-                *whole.items[1:],
-                replace(whole.items[0], state=State.NOT_CHECKABLE, fix="do it"),
-            ),
-        )
-        site.close()
-    assert (whole.exit_code, part.exit_code) == (0, 2)
-    validate(json.loads(whole.as_json()))
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -159,8 +139,7 @@ def test_a_whale_that_is_not_there_is_1(tmp_path: Path) -> None:
     assert "not ok: reachable: " in result.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_130(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_signal_ends_it_with_130(tmp_path: Path) -> None:
     path = tmp_path / "preflight.json"
     with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and never answers
         process = subprocess.Popen(
@@ -175,7 +154,7 @@ def test_a_signal_ends_it_with_130(number: signal.Signals, tmp_path: Path) -> No
         )
         assert process.stderr is not None
         assert process.stderr.readline().startswith("checking 1 of ")
-        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130, errors
     assert "interrupted; nothing is written" in errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from engines.errors import WhaleFault
@@ -16,6 +17,8 @@ from whale_ready.preflight.theirs import CTFD_VERSION, their_settings
 
 MEASURED = "3.8"
 """The CTFd that docs/whale-wire.md was measured on, by its first two numbers."""
+TRIED_CHALLENGES = 5
+"""A legacy Whale answers about a challenge that it hides as if it were not there at all."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,16 @@ def spoken(site: Site) -> Spoken:
     )
     api = WhaleAPI(client, None, site.fact(accounts))
     try:
-        api.look(user_id, some_challenge(site))
-    except WhaleFault:
-        if api.dialect is None and (not answers or answers[-1].status >= 500):
-            status = f" (status {answers[-1].status})" if answers else ""
-            raise NotCheckable(f"Whale gave no answer that tells it{status}") from None
+        for challenge_id in startable(site)[:TRIED_CHALLENGES]:
+            with suppress(WhaleFault):
+                api.look(user_id, challenge_id)
+            if api.dialect is not None:
+                break
     finally:
         api.close()
+    if api.dialect is None and (not answers or answers[-1].status >= 500):
+        status = f" (status {answers[-1].status})" if answers else ""
+        raise NotCheckable(f"Whale gave no answer that tells it{status}")
     return Spoken(api.dialect, answers[-1] if answers else None)
 
 
@@ -104,6 +110,6 @@ def contact(site: Site) -> Contact:
     return Contact(WhaleAPI(site.client, spoken_one, site.fact(accounts)), site.fact(player))
 
 
-def some_challenge(site: Site) -> int:
-    """One that players may start, by our catalogue; 1 where that is not known."""
-    return next((spec.id for spec in site.challenges if spec.startable), 1)
+def startable(site: Site) -> list[int]:
+    """Challenges that players may start, by our catalogue; 1 where there is none."""
+    return [spec.id for spec in site.challenges if spec.startable] or [1]

@@ -53,6 +53,8 @@ def answers(site: Site) -> Finding:
     shown = site.fact(probe)
     if shown.refused:
         raise NotCheckable("nothing was started: see orders")
+    if not shown.address:
+        raise NotCheckable("Whale took the start and showed no address of it")
     if shown.answered is None:
         raise NotCheckable(
             "WHALE_PROBE is false: nobody asked the instance",
@@ -137,9 +139,8 @@ def isolation(site: Site) -> Finding:
         pass
     shown = probed(site)
     if shown is not None and shown.lost is not None:
-        said.append(
-            f"of two renewals that began before either wrote, {2 - shown.lost} were counted"
-        )
+        counted = f"{2 - shown.lost} of two renewals that began before either wrote counted"
+        said.append(counted)
         bad = bad or shown.lost > 0
     if not said:
         raise NotCheckable(

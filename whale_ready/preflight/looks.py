@@ -13,7 +13,7 @@ from engines.whale.api import WhaleAPI
 from engines.whale.manager import whale_instances
 from engines.whale.wire import Another, Running
 from whale_ready.preflight.credentials import access
-from whale_ready.preflight.dialect import contact, some_challenge
+from whale_ready.preflight.dialect import contact, startable
 from whale_ready.preflight.items import NotCheckable
 from whale_ready.preflight.site import OUR_DATABASE, Site, reading
 
@@ -34,7 +34,7 @@ class Seen:
 def look_at_all(site: Site) -> tuple[Seen, ...]:
     """Look at every account, once. Raises :class:`NotCheckable` or a WhaleFault."""
     api = site.fact(contact).api
-    first = some_challenge(site)
+    first = startable(site)[0]
     found = (look_at(site, api, user_id, first) for user_id in site.fact(access).good)
     return tuple(each for each in found if each is not None)
 

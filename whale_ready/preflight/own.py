@@ -23,7 +23,7 @@ def audit(site: Site) -> Finding:
         with reading(url, OUR_DATABASE) as connection:
             found = schema.version(connection.engine)
     except NotCheckable as error:
-        return not_ok(error.why, error.how)
+        return not_ok(error.why, f"{error.how}; whale-ready database upgrade makes the tables")
     if found != schema.HEAD:
         return not_ok(f"its tables are of version {found or 'none'}, not {schema.HEAD}")
     database = Database(url)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from engines.contract import Code
@@ -20,7 +21,7 @@ from engines.whale.dialects import dialect_named
 from engines.whale.readiness import instance_answers
 from engines.whale.wire import LEFT_LOCK_SECONDS, Look, Nothing, Running
 from whale_ready.preflight.credentials import ADMIN_LIST, access, accounts
-from whale_ready.preflight.dialect import contact, some_challenge
+from whale_ready.preflight.dialect import contact, startable
 from whale_ready.preflight.items import NotCheckable
 from whale_ready.preflight.site import Site
 
@@ -75,7 +76,7 @@ def probe(site: Site) -> Shown:
     token = site.fact(accounts).token_to_write(user_id)
     assert dialect is not None  # noqa: S101 - a contact has one
     api = WhaleAPI(site.client, dialect_named(dialect), StaticTokens({user_id: token}))
-    shown = Shown(user_id, site.wishes.probe_challenge or some_challenge(site))
+    shown = Shown(user_id, site.wishes.probe_challenge or startable(site)[0])
     return _Probe(site, api, shown).run()
 
 
@@ -104,7 +105,8 @@ class _Probe:
                 "stop it, or name another account with --probe-account",
             )
         try:
-            self._started()
+            with suppress(WhaleFault):  # what was shown before counts
+                self._started()
         finally:
             self._clear()
         return self._shown
@@ -130,13 +132,14 @@ class _Probe:
         if site.wishes.admin is not None:
             headers = site.fact(accounts).headers(site.wishes.admin)
             shown.admin_page = site.client.call("GET", ADMIN_LIST, headers)
-        most = site.settings.whale_max_extensions + 1
-        shown.renewals, refused = self._renewed(most)
-        if refused is Code.EXTENSION_LIMIT:
+        taken, last = self._renewed(site.settings.whale_max_extensions + 1)
+        if last in (Code.OK, Code.EXTENSION_LIMIT):
+            shown.renewals = taken
+        if last is Code.EXTENSION_LIMIT:
             # The refusal has left the account's lock: the next write waits for it, a look does not.
             shown.side_by_side = self._side_by_side()
             if shown.side_by_side:
-                self._at_once(shown.renewals)
+                self._at_once(taken)
 
     def _at_once(self, limit: int) -> None:
         """Renew twice at once, and count how many were counted.
@@ -156,8 +159,8 @@ class _Probe:
         self._site.pause(LEFT_LOCK_SECONDS - WAITED_SECONDS)
         if not self._pair():
             return
-        further, refused = self._renewed(limit)
-        if refused is Code.EXTENSION_LIMIT:
+        further, last = self._renewed(limit)
+        if last is Code.EXTENSION_LIMIT:
             shown.lost = 2 + further - limit
 
     def _pair(self) -> bool:
@@ -169,8 +172,7 @@ class _Probe:
 
     def _another_challenge(self) -> int | None:
         mine = self._shown.challenge_id
-        ids = (spec.id for spec in self._site.challenges if spec.startable and spec.id != mine)
-        return next(ids, None)
+        return next((each for each in startable(self._site) if each != mine), None)
 
     def _renewed(self, most: int) -> tuple[int, Code]:
         """Renew until Whale refuses, or ``most`` times; how often, and what came last."""
