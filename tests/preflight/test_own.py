@@ -29,8 +29,11 @@ from servers import MariaDB
 from engines.audit import Action, AuditLog, ContainerEvent
 from engines.clock import SystemClock
 from engines.contract import Code
+from engines.cre.runtimes.chosen import runtime_from
 from engines.database import Database
+from engines.whale.manager import whale_instances
 from fake_whale import User
+from whale_ready.preflight import own
 from whale_ready.preflight.checks import CHECKS, run
 from whale_ready.preflight.items import Check, Finding, State
 from whale_ready.preflight.site import Wishes
@@ -139,6 +142,31 @@ def record_a_start(folder: Path, user_id: int) -> None:
         )
     )
     database.close()
+
+
+def test_what_our_own_worker_may_have_stopped_is_no_proof_of_whales_cleaner(tmp_path: Path) -> None:
+    with staged(Setup(), tmp_path) as stage:
+        (alices,) = stage.fake.state()["records"]
+        row = {
+            "account": f"user:{ALICE}",
+            "challenge_id": 1,
+            "slot": 0,
+            "user_id": ALICE,
+            "state": "running",
+            "version": 1,
+            "lease_until": SystemClock().now(),
+            "flag": "",
+            "container_id": alices["uuid"],
+            "host": "",
+            "ports": "[]",
+            "extension_count": 0,
+        }
+        database = ours(tmp_path)
+        with database.write() as connection:
+            connection.execute(whale_instances.insert().values(row))
+        database.close()
+        items = stage.items()
+    assert states(items, State.NOT_CHECKABLE) == {"cleaner", *UNSEEN}
 
 
 def test_there_are_no_credentials(tmp_path: Path) -> None:
@@ -254,3 +282,19 @@ def test_the_database_servers_own_word(
             connection.execute(sa.text(f"SET GLOBAL tx_isolation = '{before}'"))
         engine.dispose()
     assert (item.state, item.evidence) == (state, f"the database server's default is {level}")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("", "images that are not here: chal:1"), ("unix:///no/such/socket", "cannot be asked")],
+    ids=["Docker answers", "no Docker"],
+)
+def test_the_own_engine_on_docker(
+    docker_engine: str, address: str, said: str, tmp_path: Path
+) -> None:
+    with staged(replace(Setup(), wishes=Wishes(), ending=False), tmp_path) as stage:
+        site = stage.site(cre_docker_host=address)
+        site.runtime = runtime_from
+        finding = own.fallback(site)
+        site.close()
+    assert (finding.state, said in finding.evidence) == (State.NOT_OK, True), finding

@@ -59,8 +59,9 @@ def test_what_cannot_be_stopped_is_told_at_once(tmp_path: Path) -> None:
         site.close()
         assert [each["user_id"] for each in stage.fake.state()["services"]] == [PROBE]
     assert states(items, State.NOT_OK) == {"orders"}
-    (sentence,) = told
-    assert sentence.startswith("an instance of challenge 1 may be left for user 13 on Whale; stop")
+    begun, ended = told
+    assert begun.startswith("starting challenge 1 as user 13; it is stopped again")
+    assert ended.startswith("an instance of challenge 1 may be left for user 13 on Whale; stop")
 
 
 def test_an_interrupt_stops_what_was_started(

@@ -26,7 +26,7 @@ CHECKS: tuple[Check, ...] = (
         "reachable",
         "Whale's CTFd answers",
         connection.reachable,
-        "an HTTP answer of any kind to GET /healthcheck",
+        "an HTTP answer of any kind to GET /healthcheck; where TLS fails, an open port",
         "correct the address; open the way in firewall and proxy; start CTFd",
     ),
     Check(

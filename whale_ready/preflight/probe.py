@@ -99,17 +99,22 @@ class _Probe:
         """Nobody knows whether Whale took the start, or still will."""
 
     def run(self) -> Shown:
+        shown = self._shown
         if self._look() != Nothing():
             raise NotCheckable(
-                f"user {self._shown.user_id} has an instance; a probe stops only what it started",
+                f"user {shown.user_id} has an instance; a probe stops only what it started",
                 "stop it, or name another account with --probe-account",
             )
+        self._site.tell(
+            f"starting challenge {shown.challenge_id} as user {shown.user_id}; it is stopped again "
+            "in about forty seconds"
+        )
         try:
             with suppress(WhaleFault):  # what was shown before counts
                 self._started()
         finally:
             self._clear()
-        return self._shown
+        return shown
 
     def _started(self) -> None:
         shown, site = self._shown, self._site
