@@ -34,10 +34,11 @@ from engines.cre.runtimes.chosen import runtime_from
 from engines.database import Database
 from engines.whale.manager import whale_instances
 from fake_whale import User
+from fake_whale.testing import Player
 from whale_ready.preflight import own
 from whale_ready.preflight.checks import CHECKS, run
-from whale_ready.preflight.items import Check, Finding, State
-from whale_ready.preflight.site import Wishes
+from whale_ready.preflight.items import Check, Finding, NotCheckable, State
+from whale_ready.preflight.site import Site, Wishes
 
 PASSWORD = "correct horse battery"
 
@@ -199,6 +200,21 @@ def test_who_has_no_token_yet_is_not_tried(tmp_path: Path) -> None:
     assert rows == len(few), "a preflight made a token"
 
 
+def test_tokens_for_more_players_than_there_are_are_not_tried(tmp_path: Path) -> None:
+    setup = replace(Setup(), wishes=replace(ALL_WISHES, expected_players=4))
+    with staged(setup, tmp_path) as stage:
+        items = stage.items()
+    assert states(items, State.NOT_CHECKABLE) == {"credentials", *UNSEEN}
+
+
+def test_a_page_in_ctfds_place_is_nobodys_refusal(tmp_path: Path) -> None:
+    shield = {"kind": "html", "path": "/api/v1/users/me"}
+    with staged(replace(Setup(), faults=[shield]), tmp_path) as stage:
+        items = stage.items()
+    assert states(items, State.NOT_OK) == set()
+    assert "not CTFd's own answer" in items["credentials"].evidence
+
+
 def test_without_options_and_database_much_is_not_checkable_and_nothing_is_written(
     tmp_path: Path,
 ) -> None:
@@ -299,3 +315,30 @@ def test_the_own_engine_on_docker(
         finding = own.fallback(site)
         site.close()
     assert (finding.state, said in finding.evidence) == (State.NOT_OK, True), finding
+
+
+def test_an_instance_that_lives_longer_than_we_think(tmp_path: Path) -> None:
+    """What anybody's running instance shows, without an admin, a database or a probe."""
+    setup = replace(Setup(), wishes=Wishes(), ending=False).with_config(docker_timeout="7200")
+    with staged(setup, tmp_path) as stage:
+        Player(stage.url, TOKENS[BOB]).post(2)
+        items = stage.items(**tokens_file(tmp_path, all_tokens()))
+    assert states(items, State.NOT_OK) == {"time-out"}
+    assert "user 12's instance has 7200 s left" in items["time-out"].evidence
+
+
+def test_a_failure_is_found_out_once(tmp_path: Path) -> None:
+    """A probe that broke off must not be made again for the next item."""
+    asked = []
+
+    def fails(_site: Site) -> None:
+        asked.append(1)
+        raise NotCheckable("no")
+
+    with staged(replace(Setup(), ending=False), tmp_path) as stage:
+        site = stage.site()
+        for _ in range(2):
+            with pytest.raises(NotCheckable):
+                site.fact(fails)
+        site.close()
+    assert asked == [1]

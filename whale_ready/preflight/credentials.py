@@ -13,8 +13,12 @@ from whale_ready.preflight.items import Finding, NotCheckable, not_ok, numbered,
 from whale_ready.preflight.site import Site
 
 ME = "/api/v1/users/me"
+REFUSED = (302, 401, 403)
+"""CTFd's own words for who is not let in (docs/whale-wire.md, "Who is asking")."""
 ADMIN_LIST = "/api/v1/plugins/ctfd-whale/admin/container"
 """For admins; who is none gets 403 without ``success``."""
+
+MADE_LATER = "start and stop an instance as one of them through the product, and run this again"
 
 
 @dataclass
@@ -66,18 +70,22 @@ def _sort_in(site: Site, proofs: Accounts, user_id: int, found: Access) -> None:
         (found.refused if user_id in proofs.known() else found.missing).append(user_id)
         return
     answer = site.client.call("GET", ME, headers)
-    if answer.status >= 500:
-        raise NotCheckable(f"CTFd answers {answer.status} to GET {ME}")
-    if answer.status != 200:
+    who = _who(answer)
+    if answer.status in REFUSED:
         found.refused.append(user_id)
+    elif answer.status != 200 or who is None:
+        raise NotCheckable(
+            f"status {answer.status}, {answer.content_type}, to GET {ME}: not CTFd's own answer"
+        )
     else:
-        (found.good if _who(answer) == user_id else found.others).append(user_id)
+        (found.good if who == user_id else found.others).append(user_id)
 
 
-def _who(answer: Answer) -> object:
+def _who(answer: Answer) -> int | None:
     body = answer.body if isinstance(answer.body, dict) else {}
     data = body.get("data")
-    return data.get("id") if isinstance(data, dict) else None
+    who = data.get("id") if isinstance(data, dict) else None
+    return who if isinstance(who, int) else None
 
 
 def credentials(site: Site) -> Finding:
@@ -101,16 +109,16 @@ def credentials(site: Site) -> Finding:
         raise NotCheckable(
             f"users {numbered(found.missing)} have no token yet; the adapter makes one for them, "
             "which was not tried",
-            "start and stop an instance as one of them through the product, and run this again",
+            MADE_LATER,
         )
     if not found.good:
         return not_ok("there are credentials for nobody")
     players = [each for each in found.good if each != site.wishes.admin]
-    if expected is not None and len(players) < expected and not proofs.makes_tokens:
-        return not_ok(
-            f"credentials for {len(players)} players, and {expected} are expected",
-            "write the others into WHALE_TOKENS_FILE",
-        )
+    if expected is not None and len(players) < expected:
+        said = f"credentials for {len(players)} players, and {expected} are expected"
+        if proofs.makes_tokens:
+            raise NotCheckable(f"{said}; the adapter makes tokens for the others", MADE_LATER)
+        return not_ok(said, "write the others into WHALE_TOKENS_FILE")
     return ok(f"GET {ME} named the right user for each of {len(found.good)} accounts")
 
 

@@ -23,6 +23,10 @@ CLEANED_WITHIN_SECONDS = 20
 """The cleaner comes every 10 s and was seen to be done 10 s after expiry; this is twice that."""
 WATCHED_SECONDS = 15
 """An instance that ends within so long is watched until it is gone."""
+NOT_THEIR_FAULT = frozenset(
+    code.value for code in (Code.CHALLENGE_UNAVAILABLE, Code.CAPACITY, Code.RATE_LIMITED, Code.BUSY)
+)
+"""Refusals of a start that neither Docker nor frpc have brought about."""
 _REPEATABLE = "REPEATABLE-READ"
 
 
@@ -40,7 +44,7 @@ def redis(site: Site) -> Finding:
 def orders(site: Site) -> Finding:
     """Whether Docker and frpc took a start."""
     shown = site.fact(probe)
-    if shown.refused in (Code.CHALLENGE_UNAVAILABLE.value, Code.CAPACITY.value):
+    if shown.refused in NOT_THEIR_FAULT:
         raise NotCheckable(f"the start of {_what(shown)} was refused: {shown.refused}")
     if shown.refused:
         return not_ok(f"the start of {_what(shown)} failed: {shown.refused}{_left(shown)}")
