@@ -17,7 +17,7 @@ from .faults import Fault, Kind, fault_from
 from .instances import InstanceOptions
 from .machine import Machine, Plan
 from .runtimes import Runtime
-from .server import FakeServer
+from .server import THREADS, FakeServer
 from .transport import TransportFaults
 from .web import build_app
 from .web.control import ControlRule
@@ -74,9 +74,17 @@ class FakeWhale:
         return network.http_listener if network else None
 
     def serve(
-        self, host: str = "127.0.0.1", port: int = 0, *, control_token: str | None = None
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        control_token: str | None = None,
+        threads: int = THREADS,
     ) -> FakeServer:
         """Answer on ``host``:``port`` (0: any free one); closing the server closes the fake.
+
+        With one of ``threads`` a call waits until the one before it is done, as in a CTFd with a
+        single worker that is not gevent's.
 
         The control surface is off when ``host`` is not loopback, unless ``control_token`` is given;
         with a token it asks for it everywhere. Raises :class:`~fake_whale.errors.FakeWhaleError`
@@ -84,7 +92,7 @@ class FakeWhale:
         """
         self.control_rule = self.control_rule.and_also(ControlRule.for_host(host, control_token))
         app = TransportFaults(self.app, lambda: self._machine, self._refuse)
-        server = FakeServer(app, host, port, self.close)
+        server = FakeServer(app, host, port, self.close, threads)
         self._servers.append(server)
         return server
 

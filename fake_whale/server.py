@@ -30,7 +30,12 @@ class FakeServer:
     """A fake that answers at :attr:`url` until it is closed. A context manager."""
 
     def __init__(
-        self, app: WSGIApplication, host: str, port: int, on_close: Callable[[], None]
+        self,
+        app: WSGIApplication,
+        host: str,
+        port: int,
+        on_close: Callable[[], None],
+        threads: int = THREADS,
     ) -> None:
         self._on_close = on_close
         self._closed = False
@@ -40,7 +45,7 @@ class FakeServer:
             app,
             map=self._sockets,
             sockets=[_bound(host, port)],
-            threads=THREADS,
+            threads=threads,
             connection_limit=MOST_CONNECTIONS,
             asyncore_use_poll=True,
             ident="gunicorn",

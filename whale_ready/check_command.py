@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from types import FrameType
 
 import click
 from rich.console import Console
@@ -23,7 +21,7 @@ from conformance.rules import SPEC_VERSION, Profile
 from conformance.runner import CheckRequest, check, plan
 from conformance.waivers import NO_WAIVERS, Waivers, WaiversError, load_waivers
 from conformance.workers import usable_cores
-from whale_ready.command import INTERRUPTED, Command, could_not_run
+from whale_ready.command import INTERRUPTED, Command, could_not_run, sigterm_interrupts
 from whale_ready.exit_codes import for_help
 from whale_ready.progress import progress_on
 from whale_ready.summary import print_plan, print_report
@@ -201,7 +199,7 @@ def check_command(
         sys.exit(could_not_run(f"{_OPTIONS[type(error)]}: {error}"))
     if dry_run:
         sys.exit(_dry_run(request, console))
-    with _sigterm_interrupts(), _annotated(annotations is not None) as annotate:
+    with sigterm_interrupts(), _annotated(annotations is not None) as annotate:
         try:
             sys.exit(_check(request, folder, console, annotate))
         except KeyboardInterrupt:
@@ -292,17 +290,3 @@ def _dry_run(request: CheckRequest, console: Console) -> int:
         return could_not_run(str(error))
     print_plan(plans, console)
     return 0
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does: cleaned up."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,4 +1,4 @@
-"""What ``whale-ready check`` ends with: the one table, also in its help and in the README."""
+"""What ``whale-ready check`` and ``preflight`` end with: the tables of their help and the docs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,15 @@ EXIT_CODES: tuple[tuple[int, str], ...] = (
     (130, "interrupted; what was measured is written to --report, but is no verdict"),
 )
 
+PREFLIGHT_EXIT_CODES: tuple[tuple[int, str], ...] = (
+    (0, "every item is ok"),
+    (1, "an item is not ok"),
+    (2, "inconclusive: no item is not ok, and some could not be checked"),
+    (3, "could not run: a bad option or setting, a catalogue that is wrong, or no place to write"),
+    (130, "interrupted; nothing is written, and what a probe started is stopped first"),
+)
 
-def for_help() -> str:
-    """The table as a help text has it."""
-    return "\n".join(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES)
+
+def for_help(table: tuple[tuple[int, str], ...] = EXIT_CODES) -> str:
+    """A table as a help text has it."""
+    return "\n".join(f"  {code:<4} {meaning}" for code, meaning in table)

@@ -106,6 +106,12 @@ def _of_type(name: str, table: Any) -> Any:
     )
 
 
+def whales_rows(connection: sa.engine.Connection) -> list[dict[str, Any]]:
+    """Every challenge of ctfd-whale's own type, for :func:`whales_columns`."""
+    rows = connection.execute(_of_type(WHALE_TYPE, _whales)).mappings()
+    return [dict(row) for row in rows]
+
+
 def whales_columns(row: Mapping[str, Any]) -> dict[str, str]:
     """Our fields for a challenge of ctfd-whale's; what Whale does not say has our defaults."""
     columns = {"container_image": str(row["docker_image"] or "")}

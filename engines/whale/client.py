@@ -66,6 +66,8 @@ class Page:
     content_type: str = field(repr=False)
     content: bytes = field(repr=False)
     cookies: Mapping[str, str] = field(repr=False)
+    date: str = field(default="", repr=False)
+    """The header ``Date``, as it came."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,7 @@ class WhaleClient:
                 content_type=response.headers.get("Content-Type", "").split(";")[0].strip().lower(),
                 content=_body(response),
                 cookies=response.cookies.get_dict(),
+                date=response.headers.get("Date", ""),
             )
 
 

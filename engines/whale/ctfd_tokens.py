@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 import sqlalchemy as sa
@@ -65,20 +66,43 @@ class CtfdTokens:
     def __repr__(self) -> str:
         return f"CtfdTokens({len(self._known)} users)"
 
+    def existing(self, user_id: int) -> str | None:
+        """The user's longest lasting token, None when there is none; nothing is made.
+
+        Raises:
+            WhaleFault: ``UNAVAILABLE`` when the database cannot be asked.
+        """
+        with self._transaction() as connection:
+            return self._usable(connection, user_id)
+
+    def holders(self) -> list[int]:
+        """Every user who has a token that lasts.
+
+        Raises:
+            WhaleFault: ``UNAVAILABLE`` when the database cannot be asked.
+        """
+        lasting = sa.select(_tokens.c.user_id).where(_tokens.c.expiration > self._now() + MARGIN)
+        with self._transaction() as connection:
+            return sorted(connection.execute(lasting.distinct()).scalars())
+
     def _token(self, user_id: int) -> str:
         """The user's longest lasting token; a new one when there is none."""
+        with self._transaction() as connection:
+            return self._usable(connection, user_id) or self._new(connection, user_id)
+
+    def _usable(self, connection: sa.engine.Connection, user_id: int) -> str | None:
+        rows = connection.execute(
+            sa.select(_tokens.c.value)
+            .where(_tokens.c.user_id == user_id, _tokens.c.expiration > self._now() + MARGIN)
+            .order_by(_tokens.c.expiration.desc())
+        ).scalars()
+        return next((str(value) for value in rows if value not in self._refused), None)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.engine.Connection]:
         try:
             with self._engine.begin() as connection:
-                rows = connection.execute(
-                    sa.select(_tokens.c.value)
-                    .where(
-                        _tokens.c.user_id == user_id,
-                        _tokens.c.expiration > self._now() + MARGIN,
-                    )
-                    .order_by(_tokens.c.expiration.desc())
-                ).scalars()
-                usable = [value for value in rows if value not in self._refused]
-                return usable[0] if usable else self._new(connection, user_id)
+                yield connection
         except SQLAlchemyError:
             # Its text may quote the statement, token included.
             raise WhaleFault(

@@ -45,6 +45,16 @@ class TokenMaker:
         """Log in, and make a token that is good for some weeks.
 
         Raises:
+            WhaleFault: as :meth:`log_in`.
+        """
+        session = self.log_in(login)
+        page = self._client.page("GET", "/user", session)
+        return self._token({**session, "CSRF-Token": _nonce(_PAGE_NONCE, page)})
+
+    def log_in(self, login: Login) -> dict[str, str]:
+        """Log in; the header that shows the session.
+
+        Raises:
             WhaleFault: ``UNAUTHENTICATED`` when name or password is wrong, ``RATE_LIMITED`` when
                 too many have just logged in, ``UNAVAILABLE`` when this is not CTFd's page.
         """
@@ -69,9 +79,7 @@ class TokenMaker:
             raise WhaleFault(
                 Code.UNAUTHENTICATED, "Whale does not accept your password; tell an organiser"
             )
-        session = _cookie(answer)
-        page = self._client.page("GET", "/user", session)
-        return self._token({**session, "CSRF-Token": _nonce(_PAGE_NONCE, page)})
+        return _cookie(answer)
 
     def _token(self, headers: dict[str, str]) -> str:
         until = self._today() + timedelta(days=TOKEN_DAYS)

@@ -1,4 +1,4 @@
-"""Whale's admin API and pages, and the few CTFd admin calls that change what Whale sees."""
+"""Whale's admin API and pages, and the few CTFd admin calls that touch what Whale sees."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from . import pages
 from .app import HTML, Reply, Site, as_page, as_restx
 
 PATH = "/api/v1/plugins/ctfd-whale/admin/container"
+CTFD_VERSION, MEASURED_CTFD = "ctf_version", "3.8.7"
+"""The one setting that is not Whale's, and what it is unless the world's ``config`` says else."""
 USER_FIELDS = {"name": str, "password": str, "banned": bool}
 CHALLENGE_FIELDS = {"state": str, "name": str, "category": str, "redirect_type": str, "image": str}
 
@@ -21,6 +23,7 @@ CHALLENGE_FIELDS = {"state": str, "name": str, "category": str, "redirect_type":
 def register(site: Site) -> None:
     """Add the routes."""
     site.route(PATH, {"GET": _list, "PATCH": _renew, "DELETE": _destroy}, as_restx)
+    site.route("/api/v1/configs", {"GET": _configs}, as_restx)
     site.route("/plugins/ctfd-whale/admin/settings", {"GET": _settings_page}, as_page)
     site.route("/plugins/ctfd-whale/admin/containers", {"GET": _containers_page}, as_page)
     site.route(
@@ -80,6 +83,20 @@ def _remove(visit: Visit, user_id: str | None) -> Outcome:
     return visit.machine.control.remove(
         visit.transaction, record, asked_for=mariadb.equal_to(user_id)
     )
+
+
+def _configs(visit: Visit) -> Reply:
+    """CTFd's table of settings, Whale's among them (read in CTFd's source, not measured)."""
+    visit.require_admin()
+    key = request.args.get("key")
+    stored = {CTFD_VERSION: MEASURED_CTFD, **visit.machine.settings.stored()}
+    named = [(k if k == CTFD_VERSION else f"whale:{k}", value) for k, value in stored.items()]
+    rows = [
+        {"id": number, "key": name, "value": value}
+        for number, (name, value) in enumerate(named, start=1)
+        if key in (None, name)
+    ]
+    return Reply({"success": True, "data": rows})
 
 
 def _settings_page(visit: Visit) -> Reply:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from email.utils import formatdate
 from typing import Any
 
 from flask import Flask, Request, Response, request
@@ -79,6 +81,7 @@ class Site:
         self.flask = Flask("fake_whale", static_folder=None)
         self._renderers: dict[str, Renderer] = {}
         self.flask.register_error_handler(HTTPException, self._not_found)
+        self.flask.after_request(self._dated)
 
     def route(
         self,
@@ -116,6 +119,12 @@ class Site:
         self._machine().journal.note(
             "unmatched", method=request.method, path=request.path, nearest=self._nearest()
         )
+
+    def _dated(self, response: Response) -> Response:
+        """The time of day on Whale's own clock, as every answer of a server tells it."""
+        with contextlib.suppress(ValueError, OverflowError, OSError):  # beyond the calendar
+            response.headers["Date"] = formatdate(self._machine().clock.time(), usegmt=True)
+        return response
 
     def _serve_checked(
         self, view: View, render: Renderer, arguments: Mapping[str, str]

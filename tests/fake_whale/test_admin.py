@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from email.utils import parsedate_to_datetime
 
 import pytest
 import requests
@@ -41,6 +42,21 @@ def test_the_list_works_only_while_it_is_empty(ask: Ask, player: Players) -> Non
     assert listing(ask("GET")) == broken
     past = {"containers": [], "total": 3, "pages": 2, "page_start": 4}
     assert listing(ask("GET", "page=3&per_page=2")) == (200, past)
+
+
+def test_ctfds_settings_are_for_admins(player: Players, world: World) -> None:
+    path = "/api/v1/configs?key=whale:docker_timeout"
+    (row,) = player("admin").call("GET", path=path).json()["data"]
+    assert (row["key"], row["value"]) == ("whale:docker_timeout", world.config["docker_timeout"])
+    every = player("admin").call("GET", path="/api/v1/configs").json()["data"]
+    assert {"ctf_version", "whale:docker_max_renew_count"} < {each["key"] for each in every}
+    assert said(player("alice").call("GET", path=path)) == (403, FORBIDDEN)
+
+
+def test_answers_tell_the_time_of_whales_own_clock(player: Players, fake: FakeWhale) -> None:
+    fake.clock.advance(90)
+    answered = parsedate_to_datetime(player("alice").get().headers["Date"])
+    assert answered.timestamp() == fake.clock.time()
 
 
 def test_renewing_has_no_limit(ask: Ask, player: Players, fake: FakeWhale) -> None:

@@ -1,0 +1,310 @@
+"""Each item, with a Whale or a site that is wrong in exactly that way."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback import free_port
+from preflight.stage import (
+    ANOTHER_IMAGE,
+    BOB,
+    EVERY_ID,
+    FROM_DATABASE,
+    IMAGE,
+    OWN,
+    TOKENS,
+    UNSEEN,
+    BareCtfd,
+    Setup,
+    staged,
+    states,
+    validate,
+)
+
+from engines.cre.runtimes.memory import MemoryRuntime
+from fake_whale import Dialect, FakeWhale, Isolation, User
+from whale_ready.preflight.checks import run
+from whale_ready.preflight.items import State
+from whale_ready.preflight.report import preflight_of
+from whale_ready.preflight.site import Wishes
+
+
+def test_all_is_ok(tmp_path: Path) -> None:
+    with staged(Setup(held=True), tmp_path) as stage:
+        site = stage.site()
+        found = preflight_of(site, run(site))
+        site.close()
+        left = stage.fake.state()["services"]
+    assert {item.id: item.evidence for item in found.items if item.state is not State.OK} == {}
+    assert {item.id for item in found.items} == EVERY_ID
+    assert found.exit_code == 0
+    validate(json.loads(found.as_json()))
+    assert left == []
+
+
+@pytest.mark.parametrize("dialect", list(Dialect), ids=lambda dialect: dialect.value)
+def test_all_is_ok_in_every_dialect(dialect: Dialect, tmp_path: Path) -> None:
+    with staged(Setup(dialect=dialect), tmp_path) as stage:
+        items = stage.items()
+    assert states(items, State.OK) == EVERY_ID - UNSEEN, items
+
+
+def whale(**fields: Any) -> Setup:
+    """A site for a Whale that is another in some way."""
+    return replace(Setup(), **fields)
+
+
+AFTER_NO_START = {"answers", "admin-list"}
+AFTER_NO_WHALE = EVERY_ID - {"reachable", "tls", "clock", "redis"} - FROM_DATABASE - OWN
+"""What is not seen when CTFd is there, and answers nothing of use."""
+
+WRONG: dict[str, tuple[str, str, Setup, set[str]]] = {
+    # What is wrong: the item that is not ok, what it says, how that comes about, and what cannot be
+    # seen then.
+    "the clocks differ": ("clock", "60 s ahead of ours", whale(behind=60.0), set()),
+    "redis is down": (
+        "redis",
+        "status 500",
+        whale(faults=[{"kind": "redis_down"}]),
+        AFTER_NO_WHALE,
+    ),
+    "a token is unknown": (
+        "credentials",
+        "refused: users 12",
+        whale(tokens={**TOKENS, BOB: "ctfd_of_another_site"}),
+        set(),
+    ),
+    "a token is somebody else's": (
+        "credentials",
+        "somebody else's: users 99",
+        whale(tokens={**TOKENS, 99: "ctfd_of_bob"}).with_user(
+            User(14, "bob2", token="ctfd_of_bob")
+        ),
+        set(),
+    ),
+    "another dialect is pinned": (
+        "dialect",
+        "and Whale speaks documented",
+        whale(dialect=Dialect.DOCUMENTED, settings={"whale_dialect": "ctfd-whale"}),
+        set(),
+    ),
+    "the plugin is not there": (
+        "dialect",
+        "status 404",
+        whale(make=BareCtfd),
+        AFTER_NO_WHALE - {"credentials", "dialect"},
+    ),
+    "something before CTFd answers in its place": (
+        "dialect",
+        "status 200, text/html",
+        whale(faults=[{"kind": "html", "path": "*container"}]),
+        AFTER_NO_WHALE - {"credentials", "dialect"},
+    ),
+    "CTFd is an older one": (
+        "version",
+        "CTFd 3.7.4",
+        Setup().with_config(ctf_version="3.7.4"),
+        set(),
+    ),
+    "a challenge is hidden on Whale": (
+        "challenges-visible",
+        "visible in the catalogue, not on Whale: challenges 2",
+        Setup().with_challenge(2, state="hidden"),
+        set(),
+    ),
+    "a challenge is open on Whale": (
+        "challenges-visible",
+        "visible on Whale, not in the catalogue: challenges 3",
+        Setup().with_challenge(3, state="visible"),
+        set(),
+    ),
+    "the images differ": (
+        "challenges-images",
+        "challenge 2: chal:1 here, chal:2 on Whale",
+        Setup().with_challenge(2, image=ANOTHER_IMAGE),
+        set(),
+    ),
+    "a challenge is of another type": (
+        "challenges-images",
+        "challenge 2 is none of ctfd-whale's",
+        Setup().with_challenge(2, type="standard"),
+        {"challenges-ports", "challenges-limits"},
+    ),
+    "the ports differ": (
+        "challenges-ports",
+        "challenge 2: 80/tcp here, 8080/tcp on Whale",
+        Setup().with_challenge(2, redirect_port=8080),
+        set(),
+    ),
+    "Whale has no port": (
+        "challenges-ports",
+        "challenge 2: 80/tcp here, none on Whale",
+        Setup().with_challenge(2, redirect_port=None),
+        set(),
+    ),
+    "the memory differs": (
+        "challenges-limits",
+        "128 MB, 0.5 CPUs here, 256 MB, 0.5 CPUs on Whale",
+        Setup().with_challenge(2, memory_limit="256m"),
+        set(),
+    ),
+    "the CPUs differ": (
+        "challenges-limits",
+        "128 MB, 0.5 CPUs here, 128 MB, 1 CPUs on Whale",
+        Setup().with_challenge(2, cpu_limit=1.0),
+        set(),
+    ),
+    "Whale's time-out differs": (
+        "time-out",
+        "docker_timeout is 1800",
+        Setup().with_config(docker_timeout="1800"),
+        set(),
+    ),
+    "our time-outs differ": (
+        "time-out",
+        "CRE_TIMEOUT_SECONDS is 1800",
+        whale(settings={"cre_timeout_seconds": 1800}),
+        set(),
+    ),
+    "Whale's renewals differ": (
+        "renewals",
+        "docker_max_renew_count is 3",
+        Setup().with_config(docker_max_renew_count="3"),
+        set(),
+    ),
+    "our renewals differ": (
+        "renewals",
+        "CRE_MAX_EXTENSIONS is 2",
+        whale(settings={"cre_max_extensions": 2}),
+        set(),
+    ),
+    "there is no room": (
+        "capacity",
+        "docker_max_container_count is 2",
+        Setup().with_config(docker_max_container_count="2"),
+        set(),
+    ),
+    "Docker refuses": (
+        "orders",
+        "failed: start_failed",
+        whale(faults=[{"kind": "docker_error", "method": "POST"}]),
+        AFTER_NO_START,
+    ),
+    "frpc is down": (
+        "orders",
+        "failed: start_failed",
+        whale(faults=[{"kind": "frpc_down", "method": "POST"}]),
+        AFTER_NO_START,
+    ),
+    "frpc is down when it is stopped": (
+        "orders",
+        "could not stop it",
+        whale(faults=[{"kind": "frpc_down", "method": "DELETE"}]),
+        set(),
+    ),
+    "no node has the image": (
+        "answers",
+        "did not answer at http://",
+        whale(faults=[{"kind": "image_missing"}]),
+        set(),
+    ),
+    "no node suits": (
+        "answers",
+        "did not answer at http://",
+        whale(faults=[{"kind": "no_suitable_node"}]),
+        set(),
+    ),
+    "the list fails once a container runs": (
+        "admin-list",
+        "status 500 while a container runs",
+        whale(make=FakeWhale),
+        set(),
+    ),
+    "the cleaner fails": (
+        "cleaner",
+        "user 11's instance of challenge 1 is still there",
+        whale(faults=[{"kind": "docker_error", "method": "CLEAN"}]),
+        set(),
+    ),
+    "own engine: no fallback": (
+        "fallback",
+        "ROLLOUT_FALLBACK is false",
+        whale(settings={"rollout_fallback": False}),
+        set(),
+    ),
+    "own engine: no room": (
+        "fallback",
+        "CRE_CAPACITY is 2",
+        whale(settings={"cre_capacity": 2}),
+        set(),
+    ),
+    "own engine: an image is missing": (
+        "fallback",
+        "not here: chal:1",
+        whale(runtime=MemoryRuntime({ANOTHER_IMAGE})),
+        set(),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_one_thing_is_wrong(what: str, tmp_path: Path) -> None:
+    wrong, said, setup, unseen = WRONG[what]
+    with staged(setup, tmp_path) as stage:
+        items = stage.items()
+    told = {item.id: (item.state.value, item.evidence) for item in items.values()}
+    assert states(items, State.NOT_OK) == {wrong}, told
+    assert states(items, State.NOT_CHECKABLE) == unseen | UNSEEN, told
+    assert said in items[wrong].evidence
+    assert items[wrong].fix
+
+
+def test_calls_wait_in_line(tmp_path: Path) -> None:
+    with staged(whale(held=True, threads=1), tmp_path) as stage:
+        items = stage.items()
+    assert states(items, State.NOT_OK) == {"self-call"}, items
+    assert states(items, State.NOT_CHECKABLE) == {"isolation"}, items
+
+
+def test_requests_do_not_see_each_other(tmp_path: Path) -> None:
+    with staged(whale(held=True, isolation=Isolation.REPEATABLE_READ), tmp_path) as stage:
+        items = stage.items()
+        left = stage.fake.state()["services"]
+    assert states(items, State.NOT_OK) == {"isolation"}, items
+    assert states(items, State.NOT_CHECKABLE) == set(), items
+    assert "1 of two renewals" in items["isolation"].evidence
+    assert left == [], "the probe has made the very orphan that it warns of"
+
+
+def test_the_own_engine_is_down(tmp_path: Path) -> None:
+    runtime = MemoryRuntime({IMAGE})
+    with runtime.outage(), staged(whale(runtime=runtime), tmp_path) as stage:
+        items = stage.items()
+    assert states(items, State.NOT_OK) == {"fallback"}
+
+
+def test_a_legacy_whale_that_hides_the_first_challenge(tmp_path: Path) -> None:
+    setup = whale(dialect=Dialect.LEGACY, ending=False, wishes=Wishes())
+    with staged(setup.with_challenge(1, state="hidden"), tmp_path) as stage:
+        items = stage.items()
+    assert items["dialect"].state is State.OK
+    assert states(items, State.NOT_OK) == {"challenges-visible"}
+
+
+def test_nobody_answers(tmp_path: Path) -> None:
+    with staged(Setup(), tmp_path) as stage:
+        items = stage.items(whale_api_url=f"http://127.0.0.1:{free_port()}")
+    assert states(items, State.NOT_OK) == {"reachable"}
+    assert states(items, State.OK) == {"tls", *OWN, *FROM_DATABASE}
+    assert "Connection refused" in items["reachable"].evidence
+
+
+def test_a_name_that_is_not_known(tmp_path: Path) -> None:
+    with staged(Setup(), tmp_path) as stage:
+        items = stage.items(whale_api_url="http://no-such-host.invalid")
+    assert states(items, State.NOT_OK) == {"reachable", "tls"}
+    assert "plain http" in items["tls"].evidence

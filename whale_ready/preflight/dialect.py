@@ -1,0 +1,115 @@
+"""What Whale speaks, which version it is, and how the further checks speak to it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from engines.errors import WhaleFault
+from engines.whale.api import WhaleAPI
+from engines.whale.client import Answer, WhaleClient
+from engines.whale.dialects import AUTO, DIALECTS, dialect_named
+from engines.whale.identity import identity_from
+from whale_ready.preflight.credentials import accounts, player
+from whale_ready.preflight.items import Finding, NotCheckable, not_ok, ok
+from whale_ready.preflight.site import Site
+from whale_ready.preflight.theirs import CTFD_VERSION, their_settings
+
+MEASURED = "3.8"
+"""The CTFd that docs/whale-wire.md was measured on, by its first two numbers."""
+TRIED_CHALLENGES = 5
+"""A legacy Whale answers about a challenge that it hides as if it were not there at all."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A first look at Whale as a player."""
+
+    dialect: str | None
+    last: Answer | None
+    """What came last, where no dialect was recognised."""
+
+
+@dataclass(frozen=True)
+class Contact:
+    """A way to speak to Whale; it only ever looks."""
+
+    api: WhaleAPI
+    user_id: int
+    """A player."""
+
+
+def spoken(site: Site) -> Spoken:
+    """Find out the dialect as the adapter does, whatever WHALE_DIALECT says.
+
+    Raises:
+        NotCheckable: there is no account to ask with, or no answer.
+    """
+    user_id = site.fact(player)
+    answers: list[Answer] = []
+    client = WhaleClient(
+        site.url,
+        call_seconds=site.settings.whale_call_seconds,
+        identity=identity_from(site.settings),
+        observer=answers.append,
+    )
+    api = WhaleAPI(client, None, site.fact(accounts))
+    try:
+        for challenge_id in startable(site)[:TRIED_CHALLENGES]:
+            with suppress(WhaleFault):
+                api.look(user_id, challenge_id)
+            if api.dialect is not None:
+                break
+    finally:
+        api.close()
+    if api.dialect is None and (not answers or answers[-1].status >= 500):
+        status = f" (status {answers[-1].status})" if answers else ""
+        raise NotCheckable(f"Whale gave no answer that tells it{status}")
+    return Spoken(api.dialect, answers[-1] if answers else None)
+
+
+def dialect(site: Site) -> Finding:
+    """Whether Whale speaks what the adapter will speak to it."""
+    found = site.fact(spoken)
+    if found.dialect is None:
+        last = found.last
+        shown = f"status {last.status}, {last.content_type}" if last else "nothing"
+        return not_ok(f"no Whale answers at {site.url} in any dialect; the last answer: {shown}")
+    wanted = site.settings.whale_dialect
+    if wanted not in (AUTO, found.dialect):
+        return not_ok(
+            f"WHALE_DIALECT is {wanted}, and Whale speaks {found.dialect}",
+            f"set WHALE_DIALECT={found.dialect}, or leave it out",
+        )
+    known = ", ".join(each.name for each in DIALECTS)
+    return ok(f"Whale speaks {found.dialect} (of {known})")
+
+
+def version(site: Site) -> Finding:
+    """Whether the adapter was measured against this CTFd."""
+    found = their_version(site)
+    if found.split(".")[:2] != MEASURED.split("."):
+        return not_ok(f"CTFd {found}; the adapter was measured against CTFd {MEASURED}")
+    return ok(f"CTFd {found}; ctfd-whale itself tells no version")
+
+
+def their_version(site: Site) -> str:
+    """CTFd's version. Raises :class:`NotCheckable`."""
+    found = site.fact(their_settings).values.get(CTFD_VERSION)
+    if not found:
+        raise NotCheckable("CTFd's settings hold no version", "look at the foot of its admin pages")
+    return found
+
+
+def contact(site: Site) -> Contact:
+    """A way to look at Whale. Raises :class:`NotCheckable` when there is none."""
+    found = site.fact(spoken)
+    if found.dialect is None:
+        raise NotCheckable("no Whale answers: see dialect")
+    spoken_one = dialect_named(found.dialect)
+    return Contact(WhaleAPI(site.client, spoken_one, site.fact(accounts)), site.fact(player))
+
+
+def startable(site: Site) -> list[int]:
+    """Challenges that players may start, by our catalogue; 1 where there is none."""
+    return [spec.id for spec in site.challenges if spec.startable] or [1]

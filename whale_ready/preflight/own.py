@@ -1,0 +1,76 @@
+"""Our own side: is the audit log written, and can the own engine take over?"""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from engines import schema
+from engines.audit import Action, AuditLog, ContainerEvent
+from engines.catalog import Pull
+from engines.contract import Code
+from engines.database import Database
+from engines.errors import BackendUnavailable, EngineError
+from whale_ready.preflight.items import Finding, NotCheckable, listed, not_ok, ok
+from whale_ready.preflight.site import OUR_DATABASE, Site, reading
+
+PREFLIGHT = "preflight"
+
+
+def audit(site: Site) -> Finding:
+    """Whether a row can be written into ``container_events``; it is taken back again."""
+    url = site.settings.state_url
+    try:
+        with reading(url, OUR_DATABASE) as connection:
+            found = schema.version(connection.engine)
+    except NotCheckable as error:
+        return not_ok(error.why, f"{error.how}; whale-ready database upgrade makes the tables")
+    if found != schema.HEAD:
+        return not_ok(f"its tables are of version {found or 'none'}, not {schema.HEAD}")
+    database = Database(url)
+    try:
+        log = AuditLog(database)
+        event = ContainerEvent(
+            site.now(), PREFLIGHT, 0, None, 0, Action.START_FAILED, Code.INTERNAL, 0
+        )
+        with database.engine.connect() as connection:
+            log.append(connection, event)
+            connection.rollback()
+    except SQLAlchemyError as error:
+        return not_ok(f"a row of container_events cannot be written ({type(error).__name__})")
+    finally:
+        database.close()
+    return ok(f"a row was written into container_events, version {found}, and taken back")
+
+
+def fallback(site: Site) -> Finding:
+    """Whether the own engine could take over at once."""
+    settings = site.settings
+    if not settings.rollout_fallback:
+        return not_ok("ROLLOUT_FALLBACK is false: while Whale is down nothing starts")
+    expected = site.wishes.expected_players
+    if expected is not None and expected > settings.cre_capacity:
+        return not_ok(f"CRE_CAPACITY is {settings.cre_capacity}; {expected} players are expected")
+    wanted = sorted(
+        {
+            image
+            for spec in site.catalogue()
+            if spec.startable and spec.pull is Pull.NEVER
+            for image in spec.images
+        }
+    )
+    try:
+        runtime = site.runtime(settings)
+        try:
+            runtime.find(PREFLIGHT)  # nothing has this name; that it is looked for is the point
+            versions = runtime.versions()
+            missing = [image for image in wanted if runtime.image_id(image) is None]
+        finally:
+            runtime.close()
+    except BackendUnavailable as error:
+        return not_ok(f"the own engine cannot be asked: {error}")
+    except EngineError as error:
+        return not_ok(str(error))
+    if missing:
+        return not_ok(f"images that are not here: {listed(missing)}", "whale-ready images pull")
+    said = ", ".join(f"{name} {number}" for name, number in versions.items())
+    return ok(f"the own engine answers ({said}), and all of {len(wanted)} images are there")
