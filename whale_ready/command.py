@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import click
@@ -53,6 +56,22 @@ def could_not_run(sentence: str) -> int:
     """Print why; returns the exit code."""
     click.echo(f"Error: {Secrets().clean(sentence)}", err=True)
     return COULD_NOT_RUN
+
+
+@contextmanager
+def told_to_stop() -> Iterator[threading.Event]:
+    """SIGTERM and Ctrl-C set the event, and end nothing, while the block runs."""
+    told = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        told.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
