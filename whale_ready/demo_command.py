@@ -49,7 +49,7 @@ Examples:
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address of the page. Whoever reaches it may turn all of it; instances stay on this machine.",
+    help="Address of the page; who reaches it may turn all of it. Instances stay on 127.0.0.1.",
 )
 @click.option("--docker", "on_docker", is_flag=True, help="Run CRE's containers on Docker.")
 @click.option("--open/--no-open", "opens", default=False, help="Open the page in a browser.")

@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from whale_ready.demo.cast import LIFE_SECONDS, NEVER, PILOT, PLAYERS, Player
+from whale_ready.demo.cast import LIFE_SECONDS, PLAYERS, Player
 from whale_ready.demo.picture import places
 from whale_ready.demo.running import Demo
 
@@ -36,8 +36,6 @@ def page(demo: Demo, player: Player, csrf: str, nonce: str) -> str:
         presets=PRESETS,
         simulated=demo.simulated,
         life_minutes=LIFE_SECONDS // 60,
-        pilot=PILOT,
-        never=NEVER,
         settings=demo.settings,
         data={"csrf": csrf, "player": player.user_id, "challenges": places()},
     )
