@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 import pytest
 from demo.visitor import Visitor
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from conformance.web import serving
 from whale_ready.demo.app import demo_app
 from whale_ready.demo.running import LOOPBACK, Demo, running
+
+
+PATIENCE_MS = 30_000
+"""How long something may take to show, on a machine that is busy with other tests."""
 
 
 @dataclass(frozen=True)
@@ -39,5 +43,7 @@ def visitor(served: Served) -> Iterator[Visitor]:
 def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        expect.set_options(timeout=PATIENCE_MS)
         yield browser
+        expect.set_options()
         browser.close()

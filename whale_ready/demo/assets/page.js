@@ -10,6 +10,8 @@
   let turn = 0; // pictures of an earlier question are dropped
   let drawnAt = 0;
   let remaining = [];
+  let switching = 0;
+  let switched = Promise.resolve();
 
   // Small helpers.
 
@@ -101,6 +103,7 @@
     for (const button of document.querySelectorAll(".challenge-button")) {
       button.setAttribute("aria-pressed", String(Number(button.value) === challengeId));
     }
+    if (switching > 0) return; // play() mounts it, for whoever plays then
     const challenge = data.challenges.find((each) => each.id === challengeId);
     const panel = at("panel-template").content.firstElementChild.cloneNode(true);
     panel.dataset.whaleReady = challengeId;
@@ -112,12 +115,18 @@
 
   const chosen = () => Number(document.querySelector('.challenge-button[aria-pressed="true"]').value);
 
-  async function play(userId) {
-    const answer = await ask("/demo/player", { user_id: userId });
-    if (answer.success) csrf = answer.data.csrf;
-    else tell(answer);
-    show(chosen());
-    refresh();
+  // One after the other, and nothing can be pressed meanwhile that would be the other player's.
+  function play(userId) {
+    switching += 1;
+    at("panel").replaceChildren();
+    switched = switched.then(async () => {
+      const answer = await ask("/demo/player", { user_id: userId });
+      if (answer.success) csrf = answer.data.csrf;
+      else tell(answer);
+      switching -= 1;
+      show(chosen());
+      refresh();
+    });
   }
 
   // The organiser's half.
