@@ -13,7 +13,6 @@ from conformance.web import serving
 from whale_ready.demo.app import demo_app
 from whale_ready.demo.running import LOOPBACK, Demo, running
 
-
 PATIENCE_MS = 30_000
 """How long something may take to show, on a machine that is busy with other tests."""
 
