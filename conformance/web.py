@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import secrets
+import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 SHAPE_RULE = "HTTP-001"
 CSRF_HEADER = "CSRF-Token"
 _POLL_SECONDS = 0.01
-_NOBODYS_PORT = 0
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -135,15 +136,27 @@ def served(backend: ContainerBackend, watched: WatchedBackend) -> Iterator[Web]:
 
 
 @contextmanager
-def serving(app: Flask) -> Iterator[tuple[str, int]]:
-    """Serve an application on a free port of loopback; gives host and port."""
-    server = make_server(
-        "127.0.0.1", _NOBODYS_PORT, _contained(app), threaded=True, request_handler=_QuietHandler
-    )
+def serving(app: Flask, host: str = LOOPBACK, port: int = 0) -> Iterator[tuple[str, int]]:
+    """Serve an application, on any free port for ``port`` 0; gives host and port.
+
+    Raises:
+        OSError: it cannot listen there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Bound here, for Werkzeug would end the process where it cannot.
+    with socket.create_server((host, port), family=family) as listener:
+        server = make_server(
+            host,
+            listener.getsockname()[1],
+            _contained(app),
+            threaded=True,
+            request_handler=_QuietHandler,
+            fd=listener.fileno(),
+        )
     thread = threading.Thread(target=_run, args=(server,), name="endpoints", daemon=True)
     thread.start()
     try:
-        yield "127.0.0.1", server.port
+        yield host, server.port
     finally:
         server.shutdown()
         thread.join()

@@ -11,6 +11,7 @@ from whale_ready.check_command import check_command
 from whale_ready.command import Group
 from whale_ready.compare_command import compare_command
 from whale_ready.database_command import database_group
+from whale_ready.demo_command import demo_command
 from whale_ready.firewall_command import firewall_group
 from whale_ready.harness_command import harness_group
 from whale_ready.images_command import images
@@ -33,6 +34,7 @@ def main() -> None:
 
 for _command in (
     check_command,
+    demo_command,
     compare_command,
     story_command,
     backends_command,

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 
 import click
 
@@ -17,7 +12,7 @@ from engines.factory import build
 from engines.hybrid import HybridBackend
 from engines.settings import Settings
 from engines.whale import WhaleAPIManager
-from whale_ready.command import Command, could_not_run
+from whale_ready.command import Command, could_not_run, told_to_stop
 from whale_ready.metrics_command import Address, CannotServe, metrics_option, serving_metrics
 
 CleanedUp = ContainerRuntimeEngine | WhaleAPIManager | HybridBackend
@@ -91,20 +86,5 @@ def _backend_named(name: str | None, settings: Settings) -> CleanedUp:
 
 def _work_until_told(backend: CleanedUp) -> None:
     """Run the worker until SIGTERM or Ctrl-C; the round at work is brought to its end."""
-    with _told_to_stop() as told, backend.cleanup_worker:
+    with told_to_stop() as told, backend.cleanup_worker:
         told.wait()
-
-
-@contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
-    told = threading.Event()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        told.set()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -169,13 +169,14 @@ class Panel {
   }
 
   take(instance) {
+    const fresh = this.told === null;
     this.told = instance;
     if (instance === null) {
       this.show("stopped");
       return;
     }
     this.since = performance.now();
-    this.before = Infinity;
+    if (fresh) this.before = instance.remaining_seconds; // what was passed before is no news
     this.addresses(instance);
     const rest = instance.max_extensions - instance.extension_count;
     this.write("extensions", rest > 0 ? `You may extend it ${rest} more time${rest === 1 ? "" : "s"}.` : "It cannot be extended any more.");

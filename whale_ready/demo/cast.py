@@ -1,0 +1,127 @@
+"""Who plays, and what there is to play."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engines.catalog import ChallengeSpec, Readiness, StaticCatalog
+from engines.hybrid import Position
+from fake_whale import Challenge as WhaleChallenge
+from fake_whale import Team as WhaleTeam
+from fake_whale import User as WhaleUser
+from fake_whale import UserMode
+from fake_whale import World as WhaleWorld
+
+LIFE_SECONDS = 300
+"""Full life of an instance, on both: short enough to be seen ending."""
+EXTENSIONS = 5
+WHALE_IMAGE = "demo:1"
+
+
+@dataclass(frozen=True)
+class Player:
+    """A player, and the team whose account counts."""
+
+    user_id: int
+    name: str
+    team_id: int
+    team: str
+
+
+PLAYERS: Mapping[int, Player] = {
+    each.user_id: each
+    for each in (
+        Player(1, "Ana", 1, "Narwhals"),
+        Player(2, "Ben", 1, "Narwhals"),
+        Player(3, "Cem", 2, "Orcas"),
+        Player(4, "Dora", 2, "Orcas"),
+        Player(5, "Eli", 3, "Belugas"),
+        Player(6, "Fay", 4, "Dolphins"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """A challenge; ``web`` ones are opened in a browser, the others with a program like nc."""
+
+    id: int
+    name: str
+    web: bool
+
+    @property
+    def category(self) -> str:
+        return "web" if self.web else "pwn"
+
+
+CHALLENGES: Mapping[int, Challenge] = {
+    each.id: each
+    for each in (
+        Challenge(105, "Warm-up", web=True),
+        Challenge(1, "Cookie jar", web=True),
+        Challenge(6, "Echo chamber", web=False),
+        Challenge(7, "Blind oracle", web=True),
+        Challenge(23, "Heap of trouble", web=False),
+        Challenge(17, "Time machine", web=True),
+    )
+}
+"""Their places on the dial follow from their ids, which are such that each step of the dial shows:
+0.1, 9, 33, 63, 72 and 97 %."""
+
+PILOT, NEVER = 7, 23
+BEGIN = Position(percent=0, challenges={PILOT: True, NEVER: False})
+"""Where the dial stands at first: one challenge goes ahead, one never goes."""
+
+
+def catalog(image: str) -> StaticCatalog:
+    """The challenges as CRE starts them."""
+    return StaticCatalog(
+        ChallengeSpec(
+            id=each.id,
+            name=each.name,
+            image=image,
+            readiness=Readiness.HTTP if each.web else Readiness.TCP,
+        )
+        for each in CHALLENGES.values()
+    )
+
+
+def made_up_tokens() -> dict[int, str]:
+    """An access token for each player's account on Whale, by user id; others in every run."""
+    return {user_id: f"ctfd_{secrets.token_hex(32)}" for user_id in PLAYERS}
+
+
+def whale_world(tokens: Mapping[int, str], direct_ports: range) -> WhaleWorld:
+    """What exists in the fake Whale's CTFd."""
+    return WhaleWorld(
+        users=[
+            WhaleUser(each.user_id, each.name, token=tokens[each.user_id], team_id=each.team_id)
+            for each in PLAYERS.values()
+        ],
+        teams=[
+            WhaleTeam(number, name)
+            for number, name in {each.team_id: each.team for each in PLAYERS.values()}.items()
+        ],
+        user_mode=UserMode.TEAMS,
+        challenges=[
+            WhaleChallenge(
+                each.id,
+                each.name,
+                category=each.category,
+                image=WHALE_IMAGE,
+                redirect_type="http" if each.web else "direct",
+            )
+            for each in CHALLENGES.values()
+        ],
+        images=frozenset({WHALE_IMAGE}),
+        config={
+            "docker_timeout": str(LIFE_SECONDS),
+            "docker_max_renew_count": str(EXTENSIONS),
+            # Browsers know such names to be this machine: no name server is asked.
+            "frp_http_domain_suffix": "localhost",
+            "frp_direct_port_minimum": str(direct_ports.start),
+            "frp_direct_port_maximum": str(direct_ports.stop - 1),
+        },
+    )

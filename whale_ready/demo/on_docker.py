@@ -1,0 +1,61 @@
+"""Real containers for CRE: what the suite uses on Docker, under a label of the demo's own."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import docker
+from docker.errors import DockerException
+from requests.exceptions import RequestException
+
+from conformance.harness import CannotRun
+from conformance.harnesses.challenge_image import ensure_image
+from conformance.harnesses.cre_docker import sweep, sweep_dead_runs
+from conformance.harnesses.docker_inside import Bench
+from engines.cre.runtimes.docker import DockerRuntime
+from engines.settings import Settings
+from whale_ready.demo.running import Containers
+
+KIND = "demo"
+"""First word of the label on everything that a demo makes."""
+
+
+@contextmanager
+def docker_containers() -> Iterator[Containers]:
+    """CRE's containers on Docker; none of them, and no network, is left behind.
+
+    Raises:
+        CannotRun: no Docker engine can be reached, or no image be had; says what would help.
+    """
+    client = _connected()
+    try:
+        sweep_dead_runs(client, KIND)
+        image = ensure_image(client)
+        run = f"{KIND}-{platform.node()}-{os.getpid()}-{secrets.token_hex(3)}"
+        bench = Bench(client.api, os.environ.get("DOCKER_HOST", ""), Settings().cre_network_pool)
+        try:
+            yield Containers(DockerRuntime(client, networks=bench.networks), image, run)
+        finally:
+            sweep(client, run)
+            bench.close()
+    finally:
+        client.close()
+
+
+def _connected() -> docker.DockerClient:
+    client: docker.DockerClient | None = None
+    try:
+        client = docker.from_env(timeout=60)
+        client.ping()
+    except (DockerException, RequestException) as error:
+        if client is not None:
+            client.close()
+        raise CannotRun(
+            "--docker: no Docker engine can be reached; start one (as root: dockerd), set "
+            "DOCKER_HOST, or leave --docker out for simulated containers"
+        ) from error
+    return client
