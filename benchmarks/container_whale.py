@@ -27,7 +27,7 @@ from fake_whale import World as WhaleWorld
 from fake_whale.docker_engine import LABEL, DockerEngine
 
 SPEC = "whale:fake:docker"
-CHALLENGE = 1
+CHALLENGE, ANOTHER = 1, 2
 DIALECT = "ctfd-whale"
 UNLIMITED = 100_000
 
@@ -35,7 +35,7 @@ UNLIMITED = 100_000
 class ContainerWhaleWorld(World):
     """An adapter in front of the fake."""
 
-    challenges = Challenges(first=CHALLENGE, second=CHALLENGE, unknown=999_999)
+    challenges = Challenges(first=CHALLENGE, second=ANOTHER, unknown=999_999)
     players = PLAYERS
     mates = ()
 
@@ -164,7 +164,10 @@ class ContainerWhaleHarness(StatefulHarness):
 def _whale_world(image: str, users: tuple[Player, ...]) -> WhaleWorld:
     return WhaleWorld(
         users=[User(each.user_id, f"user{each.user_id}", token=_token(each)) for each in users],
-        challenges=[Challenge(CHALLENGE, "First", image=image, redirect_port=80)],
+        challenges=[
+            Challenge(CHALLENGE, "First", image=image, redirect_port=80),
+            Challenge(ANOTHER, "Second", image=image, redirect_port=80),
+        ],
     )
 
 

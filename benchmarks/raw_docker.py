@@ -39,7 +39,8 @@ from engines.cre.runtimes.container_config import challenge_config
 NAME = "raw docker"
 KIND = "bench"
 """First word of the label on everything that is made here."""
-CHALLENGE = 1
+CHALLENGE, ANOTHER = 1, 2
+"""The same to Docker."""
 HOURS = 3600
 
 
@@ -143,7 +144,7 @@ class RawDocker(ContainerBackend):
 class RawDockerWorld(World):
     """Containers of one label."""
 
-    challenges = Challenges(first=CHALLENGE, second=CHALLENGE, unknown=999_999)
+    challenges = Challenges(first=CHALLENGE, second=ANOTHER, unknown=999_999)
     players = PLAYERS
     mates = ()
 
