@@ -25,9 +25,10 @@ from docker.errors import DockerException
 from requests.exceptions import RequestException
 
 from benchmarks.figures import Times, in_turns
+from benchmarks.interrupts import Interrupts
 from conformance.harness import CannotRun
 from conformance.harnesses.challenge_image import ensure_image
-from conformance.harnesses.cre_docker import sweep, sweep_dead_runs
+from conformance.harnesses.cre_docker import sweep_dead_runs, swept
 from engines.catalog import ChallengeSpec, Readiness, StaticCatalog
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.guard import Guard
@@ -112,16 +113,22 @@ class RawDocker:
 class Bench:
     """Engines, raw Docker and the times; whatever is made is removed when it is left.
 
+    Args:
+        interrupts: looked at between calls, so that none is broken off.
+
     Raises on entering:
         CannotRun: no Docker engine, or no image.
     """
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(self, counts: Counts, interrupts: Interrupts) -> None:
         self.counts = counts
         self.times = Times()
         self.failed: dict[str, list[str]] = {}
         """What parallel starts that failed had to say, by kind."""
         self.notes: list[str] = []
+        self.left: list[str] = []
+        """Ids of what could not be removed."""
+        self._interrupts = interrupts
         self._run = f"{KIND}-{platform.node()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._until = time.monotonic() + counts.seconds
         self._users = itertools.count(1)
@@ -140,7 +147,7 @@ class Bench:
                 lambda: ours.api, NETWORKS, Guard(settings.cre_firewall), family=KIND
             )
             stack.callback(networks.remove_unused)
-            stack.callback(sweep, self._client, self._run)
+            stack.callback(lambda: self.left.extend(swept(self._client, self._run)))
             self._runtime = DockerRuntime(ours, networks=networks)
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             self._stack = stack.pop_all()
@@ -244,6 +251,7 @@ class Bench:
             yield (self.times if round_ else Times()), kind
 
     def _time_is_up(self) -> bool:
+        self._interrupts.check()
         up = time.monotonic() > self._until
         if up and TIME_IS_UP not in self.notes:
             self.notes.append(TIME_IS_UP)

@@ -18,7 +18,7 @@ from requests.exceptions import RequestException
 from conformance.harness import CannotRun, Challenges, Harness, Hook, Options, Player, World
 from conformance.harnesses.cast import PLAYERS, crowd
 from conformance.harnesses.challenge_image import ensure_image
-from conformance.harnesses.cre_docker import remaining, sweep, sweep_dead_runs
+from conformance.harnesses.cre_docker import remaining, sweep, sweep_dead_runs, swept
 from conformance.harnesses.fetch import http_get
 from engines.catalog import ChallengeSpec, Readiness
 from engines.contract import (
@@ -211,8 +211,7 @@ class RawDockerHarness(Harness):
             return
         client, self._client = self._client, None
         try:
-            sweep(client, self._run)
-            self._left = remaining(client, self._run)
+            self._left = swept(client, self._run)
         finally:
             client.close()
 
