@@ -24,12 +24,14 @@ RATIO = re.compile(r"^(bench_\w+\.py::\S+) +\d+\.\d+ +\d+\.\d+ +(\d+\.\d+) ", re
 
 
 def micro(storage: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PYTHONPATH": str(ROOT / "tests"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    # Not this run's own: a worker of pytest-xdist does not measure.
+    environment = {key: value for key, value in os.environ.items() if "PYTEST" not in key}
+    environment |= {"PYTHONPATH": str(ROOT / "tests"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "pytest_benchmark.plugin", "-p", "pytest_timeout",
          "--benchmark-only", f"--benchmark-storage={storage}", *options],
         cwd=storage,
-        env={**os.environ, **environment},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=110,
