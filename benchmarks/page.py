@@ -17,16 +17,17 @@ from benchmarks import rows
 PAGE = "bench.html"
 DASHES = ("none", "7 4", "2 3")
 """Of A, of B and of the baseline."""
-WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 640, 220, 64, 150, 36
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 640, 220, 64, 176, 36
 _TOP = 12
 _STYLE = """
 :root { color-scheme: light dark }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem }
 svg { width: 100%; height: auto; font-size: 13px } svg text { fill: currentColor }
 svg line, svg path { stroke: currentColor; fill: none } svg circle { fill: currentColor }
 table { border-collapse: collapse; font-size: 14px; white-space: nowrap } .wide { overflow-x: auto }
 th, td { text-align: left; padding: .1rem .6rem .1rem 0; border-bottom: 1px solid #8886 }
-.grid { opacity: .25 } figure { margin: 1rem 0 } .verdict { font-size: 1.5rem; font-weight: 700 }
+.grid { opacity: .25 } figure { margin: 1rem 0; max-width: 46rem }
+.verdict { font-size: 1.5rem; font-weight: 700 }
 @media print {
   body { margin: 0; max-width: none } figure, tr { break-inside: avoid } table { font-size: 8px }
 }

@@ -34,7 +34,7 @@ def step(load: int) -> dict[str, Any]:
     return {"concurrency": load, "per_second": min(10.0 * load, 80.0), "p95": p95, "n": 9 * load}
 
 
-NAMES = ("cre", "whale:<fake>", "raw docker")
+NAMES = ("cre", "whale:<fake>:docker", "raw docker")
 DATA: dict[str, Any] = {
     "verdict": "fail",
     "reasons": ["start p95: 1.9 [1.5, 2.3]"],
@@ -109,7 +109,7 @@ def test_tables_tell_intervals_errors_and_costs() -> None:
     shown = re.sub(r"</t[dh]><t[dh]>", " | ", page(DATA))
     # a quantile with its interval, one that is not bounded, n too small; failed, unknown, dropped
     row = "2 [1.5, ∞] | 2 [1.5, ∞] | 2 [1.5, ∞] | n too small (&lt; 368) | 3 | 2 | 1"
-    assert f"whale:&lt;fake&gt; | start | 100 | {row}" in shown
+    assert f"whale:&lt;fake&gt;:docker | start | 100 | {row}" in shown
     assert "start | p95 | 1.9 | 1.5 to 2.3 | 1.2 | fail" in shown
     assert "stop | p99 | – | n too small | – | " in shown
     assert "cre | 12.5 | 3.25" in shown
@@ -140,12 +140,14 @@ def test_a_browser_shows_it_without_a_word_on_the_console(
         shown.on("request", lambda request: said.append(request.url))
         shown.emulate_media(media=media)
         shown.goto(path.as_uri())
-        assert "whale:<fake>" in shown.inner_text("h1")
+        assert NAMES[1] in shown.inner_text("h1")
         wide = shown.evaluate("document.documentElement.scrollWidth")
         tables = "[...document.querySelectorAll('.wide')].map(e => e.scrollWidth - e.clientWidth)"
         hidden = shown.evaluate(tables)
+        cut_off = shown.evaluate(CUT_OFF)
         browser.close()
     assert said == [path.as_uri()], "it asks for nothing but itself"
     assert wide <= width
+    assert cut_off == []
     if media == "print":  # on paper nothing scrolls
         assert max(hidden) == 0
