@@ -125,6 +125,12 @@ def test_what_is_missing_is_said() -> None:
     assert "n too small for every ratio" in page(nothing)
 
 
+CUT_OFF = """[...document.querySelectorAll("svg text")].filter(each =>
+    each.getBoundingClientRect().right > each.closest("svg").getBoundingClientRect().right
+).map(each => each.textContent)"""
+"""The texts of charts that end outside of them."""
+
+
 @pytest.mark.parametrize(("media", "width"), [("screen", 1200), ("screen", 360), ("print", 794)])
 def test_a_browser_shows_it_without_a_word_on_the_console(
     media: Literal["screen", "print"], width: int, chromium: str, tmp_path: Path
