@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import statistics
+from benchmarks import rows, statistics
 from benchmarks.cells import Cell, Ratio, Step, cells_of, decisions_of, knee_of, ratios_of, steps_of
 from benchmarks.comparison import Block, Plan
 from benchmarks.decisions import QUANTILES, Decision, Margin, together
@@ -187,30 +187,22 @@ def markdown(data: dict[str, Any]) -> str:
         "",
         "## Ratios (B over A; errors: B less A)",
         "",
-        *_table(
-            ("call", "figure", "B/A", "interval", "margin", ""), map(_ratio_row, data["ratios"])
-        ),
+        *_table(rows.RATIO, map(rows.ratio, data["ratios"])),
         "",
         "## Times in ms, with intervals",
         "",
-        *_table(
-            ("backend", "call", "n", *QUANTILES, "failed", "unknown", "dropped"),
-            map(_cell_row, data["cells"]),
-        ),
+        *_table(rows.CELL, map(rows.cell, data["cells"])),
         "",
         "## Throughput and cost",
         "",
-        *_table(
-            ("backend", "calls/s", "CPU ms of this process per call"),
-            map(_through_row, data["throughput"]),
-        ),
+        *_table(rows.THROUGHPUT, map(rows.throughput, data["throughput"])),
         "",
-        *(_cost_line(each) for each in data["resources"]),
+        *(f"- {rows.cost(each)}" for each in data["resources"]),
     ]
     for each in data["sweep"]:
         knee = each["knee"] or "not within what was tried"
         lines += ["", f"## {each['backend']} against concurrency; knee: {knee}", ""]
-        lines += _table(("workers", "calls/s", "p95 ms", "n"), map(_step_row, each["steps"]))
+        lines += _table(rows.STEP, map(rows.step, each["steps"]))
     lines += ["", "## Where", ""]
     lines += [f"- {key}: {value}" for key, value in data["environment"].items()]
     for each in data["backends"]:
@@ -299,56 +291,6 @@ def _ms(seconds: float) -> float | None:
     return round(1000 * seconds, 3) if math.isfinite(seconds) else None
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
-    return lines + [f"| {' | '.join(map(str, row))} |" for row in rows]
-
-
-def _shown(value: float | None) -> str:
-    return "∞" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
-
-
-def _spread(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return "n too small"
-    if "n_too_small" in found:
-        return f"n too small (< {found['n_too_small']})"
-    return f"{_shown(found['value'])} [{_shown(found['low'])}, {_shown(found['high'])}]"
-
-
-def _ratio_row(each: dict[str, Any]) -> Sequence[object]:
-    missing = each["low"] is None
-    between = "n too small" if missing else f"{_shown(each['low'])} to {_shown(each['high'])}"
-    value = "–" if missing else _shown(each["value"])
-    margin = "–" if each["margin"] is None else f"{each['margin']:g}"
-    decision = "" if each["margin"] is None else each["decision"]
-    return each["call"], each["figure"], value, between, margin, decision
-
-
-def _cell_row(each: dict[str, Any]) -> Sequence[object]:
-    return (
-        each["backend"],
-        each["call"],
-        each["n"],
-        *(_spread(each["quantiles"][name]) for name in QUANTILES),
-        each["failed"]["count"],
-        each["unknown"]["count"],
-        each["dropped"],
-    )
-
-
-def _through_row(each: dict[str, Any]) -> Sequence[object]:
-    return each["backend"], _shown(each["per_second"]), _shown(each["cpu_ms_per_call"])
-
-
-def _step_row(each: dict[str, Any]) -> Sequence[object]:
-    return each["concurrency"], _shown(each["per_second"]), _spread(each["p95"]), each["n"]
-
-
-def _cost_line(each: dict[str, Any]) -> str:
-    if each["memory_mib"] is None:
-        return f"- {each['backend']}: cost of an instance not read: {each['why']}"
-    return (
-        f"- {each['backend']}: {each['memory_mib']:.2f} MiB and {each['cpu_seconds']:.3f} s of "
-        f"processor time per fresh instance (mean of {each['instances']})"
-    )
+def _table(headings: Sequence[str], lines: Iterable[Sequence[object]]) -> list[str]:
+    made = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
+    return made + [f"| {' | '.join(map(str, line))} |" for line in lines]

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from benchmarks.bench_report import Measured
 from benchmarks.comparison import Plan, Progress, Run, Side
 from benchmarks.decisions import Margin
+from benchmarks.interrupts import Interrupts
 from benchmarks.resources import Cost, cost_of
 from benchmarks.samples import Sample
 from benchmarks.scenarios import scenario
@@ -57,13 +58,14 @@ def bench(
     raw = baseline(subjects, plan.accounts) if request.with_baseline else None
     backends = Backends([*subjects, *([raw] if raw else [])], observer)
     began = datetime.now(timezone.utc)
-    try:
-        backends.open()
-        if backends.problems:
-            raise BenchError("; ".join(backends.problems))
-        measured = _measured(request, backends, began, keep, progress)
-    finally:
-        backends.close()
+    with Interrupts() as interrupts:
+        try:
+            backends.open()
+            if backends.problems:
+                raise BenchError("; ".join(backends.problems))
+            measured = _measured(request, backends, began, keep, progress, interrupts)
+        finally:
+            backends.close()
     if backends.problems:
         raise BenchError("; ".join(backends.problems))
     return measured
@@ -75,17 +77,25 @@ def _measured(
     began: datetime,
     keep: Callable[[Sequence[Sample]], None],
     progress: Progress,
+    interrupts: Interrupts,
 ) -> Measured:
+    def moved(done: int, total: int, name: str) -> None:
+        interrupts.check()  # between blocks: the main thread calls then
+        progress(done, total, name)
+
     interrupted = False
     costs: list[Cost] = []
     with ExitStack() as stack:
         worlds = [_world(subject, stack) for subject in backends.subjects]
         pairs = list(zip(backends.subjects, worlds, strict=True))
         sides = [_side(subject, world, request.plan) for subject, world in pairs]
-        run = Run(request.plan, sides, RealTime(), keep, progress)
+        run = Run(request.plan, sides, RealTime(interrupts.check), keep, moved)
         try:
             run.measure()
-            costs = [_cost(subject, world) for subject, world in pairs]
+            for subject, world in pairs:
+                interrupts.check()
+                costs.append(_cost(subject, world))
+            interrupts.check()
         except KeyboardInterrupt:
             if not run.samples:
                 raise

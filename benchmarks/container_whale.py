@@ -6,20 +6,23 @@ the fake answers in the place of CTFd, and shares this process with the adapter.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
 import docker
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
 from conformance.harness import CannotRun, Challenges, Hook, Options, Player, World
 from conformance.harnesses.cast import PLAYERS, crowd
 from conformance.harnesses.challenge_image import ensure_image
+from conformance.harnesses.cre_docker import END_SECONDS
 from conformance.harnesses.fetch import http_get
 from conformance.harnesses.state import StatefulHarness
 from engines.contract import InstanceStatus
 from engines.database import Database
+from engines.probe import wait_until
 from engines.settings import Settings
 from engines.whale import StaticTokens, WhaleAPIManager
 from fake_whale import Challenge, FakeWhale, InstanceOptions, Runtime, SystemClock, User
@@ -27,7 +30,7 @@ from fake_whale import World as WhaleWorld
 from fake_whale.docker_engine import LABEL, DockerEngine
 
 SPEC = "whale:fake:docker"
-CHALLENGE = 1
+CHALLENGE, ANOTHER = 1, 2
 DIALECT = "ctfd-whale"
 UNLIMITED = 100_000
 
@@ -35,7 +38,7 @@ UNLIMITED = 100_000
 class ContainerWhaleWorld(World):
     """An adapter in front of the fake."""
 
-    challenges = Challenges(first=CHALLENGE, second=CHALLENGE, unknown=999_999)
+    challenges = Challenges(first=CHALLENGE, second=ANOTHER, unknown=999_999)
     players = PLAYERS
     mates = ()
 
@@ -151,8 +154,7 @@ class ContainerWhaleHarness(StatefulHarness):
             self._server = self._fake = None
         if self._client is not None:
             if self._label:
-                found = self._client.containers.list(all=True, filters={"label": self._label})
-                self._left = [str(each.id) for each in found]
+                self._left = _swept(self._client.api, self._label)
             self._client.close()
             self._client = None
         super().close()
@@ -161,10 +163,31 @@ class ContainerWhaleHarness(StatefulHarness):
         return self._left
 
 
+def _swept(api: Any, label: str) -> list[str]:
+    """Remove what the fake did not know of when it was closed: a start that was still under way.
+
+    Returns the ids of what does not go.
+    """
+    left: list[str] = []
+
+    def gone(_timeout: float) -> bool:
+        for row in api.containers(all=True, filters={"label": label}):
+            with suppress(APIError):  # gone, or going, already
+                api.remove_container(row["Id"], force=True, v=True)
+        left[:] = [row["Id"] for row in api.containers(all=True, filters={"label": label})]
+        return not left
+
+    wait_until(gone, END_SECONDS)
+    return left
+
+
 def _whale_world(image: str, users: tuple[Player, ...]) -> WhaleWorld:
     return WhaleWorld(
         users=[User(each.user_id, f"user{each.user_id}", token=_token(each)) for each in users],
-        challenges=[Challenge(CHALLENGE, "First", image=image, redirect_port=80)],
+        challenges=[
+            Challenge(CHALLENGE, "First", image=image, redirect_port=80),
+            Challenge(ANOTHER, "Second", image=image, redirect_port=80),
+        ],
     )
 
 

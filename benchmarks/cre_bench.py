@@ -25,9 +25,10 @@ from docker.errors import DockerException
 from requests.exceptions import RequestException
 
 from benchmarks.figures import Times, in_turns
+from benchmarks.interrupts import Interrupts
 from conformance.harness import CannotRun
 from conformance.harnesses.challenge_image import ensure_image
-from conformance.harnesses.cre_docker import sweep, sweep_dead_runs
+from conformance.harnesses.cre_docker import sweep_dead_runs, swept
 from engines.catalog import ChallengeSpec, Readiness, StaticCatalog
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.guard import Guard
@@ -112,16 +113,22 @@ class RawDocker:
 class Bench:
     """Engines, raw Docker and the times; whatever is made is removed when it is left.
 
+    Args:
+        interrupts: looked at between calls, so that none is broken off.
+
     Raises on entering:
         CannotRun: no Docker engine, or no image.
     """
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(self, counts: Counts, interrupts: Interrupts) -> None:
         self.counts = counts
         self.times = Times()
         self.failed: dict[str, list[str]] = {}
         """What parallel starts that failed had to say, by kind."""
         self.notes: list[str] = []
+        self.left: list[str] = []
+        """Ids of what could not be removed."""
+        self._interrupts = interrupts
         self._run = f"{KIND}-{platform.node()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._until = time.monotonic() + counts.seconds
         self._users = itertools.count(1)
@@ -140,7 +147,7 @@ class Bench:
                 lambda: ours.api, NETWORKS, Guard(settings.cre_firewall), family=KIND
             )
             stack.callback(networks.remove_unused)
-            stack.callback(sweep, self._client, self._run)
+            stack.callback(lambda: self.left.extend(swept(self._client, self._run)))
             self._runtime = DockerRuntime(ours, networks=networks)
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             self._stack = stack.pop_all()
@@ -152,16 +159,16 @@ class Bench:
 
     def cold(self) -> None:
         """One start and stop after another: ``cre start``, ``cre stop``, ``raw …``."""
-        engine = self._engine("cold")
-        raw = self._raw(engine)
+        engine = self.engine("cold")
+        raw = self.raw(engine)
         for times, kind in self._turns("cold start", self.counts.cold_rounds, ("raw", "cre")):
             if kind == "raw":
                 made = times.measure("raw start", raw.start)
                 times.measure("raw stop", partial(raw.remove, made))
             else:
                 user = next(self._users)
-                times.measure("cre start", partial(_started, engine, user, COLD))
-                times.measure("cre stop", partial(_stopped, engine, user, COLD))
+                times.measure("cre start", partial(started, engine, user, COLD))
+                times.measure("cre stop", partial(stopped, engine, user, COLD))
 
     def status(self) -> None:
         """Status of a live instance among few rows and among many: ``few rows``, ``many rows``;
@@ -169,19 +176,19 @@ class Bench:
         calls: dict[str, Callable[[], object]] = {}
         for kind, rows in (("few rows", FEW_ROWS), ("many rows", MANY_ROWS)):
             name = kind.replace(" ", "-")
-            engine = self._engine(name)
+            engine = self.engine(name)
             user = next(self._users)
-            container_id = _started(engine, user, COLD)
+            container_id = started(engine, user, COLD)
             self._copy_rows(name, rows - 1)
-            calls[kind] = partial(_live, engine, user, COLD)
-            calls["raw inspect"] = partial(self._client.api.inspect_container, container_id)
+            calls[kind] = partial(live, engine, user, COLD)
+            calls["raw inspect"] = partial(self.inspect, container_id)
         for times, kind in self._turns("status", self.counts.status_rounds, tuple(calls)):
             for _ in range(STATUS_BLOCK):
                 times.measure(kind, calls[kind])
 
     def warm(self) -> None:
         """Starts that find a container waiting: ``warm claim``."""
-        engine = self._engine("warm")
+        engine = self.engine("warm")
         fill: Callable[[], object] | None = getattr(engine, "fill_pool", None)
         if fill is None:
             self.notes.append("this engine has no warm pool: warm claims were not measured")
@@ -193,18 +200,18 @@ class Bench:
             fill()
             users = [next(self._users) for _ in range(self.counts.claims)]
             for user in users:
-                self.times.measure("warm claim", partial(_started, engine, user, WARM))
+                self.times.measure("warm claim", partial(started, engine, user, WARM))
             with ThreadPoolExecutor(REMOVERS) as pool:
-                list(pool.map(lambda user: _stopped(engine, user, WARM), users))
+                list(pool.map(lambda user: stopped(engine, user, WARM), users))
 
     def parallel(self) -> None:
         """Many starts at once: ``cre burst`` and ``raw burst``; failures are counted."""
-        engine = self._engine("parallel")
-        raw = self._raw(engine)
+        engine = self.engine("parallel")
+        raw = self.raw(engine)
 
         def cre(user: int) -> Callable[[], object]:
-            _started(engine, user, COLD)
-            return partial(_stopped, engine, user, COLD)
+            started(engine, user, COLD)
+            return partial(stopped, engine, user, COLD)
 
         def plain(_user: int) -> Callable[[], object]:
             return partial(raw.remove, raw.start())
@@ -244,12 +251,13 @@ class Bench:
             yield (self.times if round_ else Times()), kind
 
     def _time_is_up(self) -> bool:
+        self._interrupts.check()
         up = time.monotonic() > self._until
         if up and TIME_IS_UP not in self.notes:
             self.notes.append(TIME_IS_UP)
         return up
 
-    def _engine(self, name: str) -> ContainerRuntimeEngine:
+    def engine(self, name: str) -> ContainerRuntimeEngine:
         """An engine as a CTFd has it, with a database of its own."""
         engine = ContainerRuntimeEngine(
             Settings(
@@ -269,13 +277,17 @@ class Bench:
     def _url(self, name: str) -> str:
         return f"sqlite:///{self._folder / name}.db"
 
-    def _raw(self, engine: ContainerRuntimeEngine) -> RawDocker:
+    def raw(self, engine: ContainerRuntimeEngine) -> RawDocker:
         """Raw Docker on the network that the engine puts its containers on."""
         user = next(self._users)
-        details = self._client.api.inspect_container(_started(engine, user, COLD))
-        _stopped(engine, user, COLD)
+        details = self._client.api.inspect_container(started(engine, user, COLD))
+        stopped(engine, user, COLD)
         network = str(details["HostConfig"]["NetworkMode"])
         return RawDocker(self._client, self._spec, f"{self._run}-raw", network)
+
+    def inspect(self, container_id: str) -> None:
+        """Ask Docker about it, and nobody else."""
+        self._client.api.inspect_container(container_id)
 
     def _copy_rows(self, name: str, number: int) -> None:
         """Copy the one row there is, for accounts that nobody asks for."""
@@ -296,7 +308,7 @@ def say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def _started(engine: ContainerRuntimeEngine, user: int, challenge: int) -> str:
+def started(engine: ContainerRuntimeEngine, user: int, challenge: int) -> str:
     """Start, and the container's id.
 
     Raises:
@@ -308,13 +320,13 @@ def _started(engine: ContainerRuntimeEngine, user: int, challenge: int) -> str:
     return str(result.instance["container_id"])
 
 
-def _stopped(engine: ContainerRuntimeEngine, user: int, challenge: int) -> None:
+def stopped(engine: ContainerRuntimeEngine, user: int, challenge: int) -> None:
     result = engine.stop_instance(user, challenge)
     if not result.ok:
         raise StartFailed(f"a stop failed: {result.code.value}: {result.message}")
 
 
-def _live(engine: ContainerRuntimeEngine, user: int, challenge: int) -> None:
+def live(engine: ContainerRuntimeEngine, user: int, challenge: int) -> None:
     if engine.get_instance_status(user, challenge) is None:
         raise StartFailed("an instance that was started is not live")
 

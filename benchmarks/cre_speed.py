@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from types import FrameType
 
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
 from benchmarks.cre_bench import FEW_ROWS, MANY_ROWS, QUICK, Bench, Counts, StartFailed, say
 from benchmarks.figures import Bar, Figure, ratio, table
+from benchmarks.interrupts import Interrupts
 from conformance.harness import CannotRun
 from engines.errors import EngineError
 
@@ -45,7 +44,7 @@ figures and bars:
 
 exit codes:
   0    every figure is ok
-  1    one is not, or was not measured
+  1    one is not, or was not measured, or something could not be removed
   3    could not run: a bad option, no Docker engine, a start that failed
   130  interrupted; what was measured is printed
 
@@ -69,17 +68,17 @@ class _Parser(argparse.ArgumentParser):
 def main() -> int:
     """Measure and print; returns the exit code."""
     chosen = _parser().parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
-    bench = Bench(_counts(chosen))
-    code = 0
-    try:
-        with bench:
-            code = _measure(bench, chosen.only)
-    except CannotRun as error:
-        say(f"Error: {error}")
-        return COULD_NOT_RUN
-    except KeyboardInterrupt:  # before the first or after the last part
-        code = INTERRUPTED
+    with Interrupts() as interrupts:
+        bench = Bench(_counts(chosen), interrupts)
+        try:
+            with bench:
+                code = _measure(bench, chosen.only, interrupts)
+        except CannotRun as error:
+            say(f"Error: {error}")
+            return COULD_NOT_RUN
+    if bench.left:
+        code = code or NOT_OK
+        bench.notes.append(f"left behind: {', '.join(bench.left)}")
     figures = figures_of(bench)
     result = {each.name: each.as_json() for each in figures}
     text = json.dumps({**result, "notes": bench.notes}, indent=2, ensure_ascii=False)
@@ -90,7 +89,7 @@ def main() -> int:
     return code or (0 if all(each.ok for each in figures) else NOT_OK)
 
 
-def _measure(bench: Bench, only: str | None) -> int:
+def _measure(bench: Bench, only: str | None, interrupts: Interrupts) -> int:
     """Measure one part after the other; returns an exit code other than 0 when it was cut short."""
     parts: dict[str, Callable[[], None]] = {
         "cold": bench.cold,
@@ -102,6 +101,7 @@ def _measure(bench: Bench, only: str | None) -> int:
         for name, part in parts.items():
             if only in (None, name):
                 part()
+                interrupts.check()
     except KeyboardInterrupt:
         bench.notes.append("interrupted: the rest was not measured")
         return INTERRUPTED
@@ -226,10 +226,6 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 100_000:
         raise argparse.ArgumentTypeError(f"write a whole number from 1 to 100000, not {text!r}")
     return int(text)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

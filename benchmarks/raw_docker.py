@@ -18,7 +18,7 @@ from requests.exceptions import RequestException
 from conformance.harness import CannotRun, Challenges, Harness, Hook, Options, Player, World
 from conformance.harnesses.cast import PLAYERS, crowd
 from conformance.harnesses.challenge_image import ensure_image
-from conformance.harnesses.cre_docker import remaining, sweep, sweep_dead_runs
+from conformance.harnesses.cre_docker import remaining, sweep, sweep_dead_runs, swept
 from conformance.harnesses.fetch import http_get
 from engines.catalog import ChallengeSpec, Readiness
 from engines.contract import (
@@ -39,7 +39,8 @@ from engines.cre.runtimes.container_config import challenge_config
 NAME = "raw docker"
 KIND = "bench"
 """First word of the label on everything that is made here."""
-CHALLENGE = 1
+CHALLENGE, ANOTHER = 1, 2
+"""The same to Docker."""
 HOURS = 3600
 
 
@@ -143,7 +144,7 @@ class RawDocker(ContainerBackend):
 class RawDockerWorld(World):
     """Containers of one label."""
 
-    challenges = Challenges(first=CHALLENGE, second=CHALLENGE, unknown=999_999)
+    challenges = Challenges(first=CHALLENGE, second=ANOTHER, unknown=999_999)
     players = PLAYERS
     mates = ()
 
@@ -210,8 +211,7 @@ class RawDockerHarness(Harness):
             return
         client, self._client = self._client, None
         try:
-            sweep(client, self._run)
-            self._left = remaining(client, self._run)
+            self._left = swept(client, self._run)
         finally:
             client.close()
 

@@ -33,9 +33,14 @@ class Time(Protocol):
 
 
 class RealTime:
-    """The machine's own, from 0 where it is made."""
+    """The machine's own, from 0 where it is made.
 
-    def __init__(self) -> None:
+    Args:
+        check: called again and again while workers work; may raise KeyboardInterrupt.
+    """
+
+    def __init__(self, check: Callable[[], None] = lambda: None) -> None:
+        self._check = check
         self._began = time.perf_counter()
         self._stop = threading.Event()
 
@@ -68,6 +73,7 @@ class RealTime:
             for thread in threads:
                 while thread.is_alive():
                     thread.join(_LOOK_SECONDS)
+                    self._check()
         except KeyboardInterrupt:
             self._stop.set()
             until = self.now() + GRACE_SECONDS

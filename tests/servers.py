@@ -1,16 +1,22 @@
-"""Database servers for tests: one of each kind for a run, on loopback, removed at its end."""
+"""Database servers for tests: one of each kind for a run, on loopback, removed at its end.
+
+``python -m servers`` in this folder runs them for micro-benchmarks, until Ctrl-C.
+"""
 
 from __future__ import annotations
 
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
 from abc import ABC, abstractmethod
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -149,3 +155,28 @@ class PostgreSQL(DatabaseServer):
     @property
     def admin_url(self) -> str:
         return f"postgresql+psycopg2://postgres@127.0.0.1:{self.port}/postgres"
+
+
+def main() -> None:
+    """Start what is installed, tell the options of ``pytest benchmarks/micro``, wait for Ctrl-C."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    present = {
+        MariaDB: all(shutil.which(program) for program in MariaDB.programs),
+        PostgreSQL: bool(PostgreSQL.program("initdb")),
+    }
+    with ExitStack() as stack:
+        for kind, there in present.items():
+            if there:
+                server = stack.enter_context(closing(kind()))
+                said = f"--database {server.create()}"
+            else:
+                said = f"{kind.__name__} is not installed"
+            sys.stdout.write(f"{said}\n")
+            sys.stdout.flush()
+        with suppress(KeyboardInterrupt):
+            signal.pause()
+
+
+if __name__ == "__main__":
+    main()

@@ -291,6 +291,19 @@ class DockerHarness(StatefulHarness):
         return left
 
 
+def swept(client: docker.DockerClient, prefix: str) -> list[str]:
+    """Sweep until nothing is left; returns the ids of what does not go within ``END_SECONDS``."""
+    left: list[str] = []
+
+    def gone(_timeout: float) -> bool:
+        sweep(client, prefix)
+        left[:] = remaining(client, prefix)
+        return not left
+
+    wait_until(gone, END_SECONDS)
+    return left
+
+
 def sweep(client: docker.DockerClient, prefix: str) -> int:
     """Remove containers, then networks, whose deployment label is ``prefix`` or begins with it and
     a dash; returns how many."""

@@ -1,0 +1,1 @@
+"""Micro-benchmarks, run by pytest-benchmark: ``pytest benchmarks/micro --benchmark-only``."""
