@@ -217,7 +217,8 @@ def compare_command(before: Path, after: Path, margins: tuple[str, ...]) -> None
 
 
 def _bench(request: Request, folder: Path | None, console: Console) -> int:
-    from benchmarks.bench_report import JSON, MARKDOWN, SAMPLES, result_of, write
+    from benchmarks.bench_file import JSON
+    from benchmarks.bench_report import MARKDOWN, SAMPLES, result_of, write
     from benchmarks.benching import BenchError, bench
     from benchmarks.page import PAGE
     from benchmarks.samples import write_samples
