@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 
 from benchmarks.bench_report import Measured
 from benchmarks.comparison import Plan, Progress, Run, Side
@@ -37,6 +38,8 @@ class Request:
     margins: tuple[Margin, ...]
     backends: tuple[str, ...] = ()
     with_baseline: bool = True
+    whale_world: Path | None = None
+    """What a live Whale may be used for: the file of ``--whale-world``."""
 
 
 def bench(
@@ -53,7 +56,7 @@ def bench(
         KeyboardInterrupt: before anything was measured.
     """
     plan = request.plan
-    subjects = chosen(request.backends, plan.accounts)
+    subjects = chosen(request.backends, plan.accounts, request.whale_world)
     raw = baseline(subjects, plan.accounts) if request.with_baseline else None
     backends = Backends([*subjects, *([raw] if raw else [])], observer)
     began = datetime.now(timezone.utc)

@@ -27,7 +27,7 @@ STYLE = """
 Row = Mapping[str, Any]
 Curve = tuple[int, str, Sequence[tuple[float | None, float]]]
 """Place of its backend, name, points."""
-_LABEL, _SAID = 78, 122
+_LABEL, _SAID = 84, 122
 """Room for what stands before and behind a row's interval."""
 _LEAST = 0.01
 """A logarithmic axis has no zero."""

@@ -15,6 +15,7 @@ from whale_ready.firewall_command import firewall_group
 from whale_ready.harness_command import harness_group
 from whale_ready.images_command import images
 from whale_ready.metrics_command import metrics_command
+from whale_ready.readiness_command import readiness_command
 from whale_ready.rollout_command import rollout_group
 from whale_ready.story_command import story_command
 from whale_ready.worker_command import worker_command
@@ -43,5 +44,6 @@ for _command in (
     metrics_command,
     rollout_group,
     bench_group,
+    readiness_command,
 ):
     main.add_command(_command)

@@ -117,12 +117,12 @@ def _backend(report: Report, backend: BackendInfo, place: int) -> dict[str, Any]
         "info": backend,
         "place": place,
         "counts": counts,
-        "bar": _bar(counts),
+        "bar": bar(counts),
         "ledger": ledger,
     }
 
 
-def _bar(counts: Cell) -> list[tuple[str, float, float]]:
+def bar(counts: Cell) -> list[tuple[str, float, float]]:
     """Kind, start and width of each part of the bar, in parts of a hundred."""
     parts = (
         ("pass", counts.passed),
@@ -131,13 +131,13 @@ def _bar(counts: Cell) -> list[tuple[str, float, float]]:
         ("waived", counts.waived),
         ("na", counts.not_applicable),
     )
-    bar, start = [], 0.0
+    parted, start = [], 0.0
     for kind, number in parts:
         width = 100 * number / max(1, counts.total)
         if number:
-            bar.append((kind, round(start, 3), round(width, 3)))
+            parted.append((kind, round(start, 3), round(width, 3)))
         start += width
-    return bar
+    return parted
 
 
 def _groups(report: Report) -> list[Group]:
