@@ -84,7 +84,8 @@ def _measured(
     with ExitStack() as stack:
         worlds = [_world(subject, stack) for subject in backends.subjects]
         pairs = list(zip(backends.subjects, worlds, strict=True))
-        sides = [_side(subject, world, request.plan) for subject, world in pairs]
+        live = _live(worlds, request.plan)
+        sides = [_side(subject, world, request.plan, live) for subject, world in pairs]
         run = Run(request.plan, sides, RealTime(), keep, progress)
         try:
             run.measure()
@@ -115,10 +116,17 @@ def _world(subject: Subject, stack: ExitStack) -> World:
     return world
 
 
-def _side(subject: Subject, world: World, plan: Plan) -> Side:
+def _live(worlds: Sequence[World], plan: Plan) -> int:
+    """How many instances a contest holds: no more than leaves every worker an account everywhere,
+    since a start that finds none would count as one that failed."""
+    fewest = min(len(world.crowd(plan.accounts)) for world in worlds)
+    return max(1, min(plan.live, fewest - plan.concurrency))
+
+
+def _side(subject: Subject, world: World, plan: Plan, live: int) -> Side:
     extends = world.backend.capabilities.max_extensions > 0
     visitors = scenario(
-        plan.scenario, world.crowd(plan.accounts), plan.seed, live=plan.live, extends=extends
+        plan.scenario, world.crowd(plan.accounts), plan.seed, live=live, extends=extends
     )
     fetch = world.fetch if Hook.FETCH in subject.harness.hooks else None
     return Side(subject.name, world.backend, world.challenges.first, fetch, visitors)
@@ -139,7 +147,7 @@ def _warnings(infos: Sequence[BackendInfo], worlds: Sequence[World], plan: Plan)
     """What a reader must know before believing a figure."""
     found = []
     for info, world in zip(infos, worlds, strict=True):
-        if info.simulated or "docker" not in info.versions:
+        if info.simulated or not {"docker", "url"} & set(info.versions):
             found.append(f"{info.name}: no real containers; its times are not those of a system")
         if "fake" in info.name or "fake_whale" in info.versions:
             found.append(f"{info.name}: a fake Whale answers; what Whale itself takes is not in it")

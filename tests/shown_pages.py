@@ -102,7 +102,7 @@ def assert_all_fits_and_can_be_read(page: Page) -> None:
     assert scrolled <= client, "the page is wider than its window"
     assert page.evaluate(OUT_OF_CHART) == []
     assert page.evaluate(CONTRAST) == []
-    assert min(page.evaluate(LETTERS)) >= SMALLEST_LETTERS
+    assert min(page.evaluate(LETTERS), default=SMALLEST_LETTERS) >= SMALLEST_LETTERS
 
 
 def assert_printed_in_black(page: Page) -> None:

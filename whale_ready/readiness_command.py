@@ -43,8 +43,8 @@ Example:
   whale-ready check --backend cre --backend whale=https://ctf.example.org \\
       --whale-world world.toml --report check/
   whale-ready bench --backend cre --backend whale=https://ctf.example.org \\
-      --whale-world world.toml --rate 5 --duration 240 --report bench/
-  whale-ready preflight --whale https://ctf.example.org
+      --whale-world world.toml --rate 5 --concurrency 2 --report bench/
+  whale-ready preflight --whale https://ctf.example.org --report preflight.json
   whale-ready readiness --check check/report.json --bench bench/bench.json \\
       --preflight preflight.json --out readiness/
 """,
@@ -125,7 +125,7 @@ def _accepted(options: tuple[str, ...]) -> dict[str, str]:
     for each in options:
         name, _, why = each.partition("=")
         if not name.strip() or not why.strip():
-            raise PolicyError(f"{each}: write ID=REASON, as in clock_skew='NTP runs on both'")
+            raise PolicyError(f"{each}: write ID=REASON, as in clock-skew='NTP runs on both'")
         if name in found:
             raise PolicyError(f"{name}: is accepted twice")
         found[name] = Secrets().clean(why.strip())

@@ -26,17 +26,19 @@ def check_again(evidence: Evidence) -> str:
 
 
 def bench_again(evidence: Evidence, seconds: int = 240) -> str:
-    """The same load on both, in the open loop, against the margins that were agreed."""
+    """The same load on both, in the open loop, against the margins that were agreed; with no more
+    workers than a world file has players for."""
     margins = evidence.bench.margins if evidence.bench is not None else ()
     agreed = "".join(f" --margin {shlex.quote(each)}" for each in margins)
     return (
-        f"whale-ready bench {_both(evidence)} --rate 5 --duration {seconds}{agreed} --report bench/"
+        f"whale-ready bench {_both(evidence)} --rate 5 --concurrency 2 --duration {seconds}{agreed}"
+        " --report bench/"
     )
 
 
 def preflight_again(evidence: Evidence) -> str:
     """The checklist on that Whale."""
-    return f"whale-ready preflight --whale {_quoted(whale_url(evidence))}"
+    return f"whale-ready preflight --whale {_quoted(whale_url(evidence))} --report preflight.json"
 
 
 def accept(item_id: str) -> str:

@@ -103,7 +103,7 @@ def read_preflight(path: Path) -> Preflight:
     Raises:
         EvidenceError: it is none, or what an answer needs is not understood.
     """
-    again = "make a new one: whale-ready preflight --whale URL"
+    again = "make a new one: whale-ready preflight --whale URL --report FILE"
     content, sha256 = _content(path, again)
     try:
         _kind(path, content, ("kind", PREFLIGHT), ("schema_version", PREFLIGHT_VERSION))
