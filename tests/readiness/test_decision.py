@@ -138,7 +138,7 @@ def test_a_broken_cre_counts_while_starts_fall_back_to_it(asked: Asked) -> None:
     found = [*results("cre", STOP_002=FAILED), *results("whale")]
     files["check"] = check(found=found, verdict=Ended.FAILED)
     assert_only(asked(files), "cre-broken", "cre breaks 1 rule")
-    assert asked(files, fallback=False).verdict is Verdict.GO
+    assert_only(asked(files, fallback=False), "others-failed", "failed on cre")
 
 
 @rule("check-failed")
@@ -148,11 +148,15 @@ def test_a_check_that_failed_without_a_broken_rule(asked: Asked) -> None:
     assert_only(asked(files), "check-failed", "waiver entry 1 has expired")
 
 
-def test_what_others_break_is_not_ours(asked: Asked) -> None:
+@rule("others-failed")
+def test_what_others_break_is_not_ours_and_hides_what_is(asked: Asked) -> None:
     files = green()
     mine = BackendInfo("mine", "another one", False)
     found = [*results("cre"), *results("whale"), *results("mine", START_001=FAILED)]
-    files["check"] = check((CRE, WHALE, mine), found, Ended.FAILED)
+    files["check"] = check((CRE, WHALE, mine), found, Ended.FAILED, ("1 rule broken",))
+    assert_only(asked(files), "others-failed", "The check failed on mine")
+    # an earlier report has it as broken: then nothing else went wrong
+    files["check"] = check((CRE, WHALE, mine), found, Ended.NO_WORSE, ("as in the baseline",))
     assert asked(files).verdict is Verdict.GO
 
 

@@ -34,7 +34,8 @@ def _whale_broken(evidence: Evidence, policy: Policy, now: datetime) -> Iterator
 def _cre_broken(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
     if policy.fallback:
         how = (
-            "Put it right, have it waived, or do without it: ROLLOUT_FALLBACK=false, --no-fallback"
+            "Put it right, have it waived (docs/gating.md), or let no start fall back to it: "
+            "ROLLOUT_FALLBACK=false, --no-fallback and a check of Whale alone"
         )
         yield from _broken(evidence, Part.CRE, how)
 
@@ -105,7 +106,7 @@ def _broken(evidence: Evidence, part: Part, how: str) -> Iterator[Found]:
             rules = "1 rule" if len(broken) == 1 else f"{len(broken)} rules"
             yield Found(
                 f"{backend.name} breaks {rules} of the contract",
-                f"{how}, then check again",
+                f"{how}; then check again",
                 commands.check_again(evidence),
                 tuple(f"{each.rule} {_title(each.rule)} {_line(each.message)}" for each in broken),
                 file="check",

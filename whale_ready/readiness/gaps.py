@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
-from conformance.results import MINIMUM_EXECUTED, BackendInfo
+from conformance.results import MINIMUM_EXECUTED, BackendInfo, Status
 from conformance.results import Verdict as Ended
 from conformance.rules import RULES as CONTRACT
 from whale_ready.readiness import commands
@@ -135,6 +135,28 @@ def _cut_short(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Fo
             how,
             commands.bench_again(evidence),
             file="bench",
+        )
+
+
+@_BOOK.rule(
+    "others-failed",
+    Question.CONTRACT,
+    "the check failed on a backend that does not count, which hides what else went wrong",
+)
+def _others_failed(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+    check = evidence.check
+    if check is None or check.report.verdict is not Ended.FAILED:
+        return
+    failed = {each.backend for each in check.report.results if each.status is Status.FAIL}
+    ours = {Part.WHALE, Part.FAKE_WHALE, Part.ROUTING, *([Part.CRE] if policy.fallback else [])}
+    if failed and not any(part_of(e) in ours for e in check.backends if e.name in failed):
+        yield Found(
+            f"The check failed on {', '.join(sorted(failed))}, which does not count here, and that "
+            "hides what else may have gone wrong",
+            "Check without it",
+            commands.check_again(evidence),
+            check.report.reasons,
+            file="check",
         )
 
 
