@@ -36,9 +36,9 @@ _LEAST = 0.01
 def ratios(rows: Sequence[Row]) -> str:
     """A row for each ratio: a dot, its interval as a line, its margin as an upright stroke."""
     rows = [each for each in rows if each["figure"] != "errors"]
-    known = [each for each in rows if each["value"] and each["low"]]
+    known = [each for each in rows if each["low"]]
     if not known:
-        return _svg("Ratios", 40, _text(8, 24, "n too small for every ratio"))
+        return _svg("Ratios", 40, _text(8, 24, "no ratio has an interval"))
     ends = [each[key] for each in known for key in ("value", "low", "high") if each[key]]
     ends += [each["margin"] for each in rows if each["margin"]] + [1.0]
     x = _log_scale(min(ends), max(ends), _LABEL, WIDTH - _SAID)
@@ -47,16 +47,13 @@ def ratios(rows: Sequence[Row]) -> str:
     for number, each in enumerate(rows):
         y = ROW * number + 24
         parts.append(_text(4, y + 4, f"{each['call']} {each['figure']}"))
-        said = "n too small"
         if each in known:
             parts.append(_interval(x, each, y))
+        if each in known and each["value"]:
             parts.append(_mark(0, x(each["value"]), y))
-            said = f"{each['value']:.2f}"
         if each["margin"]:
             parts.append(_line(x(each["margin"]), y - 9, x(each["margin"]), y + 9, "margin"))
-        if each["margin"] and each in known:
-            said += f" {each['decision']}"
-        parts.append(_text(WIDTH - _SAID + 8, y + 4, said))
+        parts.append(_text(WIDTH - _SAID + 8, y + 4, _ratio_said(each)))
     parts.append(_axis(x, min(ends), max(ends), bottom + 18, ""))
     return _svg("Ratios B over A with intervals and margins", bottom + 26, "".join(parts))
 
@@ -133,6 +130,15 @@ def figure(caption: str, chart: str) -> str:
 def number(value: float | None) -> str:
     """Three digits; None is infinite."""
     return "∞" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def _ratio_said(each: Row) -> str:
+    """Value and decision. Without any end the ratio is infinite where it failed; else n is too
+    small for it."""
+    if each["value"] is None and each["low"] is None and each["decision"] != "fail":
+        return "n too small"
+    value = "∞" if each["value"] is None else f"{each['value']:.2f}"
+    return f"{value} {each['decision']}" if each["margin"] else value
 
 
 def _said(found: Row) -> str:

@@ -95,11 +95,18 @@ def test_what_has_no_end_gets_an_arrow_and_is_said_to_be_infinite() -> None:
     data["cells"][2]["quantiles"]["p95"] = {"value": None, "low": 90.0, "high": None}
     data["cells"][0]["quantiles"]["p95"] = {"n_too_small": 72}
     data["ratios"][0]["high"] = None
+    worse = {**data["ratios"][0], "call": "ready", "value": None}
+    none = {**worse, "call": "extend", "low": None}
+    lacking = {**none, "call": "status", "decision": "inconclusive"}
+    data["ratios"] += [worse, none, lacking]
     ratios, quantiles, *_ = charts(data)
     ends = [e.get("d", "") for e in (*ratios.iter("path"), *quantiles.iter("path"))
             if e.get("class") == "ends"]  # fmt: skip
-    assert len(ends) == 2
+    assert len(ends) == 3
     assert all("l5 5 l-5 5" in each for each in ends)
+    said = [each.text for each in ratios.iter("text")]
+    assert said.count("∞ fail") == 2, "the one whose interval begins somewhere, and the other"
+    assert said.count("n too small") == 2
     assert {"∞ ms", "n too small (<72)"} <= {each.text for each in quantiles.iter("text")}
 
 
@@ -107,7 +114,7 @@ def test_what_is_missing_is_said() -> None:
     nothing = copy.deepcopy(DATA)
     nothing["ratios"], nothing["cells"], nothing["sweep"] = [], [], []
     shown = page(nothing)
-    assert "n too small for every ratio" in shown
+    assert "no ratio has an interval" in shown
     assert "n too small for every p95" in shown
 
 

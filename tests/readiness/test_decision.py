@@ -168,6 +168,14 @@ def test_a_margin_that_is_passed(asked: Asked, call: str, figure: str) -> None:
     assert_only(asked(files), "too-slow", f"{call} {figure}: 1.6 [1.3, 2], margin")
 
 
+@rule("too-slow")
+def test_a_whale_that_never_answers_is_infinitely_slower(asked: Asked) -> None:
+    files = green()
+    decided(files["bench"], "ready", "p95", "fail", "all of the interval is above the margin")
+    files["bench"]["ratios"][7].update(value=None, low=None, high=None)
+    assert_only(asked(files), "too-slow", "ready p95: ∞ [∞, ∞], margin 1.2: all of the")
+
+
 @rule("not-ok")
 def test_an_item_that_is_not_ok(asked: Asked) -> None:
     files = green()
@@ -307,8 +315,10 @@ def test_a_margin_that_was_not_agreed(asked: Asked, figure: str, said: str) -> N
 @rule("bench-inconclusive")
 def test_a_bench_that_cannot_tell(asked: Asked) -> None:
     files = green()
-    decided(files["bench"], "start", "p95", "inconclusive", "n too small")
-    assert_only(asked(files), "bench-inconclusive", "n too small")
+    decided(files["bench"], "start", "p95", "inconclusive", "the margin is inside the interval")
+    assert_only(asked(files), "bench-inconclusive", "start p95: 1.2 [0.9, 1.6], margin 1.2: the")
+    files["bench"]["ratios"][2].update(value=None, low=None, high=None, why="measure longer")
+    assert_only(asked(files), "bench-inconclusive", "start p95: n too small, margin 1.2: measure")
 
 
 @rule("bench-inconclusive")

@@ -60,6 +60,15 @@ class Ratio:
     decision: str
     why: str
 
+    def __str__(self) -> str:
+        """Value and interval. Without any end it is infinite where it failed; else n is too small
+        for it."""
+        ends = (self.value, self.low, self.high)
+        if self.value is None and self.low is None and self.decision != "fail":
+            return "n too small"
+        value, low, high = ("∞" if each is None else f"{each:.3g}" for each in ends)
+        return f"{value} [{low}, {high}]"
+
 
 @dataclass(frozen=True)
 class Bench:

@@ -16,7 +16,6 @@ from conformance.reporting.pages import pages, part, plain
 from whale_ready.readiness.answers import age
 from whale_ready.readiness.decision import Verdict
 from whale_ready.readiness.evidence import Bench, State
-from whale_ready.readiness.looking import spread
 from whale_ready.readiness.result import Readiness
 
 LONGEST = 2_000
@@ -85,6 +84,5 @@ def _environment() -> jinja2.Environment:
         "looks": LOOKS,
         "symbols": SYMBOLS,
         "states": STATES,
-        "spread": spread,
     }
     return environment

@@ -42,8 +42,7 @@ def margins(
             how,
             commands.bench_again(evidence, seconds),
             tuple(
-                f"{each.call} {each.figure}: {spread(each.value, each.low, each.high)}, "
-                f"margin {each.margin:g}: {each.why}"
+                f"{each.call} {each.figure}: {each}, margin {each.margin:g}: {each.why}"
                 for each in found
             ),
             file="bench",
@@ -67,9 +66,3 @@ def judged(evidence: Evidence, policy: Policy) -> Iterator[tuple[BackendInfo, se
         if part_of(backend) in counts and evidence.check is not None:
             results = evidence.check.report.of(backend.name)
             yield backend, {each.rule for each in results}, count(results, Status.PASS)
-
-
-def spread(*ends: float | None) -> str:
-    """A value and its interval, for people."""
-    value, low, high = ("∞" if each is None else f"{each:.3g}" for each in ends)
-    return f"{value} [{low}, {high}]"

@@ -10,7 +10,6 @@ from conformance.reporting.pages import plain
 from whale_ready.readiness.answers import age
 from whale_ready.readiness.decision import Reason
 from whale_ready.readiness.evidence import Bench, Check, Preflight
-from whale_ready.readiness.looking import spread
 from whale_ready.readiness.result import Readiness
 
 LONGEST = 1_000
@@ -77,7 +76,7 @@ def _speed(bench: Bench) -> Iterator[str]:
     yield from _table(
         ("call", "figure", "Whale to CRE [interval]", "margin", "decision"),
         (
-            (e.call, e.figure, spread(e.value, e.low, e.high), f"{e.margin:g}", e.decision)
+            (e.call, e.figure, str(e), f"{e.margin:g}", e.decision)
             for e in bench.ratios
             if e.margin is not None
         ),
