@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bench_report import FORMAT, JSON, SAMPLES, VERSION
+from benchmarks.bench_file import FORMAT, JSON, VERSION
+from benchmarks.bench_report import SAMPLES
 from benchmarks.cells import Ratio, cells_of, decisions_of, ratios_of
 from benchmarks.decisions import Decision, Margin
 from benchmarks.samples import SamplesError, read_samples

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import rows, statistics
+from benchmarks.bench_file import FORMAT, JSON, VERSION
 from benchmarks.cells import Cell, Ratio, Step, cells_of, decisions_of, knee_of, ratios_of, steps_of
 from benchmarks.comparison import Block, Plan
 from benchmarks.decisions import QUANTILES, Decision, Margin, together
@@ -27,10 +28,10 @@ from benchmarks.resources import Cost
 from benchmarks.samples import Part, Sample
 from benchmarks.scenarios import ReconnectStorm
 from benchmarks.statistics import LEVEL, Interval
+from conformance.redact import cleaned
 from conformance.results import BackendInfo
 
-FORMAT, VERSION = "whale-ready bench", 1
-SAMPLES, JSON, MARKDOWN = "samples.jsonl", "bench.json", "bench.md"
+SAMPLES, MARKDOWN = "samples.jsonl", "bench.md"
 _PACKAGES = ("whale-ready", "numpy", "scipy", "SQLAlchemy", "requests", "docker", "Flask")
 
 
@@ -164,7 +165,7 @@ def loop_of(plan: Plan) -> str:
 
 def write(result: Result, folder: Path) -> None:
     """Write ``bench.json``, ``bench.md`` and ``bench.html``; the samples are there already."""
-    data = as_json(result)
+    data = cleaned(as_json(result))
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / JSON).write_text(text + "\n", encoding="utf-8")
     (folder / MARKDOWN).write_text(markdown(data), encoding="utf-8")

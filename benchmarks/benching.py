@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 
 from benchmarks.bench_report import Measured
 from benchmarks.comparison import Plan, Progress, Run, Side
@@ -38,6 +39,8 @@ class Request:
     margins: tuple[Margin, ...]
     backends: tuple[str, ...] = ()
     with_baseline: bool = True
+    whale_world: Path | None = None
+    """What a live Whale may be used for: the file of ``--whale-world``."""
 
 
 def bench(
@@ -54,7 +57,7 @@ def bench(
         KeyboardInterrupt: before anything was measured.
     """
     plan = request.plan
-    subjects = chosen(request.backends, plan.accounts)
+    subjects = chosen(request.backends, plan.accounts, request.whale_world)
     raw = baseline(subjects, plan.accounts) if request.with_baseline else None
     backends = Backends([*subjects, *([raw] if raw else [])], observer)
     began = datetime.now(timezone.utc)
@@ -88,7 +91,8 @@ def _measured(
     with ExitStack() as stack:
         worlds = [_world(subject, stack) for subject in backends.subjects]
         pairs = list(zip(backends.subjects, worlds, strict=True))
-        sides = [_side(subject, world, request.plan) for subject, world in pairs]
+        live = _live(worlds, request.plan)
+        sides = [_side(subject, world, request.plan, live) for subject, world in pairs]
         run = Run(request.plan, sides, RealTime(interrupts.check), keep, moved)
         try:
             run.measure()
@@ -122,10 +126,17 @@ def _world(subject: Subject, stack: ExitStack) -> World:
     return world
 
 
-def _side(subject: Subject, world: World, plan: Plan) -> Side:
+def _live(worlds: Sequence[World], plan: Plan) -> int:
+    """How many instances a contest holds: no more than leaves every worker an account everywhere,
+    since a start that finds none would count as one that failed."""
+    fewest = min(len(world.crowd(plan.accounts)) for world in worlds)
+    return max(1, min(plan.live, fewest - plan.concurrency))
+
+
+def _side(subject: Subject, world: World, plan: Plan, live: int) -> Side:
     extends = world.backend.capabilities.max_extensions > 0
     visitors = scenario(
-        plan.scenario, world.crowd(plan.accounts), plan.seed, live=plan.live, extends=extends
+        plan.scenario, world.crowd(plan.accounts), plan.seed, live=live, extends=extends
     )
     fetch = world.fetch if Hook.FETCH in subject.harness.hooks else None
     return Side(subject.name, world.backend, world.challenges.first, fetch, visitors)
@@ -146,7 +157,7 @@ def _warnings(infos: Sequence[BackendInfo], worlds: Sequence[World], plan: Plan)
     """What a reader must know before believing a figure."""
     found = []
     for info, world in zip(infos, worlds, strict=True):
-        if info.simulated or "docker" not in info.versions:
+        if info.simulated or not {"docker", "url"} & set(info.versions):
             found.append(f"{info.name}: no real containers; its times are not those of a system")
         if "fake" in info.name or "fake_whale" in info.versions:
             found.append(f"{info.name}: a fake Whale answers; what Whale itself takes is not in it")

@@ -63,7 +63,7 @@ class Step:
 
 
 def cells_of(samples: Iterable[Sample]) -> list[Cell]:
-    """The cells of the comparison at one load: call by call, each system's beside the others'."""
+    """The cells of the comparison at one load: one call after the other, each of every system."""
     grouped: dict[tuple[str, str], list[Sample]] = {}
     for sample in samples:
         if sample.part is Part.MAIN:
@@ -73,7 +73,7 @@ def cells_of(samples: Iterable[Sample]) -> list[Cell]:
         cells.append(_cell(backend, call, found, Measure.ANSWER))
         if call == "start" and any(each.ready is not None for each in found):
             cells.append(_cell(backend, READY, found, Measure.READY))
-    return sorted(cells, key=lambda each: CALLS.index(each.call))
+    return sorted(cells, key=lambda cell: CALLS.index(cell.call))
 
 
 def ratios_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from benchmarks import container_whale, raw_docker
 from conformance.registry import BackendSpecError, Subject, resolve
@@ -14,10 +15,13 @@ _SIMULATED = {"cre": "cre:memory", container_whale.SPEC: "whale:fake"}
 _ON_DOCKER = frozenset(_SIMULATED)
 
 
-def chosen(specs: Sequence[str], accounts: int) -> list[Subject]:
+def chosen(specs: Sequence[str], accounts: int, whale_world: Path | None = None) -> list[Subject]:
     """The two backends of a comparison: the one that is, and the one that may take its place.
 
     Without ``specs`` they are CRE and a fake Whale, on Docker where there is one.
+
+    Args:
+        whale_world: says what a live Whale may be used for.
 
     Raises:
         BackendSpecError: they are not two, or one of them cannot be loaded.
@@ -28,7 +32,7 @@ def chosen(specs: Sequence[str], accounts: int) -> list[Subject]:
         )
     if not specs:
         return [_with_fallback(spec, accounts) for spec in DEFAULTS]
-    return [_made(spec, accounts) for spec in specs]
+    return [_made(spec, accounts, whale_world) for spec in specs]
 
 
 def baseline(subjects: Sequence[Subject], accounts: int) -> Subject | None:
@@ -44,10 +48,10 @@ def _with_fallback(spec: str, accounts: int) -> Subject:
     return replace(_made(spec, accounts), fallback=lambda: _made(_SIMULATED[spec], accounts))
 
 
-def _made(spec: str, accounts: int) -> Subject:
+def _made(spec: str, accounts: int, whale_world: Path | None = None) -> Subject:
     if spec == container_whale.SPEC:
         subject = Subject(spec, container_whale.ContainerWhaleHarness())
     else:
-        subject = resolve(spec)
+        subject = resolve(spec, whale_world)
     subject.harness.accounts = accounts
     return subject

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
 
+from conformance.json_fields import (
+    NUMBER,
+    TEXT,
+    WHOLE,
+    a_list,
+    an_object,
+    exactly,
+    made,
+    strings,
+    texts,
+    typed,
+)
 from conformance.results import BackendInfo, Ledger, Report, ScenarioResult, Status, Verdict
 from conformance.rules import Profile
 
 AGAIN = "make a new one: whale-ready check --report DIR"
 NO_VERDICT = frozenset({Verdict.INTERRUPTED, Verdict.COULD_NOT_RUN})
 
-_T = TypeVar("_T")
 _KEYS = (
     *("spec_version", "tool_version", "started_at", "duration_s", "profile", "environment"),
     *("backends", "rules", "results", "ledgers", "notes", "reasons", "verdict", "exit_code"),
 )
-_TEXTS = (str,)
-_NUMBERS = (int, float)
 
 
 class ReportError(ValueError):
@@ -56,27 +63,27 @@ def from_dict(content: object) -> Report:
     Raises:
         ValueError: it is none; says what is wrong where.
     """
-    data = _object("the report", content)
-    _exactly("the report", data, _KEYS)
-    rules = [_rule_id(each) for each in _list(data, "rules")]
+    data = an_object("the report", content)
+    exactly("the report", data, _KEYS)
+    rules = [_rule_id(each) for each in a_list(data, "rules")]
     backends = tuple(
-        _backend(name, each) for name, each in _object("backends", data["backends"]).items()
+        _backend(name, each) for name, each in an_object("backends", data["backends"]).items()
     )
-    results = tuple(_result(each) for each in _list(data, "results"))
+    results = tuple(_result(each) for each in a_list(data, "results"))
     _check_results(results, {each.name for each in backends}, set(rules))
     report = Report(
-        tool_version=_of(data, "tool_version", _TEXTS),
-        started_at=_made("started_at", datetime.fromisoformat, data["started_at"]),
-        duration_s=float(_of(data, "duration_s", _NUMBERS)),
-        profile=_made("profile", Profile, data["profile"]),
-        environment=_texts("environment", data["environment"]),
+        tool_version=typed(data, "tool_version", TEXT),
+        started_at=made("started_at", datetime.fromisoformat, data["started_at"]),
+        duration_s=float(typed(data, "duration_s", NUMBER)),
+        profile=made("profile", Profile, data["profile"]),
+        environment=texts("environment", data["environment"]),
         backends=backends,
         results=results,
-        verdict=_made("verdict", Verdict, data["verdict"]),
-        reasons=_strings(data, "reasons"),
-        notes=_strings(data, "notes"),
-        ledgers=tuple(_ledger(each) for each in _list(data, "ledgers")),
-        spec_version=_of(data, "spec_version", (int,)),
+        verdict=made("verdict", Verdict, data["verdict"]),
+        reasons=strings(data, "reasons"),
+        notes=strings(data, "notes"),
+        ledgers=tuple(_ledger(each) for each in a_list(data, "ledgers")),
+        spec_version=typed(data, "spec_version", WHOLE),
     )
     if data["exit_code"] != report.exit_code:
         raise ValueError(f"exit_code is {data['exit_code']!r}, its verdict's is {report.exit_code}")
@@ -84,14 +91,14 @@ def from_dict(content: object) -> Report:
 
 
 def _result(content: object) -> ScenarioResult:
-    data = _object("a result", content)
-    _exactly("a result", data, [each.name for each in fields(ScenarioResult)])
+    data = an_object("a result", content)
+    exactly("a result", data, [each.name for each in fields(ScenarioResult)])
     where = f"result {data['rule']}[{data['backend']}]"
     for name in ("rule", "scenario", "backend", "message", "story", "waiver"):
-        _of(data, name, _TEXTS, where)
-    _of(data, "duration_s", _NUMBERS, where)
-    _made(f"{where}: status", Status, data["status"])
-    return ScenarioResult.from_dict({**data, "trace": _strings(data, "trace")})
+        typed(data, name, TEXT, where)
+    typed(data, "duration_s", NUMBER, where)
+    made(f"{where}: status", Status, data["status"])
+    return ScenarioResult.from_dict({**data, "trace": strings(data, "trace")})
 
 
 def _check_results(
@@ -110,76 +117,23 @@ def _check_results(
 
 def _backend(name: str, content: object) -> BackendInfo:
     where = f"backend {name}"
-    data = _object(where, content)
-    _exactly(where, data, ("kind", "simulated", "capabilities", "versions"))
+    data = an_object(where, content)
+    exactly(where, data, ("kind", "simulated", "capabilities", "versions"))
     return BackendInfo(
         name=name,
-        kind=_of(data, "kind", _TEXTS, where),
-        simulated=_of(data, "simulated", (bool,), where),
-        capabilities=_object(f"{where}: capabilities", data["capabilities"]),
-        versions=_texts(f"{where}: versions", data["versions"]),
+        kind=typed(data, "kind", TEXT, where),
+        simulated=typed(data, "simulated", (bool,), where),
+        capabilities=an_object(f"{where}: capabilities", data["capabilities"]),
+        versions=texts(f"{where}: versions", data["versions"]),
     )
 
 
 def _ledger(content: object) -> Ledger:
-    data = _object("a ledger", content)
-    _exactly("a ledger", data, [each.name for each in fields(Ledger)])
-    left = None if data["left"] is None else _strings(data, "left")
+    data = an_object("a ledger", content)
+    exactly("a ledger", data, [each.name for each in fields(Ledger)])
+    left = None if data["left"] is None else strings(data, "left")
     return Ledger(**{**data, "left": left})
 
 
 def _rule_id(content: object) -> str:
-    return str(_of(_object("a rule", content), "id", _TEXTS, "a rule"))
-
-
-def _exactly(where: str, data: Mapping[str, object], keys: Any) -> None:
-    missing = [key for key in keys if key not in data]
-    if missing:
-        raise ValueError(f"{where} has no {', '.join(missing)}")
-    unknown = [key for key in data if key not in keys]
-    if unknown:
-        raise ValueError(f"{where} has {', '.join(unknown)}, which this version does not know")
-
-
-def _object(where: str, content: object) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise ValueError(f"{where} is no object")
-    return content
-
-
-def _list(data: Mapping[str, Any], key: str) -> list[Any]:
-    if not isinstance(data[key], list):
-        raise ValueError(f"{key} is no list")
-    return list(data[key])
-
-
-def _strings(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    found = _list(data, key)
-    if not all(isinstance(each, str) for each in found):
-        raise ValueError(f"{key} holds what is no text")
-    return tuple(found)
-
-
-def _texts(where: str, content: object) -> dict[str, str]:
-    data = _object(where, content)
-    if not all(isinstance(each, str) for each in data.values()):
-        raise ValueError(f"{where} holds what is no text")
-    return data
-
-
-def _of(
-    data: Mapping[str, Any], key: str, types: tuple[type, ...], where: str = "the report"
-) -> Any:
-    found = data.get(key)
-    if not isinstance(found, types) or (isinstance(found, bool) and bool not in types):
-        raise ValueError(f"{where}: {key} is {type(found).__name__}")
-    return found
-
-
-def _made(where: str, make: Callable[[str], _T], content: object) -> _T:
-    if isinstance(content, str):
-        try:
-            return make(content)
-        except ValueError:
-            pass
-    raise ValueError(f"{where} is {content!r}")
+    return str(typed(an_object("a rule", content), "id", TEXT, "a rule"))

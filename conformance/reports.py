@@ -8,9 +8,8 @@ import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
 
-from conformance.redact import Secrets
+from conformance.redact import Secrets, cleaned
 from conformance.reporting.badge import to_badge
 from conformance.reporting.html import to_html
 from conformance.reporting.junit import to_junit
@@ -18,8 +17,6 @@ from conformance.reporting.markdown import to_markdown
 from conformance.results import Report
 
 __all__ = ["FILES", "to_badge", "to_html", "to_json", "to_junit", "to_markdown", "write_reports"]
-
-_T = TypeVar("_T")
 
 
 def to_json(report: Report) -> str:
@@ -47,7 +44,7 @@ def write_reports(report: Report, folder: Path) -> None:
     shown = _without_secrets(report)
     contents = {name: write(shown) for name, write in _WRITERS.items()}
     for name, content in contents.items():
-        _write(folder / name, content)
+        write_whole(folder / name, content)
 
 
 def _without_secrets(report: Report) -> Report:
@@ -56,13 +53,13 @@ def _without_secrets(report: Report) -> Report:
     clean = Secrets().clean
     return replace(
         report,
-        environment=_cleaned(dict(report.environment)),
+        environment=cleaned(dict(report.environment)),
         backends=tuple(
             replace(
                 each,
                 kind=clean(each.kind),
-                capabilities=_cleaned(dict(each.capabilities)),
-                versions=_cleaned(dict(each.versions)),
+                capabilities=cleaned(dict(each.capabilities)),
+                versions=cleaned(dict(each.versions)),
             )
             for each in report.backends
         ),
@@ -70,32 +67,19 @@ def _without_secrets(report: Report) -> Report:
             replace(
                 each,
                 message=clean(each.message),
-                trace=_cleaned(each.trace),
+                trace=cleaned(each.trace),
                 waiver=clean(each.waiver),
             )
             for each in report.results
         ),
-        reasons=_cleaned(report.reasons),
-        notes=_cleaned(report.notes),
-        ledgers=tuple(replace(each, left=_cleaned(each.left)) for each in report.ledgers),
+        reasons=cleaned(report.reasons),
+        notes=cleaned(report.notes),
+        ledgers=tuple(replace(each, left=cleaned(each.left)) for each in report.ledgers),
     )
 
 
-def _cleaned(value: _T) -> _T:
-    return _clean_any(value)  # type: ignore[no-any-return]  # of the type it was
-
-
-def _clean_any(value: Any) -> Any:
-    if isinstance(value, str):
-        return Secrets().clean(value)
-    if isinstance(value, dict):
-        return {name: _clean_any(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_clean_any(each) for each in value)
-    return value
-
-
-def _write(path: Path, content: str) -> None:
+def write_whole(path: Path, content: str) -> None:
+    """Write a file that appears whole or not at all; raises OSError when it cannot be written."""
     # In the same folder, so that the rename is one step on every file system.
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

@@ -19,7 +19,9 @@ import registry as registries
 import ssh_host as ssh_hosts
 import tls_engine as tls_engines
 from hypothesis import settings
+from playwright.sync_api import sync_playwright
 from servers import MariaDB, PostgreSQL
+from shown_pages import Pages
 
 from engines.database import Database
 
@@ -73,6 +75,15 @@ def chromium() -> str:
     found = next((path for name in CHROMIUMS if (path := shutil.which(name))), "")
     require("chromium", bool(found), "install Chromium (Debian: chromium-headless-shell)")
     return found
+
+
+@pytest.fixture(scope="module")  # there can be one Playwright at a time
+def pages(chromium: str) -> Iterator[Pages]:
+    """Pages as a headless Chromium shows them."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield Pages(browser)
+        browser.close()
 
 
 @pytest.fixture

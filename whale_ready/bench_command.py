@@ -115,6 +115,14 @@ Examples:
 )
 @click.option("--sweep", is_flag=True, help="Then 1, 2, 4 … 128 workers, to find the knee.")
 @click.option("--baseline/--no-baseline", default=True, help="Raw Docker beside both, on Docker.")
+@click.option(
+    "--whale-world",
+    "whale_world",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="For whale=https://HOST: the accounts and challenges of it that may be used, as in "
+    "whale-ready check. No more than its players are under load there.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
 @click.option(
     "--report",
@@ -136,6 +144,7 @@ def bench_group(
     margins: tuple[str, ...],
     sweep: bool,
     baseline: bool,
+    whale_world: Path | None,
     seed: int,
     folder: Path | None,
 ) -> None:
@@ -165,7 +174,7 @@ def bench_group(
         visits=visits,
         sweep=SWEEP if sweep else (),
     )
-    request = Request(plan, agreed, backends, with_baseline=baseline)
+    request = Request(plan, agreed, backends, with_baseline=baseline, whale_world=whale_world)
     console = Console(file=sys.stdout, highlight=False)
     try:
         sys.exit(_bench(request, folder, console))
@@ -217,7 +226,8 @@ def compare_command(before: Path, after: Path, margins: tuple[str, ...]) -> None
 
 
 def _bench(request: Request, folder: Path | None, console: Console) -> int:
-    from benchmarks.bench_report import JSON, MARKDOWN, SAMPLES, result_of, write
+    from benchmarks.bench_file import JSON
+    from benchmarks.bench_report import MARKDOWN, SAMPLES, result_of, write
     from benchmarks.benching import BenchError, bench
     from benchmarks.page import PAGE
     from benchmarks.samples import write_samples

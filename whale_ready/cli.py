@@ -17,6 +17,7 @@ from whale_ready.harness_command import harness_group
 from whale_ready.images_command import images
 from whale_ready.metrics_command import metrics_command
 from whale_ready.preflight_command import preflight_command
+from whale_ready.readiness_command import readiness_command
 from whale_ready.rollout_command import rollout_group
 from whale_ready.story_command import story_command
 from whale_ready.worker_command import worker_command
@@ -47,5 +48,6 @@ for _command in (
     rollout_group,
     bench_group,
     preflight_command,
+    readiness_command,
 ):
     main.add_command(_command)

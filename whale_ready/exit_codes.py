@@ -1,4 +1,4 @@
-"""What ``whale-ready check`` and ``preflight`` end with: the tables of their help and the docs."""
+"""What commands that give a verdict end with: one table each, also in its help and documents."""
 
 from __future__ import annotations
 
@@ -23,6 +23,19 @@ EXIT_CODES: tuple[tuple[int, str], ...] = (
     (3, "could not run: a harness failed, or what it stands on is missing"),
     (130, "interrupted; what was measured is written to --report, but is no verdict"),
 )
+"""Of ``whale-ready check``; the README has it, too."""
+
+READINESS_EXIT_CODES: tuple[tuple[int, str], ...] = (
+    (0, "GO: check, bench and preflight are there, fresh, of the same Whale, and green"),
+    (1, "NO-GO: something that was measured speaks against the rollout"),
+    (2, "NOT ENOUGH EVIDENCE: nothing speaks against it, and not enough speaks for it"),
+    (
+        3,
+        "could not run: a bad option, or a file that is not understood; field and fix are told",
+    ),
+    (130, "interrupted; there is no answer"),
+)
+"""Of ``whale-ready readiness``; docs/readiness.md has it, too."""
 
 PREFLIGHT_EXIT_CODES: tuple[tuple[int, str], ...] = (
     (0, "every item is ok"),

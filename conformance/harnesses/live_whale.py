@@ -216,7 +216,12 @@ class LiveWhaleHarness(StatefulHarness):
             self._settings = replace(self._settings, whale_dialect=janitor.dialect)
 
     def versions(self) -> dict[str, str]:
-        return {"dialect": self._settings.whale_dialect, **super().versions()}
+        # With its address: who reads several reports can tell whether they are of one Whale.
+        return {
+            "dialect": self._settings.whale_dialect,
+            "url": str(self._url),
+            **super().versions(),
+        }
 
     def world(self, options: Options) -> World:
         if self._janitor is None:

@@ -5,9 +5,6 @@ The template escapes everything; what is written around it here are counts, word
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -26,6 +23,7 @@ from conformance.matrix import (
     waived,
 )
 from conformance.reporting.markdown import SYMBOLS
+from conformance.reporting.pages import pages, part
 from conformance.results import BackendInfo, Report, ScenarioResult, Status, Verdict
 from conformance.rules import BY_ID, RULES, Rule
 
@@ -33,9 +31,6 @@ LONGEST_MESSAGE = 8_000
 """Characters of a message or a line of the trace that are shown; report.json has all."""
 LONGEST_TRACE = 400
 """Lines of a trace that are shown."""
-
-_NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-_CONTROLS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 WORDS = {
     Status.PASS: ("✓", "pass"),
@@ -87,15 +82,13 @@ class Group:
 
 def to_html(report: Report) -> str:
     """The page as text."""
-    style, script = _part("report.css"), _part("report.js")
-    return _template().render(
+    environment = _environment()
+    return environment.get_template("report.html.jinja").render(
         report=report,
         words=_verdict(report),
         spec_version=report.spec_version,
-        style=style,
-        script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+        style=part(environment, "base.css") + part(environment, "report.css"),
+        script=part(environment, "report.js"),
         backends=[_backend(report, each, i) for i, each in enumerate(report.backends)],
         matrix=Matrix.of(report),
         groups=_groups(report),
@@ -124,12 +117,12 @@ def _backend(report: Report, backend: BackendInfo, place: int) -> dict[str, Any]
         "info": backend,
         "place": place,
         "counts": counts,
-        "bar": _bar(counts),
+        "bar": bar(counts),
         "ledger": ledger,
     }
 
 
-def _bar(counts: Cell) -> list[tuple[str, float, float]]:
+def bar(counts: Cell) -> list[tuple[str, float, float]]:
     """Kind, start and width of each part of the bar, in parts of a hundred."""
     parts = (
         ("pass", counts.passed),
@@ -138,13 +131,13 @@ def _bar(counts: Cell) -> list[tuple[str, float, float]]:
         ("waived", counts.waived),
         ("na", counts.not_applicable),
     )
-    bar, start = [], 0.0
+    parted, start = [], 0.0
     for kind, number in parts:
         width = 100 * number / max(1, counts.total)
         if number:
-            bar.append((kind, round(start, 3), round(width, 3)))
+            parted.append((kind, round(start, 3), round(width, 3)))
         start += width
-    return bar
+    return parted
 
 
 def _groups(report: Report) -> list[Group]:
@@ -192,14 +185,6 @@ def _short(text: str) -> str:
     return f"{text[:LONGEST_MESSAGE]}\n… {more} more characters are in report.json"
 
 
-def _plain(value: object) -> object:
-    """What a page can show: no control character that could reorder or end a line unseen."""
-    if isinstance(value, str) and not hasattr(value, "__html__"):
-        seen = _CONTROLS.sub(lambda found: f"‹U+{ord(found.group()):04X}›", value)
-        return _NOT_TEXT.sub("�", seen)
-    return value
-
-
 def _linked(row: Row, found: Found) -> list[tuple[str, str]]:
     """Rules of a row with the word for how each ended; what was not asked is left out."""
     kinds = (
@@ -221,27 +206,9 @@ def _value(value: object) -> str:
     return str(value)
 
 
-def _part(name: str) -> str:
-    loader = _environment().loader
-    if loader is None:
-        raise RuntimeError("the templates have no loader")
-    return loader.get_source(_environment(), name)[0]
-
-
-def _hash(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("conformance.reporting", "page"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_plain,
-    )
+    environment = pages("conformance.reporting")
     environment.filters |= {"declared": _value, "linked": _linked, "anchor": anchor}
     environment.globals |= {
         "symbols": {finding: SYMBOLS[finding] for finding in Finding},
@@ -250,7 +217,3 @@ def _environment() -> jinja2.Environment:
         "verdict_symbols": VERDICT_SYMBOLS,
     }
     return environment
-
-
-def _template() -> jinja2.Template:
-    return _environment().get_template("report.html.jinja")

@@ -50,11 +50,11 @@ def _lines(report: Report) -> Iterator[str]:
         f"profile {report.profile.value}"
     )
     yield ""
-    yield f"**{_md(verdict_line(report))}**"
+    yield f"**{md(verdict_line(report))}**"
     yield ""
     yield f"It took {report.duration_s:.0f} s."
     for text in (*report.reasons, *report.notes):
-        yield f"\n> {_md(text)}"
+        yield f"\n> {md(text)}"
     yield from _matrix(report)
     yield from _compatibility(report)
     bad, excused = not_passed(report), waived(report)
@@ -65,14 +65,14 @@ def _lines(report: Report) -> Iterator[str]:
     if reasons:
         yield "\n## What did not apply\n"
     for (backend, reason), scenarios in reasons.items():
-        yield f"- {_md(backend)}: {spans(scenarios)}: {_md(reason)}"
+        yield f"- {md(backend)}: {spans(scenarios)}: {md(reason)}"
     yield from _ledgers(report.ledgers)
 
 
 def _matrix(report: Report) -> Iterator[str]:
     matrix = Matrix.of(report)
     yield ""
-    yield f"| group | {' | '.join(map(_md, matrix.headings))} |"
+    yield f"| group | {' | '.join(map(md, matrix.headings))} |"
     yield "|---" * (1 + len(matrix.columns)) + "|"
     for group, cells in matrix.rows:
         yield f"| {group} | {' | '.join(map(str, cells))} |"
@@ -82,7 +82,7 @@ def _matrix(report: Report) -> Iterator[str]:
 def _compatibility(report: Report) -> Iterator[str]:
     if not report.backends:
         return
-    headings = [_md(display_name(report, backend.name)) for backend in report.backends]
+    headings = [md(display_name(report, backend.name)) for backend in report.backends]
     yield "\n## Compatibility, as measured\n"
     yield f"| | {' | '.join(headings)} |"
     yield "|---" * (1 + len(headings)) + "|"
@@ -97,7 +97,7 @@ def _cell(row: Row, cell: Found) -> str:
     notes = [cell.evidence] if cell.kept or cell.broken or cell.waived else []
     notes += [f"broken {spans(cell.broken)}"] if cell.broken else []
     notes += [f"waived {spans(cell.waived)}"] if cell.waived else []
-    notes += [_md(cell.note)] if cell.note else []
+    notes += [md(cell.note)] if cell.note else []
     return f"{words}: {'; '.join(notes)}" if notes else words
 
 
@@ -111,10 +111,10 @@ def _evidence(title: str, results: list[ScenarioResult], budget: int) -> Iterato
 
 def _failure(result: ScenarioResult, budget: int) -> Iterator[str]:
     rule = BY_ID[result.rule]
-    yield f"\n### {_md(result.id)}: {result.status.value}\n"
+    yield f"\n### {md(result.id)}: {result.status.value}\n"
     yield f"Rule ({rule.level.value}): {rule.title}\n"
     if result.waiver:
-        yield f"Waived: {_md(result.waiver)}\n"
+        yield f"Waived: {md(result.waiver)}\n"
     fence = "`" * 4
     shown = [_line(each.replace(fence, "")) for each in (result.message, "", *result.trace)]
     yield f"{fence}text"
@@ -133,7 +133,7 @@ def _ledgers(ledgers: Iterable[Ledger]) -> Iterator[str]:
     yield "| backend | made | ended by the backend | swept | others swept | left |"
     yield "|---" * 6 + "|"
     for row in rows:
-        yield f"| {' | '.join('cannot tell' if x is None else _md(str(x)) for x in row)} |"
+        yield f"| {' | '.join('cannot tell' if x is None else md(str(x)) for x in row)} |"
 
 
 def _left(ledger: Ledger) -> str | None:
@@ -160,6 +160,7 @@ def _cut(text: str, limit: int, where: str) -> str:
     return f"{kept}\n… cut: {len(data) - len(kept.encode())} bytes more; {where}\n"
 
 
-def _md(text: str) -> str:
+def md(text: str) -> str:
+    """A text as Markdown shows it: on one line, and nothing in it is a mark."""
     plain = " ".join(text.split())
     return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", plain)

@@ -9,6 +9,8 @@ from typing import Any
 from engines.errors import SettingsError
 from engines.hybrid.dial import Position, Step, parse_share
 
+HOLD_MINUTES, STARTS = 30, 20
+"""How long a step is held, and how many starts it must see, where the file does not say."""
 _FIELDS = {"challenges", "percent", "accounts", "hold_minutes", "starts"}
 
 
@@ -50,8 +52,8 @@ def _step(table: Any) -> Step:
     )
     if position.nothing:
         raise ValueError("write challenges, percent or accounts")
-    minutes = _whole(table, "hold_minutes", 30)
-    return Step(position, 60 * minutes, _whole(table, "starts", 20))
+    minutes = _whole(table, "hold_minutes", HOLD_MINUTES)
+    return Step(position, 60 * minutes, _whole(table, "starts", STARTS))
 
 
 def _challenges(value: Any) -> list[int]:

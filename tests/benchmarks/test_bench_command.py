@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
+from benchmarks.bench_file import bench_schema
 from benchmarks.decisions import Decision, MarginError, judged, level_for, margin_of, together
 from benchmarks.samples import Part, read_samples
 from benchmarks.statistics import LEVEL, MINIMUM_TURNS, Interval
@@ -50,6 +52,7 @@ def test_a_run_writes_samples_figures_and_a_page(
     report: tuple[Path, dict[str, Any], str],
 ) -> None:
     folder, data, shown = report
+    jsonschema.Draft202012Validator(bench_schema()).validate(data)
     samples = read_samples(folder / "samples.jsonl")
     assert {each.backend for each in samples} == {"cre:memory", "whale:fake"}
     assert {each.part for each in samples} == {Part.MAIN}
@@ -127,6 +130,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     assert running.returncode == 130
     # then the samples until then are written, and no verdict is a pass
     data = json.loads((tmp_path / "bench.json").read_text())
+    jsonschema.Draft202012Validator(bench_schema()).validate(data)
     assert data["interrupted"]
     assert data["verdict"] != "pass"
     assert "INTERRUPTED" in rest

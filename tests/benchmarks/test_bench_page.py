@@ -9,20 +9,22 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 import pytest
-from playwright.sync_api import sync_playwright
+from shown_pages import Pages, assert_all_fits_and_can_be_read, assert_printed_in_black
 
+from benchmarks.charts import DASHES
 from benchmarks.page import page
 
 
 def cell(backend: str, call: str, slower: float) -> dict[str, Any]:
     ecdf = [[slower * (1 + number), number / 100] for number in range(101)]
+    p95 = {"value": 96 * slower, "low": 90 * slower, "high": 105 * slower}
     told = {"value": slower, "low": slower - 0.5, "high": None}
     return {
         "backend": backend,
         "call": call,
         "n": 100,
         "ecdf": ecdf,
-        "quantiles": {"p50": told, "p90": told, "p95": told, "p99": {"n_too_small": 368}},
+        "quantiles": {"p50": told, "p90": told, "p95": p95, "p99": {"n_too_small": 368}},
         "failed": {"count": 3},
         "unknown": {"count": 2},
         "dropped": 1,
@@ -76,39 +78,73 @@ def charts(data: dict[str, Any]) -> list[ElementTree.Element]:
     return [ElementTree.fromstring(each) for each in made]  # noqa: S314 - our own
 
 
-def test_lines_are_told_apart_by_dashes_and_by_name_without_colour() -> None:
-    _, times, sweep, waits = charts(DATA)
+def test_backends_are_told_apart_by_mark_dashes_and_name_without_colour() -> None:
+    _ratios, quantiles, times, sweep, waits = charts(DATA)
     for chart in (times, sweep, waits):
-        dashes = [each.get("stroke-dasharray") for each in chart.iter("path")]
-        # a line and its key by each name, and no two systems with the same dashes
-        assert dashes[0::2] == dashes[1::2]
+        dashes = [e.get("stroke-dasharray") for e in chart.iter("path") if not e.get("class")]
+        # a line and its key by each name, and no two backends with the same dashes
+        assert dashes[:3] == dashes[3:]
         assert len(set(dashes)) == len(NAMES)
+    for chart in (quantiles, times, sweep, waits):
         assert set(NAMES) <= {each.text for each in chart.iter("text")}
         assert not any(each.get("stroke") or each.get("fill") for each in chart.iter())
+    # a dot, a square and a cross, each where it is measured and in the key
+    assert len(list(quantiles.iter("circle"))) == 2
+    shapes = [
+        e.get("d", "").split()[-1] for e in quantiles.iter("path") if e.get("class") == "mark"
+    ]
+    assert sorted(shapes) == ["-9", "-9", "z", "z"]
+    intervals = [e for e in quantiles.iter("path") if e.get("class") == "interval"]
+    assert [each.get("stroke-dasharray") for each in intervals] == list(DASHES)
 
 
 def test_a_ratio_stands_between_its_ends_and_beside_its_margin() -> None:
     ratios = charts(DATA)[0]
     (dot,) = ratios.iter("circle")
-    _one, interval, margin = ratios.iter("line")
-    ends = [float(interval.get(key, "")) for key in ("x1", "x2")]
+    (interval,) = [each for each in ratios.iter("path") if each.get("class") == "interval"]
+    (margin,) = [each for each in ratios.iter("line") if each.get("class") == "margin"]
+    ends = [float(each) for each in re.findall(r"[MH]([\d.]+)", interval.get("d", ""))]
     assert ends[0] < float(dot.get("cx", "")) < ends[1]
     assert float(margin.get("x1", "")) < ends[0], "the whole interval is above the margin"
-    assert "1.90 fail" in {each.text for each in ratios.iter("text")}
+    said = {each.text for each in ratios.iter("text")}
+    assert {"1.90 fail", "n too small"} <= said
+
+
+def test_what_has_no_end_gets_an_arrow_and_is_said_to_be_infinite() -> None:
+    data = copy.deepcopy(DATA)
+    data["cells"][1]["quantiles"]["p95"]["high"] = None
+    data["cells"][2]["quantiles"]["p95"] = {"value": None, "low": 90.0, "high": None}
+    data["cells"][0]["quantiles"]["p95"] = {"n_too_small": 72}
+    data["ratios"][0]["high"] = None
+    worse = {**data["ratios"][0], "call": "ready", "value": None}
+    none = {**worse, "call": "extend", "low": None}
+    lacking = {**none, "call": "status", "decision": "inconclusive"}
+    data["ratios"] += [worse, none, lacking]
+    ratios, quantiles, *_ = charts(data)
+    ends = [e.get("d", "") for e in (*ratios.iter("path"), *quantiles.iter("path"))
+            if e.get("class") == "ends"]  # fmt: skip
+    assert len(ends) == 3
+    assert all("l5 5 l-5 5" in each for each in ends)
+    said = [each.text for each in ratios.iter("text")]
+    assert said.count("∞ fail") == 2, "the one whose interval begins somewhere, and the other"
+    assert said.count("n too small") == 2
+    assert {"∞ ms", "n too small (<72)"} <= {each.text for each in quantiles.iter("text")}
 
 
 def test_the_knee_is_marked_on_throughput_and_on_p95_where_there_is_one() -> None:
-    _, times, sweep, waits = charts(DATA)
-    assert len(list(times.iter("circle"))) == 0
-    # of three systems one has none
-    assert [len(list(chart.iter("circle"))) for chart in (sweep, waits)] == [2, 2]
+    def knees(chart: ElementTree.Element) -> int:
+        return len([each for each in chart.iter("circle") if each.get("class") == "knee"])
+
+    *others, sweep, waits = charts(DATA)
+    assert not any(map(knees, others))
+    assert [knees(sweep), knees(waits)] == [2, 2], "of three systems one has none"
     assert "raw docker: knee at no load that was tried" in page(DATA)
 
 
 def test_tables_tell_intervals_errors_and_costs() -> None:
     shown = re.sub(r"</t[dh]><t[dh]>", " | ", page(DATA))
     # a quantile with its interval, one that is not bounded, n too small; failed, unknown, dropped
-    row = "2 [1.5, ∞] | 2 [1.5, ∞] | 2 [1.5, ∞] | n too small (&lt; 368) | 3 | 2 | 1"
+    row = "2 [1.5, ∞] | 2 [1.5, ∞] | 192 [180, 210] | n too small (&lt; 368) | 3 | 2 | 1"
     assert f"whale:&lt;fake&gt;:docker | start | 100 | {row}" in shown
     assert "start | p95 | 1.9 | 1.5 to 2.3 | 1.2 | fail" in shown
     assert "stop | p99 | – | n too small | – | " in shown
@@ -122,38 +158,28 @@ def test_tables_tell_intervals_errors_and_costs() -> None:
 def test_what_is_missing_is_said() -> None:
     nothing = copy.deepcopy(DATA)
     nothing["ratios"], nothing["cells"], nothing["sweep"] = [], [], []
-    assert "n too small for every ratio" in page(nothing)
+    shown = page(nothing)
+    assert "no ratio has an interval" in shown
+    assert "n too small for every p95" in shown
 
 
-CUT_OFF = """[...document.querySelectorAll("svg text")].filter(each =>
-    each.getBoundingClientRect().right > each.closest("svg").getBoundingClientRect().right
-).map(each => each.textContent)"""
-"""The texts of charts that end outside of them."""
-
-
-@pytest.mark.parametrize(("media", "width"), [("screen", 1200), ("screen", 360), ("print", 794)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 375])
 def test_a_browser_shows_it_without_a_word_on_the_console(
-    media: Literal["screen", "print"], width: int, chromium: str, tmp_path: Path
+    pages: Pages, width: int, scheme: Literal["light", "dark"], tmp_path: Path
 ) -> None:
     path = tmp_path / "bench.html"
     path.write_text(page(DATA), encoding="utf-8")
-    said: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        shown = browser.new_page(viewport={"width": width, "height": 900})
-        shown.on("console", lambda message: said.append(message.text))
-        shown.on("pageerror", lambda error: said.append(str(error)))
-        shown.on("request", lambda request: said.append(request.url))
-        shown.emulate_media(media=media)
-        shown.goto(path.as_uri())
+    with pages.opened(path, width=width, color_scheme=scheme) as shown:
         assert NAMES[1] in shown.inner_text("h1")
-        wide = shown.evaluate("document.documentElement.scrollWidth")
-        tables = "[...document.querySelectorAll('.wide')].map(e => e.scrollWidth - e.clientWidth)"
-        hidden = shown.evaluate(tables)
-        cut_off = shown.evaluate(CUT_OFF)
-        browser.close()
-    assert said == [path.as_uri()], "it asks for nothing but itself"
-    assert wide <= width
-    assert cut_off == []
-    if media == "print":  # on paper nothing scrolls
-        assert max(hidden) == 0
+        assert_all_fits_and_can_be_read(shown)
+
+
+def test_print_has_every_chart_whole_and_in_black(pages: Pages, tmp_path: Path) -> None:
+    path = tmp_path / "bench.html"
+    path.write_text(page(DATA), encoding="utf-8")
+    # a page as wide as A4 between its margins; dark, as the reader's screen may be
+    with pages.opened(path, width=718, color_scheme="dark", media="print") as shown:
+        assert_all_fits_and_can_be_read(shown)
+        assert_printed_in_black(shown)
+        assert shown.pdf(format="A4").startswith(b"%PDF")

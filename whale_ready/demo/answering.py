@@ -41,8 +41,8 @@ class AnsweringRuntime(MemoryRuntime):
         self._close_the_doors_of_the_gone()
         return removed
 
-    def clear(self, deployment: str, name: str) -> bool:
-        cleared = super().clear(deployment, name)
+    def clear(self, deployment: str, name: str, fence: int) -> bool:
+        cleared = super().clear(deployment, name, fence)
         self._close_the_doors_of_the_gone()
         return cleared
 

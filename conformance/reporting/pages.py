@@ -1,0 +1,52 @@
+"""The skeleton that pages share: one file that loads nothing, escapes all, and looks the same.
+
+A page extends ``base.html.jinja`` and is given ``style`` and, where it has one, ``script``; its
+policy lets the browser run these two and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+
+import jinja2
+
+_NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_CONTROLS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def pages(*packages: str) -> jinja2.Environment:
+    """Templates out of folder ``page`` of these packages, and of this one."""
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader(each, "page") for each in (*packages, "conformance.reporting")]
+        ),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=plain,
+    )
+    environment.filters["fingerprint"] = _fingerprint
+    environment.globals["script"] = ""
+    return environment
+
+
+def part(environment: jinja2.Environment, name: str) -> str:
+    """A file beside the templates as it is."""
+    if environment.loader is None:
+        raise RuntimeError("the templates have no loader")
+    return environment.loader.get_source(environment, name)[0]
+
+
+def plain(value: object) -> object:
+    """What a page can show: no control character that could reorder or end a line unseen."""
+    if isinstance(value, str) and not hasattr(value, "__html__"):
+        seen = _CONTROLS.sub(lambda found: f"‹U+{ord(found.group()):04X}›", value)
+        return _NOT_TEXT.sub("�", seen)
+    return value
+
+
+def _fingerprint(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,122 @@
+"""What makes a NO-GO, the worst first. It counts whatever its age, and wherever it was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from conformance.results import Status, count
+from conformance.results import Verdict as Ended
+from conformance.rules import BY_ID
+from whale_ready.readiness import commands
+from whale_ready.readiness.decision import Found, Policy, Question, Verdict
+from whale_ready.readiness.evidence import Evidence, Part, State, part_of
+from whale_ready.readiness.looking import Rulebook, margins
+
+_BOOK = Rulebook(Verdict.NO_GO)
+
+
+@_BOOK.rule(
+    "whale-broken",
+    Question.CONTRACT,
+    "a rule of the contract is broken on Whale, or on the routing in front of it, and not waived",
+)
+def _whale_broken(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+    for part in (Part.WHALE, Part.FAKE_WHALE, Part.ROUTING):
+        yield from _broken(evidence, part, "Put it right, or have it waived (docs/gating.md)")
+
+
+@_BOOK.rule(
+    "cre-broken",
+    Question.CONTRACT,
+    "the same on CRE, while starts fall back to it",
+)
+def _cre_broken(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+    if policy.fallback:
+        how = (
+            "Put it right, have it waived (docs/gating.md), or let no start fall back to it: "
+            "ROLLOUT_FALLBACK=false, --no-fallback and a check of Whale alone"
+        )
+        yield from _broken(evidence, Part.CRE, how)
+
+
+@_BOOK.rule(
+    "check-failed",
+    Question.CONTRACT,
+    "the check failed with no rule broken: a waiver that is over or excuses nothing, or what a "
+    "backend can do and does not declare",
+)
+def _check_failed(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+    check = evidence.check
+    if check is None or check.report.verdict is not Ended.FAILED:
+        return
+    if not count(check.report.results, Status.FAIL):
+        yield Found(
+            "The check failed, though no rule is broken",
+            "Put right what it says, then check again",
+            commands.check_again(evidence),
+            check.report.reasons,
+            file="check",
+        )
+
+
+@_BOOK.rule(
+    "too-slow",
+    Question.SPEED,
+    "a margin of the bench is passed by the whole interval",
+)
+def _too_slow(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+    yield from margins(
+        evidence,
+        "fail",
+        "{b} is worse than {a} by more than was agreed",
+        "Make Whale faster and measure again; a margin is not changed once its figures are seen",
+        240,
+    )
+
+
+@_BOOK.rule(
+    "not-ok",
+    Question.DEPLOYMENT,
+    "an item of the preflight is not ok",
+)
+def _not_ok(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+    for each in evidence.preflight.items if evidence.preflight else ():
+        if each.state is State.NOT_OK:
+            yield Found(
+                f"{each.title} ({each.id}): not ok",
+                each.fix or "Put it right",
+                commands.preflight_again(evidence),
+                (each.evidence,) if each.evidence else (),
+                file="preflight",
+            )
+
+
+BAD_NEWS = tuple(_BOOK.rules)
+
+
+def _broken(evidence: Evidence, part: Part, how: str) -> Iterator[Found]:
+    for backend in evidence.check.backends if evidence.check else ():
+        if part_of(backend) is not part or evidence.check is None:
+            continue
+        broken = [
+            each for each in evidence.check.report.of(backend.name) if each.status is Status.FAIL
+        ]
+        if broken:
+            rules = "1 rule" if len(broken) == 1 else f"{len(broken)} rules"
+            yield Found(
+                f"{backend.name} breaks {rules} of the contract",
+                f"{how}; then check again",
+                commands.check_again(evidence),
+                tuple(f"{each.rule} {_title(each.rule)} {_line(each.message)}" for each in broken),
+                file="check",
+            )
+
+
+def _title(rule: str) -> str:
+    return BY_ID[rule].title if rule in BY_ID else ""
+
+
+def _line(message: str) -> str:
+    first = (message.splitlines() or [""])[0]
+    return first if len(first) <= 200 else f"{first[:200]} …"

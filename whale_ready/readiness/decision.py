@@ -1,0 +1,149 @@
+"""GO, NO-GO or not enough evidence: a pure function of evidence, policy and the time it is.
+
+Bad news counts whatever its age and wherever it was seen. Good news must be whole, fresh, of real
+backends, and of the same Whale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from types import MappingProxyType
+
+from conformance.results import ScenarioResult, Status
+from whale_ready.readiness.evidence import Evidence, Item, State
+
+
+class Verdict(str, Enum):
+    """The answer."""
+
+    GO = "go"
+    NO_GO = "no_go"
+    NOT_ENOUGH = "not_enough_evidence"
+
+    @property
+    def exit_code(self) -> int:
+        """What the command ends with."""
+        return {Verdict.GO: 0, Verdict.NO_GO: 1, Verdict.NOT_ENOUGH: 2}[self]
+
+    @property
+    def words(self) -> str:
+        """As people read it."""
+        return "NO-GO" if self is Verdict.NO_GO else self.value.replace("_", " ").upper()
+
+
+class Question(str, Enum):
+    """What the person who signs wants to know."""
+
+    CONTRACT = "Does Whale keep the contract here?"
+    SPEED = "Is it fast enough here?"
+    DEPLOYMENT = "Is this deployment ready?"
+    SURE = "How sure are we?"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the answer is held to."""
+
+    max_age: timedelta = timedelta(days=7)
+    fallback: bool = True
+    """Whether starts fall back to CRE when Whale is down (ROLLOUT_FALLBACK)."""
+    accepted: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Why an item of the preflight that cannot be checked does not stand in the way, by id."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a rule has found."""
+
+    text: str
+    change: str
+    """What would change the answer."""
+    command: str = ""
+    """The command for it; empty where there is none."""
+    details: tuple[str, ...] = ()
+    file: str = ""
+    """What it is about: check, bench or preflight; empty for all of them."""
+
+
+Look = Callable[[Evidence, Policy, datetime], Iterator[Found]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that stands in the way of a GO."""
+
+    key: str
+    verdict: Verdict
+    question: Question
+    when: str
+    """In words, as in docs/readiness.md."""
+    look: Look
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why the answer is no GO."""
+
+    rule: Rule
+    found: Found
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The answer and all that belongs to it."""
+
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
+    """Those that weigh most first."""
+    waived: tuple[ScenarioResult, ...]
+    """Broken rules that a waiver of the check excuses; they stand beside a GO, too."""
+    accepted: tuple[tuple[Item, str], ...]
+    """Items that could not be checked, and why that does not stand in the way."""
+
+    def about(self, question: Question) -> list[Reason]:
+        """The reasons that belong to a question."""
+        return [each for each in self.reasons if each.rule.question is question]
+
+
+class PolicyError(ValueError):
+    """An acceptance means nothing; the message says what may be accepted."""
+
+
+def decide(evidence: Evidence, policy: Policy, now: datetime, rules: tuple[Rule, ...]) -> Decision:
+    """The answer by these rules; a GO is what none of them speaks against.
+
+    Raises:
+        PolicyError: something is accepted that is not there, or that was checked.
+    """
+    reasons = tuple(
+        Reason(rule, found) for rule in rules for found in rule.look(evidence, policy, now)
+    )
+    verdicts = {each.rule.verdict for each in reasons}
+    if Verdict.NO_GO in verdicts:
+        verdict = Verdict.NO_GO
+    else:
+        verdict = Verdict.NOT_ENOUGH if verdicts else Verdict.GO
+    results = evidence.check.report.results if evidence.check else ()
+    return Decision(
+        verdict,
+        reasons,
+        waived=tuple(each for each in results if each.status is Status.WAIVED),
+        accepted=_accepted(evidence, policy),
+    )
+
+
+def _accepted(evidence: Evidence, policy: Policy) -> tuple[tuple[Item, str], ...]:
+    items = {each.id: each for each in (evidence.preflight.items if evidence.preflight else ())}
+    open_ones = [each.id for each in items.values() if each.state is State.NOT_CHECKABLE]
+    for name in policy.accepted:
+        if name in open_ones:
+            continue
+        known = ", ".join(open_ones) or "none"
+        state = items[name].state.value.replace("_", " ") if name in items else "not there"
+        raise PolicyError(
+            f"{name}: is {state}; only what could not be checked can be accepted, which is: {known}"
+        )
+    return tuple((items[name], why) for name, why in policy.accepted.items())

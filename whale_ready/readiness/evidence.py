@@ -1,0 +1,154 @@
+"""What an answer is made of: the content of three files, without what looks like a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+from urllib.parse import urlsplit
+
+from conformance.results import BackendInfo, Report
+
+
+class Part(Enum):
+    """What a backend is in a rollout from CRE to Whale."""
+
+    CRE = "CRE"
+    WHALE = "Whale"
+    FAKE_WHALE = "a fake Whale"
+    ROUTING = "the routing between them"
+    OTHER = "neither"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where evidence comes from."""
+
+    file: str
+    """The file's name without its folder."""
+    sha256: str
+    made_at: datetime
+    """When its measurement began."""
+    whale_ready: str
+    """The version that made it."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A ``report.json``."""
+
+    source: Source
+    report: Report
+
+    @property
+    def backends(self) -> tuple[BackendInfo, ...]:
+        return self.report.backends
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One figure of B over A's (of errors: less A's); None is infinite, or not known."""
+
+    call: str
+    figure: str
+    value: float | None
+    low: float | None
+    high: float | None
+    margin: float | None
+    decision: str
+    why: str
+
+    def __str__(self) -> str:
+        """Value and interval. Without any end it is infinite where it failed; else n is too small
+        for it."""
+        ends = (self.value, self.low, self.high)
+        if self.value is None and self.low is None and self.decision != "fail":
+            return "n too small"
+        value, low, high = ("∞" if each is None else f"{each:.3g}" for each in ends)
+        return f"{value} [{low}, {high}]"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A ``bench.json``."""
+
+    source: Source
+    verdict: str
+    interrupted: bool
+    margins: tuple[str, ...]
+    loop: str
+    open_loop: bool
+    backends: tuple[BackendInfo, ...]
+    """A, B and, where there is one, the baseline."""
+    ratios: tuple[Ratio, ...]
+    cells: tuple[Mapping[str, Any], ...]
+    """As they are in the file, for charts: ``backend``, ``call`` and ``quantiles``."""
+    environment: Mapping[str, str]
+    """Where it ran: what is a text there."""
+    notes: tuple[str, ...]
+
+
+class State(str, Enum):
+    """How an item of a preflight stands."""
+
+    OK = "ok"
+    NOT_OK = "not_ok"
+    NOT_CHECKABLE = "not_checkable"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that a preflight looked at."""
+
+    id: str
+    title: str
+    state: State
+    evidence: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """A ``preflight.json``."""
+
+    source: Source
+    url: str
+    dialect: str
+    version: str
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that an answer is made of; None where a file was not given."""
+
+    check: Check | None = None
+    bench: Bench | None = None
+    preflight: Preflight | None = None
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """Those that are there, by what they are."""
+        files = {"check": self.check, "bench": self.bench, "preflight": self.preflight}
+        return {name: each.source for name, each in files.items() if each is not None}
+
+
+def part_of(backend: BackendInfo) -> Part:
+    """What a backend is, by its name and by what its harness says of itself."""
+    name, versions = backend.name, backend.versions
+    if name == "hybrid" or name.startswith("hybrid:"):
+        return Part.ROUTING
+    if "fake_whale" in versions or name.startswith("whale:fake"):
+        return Part.FAKE_WHALE
+    if name == "whale" or name.startswith("whale:") or "dialect" in versions:
+        return Part.WHALE
+    return Part.CRE if name == "cre" or name.startswith("cre:") else Part.OTHER
+
+
+def same_place(url: str) -> str:
+    """An address in the form in which two of one place are equal."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{parts.hostname}:{port}{parts.path.rstrip('/')}"

@@ -1,0 +1,68 @@
+"""How rules look at evidence: what several of them ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from conformance.results import BackendInfo, Status, count
+from whale_ready.readiness import commands
+from whale_ready.readiness.decision import Found, Look, Policy, Question, Rule, Verdict
+from whale_ready.readiness.evidence import Bench, Check, Evidence, Part, part_of
+
+
+class Rulebook:
+    """Rules of one verdict, in the order in which they are written."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.rules: list[Rule] = []
+        self._verdict = verdict
+
+    def rule(self, key: str, question: Question, when: str) -> Callable[[Look], Look]:
+        """Make a function a rule."""
+
+        def register(look: Look) -> Look:
+            self.rules.append(Rule(key, self._verdict, question, when, look))
+            return look
+
+        return register
+
+
+def margins(
+    evidence: Evidence, decision: str, text: str, how: str, seconds: int
+) -> Iterator[Found]:
+    """What the bench decided so, all of it as one reason."""
+    bench = evidence.bench
+    if bench is None:
+        return
+    found = [each for each in bench.ratios if each.decision == decision]
+    if found or (bench.verdict == decision and not bench.interrupted):
+        a, b = (each.name for each in bench.backends[:2])
+        yield Found(
+            text.format(a=a, b=b),
+            how,
+            commands.bench_again(evidence, seconds),
+            tuple(
+                f"{each.call} {each.figure}: {each}, margin {each.margin:g}: {each.why}"
+                for each in found
+            ),
+            file="bench",
+        )
+
+
+def runs(
+    evidence: Evidence,
+) -> Iterator[tuple[str, Check | Bench, Callable[[Evidence], str]]]:
+    """Check and bench, where they are there, with what makes them anew."""
+    if evidence.check is not None:
+        yield "check", evidence.check, commands.check_again
+    if evidence.bench is not None:
+        yield "bench", evidence.bench, commands.bench_again
+
+
+def judged(evidence: Evidence, policy: Policy) -> Iterator[tuple[BackendInfo, set[str], int]]:
+    """Backends of the check that must be whole: ids of their rules, and how many passed."""
+    counts = {Part.WHALE, Part.FAKE_WHALE, *([Part.CRE] if policy.fallback else [])}
+    for backend in evidence.check.backends if evidence.check else ():
+        if part_of(backend) in counts and evidence.check is not None:
+            results = evidence.check.report.of(backend.name)
+            yield backend, {each.rule for each in results}, count(results, Status.PASS)

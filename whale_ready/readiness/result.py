@@ -1,0 +1,122 @@
+"""The answer with all that a page of it shows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from conformance.redact import cleaned
+from engines import __version__
+from whale_ready.readiness.answers import Answer, answers, cautions
+from whale_ready.readiness.commands import whale_url
+from whale_ready.readiness.decision import Decision, Policy, Reason, Verdict, decide
+from whale_ready.readiness.evidence import Evidence
+from whale_ready.readiness.plan import RolloutPlan, rollout_plan
+from whale_ready.readiness.rules import RULES
+
+KIND, VERSION = "whale-ready readiness", 1
+WORDS = {
+    Verdict.GO: "The rollout may begin, step by step.",
+    Verdict.NO_GO: "Something that was measured speaks against the rollout.",
+    Verdict.NOT_ENOUGH: "Nothing speaks against the rollout, and not enough speaks for it.",
+}
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """The answer, what it was made of, and when."""
+
+    decision: Decision
+    evidence: Evidence
+    policy: Policy
+    made_at: datetime
+
+    @property
+    def words(self) -> str:
+        return WORDS[self.decision.verdict]
+
+    @property
+    def answers(self) -> list[Answer]:
+        return answers(self.decision, self.evidence, self.made_at)
+
+    @property
+    def cautions(self) -> list[str]:
+        return cautions(self.evidence)
+
+    @property
+    def whale(self) -> str:
+        return whale_url(self.evidence)
+
+    @property
+    def plan(self) -> RolloutPlan:
+        return rollout_plan()
+
+    @property
+    def plan_heading(self) -> str:
+        """A plan is only what may be begun."""
+        go = self.decision.verdict is Verdict.GO
+        return "The rollout plan" if go else "The rollout plan, once the answer is GO"
+
+    @property
+    def tool_version(self) -> str:
+        return __version__
+
+
+def readiness(evidence: Evidence, policy: Policy, now: datetime) -> Readiness:
+    """The answer by all rules.
+
+    Raises:
+        PolicyError: something is accepted that cannot be.
+    """
+    return Readiness(decide(evidence, policy, now, RULES), evidence, policy, now)
+
+
+def to_json(result: Readiness) -> str:
+    """The answer for programs; docs/readiness.md has its keys."""
+    decision = result.decision
+    content: dict[str, Any] = {
+        "kind": KIND,
+        "schema_version": VERSION,
+        "made_at": result.made_at.isoformat(),
+        "whale_ready": result.tool_version,
+        "verdict": decision.verdict.value,
+        "exit_code": decision.verdict.exit_code,
+        "whale": result.whale,
+        "answers": [{"question": e.question, "answer": e.word} for e in result.answers],
+        "reasons": [_reason(each) for each in decision.reasons],
+        "waived": [
+            {"rule": e.rule, "backend": e.backend, "waiver": e.waiver} for e in decision.waived
+        ],
+        "accepted": [
+            {"id": item.id, "title": item.title, "why": why} for item, why in decision.accepted
+        ],
+        "policy": {
+            "max_age_days": result.policy.max_age.total_seconds() / 86400,
+            "fallback": result.policy.fallback,
+        },
+        "evidence": {
+            name: {
+                "file": each.file,
+                "sha256": each.sha256,
+                "made_at": each.made_at.isoformat(),
+                "whale_ready": each.whale_ready,
+            }
+            for name, each in result.evidence.sources.items()
+        },
+        "cautions": result.cautions,
+        "plan": [{"step": e.what, "command": e.command} for e in result.plan.steps],
+    }
+    return json.dumps(cleaned(content), indent=2, ensure_ascii=False) + "\n"
+
+
+def _reason(each: Reason) -> dict[str, Any]:
+    return {
+        "rule": each.rule.key,
+        "verdict": each.rule.verdict.value,
+        "text": each.found.text,
+        "details": list(each.found.details),
+        "change": each.found.change,
+        "command": each.found.command,
+    }

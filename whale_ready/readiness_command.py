@@ -1,0 +1,161 @@
+"""``whale-ready readiness``: one answer out of a check, a bench and a preflight."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from conformance.redact import Secrets
+from conformance.reporting.pages import plain
+from whale_ready.command import INTERRUPTED, Command, could_not_run
+from whale_ready.exit_codes import READINESS_EXIT_CODES, for_help
+from whale_ready.readiness.decision import Policy, PolicyError, Verdict
+from whale_ready.readiness.evidence import Evidence
+from whale_ready.readiness.files import FILES, write_files
+from whale_ready.readiness.reading import EvidenceError, read_bench, read_check, read_preflight
+from whale_ready.readiness.result import Readiness, readiness
+
+_STYLES = {Verdict.GO: "bold green", Verdict.NO_GO: "bold red", Verdict.NOT_ENOUGH: "bold yellow"}
+
+
+def _file(name: str, text: str) -> Callable[[Any], Any]:
+    path = click.Path(dir_okay=False, path_type=Path)
+    return click.option(f"--{name}", f"{name}_file", metavar="FILE", type=path, help=text)
+
+
+@click.command(
+    "readiness",
+    cls=Command,
+    short_help="May the rollout begin? GO, NO-GO or not enough evidence.",
+    epilog=f"""\b
+Exit codes:
+{for_help(READINESS_EXIT_CODES)}
+
+\b
+Example:
+  whale-ready check --backend cre --backend whale=https://ctf.example.org \\
+      --whale-world world.toml --report check/
+  whale-ready bench --backend cre --backend whale=https://ctf.example.org \\
+      --whale-world world.toml --rate 5 --concurrency 2 --report bench/
+  whale-ready preflight --whale https://ctf.example.org --report preflight.json
+  whale-ready readiness --check check/report.json --bench bench/bench.json \\
+      --preflight preflight.json --out readiness/
+""",
+)
+@_file("check", "report.json of whale-ready check.")
+@_file("bench", "bench.json of whale-ready bench.")
+@_file("preflight", "preflight.json of whale-ready preflight.")
+@click.option(
+    "--max-age",
+    metavar="DAYS",
+    type=click.FloatRange(min=0, min_open=True, max=3650),
+    default=7.0,
+    show_default=True,
+    help="A file that is older is no evidence any more.",
+)
+@click.option(
+    "--accept",
+    "accepted",
+    metavar="ID=REASON",
+    multiple=True,
+    help="An item of the preflight that could not be checked, and why that does not stand in the "
+    "way; it stays on the page. Repeat for several.",
+)
+@click.option(
+    "--fallback/--no-fallback",
+    default=True,
+    show_default=True,
+    help="Whether starts fall back to CRE when Whale is down (ROLLOUT_FALLBACK): CRE counts then.",
+)
+@click.option(
+    "--out",
+    "folder",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"Write {', '.join(FILES)} into DIR.",
+)
+def readiness_command(
+    check_file: Path | None,
+    bench_file: Path | None,
+    preflight_file: Path | None,
+    max_age: float,
+    accepted: tuple[str, ...],
+    fallback: bool,
+    folder: Path | None,
+) -> None:
+    """Decide, of the files of three commands, whether the rollout from CRE to Whale may begin.
+
+    GO needs all three, fresh, whole, of real backends and of the same Whale. Each reason against
+    it says what would change the answer. docs/readiness.md has the rules.
+    """
+    console = Console(file=sys.stdout, highlight=False)
+    try:
+        policy = Policy(timedelta(days=max_age), fallback, _accepted(accepted))
+        evidence = Evidence(
+            check=None if check_file is None else read_check(check_file),
+            bench=None if bench_file is None else read_bench(bench_file),
+            preflight=None if preflight_file is None else read_preflight(preflight_file),
+        )
+        result = readiness(evidence, policy, datetime.now(timezone.utc))
+        _print(result, console)
+        if folder is not None:
+            write_files(result, folder)
+            console.print(Text(f"Written: {', '.join(FILES)} in {folder}", style="dim"))
+    except EvidenceError as error:
+        sys.exit(could_not_run(str(error)))
+    except PolicyError as error:
+        sys.exit(could_not_run(f"--accept {error}"))
+    except OSError as error:
+        sys.exit(could_not_run(f"--out {folder}: {error.strerror}; name a folder I can write to"))
+    except KeyboardInterrupt:
+        console.print("interrupted", style="bold")
+        sys.exit(INTERRUPTED)
+    sys.exit(result.decision.verdict.exit_code)
+
+
+def _accepted(options: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for each in options:
+        name, _, why = each.partition("=")
+        if not name.strip() or not why.strip():
+            raise PolicyError(f"{each}: write ID=REASON, as in clock-skew='NTP runs on both'")
+        if name in found:
+            raise PolicyError(f"{name}: is accepted twice")
+        found[name] = Secrets().clean(why.strip())
+    return found
+
+
+def _print(result: Readiness, console: Console) -> None:
+    decision = result.decision
+    for each in result.answers:
+        _say(console, f"{each.symbol} {each.question} {each.word}. {each.basis}")
+    for number, reason in enumerate(decision.reasons, start=1):
+        console.print()
+        style = _STYLES[reason.rule.verdict]
+        _say(console, f"{number}. {reason.rule.verdict.words}: {reason.found.text}", style)
+        for line in reason.found.details:
+            _say(console, f"   {line}")
+        _say(console, f"   what would change it: {reason.found.change}")
+        if reason.found.command:
+            _say(console, f"   $ {reason.found.command}")
+    for waived in decision.waived:
+        _say(console, f"waived: {waived.rule} on {waived.backend}, {waived.waiver}", "yellow")
+    for item, why in decision.accepted:
+        _say(console, f"accepted: {item.title} ({item.id}), not checkable: {why}", "yellow")
+    for caution in result.cautions:
+        _say(console, f"Note: {caution}", "yellow")
+    console.print()
+    words = f"{decision.verdict.words}: {result.words} (exit code {decision.verdict.exit_code})"
+    _say(console, words, _STYLES[decision.verdict])
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    """Text of unknown origin: never read as markup, never cut at the width of a log."""
+    console.print(Text(str(plain(text)), style=style), soft_wrap=not console.is_terminal)
