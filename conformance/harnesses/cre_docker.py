@@ -209,18 +209,7 @@ class DockerHarness(StatefulHarness):
         Raises:
             CannotRun: none can be reached.
         """
-        client: docker.DockerClient | None = None
-        try:
-            client = docker.from_env(timeout=60)
-            client.ping()
-        except (DockerException, RequestException) as error:
-            if client is not None:
-                client.close()
-            raise CannotRun(
-                "no Docker engine can be reached; start one (as root: dockerd), set DOCKER_HOST, "
-                "or choose --backend cre:memory for simulated containers"
-            ) from error
-        return client
+        return connected("choose --backend cre:memory for simulated containers")
 
     def versions(self) -> dict[str, str]:
         if self._client is None:
@@ -289,6 +278,29 @@ class DockerHarness(StatefulHarness):
 
         wait_until(gone, END_SECONDS)
         return left
+
+
+def connected(otherwise: str) -> docker.DockerClient:
+    """A client of the engine that the environment names, which answers.
+
+    Args:
+        otherwise: what to do without one, for the message.
+
+    Raises:
+        CannotRun: none can be reached.
+    """
+    client: docker.DockerClient | None = None
+    try:
+        client = docker.from_env(timeout=60)
+        client.ping()
+    except (DockerException, RequestException) as error:
+        if client is not None:
+            client.close()
+        raise CannotRun(
+            "no Docker engine can be reached; start one (as root: dockerd), set DOCKER_HOST, or "
+            f"{otherwise}"
+        ) from error
+    return client
 
 
 def swept(client: docker.DockerClient, prefix: str) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import pytest
 from made_report import made_report
-from pages import CONTRAST, SIZE
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from shown_pages import CONTRAST, SIZE
 
 from conformance.reports import write_reports
 from conformance.results import Report

@@ -113,5 +113,5 @@ def test_without_docker_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
     result = CliRunner().invoke(main, ["demo", "--docker", "--port", "0"])
     assert result.exit_code == 3
-    assert "--docker: no Docker engine can be reached" in result.output
+    assert "no Docker engine can be reached" in result.output
     assert "leave --docker out" in result.output

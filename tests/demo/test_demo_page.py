@@ -12,8 +12,8 @@ from typing import Any, Literal
 import pytest
 import requests
 from demo.conftest import Served
-from pages import CONTRAST, SIZE
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
+from shown_pages import CONTRAST, SIZE
 
 from whale_ready.demo.cast import CHALLENGES, PLAYERS
 

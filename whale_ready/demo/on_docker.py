@@ -8,13 +8,8 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import docker
-from docker.errors import DockerException
-from requests.exceptions import RequestException
-
-from conformance.harness import CannotRun
 from conformance.harnesses.challenge_image import ensure_image
-from conformance.harnesses.cre_docker import sweep, sweep_dead_runs
+from conformance.harnesses.cre_docker import connected, sweep, sweep_dead_runs
 from conformance.harnesses.docker_inside import Bench
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.settings import Settings
@@ -31,7 +26,7 @@ def docker_containers() -> Iterator[Containers]:
     Raises:
         CannotRun: no Docker engine can be reached, or no image be had; says what would help.
     """
-    client = _connected()
+    client = connected("leave --docker out for simulated containers")
     try:
         sweep_dead_runs(client, KIND)
         image = ensure_image(client)
@@ -44,18 +39,3 @@ def docker_containers() -> Iterator[Containers]:
             bench.close()
     finally:
         client.close()
-
-
-def _connected() -> docker.DockerClient:
-    client: docker.DockerClient | None = None
-    try:
-        client = docker.from_env(timeout=60)
-        client.ping()
-    except (DockerException, RequestException) as error:
-        if client is not None:
-            client.close()
-        raise CannotRun(
-            "--docker: no Docker engine can be reached; start one (as root: dockerd), set "
-            "DOCKER_HOST, or leave --docker out for simulated containers"
-        ) from error
-    return client

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 from conformance.matrix import Cell
 from conformance.results import Status
+from whale_ready.preflight.items import State
 from whale_ready.readiness.decision import Decision, Question, Verdict
-from whale_ready.readiness.evidence import Evidence, Part, State, part_of
+from whale_ready.readiness.evidence import Evidence, Part, part_of
 
 _FILES = {
     Question.CONTRACT: "check",

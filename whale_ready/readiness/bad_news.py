@@ -8,9 +8,10 @@ from datetime import datetime
 from conformance.results import Status, count
 from conformance.results import Verdict as Ended
 from conformance.rules import BY_ID
+from whale_ready.preflight.items import State
 from whale_ready.readiness import commands
 from whale_ready.readiness.decision import Found, Policy, Question, Verdict
-from whale_ready.readiness.evidence import Evidence, Part, State, part_of
+from whale_ready.readiness.evidence import Evidence, Part, part_of
 from whale_ready.readiness.looking import Rulebook, margins
 
 _BOOK = Rulebook(Verdict.NO_GO)

@@ -13,7 +13,8 @@ from enum import Enum
 from types import MappingProxyType
 
 from conformance.results import ScenarioResult, Status
-from whale_ready.readiness.evidence import Evidence, Item, State
+from whale_ready.preflight.items import Item, State
+from whale_ready.readiness.evidence import Evidence
 
 
 class Verdict(str, Enum):

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from conformance.results import BackendInfo, Report
+from whale_ready.preflight.items import Item
 
 
 class Part(Enum):
@@ -88,25 +89,6 @@ class Bench:
     environment: Mapping[str, str]
     """Where it ran: what is a text there."""
     notes: tuple[str, ...]
-
-
-class State(str, Enum):
-    """How an item of a preflight stands."""
-
-    OK = "ok"
-    NOT_OK = "not_ok"
-    NOT_CHECKABLE = "not_checkable"
-
-
-@dataclass(frozen=True)
-class Item:
-    """One thing that a preflight looked at."""
-
-    id: str
-    title: str
-    state: State
-    evidence: str
-    fix: str
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from conformance.results import MINIMUM_EXECUTED, BackendInfo, Status
 from conformance.results import Verdict as Ended
 from conformance.rules import RULES as CONTRACT
+from whale_ready.preflight.items import State
 from whale_ready.readiness import commands
 from whale_ready.readiness.decision import Found, Policy, Question, Verdict
-from whale_ready.readiness.evidence import Bench, Evidence, Part, State, part_of, same_place
+from whale_ready.readiness.evidence import Bench, Evidence, Part, part_of, same_place
 from whale_ready.readiness.looking import Rulebook, judged, margins, runs
 
 SKEW = timedelta(minutes=5)

@@ -13,9 +13,10 @@ from benchmarks import charts
 from conformance.matrix import Matrix
 from conformance.reporting.html import WORDS, bar
 from conformance.reporting.pages import pages, part, plain
+from whale_ready.preflight.items import State
 from whale_ready.readiness.answers import age
 from whale_ready.readiness.decision import Verdict
-from whale_ready.readiness.evidence import Bench, State
+from whale_ready.readiness.evidence import Bench
 from whale_ready.readiness.result import Readiness
 
 LONGEST = 2_000

@@ -32,16 +32,8 @@ from conformance.report_file import from_dict
 from conformance.results import BackendInfo
 from conformance.rules import SPEC_VERSION
 from engines.setting_values import url as an_address
-from whale_ready.readiness.evidence import (
-    Bench,
-    Check,
-    Item,
-    Preflight,
-    Ratio,
-    Source,
-    State,
-    same_place,
-)
+from whale_ready.preflight.items import Item, State
+from whale_ready.readiness.evidence import Bench, Check, Preflight, Ratio, Source, same_place
 
 PREFLIGHT, PREFLIGHT_VERSION = "whale-ready preflight", 1
 FIGURES = ("p50", "p90", "p95", "p99", "errors")
