@@ -50,11 +50,15 @@ class Opened:
 @contextmanager
 def opened(browser: Browser, served: Served, **options: Any) -> Iterator[Page]:
     context = browser.new_context(**options)
+    # Where Docker comes and goes on the machine its networks do, and Chromium breaks off whatever
+    # is under way (ERR_NETWORK_CHANGED): requests are made for it, as it would make them.
+    context.route("**/*", lambda route: route.fulfill(response=route.fetch()))
     try:
         found = Opened(context, served.url)
         yield found.page
         found.check()
     finally:
+        context.unroute_all(behavior="ignoreErrors")
         context.close()
 
 
