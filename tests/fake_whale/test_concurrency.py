@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from threading import Barrier, Event
 import pytest
 import requests
 
+from engines.probe import wait_until
 from fake_whale import FakeServer, FakeWhale, Isolation, SystemClock, VirtualClock, World
 from fake_whale.testing import PATH, Player, tokens
 
@@ -176,3 +178,17 @@ def test_sixty_four_slow_calls_do_not_queue(world: World) -> None:
             assert not any(call.done() for call in slow)
             fake.reset()
             assert {call.result(timeout=20).status_code for call in slow} == {200}
+
+
+def test_a_connection_that_was_just_answered_is_company(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeWhale(world, clock=VirtualClock()) as fake, fake.serve() as server:
+        connection = http.client.HTTPConnection(server.host, server.port)
+        connection.request("GET", "/_fake/health")
+        connection.getresponse().read()
+        monkeypatch.setattr("fake_whale.server.LATELY_SECONDS", 0.0)
+        assert wait_until(lambda _timeout: server.connections == 0, 10)  # it is done with it
+        monkeypatch.setattr("fake_whale.server.LATELY_SECONDS", 3600.0)
+        assert server.connections == 1
+        connection.close()
