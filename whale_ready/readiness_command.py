@@ -125,7 +125,7 @@ def _accepted(options: tuple[str, ...]) -> dict[str, str]:
     for each in options:
         name, _, why = each.partition("=")
         if not name.strip() or not why.strip():
-            raise PolicyError(f"{each}: write ID=REASON, as in clock-skew='NTP runs on both'")
+            raise PolicyError(f"{each}: write ID=REASON, as in clock='NTP runs on both'")
         if name in found:
             raise PolicyError(f"{name}: is accepted twice")
         found[name] = Secrets().clean(why.strip())

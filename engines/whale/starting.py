@@ -43,7 +43,7 @@ class Starter:
         except WhaleFault:
             self._store.delete(row, None)  # only asked: nothing was done
             raise
-        return self._activate(call, row, self._post(call, row))
+        return self._activate(call, row, self._post(row))
 
     def resume(self, call: Call, row: Instance) -> StartResult | None:
         """Bring a start to its end that broke off; None when no container of it shows."""
@@ -67,7 +67,7 @@ class Starter:
             raise
         return _fresh(found)
 
-    def _post(self, call: Call, row: Instance) -> Running:
+    def _post(self, row: Instance) -> Running:
         """POST, then read what came of it.
 
         Raises:
@@ -86,8 +86,8 @@ class Starter:
             if fault.pending or found is None:
                 self._ledger.leave_open(row)
                 raise fault
-        event = call.event(Action.START_FAILED, fault.code)
-        call.recorded = self._store.delete(row, event)
+        # Its event is the caller's to write: of a start that goes on elsewhere there is one only.
+        self._store.delete(row, None)
         raise settled_fault(fault)
 
     def _activate(self, call: Call, row: Instance, found: Running) -> StartResult:

@@ -18,6 +18,7 @@ from engines.hybrid.backend import LEASE_SECONDS
 from engines.hybrid.dial import ALL
 from engines.hybrid.routes import Claimed, RouteStore, Wanted, lease, routes
 from engines.lease import Lease
+from engines.whale.api import WhaleAPI
 
 NONE, EVERYTHING = Position(0), Position(ALL)
 REFUSED: dict[str, object] = {"kind": "refuse", "seconds": 3600.0}
@@ -141,6 +142,24 @@ def test_a_start_falls_back_when_whale_is_definitely_down(here: Site) -> None:
     assert routed(here, Action.STARTED) == ("cre", "fallback")
     assert len(here.events()) == 1, "a start that fell back is one event"
     assert here.status(ALICE, 1) is not None
+    assert here.on_whale() == set()
+
+
+def test_so_is_one_whose_whale_goes_down_between_look_and_start(
+    here: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = WhaleAPI.create
+
+    def refused_by_then(api: WhaleAPI, user_id: int, challenge_id: int) -> None:
+        here.fake.inject(REFUSED)
+        create(api, user_id, challenge_id)
+
+    here.turn(EVERYTHING)
+    monkeypatch.setattr(WhaleAPI, "create", refused_by_then)
+    started = here.start(ALICE, 1)
+    here.fake.lift_faults()
+    assert (started.code, started.instance["backend"]) == (Code.OK, "cre")
+    assert [(e.action, e.backend) for e in here.events()] == [(Action.STARTED, "cre")]
     assert here.on_whale() == set()
 
 
