@@ -32,7 +32,7 @@ ensure_venv() {
       is_root && has_apt && apt_install python3-venv
       "$python" -m venv .venv
     fi
-    .venv/bin/python -m pip install -q --disable-pip-version-check -e '.[all]' 'tox>=4.22' >"$setup_log" 2>&1 || {
+    .venv/bin/python -m pip install -q --disable-pip-version-check -e '.[all]' 'tox-uv>=1.20' >"$setup_log" 2>&1 || {
       tail -n 20 "$setup_log" >&2
       exit 3
     }

@@ -181,13 +181,24 @@ def decided(data: dict[str, Any], call: str, figure: str, decision: str, why: st
 
 
 def item(
-    name: str = "reachable", state: str = "ok", evidence: str = "answered in 40 ms", fix: str = ""
-) -> dict[str, str]:
-    title = f"Whale: {name}"
-    return {"id": name, "title": title, "state": state, "evidence": evidence, "fix": fix}
+    name: str = "reachable",
+    state: str = "ok",
+    evidence: str = "answered in 40 ms",
+    fix: str = "",
+    *,
+    needed: bool = True,
+) -> dict[str, Any]:
+    return {
+        "id": name,
+        "title": f"Whale: {name}",
+        "state": state,
+        "evidence": evidence,
+        "fix": fix,
+        "needed": needed,
+    }
 
 
-def preflight(*items: dict[str, str]) -> dict[str, Any]:
+def preflight(*items: dict[str, Any]) -> dict[str, Any]:
     """A preflight.json."""
     found = list(items) or [item(), item("tls"), item("clock-skew")]
     states = [each["state"] for each in found]

@@ -65,8 +65,8 @@ Example:
     "accepted",
     metavar="ID=REASON",
     multiple=True,
-    help="An item of the preflight that could not be checked, and why that does not stand in the "
-    "way; it stays on the page. Repeat for several.",
+    help="An item of the preflight that could not be checked, or that nothing of ours rests on, "
+    "and why it does not stand in the way; it stays on the page. Repeat for several.",
 )
 @click.option(
     "--fallback/--no-fallback",
@@ -148,7 +148,7 @@ def _print(result: Readiness, console: Console) -> None:
     for waived in decision.waived:
         _say(console, f"waived: {waived.rule} on {waived.backend}, {waived.waiver}", "yellow")
     for item, why in decision.accepted:
-        _say(console, f"accepted: {item.title} ({item.id}), not checkable: {why}", "yellow")
+        _say(console, f"accepted: {item.title} ({item.id}), {item.state.words}: {why}", "yellow")
     for caution in result.cautions:
         _say(console, f"Note: {caution}", "yellow")
     console.print()

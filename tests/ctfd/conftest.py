@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from conformance.harnesses.challenge_image import ensure_image
 from ctfd.site import FIX, OWN_PLUGINS, PASSWORD, TOO_MANY, Site, home
+from ctfd.whale_site import Frpc, Swarm, own_swarm, stubbed_frpc
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT
 
 SPELLING = "**/codemirror.spell-checker/**"
@@ -86,6 +87,23 @@ def docker_image() -> str:
         return ""
     finally:
         client.close()
+
+
+@pytest.fixture
+def swarm(own_engines: None, docker_image: str) -> Iterator[Swarm]:
+    """A swarm of our own for ctfd-whale."""
+    from conftest import require
+
+    require("docker", bool(docker_image), "start a Docker engine (as root: dockerd)")
+    with own_swarm(docker_image) as found:
+        yield found
+
+
+@pytest.fixture
+def frpc() -> Iterator[Frpc]:
+    """A stub in frpc's place."""
+    with stubbed_frpc() as found:
+        yield found
 
 
 @contextmanager

@@ -112,7 +112,7 @@ class Site:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environ = {
-            **{name: value for name, value in os.environ.items() if not _of_settings(name)},
+            **environment(),
             "PYTHONPATH": f"{ROOT}:{folder}",
             "PYTHONUNBUFFERED": "1",
             "DATABASE_URL": database_url or f"sqlite:///{folder / 'ctfd.db'}",
@@ -295,8 +295,10 @@ def _nonce(page: str) -> str:
     return found[1]
 
 
-def _of_settings(name: str) -> bool:
-    return name.startswith(("CRE_", "WHALE_", "CONTAINER_", "ROLLOUT_", "USE_WHALE"))
+def environment() -> dict[str, str]:
+    """This process's, without any setting of ours."""
+    ours = ("CRE_", "WHALE_", "CONTAINER_", "ROLLOUT_", "USE_WHALE")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
 def _free_port() -> int:

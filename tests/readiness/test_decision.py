@@ -338,6 +338,18 @@ def test_an_item_that_cannot_be_checked_unless_it_is_accepted(asked: Asked) -> N
     assert [(each.id, why) for each, why in decision.accepted] == [("frp", "we watch it")]
 
 
+@rule("not-ok")
+def test_what_nothing_of_ours_rests_on_may_be_accepted_though_it_is_not_ok(asked: Asked) -> None:
+    files = green()
+    files["preflight"] = preflight(item(), item("list", "not_ok", "500", "mend it", needed=False))
+    decision = asked(files)
+    assert_only(decision, "not-ok", "500")
+    assert decision.reasons[0].found.change == "mend it; or accept it, with the reason"
+    decision = asked(files, accepted={"list": "nobody looks at it"})
+    assert decision.verdict is Verdict.GO
+    assert [(each.id, why) for each, why in decision.accepted] == [("list", "nobody looks at it")]
+
+
 @pytest.mark.parametrize(
     ("name", "said"), [("tls", "tls: is not ok"), ("frp", "frp: is not there"), ("up", "up: is ok")]
 )

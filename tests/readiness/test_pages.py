@@ -132,7 +132,7 @@ def test_the_one_who_signs_finds_answer_reasons_and_plan(
         expect(page.get_by_role("heading", level=1)).to_contain_text("GO")
         expect(page.locator(".reasons")).to_have_count(0)
         expect(page.get_by_text("EXTEND-005 on whale, until 2030-12-31")).to_be_visible()
-        expect(page.get_by_text("which could not be checked: we look at its")).to_be_visible()
+        expect(page.get_by_text("not checkable: we look at its")).to_be_visible()
         expect(page.get_by_role("heading", name="The rollout plan", exact=True)).to_be_visible()
         for command in ("rollout challenge ID on", "rollout set 1%", "rollout back --why"):
             expect(page.get_by_text(command).first).to_be_visible()

@@ -162,6 +162,7 @@ CHECKS: tuple[Check, ...] = (
         "the list was answered, with containers in it, while one ran",
         "ctfd-whale's own answers 500 as soon as one runs: do not build on it, or have the plugin "
         "write its records as JSON",
+        needed=False,
     ),
     Check(
         "isolation",
@@ -240,4 +241,5 @@ def _item(check: Check, finding: Finding) -> Item:
         finding.state,
         clean(finding.evidence),
         "" if finding.state is State.OK else clean(fix),
+        check.needed,
     )

@@ -35,6 +35,8 @@ class Item:
     """What was seen, or why nothing could be."""
     fix: str
     """How to put it right, or how to make it checkable; empty when it is ok."""
+    needed: bool = True
+    """Whether something of ours rests on it."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,9 @@ class Check:
     """The evidence that an ok rests on."""
     fix: str
     """What to do when it is not so."""
+    needed: bool = True
+    """Whether something of ours rests on it. What is there for people only may be accepted by
+    them, also when it is not so (docs/readiness.md)."""
 
 
 def ok(evidence: str) -> Finding:

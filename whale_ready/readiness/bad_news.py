@@ -10,7 +10,7 @@ from conformance.results import Verdict as Ended
 from conformance.rules import BY_ID
 from whale_ready.preflight.items import State
 from whale_ready.readiness import commands
-from whale_ready.readiness.decision import Found, Policy, Question, Verdict
+from whale_ready.readiness.decision import Found, Policy, Question, Verdict, may_be_accepted
 from whale_ready.readiness.evidence import Evidence, Part, part_of
 from whale_ready.readiness.looking import Rulebook, margins
 
@@ -79,15 +79,18 @@ def _too_slow(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Fou
 @_BOOK.rule(
     "not-ok",
     Question.DEPLOYMENT,
-    "an item of the preflight is not ok",
+    "an item of the preflight is not ok; one that nothing of ours rests on may be accepted "
+    "(--accept)",
 )
 def _not_ok(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
     for each in evidence.preflight.items if evidence.preflight else ():
-        if each.state is State.NOT_OK:
+        if each.state is State.NOT_OK and each.id not in policy.accepted:
+            how = each.fix or "Put it right"
+            acceptable = may_be_accepted(each)
             yield Found(
                 f"{each.title} ({each.id}): not ok",
-                each.fix or "Put it right",
-                commands.preflight_again(evidence),
+                f"{how}; or accept it, with the reason" if acceptable else how,
+                commands.accept(each.id) if acceptable else commands.preflight_again(evidence),
                 (each.evidence,) if each.evidence else (),
                 file="preflight",
             )

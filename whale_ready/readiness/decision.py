@@ -52,7 +52,7 @@ class Policy:
     fallback: bool = True
     """Whether starts fall back to CRE when Whale is down (ROLLOUT_FALLBACK)."""
     accepted: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Why an item of the preflight that cannot be checked does not stand in the way, by id."""
+    """Why an item of the preflight does not stand in the way, by id (:func:`may_be_accepted`)."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Decision:
     waived: tuple[ScenarioResult, ...]
     """Broken rules that a waiver of the check excuses; they stand beside a GO, too."""
     accepted: tuple[tuple[Item, str], ...]
-    """Items that could not be checked, and why that does not stand in the way."""
+    """Items that are not ok or could not be checked, and why that does not stand in the way."""
 
     def about(self, question: Question) -> list[Reason]:
         """The reasons that belong to a question."""
@@ -136,15 +136,21 @@ def decide(evidence: Evidence, policy: Policy, now: datetime, rules: tuple[Rule,
     )
 
 
+def may_be_accepted(item: Item) -> bool:
+    """Whether a person may say that it does not stand in the way: it could not be checked, or it
+    is not ok and nothing of ours rests on it."""
+    return item.state is State.NOT_CHECKABLE or (item.state is State.NOT_OK and not item.needed)
+
+
 def _accepted(evidence: Evidence, policy: Policy) -> tuple[tuple[Item, str], ...]:
     items = {each.id: each for each in (evidence.preflight.items if evidence.preflight else ())}
-    open_ones = [each.id for each in items.values() if each.state is State.NOT_CHECKABLE]
+    acceptable = [each.id for each in items.values() if may_be_accepted(each)]
     for name in policy.accepted:
-        if name in open_ones:
+        if name in acceptable:
             continue
-        known = ", ".join(open_ones) or "none"
-        state = items[name].state.value.replace("_", " ") if name in items else "not there"
+        state = items[name].state.words if name in items else "not there"
         raise PolicyError(
-            f"{name}: is {state}; only what could not be checked can be accepted, which is: {known}"
+            f"{name}: is {state}; only what could not be checked, or what nothing of ours rests "
+            f"on, can be accepted, which is: {', '.join(acceptable) or 'none'}"
         )
     return tuple((items[name], why) for name, why in policy.accepted.items())

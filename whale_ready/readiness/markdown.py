@@ -42,7 +42,7 @@ def _lines(result: Readiness) -> Iterator[str]:
     for each in decision.waived:
         yield f"- waived: {_md(f'{each.rule} on {each.backend}, {each.waiver}')}"
     for item, why in decision.accepted:
-        yield f"- accepted: {_md(f'{item.title} ({item.id}), which could not be checked: {why}')}"
+        yield f"- accepted: {_md(f'{item.title} ({item.id}), {item.state.words}: {why}')}"
     if result.cautions:
         yield "\n## To bear in mind\n"
     yield from (f"- {_md(each)}" for each in result.cautions)

@@ -252,7 +252,8 @@ def _item(number: int, content: object) -> Item:
         raise ValueError(f"{where}: id is not made of letters, digits and ._:+-")
     state = made(f"{where}: state", State, data.get("state"))
     title, evidence, fix = (typed(data, key, TEXT, where) for key in ("title", "evidence", "fix"))
-    return Item(name, title, state, evidence, fix)
+    needed = typed(data, "needed", (bool,), where)
+    return Item(name, title, state, evidence, fix, needed)
 
 
 def _address(text: str) -> str:

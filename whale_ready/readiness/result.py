@@ -90,7 +90,8 @@ def to_json(result: Readiness) -> str:
             {"rule": e.rule, "backend": e.backend, "waiver": e.waiver} for e in decision.waived
         ],
         "accepted": [
-            {"id": item.id, "title": item.title, "why": why} for item, why in decision.accepted
+            {"id": item.id, "title": item.title, "state": item.state.value, "why": why}
+            for item, why in decision.accepted
         ],
         "policy": {
             "max_age_days": result.policy.max_age.total_seconds() / 86400,
