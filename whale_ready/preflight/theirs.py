@@ -1,7 +1,7 @@
 """Whale's own settings: CTFd's API shows them to its admins, its database to whoever may read it.
 
-CTFd's ``GET /api/v1/configs`` is read in its source (3.8.7), not measured. Settings are asked for
-one by one: the whole table holds passwords.
+CTFd's ``GET /api/v1/configs`` was seen on 3.8.7 (tests/ctfd/test_preflight_of_a_real_whale.py).
+Settings are asked for one by one: the whole table holds passwords.
 """
 
 from __future__ import annotations
