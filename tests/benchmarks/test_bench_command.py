@@ -138,6 +138,34 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     assert len(blocks) >= 5
 
 
+def test_on_a_terminal_a_bar_shows_how_far_it_is() -> None:
+    command = [sys.executable, "-m", "whale_ready", "bench", *PAIR, "--duration", "60",
+               "--turns", "60"]  # fmt: skip
+    ours, terminal = os.openpty()
+    with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal) as running:
+        os.close(terminal)
+        shown = read_until(ours, rb"whale:fake \S* *3/\d+")
+        running.send_signal(signal.SIGINT)
+        shown += read_until(ours, None)
+    os.close(ours)
+    assert running.returncode == 130
+    assert "block 3 of" not in shown
+    assert "INTERRUPTED" in shown
+
+
+def read_until(terminal: int, pattern: bytes | None) -> str:
+    """What a terminal shows, without its control sequences; None: until the program has ended."""
+    shown = b""
+    while pattern is None or not re.search(pattern, shown):
+        try:
+            shown += os.read(terminal, 4096)
+        except OSError:  # Linux's word for the end of a terminal
+            assert pattern is None, shown
+            break
+        shown = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown)
+    return shown.decode()
+
+
 def test_without_docker_the_usual_two_are_simulated_and_it_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
