@@ -41,8 +41,8 @@ def test_the_default_check_passes_on_real_containers_and_leaves_nothing(
     state.mkdir()
     run = subprocess.Popen(
         [
-            *(sys.executable, "-m", "whale_ready", "check", "--waivers", str(WAIVERS)),
-            *("--report", str(tmp_path / "report")),
+            *(sys.executable, "-m", "whale_ready", "check"),
+            *("--waivers", str(WAIVERS), "--jobs", "2", "--report", str(tmp_path / "report")),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -32,7 +32,7 @@ def problem(line: str) -> str | None:
     command: click.Command = main
     context = click.Context(main)
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-        found = command.commands.get(words[0])
+        found = command.get_command(context, words[0])
         if found is None:
             if command.invoke_without_command:
                 break
