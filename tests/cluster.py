@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import docker
+from docker.errors import APIError
+from docker.models.nodes import Node
 from private_engine import PrivateEngine, Switch
 
 from engines.probe import wait_until
@@ -102,3 +105,15 @@ def eventually(seen: Callable[[], bool], what: str, seconds: float = SEEN_SECOND
 def saved(client: docker.DockerClient, image: str) -> bytes:
     """An image with its name, for other engines to load."""
     return b"".join(client.images.get(image).save(named=True))
+
+
+def change_node(node: Node, spec: dict[str, Any]) -> None:
+    """Set a node's specification; the swarm itself writes to a node, too, at any moment."""
+    while True:
+        node.reload()
+        try:
+            node.update(spec)
+            return
+        except APIError as error:
+            if "out of sequence" not in str(error):
+                raise

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import docker
-from cluster import saved
+from cluster import change_node, saved
 from flask import Flask, request
 from private_engine import PrivateEngine
 
@@ -56,7 +56,7 @@ def own_swarm(image: str) -> Iterator[Swarm]:
         shared.close()
         client.swarm.init(advertise_addr=engine.address, listen_addr=f"{engine.address}:2377")
         node = client.nodes.list()[0]
-        node.update({**node.attrs["Spec"], "Labels": {"name": NODE}})
+        change_node(node, {**node.attrs["Spec"], "Labels": {"name": NODE}})
         client.networks.create(NETWORK, driver="overlay", attachable=True)
         yield Swarm(engine.url, client)
     finally:

@@ -12,7 +12,7 @@ from typing import Any
 
 import docker
 import pytest
-from cluster import Cluster, eventually, saved
+from cluster import Cluster, change_node, eventually, saved
 from conftest import require
 
 from conformance.harnesses.cre_swarm import sweep
@@ -315,14 +315,13 @@ def test_a_node_may_name_the_host_that_players_use(
 ) -> None:
     (node,) = cluster.manager_client.nodes.list(filters={"role": "worker"})
     spec = node.attrs["Spec"]
-    node.update({**spec, "Labels": {LABEL_HOST: "ctf-2.example.org"}})
+    change_node(node, {**spec, "Labels": {LABEL_HOST: "ctf-2.example.org"}})
     try:
         launch = launches(nodes=WORKER)
         launched = started(runtime, launch)  # asked at the node's own address all the same
         assert launched.host == "ctf-2.example.org"
     finally:
-        node.reload()
-        node.update(spec)
+        change_node(node, spec)
 
 
 def test_an_engine_without_a_swarm_says_how_to_make_one(
