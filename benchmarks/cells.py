@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +86,9 @@ def ratios_of(
 ) -> list[Ratio]:
     """B (``over``) against A: each quantile's ratio, and errors, of every call that both made.
 
+    A call that was measured on one of them only has none, and leaves open every margin that is set
+    for it.
+
     Args:
         same_run: whether turns of one number were measured one after the other.
     """
@@ -113,7 +116,20 @@ def ratios_of(
             rates = [statistics.wilson(each.failed, each.due, at) for each in (above, below)]
             value = statistics.difference(*rates)
             found.append(Ratio(above.call, "errors", value, margin, _judged(margin, value, turns)))
-    return found
+    return [*found, *_one_sided((*over, *under), {above.call for above, _ in pairs}, margins)]
+
+
+def _one_sided(
+    cells: Sequence[Cell], on_both: set[str], margins: Sequence[Margin]
+) -> Iterator[Ratio]:
+    for cell in cells:
+        if cell.call in on_both:
+            continue
+        for name in (*QUANTILES, "errors"):
+            margin = _margin(margins, name, cell.call)
+            if margin is not None and _applies(margin, cell.call):
+                judged = Judged(Decision.INCONCLUSIVE, f"measured on {cell.backend} only")
+                yield Ratio(cell.call, name, None, margin, judged)
 
 
 def steps_of(

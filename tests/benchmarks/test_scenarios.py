@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from timed_backend import Timed
 from virtual_time import VirtualTime
 
-from benchmarks.cells import Step, cells_of, knee_of, ratios_of
+from benchmarks.cells import Step, cells_of, decisions_of, knee_of, ratios_of
 from benchmarks.comparison import Block, Plan, Run, Side
-from benchmarks.decisions import Decision, margin_of
+from benchmarks.decisions import Decision, Judged, margin_of, together
 from benchmarks.recorder import READY_SECONDS, Fetch, Heading, Recorder
 from benchmarks.samples import (
     DROPPED,
@@ -219,6 +220,23 @@ def test_a_system_that_only_fails_faster_does_not_pass() -> None:
     assert found["p95"].judged.decision is Decision.PASS
     assert found["errors"].judged.decision is Decision.FAIL
     assert found["p50"].judged.decision is Decision.NOTHING
+
+
+def test_what_was_measured_on_one_only_is_open() -> None:
+    # given that nobody could ask B's addresses, so that how soon they answered is not known
+    a = [replace(sample("A", n // 2 % 10, 1.0), ready=1.5) for n in range(400)]
+    b = [sample("B", n // 2 % 10, 0.5) for n in range(400)]
+    margins = [margin_of("p95=1.2"), margin_of("errors=0.05")]
+    found = ratios_of(cells_of(b), cells_of(a), margins, 0)
+    # then a quick answer alone is no pass
+    told = {(e.call, e.quantile): e.judged for e in found if e.margin is not None}
+    assert told["start", "p95"].decision is Decision.PASS
+    assert told["ready", "p95"] == Judged(Decision.INCONCLUSIVE, "measured on A only")
+    assert set(told) == {("start", "p95"), ("start", "errors"), ("ready", "p95")}
+    assert together(decisions_of(found)) is Decision.INCONCLUSIVE
+    # and the other way round it is the same
+    turned = ratios_of(cells_of(a), cells_of(b), margins, 0)
+    assert ("ready", "measured on A only") in {(e.call, e.judged.why) for e in turned}
 
 
 def test_the_knee_is_where_more_load_only_waits_longer() -> None:
