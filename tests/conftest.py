@@ -7,9 +7,11 @@ a missing part is a failure instead.
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +58,10 @@ def docker_engine() -> str:
             client.close()
     except DockerException:
         pass
+    if not version:
+        with warnings.catch_warnings():  # where nobody answers, the SDK leaves its socket open
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
     require("docker", bool(version), "start a Docker engine (as root: dockerd)")
     return version
 
