@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 CONTROL_PREFIX = "/_fake"
 WIRE_KEY = "fake_whale.wire"
+REPLACED = (Kind.HTML, Kind.BAD_GATEWAY)
+"""Whole answers of something in between, which keeps the connection."""
 RESETS = (Kind.RESET_BEFORE_HEADERS, Kind.RESET_AFTER_HEADERS, Kind.REFUSE)
 ENDLESS = 1_000_000_000
 """The Content-Length a dribbling answer promises."""
@@ -90,7 +93,7 @@ class TransportFaults:
 
         body = b"".join(self._app(environ, keep))
         fault = machine.faults.fire(*TRANSPORT, when=When.AFTER)
-        if fault is not None and fault.kind in (Kind.HTML, Kind.BAD_GATEWAY):
+        if fault is not None and fault.kind in REPLACED:
             return _replaced(start_response, fault)
         if fault is not None:
             _spoil(environ, machine, fault)
@@ -102,7 +105,7 @@ def _answer_before(
     environ: WSGIEnvironment, start_response: StartResponse, machine: Machine, fault: Fault
 ) -> Iterable[bytes]:
     """Whale never sees the call; where something must be answered it is a gateway's page."""
-    if fault.kind is Kind.HTML:
+    if fault.kind in REPLACED:
         return _replaced(start_response, fault)
     _spoil(environ, machine, fault)
     return _replaced(start_response, Fault(Kind.BAD_GATEWAY))
@@ -156,7 +159,11 @@ class SpoiledTask(WSGITask):
         """Send the answer, spoiled if a fault says so."""
         fault, self._wire.fault = self._wire.fault, None
         if fault is None or fault.kind is Kind.SLOW_FIRST_BYTE:
-            super().write(data)
+            channel: Any = self.channel
+            with channel.answer_lock:
+                super().write(data)
+                if self.content_bytes_written == self.content_length:
+                    channel.answered = self.request
             return
         head = self._head_for(fault.kind)
         if fault.kind in (Kind.RESET_BEFORE_HEADERS, Kind.EMPTY_REPLY, Kind.REFUSE):
@@ -214,20 +221,31 @@ class SpoiledChannel(HTTPChannel):
     answered_at: float | None = None
     """When it has answered last, on the monotonic clock."""
 
+    answered: Any = None
+    """The request that was answered last, to the last byte; waitress still lists it for a moment,
+    in which the client may be at its next call already."""
+
     last = False
     """Whether it is to be closed once it has nothing left to answer."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.answer_lock = threading.Lock()
+        """Held to write an answer, and to decide when to hang up."""
 
     def service(self) -> None:
         """Work on the requests received."""
         super().service()
         self.answered_at = time.monotonic()
-        if self.last:
-            self.close_when_flushed = True
-            self.server.pull_trigger()
+        with self.answer_lock:
+            if self.last:
+                self.close_when_flushed = True
+                self.server.pull_trigger()
 
     def close_when_idle(self) -> None:
         """Hang up: now when nothing is being answered, else after the answer."""
-        if self.requests:
-            self.last = True
-        else:
-            self.handle_close()
+        with self.answer_lock:
+            if all(request is self.answered for request in self.requests):
+                self.handle_close()
+            else:
+                self.last = True

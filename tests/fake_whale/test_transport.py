@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,6 +14,7 @@ import requests
 
 from fake_whale import FakeServer, FakeWhale
 from fake_whale.testing import PATH, Player, said
+from fake_whale.transport import SpoiledTask
 
 Players = Callable[[str], Player]
 
@@ -41,6 +45,24 @@ def raw(server: FakeServer, player: Player, *, most: int = 1_000_000) -> tuple[b
                 break
             received += chunk
         return received, False
+
+
+@contextmanager
+def one_connection(server: FakeServer) -> Iterator[HTTPConnection]:
+    """A connection that is not opened again when it was closed."""
+    connection = HTTPConnection(server.host, server.port, timeout=5)
+    connection.connect()
+    connection.auto_open = 0
+    with closing(connection):
+        yield connection
+
+
+def ask(connection: HTTPConnection, player: Player) -> None:
+    """A request, and all of its answer."""
+    connection.request(
+        "GET", f"{PATH}?challenge_id=1", headers={"Authorization": f"Token {player.token}"}
+    )
+    connection.getresponse().read()
 
 
 def body_of(received: bytes) -> bytes:
@@ -101,6 +123,17 @@ def test_a_bad_gateway(fake: FakeWhale, alice: Player) -> None:
     assert (answer.status_code, answer.headers["Server"]) == (502, "nginx")
 
 
+@pytest.mark.parametrize("kind", ["html", "bad_gateway"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_answers_in_between_keeps_the_connection(
+    server: FakeServer, fake: FakeWhale, alice: Player, kind: str, when: str
+) -> None:
+    fake.inject({"kind": kind, "when": when})
+    with one_connection(server) as connection:
+        for _ in range(5):
+            ask(connection, alice)
+
+
 def test_a_slow_first_byte_moves_a_virtual_clock(fake: FakeWhale, alice: Player) -> None:
     fake.inject({"kind": "slow_first_byte", "seconds": 30})
     began = fake.clock.time()
@@ -118,6 +151,28 @@ def test_refuse(server: FakeServer, fake: FakeWhale, alice: Player) -> None:
         pytest.fail("the connection was accepted")
     fake.lift_faults()
     assert alice.get(1).status_code == 200
+
+
+def test_refuse_closes_a_connection_that_was_just_answered(
+    server: FakeServer, fake: FakeWhale, alice: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server still tidies up after its answer when its client is at the next call already."""
+    refused = threading.Event()
+    finish = SpoiledTask.finish
+
+    def finish_late(task: SpoiledTask) -> None:
+        refused.wait(10)
+        finish(task)
+
+    monkeypatch.setattr(SpoiledTask, "finish", finish_late)
+    with one_connection(server) as connection:
+        ask(connection, alice)
+        fake.inject({"kind": "refuse", "seconds": 60})
+        assert connection.sock is not None
+        try:
+            assert connection.sock.recv(1) == b"", "it is still open"
+        finally:
+            refused.set()
 
 
 def test_refuse_over_http_is_still_answered(server: FakeServer, alice: Player) -> None:
