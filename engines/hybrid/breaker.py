@@ -1,14 +1,18 @@
 """A circuit breaker: a backend that fails again and again is left alone for a while.
 
-Our own, though there are libraries: pybreaker holds its lock while the call is made, so that one
-request to a server that hangs would hold up all the others, and reads the machine's clock;
-circuitbreaker and purgatory cannot be given a clock either, and are not made for many threads.
+pybreaker counts and keeps the state. It is told how a call ended, rather than given the call to
+make: it holds its lock while it makes one, so that one request to a server that hangs would hold
+up all the others. The pause is measured here, on the clock that everything else goes by.
 """
 
 from __future__ import annotations
 
 import threading
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+
+import pybreaker
 
 from engines.clock import Clock
 
@@ -23,47 +27,59 @@ class Breaker:
 
     def __init__(self, clock: Clock, *, failures: int, seconds: float) -> None:
         self._clock = clock
-        self._limit = failures
         self._pause = timedelta(seconds=seconds)
         self._lock = threading.Lock()
-        self._failures = 0
-        self._closed_until: datetime | None = None
-        """While open: when the next call is let through."""
+        self._circuit = pybreaker.CircuitBreaker(fail_max=failures, throw_new_error_on_trip=False)
+        self._paused_at = clock.now()
+        """While open: since when nothing is let through."""
 
     @property
     def open(self) -> bool:
         """Whether it has tripped and not recovered yet."""
-        with self._lock:
-            return self._closed_until is not None
+        return self._circuit.current_state != pybreaker.STATE_CLOSED
 
     @property
     def failures(self) -> int:
         """Failures in a row."""
-        with self._lock:
-            return self._failures
+        return self._circuit.fail_counter
 
     def lets_through(self) -> bool:
         """Whether a call may be made now; whoever makes it tells how it ended."""
         now = self._clock.now()
         with self._lock:
-            if self._closed_until is None:
+            if not self.open:
                 return True
             # A clock that was stepped back must not keep it open for longer.
-            if self._closed_until - self._pause <= now < self._closed_until:
+            if self._paused_at <= now < self._paused_at + self._pause:
                 return False
-            self._closed_until = now + self._pause
+            self._paused_at = now
             return True
 
     def succeeded(self) -> None:
         """A call was answered."""
-        with self._lock:
-            self._failures = 0
-            self._closed_until = None
+        self._ended(_answered)
 
     def failed(self) -> None:
         """A call was not answered."""
+        self._ended(_not_answered)
+
+    def _ended(self, how: Callable[[], None]) -> None:
         now = self._clock.now()
         with self._lock:
-            self._failures += 1
-            if self._closed_until is not None or self._failures >= self._limit:
-                self._closed_until = now + self._pause
+            if self.open:
+                self._circuit.half_open()  # else it would ask the machine's clock for the pause
+            with suppress(_NotAnswered):
+                self._circuit.call(how)
+            self._paused_at = now
+
+
+class _NotAnswered(Exception):
+    """What pybreaker counts as a failure."""
+
+
+def _answered() -> None:
+    pass
+
+
+def _not_answered() -> None:
+    raise _NotAnswered
