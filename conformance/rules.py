@@ -475,12 +475,14 @@ RULES: tuple[Rule, ...] = (
         "What is no challenge id is answered 400 over HTTP and does nothing, and the largest id "
         "is answered as one that nobody has.",
         "Ids of other players in body, query and headers change nothing over HTTP.",
-        "What cannot be asked is answered 503 with a Retry-After over HTTP, never as nothing "
-        "running.",
+        "What cannot be asked is never answered as nothing running over HTTP: with a Retry-After a "
+        "status is answered 200 and code last_known with what is on record, an extend and a stop "
+        "of it 409 and code out_of_reach, and all else 503.",
         "Parallel starts over HTTP are answered 201 once, and otherwise 200 with that instance or "
         "409 with a Retry-After.",
         "Team mates share an instance over HTTP, and another team does not see it.",
         "An extend over HTTP at the limit of extensions is answered 409 and code extension_limit.",
+        "What has expired is not shown over HTTP as last known.",
         since=2,
     ),
     *_rules(

@@ -85,6 +85,9 @@ class Stage:
     def status(self, player: Player, challenge: int) -> InstanceStatus | None:
         return self.backend.get_instance_status(player.user_id, challenge, player.team_id)
 
+    def last_known(self, player: Player, challenge: int) -> InstanceStatus | None:
+        return self.backend.last_known(player.user_id, challenge, player.team_id)
+
     def name_of(self, challenge: int) -> str | None:
         """What players know the challenge by, when the harness tells it."""
         return self.challenges.names.get(challenge)

@@ -26,6 +26,7 @@ _RAISES_RULE = {
     "extend_instance": "INPUT-008",
     "stop_instance": "INPUT-008",
     "get_instance_status": "STATUS-015",
+    "last_known": "HTTP-011",
 }
 
 
@@ -67,6 +68,9 @@ class WatchedBackend(ContainerBackend):
 
     def get_instance_status(self, *args: Any, **kwargs: Any) -> InstanceStatus | None:
         return self._call("get_instance_status", args, kwargs, _check_status_or_none)
+
+    def last_known(self, *args: Any, **kwargs: Any) -> InstanceStatus | None:
+        return self._call("last_known", args, kwargs, _check_status_or_none)
 
     @contextmanager
     def expects(self, wanted: type[Exception], rule: str) -> Iterator[None]:

@@ -1,8 +1,9 @@
 """What every backend of ours does around a call: check, time, audit, and never raise.
 
-A backend implements ``_start``, ``_extend``, ``_stop`` and ``_status``. When one of them changes
-something it writes the event it got from :meth:`Call.event` in the transaction of the change;
-for a call that changed nothing the event is written here.
+A backend implements ``_start``, ``_extend``, ``_stop`` and ``_status``; and ``_holds`` and
+``_last_known`` from its own records. When a call changes something it writes the event it got from
+:meth:`Call.event` in the transaction of the change; for a call that changed nothing the event is
+written here.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import logging
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -34,6 +36,14 @@ RETRY_OUTAGE_SECONDS = 10.0
 """``retry_after`` of a call that could not reach what the backend stands on."""
 
 _ResultT = TypeVar("_ResultT", StartResult, ActionResult)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise BackendUnavailable("the state database cannot be read") from error
 
 
 class Call:
@@ -138,10 +148,20 @@ class AuditedBackend(ContainerBackend):
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> InstanceStatus | None:
         call = self._call(user_id, challenge_id, team_id)
-        try:
+        with _reading():
             return self._status(call)
-        except SQLAlchemyError as error:
-            raise BackendUnavailable("the state database cannot be read") from error
+
+    def holds(self, user_id: int, challenge_id: int, team_id: int | None = None) -> bool:
+        call = self._call(user_id, challenge_id, team_id)
+        with _reading():
+            return self._holds(call)
+
+    def last_known(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        call = self._call(user_id, challenge_id, team_id)
+        with _reading():
+            return self._last_known(call)
 
     @abstractmethod
     def _start(self, call: Call) -> StartResult: ...
@@ -154,6 +174,12 @@ class AuditedBackend(ContainerBackend):
 
     @abstractmethod
     def _status(self, call: Call) -> InstanceStatus | None: ...
+
+    @abstractmethod
+    def _holds(self, call: Call) -> bool: ...
+
+    @abstractmethod
+    def _last_known(self, call: Call) -> InstanceStatus | None: ...
 
     def _call(self, user_id: int, challenge_id: int, team_id: int | None) -> Call:
         validate_ids(user_id, challenge_id, team_id)

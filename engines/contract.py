@@ -302,6 +302,19 @@ class ContainerBackend(ABC):
         """
         return self.get_instance_status(user_id, challenge_id, team_id) is not None
 
+    def last_known(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        """What the backend's own records say of an instance whose time is not over.
+
+        For when :meth:`get_instance_status` raises: nobody is asked whether it still runs. None
+        where nothing is on record, or no records are kept.
+
+        Raises:
+            BackendUnavailable: the records cannot be read.
+        """
+        return None
+
     def holds_any(self) -> bool:
         """Whether anything of any instance may be there, so that the worker is needed."""
         return True

@@ -152,14 +152,18 @@ def test_ids_of_others_change_nothing(world: Stage) -> None:
 def test_what_cannot_be_asked_is_not_told_as_nothing(world: Stage) -> None:
     instance = started(world, world.alice, world.first)
     with world.web() as web, world.outage():
-        for answer in (
-            web.status(world.alice, world.first),
-            web.extend(world.alice, world.first),
-            web.stop(world.alice, world.first),
-            web.start(world.bob, world.first),
-        ):
-            _answered(answer, 503, "unavailable")
-            demand(answer.retry_after is not None, "an answer 503 does not say when to come back")
+        known = world.last_known(world.alice, world.first)
+        seen = web.status(world.alice, world.first)
+        changes = (web.extend(world.alice, world.first), web.stop(world.alice, world.first))
+        other = web.start(world.bob, world.first)
+    _answered(seen, *((503, "unavailable") if known is None else (200, "last_known")))
+    if known is not None:
+        same(_instance(seen), instance)
+    for change in changes:
+        _answered(change, *((503, "unavailable") if known is None else (409, "out_of_reach")))
+    _answered(other, 503, "unavailable")
+    for answer in (seen, *changes, other):
+        demand(answer.retry_after is not None, f"{answer.code} does not say when to come back")
     untouched(world, world.alice, world.first, instance)
 
 
@@ -198,6 +202,15 @@ def test_an_extend_beyond_the_limit_is_a_conflict(world: Stage) -> None:
     with world.web() as web:
         _answered(web.extend(world.alice, world.first), 409, "extension_limit")
     untouched(world, world.alice, world.first, before)
+
+
+@scenario("HTTP-015", Hook.OUTAGE, Hook.CLOCK)
+def test_what_has_expired_is_not_shown_as_last_known(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    with world.web() as web, world.outage():
+        world.advance(world.capabilities.timeout_seconds + 1)
+        seen = web.status(world.alice, world.first)
+    demand(seen.data is None, "what has expired is shown as live")
 
 
 def _answered(answer: WebAnswer, status: int, code: str) -> None:

@@ -134,9 +134,6 @@ class ContainerRuntimeEngine(AuditedBackend):
         row = self._store.find(account_key(user_id, team_id), challenge_id)
         return row.flag if row is not None and row.live(self.clock.now()) else None
 
-    def holds(self, user_id: int, challenge_id: int, team_id: int | None = None) -> bool:
-        return self._store.find(account_key(user_id, team_id), challenge_id) is not None
-
     def holds_any(self) -> bool:
         return not self._store.empty()
 
@@ -252,6 +249,14 @@ class ContainerRuntimeEngine(AuditedBackend):
     def _status(self, call: Call) -> InstanceStatus | None:
         row = self._store.find(call.account, call.challenge_id)
         return self._starter.describe(row) if row is not None and self._removal.live(row) else None
+
+    def _holds(self, call: Call) -> bool:
+        return self._store.find(call.account, call.challenge_id) is not None
+
+    def _last_known(self, call: Call) -> InstanceStatus | None:
+        row = self._store.find(call.account, call.challenge_id)
+        live = row is not None and row.live(self.clock.now())
+        return self._starter.describe(row) if row is not None and live else None
 
     # Answers and their parts.
 

@@ -107,11 +107,6 @@ class HybridBackend(AuditedBackend):
             keys = tuple(self.sides)
         return meet([self.sides[key].capabilities for key in keys])
 
-    def holds(self, user_id: int, challenge_id: int, team_id: int | None = None) -> bool:
-        if self._routes.find(account_key(user_id, team_id), challenge_id) is not None:
-            return True
-        return self.home.holds(user_id, challenge_id, team_id)
-
     def holds_any(self) -> bool:
         return any(side.holds_any() for side in self.sides.values())
 
@@ -201,6 +196,16 @@ class HybridBackend(AuditedBackend):
             key = self.router.keys.home if route is None else route.backend
             self._shadow.compare(call, key, status)
         return status
+
+    def _holds(self, call: Call) -> bool:
+        if self._routes.find(call.account, call.challenge_id) is not None:
+            return True
+        return self.home.holds(call.user_id, call.challenge_id, call.team_id)
+
+    def _last_known(self, call: Call) -> InstanceStatus | None:
+        side = self._owner(self._routes.find(call.account, call.challenge_id))
+        known = side.last_known(call.user_id, call.challenge_id, call.team_id)
+        return None if known is None else self._within_limits(known)
 
     # Starting.
 
@@ -313,7 +318,11 @@ class HybridBackend(AuditedBackend):
 
     def _is_over(self, route: Route) -> bool:
         side = self._owner(route)
-        if side.get_instance_status(route.user_id, route.challenge_id, route.team_id) is not None:
+        try:
+            live = side.get_instance_status(route.user_id, route.challenge_id, route.team_id)
+        except BackendUnavailable:
+            return False  # what cannot be asked about may live, and stands in the way
+        if live is not None:
             return False
         return not (route.uncertain(self.clock.now()) and self._may_hold(route))
 

@@ -17,7 +17,7 @@ from engines.web.overview import (
     Overview,
     plain,
 )
-from engines.web.players import BackendProvider, extended
+from engines.web.players import BackendProvider, extended, stopped
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +58,9 @@ class AdminEndpoints:
     def stop(self) -> Answer:
         admin, player, challenge = self._order()
         with done_by(admin.user_id, admin.name):
-            result = self._backend().stop_instance(player.user_id, challenge, player.team_id)
-        self._note("stop", admin, player, challenge, result.code.value)
-        return answers.done(result)
+            answer = stopped(self._backend(), player.user_id, challenge, player.team_id)
+        self._note("stop", admin, player, challenge, answer.code.value)
+        return answer
 
     def extend(self) -> Answer:
         admin, player, challenge = self._order()

@@ -20,7 +20,7 @@ KEYS = ("success", "message", "data", "code", "retry_after")
 
 
 class WebCode(str, Enum):
-    """Why the endpoints refused a request before any backend was asked."""
+    """What the endpoints say beside a backend's own codes."""
 
     BAD_REQUEST = "bad_request"
     LOGIN_REQUIRED = "login_required"
@@ -33,6 +33,11 @@ class WebCode(str, Enum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     TOO_LARGE = "too_large"
     NOT_JSON = "not_json"
+    # Of an instance on record whose backend cannot be asked:
+    LAST_KNOWN = "last_known"
+    """A status, shown as it is on record."""
+    OUT_OF_REACH = "out_of_reach"
+    """Nothing can be done with it now; or what became of a call is not known yet."""
 
 
 AnyCode = Code | WebCode
@@ -63,6 +68,8 @@ STATUSES: Mapping[AnyCode, int] = {
     WebCode.METHOD_NOT_ALLOWED: 405,
     WebCode.TOO_LARGE: 413,
     WebCode.NOT_JSON: 415,
+    WebCode.LAST_KNOWN: 200,
+    WebCode.OUT_OF_REACH: 409,
 }
 """The HTTP status of every code; docs/endpoints.md says why each."""
 
@@ -75,13 +82,15 @@ RETRY_SECONDS: Mapping[AnyCode, float] = {
     Code.NOT_READY: RETRY_OUTAGE_SECONDS,
     Code.PORT_UNAVAILABLE: 30.0,
     Code.CAPACITY: 30.0,
+    WebCode.LAST_KNOWN: RETRY_OUTAGE_SECONDS,
+    WebCode.OUT_OF_REACH: RETRY_OUTAGE_SECONDS,
 }
 """Codes of what may work later, and after how long where the backend does not say.
 
 Not of a challenge that is set up wrongly: only an organiser ends that.
 """
 
-_SUCCESSES = frozenset({Code.OK, Code.ALREADY_RUNNING})
+_SUCCESSES = frozenset({Code.OK, Code.ALREADY_RUNNING, WebCode.LAST_KNOWN})
 _INSTANCE_KEYS = tuple(InstanceStatus.__annotations__)
 
 
@@ -144,6 +153,12 @@ class Answer:
 def ok(message: str, data: Any = None) -> Answer:
     """What was asked for."""
     return Answer(Code.OK, message, data)
+
+
+def last_known(data: Any) -> Answer:
+    """An instance as it is on record, while its backend cannot be asked."""
+    message = "This is what was last known; its server cannot be reached just now"
+    return Answer(WebCode.LAST_KNOWN, message, data, _wait(WebCode.LAST_KNOWN, None))
 
 
 def refused(refusal: Refusal) -> Answer:

@@ -19,9 +19,9 @@ _WEB_ALWAYS = (WebCode.LOGIN_REQUIRED, WebCode.FORBIDDEN, Code.UNAVAILABLE, Code
 _WEB_BODY = (WebCode.BAD_REQUEST, WebCode.CSRF_FAILED, WebCode.TOO_LARGE, WebCode.NOT_JSON)
 _ANY_CALL = (
     *(Code.OK, Code.CHALLENGE_UNAVAILABLE, Code.BUSY, Code.RATE_LIMITED, Code.UNAUTHENTICATED),
-    WebCode.CONTEST_CLOSED,
+    *(WebCode.CONTEST_CLOSED, WebCode.OUT_OF_REACH),
 )
-_START = frozenset(Code) - {Code.NOT_FOUND, Code.EXTENSION_LIMIT}
+_START = (frozenset(Code) - {Code.NOT_FOUND, Code.EXTENSION_LIMIT}) | {WebCode.OUT_OF_REACH}
 _EXTEND = (*_ANY_CALL, Code.NOT_FOUND, Code.EXTENSION_LIMIT)
 _STOP = (*_ANY_CALL, Code.NOT_FOUND)
 
@@ -216,7 +216,10 @@ def _change(summary: str, operation: str, codes: Iterable[AnyCode], body: Json) 
 
 
 def _status() -> Json:
-    codes = (Code.OK, Code.CHALLENGE_UNAVAILABLE, WebCode.CONTEST_CLOSED, WebCode.BAD_REQUEST)
+    codes = (
+        *(Code.OK, WebCode.LAST_KNOWN, WebCode.OUT_OF_REACH, Code.CHALLENGE_UNAVAILABLE),
+        *(WebCode.CONTEST_CLOSED, WebCode.BAD_REQUEST),
+    )
     return {
         "summary": "The live instance, or null",
         "operationId": "status",

@@ -27,7 +27,6 @@ from engines.contract import (
     InstanceStatus,
     Scope,
     StartResult,
-    account_key,
 )
 from engines.database import Database
 from engines.errors import BackendUnavailable, SettingsError, WhaleFault
@@ -144,9 +143,6 @@ class WhaleAPIManager(AuditedBackend):
             timeout_seconds=self.settings.whale_timeout_seconds,
             extension_seconds=self.settings.whale_timeout_seconds,
         )
-
-    def holds(self, user_id: int, challenge_id: int, team_id: int | None = None) -> bool:
-        return self._store.find(account_key(user_id, team_id), challenge_id) is not None
 
     def holds_any(self) -> bool:
         return not self._store.empty()
@@ -266,6 +262,14 @@ class WhaleAPIManager(AuditedBackend):
         except WhaleFault as fault:
             raise BackendUnavailable("Whale cannot be asked") from fault
         return self._ledger.describe(row) if standing is Standing.LIVE else None
+
+    def _holds(self, call: Call) -> bool:
+        return self._store.find(call.account, call.challenge_id) is not None
+
+    def _last_known(self, call: Call) -> InstanceStatus | None:
+        row = self._store.find(call.account, call.challenge_id)
+        live = row is not None and row.live(self.clock.now())
+        return self._ledger.describe(row) if row is not None and live else None
 
     # What the account has.
 

@@ -21,7 +21,7 @@ COOKIE_JAR, WARM_UP = 1, 105
 WIDE, NARROW = 1280, 375
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 REFUSALS = re.compile(
-    r"Failed to load resource: the server responded with a status of (400|403|409|503)"
+    r"Failed to load resource: the server responded with a status of (400|403|409)"
 )
 """What Chromium writes for an answer that is a refusal; the page shows it."""
 
@@ -176,8 +176,8 @@ def test_what_lives_on_whale_cannot_be_asked_while_it_fails_and_the_wait_is_kept
         page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 1)  # however slow the machine is
         page.get_by_role("button", name="Extend").click()
         last = page.locator("#answer")
-        expect(last).to_contain_text("503")
-        expect(last).to_contain_text("unavailable")
+        expect(last).to_contain_text("409")
+        expect(last).to_contain_text("out_of_reach")
         seconds = int(last.locator("[data-retry]").inner_text().removesuffix(" s"))
         assert seconds >= 1
         extend = page.get_by_role("button", name=re.compile(r"Extend \(in \d+ s\)"))
@@ -185,6 +185,13 @@ def test_what_lives_on_whale_cannot_be_asked_while_it_fails_and_the_wait_is_kept
         expect(live(page, 1)).to_contain_text("● Whale")
         page.clock.fast_forward(seconds * 1000)
         expect(page.get_by_role("button", name="Extend", exact=True)).to_be_enabled()
+        panel = page.locator("section.whale-ready")
+        page.clock.fast_forward(31_000)  # it looks by itself
+        expect(panel).to_contain_text("This is what was last known")
+        expect(panel.get_by_role("timer")).to_be_visible()
+        page.get_by_role("button", name="Whale is back").click()
+        page.clock.fast_forward(31_000)
+        expect(panel).not_to_contain_text("This is what was last known")
 
 
 def test_the_dial_turns_back_by_itself_when_too_many_starts_fail(

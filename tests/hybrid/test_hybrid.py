@@ -230,14 +230,18 @@ def test_the_breaker_spares_starts_the_wait(here: Site) -> None:
 
 def test_while_the_owner_is_down_nobody_says_none(here: Site) -> None:
     here.turn(EVERYTHING)
-    assert here.start(ALICE, 1).ok
+    container = here.start(ALICE, 1).instance["container_id"]
     here.turn(NONE)
     here.fake.inject(REFUSED)
     with pytest.raises(BackendUnavailable):
         here.status(ALICE, 1)
+    known = here.hybrid.last_known(ALICE, 1)
+    assert known is not None
+    assert known["container_id"] == container
+    assert here.hybrid.last_known(ALICE, 2) is None
+    assert here.start(ALICE, 2).code is Code.LIMIT_REACHED, "it may live, so it stands in the way"
     for result in (
         here.start(ALICE, 1),
-        here.start(ALICE, 2),
         here.hybrid.extend_instance(ALICE, 1),
         here.hybrid.stop_instance(ALICE, 1),
     ):
@@ -254,7 +258,7 @@ def test_whoever_was_on_a_whale_that_is_gone_plays_on_once_it_is_forgotten(here:
     here.fake.inject(REFUSED)
     here.turn(NONE, paused=True)
     here.advance(10 * TIMEOUT)
-    assert here.start(ALICE, 2).code is Code.UNAVAILABLE, "nobody knows whether it is over"
+    assert here.start(ALICE, 2).code is Code.LIMIT_REACHED, "nobody knows whether it is over"
 
     RouteStore(here.database).forget("whale", here.hybrid.clock.now())
 

@@ -5,9 +5,9 @@ containers, and on real Docker with fewer calls. Each account makes one call aft
 that it knows what it has: nothing of that may be lost, or be there twice, at any quiet point. What
 really runs is asked of Docker and of the fake Whale themselves.
 
-What a player may be answered is written down in :func:`allowed`, exactly: 503 for what lives on a
-Whale that cannot be reached, and for the one call that was under way when it broke off; for no
-other start; and no other number from 500 on, ever.
+What a player may be answered is written down in :func:`allowed`, exactly, and none of it is a
+number from 500 on: what lives on a Whale that cannot be reached is shown as last known and is out of
+reach, as is the one call that was under way when it broke off; every other start goes on.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ class Weather:
 
 Told = tuple[int, str]
 """HTTP's status and our code."""
-UNREACHABLE: Told = (503, "unavailable")
+LAST_KNOWN: Told = (200, "last_known")
+OUT_OF_REACH: Told = (409, "out_of_reach")
 AS_EVER: dict[str, set[Told]] = {
     "start": {(201, "ok")},
     "again": {(200, "already_running")},
@@ -99,9 +100,13 @@ def allowed(kind: str, owner: str | None, before: Whale, after: Whale) -> set[To
     """What a player may be told, by where the instance lives and how Whale was meanwhile."""
     if owner == "cre" or (before is after is Whale.UP):
         return AS_EVER[kind]
+    without_whale = {
+        "other": AS_EVER["other"],  # for what is out of reach stands in the way
+        "status": {LAST_KNOWN},
+    }.get(kind, {OUT_OF_REACH})
     if before is after is Whale.DOWN:
-        return {UNREACHABLE} if owner == "whale" else AS_EVER[kind]
-    return AS_EVER[kind] | {UNREACHABLE}
+        return without_whale if owner == "whale" else AS_EVER[kind]
+    return AS_EVER[kind] | without_whale
 
 
 @dataclass
@@ -124,6 +129,11 @@ class Account:
 
     def call(self) -> None:
         if self.unsure:
+            assert self.challenge
+            reply = self.send(self.pages[0], "status", self.challenge)
+            told = (reply.status, reply.body["code"])
+            self.told["status", told] += 1
+            assert told in (LAST_KNOWN, OUT_OF_REACH)
             return
         if self.challenge is None:
             self.ask("start", self.random.randint(1, CHALLENGES))
@@ -140,8 +150,9 @@ class Account:
         self.told[kind, told] += 1
         may = allowed(kind, self.owner, before, after)
         assert told in may, f"{kind} of one on {self.owner}, Whale {before}, {after}: {told}"
-        assert told != UNREACHABLE or reply.body["retry_after"], "when to come back"
-        if told == UNREACHABLE and before is not after and kind in ("start", "stop"):
+        cut_off = told in (LAST_KNOWN, OUT_OF_REACH)
+        assert not cut_off or reply.body["retry_after"], "when to come back"
+        if told == OUT_OF_REACH and before is not after and kind in ("start", "stop"):
             self.challenge, self.unsure = challenge, True
         elif kind == "start":
             self.remember(reply)
@@ -244,7 +255,8 @@ def answered_calls(told: Counter[tuple[str, Told]]) -> Counter[tuple[str, str]]:
     calls: Counter[tuple[str, str]] = Counter()
     for (kind, (_, code)), number in told.items():
         if kind != "status":
-            calls[named.get(kind, kind), code] += number
+            logged_as = "unavailable" if code == OUT_OF_REACH[1] else code
+            calls[named.get(kind, kind), logged_as] += number
     return calls
 
 
@@ -345,6 +357,8 @@ def test_a_rollout_under_load_loses_and_doubles_nothing(rollout: Rollout) -> Non
     assert (here.on_cre(), here.on_whale()) == (set(), set())
     told = rollout.told()
     print(dict(told))  # noqa: T201 - for -s
-    assert {kind for kind, answer in told if answer == UNREACHABLE} > {"extend", "stop"}
+    assert {kind for kind, answer in told if answer == OUT_OF_REACH} > {"extend", "stop"}
+    assert told["status", LAST_KNOWN]
+    assert not [answer for answer in told if answer[1][0] >= 500], "a player saw a failure"
     assert not here.events(Action.LOST, Action.ADOPTED)
     assert logged(here.events(*CALLED)) == answered_calls(told), "one call, one event"

@@ -214,6 +214,21 @@ class ReferenceBackend(ContainerBackend):
             record = self.live(user_id, challenge_id, team_id)
             return None if record is None else self.describe(record)
 
+    def holds(self, user_id: int, challenge_id: int, team_id: int | None = None) -> bool:
+        validate_ids(user_id, challenge_id, team_id)
+        with self.lock:
+            return (account_key(user_id, team_id), challenge_id) in self.records
+
+    def last_known(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        validate_ids(user_id, challenge_id, team_id)
+        with self.lock:
+            record = self.records.get((account_key(user_id, team_id), challenge_id))
+            if record is None or record.expires_at <= self.clock.now():
+                return None
+            return self.describe(record)
+
     def expire_due(self) -> int:
         removed = 0
         with self.lock:

@@ -6,7 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from engines.audit import Action
-from engines.contract import LARGEST_ID, ActionResult, Code, InstanceStatus, StartResult
+from engines.contract import (
+    LARGEST_ID,
+    ActionResult,
+    Code,
+    InstanceStatus,
+    StartResult,
+    account_key,
+)
 from engines.errors import BackendUnavailable
 from reference.backend import Record, ReferenceBackend
 
@@ -122,6 +129,22 @@ class NothingInAnOutage(ReferenceBackend):
             return None
 
 
+class RemembersTooLong(ReferenceBackend):
+    """What was last known is told for ever."""
+
+    def get_instance_status(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        self.machine.ask()
+        return super().get_instance_status(user_id, challenge_id, team_id)
+
+    def last_known(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        record = self.records.get((account_key(user_id, team_id), challenge_id))
+        return None if record is None else self.describe(record)
+
+
 class EveryStartIsFresh(ReferenceBackend):
     """Whoever clicks at the same moment is told that it was the click that did it."""
 
@@ -169,4 +192,5 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     EveryStartIsFresh: ("HTTP-012",),
     KnowsNoTeams: ("HTTP-013",),
     ExtendsForEver: ("HTTP-014",),
+    RemembersTooLong: ("HTTP-015",),
 }

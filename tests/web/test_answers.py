@@ -31,9 +31,18 @@ SECRET = "hunter2-in-a-traceback"
 class Says(ContainerBackend):
     """Refuses everything with one code; no real backend can be brought to say each of them."""
 
-    def __init__(self, real: ContainerBackend, code: Code, retry_after: float | None) -> None:
+    def __init__(
+        self,
+        real: ContainerBackend,
+        code: Code,
+        retry_after: float | None,
+        *,
+        definite: bool = True,
+    ) -> None:
         self._real = real
-        self._extras = code, retry_after
+        self._code = code
+        self._retry_after = retry_after
+        self._definite = definite
 
     @property
     def name(self) -> str:
@@ -46,14 +55,16 @@ class Says(ContainerBackend):
     def start_instance(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> StartResult:
-        code, retry = self._extras
-        return StartResult(False, "No", code=code, retry_after=retry)
+        return StartResult(
+            False, "No", code=self._code, retry_after=self._retry_after, definite=self._definite
+        )
 
     def extend_instance(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> ActionResult:
-        code, retry = self._extras
-        return ActionResult(False, "No", code=code, retry_after=retry)
+        return ActionResult(
+            False, "No", code=self._code, retry_after=self._retry_after, definite=self._definite
+        )
 
     def stop_instance(
         self,
@@ -68,6 +79,32 @@ class Says(ContainerBackend):
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> InstanceStatus | None:
         raise BackendUnavailable("out of reach")
+
+
+class OnRecord(Says):
+    """Out of reach, with an instance on record, or a start that nobody knows the end of."""
+
+    known: InstanceStatus | None = None
+
+    def holds(self, user_id: int, challenge_id: int, team_id: int | None = None) -> bool:
+        return challenge_id == 1
+
+    def last_known(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        return self.known if challenge_id == 1 else None
+
+
+class NoRecords(OnRecord):
+    """Out of reach, and so are its records."""
+
+    def holds(self, user_id: int, challenge_id: int, team_id: int | None = None) -> bool:
+        raise BackendUnavailable("the state database cannot be read")
+
+    def last_known(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        raise BackendUnavailable("the state database cannot be read")
 
 
 class Raises(Says):
@@ -89,7 +126,7 @@ class Raises(Says):
         raise OSError(SECRET)
 
 
-class ExtendsUnseen(Says):
+class ExtendsUnseen(OnRecord):
     """Goes out of reach right after an extend."""
 
     def extend_instance(
@@ -116,7 +153,8 @@ def test_every_code_has_a_status_and_no_two_codes_are_the_same() -> None:
 
 def test_what_may_work_later_says_when() -> None:
     later = {code for code, status in STATUSES.items() if status in (429, 503)}
-    assert set(RETRY_SECONDS) == (later | {Code.BUSY}) - ONLY_AN_ORGANISER_HELPS
+    later |= {Code.BUSY, WebCode.LAST_KNOWN, WebCode.OUT_OF_REACH}
+    assert set(RETRY_SECONDS) == later - ONLY_AN_ORGANISER_HELPS
 
 
 def test_500_is_a_fault_of_ours_and_nothing_else() -> None:
@@ -165,6 +203,67 @@ def test_a_status_that_cannot_be_asked_is_503(site: Site, provider: Swappable) -
 
     assert (reply.status, reply.body["code"]) == (503, "unavailable")
     assert int(reply.headers["Retry-After"]) >= 1
+
+
+def asked(site: Site, challenge: int = 1) -> dict[str, tuple[int, str]]:
+    """What each call is answered, of one that says when to come back."""
+    replies = {
+        "status": site.get("alice", f"status?challenge_id={challenge}"),
+        **{
+            action: site.post("alice", action, {"challenge_id": challenge})
+            for action in ("start", "extend", "stop")
+        },
+    }
+    for reply in replies.values():
+        assert int(reply.headers["Retry-After"]) == reply.body["retry_after"] >= 1
+    return {what: (reply.status, reply.body["code"]) for what, reply in replies.items()}
+
+
+def test_what_is_on_record_is_shown_and_is_out_of_reach(site: Site, provider: Swappable) -> None:
+    assert site.post("alice", "start", {"challenge_id": 1}).status == 201
+    live = site.get("alice", "status?challenge_id=1").body["data"]
+    provider.backend = backend = OnRecord(provider.backend, Code.UNAVAILABLE, None)
+    backend.known = live
+
+    told = asked(site)
+
+    assert told.pop("status") == (200, "last_known")
+    assert set(told.values()) == {(409, "out_of_reach")}
+    reply = site.get("alice", "status?challenge_id=1")
+    assert (reply.body["success"], reply.body["data"]) == (True, live)
+    assert set(asked(site, 2).values()) == {(503, "unavailable")}, "of this nothing is on record"
+
+
+def test_what_may_have_been_started_is_out_of_reach_and_is_not_told_as_nothing(
+    site: Site, provider: Swappable
+) -> None:
+    provider.backend = OnRecord(provider.backend, Code.UNAVAILABLE, None)
+    assert set(asked(site).values()) == {(409, "out_of_reach")}
+
+
+def test_without_its_records_a_backend_is_unavailable(site: Site, provider: Swappable) -> None:
+    provider.backend = NoRecords(provider.backend, Code.UNAVAILABLE, None)
+    assert set(asked(site).values()) == {(503, "unavailable")}
+
+
+def test_an_outcome_that_is_not_known_is_out_of_reach(site: Site, provider: Swappable) -> None:
+    provider.backend = Says(provider.backend, Code.UNAVAILABLE, None, definite=False)
+    told = asked(site)
+    assert told.pop("status") == (503, "unavailable")
+    assert set(told.values()) == {(409, "out_of_reach")}
+
+
+def test_an_extend_is_shown_as_on_record_when_nobody_can_look_afterwards(
+    site: Site, provider: Swappable
+) -> None:
+    assert site.post("alice", "start", {"challenge_id": 1}).status == 201
+    live = site.get("alice", "status?challenge_id=1").body["data"]
+    provider.backend = backend = ExtendsUnseen(provider.backend, Code.OK, None)
+    backend.known = live
+
+    reply = site.post("alice", "extend", {"challenge_id": 1})
+
+    assert (reply.status, reply.body["code"], reply.body["data"]) == (200, "ok", live)
 
 
 def test_an_extend_counts_even_when_nobody_can_look_afterwards(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from web_site import ALICE, Reply, Site, Swappable, site_app, site_of
+import pytest
+from web_site import ALICE, BOB, Reply, Site, Swappable, site_app, site_of
 
 from conformance.harness import Options
 from conformance.harnesses.cre import MemoryHarness
 from conformance.harnesses.whale import FakeWhaleHarness
 from engines.contract import InstanceStatus
+from engines.database import Database
+from engines.errors import BackendUnavailable
 
 SCRIPT = (
     ("POST", "extend", {"challenge_id": 1}),
@@ -86,3 +89,28 @@ def test_the_call_sites_see_what_was_started_over_http(any_site: Site, any_world
     data = any_site.post("alice", "start", {"challenge_id": 1}).body["data"]
 
     assert any_world.backend.get_instance_status(ALICE.user_id, 1) == data
+
+
+def test_in_an_outage_what_is_on_record_is_shown(any_site: Site, any_world: Any) -> None:
+    live = any_site.post("alice", "start", {"challenge_id": 1}).body["data"]
+    backend = any_world.backend
+
+    with any_world.outage():
+        seen = any_site.get("alice", "status?challenge_id=1")
+        others = any_site.get("bob", "status?challenge_id=1")
+        assert backend.holds(ALICE.user_id, 1)
+        assert backend.last_known(BOB.user_id, 1) is None
+        assert not backend.holds(BOB.user_id, 1)
+
+    assert (seen.status, seen.body["code"]) == (200, "last_known")
+    assert seen.body["data"]["container_id"] == live["container_id"]
+    assert others.body["data"] is None
+
+
+def test_records_that_cannot_be_read_are_out_of_reach_too(any_world: Any) -> None:
+    backend = any_world.backend
+    backend._store._database = gone = Database("sqlite:////nowhere/state.db")
+    for ask in (backend.holds, backend.last_known):
+        with pytest.raises(BackendUnavailable, match="the state database cannot be read"):
+            ask(ALICE.user_id, 1)
+    gone.close()

@@ -76,6 +76,7 @@ class Panel {
     this.before = Infinity;
     this.lastLook = 0;
     this.turn = 0; // answers of an earlier question are dropped
+    this.unseen = false; // what is shown is on record, and nobody could look
   }
 
   begin() {
@@ -125,6 +126,9 @@ class Panel {
     if (turn !== this.turn || this.busy) return;
     if (answer.success) {
       if (this.told !== null && answer.data === null) this.write("message", "Your container has ended.");
+      const unseen = answer.code === "last_known";
+      if (unseen || this.unseen) this.write("error", unseen ? answer.message : "");
+      this.unseen = unseen;
       this.take(answer.data);
     } else {
       this.write("error", named(answer.message, nameOnPage));
