@@ -6,8 +6,8 @@ that it knows what it has: nothing of that may be lost, or be there twice, at an
 really runs is asked of Docker and of the fake Whale themselves.
 
 What a player may be answered is written down in :func:`allowed`, exactly, and none of it is a
-number from 500 on: what lives on a Whale that cannot be reached is shown as last known and is out of
-reach, as is the one call that was under way when it broke off; every other start goes on.
+number from 500 on: what lives on a Whale that cannot be reached is shown as last known and is out
+of reach, as is the one call that was under way when it broke off; every other start goes on.
 """
 
 from __future__ import annotations
