@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from enum import Enum
 from typing import Any
 
 from conformance.harness import CannotRun, Options
 from conformance.hooks import broken_promises
+from conformance.interrupts import uninterrupted
 from conformance.ledger import Books
 from conformance.observer import Observer
 from conformance.redact import Secrets
@@ -128,19 +126,3 @@ def _plain_value(value: Any) -> Any:
     if isinstance(value, frozenset):
         return sorted(_plain_value(each) for each in value)
     return value
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back: a second one must not leave containers behind."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    for each in before:
-        signal.signal(each, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)

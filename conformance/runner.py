@@ -241,7 +241,12 @@ def run_pytest(
     ]
     arguments += [*options, "--pyargs", "conformance.scenarios"]
     output = io.StringIO()
-    with _no_surroundings(), redirect_stdout(output), redirect_stderr(output):
+    with (
+        suite.interrupts.noted(),
+        _no_surroundings(),
+        redirect_stdout(output),
+        redirect_stderr(output),
+    ):
         exit_code = pytest.main(arguments, plugins=[suite, *plugins])
     return int(exit_code), output.getvalue()
 

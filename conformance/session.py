@@ -14,6 +14,7 @@ from typing import NoReturn
 import pytest
 
 from conformance.harness import Options, World
+from conformance.interrupts import Interrupts
 from conformance.ledger import Tally, tally_of
 from conformance.observer import Observer
 from conformance.opening import Backends
@@ -77,6 +78,7 @@ class Suite:
         self.results: list[ScenarioResult] = []
         self.planned: list[tuple[Subject, Scenario]] = []
         """What was to run, over all backends."""
+        self.interrupts = Interrupts()
         self.interrupted = False
         self.problems: list[str] = []
         """What pytest could not collect."""
@@ -96,6 +98,7 @@ class Suite:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Iterator[None]:
+        self.interrupted = self.interrupted or self.interrupts.came
         # Inside, the worlds still open are closed; harnesses are closed only after them.
         try:
             yield
@@ -119,6 +122,9 @@ class Suite:
             self.interrupted = True
 
     # Scenarios.
+
+    def pytest_runtest_logstart(self) -> None:
+        self.interrupts.check()
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         scenario = scenario_of(metafunc.function)

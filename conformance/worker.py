@@ -26,9 +26,9 @@ from conformance.crew import (
     Order,
     Ready,
 )
+from conformance.interrupts import uninterrupted
 from conformance.ledger import Books
 from conformance.observer import Observer
-from conformance.opening import uninterrupted
 from conformance.results import ScenarioResult
 from conformance.runner import chosen_subjects, run_pytest, suite_of
 from conformance.session import Suite

@@ -98,6 +98,14 @@ class Noted(ContainerBackend):
     ) -> InstanceStatus | None:
         return self._manager.get_instance_status(user_id, challenge_id, team_id)
 
+    def holds(self, user_id: int, challenge_id: int, team_id: int | None = None) -> bool:
+        return self._manager.holds(user_id, challenge_id, team_id)
+
+    def last_known(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        return self._manager.last_known(user_id, challenge_id, team_id)
+
     @contextmanager
     def _at_work(self) -> Iterator[None]:
         with self._change:

@@ -407,7 +407,7 @@ def test_scenarios_without_a_result_are_3(stop_at_first: bool) -> None:
 
 
 @row(130, "interrupted")
-@pytest.mark.parametrize("name", ["Interrupted", "Terminated"])
+@pytest.mark.parametrize("name", ["Interrupted", "Terminated", "InterruptedUnheard"])
 def test_an_interrupted_run_is_130_and_cleaned_up(name: str, tmp_path: Path) -> None:
     marker, folder = tmp_path / "closed", tmp_path / "report"
     spec = f"x=reference.faulty:{name}"

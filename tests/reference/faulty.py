@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import weakref
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -198,6 +200,36 @@ class Terminated(Interrupted):
 
     def __init__(self) -> None:
         super().__init__(_TerminatedBackend)
+
+
+class _Thing:
+    pass
+
+
+def _interrupt(_reference: object) -> None:
+    signal.raise_signal(signal.SIGINT)
+    for _ in range(1000):  # in here Python sees it
+        pass
+
+
+class _UnheardBackend(ReferenceBackend):
+    watched: ClassVar[weakref.ref[_Thing] | None] = None
+    """Set by the first stop of all."""
+
+    def stop_instance(self, *args: object, **kwargs: object) -> object:  # type: ignore[override] # as above
+        if _UnheardBackend.watched is None:
+            thing = _Thing()
+            # What is raised in a weak reference's callback is dropped.
+            _UnheardBackend.watched = weakref.ref(thing, _interrupt)
+            del thing
+        return super().stop_instance(*args, **kwargs)  # type: ignore[arg-type] # passed through
+
+
+class InterruptedUnheard(Interrupted):
+    """Ctrl-C arrives in the first stop, where nothing that is raised gets out."""
+
+    def __init__(self) -> None:
+        super().__init__(_UnheardBackend)
 
 
 class InterruptedOpen(ReferenceHarness):

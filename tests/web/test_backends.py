@@ -109,7 +109,7 @@ def test_in_an_outage_what_is_on_record_is_shown(any_site: Site, any_world: Any)
 
 def test_records_that_cannot_be_read_are_out_of_reach_too(any_world: Any) -> None:
     backend = any_world.backend
-    backend._store._database = gone = Database("sqlite:////nowhere/state.db")
+    backend._store._database = gone = Database("postgresql+psycopg2://ctfd@127.0.0.1:9/ctfd")
     for ask in (backend.holds, backend.last_known):
         with pytest.raises(BackendUnavailable, match="the state database cannot be read"):
             ask(ALICE.user_id, 1)
