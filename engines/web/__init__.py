@@ -16,9 +16,9 @@ except ImportError as error:
 from engines.web.answers import KEYS, RETRY_SECONDS, STATUSES, Refusal, WebCode
 from engines.web.blueprint import container_blueprint
 from engines.web.callers import Caller, Gate, Identity, OpenGate, Wish
+from engines.web.calls import PREFIX
 from engines.web.openapi import document
 from engines.web.overview import DatabaseOverview, HistoryQuery, Overview
-from engines.web.players import PREFIX
 
 __all__ = [
     "KEYS",

@@ -10,6 +10,7 @@ from engines.audit import done_by
 from engines.web import answers, inputs
 from engines.web.answers import Answer
 from engines.web.callers import Caller, Door
+from engines.web.calls import Calls
 from engines.web.overview import (
     DEFAULT_PAGE,
     LARGEST_PAGE,
@@ -17,7 +18,7 @@ from engines.web.overview import (
     Overview,
     plain,
 )
-from engines.web.players import BackendProvider, extended, stopped
+from engines.web.players import BackendProvider
 
 log = logging.getLogger(__name__)
 
@@ -58,16 +59,19 @@ class AdminEndpoints:
     def stop(self) -> Answer:
         admin, player, challenge = self._order()
         with done_by(admin.user_id, admin.name):
-            answer = stopped(self._backend(), player.user_id, challenge, player.team_id)
+            answer = self._calls(player, challenge).stop()
         self._note("stop", admin, player, challenge, answer.code.value)
         return answer
 
     def extend(self) -> Answer:
         admin, player, challenge = self._order()
         with done_by(admin.user_id, admin.name):
-            answer = extended(self._backend(), player.user_id, challenge, player.team_id)
+            answer = self._calls(player, challenge).extend()
         self._note("extend", admin, player, challenge, answer.code.value)
         return answer
+
+    def _calls(self, player: Caller, challenge: int) -> Calls:
+        return Calls(self._backend(), player.user_id, challenge, player.team_id)
 
     def _order(self) -> tuple[Caller, Caller, int]:
         admin = self._door.admin_who_changes(request)

@@ -161,6 +161,12 @@ def last_known(data: Any) -> Answer:
     return Answer(WebCode.LAST_KNOWN, message, data, _wait(WebCode.LAST_KNOWN, None))
 
 
+def unavailable(code: AnyCode = Code.UNAVAILABLE) -> Answer:
+    """The backend cannot be asked: nobody knows what runs."""
+    message = "The challenge servers cannot be reached; please try again shortly"
+    return refused(Refusal(code, message))
+
+
 def refused(refusal: Refusal) -> Answer:
     """A refusal as it is answered."""
     wait = _wait(refusal.code, refusal.retry_after)

@@ -14,8 +14,9 @@ from engines.web import answers, openapi
 from engines.web.admin import AdminEndpoints
 from engines.web.answers import Answer, AnyCode, Refusal, Refused, WebCode
 from engines.web.callers import Door, Gate, Identity, OpenGate
+from engines.web.calls import PREFIX
 from engines.web.overview import Overview
-from engines.web.players import PREFIX, BackendProvider, PlayerEndpoints, unavailable
+from engines.web.players import BackendProvider, PlayerEndpoints
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ def _refused(error: Refused) -> Response:
 
 def _unavailable(error: BackendUnavailable) -> Response:
     log.warning("%s: the backend cannot be asked: %s", request.path, error)
-    return unavailable().response()
+    return answers.unavailable().response()
 
 
 def _failed(error: Exception) -> Response:

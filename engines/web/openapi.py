@@ -9,9 +9,9 @@ from typing import Any
 from engines import __version__
 from engines.contract import LARGEST_ID, Code
 from engines.web.answers import CREATED, KEYS, RETRY_SECONDS, STATUSES, AnyCode, WebCode
+from engines.web.calls import PREFIX
 from engines.web.inputs import CHALLENGE_NAMES
 from engines.web.overview import LARGEST_PAGE
-from engines.web.players import PREFIX
 
 Json = dict[str, Any]
 
