@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engines.errors import BackendUnavailable
+from engines.probe import wait_until
 
 CLOSED, OPEN = "wrc-", "wro-"
 """How the interface of a bridge without and with egress begins."""
@@ -35,6 +36,8 @@ PRIVATE = (
 CALL_SECONDS = 30.0
 ROUNDS = 5
 """How often to try again when another process changed the same rules under our hands."""
+GAP_SECONDS = 2.0
+"""How long Docker's own jump may be missing while Docker is at work on it."""
 FIX = (
     "run `whale-ready firewall apply` as root on Docker's host and set CRE_FIREWALL=operator, or "
     "CRE_FIREWALL=none to run instances that host and internet are open to"
@@ -139,7 +142,25 @@ class Firewall:
         raise BackendUnavailable(f"{table.program}-restore refused the rules: {_said(done)}; {FIX}")
 
     def _listed(self, table: _Table) -> _Listed:
-        """The rules of the table by chain."""
+        """The rules of the table by chain.
+
+        Docker takes its jump to DOCKER-USER out and puts it back whenever it makes a network, so
+        one that is not there is looked for again.
+        """
+        found: list[_Listed] = []
+
+        def whole(_timeout: float) -> bool:
+            found.append(self._read(table))
+            return table is not _IPV4 or "-j DOCKER-USER" in found[-1].get("FORWARD", ())
+
+        if wait_until(whole, GAP_SECONDS):
+            return found[-1]
+        raise BackendUnavailable(
+            "there is no chain DOCKER-USER here: Docker's host is another machine (or network "
+            f"namespace), or dockerd runs with iptables=false, which isolates nothing; {FIX}"
+        )
+
+    def _read(self, table: _Table) -> _Listed:
         done = self._run(table.program, "-w", "-S")
         if done.returncode != 0:
             raise BackendUnavailable(f"{table.program} cannot be used: {_said(done)}; {FIX}")
@@ -149,11 +170,6 @@ class Firewall:
             rules = chains.setdefault(chain, [])
             if kind == "-A":
                 rules.append(rest[0])
-        if table is _IPV4 and "-j DOCKER-USER" not in chains.get("FORWARD", ()):
-            raise BackendUnavailable(
-                "there is no chain DOCKER-USER here: Docker's host is another machine (or network "
-                f"namespace), or dockerd runs with iptables=false, which isolates nothing; {FIX}"
-            )
         return chains
 
     def _run(

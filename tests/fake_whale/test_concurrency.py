@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from engines.probe import wait_until
-from fake_whale import FakeServer, FakeWhale, Isolation, SystemClock, VirtualClock, World
+from fake_whale import FakeServer, FakeWhale, Isolation, SystemClock, VirtualClock, World, company
 from fake_whale.testing import PATH, Player, tokens
 
 READ_COMMITTED = Isolation.READ_COMMITTED
@@ -30,6 +30,17 @@ def at_once(calls: list[Callable[[], requests.Response]]) -> list[int]:
 
     with ThreadPoolExecutor(len(calls)) as pool:
         return list(pool.map(run, calls))
+
+
+@pytest.fixture
+def meet(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Once called: who comes first waits for the others, however busy this machine is."""
+
+    def patient() -> None:
+        monkeypatch.setattr(company, "ALONE_SECONDS", 10.0)
+        monkeypatch.setattr(company, "QUIET_SECONDS", 0.5)
+
+    return patient
 
 
 def players(server: FakeServer, world: World, count: int) -> list[Player]:
@@ -50,11 +61,15 @@ def test_twenty_posts_of_one_user(world: World, isolation: Isolation, virtual: b
         assert len(services) > 1
 
 
-def test_two_posts_both_succeed_and_delete_leaves_an_orphan(world: World) -> None:
+def test_two_posts_both_succeed_and_delete_leaves_an_orphan(
+    world: World, meet: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
         (alice,) = players(server, world, 1)
+        meet()
         assert at_once([alice.post] * 2) == [200, 200]
         assert len(fake.state()["services"]) == len(fake.state()["records"]) == 2
+        monkeypatch.undo()
         first = fake.state()["records"][0]["uuid"]
         assert first in alice.get().json()["data"]["lan_domain"]
         assert alice.delete().status_code == 200
@@ -63,10 +78,11 @@ def test_two_posts_both_succeed_and_delete_leaves_an_orphan(world: World) -> Non
         assert orphan["uuid"] != first
 
 
-def test_six_restarts_leave_five_orphans(world: World) -> None:
+def test_six_restarts_leave_five_orphans(world: World, meet: Callable[[], None]) -> None:
     with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
         (alice,) = players(server, world, 1)
         alice.post()
+        meet()
         assert at_once([alice.post] * 6) == [200] * 6
         assert sum(service["orphan"] for service in fake.state()["services"]) == 5
 
@@ -101,10 +117,11 @@ def test_parallel_deletes_leave_stale_rules(world: World) -> None:
         assert len(fake.state()["rules"]) == 9
 
 
-def test_two_renewals_count_as_one(world: World) -> None:
+def test_two_renewals_count_as_one(world: World, meet: Callable[[], None]) -> None:
     with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
         (alice,) = players(server, world, 1)
         alice.post()
+        meet()
         assert at_once([alice.patch] * 2) == [200, 200]
         assert fake.state()["records"][0]["renew_count"] == 1
 

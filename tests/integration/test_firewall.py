@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import private_engine
 import pytest
@@ -70,6 +71,23 @@ def test_the_rules_come_first_and_go_without_a_trace(host: Host) -> None:
     host.firewall.remove()
     assert (host.run("iptables", "-S"), host.run("ip6tables", "-S")) == before
     host.firewall.remove()
+
+
+def test_a_jump_that_docker_takes_out_for_a_moment_is_waited_for(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.firewall.apply()
+    host.run("iptables", "-D", "FORWARD", "-j", "DOCKER-USER")
+    read = host.firewall._read
+
+    def read_before_docker_puts_it_back(*table: Any) -> Any:
+        found = read(*table)
+        if "-j DOCKER-USER" not in host.rules("FORWARD"):
+            host.run("iptables", "-I", "FORWARD", "-j", "DOCKER-USER")
+        return found
+
+    monkeypatch.setattr(host.firewall, "_read", read_before_docker_puts_it_back)
+    assert host.firewall.applied()
 
 
 @pytest.mark.parametrize(

@@ -622,8 +622,9 @@ def test_a_broken_adapter_is_found_out(
 
 
 def test_the_story_of_a_failure_says_who_did_what(stage: Stage) -> None:
+    until_found = {**FIND_OUT, "max_examples": 2000}
     with pytest.raises(AssertionError) as caught:
-        tell(stage, Story, StopsAnything, **FIND_OUT, stateful_step_count=8)
+        tell(stage, Story, StopsAnything, **until_found, stateful_step_count=8)
     told = [note for note in caught.value.__notes__ if note.startswith("# ")]
     assert len(told) <= 6, told
     stopped = re.fullmatch(r"# stop of challenge (\d+) by ALICE: ok", told[-1])
