@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,7 +99,9 @@ class Site:
         connection = http.client.HTTPConnection(*self.address, timeout=30)
         try:
             target = path if path.startswith("/") else f"{PREFIX}/{path}"
-            connection.request(method, target, body, sent)
+            with suppress(BrokenPipeError, ConnectionResetError):
+                # Who is refused half-way may still be sending; the answer is there all the same.
+                connection.request(method, target, body, sent)
             with connection.getresponse() as response:
                 text = response.read().decode()
                 return Reply(response.status, dict(response.getheaders()), text)

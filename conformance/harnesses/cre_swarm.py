@@ -6,6 +6,8 @@ challenge image is made on the manager; every node that is used must have it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import docker
@@ -126,12 +128,24 @@ def sweep(client: docker.DockerClient, prefix: str) -> int:
     dash; their containers end soon after."""
     removals = [removal for label, removal in _parts(client) if belongs(label, prefix)]
     for remove, part_id in removals:
-        try:
-            remove(part_id)
-        except APIError as error:
-            if not was_missing(error):
-                raise
+        _remove(partial(remove, part_id))
     return len(removals)
+
+
+def _remove(removal: Callable[[], object]) -> None:
+    """Remove a part; the tasks of a service that has just gone hold its network for a moment."""
+    refusals: list[APIError] = []
+
+    def gone(_timeout: float) -> bool:
+        try:
+            removal()
+        except APIError as error:
+            refusals.append(error)
+            return was_missing(error)
+        return True
+
+    if not wait_until(gone, END_SECONDS):
+        raise refusals[-1]
 
 
 def _parts(client: docker.DockerClient) -> list[tuple[str, tuple[Any, str]]]:
