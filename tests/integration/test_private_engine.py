@@ -11,6 +11,9 @@ from cluster import saved
 from private_engine import PrivateEngine
 
 from conformance.harnesses.fetch import http_get
+from engines.probe import wait_until
+
+ANSWER_SECONDS = 30.0
 
 
 @pytest.fixture
@@ -35,6 +38,13 @@ def traces(engine: PrivateEngine) -> list[str]:
     ]
 
 
+def answers(engine: PrivateEngine) -> bool:
+    """Whether the container does, once its web server is up."""
+    return wait_until(
+        lambda _timeout: http_get(engine.address, 8080, "/") is not None, ANSWER_SECONDS
+    )
+
+
 def test_a_container_outlives_its_restart_and_nothing_outlives_its_close(
     engine: PrivateEngine, docker_client: docker.DockerClient, image: str
 ) -> None:
@@ -44,10 +54,10 @@ def test_a_container_outlives_its_restart_and_nothing_outlives_its_close(
         container = client.containers.run(
             image, detach=True, ports={"80/tcp": (engine.address, 8080)}
         )
-        assert http_get(engine.address, 8080, "/") is not None
+        assert answers(engine)
         engine.restart()
         assert client.containers.get(container.id).status == "running"
-        assert http_get(engine.address, 8080, "/") is not None
+        assert answers(engine)
         assert traces(engine)
     finally:
         engine.close()
