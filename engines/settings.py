@@ -245,6 +245,15 @@ class Settings:
         "WHALE_READY_SECONDS", seconds, 30.0, "how long a fresh instance may take to answer"
     )
 
+    whale_direct_hold_seconds: float = _setting(
+        "WHALE_DIRECT_HOLD_SECONDS",
+        seconds,
+        1.25,
+        "how long a silent direct connection must stay open before the first dead one was seen: "
+        "frpc closes those only once it has looked the name up, so keep it above the slowest "
+        "look-up",
+    )
+
     rollout_fallback: bool = _setting(
         "ROLLOUT_FALLBACK",
         boolean,

@@ -58,6 +58,13 @@ def main() -> None:
 @click.option("--instance-host", default="127.0.0.1", show_default=True, help="Instances' address.")
 @click.option("--instance-http-port", default=0, show_default=True, help="Http instances' port.")
 @click.option("--reachable", is_flag=True, help="Hand out addresses that lead to the instances.")
+@click.option("--not-found-page", type=FILE, help="frps' custom_404_page; its own without it.")
+@click.option(
+    "--resolver-delay",
+    default=0.0,
+    show_default=True,
+    help="Seconds that frpc's resolver takes for a name that is not there.",
+)
 @click.option("--no-instances", is_flag=True, help="Do not answer for the instances.")
 def serve(
     host: str,
@@ -73,12 +80,21 @@ def serve(
     instance_host: str,
     instance_http_port: int,
     reachable: bool,
+    not_found_page: Path | None,
+    resolver_delay: float,
     no_instances: bool,
 ) -> None:
     """Serve until stopped. The first line on stdout is one JSON object with at least "url"."""
-    options = InstanceOptions(instance_host, instance_http_port, instance_host, reachable=reachable)
     chosen: Clock = VirtualClock() if clock == "virtual" else SystemClock()
     try:
+        options = InstanceOptions(
+            instance_host,
+            instance_http_port,
+            instance_host,
+            reachable=reachable,
+            not_found_page=not_found_page.read_text() if not_found_page else None,
+            resolver_delay=resolver_delay,
+        )
         fake = FakeWhale(
             World.from_file(world_file) if world_file else DEMO_WORLD,
             clock=chosen,

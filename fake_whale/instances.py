@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any, TypeVar
 
 from .clock import Clock
@@ -51,6 +52,10 @@ class InstanceOptions:
     direct_host: str = "127.0.0.1"
     ready_delay: float | None = None
     reachable: bool = False
+    not_found_page: str | None = None
+    """What frps' ``custom_404_page`` holds; None: frps' own page."""
+    resolver_delay: float = 0.0
+    """Seconds of real time that frpc's resolver takes to say that a name is unknown."""
 
 
 class InstanceNetwork:
@@ -158,6 +163,7 @@ class InstanceNetwork:
         self._open.add(writer)
         try:
             if not found_by and await self._service(find(b"")) is None:
+                await asyncio.sleep(self._options.resolver_delay)
                 return  # frps accepted, frpc found nobody: hung up without a byte
             async with asyncio.timeout(REQUEST_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -169,7 +175,8 @@ class InstanceNetwork:
                 writer.write(_instance_answer(service, head))
                 answered = True
             if found_by and not answered:  # nobody by that name, or nobody who listens yet
-                writer.write(_response(404, _FRP_PAGE, "text/html", server="frp/0.37.0"))
+                page = self._options.not_found_page
+                writer.write(_response(404, _FRP_PAGE if page is None else page, "text/html"))
             await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # the visitor's problem, not ours
@@ -222,10 +229,10 @@ def _instance_answer(service: Service, head: bytes) -> bytes:
     return _response(404, "Not Found\n", "text/plain")
 
 
-def _response(status: int, text: str, kind: str, server: str = "") -> bytes:
+def _response(status: int, text: str, kind: str) -> bytes:
     body = text.encode()
     reason = {200: "OK", 404: "Not Found"}[status]
-    head = f"HTTP/1.1 {status} {reason}\r\n" + (f"Server: {server}\r\n" if server else "")
+    head = f"HTTP/1.1 {status} {reason}\r\nDate: {formatdate(usegmt=True)}\r\n"
     head += f"Content-Type: {kind}; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + b"Connection: close\r\n\r\n" + body
 

@@ -51,8 +51,8 @@ def _tokens(players: Iterable[Player]) -> dict[int, str]:
 TOKENS = _tokens((*PLAYERS, *MATES))
 
 GOOD, CRASHING, MISSING = "chal:1", "crash:1", "no-such-image:1"
-READY_SECONDS = 0.3
-"""With a virtual clock the fake's instances answer at once or never: longer waits show nothing."""
+READY_SECONDS = 2.0
+"""With a virtual clock instances answer at once or never; a silent direct one is held for 1.35 s."""
 LOOK_AGAIN_SECONDS = 0.01
 """As above: what a lost request did shows at once."""
 UNLIMITED = 100_000

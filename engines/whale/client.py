@@ -22,8 +22,8 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from engines.contract import Code
+from engines.deadline import DeadlineAdapter, deadline, time_left
 from engines.errors import WhaleFault
-from engines.whale.deadline import DeadlineAdapter, deadline, time_left
 
 log = logging.getLogger(__name__)
 

@@ -1,27 +1,203 @@
-"""Whether a fresh instance answers where Whale says it does."""
+"""Whether a fresh instance answers where Whale says it does.
+
+Between us and the instance stands frp, which answers in its place. Measured with frps and frpc
+0.29.1, 0.31.2 and 0.37.0 on 30 November 2026 (docs/whale-wire.md, "frp"):
+
+- http: a name that frps does not know, or whose container does not listen yet, gets frps' 404. It
+  has no ``Server`` header, and organisers may replace its page. So an answer counts only when it
+  differs from what the same gateway answers for a name that cannot exist.
+- direct: the port accepts at once. frpc looks the container's name up, and closes the connection
+  when nobody is there, which a slow resolver delays. So a silent connection counts only once it
+  has been open for longer than a dead one stays.
+"""
 
 from __future__ import annotations
 
-from engines.probe import answers_http, answers_tcp, wait_until
+import ipaddress
+import re
+import secrets
+import socket
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from engines.probe import ATTEMPT_SECONDS, GATEWAY_ERRORS, Page, fetch_page, wait_until
 from engines.settings import Settings
 from engines.whale.access import Access
 
+SHORTEST_HOLD_SECONDS = 0.3
+"""How long a silent connection is held at least, where dead ones were seen to end at once."""
+DEAD_TIMES = 3.0
+"""How much longer than a dead connection a live one must stay open."""
+STAGGER_SECONDS = 0.1
+"""Between the two connections of one look: a resolver is seldom slow twice in the same way."""
+MOST_REDIRECTS = 3
 
-def instance_answers(access: Access, settings: Settings) -> bool:
+
+def instance_answers(access: Access, uuid: str, settings: Settings) -> bool:
     """Wait until the address answers, at most ``whale_ready_seconds``; True at once when the
-    settings say not to probe."""
+    settings say not to probe.
+
+    ``uuid`` is the instance's: where it stands in the host's name, the name is the instance's own.
+    """
     if not settings.whale_probe:
         return True
-    return wait_until(
-        lambda timeout: _answers_once(access, settings.whale_probe_gateway, timeout),
-        settings.whale_ready_seconds,
-    )
+    probe: _Http | _Direct
+    if access.scheme in ("http", "https"):
+        probe = _Http(access, uuid, settings.whale_probe_gateway)
+        longest = ATTEMPT_SECONDS
+    else:
+        probe = _Direct(access.host, access.port, settings.whale_direct_hold_seconds)
+        longest = ATTEMPT_SECONDS + settings.whale_direct_hold_seconds
+    return wait_until(probe.answers, settings.whale_ready_seconds, longest=longest)
 
 
-def _answers_once(access: Access, gateway: str | None, timeout: float) -> bool:
-    if access.scheme not in ("http", "https"):
-        return answers_tcp(access.host, access.port, timeout=timeout)
-    public = f"{access.host}:{access.port}"
-    if gateway is not None:
-        return answers_http(gateway, host_header=public, timeout=timeout)
-    return answers_http(f"{access.scheme}://{public}/", timeout=timeout)
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+class _Http:
+    """An instance that frps tells from others by the name in the Host header."""
+
+    def __init__(self, access: Access, uuid: str, gateway: str | None) -> None:
+        self._public = f"{access.host}:{access.port}"
+        self._url = gateway or f"{access.scheme}://{self._public}/"
+        self._follows = gateway is None
+        self._own_name = uuid.lower() in access.host
+        self._by_name = not _is_address(access.host)
+        self._strangers: tuple[_Text, ...] = ()
+        """What the gateway answered for names that do not exist, when it was asked last."""
+
+    def answers(self, timeout: float) -> bool:
+        """One look, of at most ``timeout`` seconds."""
+        until = time.monotonic() + timeout
+        page = self._page(self._public, until)
+        if page is None or page.status in GATEWAY_ERRORS:
+            return False
+        if not self._by_name:
+            return True  # a port of its own: frpc closes it without an answer where nobody is
+        if is_gateways(self._text(page, self._public), self._strangers):
+            return False
+        # The names that cannot exist are asked for right before and right after, so that a clock
+        # or a counter in the gateway's page shows as what it is.
+        before = self._stranger(until)
+        page = self._page(self._public, until)
+        after = self._stranger(until)
+        if page is None or page.status in GATEWAY_ERRORS or time.monotonic() > until:
+            return False
+        self._strangers = tuple(text for text in (before, after) if text is not None)
+        if not is_gateways(self._text(page, self._public), self._strangers):
+            return True
+        # A host that is not the instance's own serves every name alike: its success is its own.
+        return not self._own_name and page.status < 400
+
+    def _stranger(self, until: float) -> _Text | None:
+        _, _, rest = self._public.partition(".")
+        host = f"{secrets.token_hex(16)}.{rest}" if rest else self._public
+        page = self._page(host, until)
+        return None if page is None else self._text(page, host)
+
+    def _page(self, host: str, until: float) -> Page | None:
+        url = self._url
+        for _ in range(MOST_REDIRECTS):
+            page = fetch_page(url, host=host, timeout=until - time.monotonic())
+            if page is None or not page.location or not self._follows:
+                return page
+            target = urlsplit(page.location)
+            if target.hostname != host.partition(":")[0] or target.netloc == host:
+                return page
+            # To https or another port of the same name: the front's own doing, for every name.
+            port = f":{target.port}" if target.port else ""
+            host = f"{target.hostname}{port}"
+            url = f"{target.scheme}://{urlsplit(self._url).hostname}{port}/"
+        return page
+
+    def _text(self, page: Page, host: str) -> _Text:
+        label = host.partition(".")[0].partition(":")[0].encode()
+        return _Text.of(page.status, page.body.lower().replace(label.lower(), b"name"))
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A page as a bag of words, numbers apart: they change from call to call."""
+
+    status: int
+    words: Counter[bytes] = field(compare=False)
+
+    @classmethod
+    def of(cls, status: int, body: bytes) -> _Text:
+        return cls(status, Counter(re.split(rb"[\s<>\"']+", re.sub(rb"\d+", b"0", body))))
+
+
+def is_gateways(page: _Text, strangers: tuple[_Text, ...]) -> bool:
+    """Whether a page is the one that the gateway shows for names that do not exist.
+
+    What differs between two of its own pages is its dynamic part: a page may differ in as many
+    words more, and must have all the others.
+    """
+    alike = [text for text in strangers if text.status == page.status]
+    if not alike:
+        return False
+    first, last = alike[0].words, alike[-1].words
+    dynamic = max((first - last).total(), (last - first).total())
+    missing = (first & last) - page.words
+    return not missing and (page.words - (first | last)).total() <= dynamic
+
+
+class _Direct:
+    """An instance behind a port of its own, where frps accepts and frpc closes."""
+
+    def __init__(self, host: str, port: int, hold_seconds: float) -> None:
+        self._host = host
+        self._port = port
+        self._hold_seconds = hold_seconds
+        self._dead_seconds: float | None = None
+        """The longest that a connection of this start stayed open before it was closed."""
+
+    def answers(self, timeout: float) -> bool:
+        """One look, of at most ``timeout`` seconds: two connections that are both kept open, or
+        one that speaks."""
+        until = time.monotonic() + timeout
+        begun = time.monotonic()
+        try:
+            with self._connected(until) as first:
+                said = _said(first, min(STAGGER_SECONDS, until - begun))
+                if said is None:
+                    begun = time.monotonic()
+                    with self._connected(until) as second:
+                        hold = self._hold()
+                        said = _said(second, min(hold, until - begun))
+                        if said is None and begun + hold <= until:
+                            said = _said(first, 0) is not False
+        except OSError:
+            return False
+        if said is False:
+            self._dead_seconds = max(time.monotonic() - begun, self._dead_seconds or 0.0)
+        return bool(said)
+
+    def _connected(self, until: float) -> socket.socket:
+        left = max(0.01, until - time.monotonic())
+        return socket.create_connection((self._host, self._port), timeout=left)
+
+    def _hold(self) -> float:
+        """How long the second connection is kept open."""
+        if self._dead_seconds is None:
+            return self._hold_seconds
+        learned = max(SHORTEST_HOLD_SECONDS, DEAD_TIMES * self._dead_seconds)
+        return min(learned, max(self._hold_seconds, 1.25 * self._dead_seconds))
+
+
+def _said(connection: socket.socket, seconds: float) -> bool | None:
+    """Whether the other side spoke (True) or closed (False) within the time; None: neither."""
+    connection.settimeout(max(0.0, seconds))
+    try:
+        return connection.recv(1) != b""
+    except (TimeoutError, BlockingIOError):
+        return None
+    except OSError:
+        return False

@@ -92,7 +92,7 @@ class Starter:
 
     def _activate(self, call: Call, row: Instance, found: Running) -> StartResult:
         live = self._ledger.activated(row, found)
-        if not instance_answers(found.access, self._settings):
+        if not instance_answers(found.access, found.uuid, self._settings):
             return self._undo(call, row, live)
         event = call.event(
             Action.STARTED, Code.OK, container_id=found.uuid, new_expiry=iso(live.expires_at)

@@ -64,8 +64,15 @@ def test_an_unknown_name_meets_frp(alice: Player, fake: FakeWhale) -> None:
     alice.post(1)
     answer = by_name(fake, name="nobody.127.0.0.1.nip.io")
     assert answer.status_code == 404
-    assert answer.headers["Server"].startswith("frp/")
+    assert "Server" not in answer.headers  # frps 0.29.1, 0.31.2 and 0.37.0 send none
     assert "Faithfully yours, frp." in answer.text
+
+
+def test_the_page_for_an_unknown_name_may_be_the_organisers(world: World) -> None:
+    options = InstanceOptions(direct_host=DIRECT_HOST, not_found_page="<h1>Ask in #help</h1>")
+    with FakeWhale(world, clock=VirtualClock(), instances=options) as fake:
+        answer = by_name(fake, name="nobody.127.0.0.1.nip.io")
+    assert (answer.status_code, answer.text) == (404, "<h1>Ask in #help</h1>")
 
 
 @pytest.mark.parametrize("how", ["refuses", "hangs up"])
@@ -106,6 +113,20 @@ def test_a_direct_instance_stops_answering(alice: Player, fake: FakeWhale, how: 
         fake.clock.advance(3611)
     with pytest.raises(requests.ConnectionError):
         by_port(record["port"])
+
+
+def test_a_dead_port_is_closed_once_the_name_was_looked_up(world: World) -> None:
+    """fatedier/frp 0.37.0, 30 November 2026: open and silent for as long as the look-up takes."""
+    options = InstanceOptions(direct_host=DIRECT_HOST, ready_delay=3600.0, resolver_delay=0.3)
+    with FakeWhale(world, clock=VirtualClock(), instances=options) as fake, fake.serve() as server:
+        Player(server.url, tokens(world)["alice"]).post(2)
+        (record,) = fake.state()["records"]
+        with socket.create_connection((DIRECT_HOST, record["port"]), timeout=5) as connection:
+            connection.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                connection.recv(1)
+            connection.settimeout(5)
+            assert connection.recv(1) == b""
 
 
 def test_an_instance_that_exits_never_answers(alice: Player, fake: FakeWhale) -> None:

@@ -133,7 +133,7 @@ class _Probe:
         shown.remaining = found.remaining_seconds
         shown.address = f"{access.scheme}://{access.host}:{access.port}"
         if site.settings.whale_probe:
-            shown.answered = instance_answers(access, site.settings)
+            shown.answered = instance_answers(access, found.uuid, site.settings)
         if site.wishes.admin is not None:
             headers = site.fact(accounts).headers(site.wishes.admin)
             shown.admin_page = site.client.call("GET", ADMIN_LIST, headers)

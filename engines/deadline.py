@@ -1,8 +1,8 @@
-"""A transport adapter for requests on which one deadline bounds a whole exchange.
+"""One deadline for a whole HTTP exchange, for http.client and for requests.
 
-requests' own time-outs bound each wait for bytes, so a server that sends one byte now and then,
-in the headers or in the body, is never done. Here every wait is cut to what is left of the
-exchange, headers included; connecting and the TLS handshake have the connect time-out. Only the
+Their own time-outs bound each wait for bytes, so a server that sends one byte now and then, in the
+headers or in the body, is never done. Here every wait is cut to what is left of the exchange,
+headers included; connecting and the TLS handshake have the connect time-out. Only the
 look-up of the host's name is not bounded.
 """
 
@@ -76,7 +76,9 @@ class _Stream(io.RawIOBase):
         super().close()
 
 
-class _Response(http.client.HTTPResponse):
+class BoundedResponse(http.client.HTTPResponse):
+    """A response read within :func:`deadline`: a ``response_class`` for http.client."""
+
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         buffered: Any = self.fp
@@ -84,11 +86,11 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Bounded(HTTPConnection):
-    response_class = _Response
+    response_class = BoundedResponse
 
 
 class _BoundedTLS(HTTPSConnection):
-    response_class = _Response
+    response_class = BoundedResponse
 
 
 class _HTTPPool(HTTPConnectionPool):
