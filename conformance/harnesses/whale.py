@@ -52,7 +52,7 @@ TOKENS = _tokens((*PLAYERS, *MATES))
 
 GOOD, CRASHING, MISSING = "chal:1", "crash:1", "no-such-image:1"
 READY_SECONDS = 2.0
-"""With a virtual clock instances answer at once or never; a silent direct one is held for 1.35 s."""
+"""Longer than one hold of a silent direct connection; all others answer at once or never."""
 LOOK_AGAIN_SECONDS = 0.01
 """As above: what a lost request did shows at once."""
 UNLIMITED = 100_000
