@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 _HOST = re.compile(r"(?!-)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.?|\[[0-9A-Fa-f:.]+\]")
 _NC = re.compile(r"\s*nc\s+(\S+)\s+(\d{1,5})\s*")
+_PLAIN = re.compile(r"\s*(\[ssl\]\s+)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::|\s+)(\d{1,5})\s*")
+_URL = re.compile(r"\s*(https?://\S+)\s*", re.IGNORECASE)
 _REMOTE = re.compile(r"""remote\(\s*["']([^"']+)["']\s*,\s*(\d{1,5})\s*(,\s*ssl\s*=\s*True)?""")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -31,13 +33,16 @@ def parse_access(text: object) -> Access | None:
     """The address in ``user_access``, or None when there is none that can be believed."""
     if not isinstance(text, str) or len(text) > 4096:
         return None
-    link = _first_link(text)
+    url = _URL.fullmatch(text)
+    link = url[1] if url else _first_link(text)
     if link is not None:
         return _from_url(link)
     if found := _NC.fullmatch(text):
         return checked_access("tcp", found[1], int(found[2]))
     if found := _REMOTE.search(text):
         return checked_access("tls" if found[3] else "tcp", found[1], int(found[2]))
+    if found := _PLAIN.fullmatch(text):
+        return checked_access("tls" if found[1] else "tcp", found[2], int(found[3]))
     return None
 
 
@@ -63,8 +68,11 @@ def checked_access(scheme: str, host: object, port: object) -> Access | None:
 
 def _first_link(text: str) -> str | None:
     parser = _Links()
-    parser.feed(text)
-    parser.close()
+    try:
+        parser.feed(text)
+        parser.close()
+    except AssertionError:  # html.parser's answer to "<![x[": what came before it counts
+        pass
     return parser.first
 
 

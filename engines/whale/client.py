@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 USER_AGENT = "whale-ready"
 CONNECT_SECONDS = 5.0
 MAX_BODY_BYTES = 1 << 20
+MAX_DEPTH = 16
+"""How deep lists and objects may be nested; Whale's deepest answer has three levels."""
 PIECE_BYTES = 8192
 READ_ATTEMPTS = 3
 GATEWAY_FAULTS = (502, 503, 504)
@@ -228,7 +230,18 @@ def _never_sent(error: BaseException) -> bool:
 
 
 def _parsed(content: bytes) -> Any:
+    """The JSON of a body, None when it is none, or none that Whale would send."""
     try:
-        return json.loads(content)
-    except ValueError:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
         return None
+    return found if _shallow(found, MAX_DEPTH) else None
+
+
+def _shallow(value: object, depth: int) -> bool:
+    """Whether lists and objects stand in each other at most ``depth`` deep."""
+    if isinstance(value, dict):
+        return depth > 0 and all(_shallow(each, depth - 1) for each in value.values())
+    if isinstance(value, list):
+        return depth > 0 and all(_shallow(each, depth - 1) for each in value)
+    return True

@@ -25,6 +25,8 @@ from engines.whale.wire import (
 )
 
 AUTO = "auto"
+LONGEST_SECONDS = 10 * 365 * 86_400
+"""Most that an instance may have left, or be over its time: ten years, whatever Whale is set to."""
 HTTP_PORT = 80
 """Where players reach an http instance whose dialect does not say."""
 
@@ -137,7 +139,7 @@ class Legacy:
         domain = body.get("domain")
         if body.get("type") == "http":
             host, colon, port = domain.partition(":") if isinstance(domain, str) else ("", "", "")
-            number = int(port) if port.isascii() and port.isdecimal() else None
+            number = int(port) if port.isascii() and port.isdecimal() and len(port) < 6 else None
             return checked_access("http", host, number if colon else HTTP_PORT)
         return checked_access("tcp", body.get("ip"), body.get("port"))
 
@@ -174,5 +176,7 @@ def _believed(answer: Answer, uuid: object, access: Access | None, remaining: ob
     """A container, if all that is said of it makes sense."""
     known = uuid_in(uuid)
     if known is None or access is None or type(remaining) is not int:
+        raise unreadable(answer)
+    if abs(remaining) > LONGEST_SECONDS:
         raise unreadable(answer)
     return Running(known, access, remaining)

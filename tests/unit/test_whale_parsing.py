@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engines.contract import Code
 from engines.errors import SettingsError, WhaleFault
 from engines.whale.access import Access, parse_access
 from engines.whale.client import Answer
+from engines.whale.client import _parsed as parsed
 from engines.whale.dialects import (
     DIALECTS,
     CtfdWhale,
@@ -51,6 +55,12 @@ def refused(message: str, status: int = 403, **more: Any) -> Answer:
         (f'<a href="http://{UUID}.:8080/">x</a>', Access("http", f"{UUID}.", 8080)),
         ("<a href='https://A.example.org'>x</a>", Access("https", "a.example.org", 443)),
         ('<b><a title="&lt;" href="http://a.b:1/">', Access("http", "a.b", 1)),
+        # Forks: web1n, and sites' own templates (docs/whale-wire.md, "Forks").
+        (f"http://{UUID}.ctf.example.org:8080", Access("http", f"{UUID}.ctf.example.org", 8080)),
+        (f" https://{UUID}.ctf.example.org/ ", Access("https", f"{UUID}.ctf.example.org", 443)),
+        ("127.0.0.1:10093", Access("tcp", "127.0.0.1", 10093)),
+        ("[ssl] pwn.example.org 443", Access("tls", "pwn.example.org", 443)),
+        ('<a href="http://a.b:1/">x</a><![x[', Access("http", "a.b", 1)),
     ],
 )
 def test_an_address_is_read(text: str, access: Access) -> None:
@@ -342,3 +352,101 @@ def test_after_a_500_nobody_is_at_work_any_more(dialect: Dialect) -> None:
     with pytest.raises(WhaleFault) as caught:
         dialect.written(answer(None, 500, method="POST", kind="text/html"))
     assert (caught.value.definite, caught.value.pending) == (False, False)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize("remaining", [10**12, -(10**12), 10**30, 1e999, True, "5", None])
+def test_a_time_that_no_instance_has_is_not_believed(dialect: Dialect, remaining: object) -> None:
+    found = {
+        "lan_domain": f"1-{UUID}",
+        "uuid": UUID,
+        "subdomain": "a.b",
+        "user_access": LINK,
+        "type": "http",
+        "domain": "a.b:1",
+        "remaining_time": remaining,
+    }
+    kind = "text/html" if dialect.name == "legacy" else "application/json"
+    with pytest.raises(WhaleFault) as caught:
+        dialect.look(answer({"success": True, "data": found, **found}, kind=kind))
+    assert caught.value.code is Code.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    "text", [b"[" * 900_000, b'{"a":' * 900 + b"1" + b"}" * 900, b"9" * 5000, b"\xff\xfe", b"\x00"]
+)
+def test_what_is_no_json_of_whales_is_none(text: bytes) -> None:
+    assert parsed(text) is None
+
+
+def test_what_whale_sends_is_parsed_as_it_is() -> None:
+    assert parsed(b'{"success": true, "data": {"a": [1, "\\u00e4"]}}') == {
+        "success": True,
+        "data": {"a": [1, "\u00e4"]},
+    }
+
+
+HOSTILE = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**40), 10**40)
+    | st.floats()
+    | st.text(max_size=40)
+    | st.sampled_from(
+        [LINK, f"7-{UUID}", UUID, "http", "redirect", "<![x[", "http://[", "a:" + "9" * 5000]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "success",
+                    "data",
+                    "message",
+                    "msg",
+                    "lan_domain",
+                    "user_access",
+                    "remaining_time",
+                    "uuid",
+                    "subdomain",
+                    "port",
+                    "type",
+                    "ip",
+                    "domain",
+                ]
+            )
+            | st.text(max_size=5),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+@given(
+    body=HOSTILE,
+    status=st.sampled_from([100, 200, 204, 301, 400, 401, 403, 404, 429, 500, 502, 503]),
+    kind=st.sampled_from(["application/json", "text/html", "", "x"]),
+    method=st.sampled_from(["GET", "POST", "PATCH", "DELETE"]),
+)
+@settings(max_examples=700, deadline=None)
+def test_whatever_is_answered_is_read_or_one_kind_of_error(
+    dialect: Dialect, body: object, status: int, kind: str, method: str
+) -> None:
+    came = answer(parsed(json.dumps(body).encode()), status, method=method, kind=kind)
+    try:
+        if method == "GET":
+            assert isinstance(dialect.look(came), Running | Nothing | Another)
+        else:
+            dialect.written(came)
+    except WhaleFault:
+        pass
+
+
+@given(text=st.text(max_size=200) | st.text("<>![]aA=\"' -&;:/#\\0", max_size=60))
+@settings(max_examples=3000, deadline=None)
+def test_whatever_stands_in_user_access_is_an_address_or_none(text: str) -> None:
+    found = parse_access(text)
+    assert found is None or 1 <= found.port <= 65535
