@@ -68,7 +68,7 @@ class CtfdWhale:
             data = body.get("data")
             return Nothing() if data == {} else self._running(answer, data)
         message = body.get("message")
-        if answer.status == 403 and isinstance(message, str) and message.startswith(_OTHER):
+        if answer.status == 403 and isinstance(message, str) and _OTHER.match(message):
             found = _OTHER_LINK.search(message[:_LONGEST_LINK])
             return Another(int(found["id"]) if found else None)
         raise refusal_of(answer, message, known="success" in body)
@@ -163,7 +163,8 @@ def dialect_named(name: str) -> Dialect | None:
     raise SettingsError(f"WHALE_DIALECT: {name!r} is not known; write one of {known}")
 
 
-_OTHER = "Container already started but not from this challenge"
+# Without "already" and without a link in the generation before January 2024.
+_OTHER = re.compile("Container (already )?started but not from this challenge")
 _LONGEST_LINK = 4096
 # The name comes unescaped, in the link and again behind it, and may hold anything: the id is the
 # number between the two.

@@ -20,6 +20,16 @@ LEFT_LOCK_SECONDS = 10.0
 FREQUENCY_WINDOW_SECONDS = 60.0
 """Window in which a session may write once."""
 
+LONGEST_WAIT_SECONDS = 3600.0
+REFUSED = (200, 400, 403, 409, 429)
+"""Statuses with which a Whale refuses in its own words."""
+_RATE_WORDS = re.compile(
+    r"frequen|rate.?limit|too (fast|many|often|quick)|slow down|cool.?down"
+    r"|\bwait\b.*\d\s*(s|m)|频|too soon",
+    re.IGNORECASE | re.DOTALL,
+)
+_DURATION = re.compile(r"(\d{1,5})\s*(s|m|秒|分)", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Running:
@@ -107,7 +117,36 @@ def refusal_of(answer: Answer, message: object, *, known: bool) -> WhaleFault:
         return WhaleFault(_NONE.code, _NONE.message)
     if answer.status in (401, 403) and not known:
         return unauthenticated()
+    says_no = isinstance(answer.body, dict) and answer.body.get("success") is False
+    if says_no and answer.status in REFUSED and isinstance(message, str):
+        return _in_other_words(answer, message)
     return unreadable(answer)
+
+
+def _in_other_words(answer: Answer, message: str) -> WhaleFault:
+    """A refusal whose text is a fork's or an organiser's own: Whale is done, and one look tells
+    whether it did it after all."""
+    if _RATE_WORDS.search(message):
+        return WhaleFault(Code.RATE_LIMITED, _TOO_FAST.message, retry_after=_seconds_in(message))
+    if answer.method == "GET":
+        return unreadable(answer)
+    started = answer.method == "POST"
+    return WhaleFault(
+        Code.START_FAILED if started else Code.UNAVAILABLE,
+        _NOT_STARTED.message if started else "Whale refused; please tell an organiser",
+        retry_after=None if started else LEFT_LOCK_SECONDS,
+        definite=False,
+        pending=False,
+    )
+
+
+def _seconds_in(message: str) -> float:
+    """The time that a rate limit names, at most an hour; as long as a left lock without one."""
+    found = _DURATION.search(message)
+    if found is None:
+        return LEFT_LOCK_SECONDS
+    unit = 60.0 if found[2].lower() in ("m", "分") else 1.0
+    return min(max(float(found[1]) * unit, 1.0), LONGEST_WAIT_SECONDS)
 
 
 def not_offered() -> WhaleFault:

@@ -127,6 +127,58 @@ def test_another_challenges_container_without_a_readable_link() -> None:
     assert CtfdWhale().look(refused(text)) == Another(None)
 
 
+@pytest.mark.parametrize("around", ["（Chal http）", " (Chal http)"], ids=["full-width", "ascii"])
+def test_another_challenges_container_without_a_link_in_older_generations(around: str) -> None:
+    """JBNRZ, TaiwanSecurityClub, 0RAYS, huangzheng2016: docs/whale-wire.md, "Forks"."""
+    text = f"Container started but not from this challenge{around}"
+    assert CtfdWhale().look(refused(text)) == Another(None)
+    with pytest.raises(WhaleFault) as caught:
+        CtfdWhale().written(refused(text, method="PATCH"))
+    assert (caught.value.code, caught.value.definite) == (Code.NOT_FOUND, True)
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Frequency limit, You should wait at least 45 seconds.", 45.0),
+        ("Frequency limit, You should wait at least 2 min.", 120.0),
+        ("Request too fast, please wait 30s", 30.0),
+        ("Too many requests", 10.0),
+        ("Please wait 5 minutes before the next start", 300.0),
+        ("Slow down! 99999 minutes", 3600.0),
+        ("操作过于频繁，请等待 20 秒", 20.0),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
+def test_a_rate_limit_in_any_words_is_one(method: str, message: str, seconds: float) -> None:
+    read = CtfdWhale().look if method == "GET" else CtfdWhale().written
+    for status in (200, 403, 429):
+        with pytest.raises(WhaleFault) as caught:
+            read(refused(message, status, method=method))
+        fault = caught.value
+        assert (fault.code, fault.retry_after, fault.definite) == (
+            Code.RATE_LIMITED,
+            seconds,
+            True,
+        )
+
+
+@pytest.mark.parametrize(
+    ("method", "code"),
+    [
+        ("POST", Code.START_FAILED),
+        ("PATCH", Code.UNAVAILABLE),
+        ("DELETE", Code.UNAVAILABLE),
+    ],
+)
+def test_a_refusal_in_unknown_words_is_done_and_needs_one_look(method: str, code: Code) -> None:
+    """``Docker Creation Error`` before April 2026, and whatever a fork says."""
+    with pytest.raises(WhaleFault) as caught:
+        CtfdWhale().written(refused("Docker Creation Error", method=method))
+    fault = caught.value
+    assert (fault.code, fault.definite, fault.pending) == (code, False, False)
+
+
 F403 = {
     "message": "You don't have the permission to access the requested resource. It is either "
     "read-protected or not readable by the server."
@@ -141,11 +193,6 @@ F403 = {
         (refused("No such container"), Code.NOT_FOUND, None),
         (refused("Instance not found."), Code.NOT_FOUND, None),
         (refused("Invalid container", 200), Code.NOT_FOUND, None),
-        (
-            refused("Container started but not from this challenge（Chal http）"),
-            Code.NOT_FOUND,
-            None,
-        ),
         (refused("Max renewal count exceed."), Code.EXTENSION_LIMIT, None),
         (refused("Max container count exceed."), Code.CAPACITY, 10.0),
         (refused("Container creation failed"), Code.START_FAILED, None),
