@@ -60,6 +60,10 @@ def _without_secrets(report: Report) -> Report:
                 kind=clean(each.kind),
                 capabilities=cleaned(dict(each.capabilities)),
                 versions=cleaned(dict(each.versions)),
+                known_deviations=tuple(
+                    replace(known, reason=clean(known.reason), source=clean(known.source))
+                    for known in each.known_deviations
+                ),
             )
             for each in report.backends
         ),
@@ -69,6 +73,7 @@ def _without_secrets(report: Report) -> Report:
                 message=clean(each.message),
                 trace=cleaned(each.trace),
                 waiver=clean(each.waiver),
+                deviation=clean(each.deviation),
             )
             for each in report.results
         ),

@@ -74,7 +74,9 @@ def test_report_json_has_exactly_the_documented_keys(broken: Report, tmp_path: P
         "verdict",
         "exit_code",
     }
-    assert set(report["backends"]["broken"]) == {"kind", "simulated", "capabilities", "versions"}
+    assert set(report["backends"]["broken"]) == {
+        *("kind", "simulated", "capabilities", "versions", "known_deviations")
+    }
     assert report["backends"]["broken"]["simulated"] is True
     assert report["backends"]["broken"]["capabilities"]["addressing"] == ["host_port", "subdomain"]
     assert [rule["id"] for rule in report["rules"]] == [rule.id for rule in RULES]
@@ -91,6 +93,7 @@ def test_report_json_has_exactly_the_documented_keys(broken: Report, tmp_path: P
             "trace",
             "story",
             "waiver",
+            "deviation",
         }
         assert result["status"] in {"pass", "fail", "error", "not_applicable"}
     assert (report["verdict"], report["exit_code"]) == ("failed", 1)

@@ -20,7 +20,7 @@ _BOOK = Rulebook(Verdict.NO_GO)
 @_BOOK.rule(
     "whale-broken",
     Question.CONTRACT,
-    "a rule of the contract is broken on Whale, or on the routing in front of it, and not waived",
+    "a rule of the contract is broken on Whale, or on the routing in front of it, and not excused",
 )
 def _whale_broken(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
     for part in (Part.WHALE, Part.FAKE_WHALE, Part.ROUTING):
@@ -44,8 +44,8 @@ def _cre_broken(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[F
 @_BOOK.rule(
     "check-failed",
     Question.CONTRACT,
-    "the check failed with no rule broken: a waiver that is over or excuses nothing, or what a "
-    "backend can do and does not declare",
+    "the check failed with no rule broken: a waiver or known deviation that is over or not "
+    "needed, or what a backend can do and does not declare",
 )
 def _check_failed(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
     check = evidence.check
