@@ -8,11 +8,13 @@ the SDK.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import ssl
-from collections.abc import Callable, Mapping
+import stat
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,10 +26,10 @@ from docker.errors import APIError, DockerException
 from docker.tls import TLSConfig
 from docker.utils import parse_host
 from requests.adapters import HTTPAdapter
-from requests.exceptions import RequestException
+from requests.exceptions import RequestException, Timeout
 
 from engines.cre.runtimes.engine_api import CALL_SECONDS, causes
-from engines.cre.runtimes.local_socket import OnePool
+from engines.cre.runtimes.local_socket import LocalSocket
 from engines.cre.runtimes.ssh import SSHAdapter, ssh_command
 from engines.errors import BackendUnavailable, SettingsError
 from engines.settings import Settings
@@ -36,6 +38,11 @@ log = logging.getLogger(__name__)
 
 POOL_SIZE = 64
 """Connections to the engine that are kept."""
+ALLOW_SOCKET = (
+    "Give the process the socket's group (compose: group_add with the gid; docker run: --group-add "
+    "GID; systemd: SupplementaryGroups=docker). Without root it cannot set firewall rules: run "
+    "`whale-ready firewall apply` as root on Docker's host and set CRE_FIREWALL=operator"
+)
 CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
 _NETWORK = ("tcp", "http", "https")
 _OVER_SSH = "tcp://docker-over-ssh:2375"
@@ -93,6 +100,13 @@ class _Address:
     @property
     def scheme(self) -> str:
         return urlsplit(self.url).scheme
+
+    @property
+    def socket(self) -> str:
+        """Path of the local socket; empty where the engine is reached over the network."""
+        if self.scheme in (*_NETWORK, "ssh"):
+            return ""
+        return "/" + str(parse_host(self.url or None)).removeprefix("http+unix://").lstrip("/")
 
 
 @dataclass(frozen=True)
@@ -197,12 +211,9 @@ def _check_registry_config(path: Path | None) -> None:
 def _over_sockets(where: _Address, certificates: _Certificates | None) -> docker.DockerClient:
     adapter: HTTPAdapter
     if where.scheme in _NETWORK:
-        # The SDK gives its pool size to local sockets only.
         adapter = HTTPAdapter(pool_maxsize=POOL_SIZE)
     else:
-        adapter = OnePool(
-            str(parse_host(where.url or None)), int(CALL_SECONDS), max_pool_size=POOL_SIZE
-        )
+        adapter = LocalSocket(where.socket, POOL_SIZE)
     tls = certificates.tls() if certificates else None
     try:
         return _negotiated(where.url, adapter, tls)
@@ -243,7 +254,6 @@ def _client(
             base_url=url or None,
             version=version,
             timeout=int(CALL_SECONDS),
-            max_pool_size=POOL_SIZE,
             tls=tls or False,
         )
     except ValueError:
@@ -283,9 +293,46 @@ def _unavailable(
             "the Docker engine wants TLS: name the folder with ca.pem, cert.pem and key.pem in "
             "CRE_DOCKER_CERT_FOLDER"
         )
+    elif where.socket:
+        text = f"the Docker engine cannot be reached: {_of_socket(found, where)}"
+    elif any(isinstance(each, Timeout) for each in found):
+        text = f"the Docker engine does not answer ({where.setting})"
     else:
-        text = "the Docker engine cannot be reached"
+        text = (
+            f"the Docker engine cannot be reached at the address in {where.setting}: start it, or "
+            "put the address right"
+        )
     return BackendUnavailable(text, untouched=True)
+
+
+def _of_socket(found: Sequence[BaseException], where: _Address) -> str:
+    """Why the local socket leads nowhere, and what to do."""
+    path = where.socket
+    numbers = {each.errno for each in found if isinstance(each, OSError)}
+    if errno.EACCES in numbers or errno.EPERM in numbers:
+        return (
+            f"permission denied for {path}: this process runs as uid {os.getuid()}, and the socket "
+            f"{_owner(path)}. {ALLOW_SOCKET}"
+        )
+    if errno.ENOENT in numbers:
+        return (
+            f"there is no socket {path}: start Docker, mount its socket into this container, or "
+            "name the engine in CRE_DOCKER_HOST"
+        )
+    if errno.ECONNREFUSED in numbers:
+        return f"nothing listens at {path}: start Docker"
+    if any(isinstance(each, Timeout) for each in found):
+        return f"it does not answer at {path}: look at dockerd's log, or restart Docker"
+    return f"what listens at {path} does not answer as Docker does"
+
+
+def _owner(path: str) -> str:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return "is in a folder that it may not read"
+    mode = stat.S_IMODE(status.st_mode)
+    return f"belongs to uid {status.st_uid} and gid {status.st_gid}, mode {mode:04o}"
 
 
 def _speaks_tls(error: BaseException) -> bool:
