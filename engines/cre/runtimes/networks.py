@@ -26,13 +26,11 @@ from engines.contract import Isolation
 from engines.cre.firewall import CLOSED, OPEN
 from engines.cre.guard import Guard, docker_host
 from engines.cre.runtimes.base import Launch
-from engines.cre.runtimes.subnets import SHARED, shared_subnet
+from engines.cre.runtimes.subnets import LABEL_SHARED, SHARED, shared_subnet
 from engines.errors import BackendUnavailable, RuntimeFault, SubnetTaken
 from engines.probe import wait_until
 from engines.settings import Settings
 
-LABEL_SHARED = "whale-ready.shared"
-"""``closed`` or ``open``: a shared network, of every deployment on the host."""
 OTHERS_SECONDS = 5.0
 """How long another process may be at work on a shared network that we want too."""
 

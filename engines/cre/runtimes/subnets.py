@@ -13,6 +13,8 @@ from typing import overload
 
 from engines.errors import SettingsError
 
+LABEL_SHARED = "whale-ready.shared"
+"""``closed`` or ``open``: a shared network, of every deployment on the host."""
 SHARED = 4
 """Shared networks of a kind. A Linux bridge takes 1023 ports, so one would not hold the default
 capacity with room to spare; a /22 has 1021 addresses for containers, so that addresses run out,
