@@ -39,7 +39,7 @@ def docker_findings(settings: Settings, seconds: float = DOCKER_SECONDS) -> list
         try:
             with _asking(settings, seconds) as api:
                 engine = _engine(settings, api)
-                pool = _pool(settings, api)
+                pool = pool_finding(settings, api)
         except BackendUnavailable as error:
             engine = not_ok("docker", error.seen, error.fix + _context())
         except SettingsError as error:
@@ -145,7 +145,8 @@ def _context() -> str:
     return f". The docker command's context {name} is not followed: write its address instead"
 
 
-def _pool(settings: Settings, api: Any) -> Finding:
+def pool_finding(settings: Settings, api: Any) -> Finding:
+    """Whether the addresses for networks are free, as ``api`` and this host's routes show."""
     if settings.cre_runtime == "swarm":
         return ok("network-pool", f"not used: {_ISOLATED}")
     pool = settings.cre_network_pool
