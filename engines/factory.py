@@ -89,17 +89,18 @@ def get_container_backend(
         return _held.backend
 
 
-def setup_findings(seconds: float = 0.0) -> tuple[Finding, ...]:
+def setup_findings(seconds: float = 0.0) -> tuple[Finding, ...] | None:
     """What keeps the containers of this process's backend from starting, and what does not.
 
     The set-up is looked at in the background once the backend is made; what is wrong is logged.
+    Empty as long as no look has ended; None where there is no backend, or a runtime was given.
 
     Args:
         seconds: how long to wait for a new look; 0: what was seen last, at once.
     """
     setup = _held.setup if _held.process == os.getpid() else None
     if setup is None:
-        return ()
+        return None
     return setup.fresh(seconds) if seconds else setup.seen()
 
 

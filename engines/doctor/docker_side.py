@@ -17,7 +17,7 @@ from engines.cre.firewall import Firewall
 from engines.cre.guard import docker_host, is_remote
 from engines.cre.runtimes import sdk
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT
-from engines.cre.runtimes.subnets import LABEL_SHARED, SHARED, shared_subnet
+from engines.cre.runtimes.subnets import LABEL_SHARED, SHARED, shared_name, shared_subnet
 from engines.doctor.findings import Finding, State, not_ok, ok, unknown
 from engines.errors import BackendUnavailable, SettingsError
 from engines.settings import Settings
@@ -151,14 +151,15 @@ def pool_finding(settings: Settings, api: Any) -> Finding:
         return ok("network-pool", f"not used: {_ISOLATED}")
     pool = settings.cre_network_pool
     try:
-        ours = [
-            shared_subnet(pool, number, egress=egress)
+        wanted = {
+            shared_name(number, egress=egress): shared_subnet(pool, number, egress=egress)
             for egress in (False, True)
             for number in range(SHARED)
-        ]
+        }
     except SettingsError as error:
         return not_ok("network-pool", str(error), "write a larger network")
     networks = list(_networks(api))
+    ours = list(wanted.values())
     routes = [] if is_remote(docker_host(settings)) else _routes()
     clashes = [
         f"network {name} ({subnet})"
@@ -171,6 +172,14 @@ def pool_finding(settings: Settings, api: Any) -> Finding:
         if any(subnet.subnet_of(each) for each in ours)
     ]
     if not clashes:
+        for name, subnet, _ in networks:
+            if wanted.get(name, subnet) != subnet:
+                return not_ok(
+                    "network-pool",
+                    f"network {name} ({subnet}) was made with another CRE_NETWORK_POOL than {pool}",
+                    "write the same pool in every deployment on this host, or remove the network "
+                    f"(docker network rm {name}) and it is made anew",
+                )
         return ok("network-pool", f"{pool}: no other network or route uses its addresses")
     used = [subnet for _, subnet, _ in networks] + [subnet for _, subnet in routes]
     return not_ok(

@@ -162,13 +162,8 @@ class Deployment:
             raise BackendUnavailable("the database cannot be asked for a flag") from None
         return flag
 
-    def setup(self, seconds: float = 0.0) -> tuple[Finding, ...]:
-        """What keeps containers from starting, and what does not; empty as long as no look at it
-        has ended. What is wrong is logged once, beside.
-
-        Args:
-            seconds: how long to wait for a new look; 0: what was seen last, at once.
-        """
+    def setup(self, seconds: float = 0.0) -> tuple[Finding, ...] | None:
+        """See :func:`engines.factory.setup_findings`."""
         return setup_findings(seconds)
 
     def settings_or_none(self) -> Settings | None:

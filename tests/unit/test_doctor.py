@@ -168,6 +168,16 @@ def test_addresses_that_something_else_uses(
         assert not IPv4Network(named[1]).overlaps(IPv4Network("10.213.0.0/16"))
 
 
+def test_a_network_of_ours_from_another_pool_is_named_with_both_ways_out() -> None:
+    found = docker_side.pool_finding(
+        Settings(cre_docker_host="unix:///x"),
+        Networks(("whale-ready-closed-0", "10.9.0.0/22", OURS)),
+    )
+    assert found.state is State.NOT_OK
+    assert "whale-ready-closed-0 (10.9.0.0/22) was made with another" in found.seen
+    assert "docker network rm whale-ready-closed-0" in found.fix
+
+
 # Database and worker.
 
 

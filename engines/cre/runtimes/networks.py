@@ -26,7 +26,7 @@ from engines.contract import Isolation
 from engines.cre.firewall import CLOSED, OPEN
 from engines.cre.guard import Guard, docker_host
 from engines.cre.runtimes.base import Launch
-from engines.cre.runtimes.subnets import LABEL_SHARED, SHARED, shared_subnet
+from engines.cre.runtimes.subnets import LABEL_SHARED, SHARED, shared_name, shared_subnet
 from engines.errors import BackendUnavailable, RuntimeFault, SubnetTaken
 from engines.probe import wait_until
 from engines.settings import Settings
@@ -177,7 +177,7 @@ class BridgeNetworks:
     def _shared(self, number: int, *, egress: bool) -> _Wanted:
         kind, prefix = ("open", OPEN) if egress else ("closed", CLOSED)
         return _Wanted(
-            f"whale-ready{self._family and '-'}{self._family}-{kind}-{number}",
+            shared_name(number, egress=egress, family=self._family),
             f"{prefix}{self._family}{number}",
             shared_subnet(self._pool, number, egress=egress),
             {LABEL_SHARED: kind},

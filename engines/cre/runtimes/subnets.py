@@ -48,6 +48,12 @@ def own_subnets(pool: IPv4Network) -> OwnSubnets:
     return OwnSubnets(pool)
 
 
+def shared_name(number: int, *, egress: bool, family: str = "") -> str:
+    """The name of a shared network; ``family`` as :class:`BridgeNetworks` has it."""
+    kind = "open" if egress else "closed"
+    return f"whale-ready{family and '-'}{family}-{kind}-{number}"
+
+
 def shared_subnet(pool: IPv4Network, number: int, *, egress: bool) -> IPv4Network:
     """The subnet of a shared network.
 

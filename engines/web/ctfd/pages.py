@@ -188,7 +188,7 @@ class Pages:
             frame=f"plugins/{self._name}/templates/frame.html",
             assets=f"/plugins/{self._name}/assets/",
             problem=problem,
-            wrong=[each for each in self._site.setup() if each.state is State.NOT_OK],
+            wrong=[each for each in self._site.setup() or () if each.state is State.NOT_OK],
             warning=self.warning,
             **values,
         )
