@@ -16,6 +16,7 @@ COMMANDS = {
     "compare": "compare_command:compare_command",
     "database": "database_command:database_group",
     "demo": "demo_command:demo_command",
+    "doctor": "doctor_command:doctor_command",
     "firewall": "firewall_command:firewall_group",
     "harness": "harness_command:harness_group",
     "images": "images_command:images",

@@ -49,6 +49,14 @@ PREFLIGHT_EXIT_CODES: tuple[tuple[int, str], ...] = (
     (130, "interrupted; nothing is written, and what a probe started is stopped first"),
 )
 
+DOCTOR_EXIT_CODES: tuple[tuple[int, str], ...] = (
+    (0, "nothing is wrong; what cannot be seen from here is unknown"),
+    (1, "something is wrong; the fix is beside it"),
+    (3, "could not run: a bad option or setting"),
+    (130, "interrupted"),
+)
+"""Of ``whale-ready doctor``; docs/doctor.md has it, too."""
+
 
 def for_help(table: tuple[tuple[int, str], ...] = EXIT_CODES) -> str:
     """A table as a help text has it."""
