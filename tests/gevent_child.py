@@ -27,7 +27,7 @@ from engines.settings import Settings  # noqa: E402
 from engines.whale import WhaleAPIManager  # noqa: E402
 
 PLAYERS = (1, 2, 3, 4)
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def lives(backend: ContainerBackend) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from changed_settings import shipped
 from under_gevent import LIVES, under_gevent
 
 from fake_whale import Challenge, FakeServer, FakeWhale, User, World
@@ -29,13 +30,13 @@ def whale() -> Iterator[FakeServer]:
 
 
 def test_the_engine_on_simulated_containers(tmp_path: Path) -> None:
-    seen = under_gevent(
-        "memory",
-        CONTAINER_DATABASE_URL=f"sqlite:///{tmp_path / 'state.db'}",
-        CONTAINER_WORKER_SECONDS="0.1",
-        CRE_TIMEOUT_SECONDS="2",
-        CRE_EXTENSION_SECONDS="1",
-    )
+    environ = {
+        "CONTAINER_DATABASE_URL": f"sqlite:///{tmp_path / 'state.db'}",
+        "CONTAINER_WORKER_SECONDS": "0.1",
+        "CRE_TIMEOUT_SECONDS": "2",
+        "CRE_EXTENSION_SECONDS": "1",
+    }
+    seen = under_gevent("memory", {**shipped(), **environ})
     assert seen["codes"] == LIVES
     assert seen["expired"]
     assert seen["said"] == ["a", "b"]
@@ -47,14 +48,14 @@ def test_the_adapter_before_a_whale(whale: FakeServer, tmp_path: Path) -> None:
     lines = "".join(f'{number} = "{token}"\n' for number, token in USERS.items())
     tokens.write_text(f"[tokens]\n{lines}")
     tokens.chmod(0o600)
-    seen = under_gevent(
-        "whale",
-        CONTAINER_DATABASE_URL=f"sqlite:///{tmp_path / 'state.db'}",
-        CONTAINER_WORKER_SECONDS="0.1",
-        WHALE_API_URL=whale.url,
-        WHALE_TOKENS_FILE=str(tokens),
-        WHALE_TIMEOUT_SECONDS="2",
-        WHALE_PROBE="false",
-    )
+    environ = {
+        "CONTAINER_DATABASE_URL": f"sqlite:///{tmp_path / 'state.db'}",
+        "CONTAINER_WORKER_SECONDS": "0.1",
+        "WHALE_API_URL": whale.url,
+        "WHALE_TOKENS_FILE": str(tokens),
+        "WHALE_TIMEOUT_SECONDS": "2",
+        "WHALE_PROBE": "false",
+    }
+    seen = under_gevent("whale", {**shipped(), **environ})
     assert seen["codes"] == LIVES
     assert seen["expired"]
