@@ -27,6 +27,7 @@ CHANGED = {
     "CRE_TIMEOUT_SECONDS": f"{FINITE}: an instance that runs out while one waits for it",
     "CRE_EXTENSION_SECONDS": f"{FINITE}: an extended one that does, too",
     "CRE_CAPACITY": f"{SUBJECT}: a wrong value",
+    "WHALE_READY_RUNTIME": "simulated containers, where what runs is not what is tested",
     "ROLLOUT_POLL_SECONDS": f"{FINITE}: every process goes by a new dial at once",
     "WHALE_PROBE": "frp is stubbed or its fake leads nowhere: no instance of Whale's can answer",
 }

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from engines.child import Done, run
 from engines.errors import BackendUnavailable
 from engines.probe import wait_until
+from engines.reasons import reason
 
 CLOSED, OPEN = "wrc-", "wro-"
 """How the interface of a bridge without and with egress begins."""
@@ -187,7 +188,7 @@ class Firewall:
             ) from None
         except OSError as error:  # a time-out too
             raise BackendUnavailable(
-                f"{program} cannot be run ({type(error).__name__}); {FIX}", untouched=True
+                f"{program} cannot be run: {reason(error)}; {FIX}", untouched=True
             ) from error
 
 

@@ -23,6 +23,7 @@ from urllib3.exceptions import HTTPError
 
 from engines.contract import Code
 from engines.errors import WhaleFault
+from engines.reasons import reason
 from engines.whale.deadline import DeadlineAdapter, deadline, time_left
 
 log = logging.getLogger(__name__)
@@ -151,8 +152,7 @@ class WhaleClient:
                     return self._read(path, headers)
                 return self._send(method, path, headers, body, self._call_seconds)
         except (RequestException, HTTPError, OSError) as error:
-            # Its text may quote the request, so only its kind is told.
-            log.warning("%s to Whale failed: %s", method, type(error).__name__)
+            log.warning("%s to Whale failed: %s", method, reason(error))
             definite = method == "GET" or _never_sent(error)
             raise WhaleFault(
                 Code.UNAVAILABLE, _UNREACHABLE, retry_after=RETRY_SECONDS, definite=definite
