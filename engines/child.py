@@ -17,8 +17,12 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
-_SHELL = ("/bin/sh", "-c", '"$@" 3>&-; echo $? >&3', "sh")
+_SHELL = ("/bin/sh", "-c", 'trap : TERM; "$@" 3>&-; echo $? >&3', "sh")
+"""Outlives SIGTERM, to collect the program that does not."""
+END_SECONDS = 5.0
+"""How long a program that was told to end may take."""
 _EXIT_CODE_FD = 3
 
 
@@ -62,7 +66,8 @@ class Child:
                     [*_SHELL, *command],
                     environ,
                     file_actions=[
-                        (os.POSIX_SPAWN_DUP2, number, target) for target, number in enumerate(given)
+                        *((os.POSIX_SPAWN_DUP2, each, own) for own, each in enumerate(given)),
+                        *((os.POSIX_SPAWN_CLOSE, each) for each in _inherited()),
                     ],
                     setsid=True,
                     setsigdef=[signal.SIGPIPE],  # which Python ignores
@@ -89,11 +94,14 @@ class Child:
             os.waitpid(self._pid, 0)
         return int(said) if said else -signal.SIGKILL
 
-    def terminate(self) -> None:
+    def end(self) -> None:
+        """Tell it to end, and see that it does."""
         self._signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self._signal(signal.SIGKILL)
+        try:
+            self.wait(END_SECONDS)
+        except TimeoutError:
+            self._signal(signal.SIGKILL)
+            self.wait(END_SECONDS)
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -122,8 +130,7 @@ def run(
         try:
             code = child.wait(seconds)
         except BaseException:  # a worker that is told to end too; raised again
-            child.kill()
-            child.wait(seconds)
+            child.end()
             raise
         return Done(code, _text(files[1]), _text(files[2]))
     finally:
@@ -134,6 +141,15 @@ def run(
 def _high(number: int) -> int:
     """A copy of the descriptor that is not among the four that a child is given."""
     return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _EXIT_CODE_FD + 1)
+
+
+def _inherited() -> list[int]:
+    """Descriptors that a child must not have: gunicorn's listening sockets are inheritable."""
+    return [
+        number
+        for each in Path("/proc/self/fd").iterdir()
+        if (number := int(each.name)) > _EXIT_CODE_FD
+    ]
 
 
 def _text(number: int) -> str:

@@ -144,7 +144,8 @@ def users_site(
 @pytest.fixture(scope="session")
 def teams_site(ctfd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Teams play, on simulated containers."""
-    site = Site(tmp_path_factory.mktemp("teams"), teams=True, plugins=MEMORY)
+    environ = {"CRE_DEPLOYMENT": f"ctfd-{secrets.token_hex(4)}"}
+    site = Site(tmp_path_factory.mktemp("teams"), teams=True, plugins=MEMORY, environ=environ)
     yield site
     site.stop()
 

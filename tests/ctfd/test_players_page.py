@@ -33,8 +33,11 @@ def opened(window: Window, name: str) -> Locator:
 
 
 def seconds(panel: Locator) -> int:
-    minutes, rest = panel.get_by_role("timer").inner_text().rsplit(":", 1)
-    return int(minutes) * 60 + int(rest)
+    """What the timer shows, as 59:30 or 1:14:30."""
+    total = 0
+    for part in panel.get_by_role("timer").inner_text().split(":"):
+        total = 60 * total + int(part)
+    return total
 
 
 def button(panel: Locator, name: str) -> Locator:

@@ -9,7 +9,6 @@ collect the ended ones, and wait without end for an engine that is silent.
 from __future__ import annotations
 
 import socket
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from typing import IO, Any
@@ -20,11 +19,11 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
+from engines.child import Child
+
 SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR")
 """Nobody is there to type a password or to judge a host key: ssh fails instead of asking."""
 DIAL = ("docker", "system", "dial-stdio")
-END_SECONDS = 5.0
-"""How long an ssh that was told to end may take."""
 
 
 def ssh_command(address: str) -> tuple[str, ...]:
@@ -90,20 +89,15 @@ class _Connection(HTTPConnection):
         super().__init__(host, port, **options)
         self._command = command
         self._words = words
-        self._ssh: subprocess.Popen[bytes] | None = None
+        self._ssh: Child | None = None
 
     def connect(self) -> None:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
                 # A session of its own: Ctrl-C is for us, who still need the engine to clean up.
-                self._ssh = subprocess.Popen(  # noqa: S603 - no shell; the host stands behind --
-                    self._command,
-                    stdin=theirs.fileno(),
-                    stdout=theirs.fileno(),
-                    stderr=self._words,
-                    start_new_session=True,
-                )
+                files = (theirs.fileno(), theirs.fileno(), self._words.fileno())
+                self._ssh = Child(self._command, files)
         except OSError:
             ours.close()
             raise
@@ -114,14 +108,8 @@ class _Connection(HTTPConnection):
     def close(self) -> None:
         super().close()
         ssh, self._ssh = self._ssh, None
-        if ssh is None:
-            return
-        ssh.terminate()
-        try:
-            ssh.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            ssh.kill()
-            ssh.wait()
+        if ssh is not None:
+            ssh.end()
 
 
 class _Pool(HTTPConnectionPool):
