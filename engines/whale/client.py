@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError
 from engines.contract import Code
 from engines.deadline import DeadlineAdapter, deadline, time_left
 from engines.errors import WhaleFault
+from engines.reasons import reason
 
 log = logging.getLogger(__name__)
 
@@ -153,8 +154,7 @@ class WhaleClient:
                     return self._read(path, headers)
                 return self._send(method, path, headers, body, self._call_seconds)
         except (RequestException, HTTPError, OSError) as error:
-            # Its text may quote the request, so only its kind is told.
-            log.warning("%s to Whale failed: %s", method, type(error).__name__)
+            log.warning("%s to Whale failed: %s", method, reason(error))
             definite = method == "GET" or _never_sent(error)
             raise WhaleFault(
                 Code.UNAVAILABLE, _UNREACHABLE, retry_after=RETRY_SECONDS, definite=definite

@@ -205,9 +205,16 @@ def test_an_instance_lives_and_goes_over_ssh(
 
 
 def children() -> list[str]:
-    """Programs that this process has begun and not collected."""
-    pids = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids]
+    """Programs that this process, or a shell of its own, has begun and not collected."""
+
+    def below(pid: int) -> list[str]:
+        found = []
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            name = Path(f"/proc/{child}/comm").read_text().strip()
+            found += [name, *(below(int(child)) if name == "sh" else [])]
+        return found
+
+    return below(os.getpid())
 
 
 def test_an_ssh_serves_many_requests_and_is_collected(over_ssh: Settings) -> None:

@@ -9,7 +9,6 @@ without end for an engine that is silent.
 from __future__ import annotations
 
 import socket
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from typing import IO, Any
@@ -18,13 +17,12 @@ from urllib.parse import urlsplit
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
+from engines.child import Child
 from engines.cre.runtimes.one_pool import OnePool
 
 SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR")
 """Nobody is there to type a password or to judge a host key: ssh fails instead of asking."""
 DIAL = ("docker", "system", "dial-stdio")
-END_SECONDS = 5.0
-"""How long an ssh that was told to end may take."""
 
 
 def ssh_command(address: str) -> tuple[str, ...]:
@@ -79,20 +77,15 @@ class _Connection(HTTPConnection):
         super().__init__(host, port, **options)
         self._command = command
         self._words = words
-        self._ssh: subprocess.Popen[bytes] | None = None
+        self._ssh: Child | None = None
 
     def connect(self) -> None:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
                 # A session of its own: Ctrl-C is for us, who still need the engine to clean up.
-                self._ssh = subprocess.Popen(  # noqa: S603 - no shell; the host stands behind --
-                    self._command,
-                    stdin=theirs.fileno(),
-                    stdout=theirs.fileno(),
-                    stderr=self._words,
-                    start_new_session=True,
-                )
+                files = (theirs.fileno(), theirs.fileno(), self._words.fileno())
+                self._ssh = Child(self._command, files)
         except OSError:
             ours.close()
             raise
@@ -103,14 +96,8 @@ class _Connection(HTTPConnection):
     def close(self) -> None:
         super().close()
         ssh, self._ssh = self._ssh, None
-        if ssh is None:
-            return
-        ssh.terminate()
-        try:
-            ssh.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            ssh.kill()
-            ssh.wait()
+        if ssh is not None:
+            ssh.end()
 
 
 class _Pool(HTTPConnectionPool):
