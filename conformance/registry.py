@@ -17,6 +17,7 @@ from conformance.harness import Harness
 from conformance.harnesses.bare import BareHarness
 from conformance.installed import Installed, installed_backends
 from engines.contract import ContainerBackend
+from engines.published import document
 from fake_whale.extras import OURS, advice
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def _live_whale(spec: str, name: str, url: str, whale_world: Path | None) -> Sub
     if whale_world is None:
         raise BackendSpecError(
             f"--backend {spec}: say with whale-ready check --whale-world FILE which accounts and "
-            "challenges of that Whale may be used; docs/how-to.md shows such a file"
+            f"challenges of that Whale may be used; such a file: {document('how-to.md')}"
         )
     factory = _load(spec, _LIVE_WHALE)
     try:

@@ -11,6 +11,8 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
+from engines.published import document
+
 if TYPE_CHECKING:
     import jinja2
 
@@ -34,6 +36,7 @@ def pages(*packages: str) -> jinja2.Environment:
     )
     environment.filters["fingerprint"] = _fingerprint
     environment.globals["script"] = ""
+    environment.globals["document"] = document
     return environment
 
 
