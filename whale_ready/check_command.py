@@ -27,8 +27,12 @@ from whale_ready.summary import print_plan, print_report
 if TYPE_CHECKING:
     from conformance.runner import CheckRequest
 
+    NumberType = click.ParamType[int]
+else:
+    NumberType = click.ParamType  # generic to click's newest releases only
 
-class Jobs(click.ParamType[int]):
+
+class Jobs(NumberType):
     """A number of processes, or ``auto``."""
 
     name = "jobs"

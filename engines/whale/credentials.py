@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from engines.contract import Code
 from engines.errors import SettingsError, WhaleFault
+from engines.published import document
 from engines.whale.login import Login, TokenMaker
 
 

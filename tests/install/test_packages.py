@@ -121,6 +121,13 @@ def checking(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Environm
     return environment(tmp_path_factory.mktemp("check"), f"{built.wheel}[check]")
 
 
+@pytest.fixture(scope="session")
+def complete(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """As docs/ctfd-plugin.md and docs/migrate.md say, with CTFd's pins where CTFd is at hand."""
+    pins = {"constraint": PINS} if PINS.is_file() else {}
+    return environment(tmp_path_factory.mktemp("all"), f"{built.wheel}[all]", **pins)
+
+
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
     """What a command that could not run says."""
     assert done.returncode == 3, done.stdout + done.stderr
@@ -263,9 +270,15 @@ def test_a_strangers_pytest_runs_in_a_base_install(
     assert "Traceback" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("program", ["whale-ready", "python -m whale_ready"])
-@pytest.mark.parametrize("path", ["", "."])
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize(
+    ("program", "path", "jobs"),
+    [
+        ("whale-ready", "", 2),
+        ("whale-ready", ".", 2),
+        ("python -m whale_ready", "", 2),
+        ("python -m whale_ready", ".", 1),
+    ],
+)
 def test_packages_of_our_names_are_not_in_the_way(
     checking: Environment, project: Path, program: str, path: str, jobs: int
 ) -> None:
@@ -323,12 +336,62 @@ def test_an_extra_brings_what_it_is_for(built: Built, tmp_path: Path, extra: str
     assert "Traceback" not in done.stderr
 
 
-def test_all_of_it_fits_what_ctfd_pins(built: Built, tmp_path: Path) -> None:
+def test_all_of_it_fits_what_ctfd_pins(complete: Environment) -> None:
     require("ctfd", PINS.is_file(), "set CTFD_HOME to a checkout of CTFd 3.8")
-    pinned = environment(tmp_path, f"{built.wheel}[all]", constraint=PINS)
-    done = pinned.run("whale-ready check --backend cre:memory --backend whale:fake --select START*")
+    pinned = {line.strip() for line in PINS.read_text(encoding="utf-8").splitlines()}
+    done = complete.run(
+        "python -c 'from importlib.metadata import version as v;"
+        'print("\\n".join(f"{n}=={v(n)}" for n in ("click", "flask", "urllib3", "sqlalchemy")))\''
+    )
+    assert set(done.stdout.split()) <= pinned, done.stdout + done.stderr
+
+    asked = "--backend cre:memory --backend whale:fake --select START-00*"
+    done = complete.run(f"whale-ready check {asked}")
     assert done.returncode == 2, done.stdout + done.stderr  # a part is no verdict
-    assert "fail" not in done.stdout.partition("INCONCLUSIVE")[0]
+    assert "9 pass" in done.stdout
+
+
+# the way to Whale, in the environments that its page tells to make
+
+
+def told(page: str) -> list[str]:
+    """Commands of ours in a page's console blocks."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^ *```console\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.strip() for line in lines if line.strip().startswith("whale-ready ")]
+
+
+def test_every_command_of_the_migration_is_understood_after_its_installation(
+    complete: Environment,
+) -> None:
+    """Up to where each needs a Whale: none lacks a package, none ends with a traceback."""
+    commands = told("migrate.md")
+    assert len(commands) >= 12
+    for line in commands:
+        words = shlex.split(line, comments=True)
+        done = complete.run(shlex.join(words).replace("https://ctf.example.org", "https://[::1]:1"))
+        said = done.stdout + done.stderr
+        assert done.returncode in (0, 1, 2, 3), f"{line}: {said}"
+        assert "Traceback" not in said, f"{line}: {said}"
+        assert "not installed" not in said, f"{line}: {said}"
+
+
+@pytest.mark.parametrize("page", ["migrate.md", "ctfd-plugin.md"])
+def test_the_pages_say_what_is_tried_here(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert "pip install -c requirements.txt 'whale-ready[all]'\n" in text
+
+
+def test_what_ctfd_whale_imports_fits_beside_us(built: Built, tmp_path: Path) -> None:
+    require("ctfd", PINS.is_file(), "set CTFD_HOME to a checkout of CTFd 3.8")
+    text = (ROOT / "docs" / "ctfd-plugin.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"pip install -c requirements.txt 'whale-ready\[all\]' (.+)", text)
+    beside = environment(
+        tmp_path, f"{built.wheel}[all]", "redis", *shlex.split(line), constraint=PINS
+    )
+    done = beside.run("python -c 'import docker, flask_apscheduler, flask_redis, redis'")
+    assert done.returncode == 0, done.stderr
 
 
 # what is in the packages
@@ -354,7 +417,9 @@ def test_an_index_shows_a_readme_whose_links_lead_somewhere(built: Built) -> Non
     assert not [each for each in links if not each.startswith(("https://", "#"))]
     ours = [each for each in links if "OWNER" in each]
     for each in ours:
-        path = re.sub(r"^https://[a-z.]*github[a-z]*\.com/OWNER/whale-ready/(blob/)?main/", "", each)
+        path = re.sub(
+            r"^https://[a-z.]*github[a-z]*\.com/OWNER/whale-ready/(blob/)?main/", "", each
+        )
         assert (ROOT / path.partition("#")[0]).exists(), each
     assert metadata["Description-Content-Type"].startswith("text/markdown")
 
