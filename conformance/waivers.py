@@ -15,16 +15,16 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, ClassVar
-
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from conformance.harness import KnownDeviation
 from conformance.redact import Secrets
 from conformance.results import BackendInfo, ScenarioResult, Status
 from conformance.rules import BY_ID
 from engines import __version__
+
+if TYPE_CHECKING:  # an extra's; a file is read without it until it has a range
+    from packaging.specifiers import SpecifierSet
 
 TOOL = "whale-ready"
 """The name of this tool's own version in a waiver's ``versions``."""
@@ -317,6 +317,8 @@ def _day(content: object) -> date:
 def _ranges(content: object) -> dict[str, SpecifierSet]:
     if not isinstance(content, dict) or not content:
         raise ValueError(f'must name a version and its range, as {{ {TOOL} = ">=0.1,<0.3" }}')
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
     ranges = {}
     for name, text in content.items():
         if not isinstance(text, str) or not text.strip():
@@ -395,6 +397,8 @@ def _idle(waiver: Waiver, info: BackendInfo, status: Status | None) -> str:
 
 
 def _within(version: str, wanted: SpecifierSet) -> bool:
+    from packaging.version import InvalidVersion, Version
+
     try:
         return wanted.contains(Version(version), prereleases=True)
     except InvalidVersion:

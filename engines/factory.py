@@ -28,6 +28,7 @@ from engines.errors import SettingsError
 from engines.hybrid import Breaker, DialReader, DialStore, HybridBackend, Keys, Router
 from engines.hybrid.health import Limits
 from engines.hybrid.watch import Watch
+from engines.published import document
 from engines.settings import Settings
 from engines.whale import Credentials, WhaleAPIManager
 
@@ -193,7 +194,7 @@ def _check(settings: Settings, ingredients: Ingredients) -> None:
     if settings.whale_api_url is not None and all(way is None for way in ways):
         raise SettingsError(
             "WHALE_TOKENS_FILE is not set, nor is WHALE_CTFD_DATABASE_URL: without one of them no "
-            "call to Whale can say whose it is; docs/settings.md shows such a file"
+            f"call to Whale can say whose it is; such a file: {document('settings.md')}"
         )
 
 

@@ -117,11 +117,6 @@ def _version(url: URL) -> str | None:
 def _opened(url: URL) -> Iterator[Database]:
     try:
         database = Database(url.render_as_string(hide_password=False))
-    except ImportError as error:
-        raise SettingsError(
-            f"{VARIABLE}: the driver {error.name} is not installed; docs/database.md names those "
-            "that are tested"
-        ) from None
     except ArgumentError:  # no such kind of database
         raise SettingsError(NO_URL) from None
     except ValueError as error:

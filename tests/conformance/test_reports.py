@@ -22,7 +22,8 @@ from conformance.harness import Options, World
 from conformance.matrix import spans
 from conformance.redact import Secrets
 from conformance.registry import Subject
-from conformance.reports import FILES, to_badge, to_html, to_junit, to_markdown, write_reports
+from conformance.reporting.html import to_html
+from conformance.reports import FILES, to_badge, to_junit, to_markdown, write_reports
 from conformance.results import BackendInfo, Report, ScenarioResult, Status, Verdict
 from conformance.rules import RULES, Profile
 from conformance.runner import CheckRequest, check_subjects
