@@ -57,27 +57,28 @@ class Child:
         if shutil.which(command[0], path=environ.get("PATH")) is None:
             raise FileNotFoundError(command[0])
         self._ended, theirs = socket.socketpair()
-        with theirs:
-            # Moved above the four first, so that none of them is overwritten before it is copied.
-            given = [_high(number) for number in (*files, theirs.fileno())]
-            try:
-                self._pid = os.posix_spawn(
-                    _SHELL[0],
-                    [*_SHELL, *command],
-                    environ,
-                    file_actions=[
-                        *((os.POSIX_SPAWN_DUP2, each, own) for own, each in enumerate(given)),
-                        *((os.POSIX_SPAWN_CLOSE, each) for each in _inherited()),
-                    ],
-                    setsid=True,
-                    setsigdef=[signal.SIGPIPE],  # which Python ignores
-                )
-            except BaseException:  # raised again
-                self._ended.close()
-                raise
-            finally:
-                for number in given:
-                    os.close(number)
+        told = theirs.detach()  # closed by us at once: gevent may put off the closing of a socket
+        # Moved above the four first, so that none of them is overwritten before it is copied.
+        given = [_high(number) for number in (*files, told)]
+        os.close(told)
+        try:
+            self._pid = os.posix_spawn(
+                _SHELL[0],
+                [*_SHELL, *command],
+                environ,
+                file_actions=[
+                    *((os.POSIX_SPAWN_DUP2, each, own) for own, each in enumerate(given)),
+                    *((os.POSIX_SPAWN_CLOSE, each) for each in _inherited()),
+                ],
+                setsid=True,
+                setsigdef=[signal.SIGPIPE],  # which Python ignores
+            )
+        except BaseException:  # raised again
+            self._ended.close()
+            raise
+        finally:
+            for number in given:
+                os.close(number)
 
     def wait(self, seconds: float) -> int:
         """The exit code, once it has ended; below 0 when it was killed.
@@ -87,7 +88,8 @@ class Child:
         """
         self._ended.settimeout(seconds)
         said = b""
-        while more := self._ended.recv(16):
+        # The line is whole when the program has ended: nothing waits for the end of the stream.
+        while not said.endswith(b"\n") and (more := self._ended.recv(16)):
             said += more
         self._ended.close()
         with suppress(ChildProcessError):  # gevent's loop has collected it
