@@ -47,10 +47,13 @@ def lives(backend: ContainerBackend) -> list[str]:
 
 
 def expired(backend: ContainerRuntimeEngine | WhaleAPIManager) -> bool:
-    """Whether the worker removes what has run out, in its own thread."""
+    """Whether the worker removes what has run out, in its own thread.
+
+    A status is None as soon as the time is over; the container is gone with its row.
+    """
 
     def over(_timeout: float) -> bool:
-        return all(backend.get_instance_status(user_id, 1) is None for user_id in PLAYERS)
+        return not backend.holds_any()
 
     with backend.cleanup_worker:
         return wait_until(over, PATIENCE)
