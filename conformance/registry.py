@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from conformance.extras import OURS, advice
 from conformance.harness import Harness
 from conformance.harnesses.bare import BareHarness
 from conformance.installed import Installed, installed_backends
 from engines.contract import ContainerBackend
 from engines.published import document
-from fake_whale.extras import OURS, advice
 
 if TYPE_CHECKING:
     from conformance.harnesses.state import ServerState

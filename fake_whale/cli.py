@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import click
 
@@ -17,7 +17,6 @@ from .database import Isolation
 from .demo import DEMO_WORLD
 from .dialect import Dialect
 from .errors import FakeWhaleError
-from .extras import advice
 from .fidelity_doc import drops, write_table
 from .instances import InstanceOptions
 from .recorder import Whale
@@ -40,20 +39,7 @@ def _choice(kind: type[_Choice]) -> click.Choice[str]:
     return click.Choice([member.value for member in kind])
 
 
-class Commands(click.Group):
-    """Commands that can all be read in a base install; what they run comes with an extra."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except ImportError as error:
-            said = advice(f"fake-whale {ctx.invoked_subcommand}", "fake", error)
-            if said is None:
-                raise
-            _fail(said)
-
-
-@click.group(cls=Commands)
+@click.group()
 def main() -> None:
     """A Whale to test against: CTFd with ctfd-whale, imitated down to its quirks."""
 

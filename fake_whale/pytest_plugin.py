@@ -28,15 +28,7 @@ def fake_whale_world() -> World:
 def fake_whale(fake_whale_world: World) -> Iterator[FakeWhale]:
     """A fake on a virtual clock, with state of its own. Serve it with ``fake_whale_server``."""
     from .clock import VirtualClock
-    from .extras import advice
-
-    try:
-        from .fake import FakeWhale
-    except ImportError as error:
-        said = advice("the fixture fake_whale", "fake", error)
-        if said is None:
-            raise
-        pytest.fail(said, pytrace=False)
+    from .fake import FakeWhale
 
     with FakeWhale(fake_whale_world, clock=VirtualClock()) as fake:
         yield fake

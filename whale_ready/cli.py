@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from conformance.extras import advice
 from engines import __version__
-from fake_whale.extras import advice
 from whale_ready.command import Group, could_not_run
 
 COMMANDS = {

@@ -19,6 +19,7 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
+import requests
 from conftest import require
 from uv import find_uv_bin
 
@@ -84,7 +85,7 @@ class Environment:
             capture_output=True,
             text=True,
             check=False,
-            timeout=110,
+            timeout=240,
         )
 
 
@@ -186,6 +187,18 @@ def test_a_base_install_runs(bare: Environment, command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_base_install_serves_the_fake(bare: Environment) -> None:
+    command = [bare.home / "bin" / "fake-whale", "serve"]
+    with subprocess.Popen(command, cwd=bare.folder, stdout=subprocess.PIPE, text=True) as served:
+        try:
+            assert served.stdout is not None
+            url = json.loads(served.stdout.readline())["url"]
+            assert requests.get(f"{url}/api/v1/users/me", timeout=10).status_code in (302, 401, 403)
+        finally:
+            served.terminate()
+        assert served.wait(timeout=30) == 0
+
+
 @pytest.mark.parametrize(
     ("command", "extra"),
     [
@@ -200,18 +213,10 @@ def test_a_base_install_runs(bare: Environment, command: str) -> None:
         ("whale-ready bench compare a b", "bench"),
         ("whale-ready metrics", "metrics"),
         ("whale-ready worker --metrics 0", "metrics"),
-        ("fake-whale serve", "fake"),
-        ("python -m fake_whale serve", "fake"),
     ],
 )
 def test_what_needs_an_extra_says_which(bare: Environment, command: str, extra: str) -> None:
     assert one_line(bare.run(command)).endswith(f"pip install 'whale-ready[{extra}]'")
-
-
-def test_an_answer_on_a_page_says_which_extra_it_needs(bare: Environment) -> None:
-    done = bare.run("whale-ready readiness --out answer")
-    assert done.returncode == 3
-    assert done.stderr.endswith("pip install 'whale-ready[check]'\n")
 
 
 @pytest.mark.parametrize(
@@ -268,8 +273,7 @@ def test_a_strangers_pytest_runs_in_a_base_install(
     assert done.returncode == 0, done.stdout + done.stderr
 
     done = here.run("python -m pytest -q test_fake.py", PYTHONPATH=str(packages))
-    assert "the fixture fake_whale needs flask" in done.stdout
-    assert "Traceback" not in done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
@@ -316,8 +320,6 @@ def test_a_package_that_is_found_in_the_place_of_ours_is_one_sentence(
 
 
 EXTRAS = {
-    "fake": "fake-whale serve --help",
-    "web": "python -c 'import engines.web'",
     "check": "whale-ready check --backend cre:memory --select START-001 --report out",
     "metrics": "whale-ready metrics",
     "bench": "python -c 'import benchmarks.benching, benchmarks.bench_report'",
@@ -351,6 +353,14 @@ def test_all_of_it_fits_what_ctfd_pins(complete: Environment) -> None:
     done = complete.run(f"whale-ready check {asked}")
     assert done.returncode == 2, done.stdout + done.stderr  # a part is no verdict
     assert "9 pass" in done.stdout
+
+
+@pytest.mark.timeout(300)  # the whole suite on two backends
+def test_a_first_check_is_green_and_shows_what_whale_is_known_to_do(checking: Environment) -> None:
+    done = checking.run("whale-ready check --backend cre:memory --backend whale:fake --jobs 2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 known deviation" in done.stdout
+    assert "KNOWN DEVIATION CONC-019[whale:fake]" in done.stdout
 
 
 # the way to Whale, in the environments that its page tells to make
@@ -402,7 +412,7 @@ def test_what_ctfd_whale_imports_fits_beside_us(built: Built, tmp_path: Path) ->
 
 def test_the_sdist_has_what_its_readme_speaks_of(built: Built) -> None:
     held = built.in_sdist()
-    for name in ("action.yml", "waivers.toml", "tox.ini", "CHANGELOG.md", "LICENSE"):
+    for name in ("action.yml", "tox.ini", "CHANGELOG.md", "LICENSE"):
         assert name in held
     for folder in ("tests", "examples", "scripts", "docs", "benchmarks"):
         ours = subprocess.run(

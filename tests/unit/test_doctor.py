@@ -257,7 +257,7 @@ def test_whale_as_far_as_this_machine_knows(settings: Settings, state: State) ->
 def test_the_extras_are_those_of_the_package() -> None:
     found = extras_finding()
     assert found.state is State.OK
-    for extra in ("bench", "check", "fake", "metrics", "web"):
+    for extra in ("bench", "check", "metrics", "mysql", "postgresql"):
         assert extra in found.seen
 
 

@@ -1,7 +1,7 @@
 """What to say where something is asked for whose packages are not installed.
 
-A base install holds what a CTFd process needs; the rest comes with the extras of pyproject.toml.
-Here, because both commands say it and nothing below them is shared.
+A base install holds what a CTFd process, the command line and the fake need; the rest comes with
+the extras of pyproject.toml.
 """
 
 from __future__ import annotations
