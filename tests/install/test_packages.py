@@ -180,6 +180,7 @@ def test_a_help_names_pages_by_an_address_that_is_in_the_metadata(
         "whale-ready worker --once",
         "whale-ready rollout status",
         "whale-ready story --backend cre:memory --stories 1",
+        "whale-ready story --backend whale:fake --stories 1",
     ],
 )
 def test_a_base_install_runs(bare: Environment, command: str) -> None:
@@ -187,16 +188,22 @@ def test_a_base_install_runs(bare: Environment, command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_base_install_serves_the_fake(bare: Environment) -> None:
-    command = [bare.home / "bin" / "fake-whale", "serve"]
-    with subprocess.Popen(command, cwd=bare.folder, stdout=subprocess.PIPE, text=True) as served:
+@pytest.mark.parametrize("command", ["fake-whale serve", "whale-ready demo --port 0"])
+def test_a_base_install_serves(bare: Environment, command: str) -> None:
+    program, *arguments = command.split()
+    with subprocess.Popen(
+        [bare.home / "bin" / program, *arguments],
+        cwd=bare.folder,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as served:
         try:
             assert served.stdout is not None
-            url = json.loads(served.stdout.readline())["url"]
-            assert requests.get(f"{url}/api/v1/users/me", timeout=10).status_code in (302, 401, 403)
+            (url, *_) = re.findall(r"http://127\.0\.0\.1:\d+", served.stdout.readline())
+            assert requests.get(url, timeout=10).status_code < 500
         finally:
             served.terminate()
-        assert served.wait(timeout=30) == 0
+        assert served.wait(timeout=30) in (0, 130)
 
 
 @pytest.mark.parametrize(
@@ -206,8 +213,6 @@ def test_a_base_install_serves_the_fake(bare: Environment) -> None:
         ("whale-ready check --backend cre:memory --report out", "check"),
         ("whale-ready check --dry-run", "check"),
         ("whale-ready harness check --backend cre:memory", "check"),
-        ("whale-ready demo", "check"),
-        ("whale-ready story --backend whale:fake", "check"),
         ("python -m whale_ready check", "check"),
         ("whale-ready bench", "bench"),
         ("whale-ready bench compare a b", "bench"),
