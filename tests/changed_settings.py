@@ -26,11 +26,23 @@ CHANGED = {
     "CRE_DEPLOYMENT": "tells what a test has left on the Docker engine, to remove it",
     "CRE_TIMEOUT_SECONDS": f"{FINITE}: an instance that runs out while one waits for it",
     "CRE_EXTENSION_SECONDS": f"{FINITE}: an extended one that does, too",
+    "CRE_DOCKER_HOST": f"{SUBJECT}: a Docker that hangs, then breaks",
     "CRE_CAPACITY": f"{SUBJECT}: a wrong value",
     "WHALE_READY_RUNTIME": "simulated containers, where what runs is not what is tested",
     "ROLLOUT_POLL_SECONDS": f"{FINITE}: every process goes by a new dial at once",
     "WHALE_PROBE": "frp is stubbed or its fake leads nowhere: no instance of Whale's can answer",
 }
+
+WITHOUT_FIREWALL = {
+    "benchmarks/cre_bench.py": "a benchmark leaves the machine's packet filter alone",
+    "tests/integration/test_connection.py": "the engine counts as one on another machine",
+    "tests/integration/test_docker_sdks.py": "what is tested is how Docker is reached",
+    "tests/integration/test_doctor_on_docker.py": "what is tested is Docker's own side",
+    "tests/integration/test_firewall.py": SUBJECT,
+    "tests/unit/test_changed_settings.py": SUBJECT,
+    "tests/unit/test_doctor.py": SUBJECT,
+}
+"""Every file that sets the firewall to ``none``, where ``engine`` is shipped."""
 
 
 def shipped() -> dict[str, str]:

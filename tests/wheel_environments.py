@@ -1,45 +1,60 @@
-"""Virtual environments into which the wheel of this checkout was installed, one for each extra."""
+"""Virtual environments into which the wheel of this checkout was installed.
+
+``uv`` makes them, out of its cache where that has the packages.
+"""
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+
+from uv import find_uv_bin
 
 ROOT = Path(__file__).parents[1]
 
 
-class WheelEnvironments:
-    """Builds the wheel once, and an environment when it is first asked for.
+def uv(*arguments: str | Path) -> None:
+    """Run uv, which must not fail."""
+    done = subprocess.run(
+        [find_uv_bin(), *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
-    With uv where it is to be had, which shares files between environments; else with pip.
-    """
+
+@dataclass(frozen=True)
+class Built:
+    """What an index would hold; the wheel is made of the sdist, as its users get it."""
+
+    wheel: Path
+    sdist: Path
+
+
+def build(folder: Path) -> Built:
+    """Build both into the folder."""
+    uv("build", "--quiet", "--python", sys.executable, "--out-dir", folder, ROOT)
+    return Built(next(folder.glob("*.whl")), next(folder.glob("*.tar.gz")))
+
+
+def environment(home: Path, *packages: str, **options: Path) -> Path:
+    """Make an environment with these packages; returns the folder of its programs."""
+    uv("venv", "--quiet", "--python", sys.executable, home)
+    given = [f"--{name}={path}" for name, path in options.items()]
+    uv("pip", "install", "--quiet", "--python", home / "bin" / "python", *given, *packages)
+    return home / "bin"
+
+
+class WheelEnvironments:
+    """Builds the wheel once, and an environment when it is first asked for."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        places = f"{Path(sys.prefix) / 'bin'}:{ROOT / '.venv/bin'}"
-        self._uv = shutil.which("uv") or shutil.which("uv", path=places)
-        self._run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT)
-        (self.wheel,) = folder.glob("whale_ready-*.whl")
+        self.wheel = build(folder).wheel
 
     def programs(self, extra: str) -> Path:
         """The folder of the programs of an environment with this extra; "" is the bare install."""
-        made = self._folder / (extra or "bare")
-        if not made.exists():
-            wanted = f"{self.wheel}[{extra}]" if extra else str(self.wheel)
-            if self._uv:
-                self._run(self._uv, "venv", "-q", "--python", sys.executable, made)
-                python = made / "bin" / "python"
-                self._run(self._uv, "pip", "install", "-q", "--python", python, wanted)
-            else:
-                self._run(sys.executable, "-m", "venv", made)
-                self._run(made / "bin" / "python", "-m", "pip", "install", "-q", wanted)
-        return made / "bin"
-
-    @staticmethod
-    def _run(*command: str | Path) -> None:
-        done = subprocess.run(
-            [str(word) for word in command], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        home = self._folder / (extra or "bare")
+        if home.exists():
+            return home / "bin"
+        return environment(home, f"{self.wheel}[{extra}]" if extra else str(self.wheel))

@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 import tarfile
 import zipfile
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ from pathlib import Path
 
 import pytest
 import requests
+import wheel_environments
 from conftest import require
-from uv import find_uv_bin
+from wheel_environments import Built, build, uv
 
 ROOT = Path(__file__).parents[2]
 OURS = "https://github.com/OWNER/whale-ready"
@@ -51,19 +51,11 @@ json.dump(found, sys.stdout)
 """
 
 
-@dataclass(frozen=True)
-class Built:
-    wheel: Path
-    sdist: Path
-
-    def metadata(self) -> Message:
-        with zipfile.ZipFile(self.wheel) as wheel:
-            (name,) = (each for each in wheel.namelist() if each.endswith("/METADATA"))
-            return message_from_bytes(wheel.read(name))
-
-    def in_sdist(self) -> set[str]:
-        with tarfile.open(self.sdist) as sdist:
-            return {each.name.partition("/")[2] for each in sdist.getmembers()}
+def metadata(built: Built) -> Message:
+    """What an index shows of the wheel."""
+    with zipfile.ZipFile(built.wheel) as wheel:
+        (name,) = (each for each in wheel.namelist() if each.endswith("/METADATA"))
+        return message_from_bytes(wheel.read(name))
 
 
 @dataclass(frozen=True)
@@ -89,27 +81,16 @@ class Environment:
         )
 
 
-def uv(*arguments: str | Path) -> None:
-    done = subprocess.run(
-        [find_uv_bin(), *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The wheel is made of the sdist, as an index's users get it."""
-    folder = tmp_path_factory.mktemp("dist")
-    uv("build", "--quiet", "--python", sys.executable, "--out-dir", folder, ROOT)
-    return Built(next(folder.glob("*.whl")), next(folder.glob("*.tar.gz")))
+    return build(tmp_path_factory.mktemp("dist"))
 
 
 def environment(folder: Path, *packages: str, **options: Path) -> Environment:
-    home, place = folder / "env", folder / "place"
+    place = folder / "place"
     place.mkdir()
-    uv("venv", "--quiet", "--python", sys.executable, home)
-    constraints = [f"--{name}={path}" for name, path in options.items()]
-    uv("pip", "install", "--quiet", "--python", home / "bin" / "python", *constraints, *packages)
+    home = folder / "env"
+    wheel_environments.environment(home, *packages, **options)
     return Environment(home, place)
 
 
@@ -157,7 +138,7 @@ def test_every_commands_help_is_there_in_a_base_install(helps: dict[str, tuple[i
 def test_a_help_names_pages_by_an_address_that_is_in_the_metadata(
     built: Built, helps: dict[str, tuple[int, str]]
 ) -> None:
-    urls = dict(each.split(", ") for each in built.metadata().get_all("Project-URL") or [])
+    urls = dict(each.split(", ") for each in metadata(built).get_all("Project-URL") or [])
     documents = urls["Documentation"]
     named = set()
     for name, (_, said) in helps.items():
@@ -335,7 +316,7 @@ EXTRAS = {
 
 
 def test_every_extra_is_tried(built: Built) -> None:
-    assert set(built.metadata().get_all("Provides-Extra") or []) == set(EXTRAS)
+    assert set(metadata(built).get_all("Provides-Extra") or []) == set(EXTRAS)
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
@@ -416,7 +397,8 @@ def test_what_ctfd_whale_imports_fits_beside_us(built: Built, tmp_path: Path) ->
 
 
 def test_the_sdist_has_what_its_readme_speaks_of(built: Built) -> None:
-    held = built.in_sdist()
+    with tarfile.open(built.sdist) as sdist:
+        held = {each.name.partition("/")[2] for each in sdist.getmembers()}
     for name in ("action.yml", "tox.ini", "CHANGELOG.md", "LICENSE"):
         assert name in held
     for folder in ("tests", "examples", "scripts", "docs", "benchmarks"):
@@ -428,8 +410,7 @@ def test_the_sdist_has_what_its_readme_speaks_of(built: Built) -> None:
 
 
 def test_an_index_shows_a_readme_whose_links_lead_somewhere(built: Built) -> None:
-    metadata = built.metadata()
-    text = str(metadata.get_payload())
+    text = str(metadata(built).get_payload())
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert len(links) > 30
     assert not [each for each in links if not each.startswith(("https://", "#"))]
@@ -439,11 +420,11 @@ def test_an_index_shows_a_readme_whose_links_lead_somewhere(built: Built) -> Non
             r"^https://[a-z.]*github[a-z]*\.com/OWNER/whale-ready/(blob/)?main/", "", each
         )
         assert (ROOT / path.partition("#")[0]).exists(), each
-    assert metadata["Description-Content-Type"].startswith("text/markdown")
+    assert metadata(built)["Description-Content-Type"].startswith("text/markdown")
 
 
 def test_one_address_is_used_everywhere(built: Built) -> None:
-    urls = dict(each.split(", ") for each in built.metadata().get_all("Project-URL") or [])
+    urls = dict(each.split(", ") for each in metadata(built).get_all("Project-URL") or [])
     assert {"Homepage", "Documentation", "Changelog", "Issues"} <= set(urls)
     assert all(each.startswith(OURS) for each in urls.values())
     repository = OURS.removeprefix("https://github.com/")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
-from changed_settings import CHANGED, OURS, shipped_but
+from changed_settings import CHANGED, OURS, WITHOUT_FIREWALL, shipped_but
 
 TESTS = Path(__file__).parents[1]
+ROOT = TESTS.parent
 WHOLE_SITES = (*(TESTS / "ctfd").rglob("*.py"), TESTS / "integration" / "test_servers.py")
 
 
@@ -31,7 +33,19 @@ def test_each_changed_setting_has_its_reason_and_each_reason_its_setting() -> No
     changed = set().union(*(given(path.read_text(encoding="utf-8")) for path in WHOLE_SITES))
     ours = {name for name in CHANGED if name.startswith(OURS)}
     assert changed == ours
-    assert len(changed) == 13
+    assert len(changed) == 14
+
+
+def test_each_file_without_a_firewall_has_its_reason() -> None:
+    pattern = re.compile(r"""cre_firewall=["']none|CRE_FIREWALL["']?[:=,]+ ?["']?none""")
+    rooms = ("benchmarks", "conformance", "examples", "tests", "whale_ready")
+    files = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+    without = {
+        str(path.relative_to(ROOT))
+        for path in files
+        if pattern.search(path.read_text(encoding="utf-8"))
+    }
+    assert without == set(WITHOUT_FIREWALL)
 
 
 def test_a_change_without_a_reason_is_found() -> None:

@@ -23,15 +23,15 @@ ALONG = {
 """What comes along with a part of the tables."""
 
 EVERYWHERE = {
-    *("bash", "sh", "true", "ldd"),
+    *("bash", "sh", "true", "ldd", "git"),
     *("nsenter", "runuser", "setpriv", "umount", "unshare"),
 }
-"""Of Debian's essential packages."""
+"""Of Debian's essential packages; git had to be there to get this project."""
 
 CHROMIUM = {"chromium", "chromium-browser", "chromium-headless-shell", "google-chrome"}
 """One of these; ensure_chromium sees to it."""
 
-OWN = {"pip", "pytest", "verify", "whale-ready"}
+OWN = {"pip", "pytest", "uv", "verify", "whale-ready"}
 """Of the virtual environments that tests make, and words of our own command line."""
 
 RUN = {"Popen", "Program", "check_call", "check_output", "program", "run", "which"}
