@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from engines.catalog import ChallengeSpec, Visibility
 from engines.database import Database
@@ -47,6 +48,8 @@ class SiteCatalog:
     Args:
         sees_hidden: whether who asks now may start hidden challenges too (an admin who tries one).
         whales_too: read the challenges of ctfd-whale's own type, in the same database, besides.
+        whale: the database of Whale's CTFd, this one or another; None: it cannot be read, so that
+            nothing is known of what Whale has.
     """
 
     def __init__(
@@ -55,10 +58,12 @@ class SiteCatalog:
         sees_hidden: Callable[[], bool] = lambda: False,
         *,
         whales_too: bool = False,
+        whale: sa.engine.Engine | None = None,
     ) -> None:
         self._database = database
         self._sees_hidden = sees_hidden
         self._whales_too = whales_too
+        self._whale = whale
 
     def get(self, challenge_id: int) -> ChallengeSpec | None:
         found = self._read(_challenges.c.id == challenge_id)
@@ -66,6 +71,22 @@ class SiteCatalog:
 
     def all(self) -> Iterable[ChallengeSpec]:
         return self._read(sa.true())
+
+    def not_on_whale(self) -> frozenset[int]:
+        """Ids of challenges that are none of ctfd-whale's in the database of Whale's CTFd."""
+        if self._whale is None:
+            return frozenset()
+        served = (TYPE, WHALE_TYPE) if self._whales_too else (TYPE,)
+        ours = sa.select(_challenges.c.id).where(_challenges.c.type.in_(served))
+        theirs = _of_type(WHALE_TYPE, _whales).with_only_columns(_challenges.c.id)
+        try:
+            with self._whale.connect() as connection:
+                there = frozenset(connection.execute(theirs).scalars())
+        except SQLAlchemyError as error:
+            log.warning("what Whale has cannot be read: %s", type(error).__name__)
+            return frozenset()
+        with self._database.read() as connection:
+            return frozenset(connection.execute(ours).scalars()) - there
 
     def _read(self, which: Any) -> list[ChallengeSpec]:
         queries = [_of_type(TYPE, _ours).where(which)]

@@ -33,7 +33,9 @@ from .platform import (
 log = logging.getLogger(__name__)
 
 _LOGICS = {"all": challenge_attempt_all, "team": challenge_attempt_team}
-_NOTHING_RUNS = (
+INCORRECT = "Incorrect"
+"""CTFd's own word."""
+NOTHING_RUNS = (
     "Incorrect: no container of yours is running. Its flag counts while it runs; start it first"
 )
 _CANNOT_CHECK = "Your flag cannot be checked just now, and nothing was counted; try again shortly"
@@ -108,7 +110,7 @@ class WhaleReadyType(BaseChallenge):  # type: ignore[misc]  # CTFd has no types
             return answer
         if unknown:
             cannot_check()
-        return answer if known else ChallengeResponse("incorrect", _NOTHING_RUNS)
+        return answer if known else ChallengeResponse("incorrect", NOTHING_RUNS)
 
 
 def own_flag(deployment: Deployment, challenge_id: int) -> str | None:
