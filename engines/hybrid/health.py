@@ -54,7 +54,7 @@ class Health:
         )
         if not self.not_there:
             return told
-        return f"{told}; {self.not_there} others went to CRE, as Whale does not have the challenge"
+        return f"{told}; {self.not_there} more went to CRE, as Whale does not have the challenge"
 
 
 @dataclass(frozen=True)

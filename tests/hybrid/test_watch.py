@@ -124,7 +124,7 @@ def test_what_whale_does_not_have_is_no_error_and_is_told(here: Site, reason: st
     assert here.dial().position == TENTH
     health = measure(here.database, "whale", here.dial().changed_at or here.hybrid.clock.now())
     assert (health.starts, health.failed, health.not_there) == (10, 0, 10)
-    assert str(health).endswith("; 10 others went to CRE, as Whale does not have the challenge")
+    assert str(health).endswith("; 10 more went to CRE, as Whale does not have the challenge")
 
 
 @pytest.mark.settings(**LIMITS)
