@@ -40,19 +40,20 @@ def test_a_challenge_of_our_type_stays_on_the_own_engine(
         site.stop()
 
 
-def test_while_nobody_can_be_asked_whales_type_takes_ctfds_own_flag(
+def test_while_nobody_can_be_asked_ctfds_own_flag_counts_and_no_other_does(
     whale_plugin: Path, redis: str, tmp_path: Path
 ) -> None:
     environ = {"WHALE_READY_SERVES_WHALE": "true", "REDIS_URL": redis, "CRE_CAPACITY": "many"}
     site = Site(tmp_path, plugins={"ctfd-whale": whale_plugin}, environ=environ)
     try:
-        number = whale_challenge(site, "Theirs")
-        flag = {"challenge_id": number, "content": "flag{ctfds}", "type": "static"}
-        assert site.admin.json("POST", "/api/v1/flags", flag)["success"]
         alice = visitor_of(site, "alice")
-        status, message = told(alice, number, "flag{guessed}")
-        assert (status, "nothing was counted" in message) == ("ratelimited", True)
-        assert told(alice, number, "flag{ctfds}") == ("correct", "Correct")
+        ours = site.challenge("Ours", container_image="simulated")
+        for number in (ours, whale_challenge(site, "Theirs")):
+            flag = {"challenge_id": number, "content": "flag{ctfds}", "type": "static"}
+            assert site.admin.json("POST", "/api/v1/flags", flag)["success"]
+            status, message = told(alice, number, "flag{guessed}")
+            assert (status, "nothing was counted" in message) == ("ratelimited", True)
+            assert told(alice, number, "flag{ctfds}") == ("correct", "Correct")
     finally:
         site.stop()
 

@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any, ClassVar, NoReturn
 
-from flask import Blueprint, abort, has_request_context, jsonify, make_response
+from flask import Blueprint, has_request_context
 from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import ServiceUnavailable
 
 from engines.audit import done_by
 from engines.errors import BackendUnavailable, CatalogError
@@ -127,7 +128,10 @@ def own_flag(deployment: Deployment, challenge_id: int) -> str | None:
 def cannot_check() -> NoReturn:
     """End a submission that nobody can check now, without counting it."""
     said = {"status": "ratelimited", "message": _CANNOT_CHECK}
-    abort(make_response(jsonify({"success": True, "data": said}), 503))
+    error = ServiceUnavailable()
+    # CTFd's API (flask-restx) answers with these data, and with nothing of a response in the error.
+    error.data = {"success": True, "data": said}  # type: ignore[attr-defined]
+    raise error
 
 
 def stop_all(deployment: Deployment, challenge_id: int) -> None:
