@@ -11,7 +11,12 @@ from collections.abc import Iterator
 from conformance.results import Report, ScenarioResult, Status
 from conformance.rules import BY_ID
 
-_LEVELS = {Status.FAIL: "error", Status.ERROR: "error", Status.WAIVED: "warning"}
+_LEVELS = {
+    Status.FAIL: "error",
+    Status.ERROR: "error",
+    Status.KNOWN_DEVIATION: "warning",
+    Status.WAIVED: "warning",
+}
 
 
 def annotations_of(report: Report) -> Iterator[str]:
@@ -37,12 +42,14 @@ def resumed(token: str) -> str:
 
 
 def _title(result: ScenarioResult) -> str:
-    return f"{result.status.value.upper()} {result.rule} on {result.backend}"
+    words = result.status.value.upper().replace("_", " ")
+    return f"{words} {result.rule} on {result.backend}"
 
 
 def _message(result: ScenarioResult) -> str:
-    waived = f"\nwaived {result.waiver}" if result.waiver else ""
-    return f"{BY_ID[result.rule].title}\n{result.message}{waived}"
+    why = f"\nknown {result.deviation}" if result.deviation else ""
+    why += f"\nwaived {result.waiver}" if result.waiver else ""
+    return f"{BY_ID[result.rule].title}\n{result.message}{why}"
 
 
 def _command(level: str, title: str, message: str) -> str:

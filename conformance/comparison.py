@@ -6,16 +6,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from conformance.matrix import spans
-from conformance.results import Broken, Report, ScenarioResult, Status
+from conformance.results import EXCUSED, Broken, Report, ScenarioResult, Status
 
-WORSE_AND_WORSE = (
-    Status.PASS,
-    Status.NOT_APPLICABLE,
-    Status.WAIVED,
-    Status.FAIL,
-)
+RANKS = {
+    Status.PASS: 0,
+    Status.NOT_APPLICABLE: 1,
+    **dict.fromkeys(EXCUSED, 2),
+    Status.FAIL: 3,
+}
 """From good to bad. A rule that does not apply any more is evidence lost. An error measures
 nothing: it is as if the rule had not been run."""
+_BROKEN = (Status.FAIL, *EXCUSED)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Comparison:
     gone: tuple[Difference, ...] = ()
     """Measured before, and not after."""
     still_broken: tuple[Difference, ...] = ()
-    """Failed or waived, before and after."""
+    """Failed or excused, before and after, and no better or worse for it."""
 
     @property
     def is_worse(self) -> bool:
@@ -71,7 +72,7 @@ def _between(old: Mapping[Broken, Status], new: Mapping[Broken, Status]) -> Comp
         new=those(lambda each: not _measured(each.before) and _measured(each.after)),
         gone=those(lambda each: _measured(each.before) and not _measured(each.after)),
         still_broken=those(
-            lambda each: each.before is each.after and each.after in (Status.FAIL, Status.WAIVED)
+            lambda each: _step(each) == 0 and each.before in _BROKEN and each.after in _BROKEN
         ),
     )
 
@@ -99,8 +100,9 @@ def gate(
     """
     before = _statuses(each for each in baseline.results if each.rule in rules)
     found = _between(before, _statuses(results))
-    # A waiver that holds excuses what got worse; a scenario that erred is told as such.
-    worse = [each for each in found.worse if each.after is not Status.WAIVED]
+    # An excuse that holds is for what got worse, too; a scenario that erred is told as such.
+    worse = [each for each in found.worse if each.after not in EXCUSED]
+    excused = [each for each in found.worse if each.after in EXCUSED]
     gone = [each for each in found.gone if whole and each.after is not Status.ERROR]
     failing = [each for each in found.new if _fails(each)]
     return Gate(
@@ -114,6 +116,7 @@ def gate(
         ),
         notes=(
             *_told("better than the baseline", found.better),
+            *_told("worse than the baseline, and excused", excused),
             *_told("broken as in the baseline", found.still_broken),
         ),
     )
@@ -138,9 +141,9 @@ def _measured(status: Status | None) -> bool:
 
 def _step(each: Difference) -> int:
     """Above zero for worse, below for better."""
-    if each.before not in WORSE_AND_WORSE or each.after not in WORSE_AND_WORSE:
+    if each.before not in RANKS or each.after not in RANKS:
         return 0
-    return WORSE_AND_WORSE.index(each.after) - WORSE_AND_WORSE.index(each.before)
+    return RANKS[each.after] - RANKS[each.before]
 
 
 def _fails(each: Difference) -> bool:

@@ -25,7 +25,7 @@ class Finding(Enum):
     KEPT = "kept"
     """Every rule that is asked of the backend was measured, and kept."""
     BROKEN = "broken"
-    """At least one rule was measured and broken, waived or not."""
+    """At least one rule was measured and broken, excused or not."""
     PARTLY = "partly measured"
     """What was measured was kept, and not all was measured."""
     NOT_MEASURED = "declared, not measured"
@@ -57,6 +57,8 @@ class Cell:
     finding: Finding
     kept: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    """Known deviations."""
     waived: tuple[str, ...] = ()
     unmeasured: tuple[str, ...] = ()
     note: str = ""
@@ -64,11 +66,13 @@ class Cell:
     @property
     def evidence(self) -> str:
         """How many rules say so: ``15 of 17 rules kept``."""
-        asked = len(self.kept) + len(self.broken) + len(self.waived) + len(self.unmeasured)
+        parted = (self.kept, self.broken, self.known, self.waived, self.unmeasured)
+        asked = sum(map(len, parted))
         if self.finding is Finding.NOT_OFFERED:
             return ""
         parts = [f"{len(self.kept)} of {_rules(asked)} kept"]
         parts += [f"{len(self.broken)} broken"] if self.broken else []
+        parts += [f"{len(self.known)} known to be broken"] if self.known else []
         parts += [f"{len(self.waived)} broken and waived"] if self.waived else []
         parts += [f"{len(self.unmeasured)} not measured"] if self.unmeasured else []
         return ", ".join(parts)
@@ -202,11 +206,11 @@ def cell(row: Row, backend: BackendInfo, results: Iterable[ScenarioResult]) -> C
         status: tuple(rule for rule in asked if ended.get(rule) is status) for status in Status
     }
     kept, broken = by_status[Status.PASS], by_status[Status.FAIL]
-    waived = by_status[Status.WAIVED]
-    measured = {*kept, *broken, *waived}
+    known, waived = by_status[Status.KNOWN_DEVIATION], by_status[Status.WAIVED]
+    measured = {*kept, *broken, *known, *waived}
     unmeasured = tuple(rule for rule in asked if rule not in measured)
-    finding = _finding(bool(kept), bool(broken or waived), bool(unmeasured))
-    return Cell(finding, kept, broken, waived, unmeasured)
+    finding = _finding(bool(kept), bool(broken or known or waived), bool(unmeasured))
+    return Cell(finding, kept, broken, known, waived, unmeasured)
 
 
 def compatibility(report: Report) -> list[tuple[Row, tuple[Cell, ...]]]:

@@ -39,6 +39,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import date
 from enum import Enum
 from typing import Protocol
 
@@ -259,6 +260,27 @@ class Challenges:
         return list(dict.fromkeys(value for value in parts if isinstance(value, int)))
 
 
+@dataclass(frozen=True)
+class KnownDeviation:
+    """A rule that this backend is known to break, where neither harness nor adapter can mend it.
+
+    The failure is then counted and named as a *known deviation*: it is no pass, and does not fail
+    the run. It must be true: where the rule is kept after all, the run fails (``docs/gating.md``).
+    """
+
+    rule: str
+    """One exact id, as ``CONC-019``."""
+    reason: str
+    """What the backend does instead, and what an organiser does about it."""
+    source: str
+    """Address of where this is described: ``https://…``."""
+    expires: date
+    """The last day on which it holds, in UTC."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Where it applies: ranges as of PEP 440, by names of :meth:`Harness.versions`, all of which
+    must hold. Empty for every version; outside of them the rule is asked as ever."""
+
+
 class Unsupported(Exception):
     """A hook was used that the harness did not declare: an error of the suite, not the backend."""
 
@@ -473,6 +495,8 @@ class Harness(ABC):
     hooks: frozenset[Hook] = frozenset()
     """What its worlds offer. May be set in ``__init__`` or :meth:`open` where it depends on the
     machine; declared but not overridden ends the run."""
+    known_deviations: tuple[KnownDeviation, ...] = ()
+    """Rules that the backend is known to break. May be set where the hooks may."""
     accounts: int = 0
     """How many accounts a load test wants beside the players; set before :meth:`open`."""
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from conformance.results import Report, ScenarioResult, Status, Verdict
+from conformance.results import EXCUSED, Report, ScenarioResult, Status, Verdict
 from conformance.rules import GROUPS
 
 _VERDICTS = {
@@ -28,6 +28,8 @@ class Cell:
     errors: int = 0
     not_applicable: int = 0
     waived: int = 0
+    known: int = 0
+    """Known deviations."""
 
     @classmethod
     def of(cls, results: Iterable[ScenarioResult]) -> Cell:
@@ -38,16 +40,27 @@ class Cell:
             counts[Status.ERROR],
             counts[Status.NOT_APPLICABLE],
             counts[Status.WAIVED],
+            counts[Status.KNOWN_DEVIATION],
         )
 
     @property
     def total(self) -> int:
-        return self.passed + self.failed + self.errors + self.not_applicable + self.waived
+        return self.executed + self.not_applicable
+
+    @property
+    def executed(self) -> int:
+        return self.passed + self.failed + self.errors + self.excused
+
+    @property
+    def excused(self) -> int:
+        """Broken rules that do not make the run fail."""
+        return self.known + self.waived
 
     def __str__(self) -> str:
         parts = [f"{self.passed} pass"] if self.passed else []
         parts += [f"{self.failed} FAIL"] if self.failed else []
         parts += [f"{self.errors} ERROR"] if self.errors else []
+        parts += [known_deviations(self.known)] if self.known else []
         parts += [f"{self.waived} waived"] if self.waived else []
         parts += [f"{self.not_applicable} n.a."] if self.not_applicable else []
         return ", ".join(parts) or "–"
@@ -96,9 +109,14 @@ def not_passed(report: Report) -> list[ScenarioResult]:
     return sorted(bad, key=lambda result: result.status is not Status.FAIL)
 
 
-def waived(report: Report) -> list[ScenarioResult]:
-    """What failed and is excused for a while."""
-    return [result for result in report.results if result.status is Status.WAIVED]
+def excused(report: Report, *statuses: Status) -> list[ScenarioResult]:
+    """What failed and does not make the run fail: all of it, or that of some statuses."""
+    return [result for result in report.results if result.status in (statuses or EXCUSED)]
+
+
+def known_deviations(number: int) -> str:
+    """A number of them, in words."""
+    return f"{number} known deviation" if number == 1 else f"{number} known deviations"
 
 
 def not_applicable(report: Report) -> dict[tuple[str, str], list[str]]:
@@ -132,8 +150,12 @@ def verdict_words(report: Report) -> str:
     statuses = {result.status for result in report.results}
     if report.verdict is Verdict.FAILED and Status.FAIL not in statuses:
         return "FAILED: no rule is broken, but what was agreed does not hold"
-    if report.verdict is Verdict.PASSED and Status.WAIVED in statuses:
-        return "PASSED: every executed scenario passed, but for what is waived"
+    if report.verdict is Verdict.PASSED:
+        known = len(excused(report, Status.KNOWN_DEVIATION))
+        but = [known_deviations(known)] if known else []
+        but += ["what is waived"] if Status.WAIVED in statuses else []
+        if but:
+            return f"PASSED: every executed scenario passed, but for {' and '.join(but)}"
     return _VERDICTS[report.verdict]
 
 

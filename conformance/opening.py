@@ -15,6 +15,7 @@ from conformance.observer import Observer
 from conformance.redact import Secrets
 from conformance.registry import BackendSpecError, Subject
 from conformance.results import BackendInfo
+from conformance.waivers import wrong_declarations
 from engines.contract import Capabilities
 
 
@@ -105,14 +106,19 @@ def _info(subject: Subject) -> BackendInfo:
     harness = subject.harness
     world = harness.world(Options())
     try:
-        broken = broken_promises(harness, world)
+        broken = [*broken_promises(harness, world), *wrong_declarations(harness.known_deviations)]
         if broken:
             raise CannotRun("; ".join(broken))
         capabilities = _plain(world.backend.capabilities)
     finally:
         world.close()
     return BackendInfo(
-        subject.name, harness.kind, harness.simulated, capabilities, harness.versions()
+        subject.name,
+        harness.kind,
+        harness.simulated,
+        capabilities,
+        harness.versions(),
+        harness.known_deviations,
     )
 
 

@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from conformance.extras import OURS, advice
 from conformance.harness import Harness
 from conformance.harnesses.bare import BareHarness
 from conformance.installed import Installed, installed_backends
 from engines.contract import ContainerBackend
+from engines.published import document
 
 if TYPE_CHECKING:
     from conformance.harnesses.state import ServerState
@@ -205,7 +207,7 @@ def _live_whale(spec: str, name: str, url: str, whale_world: Path | None) -> Sub
     if whale_world is None:
         raise BackendSpecError(
             f"--backend {spec}: say with whale-ready check --whale-world FILE which accounts and "
-            "challenges of that Whale may be used; docs/how-to.md shows such a file"
+            f"challenges of that Whale may be used; such a file: {document('how-to.md')}"
         )
     factory = _load(spec, _LIVE_WHALE)
     try:
@@ -229,7 +231,7 @@ def _third_party(spec: str, name: str, target: str) -> Subject:
         )
     here = str(Path.cwd())
     if here not in sys.path:
-        sys.path.insert(0, here)
+        sys.path.append(here)  # last: a project may have an ``engines`` of its own
     return _made_by(spec, name, target)
 
 
@@ -253,6 +255,9 @@ def _load(spec: str, target: str) -> Any:
     try:
         found: Any = importlib.import_module(module_name)
     except Exception as error:  # a third party's module may raise anything
+        told = _known(spec, module_name, error)
+        if told is not None:
+            raise BackendSpecError(told) from error
         raise BackendSpecError(
             f"--backend {spec}: {module_name} cannot be imported: {_said(error)}; run in the "
             "folder that holds it, or install it"
@@ -264,6 +269,32 @@ def _load(spec: str, target: str) -> Any:
     if not callable(found):
         raise BackendSpecError(f"--backend {spec}: {target} cannot be called; name a factory")
     return found
+
+
+def _known(spec: str, module: str, error: Exception) -> str | None:
+    """What to say of an import that failed for a reason of installation, and not of its code."""
+    if not isinstance(error, ImportError):
+        return None
+    name = (error.name or "").partition(".")[0]
+    ours = module.partition(".")[0] == __package__
+    if name in OURS and not ours:
+        theirs = _elsewhere(name)
+        if theirs is not None:
+            return (
+                f"--backend {spec}: {name} is a package of whale-ready and hides yours, {theirs}: "
+                "rename yours, or put it into a package of its own"
+            )
+    return advice(f"--backend {spec}", "check", error) if ours else None
+
+
+def _elsewhere(name: str) -> Path | None:
+    """Where the path has something of this name besides ours."""
+    home = Path(__file__).resolve().parents[1]
+    for folder in (Path(each).resolve() for each in sys.path):
+        for found in (folder / name, folder / f"{name}.py"):
+            if folder != home and found.exists():
+                return found
+    return None
 
 
 def _called(spec: str, factory: Any, *arguments: object) -> Any:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
+from conformance.harness import KnownDeviation
 from conformance.json_fields import (
     NUMBER,
     TEXT,
@@ -94,7 +95,7 @@ def _result(content: object) -> ScenarioResult:
     data = an_object("a result", content)
     exactly("a result", data, [each.name for each in fields(ScenarioResult)])
     where = f"result {data['rule']}[{data['backend']}]"
-    for name in ("rule", "scenario", "backend", "message", "story", "waiver"):
+    for name in ("rule", "scenario", "backend", "message", "story", "waiver", "deviation"):
         typed(data, name, TEXT, where)
     typed(data, "duration_s", NUMBER, where)
     made(f"{where}: status", Status, data["status"])
@@ -118,12 +119,28 @@ def _check_results(
 def _backend(name: str, content: object) -> BackendInfo:
     where = f"backend {name}"
     data = an_object(where, content)
-    exactly(where, data, ("kind", "simulated", "capabilities", "versions"))
+    exactly(where, data, ("kind", "simulated", "capabilities", "versions", "known_deviations"))
     return BackendInfo(
         name=name,
         kind=typed(data, "kind", TEXT, where),
         simulated=typed(data, "simulated", (bool,), where),
         capabilities=an_object(f"{where}: capabilities", data["capabilities"]),
+        versions=texts(f"{where}: versions", data["versions"]),
+        known_deviations=tuple(
+            _known_deviation(where, each) for each in a_list(data, "known_deviations")
+        ),
+    )
+
+
+def _known_deviation(where: str, content: object) -> KnownDeviation:
+    where = f"{where}: a known deviation"
+    data = an_object(where, content)
+    exactly(where, data, [each.name for each in fields(KnownDeviation)])
+    return KnownDeviation(
+        rule=typed(data, "rule", TEXT, where),
+        reason=typed(data, "reason", TEXT, where),
+        source=typed(data, "source", TEXT, where),
+        expires=made(f"{where}: expires", date.fromisoformat, data["expires"]),
         versions=texts(f"{where}: versions", data["versions"]),
     )
 

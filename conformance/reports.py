@@ -11,12 +11,11 @@ from pathlib import Path
 
 from conformance.redact import Secrets, cleaned
 from conformance.reporting.badge import to_badge
-from conformance.reporting.html import to_html
 from conformance.reporting.junit import to_junit
 from conformance.reporting.markdown import to_markdown
 from conformance.results import Report
 
-__all__ = ["FILES", "to_badge", "to_html", "to_json", "to_junit", "to_markdown", "write_reports"]
+__all__ = ["FILES", "to_badge", "to_json", "to_junit", "to_markdown", "write_reports"]
 
 
 def to_json(report: Report) -> str:
@@ -24,8 +23,14 @@ def to_json(report: Report) -> str:
     return json.dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n"
 
 
+def _page(report: Report) -> str:
+    from conformance.reporting.html import to_html  # needs an extra, which readers of runs do not
+
+    return to_html(report)
+
+
 _WRITERS = {
-    "report.html": to_html,
+    "report.html": _page,
     "report.json": to_json,
     "matrix.md": to_markdown,
     "junit.xml": to_junit,
@@ -60,6 +65,10 @@ def _without_secrets(report: Report) -> Report:
                 kind=clean(each.kind),
                 capabilities=cleaned(dict(each.capabilities)),
                 versions=cleaned(dict(each.versions)),
+                known_deviations=tuple(
+                    replace(known, reason=clean(known.reason), source=clean(known.source))
+                    for known in each.known_deviations
+                ),
             )
             for each in report.backends
         ),
@@ -69,6 +78,7 @@ def _without_secrets(report: Report) -> Report:
                 message=clean(each.message),
                 trace=cleaned(each.trace),
                 waiver=clean(each.waiver),
+                deviation=clean(each.deviation),
             )
             for each in report.results
         ),

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from conformance.harness import KnownDeviation
 from conformance.rules import RULES, SPEC_VERSION, Profile
 
 MINIMUM_EXECUTED = {Profile.CORE: 30, Profile.FULL: 40}
@@ -25,8 +26,14 @@ class Status(str, Enum):
     """Harness or suite failed: nothing is known about the backend."""
     WAIVED = "waived"
     """The backend broke a rule, and a waiver says that this is known and until when it may be."""
+    KNOWN_DEVIATION = "known_deviation"
+    """The backend broke a rule, and its harness declares that it is known to."""
     NOT_APPLICABLE = "not_applicable"
     """The harness offers no such hook, or the backend declares no such capability."""
+
+
+EXCUSED = (Status.KNOWN_DEVIATION, Status.WAIVED)
+"""Broken rules that do not make a run fail. They are no passes."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,8 @@ class ScenarioResult:
     """What the scenario tells, for people."""
     waiver: str = ""
     """Why and until when a waived failure is excused; empty for any other status."""
+    deviation: str = ""
+    """Why and until when a failure is a known deviation; empty for any other status."""
 
     @property
     def id(self) -> str:
@@ -72,6 +81,20 @@ class BackendInfo:
     simulated: bool
     capabilities: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    known_deviations: tuple[KnownDeviation, ...] = ()
+    """Rules that its harness declares it to break, broken in this run or not."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "simulated": self.simulated,
+            "capabilities": dict(self.capabilities),
+            "versions": dict(self.versions),
+            "known_deviations": [
+                {**asdict(each), "expires": each.expires.isoformat()}
+                for each in self.known_deviations
+            ],
+        }
 
 
 class Verdict(str, Enum):
@@ -155,15 +178,7 @@ class Report:
             "duration_s": self.duration_s,
             "profile": self.profile.value,
             "environment": dict(self.environment),
-            "backends": {
-                backend.name: {
-                    "kind": backend.kind,
-                    "simulated": backend.simulated,
-                    "capabilities": dict(backend.capabilities),
-                    "versions": dict(backend.versions),
-                }
-                for backend in self.backends
-            },
+            "backends": {backend.name: backend.to_dict() for backend in self.backends},
             "rules": [
                 {
                     "id": rule.id,
@@ -214,12 +229,13 @@ def judge(
     minimum: int = MINIMUM_EXECUTED[Profile.FULL],
     left_out: int = 0,
 ) -> Judgement:
-    """The verdict on a run; nothing skipped, waived or not applicable ever counts as a pass.
+    """The verdict on a run; nothing skipped, excused or not applicable ever counts as a pass.
 
     Args:
         backends: names of the backends that were to be measured.
         problems: what went wrong outside of any scenario; each one makes the run "could not run".
-        failures: what makes the run fail beside the rules that are broken: waivers, a baseline.
+        failures: what makes the run fail beside the rules that are broken: waivers, known
+            deviations, a baseline.
         known: what the baseline has as broken; that alone does not make the run fail.
         minimum: scenarios each backend must have passed for a verdict.
         left_out: rules that were not selected; a part is no verdict.

@@ -89,7 +89,7 @@ def scenario(
     if proves is not None and proves not in needs:
         raise ValueError(f"{rule} cannot prove what it does not need: {proves.text}")
     if rule not in BY_ID:
-        raise ValueError(f"{rule} is no rule; add it to conformance/rules.py and docs/contract.md")
+        raise ValueError(f"{rule} is no rule; add it to conformance/rules.py and to the contract")
 
     def mark(function: ScenarioFunction) -> ScenarioFunction:
         story = function.__name__.removeprefix("test_").replace("_", " ")

@@ -11,6 +11,7 @@ from conformance.hooks import HookState, broken_promises, hook_states
 from conformance.registry import Subject
 from conformance.runner import CheckRequest, planned_scenarios
 from conformance.scenario import Scenario
+from conformance.waivers import wrong_declarations
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ def self_check(subject: Subject) -> SelfCheck:
             tuple(hook_states(subject.harness, world, scenarios)),
             tuple(each.id for each in scenarios if _applies(each, subject, world)),
             len(scenarios),
-            tuple(broken_promises(subject.harness, world)),
+            (
+                *broken_promises(subject.harness, world),
+                *wrong_declarations(subject.harness.known_deviations),
+            ),
         )
 
 

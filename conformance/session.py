@@ -1,8 +1,8 @@
 """The suite inside one pytest run: backends opened, scenarios spread over them, results taken.
 
-Registered by ``conformance.plugin`` (``pytest --backend SPEC``) and by ``conformance.runner``
-(``whale-ready check``). A result travels on the report of its scenario's teardown, so that a
-controller can collect what worker processes measured.
+Registered by ``whale_ready.pytest_plugin`` (``pytest --backend SPEC``) and by
+``conformance.runner`` (``whale-ready check``). A result travels on the report of its scenario's
+teardown, so that a controller can collect what worker processes measured.
 """
 
 from __future__ import annotations

@@ -195,6 +195,13 @@ def only_event(world: Stage, action: Action) -> ContainerEvent:
     return found[0]
 
 
+def latest_event(world: Stage, action: Action) -> ContainerEvent:
+    """The last event with this action; that there is none is the backend's failure."""
+    found = events_of(world, action)
+    demand(bool(found), f"no event {action.value} was written")
+    return found[-1]
+
+
 @contextmanager
 def time_zone(rule: str) -> Iterator[None]:
     """This process lives in another time zone inside this block.

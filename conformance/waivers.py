@@ -1,8 +1,9 @@
-"""Failures that are known, by whom and until when: the file of ``--waivers``.
+"""Failures that are known, by whom and until when: the file of ``--waivers``, and harnesses.
 
-A waiver excuses one broken rule of one backend, in a range of versions and until a day. It hides
-nothing: a waived failure keeps its message and trace and counts as neither pass nor fail. A waiver
-that is over, or that excuses nothing, makes the run fail: it must be taken out.
+An excuse is for one broken rule of one backend, in a range of versions and until a day: a *waiver*
+is a user's, from a file; a *known deviation* is declared by the harness of the backend itself. Both
+hide nothing: such a failure keeps its message and trace and counts as neither pass nor fail. An
+excuse that is over, or that excuses nothing, makes the run fail: it must be taken out.
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timezone
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
-
+from conformance.harness import KnownDeviation
 from conformance.redact import Secrets
 from conformance.results import BackendInfo, ScenarioResult, Status
 from conformance.rules import BY_ID
 from engines import __version__
+
+if TYPE_CHECKING:  # an extra's; a file is read without it until it has a range
+    from packaging.specifiers import SpecifierSet
 
 TOOL = "whale-ready"
 """The name of this tool's own version in a waiver's ``versions``."""
@@ -33,33 +35,38 @@ class WaiversError(ValueError):
 
 
 @dataclass(frozen=True)
-class Waiver:
-    """One entry of the file; all of its fields must be given."""
+class Excuse:
+    """For one rule that a backend breaks."""
 
-    number: int
-    """Its place in the file, from 1."""
     rule: str
     backend: str
     """Its name, or a pattern that several names fit: ``whale:fake*``."""
     versions: Mapping[str, SpecifierSet]
     """Ranges of versions by name, as the backend reports them; all must hold."""
     reason: str
-    owner: str
     link: str
     expires: date
     """The last day on which it holds, in UTC."""
 
-    def __str__(self) -> str:
-        return f"entry {self.number} ({self.rule} on {self.backend})"
+    status: ClassVar[Status]
+    """How a failure that it excuses is counted."""
 
-    @property
-    def text(self) -> str:
-        """What stands with a failure that it excuses."""
-        return f"until {self.expires} by {self.owner}: {self.reason} ({self.link})"
+    def applied(self, result: ScenarioResult) -> ScenarioResult:
+        """The failure, excused."""
+        raise NotImplementedError
 
     def names(self, backend: str) -> bool:
         """Whether it is for the backend of this name."""
         return fnmatchcase(backend, self.backend)
+
+    def holds(self, info: BackendInfo, today: date) -> bool:
+        """Whether it is for this backend, in these versions, on this day."""
+        return (
+            self.names(info.name) and not self.over(today) and not self.out_of_range(info.versions)
+        )
+
+    def over(self, today: date) -> bool:
+        return self.expires < today
 
     def out_of_range(self, reported: Mapping[str, str]) -> str:
         """Which version lies outside of its range, or an empty text."""
@@ -74,34 +81,95 @@ class Waiver:
 
 
 @dataclass(frozen=True)
+class Waiver(Excuse):
+    """One entry of the file; all of its fields must be given."""
+
+    owner: str
+    number: int
+    """Its place in the file, from 1."""
+
+    status = Status.WAIVED
+
+    def __str__(self) -> str:
+        return f"entry {self.number} ({self.rule} on {self.backend})"
+
+    def applied(self, result: ScenarioResult) -> ScenarioResult:
+        text = f"until {self.expires} by {self.owner}: {self.reason} ({self.link})"
+        return replace(result, status=self.status, waiver=Secrets().clean(text))
+
+
+@dataclass(frozen=True)
+class Deviation(Excuse):
+    """What the harness of one backend declares, on that backend."""
+
+    status = Status.KNOWN_DEVIATION
+
+    @classmethod
+    def of(cls, backend: str, declared: KnownDeviation) -> Deviation:
+        """As :func:`wrong_declarations` has found it in order."""
+        versions = _ranges(dict(declared.versions)) if declared.versions else {}
+        return cls(
+            rule=declared.rule,
+            backend=backend,
+            versions=versions,
+            reason=declared.reason,
+            link=declared.source,
+            expires=declared.expires,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.backend}: the known deviation {self.rule} of its harness"
+
+    def applied(self, result: ScenarioResult) -> ScenarioResult:
+        text = f"until {self.expires}: {self.reason} ({self.link})"
+        return replace(result, status=self.status, deviation=Secrets().clean(text))
+
+    def wrong(self, status: Status | None, today: date) -> str:
+        """Why the run fails for it, or an empty text: it must be true, and of our day."""
+        if status is Status.PASS:
+            return "is not needed: the rule is kept; take it out of the harness"
+        if status is Status.FAIL and self.over(today):
+            return (
+                f"expired on {self.expires}; repair the backend, use a newer version of the "
+                "harness, or take the failure over with --waivers"
+            )
+        return ""
+
+
+@dataclass(frozen=True)
 class Waivers:
-    """The waivers of a run and the day on which they are asked."""
+    """The waivers of a run and the day on which they, and what harnesses declare, are asked."""
 
     source: str = ""
     """Name of their file."""
     entries: tuple[Waiver, ...] = ()
-    today: date = date.min
-    """In UTC."""
+    today: date | None = None
+    """In UTC; None for the day it is."""
+
+    @property
+    def day(self) -> date:
+        return datetime.now(timezone.utc).date() if self.today is None else self.today
 
     def applied(
         self, result: ScenarioResult, backends: Sequence[BackendInfo], beside: str = ""
     ) -> ScenarioResult:
-        """The result, as :attr:`Status.WAIVED` when it is a failure that a waiver excuses.
+        """The result, as :data:`~conformance.results.EXCUSED` when it is a failure that is known.
 
         Args:
-            beside: what harness or suite got wrong in the same scenario. No waiver excuses that:
-                it is then what is left.
+            beside: what harness or suite got wrong in the same scenario. Nothing excuses that: it
+                is then what is left.
         """
-        if result.status is not Status.FAIL:
+        info = _named(result.backend, backends)
+        if result.status is not Status.FAIL or info is None:
             return result
-        for waiver in self.entries:
-            info = _named(result.backend, backends)
-            if waiver.rule == result.rule and info is not None and self._holds(waiver, info):
+        # What the harness declares comes first: a waiver for the same would not be needed.
+        for excuse in (*_declared(info), *self.entries):
+            if excuse.rule == result.rule and excuse.holds(info, self.day):
                 if beside:
-                    message = f"{beside}\nbeside a failure that is waived: {result.message}"
+                    words = "is waived" if excuse.status is Status.WAIVED else "is known"
+                    message = f"{beside}\nbeside a failure that {words}: {result.message}"
                     return replace(result, status=Status.ERROR, message=message)
-                text = Secrets().clean(waiver.text)
-                return replace(result, status=Status.WAIVED, waiver=text)
+                return excuse.applied(result)
         return result
 
     def problems(
@@ -120,8 +188,15 @@ class Waivers:
                 need is not known.
         """
         found = {(each.rule, each.backend): each.status for each in results}
+        for info in backends:
+            for deviation in _declared(info):
+                if deviation.out_of_range(info.versions):
+                    continue  # it is not about this version
+                wrong = deviation.wrong(found.get((deviation.rule, info.name)), self.day)
+                if wrong:
+                    yield Secrets().clean(f"{deviation} {wrong}")
         for waiver in self.entries:
-            if any(map(waiver.names, unopened)) and not self._over(waiver):
+            if any(map(waiver.names, unopened)) and not waiver.over(self.day):
                 continue
             for wrong in self._wrong(waiver, found, backends, rules):
                 yield Secrets().clean(f"{self.source}: {waiver} {wrong}")
@@ -133,7 +208,7 @@ class Waivers:
         backends: Sequence[BackendInfo],
         rules: Collection[str],
     ) -> Iterator[str]:
-        if self._over(waiver):
+        if waiver.over(self.day):
             yield f"expired on {waiver.expires}; repair the backend, or agree on another day"
             return
         if waiver.rule not in rules:
@@ -146,15 +221,21 @@ class Waivers:
             if wrong:
                 yield wrong if info.name == waiver.backend else f"{wrong} ({info.name})"
 
-    def _over(self, waiver: Waiver) -> bool:
-        return waiver.expires < self.today
 
-    def _holds(self, waiver: Waiver, info: BackendInfo) -> bool:
-        return (
-            waiver.names(info.name)
-            and not self._over(waiver)
-            and not waiver.out_of_range(info.versions)
-        )
+def wrong_declarations(declared: Sequence[KnownDeviation]) -> Iterator[str]:
+    """A sentence for each of a harness's known deviations that cannot be understood."""
+    seen: set[str] = set()
+    for each in declared:
+        what = f"its known deviation {each.rule!r}"
+        for name, check in _DECLARED.items():
+            content = getattr(each, name)
+            try:
+                check(dict(content) if isinstance(content, Mapping) else content)
+            except ValueError as error:
+                yield f"{what}: {name}: {error}"
+        if each.rule in seen:
+            yield f"{what}: is declared twice; make them one"
+        seen.add(each.rule)
 
 
 NO_WAIVERS = Waivers()
@@ -204,7 +285,7 @@ def _entry(source: str, number: int, content: dict[str, Any]) -> Waiver:
             checked[field] = check(content[field])
         except ValueError as error:
             raise wrong(field, str(error)) from None
-    return Waiver(number, **checked)
+    return Waiver(number=number, **checked)
 
 
 def _text(content: object) -> str:
@@ -236,6 +317,8 @@ def _day(content: object) -> date:
 def _ranges(content: object) -> dict[str, SpecifierSet]:
     if not isinstance(content, dict) or not content:
         raise ValueError(f'must name a version and its range, as {{ {TOOL} = ">=0.1,<0.3" }}')
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
     ranges = {}
     for name, text in content.items():
         if not isinstance(text, str) or not text.strip():
@@ -256,6 +339,16 @@ _CHECKS: Mapping[str, Callable[[object], Any]] = {
     "link": _link,
     "expires": _day,
 }
+
+
+_DECLARED: Mapping[str, Callable[[object], Any]] = {
+    "rule": _rule,
+    "reason": _text,
+    "source": _link,
+    "expires": _day,
+    "versions": lambda content: _ranges(content) if content else {},
+}
+"""The same for the fields of a known deviation."""
 
 
 def _check_unique(source: str, waivers: list[Waiver]) -> None:
@@ -280,6 +373,10 @@ def _place(text: str, said: str) -> str:
     return (f"entry {number}: " if number else "") + (f"{field[1]}: " if field else "")
 
 
+def _declared(info: BackendInfo) -> Iterator[Deviation]:
+    return (Deviation.of(info.name, each) for each in info.known_deviations)
+
+
 def _named(name: str, backends: Sequence[BackendInfo]) -> BackendInfo | None:
     return next((each for each in backends if each.name == name), None)
 
@@ -291,6 +388,8 @@ def _idle(waiver: Waiver, info: BackendInfo, status: Status | None) -> str:
         return f"does not fit: {outside}; take the entry out, or correct its versions"
     if status is Status.PASS:
         return "is not needed: the rule is kept; take the entry out"
+    if status is Status.KNOWN_DEVIATION:
+        return "is not needed: its harness declares this as known; take the entry out"
     if status is Status.NOT_APPLICABLE:
         return "is not needed: the rule did not apply; take the entry out"
     # No result, or an error: then the run says itself that it is not whole.
@@ -298,6 +397,8 @@ def _idle(waiver: Waiver, info: BackendInfo, status: Status | None) -> str:
 
 
 def _within(version: str, wanted: SpecifierSet) -> bool:
+    from packaging.version import InvalidVersion, Version
+
     try:
         return wanted.contains(Version(version), prereleases=True)
     except InvalidVersion:

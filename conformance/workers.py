@@ -71,7 +71,7 @@ class Worker:
         ours, theirs = Pipe()
         with theirs:
             self.process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-c", _START, str(theirs.fileno()), json.dumps(sys.path)],
+                [sys.executable, "-P", "-c", _START, str(theirs.fileno()), json.dumps(sys.path)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

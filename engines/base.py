@@ -29,6 +29,7 @@ from engines.contract import (
     validate_ids,
 )
 from engines.errors import BackendUnavailable
+from engines.reasons import reason
 
 log = logging.getLogger(__name__)
 
@@ -198,21 +199,14 @@ class AuditedBackend(ContainerBackend):
                     self.audit.record(event)
             except SQLAlchemyError as error:
                 # Nothing changed, so the log misses an attempt, not a change.
-                log.error("audit event not written: %s", type(error).__name__)
+                log.error("audit event not written: %s", reason(error))
         return result
 
     def _unavailable(self, what: str, error: Exception) -> tuple[Code, str, float]:
-        # A database's own words may quote a row; ours name the fix and carry no secret.
-        why = str(error) if isinstance(error, BackendUnavailable) else type(error).__name__
-        log.warning("%s: %s cannot be asked: %s", what, self.name, why)
+        log.warning("%s: %s cannot be asked: %s", what, self.name, reason(error))
         message = "The challenge servers cannot be reached; please try again shortly"
         return Code.UNAVAILABLE, message, RETRY_OUTAGE_SECONDS
 
     def _unexpected(self, what: str, error: Exception) -> str:
-        # The error's own text may quote a request, so only its type and place are logged.
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        place = f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace else "?"
-        log.error("%s failed inside %s: %s at %s", what, self.name, type(error).__name__, place)
+        log.error("%s failed inside %s: %s", what, self.name, reason(error))
         return "Something went wrong on our side; please tell an organiser"

@@ -12,6 +12,7 @@ from engines.clock import SystemClock
 from engines.contract import ContainerBackend
 from engines.database import Database
 from engines.lease import Lease
+from engines.reasons import reason
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class CleanupWorker:
                     self.run_once()
                 pause = self._period
             except Exception as error:  # noqa: BLE001 - the worker outlives a round that failed
-                log.warning("cleanup round failed: %s", type(error).__name__)
+                log.warning("cleanup round failed: %s", reason(error))
                 pause = max(self._period, min(2 * pause, LONGEST_PAUSE_SECONDS))
             stopping.wait(pause)
         self._let_go()
@@ -111,4 +112,4 @@ class CleanupWorker:
             if self._lease is not None:
                 self._lease.release()
         except Exception as error:  # noqa: BLE001 - it ends by itself, only later
-            log.warning("the worker's lease was not given up: %s", type(error).__name__)
+            log.warning("the worker's lease was not given up: %s", reason(error))

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
-from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from engines import schema
+from engines.errors import SettingsError
 
 metadata = sa.MetaData()
 
@@ -64,6 +65,38 @@ BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """A 64-bit id; SQLite counts up by itself only in a column called INTEGER, which holds 64 bits."""
 
 
+_DRIVERS = {
+    "mariadb": ("pymysql", "mysql"),
+    "mysql": ("pymysql", "mysql"),
+    "postgresql": ("psycopg2", "postgresql"),
+}
+"""The driver that is tested, and the extra that brings it, by the kind of database."""
+
+
+def connectable(url: str | URL, **options: Any) -> Engine:
+    """SQLAlchemy's engine for a URL.
+
+    Raises:
+        SettingsError: its driver is not installed; says which extra brings one.
+        sqlalchemy.exc.ArgumentError: it is no URL of a database.
+    """
+    parsed = make_url(url)
+    try:
+        return sa.create_engine(parsed, future=True, **options)
+    except ImportError as error:
+        raise SettingsError(_without_driver(parsed, error.name)) from None
+
+
+def _without_driver(url: URL, missing: str | None) -> str:
+    kind = url.get_backend_name()
+    said = f"the driver {missing} of {url.drivername}:// is not installed"
+    if kind not in _DRIVERS:
+        return f"{said}: pip install {missing}"
+    driver, extra = _DRIVERS[kind]
+    spelt = "" if url.get_driver_name() == driver else f", and write {kind}+{driver}://"
+    return f"{said}: pip install 'whale-ready[{extra}]'{spelt}"
+
+
 class Database:
     """Transactions on one database.
 
@@ -76,7 +109,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         parsed = make_url(url)
-        options: dict[str, Any] = {"future": True}
+        options: dict[str, Any] = {}
         if parsed.get_backend_name() == "sqlite":
             if parsed.database in (None, "", ":memory:"):
                 raise ValueError(
@@ -86,7 +119,7 @@ class Database:
             options["connect_args"] = {"timeout": SQLITE_BUSY_SECONDS}
         else:
             options["pool_pre_ping"] = True  # a server hangs up on connections that were idle
-        self.engine: Engine = sa.create_engine(parsed, **options)
+        self.engine: Engine = connectable(parsed, **options)
         self._reader: Any = self.engine.execution_options(**{_READ: True})
         self._schema_is_ours = False
         if self.engine.dialect.name == "sqlite":

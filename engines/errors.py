@@ -53,11 +53,14 @@ class BackendUnavailable(EngineError):
     Args:
         message: what could not be reached; carries no secret.
         untouched: True when the request certainly did not reach it (connection refused).
+        fix: what an organiser does about it; becomes part of the error's text.
     """
 
-    def __init__(self, message: str, *, untouched: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, untouched: bool = False, fix: str = "") -> None:
+        super().__init__(f"{message}: {fix}" if fix else message)
         self.untouched = untouched
+        self.seen = message
+        self.fix = fix
 
 
 class RuntimeFault(EngineError):

@@ -23,10 +23,12 @@ from engines.contract import ContainerBackend
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.base import Runtime
 from engines.database import Database
+from engines.doctor import Finding, SetupWatch, examine_docker
 from engines.errors import SettingsError
 from engines.hybrid import Breaker, DialReader, DialStore, HybridBackend, Keys, Router
 from engines.hybrid.health import Limits
 from engines.hybrid.watch import Watch
+from engines.published import document
 from engines.settings import Settings
 from engines.whale import Credentials, WhaleAPIManager
 
@@ -56,6 +58,7 @@ class _Held:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.backend: HybridBackend | None = None
+        self.setup: SetupWatch | None = None
         self.process = 0
 
 
@@ -80,7 +83,26 @@ def get_container_backend(
             settings = Settings.from_environ(source.read())
             _held.backend = build(settings, ingredients, use_whale=_Switch(source, settings))
             _held.process = os.getpid()
+            _held.setup = None
+            if ingredients.runtime is None:
+                _held.setup = SetupWatch(lambda: examine_docker(settings))
+                _held.setup.begin()
         return _held.backend
+
+
+def setup_findings(seconds: float = 0.0) -> tuple[Finding, ...] | None:
+    """What keeps the containers of this process's backend from starting, and what does not.
+
+    The set-up is looked at in the background once the backend is made; what is wrong is logged.
+    Empty as long as no look has ended; None where there is no backend, or a runtime was given.
+
+    Args:
+        seconds: how long to wait for a new look; 0: what was seen last, at once.
+    """
+    setup = _held.setup if _held.process == os.getpid() else None
+    if setup is None:
+        return None
+    return setup.fresh(seconds) if seconds else setup.seen()
 
 
 def reset_container_backend() -> None:
@@ -89,7 +111,7 @@ def reset_container_backend() -> None:
     Whoever kept it has an object that is closed.
     """
     with _held.lock:
-        backend, _held.backend = _held.backend, None
+        backend, _held.backend, _held.setup = _held.backend, None, None
         if backend is not None and _held.process == os.getpid():
             backend.close()
 
@@ -173,7 +195,7 @@ def _check(settings: Settings, ingredients: Ingredients) -> None:
     if settings.whale_api_url is not None and all(way is None for way in ways):
         raise SettingsError(
             "WHALE_TOKENS_FILE is not set, nor is WHALE_CTFD_DATABASE_URL: without one of them no "
-            "call to Whale can say whose it is; docs/settings.md shows such a file"
+            f"call to Whale can say whose it is; such a file: {document('settings.md')}"
         )
 
 

@@ -18,6 +18,7 @@ from engines.audit import Action
 from engines.clock import Clock, SystemClock
 from engines.database import Database
 from engines.figures import DURATION_BOUNDS_MS, Backlog, Calls, Figures, read_figures
+from engines.reasons import reason
 
 try:
     from prometheus_client import CollectorRegistry, generate_latest, start_http_server
@@ -57,7 +58,7 @@ class InstanceCollector(Collector):
         try:
             figures = read_figures(self._database, self._clock.now())
         except SQLAlchemyError as error:
-            log.warning("no metrics: the database cannot be read: %s", type(error).__name__)
+            log.warning("no metrics: the database cannot be read: %s", reason(error))
             yield _up(0)
             return
         yield _up(1)

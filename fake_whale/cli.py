@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import click
 
@@ -17,16 +17,16 @@ from .database import Isolation
 from .demo import DEMO_WORLD
 from .dialect import Dialect
 from .errors import FakeWhaleError
-from .fake import FakeWhale
 from .fidelity_doc import drops, write_table
 from .instances import InstanceOptions
 from .recorder import Whale
 from .recorder import record as record_sessions
 from .recording import read_sessions
 from .runtimes import Runtime
-from .verify import Fidelity
-from .verify import verify as verify_sessions
 from .world import World
+
+if TYPE_CHECKING:
+    from .verify import Fidelity
 
 EXIT_DIFFERENT = 1
 EXIT_COULD_NOT_RUN = 3
@@ -85,6 +85,8 @@ def serve(
     no_instances: bool,
 ) -> None:
     """Serve until stopped. The first line on stdout is one JSON object with at least "url"."""
+    from .fake import FakeWhale
+
     chosen: Clock = VirtualClock() if clock == "virtual" else SystemClock()
     try:
         options = InstanceOptions(
@@ -147,6 +149,8 @@ def verify(
     Exits 0 when every step matches (but for at most 0.5 % that lie on a time limit), 1 when not, 3
     when the files cannot be used.
     """
+    from .verify import verify as verify_sessions
+
     beside = sessions_file.with_name("whale-world.json")
     try:
         world = World.from_file(world_file or beside)

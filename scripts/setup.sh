@@ -9,9 +9,10 @@ has_apt() { command -v apt-get >/dev/null 2>&1; }
 
 apt_install() {
   say "Installing $* from the distribution's packages …"
-  if ! DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$@" >"$setup_log" 2>&1; then
+  local command=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends)
+  if ! "${command[@]}" "$@" >"$setup_log" 2>&1; then
     apt-get update -q >>"$setup_log" 2>&1 || true
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$@" >>"$setup_log" 2>&1 || {
+    "${command[@]}" "$@" >>"$setup_log" 2>&1 || {
       tail -n 5 "$setup_log" >&2
       return 1
     }
@@ -47,24 +48,87 @@ docker.from_env(timeout=5).ping()
 PY
 }
 
+# What is run beside Python, each with the Debian package that brings it: programs, and libraries by
+# their file. tests/unit/test_setup.py holds these tables against what code and tests call.
+docker_parts='
+  containerd               containerd
+  docker                   docker.io
+  dockerd                  docker.io
+'
+# What a container is made of, and what shows from inside that there is no way out.
+engine_parts='
+  busybox                  busybox-static
+  ip                       iproute2
+  iptables                 iptables
+'
+# Database servers beside SQLite, what the browser shows text in and its driver is linked with, and
+# a bare Debian.
+test_parts='
+  LiberationSans-Regular.ttf fonts-liberation
+  debootstrap              debootstrap
+  initdb                   postgresql
+  libatomic.so.1           libatomic1
+  mariadbd                 mariadb-server
+  slirp4netns              slirp4netns
+  ssh                      openssh-client
+'
+# The far sides of registries, of engines behind ssh and of CTFd: the tests start their own.
+service_parts='
+  docker-registry          docker-registry
+  htpasswd                 apache2-utils
+  redis-server             redis-server
+  sshd                     openssh-server
+'
+
+# Whether a program is here, also where only root looks, or a library.
+has_part() {
+  local PATH=$PATH:/usr/sbin:/sbin
+  case $1 in
+    lib*.so*) ldconfig -p | grep -F "$1 " >/dev/null ;;
+    *.ttf) find /usr/share/fonts -name "$1" 2>/dev/null | grep . >/dev/null ;;
+    initdb) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
+    *) command -v "$1" >/dev/null 2>&1 ;;
+  esac
+}
+
+# The packages of those lines of a table whose part is missing.
+missing_packages() {
+  local part package
+  while read -r part package; do
+    if [ -n "$part" ] && ! has_part "$part"; then printf '%s\n' "$package"; fi
+  done <<<"$1"
+}
+
+# Install what is missing of a table, if it may be had.
+ensure_parts() {
+  local missing
+  mapfile -t missing < <(missing_packages "$1" | sort -u)
+  if [ "${#missing[@]}" = 0 ]; then return 0; fi
+  if ! is_root || ! has_apt; then
+    say "Not here: ${missing[*]} (packages of Debian and Ubuntu). What needs them is skipped."
+    return 0
+  fi
+  without_services apt_install_each "${missing[@]}"
+}
+
+# Install packages together, or one by one: a distribution that lacks one has the others.
+apt_install_each() {
+  local package
+  apt_install "$@" && return 0
+  for package; do apt_install "$package" || true; done
+}
+
 # Have a Docker engine if it may be had; say what to do when it may not.
 ensure_docker() {
-  if is_root && has_apt; then
-    command -v busybox >/dev/null 2>&1 || apt_install busybox-static || true
-    # What shows from inside a container that there is no way out.
-    command -v ip >/dev/null 2>&1 || apt_install iproute2 || true
-    command -v iptables >/dev/null 2>&1 || apt_install iptables || true
-  fi
+  ensure_parts "$engine_parts"
   if docker_answers; then return 0; fi
   if [ -n "${DOCKER_HOST:-}" ]; then
     say "The Docker engine at DOCKER_HOST does not answer."
     return 0
   fi
-  if ! command -v dockerd >/dev/null 2>&1; then
-    if is_root && has_apt; then
-      apt_install docker.io || true
-    fi
-  fi
+  ensure_parts "$docker_parts"
+  # Some releases have the client apart.
+  if ! has_part docker && is_root && has_apt; then apt_install docker-cli || true; fi
   if is_root && command -v dockerd >/dev/null 2>&1; then
     start_dockerd
   else
@@ -80,38 +144,30 @@ ensure_chromium() {
     if command -v "$name" >/dev/null 2>&1; then return 0; fi
   done
   if is_root && has_apt; then
-    apt_install chromium-headless-shell || apt_install chromium || true
+    without_services apt_install chromium-headless-shell || without_services apt_install chromium || true
   else
     say "No Chromium here: tests of pages are skipped. Debian and Ubuntu: apt-get install chromium."
   fi
 }
 
-# Have the database servers that the tests run on beside SQLite, if they may be had.
-ensure_databases() {
-  is_root && has_apt || return 0
-  command -v mariadbd >/dev/null 2>&1 || apt_install mariadb-server || true
-  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || apt_install postgresql || true
-}
-
-# Have what the tests of registries and of engines behind ssh run, if it may be had. The tests start
-# servers of their own on loopback; the packages' own services are not wanted.
-ensure_far_sides() {
-  local missing=()
-  command -v docker-registry >/dev/null 2>&1 || missing+=(docker-registry)
-  command -v htpasswd >/dev/null 2>&1 || missing+=(apache2-utils)
-  [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
-  if [ "${#missing[@]}" = 0 ] || ! is_root || ! has_apt; then return 0; fi
+# Have everything that tests run beside Docker and the browser, if it may be had.
+ensure_test_parts() {
+  local wanted=$test_parts
   if [ -d /run/systemd/system ]; then
-    say "Not installed, for they would start at every boot: ${missing[*]}. Their tests are skipped."
-    return 0
+    local services
+    services=$(missing_packages "$service_parts" | xargs)
+    [ -z "$services" ] ||
+      say "Not installed, for they would start at every boot: $services. Their tests are skipped."
+  else
+    wanted=$wanted$service_parts
   fi
-  without_services apt_install "${missing[@]}" || true
+  ensure_parts "$wanted"
 }
 
 # Run a command that installs packages, and let none of them start its service.
 without_services() {
   local status=0
-  if [ ! -e /usr/sbin/policy-rc.d ]; then
+  if [ ! -e /usr/sbin/policy-rc.d ] && [ ! -d /run/systemd/system ]; then
     service_policy=/usr/sbin/policy-rc.d
     printf '#!/bin/sh\nexit 101\n' >"$service_policy"
     chmod 755 "$service_policy"

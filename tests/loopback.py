@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 READY_SECONDS = 60.0
@@ -36,10 +36,13 @@ class Program:
         log: Path,
         ready: Callable[[], bool],
         pass_fds: Sequence[int] = (),
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self._log = log
-        with log.open("wb") as said:
-            self.process = subprocess.Popen(command, stdout=said, stderr=said, pass_fds=pass_fds)
+        with log.open("ab") as said:
+            self.process = subprocess.Popen(
+                command, env=environ, stdout=said, stderr=said, pass_fds=pass_fds
+            )
         try:
             until = time.monotonic() + READY_SECONDS
             while not ready():

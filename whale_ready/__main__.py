@@ -1,5 +1,23 @@
-"""``python -m whale_ready``."""
+"""``whale-ready``, and ``python -m whale_ready``: ours are the packages that are imported."""
 
-from whale_ready.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+from whale_ready.imports import hidden, ours_first
+
+
+def main() -> None:
+    """Run the command line."""
+    ours_first()
+    problem = hidden()
+    if problem is not None:
+        sys.stderr.write(f"Error: {problem}\n")
+        sys.exit(3)
+    from whale_ready.cli import main as commands
+
+    commands()
+
+
+if __name__ == "__main__":
+    main()

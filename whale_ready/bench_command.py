@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from benchmarks.benching import Request
     from benchmarks.samples import Sample
 
-NEEDS = "this needs numpy and scipy; install them with: pip install 'whale-ready[bench]'"
 EXIT_CODES = """\b
 Exit codes:
   0    pass: every margin holds, with its whole interval
@@ -154,12 +153,10 @@ def bench_group(
     """
     if context.invoked_subcommand is not None:
         return
-    try:
-        from benchmarks.benching import Request
-        from benchmarks.comparison import SWEEP, Plan
-        from benchmarks.decisions import DEFAULT_MARGINS, MarginError, margin_of
-    except ImportError:
-        sys.exit(could_not_run(NEEDS))
+    from benchmarks.benching import Request
+    from benchmarks.comparison import SWEEP, Plan
+    from benchmarks.decisions import DEFAULT_MARGINS, MarginError, margin_of
+
     try:
         agreed = tuple(margin_of(each) for each in margins or DEFAULT_MARGINS)
     except MarginError as error:
@@ -203,11 +200,9 @@ def compare_command(before: Path, after: Path, margins: tuple[str, ...]) -> None
 
     The two runs did not share their time: what the machine did besides is in the ratios.
     """
-    try:
-        from benchmarks.bench_comparison import CompareError, compare
-        from benchmarks.decisions import DEFAULT_MARGINS, MarginError, margin_of, together
-    except ImportError:
-        sys.exit(could_not_run(NEEDS))
+    from benchmarks.bench_comparison import CompareError, compare
+    from benchmarks.decisions import DEFAULT_MARGINS, MarginError, margin_of, together
+
     try:
         agreed = tuple(margin_of(each) for each in margins or DEFAULT_MARGINS)
         found = compare(before, after, agreed)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -15,19 +16,23 @@ from rich.console import Console
 from conformance.annotations import annotations_of, resumed, stopped
 from conformance.registry import BackendSpecError
 from conformance.report_file import AGAIN, ReportError, load_report
-from conformance.reports import FILES, write_reports
 from conformance.results import MINIMUM_EXECUTED, Report
 from conformance.rules import SPEC_VERSION, Profile
-from conformance.runner import CheckRequest, check, plan
 from conformance.waivers import NO_WAIVERS, Waivers, WaiversError, load_waivers
-from conformance.workers import usable_cores
 from whale_ready.command import INTERRUPTED, Command, could_not_run, sigterm_interrupts
 from whale_ready.exit_codes import for_help
 from whale_ready.progress import progress_on
 from whale_ready.summary import print_plan, print_report
 
+if TYPE_CHECKING:
+    from conformance.runner import CheckRequest
 
-class Jobs(click.ParamType[int]):
+    NumberType = click.ParamType[int]
+else:
+    NumberType = click.ParamType  # generic to click's newest releases only
+
+
+class Jobs(NumberType):
     """A number of processes, or ``auto``."""
 
     name = "jobs"
@@ -36,6 +41,8 @@ class Jobs(click.ParamType[int]):
         self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
     ) -> int:
         if value == "auto":
+            from conformance.workers import usable_cores
+
             return usable_cores()
         if not str(value).isdecimal() or int(value) < 1:
             self.fail(f"{value} is neither auto nor a number from 1", param, ctx)
@@ -177,6 +184,8 @@ def check_command(
     Every scenario shows one rule of the contract and runs on every backend. What a backend does
     not offer is shown as not applicable (n.a.) and never counts as a pass.
     """
+    from conformance.runner import CheckRequest
+
     # Named, because sys.stdout is another one while pytest runs.
     console = Console(file=sys.stdout, highlight=False)
     try:
@@ -263,6 +272,9 @@ def _check(
     console: Console,
     annotate: Callable[[Report], None],
 ) -> int:
+    from conformance.reports import FILES, write_reports
+    from conformance.runner import check
+
     try:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -284,6 +296,8 @@ def _check(
 
 
 def _dry_run(request: CheckRequest, console: Console) -> int:
+    from conformance.runner import plan
+
     try:
         plans = plan(request)
     except (BackendSpecError, RuntimeError) as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
+from conformance.extras import advice
 from engines import __version__
-from whale_ready.command import Group
+from whale_ready.command import Group, could_not_run
 
 COMMANDS = {
     "backends": "backends_command:backends_command",
@@ -16,6 +19,7 @@ COMMANDS = {
     "compare": "compare_command:compare_command",
     "database": "database_command:database_group",
     "demo": "demo_command:demo_command",
+    "doctor": "doctor_command:doctor_command",
     "firewall": "firewall_command:firewall_group",
     "harness": "harness_command:harness_group",
     "images": "images_command:images",
@@ -26,7 +30,21 @@ COMMANDS = {
     "story": "story_command:story_command",
     "worker": "worker_command:worker_command",
 }
-"""Where each is. Only what is asked for is imported: together they take a second."""
+"""Where each is. Only what is asked for is imported: together they take a second.
+
+Each can be imported, and so has its ``--help``, in a base install.
+"""
+
+EXTRAS = {
+    "backends": "check",
+    "bench": "bench",
+    "check": "check",
+    "demo": "check",
+    "harness": "check",
+    "readiness": "check",
+    "story": "check",
+}
+"""The extra with all that a command needs besides a base install."""
 
 
 class Commands(Group):
@@ -41,6 +59,17 @@ class Commands(Group):
         module, _, name = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(f"whale_ready.{module}"), name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; where a package is missing, say which extra brings it."""
+        try:
+            return super().invoke(ctx)
+        except ImportError as error:
+            name = ctx.invoked_subcommand or ""
+            said = advice(f"whale-ready {name}", EXTRAS[name], error) if name in EXTRAS else None
+            if said is None:
+                raise
+            sys.exit(could_not_run(said))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
@@ -14,13 +15,42 @@ import click
 
 from conformance.redact import Secrets
 from conformance.results import Verdict
+from engines.published import document
 
 COULD_NOT_RUN = Verdict.COULD_NOT_RUN.exit_code
 INTERRUPTED = Verdict.INTERRUPTED.exit_code
 
 
+_PAGE = re.compile(r"docs/([\w-]+\.md)")
+
+
 class Command(click.Command):
-    """A command whose bad options end with our exit code 3, not with click's 2."""
+    """A command whose bad options end with our exit code 3, not with click's 2.
+
+    Its help names a page as ``docs/NAME.md``; shown is the name, and at the end the address.
+    """
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self._pages: dict[str, None] = {}
+        self.help = self._named(self.help)
+        for each in self.params:
+            if isinstance(each, click.Option):
+                each.help = self._named(each.help)
+
+    def _named(self, text: str | None) -> str | None:
+        if text is None:
+            return None
+        self._pages |= dict.fromkeys(_PAGE.findall(text))
+        return _PAGE.sub(r"\1", text)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The epilog, and where the pages are that the help names."""
+        super().format_epilog(ctx, formatter)
+        if self._pages:
+            with formatter.section("Pages"):
+                for page in self._pages:
+                    formatter.write(f"  {document(page)}\n")  # never wrapped
 
     def make_context(
         self,

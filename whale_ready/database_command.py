@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote_plus
 
 import click
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from engines import schema
 from engines.database import Database
+from engines.doctor.database_side import VARIABLE, reason
 from engines.errors import SchemaError, SettingsError
 from engines.settings import Settings
 from whale_ready.command import Command, Group, could_not_run
@@ -21,7 +21,6 @@ from whale_ready.command import Command, Group, could_not_run
 NOT_OURS = 1
 """Exit code: the tables are not of this program's version."""
 
-VARIABLE = "CONTAINER_DATABASE_URL"
 NO_URL = f"{VARIABLE}: write an SQLAlchemy URL such as postgresql+psycopg2://USER@HOST/NAME"
 
 
@@ -118,11 +117,6 @@ def _version(url: URL) -> str | None:
 def _opened(url: URL) -> Iterator[Database]:
     try:
         database = Database(url.render_as_string(hide_password=False))
-    except ImportError as error:
-        raise SettingsError(
-            f"{VARIABLE}: the driver {error.name} is not installed; docs/database.md names those "
-            "that are tested"
-        ) from None
     except ArgumentError:  # no such kind of database
         raise SettingsError(NO_URL) from None
     except ValueError as error:
@@ -132,7 +126,7 @@ def _opened(url: URL) -> Iterator[Database]:
     try:
         yield database
     except SQLAlchemyError as error:
-        raise _Unreachable(_without_password(_reason(error), url)) from None
+        raise _Unreachable(reason(error, url)) from None
     finally:
         database.close()
 
@@ -151,17 +145,6 @@ def _could_not_run_means_3() -> Iterator[None]:
         sys.exit(could_not_run(f"the database cannot be asked: {error}"))
 
 
-def _reason(error: SQLAlchemyError) -> str:
-    return str(error.orig if isinstance(error, DBAPIError) else type(error).__name__).strip()
-
-
 def _shown(url: URL) -> str:
     """The URL without its password, and without its query, where one may stand too."""
     return url.set(query={}).render_as_string(hide_password=True)
-
-
-def _without_password(text: str, url: URL) -> str:
-    if not url.password:
-        return text
-    password = str(url.password)
-    return text.replace(password, "***").replace(quote_plus(password), "***")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 EXIT_CODES: tuple[tuple[int, str], ...] = (
-    (0, "every executed scenario passed or is waived, and each backend passed at least 40"),
+    (
+        0,
+        "every executed scenario passed, is known or waived, and each backend passed at least 40",
+    ),
     (0, "with --baseline: rules are broken, but none that was not broken there too"),
     (1, "a backend broke a rule, also when something else went wrong beside it"),
     (1, "a backend can do what it does not declare"),
@@ -12,6 +15,7 @@ EXIT_CODES: tuple[tuple[int, str], ...] = (
         1,
         "a waiver excuses nothing: its rule is kept or n.a., or backend or version differ",
     ),
+    (1, "a known deviation that a harness declares has expired, or its rule is kept"),
     (1, "with --baseline: a rule is worse than there, newly broken, or not checked any more"),
     (2, "inconclusive: a backend passed fewer than 40 (--profile core: 30), or than --minimum"),
     (2, "inconclusive: nothing applies to a backend"),
@@ -44,6 +48,14 @@ PREFLIGHT_EXIT_CODES: tuple[tuple[int, str], ...] = (
     (3, "could not run: a bad option or setting, a catalogue that is wrong, or no place to write"),
     (130, "interrupted; nothing is written, and what a probe started is stopped first"),
 )
+
+DOCTOR_EXIT_CODES: tuple[tuple[int, str], ...] = (
+    (0, "nothing is wrong; what cannot be seen from here is unknown"),
+    (1, "something is wrong; the fix is beside it"),
+    (3, "could not run: a bad option or setting"),
+    (130, "interrupted"),
+)
+"""Of ``whale-ready doctor``; docs/doctor.md has it, too."""
 
 
 def for_help(table: tuple[tuple[int, str], ...] = EXIT_CODES) -> str:

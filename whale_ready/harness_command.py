@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -12,8 +13,10 @@ from rich.table import Table
 from conformance.hooks import HookState
 from conformance.matrix import spans
 from conformance.registry import BackendSpecError, resolve
-from conformance.selfcheck import SelfCheck, self_check
 from whale_ready.command import Command, Group, could_not_run
+
+if TYPE_CHECKING:
+    from conformance.selfcheck import SelfCheck
 
 
 @click.group("harness", cls=Group)
@@ -36,6 +39,8 @@ def harness_check(spec: str) -> None:
 
     Exit codes: 0, or 3 when the harness cannot be opened or declares what it does not have.
     """
+    from conformance.selfcheck import self_check
+
     console = Console(file=sys.stdout, highlight=False)
     try:
         found = self_check(resolve(spec))

@@ -16,6 +16,7 @@ from conformance.rules import BY_ID
 _MARKS = {
     Status.FAIL: "[bold red]FAIL[/]",
     Status.ERROR: "[bold yellow]ERROR[/]",
+    Status.KNOWN_DEVIATION: "[yellow]KNOWN DEVIATION[/]",
     Status.WAIVED: "[yellow]WAIVED[/]",
 }
 

@@ -145,6 +145,9 @@ def _print(result: Readiness, console: Console) -> None:
         _say(console, f"   what would change it: {reason.found.change}")
         if reason.found.command:
             _say(console, f"   $ {reason.found.command}")
+    for known in decision.known:
+        text = f"known deviation: {known.rule} on {known.backend}, {known.deviation}"
+        _say(console, text, "yellow")
     for waived in decision.waived:
         _say(console, f"waived: {waived.rule} on {waived.backend}, {waived.waiver}", "yellow")
     for item, why in decision.accepted:

@@ -9,11 +9,11 @@ from rich.text import Text
 from conformance.matrix import (
     Cell,
     Matrix,
+    excused,
     not_applicable,
     not_passed,
     spans,
     verdict_line,
-    waived,
 )
 from conformance.plan import STARTS_PER_SCENARIO, Plan
 from conformance.results import Report, ScenarioResult, Status, Verdict
@@ -34,7 +34,7 @@ def print_report(report: Report, console: Console) -> None:
     if report.results:
         console.print()
         console.print(_table(Matrix.of(report)))
-    for result in (*not_passed(report), *waived(report)):
+    for result in (*not_passed(report), *excused(report)):
         _print_failure(result, console)
     _print_not_applicable(report, console)
     for note in report.notes:
@@ -84,7 +84,7 @@ def _table(matrix: Matrix) -> Table:
 def _cell(cell: Cell) -> Text:
     if cell.failed:
         return Text(str(cell), style="bold red")
-    if cell.errors or cell.waived:
+    if cell.errors or cell.excused:
         return Text(str(cell), style="bold yellow")
     return Text(str(cell), style="green" if cell.passed else "dim")
 
@@ -92,9 +92,11 @@ def _cell(cell: Cell) -> Text:
 def _print_failure(result: ScenarioResult, console: Console) -> None:
     style = "bold red" if result.status is Status.FAIL else "bold yellow"
     console.print()
-    _say(console, f"{result.status.value.upper()} {result.id}", style)
+    _say(console, f"{result.status.value.upper().replace('_', ' ')} {result.id}", style)
     _say(console, f"  rule   {BY_ID[result.rule].title}")
     _say(console, f"  story  {result.story}")
+    if result.deviation:
+        _say(console, f"  known  {result.deviation}")
     if result.waiver:
         _say(console, f"  waived {result.waiver}")
     for index, line in enumerate(result.message.splitlines()):

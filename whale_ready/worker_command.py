@@ -7,6 +7,7 @@ import sys
 import click
 
 from engines.cre import ContainerRuntimeEngine
+from engines.doctor import SetupWatch, examine_docker
 from engines.errors import BackendUnavailable, EngineError
 from engines.factory import build
 from engines.hybrid import HybridBackend
@@ -62,6 +63,8 @@ def worker_command(name: str | None, once: bool, address: Address | None) -> Non
             if serving is not None:
                 click.echo(f"metrics at http://{serving}/metrics")
             click.echo(f"cleaning up for {backend.name} every {settings.worker_seconds:g} s")
+            if name != "whale":
+                SetupWatch(lambda: examine_docker(settings)).begin()
             _work_until_told(backend)
         click.echo("stopped")
     except CannotServe as error:

@@ -18,6 +18,7 @@ import engines.hybrid
 import engines.whale  # noqa: F401 - they name the tables that are ours
 from conformance.harness import CannotRun, Harness, Hook
 from engines.database import Database, metadata
+from engines.errors import SettingsError
 
 SCHEMA_TABLE = "whale_ready_schema"
 """Says which version the tables have; it goes with them and is never emptied."""
@@ -122,10 +123,8 @@ class ServerState:
     def _connected(self) -> Database:
         try:
             return Database(self._url)
-        except (ImportError, sa.exc.NoSuchModuleError) as error:
-            raise CannotRun(
-                f"--database {self._shown}: no driver for it is installed ({error})"
-            ) from None
+        except (SettingsError, sa.exc.NoSuchModuleError) as error:
+            raise CannotRun(f"--database {self._shown}: {error}") from None
 
     def _unreachable(self, error: sa.exc.SQLAlchemyError) -> CannotRun:
         # The error's own text may quote what was sent; its type says enough.

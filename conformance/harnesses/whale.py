@@ -21,6 +21,7 @@ from conformance.harnesses.fetch import http_get
 from conformance.harnesses.full_state import full
 from conformance.harnesses.mortal import MortalCredentials, MortalDatabase
 from conformance.harnesses.state import StatefulHarness
+from conformance.harnesses.whale_traits import KNOWN_DEVIATIONS
 from engines.audit import ContainerEvent
 from engines.contract import InstanceStatus
 from engines.database import Database
@@ -363,6 +364,7 @@ class FakeWhaleHarness(StatefulHarness):
     """
 
     hooks = HOOKS
+    known_deviations = KNOWN_DEVIATIONS
     parallel = True
 
     def __init__(self, dialect: str = "ctfd-whale", teams: bool = False) -> None:

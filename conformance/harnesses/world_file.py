@@ -16,6 +16,7 @@ from conformance.harness import Challenges, Player
 from conformance.stage import FLAG_PATH
 from engines.contract import LARGEST_ID
 from engines.errors import SettingsError
+from engines.published import document
 from engines.settings import Settings
 from engines.whale.dialects import dialect_named
 
@@ -92,7 +93,7 @@ def _document(path: Path) -> dict[str, Any]:
         raise WorldFileError(f"cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError):
         # The parser's own message could quote a token.
-        raise WorldFileError("is not TOML; docs/how-to.md shows one") from None
+        raise WorldFileError(f"is not TOML; one is shown in {document('how-to.md')}") from None
 
 
 def _world(document: dict[str, Any]) -> WorldFile:

@@ -117,8 +117,9 @@ class Rulebook:
             words = frozenset({NONE if held is None else LIVE})
             yield Outcome(words, state, held)
         elif held is None:
-            done = call.act is Act.CLEAN_UP  # of what is gone already
-            yield Outcome(_words(Code.OK if done else Code.NOT_FOUND), state)
+            # A clean-up of what is gone already has nothing left to do: both are true of it.
+            gone = {Code.OK, Code.NOT_FOUND} if call.act is Act.CLEAN_UP else {Code.NOT_FOUND}
+            yield Outcome(_words(*gone), state)
         elif call.act is not Act.EXTEND:
             yield Outcome(_words(Code.OK), state.without(held))
         elif held.extensions >= self.capabilities.max_extensions:

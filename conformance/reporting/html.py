@@ -16,11 +16,11 @@ from conformance.compatibility import Finding, Row, compatibility
 from conformance.matrix import (
     Cell,
     Matrix,
+    excused,
     not_applicable,
     not_passed,
     spans,
     verdict_words,
-    waived,
 )
 from conformance.reporting.markdown import SYMBOLS
 from conformance.reporting.pages import pages, part
@@ -36,6 +36,7 @@ WORDS = {
     Status.PASS: ("✓", "pass"),
     Status.FAIL: ("✗", "FAIL"),
     Status.ERROR: ("!", "ERROR"),
+    Status.KNOWN_DEVIATION: ("≠", "KNOWN DEVIATION"),
     Status.WAIVED: ("~", "WAIVED"),
     Status.NOT_APPLICABLE: ("–", "n.a."),
 }
@@ -58,7 +59,7 @@ _FINDING_KINDS = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """One failure, error or waived failure, cut to what a page can hold."""
+    """One failure, error or excused failure, cut to what a page can hold."""
 
     result: ScenarioResult
     rule: Rule
@@ -94,7 +95,8 @@ def to_html(report: Report) -> str:
         groups=_groups(report),
         rows=compatibility(report),
         bad=[_evidence(report, each) for each in not_passed(report)],
-        excused=[_evidence(report, each) for each in waived(report)],
+        known=[_evidence(report, each) for each in excused(report, Status.KNOWN_DEVIATION)],
+        waived=[_evidence(report, each) for each in excused(report, Status.WAIVED)],
         reasons=_reasons(report),
     )
 
@@ -128,6 +130,7 @@ def bar(counts: Cell) -> list[tuple[str, float, float]]:
         ("pass", counts.passed),
         ("fail", counts.failed),
         ("error", counts.errors),
+        ("known_deviation", counts.known),
         ("waived", counts.waived),
         ("na", counts.not_applicable),
     )
@@ -189,6 +192,7 @@ def _linked(row: Row, found: Found) -> list[tuple[str, str]]:
     """Rules of a row with the word for how each ended; what was not asked is left out."""
     kinds = (
         (Status.FAIL, found.broken),
+        (Status.KNOWN_DEVIATION, found.known),
         (Status.WAIVED, found.waived),
         (Status.PASS, found.kept),
     )

@@ -1,8 +1,8 @@
 """``junit.xml``: a run as a pipeline's test view reads it.
 
-What did not apply is *skipped*, with its reason. A waived failure is skipped too, because a test
-view knows no other state that does not fail the build; its message begins with ``waived:`` and its
-``system-out`` holds the evidence.
+What did not apply is *skipped*, with its reason. A known deviation and a waived failure are skipped
+too, because a test view knows no other state that does not fail the build; their message begins
+with ``known deviation:`` or ``waived:``, and their ``system-out`` holds the evidence.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import xml.etree.ElementTree as ET
 
 from conformance.matrix import Cell
-from conformance.results import BackendInfo, Report, ScenarioResult, Status
+from conformance.results import EXCUSED, BackendInfo, Report, ScenarioResult, Status
 from conformance.rules import BY_ID
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -51,7 +51,7 @@ def _count(element: ET.Element, cell: Cell, seconds: float) -> None:
     element.set("tests", str(cell.total))
     element.set("failures", str(cell.failed))
     element.set("errors", str(cell.errors))
-    element.set("skipped", str(cell.not_applicable + cell.waived))
+    element.set("skipped", str(cell.not_applicable + cell.excused))
     element.set("time", f"{seconds:.3f}")
 
 
@@ -65,8 +65,10 @@ def _case(result: ScenarioResult) -> ET.Element:
     message = _xml(result.message)
     if result.status is Status.NOT_APPLICABLE:
         ET.SubElement(case, "skipped", message=message)
-    elif result.status is Status.WAIVED:
-        ET.SubElement(case, "skipped", message=_xml(f"waived: {result.waiver}"))
+    elif result.status in EXCUSED:
+        words = result.status.value.replace("_", " ")
+        why = result.deviation or result.waiver
+        ET.SubElement(case, "skipped", message=_xml(f"{words}: {why}"))
         ET.SubElement(case, "system-out").text = _evidence(result)
     elif result.status is not Status.PASS:
         tag = "failure" if result.status is Status.FAIL else "error"

@@ -14,13 +14,13 @@ from conformance.compatibility import Finding, Row, compatibility
 from conformance.matrix import (
     Matrix,
     display_name,
+    excused,
     not_applicable,
     not_passed,
     spans,
     verdict_line,
-    waived,
 )
-from conformance.results import Ledger, Report, ScenarioResult
+from conformance.results import Ledger, Report, ScenarioResult, Status
 from conformance.rules import BY_ID
 
 LIMIT_BYTES = 1_000_000
@@ -45,9 +45,10 @@ def to_markdown(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
+    names = ", ".join(md(display_name(report, backend.name)) for backend in report.backends)
     yield (
-        f"# whale-ready {report.tool_version}: contract version {report.spec_version}, "
-        f"profile {report.profile.value}"
+        f"# {names or 'no backend'}: whale-ready {report.tool_version}, contract version "
+        f"{report.spec_version}, profile {report.profile.value}"
     )
     yield ""
     yield f"**{md(verdict_line(report))}**"
@@ -57,10 +58,12 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"\n> {md(text)}"
     yield from _matrix(report)
     yield from _compatibility(report)
-    bad, excused = not_passed(report), waived(report)
-    budget = max(_LEAST_BYTES, _EVIDENCE_BYTES // max(1, len(bad) + len(excused)))
+    bad = not_passed(report)
+    known, waived = excused(report, Status.KNOWN_DEVIATION), excused(report, Status.WAIVED)
+    budget = max(_LEAST_BYTES, _EVIDENCE_BYTES // max(1, len(bad) + len(known) + len(waived)))
     yield from _evidence("What did not pass", bad, budget)
-    yield from _evidence("What is waived", excused, budget)
+    yield from _evidence("Known deviations", known, budget)
+    yield from _evidence("What is waived", waived, budget)
     reasons = not_applicable(report)
     if reasons:
         yield "\n## What did not apply\n"
@@ -94,8 +97,9 @@ def _cell(row: Row, cell: Found) -> str:
     words = f"{SYMBOLS[cell.finding]} {cell.finding.value}"
     if cell.finding in (Finding.KEPT, Finding.NOT_OFFERED):
         return words
-    notes = [cell.evidence] if cell.kept or cell.broken or cell.waived else []
+    notes = [cell.evidence] if cell.kept or cell.broken or cell.waived or cell.known else []
     notes += [f"broken {spans(cell.broken)}"] if cell.broken else []
+    notes += [f"known to be broken {spans(cell.known)}"] if cell.known else []
     notes += [f"waived {spans(cell.waived)}"] if cell.waived else []
     notes += [md(cell.note)] if cell.note else []
     return f"{words}: {'; '.join(notes)}" if notes else words
@@ -111,8 +115,10 @@ def _evidence(title: str, results: list[ScenarioResult], budget: int) -> Iterato
 
 def _failure(result: ScenarioResult, budget: int) -> Iterator[str]:
     rule = BY_ID[result.rule]
-    yield f"\n### {md(result.id)}: {result.status.value}\n"
+    yield f"\n### {md(result.id)}: {result.status.value.replace('_', ' ')}\n"
     yield f"Rule ({rule.level.value}): {rule.title}\n"
+    if result.deviation:
+        yield f"Known: {md(result.deviation)}\n"
     if result.waiver:
         yield f"Waived: {md(result.waiver)}\n"
     fence = "`" * 4

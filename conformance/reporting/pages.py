@@ -9,8 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from typing import TYPE_CHECKING
 
-import jinja2
+from engines.published import document
+
+if TYPE_CHECKING:
+    import jinja2
 
 _NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _CONTROLS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -18,6 +22,8 @@ _CONTROLS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 def pages(*packages: str) -> jinja2.Environment:
     """Templates out of folder ``page`` of these packages, and of this one."""
+    import jinja2  # an extra's; the rest of this module is asked for without it
+
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [jinja2.PackageLoader(each, "page") for each in (*packages, "conformance.reporting")]
@@ -30,6 +36,7 @@ def pages(*packages: str) -> jinja2.Environment:
     )
     environment.filters["fingerprint"] = _fingerprint
     environment.globals["script"] = ""
+    environment.globals["document"] = document
     return environment
 
 

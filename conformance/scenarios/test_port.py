@@ -19,7 +19,7 @@ def test_every_port_is_told(world: Stage) -> None:
     ports = instance["ports"]
     assert len(ports) == 3, f"{len(ports)} ports are told of three"
     assert ports[0] != ports[1], "two TCP ports share a number"
-    assert all(1 <= int(port) <= 65535 for port in ports)
+    assert all(1 <= port <= 65535 for port in _numbers(ports))
     assert world.answers(instance), "the first port does not answer"
 
 
@@ -27,7 +27,7 @@ def test_every_port_is_told(world: Stage) -> None:
 def test_ports_lie_in_the_range_and_are_not_shared(world: Stage) -> None:
     taken = []
     for player in (world.alice, world.bob):
-        taken += [int(port) for port in started(world, player, world.first)["ports"]]
+        taken += _numbers(started(world, player, world.first)["ports"])
     assert len(set(taken)) == len(taken), "two instances share a port"
     outside = [port for port in taken if port not in world.port_range()]
     assert not outside, f"ports {outside} lie outside of the range"
@@ -59,3 +59,9 @@ def test_the_worker_gives_ports_back(world: Stage) -> None:
     world.run_worker()
     for player in (world.carol, world.alice):
         started(world, player, world.first)
+
+
+def _numbers(ports: list[str]) -> list[int]:
+    for port in ports:
+        demand(port.isascii() and port.isdecimal(), f"port {port!r} is no number")
+    return [int(port) for port in ports]

@@ -16,7 +16,7 @@ from conformance.scenario import (
     scenario,
 )
 from conformance.stage import Stage
-from conformance.steps import done, started
+from conformance.steps import demand, done, started
 from engines.contract import InstanceStatus
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -100,8 +100,10 @@ def test_a_port_of_its_own_answers(world: Stage) -> None:
     assert world.flag_inside(hers) != world.flag_inside(his), "two ports lead to one container"
 
 
-def _address(instance: InstanceStatus) -> tuple[str, str]:
-    return instance["host"], instance["ports"][0]
+def _address(instance: InstanceStatus) -> tuple[str, ...]:
+    ports = instance["ports"]
+    demand(bool(ports), "an instance is told without any port")
+    return instance["host"], ports[0]
 
 
 def _is_host(host: str) -> bool:

@@ -15,9 +15,9 @@ from conformance.steps import (
     beginning,
     demand,
     done,
-    events_of,
     expiry,
     gone,
+    latest_event,
     let_expire,
     live,
     same,
@@ -111,7 +111,7 @@ def test_the_zone_of_the_machine_changes_nothing(world: Stage) -> None:
     for zone in (TOKYO, HONOLULU, KIRITIMATI):
         with time_zone(zone):
             instance = started(world, world.alice, world.first)
-            event = events_of(world, Action.STARTED)[-1]
+            event = latest_event(world, Action.STARTED)
             assert event.at.utcoffset() == timedelta(0), "an event is not in UTC"
             off = abs((event.at - beginning(instance)).total_seconds())
             assert off <= START_SLACK_SECONDS, f"start and event lie {off:.0f} s apart"

@@ -32,7 +32,7 @@ from engines.cre.removal import Removal
 from engines.cre.repair import Repair
 from engines.cre.reservations import Reservations
 from engines.cre.runtimes.base import Runtime
-from engines.cre.runtimes.chosen import runtime_from
+from engines.cre.runtimes.sdk import check_sdk
 from engines.cre.starting import Starter
 from engines.cre.tables import cre_instances
 from engines.cre.warm_pool import WarmPool
@@ -77,7 +77,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._own_runtime = runtime is None
         self._database = database or Database(self.settings.state_url)
         super().__init__(clock or SystemClock(), AuditLog(self._database))
-        self._runtime = runtime or runtime_from(self.settings)
+        self._runtime = runtime or _runtime(self.settings)
         self._catalog = catalog if catalog is not None else _catalog(self.settings)
         self._deployment = self.settings.cre_deployment or deployment_name(self._database)
         self._store = InstanceStore(self._database, self.audit, cre_instances)
@@ -317,6 +317,13 @@ class ContainerRuntimeEngine(AuditedBackend):
 
 def _refused(code: Code, message: str, retry_after: float | None = None) -> StartResult:
     return StartResult(False, message, code=code, retry_after=retry_after)
+
+
+def _runtime(settings: Settings) -> Runtime:
+    check_sdk()
+    from engines.cre.runtimes.chosen import runtime_from
+
+    return runtime_from(settings)
 
 
 def _catalog(settings: Settings) -> Catalog:

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from engines.child import Done, run
 from engines.errors import BackendUnavailable
 from engines.probe import wait_until
+from engines.reasons import reason
 
 CLOSED, OPEN = "wrc-", "wro-"
 """How the interface of a bridge without and with egress begins."""
@@ -172,28 +173,22 @@ class Firewall:
                 rules.append(rest[0])
         return chains
 
-    def _run(
-        self, program: str, *arguments: str, text: str | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        command = [*self._prefix, program, *arguments]
+    def _run(self, program: str, *arguments: str, text: str = "") -> Done:
+        path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
         try:
-            return subprocess.run(  # noqa: S603 - programs and arguments are ours
-                command,
-                input=text,
-                stdin=subprocess.DEVNULL if text is None else None,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=CALL_SECONDS,
-                env={**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"},
+            return run(
+                [*self._prefix, program, *arguments],
+                text=text,
+                seconds=CALL_SECONDS,
+                environ={**os.environ, "PATH": path},
             )
         except FileNotFoundError:
             raise BackendUnavailable(
                 f"{program} is missing: install iptables; or {FIX}", untouched=True
             ) from None
-        except (OSError, subprocess.TimeoutExpired) as error:
+        except OSError as error:  # a time-out too
             raise BackendUnavailable(
-                f"{program} cannot be run ({type(error).__name__}); {FIX}", untouched=True
+                f"{program} cannot be run: {reason(error)}; {FIX}", untouched=True
             ) from error
 
 
@@ -252,6 +247,6 @@ def _script_part(table: _Table) -> str:
     return "\n".join(lines)
 
 
-def _said(done: subprocess.CompletedProcess[str]) -> str:
+def _said(done: Done) -> str:
     lines = done.stderr.strip().splitlines()
     return lines[0][:200] if lines else f"exit code {done.returncode}"

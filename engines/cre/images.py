@@ -20,6 +20,7 @@ from typing import NoReturn
 from engines.catalog import Pull
 from engines.cre.image_pull import Canceller, Progress, Tell
 from engines.errors import BackendUnavailable, ImageComing, ImageMissing
+from engines.reasons import reason
 
 log = logging.getLogger(__name__)
 
@@ -146,8 +147,7 @@ class Images:
             state = None  # says nothing of the image: the next start begins anew
             log.warning("image %s could not be pulled: %s", image, error)
         except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to
-            # Its text may quote a request with credentials.
-            log.error("pulling image %s failed: %s", image, type(error).__name__)
+            log.error("pulling image %s failed: %s", image, reason(error))
         with self._lock:
             fetch.ended = self._monotonic()
             if state is None:

@@ -11,7 +11,7 @@ from engines.catalog import ChallengeSpec, Transport
 from engines.cre.parts import Parts
 from engines.cre.reservations import SUBNET
 from engines.cre.runtimes.base import Launch, Launched
-from engines.cre.runtimes.networks import own_subnets
+from engines.cre.runtimes.subnets import own_subnets
 from engines.errors import BackendUnavailable, Crowded, PortUnavailable, RuntimeFault, SubnetTaken
 
 PATIENCE_SECONDS = 30.0

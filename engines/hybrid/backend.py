@@ -41,6 +41,7 @@ from engines.hybrid.routes import Claimed, Full, Route, RouteState, RouteStore, 
 from engines.hybrid.routing import Decision, Why
 from engines.hybrid.shadow import Shadow
 from engines.hybrid.tending import Rounds
+from engines.reasons import reason
 
 log = logging.getLogger(__name__)
 
@@ -294,7 +295,7 @@ class HybridBackend(AuditedBackend):
             now_there = self._routes.find(call.account, call.challenge_id)
         except SQLAlchemyError as error:
             # It lives and the route names its backend: whoever comes next settles the rest.
-            log.error("a route was not settled: %s", type(error).__name__)
+            log.error("a route was not settled: %s", reason(error))
             return self._adjusted(result)
         if now_there is not None and now_there.backend == route.backend:
             return self._adjusted(result)
@@ -394,4 +395,4 @@ class HybridBackend(AuditedBackend):
         try:
             change()
         except SQLAlchemyError as error:
-            log.error("%s: %s", otherwise, type(error).__name__)
+            log.error("%s: %s", otherwise, reason(error))

@@ -19,6 +19,7 @@ from engines.contract import ContainerBackend, InstanceStatus
 from engines.errors import BackendUnavailable
 from engines.hybrid.dial_store import DialStore
 from engines.hybrid.router import Router
+from engines.reasons import reason
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Shadow:
         except BackendUnavailable:
             log.info("shadow: %s cannot be asked", other)
         except SQLAlchemyError as error:
-            log.warning("shadow: not compared: %s", type(error).__name__)
+            log.warning("shadow: not compared: %s", reason(error))
 
     def _write(self, call: Call, owner: str, other: str, here: str, there: str) -> None:
         key = (call.account, call.challenge_id, there)

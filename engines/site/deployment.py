@@ -19,8 +19,9 @@ from engines.clock import SystemClock
 from engines.contract import account_key
 from engines.cre.runtimes.base import Runtime
 from engines.database import Database
+from engines.doctor import Finding
 from engines.errors import BackendUnavailable, EngineError, SettingsError
-from engines.factory import Ingredients, get_container_backend
+from engines.factory import Ingredients, get_container_backend, setup_findings
 from engines.hybrid import DialStore, HybridBackend
 from engines.lease import leases
 from engines.settings import Settings
@@ -163,6 +164,10 @@ class Deployment:
             raise BackendUnavailable("the database cannot be asked for a flag") from None
         return flag
 
+    def setup(self, seconds: float = 0.0) -> tuple[Finding, ...] | None:
+        """See :func:`engines.factory.setup_findings`."""
+        return setup_findings(seconds)
+
     def settings_or_none(self) -> Settings | None:
         """The settings, or None where one is wrong."""
         try:
@@ -213,8 +218,9 @@ class Deployment:
     def _failed(self, error: Exception) -> None:
         # Only our own errors are known to quote no URL and no password.
         said = str(error) if isinstance(error, EngineError) else type(error).__name__
+        if said != self.problem:  # each request tries again
+            log.error("whale-ready is not set up right: %s", said)
         self.problem = said
-        log.error("whale-ready is not set up right: %s", said)
 
 
 def _whale_flags(settings: Settings, found: WhaleFlags) -> WhaleFlags | None:

@@ -8,9 +8,12 @@ until ``WHALE_CALL_SECONDS`` are over, and the start fails.
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from engines.doctor.findings import printable
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -25,6 +28,16 @@ class Server:
     """There are several processes."""
     names: frozenset[tuple[str, int]]
     """Hosts and ports this request came to."""
+    software: str = ""
+    """What the server calls itself."""
+
+    @property
+    def words(self) -> str:
+        """Server and kind of worker, as far as a request tells."""
+        at_a_time = "several requests" if self.threads else "one request"
+        kind = " (gevent)" if _greenlets() else ""
+        workers = "several worker processes" if self.processes else "one worker process"
+        return f"{self.software or 'unnamed'}, {workers}, {at_a_time} at a time in each{kind}"
 
     @classmethod
     def of(cls, environ: Mapping[str, object]) -> Server:
@@ -36,6 +49,7 @@ class Server:
             threads=bool(environ.get("wsgi.multithread")),
             processes=bool(environ.get("wsgi.multiprocess")),
             names=frozenset(names),
+            software=printable(str(environ.get("SERVER_SOFTWARE", ""))),
         )
 
 
@@ -68,6 +82,12 @@ def warning(
         "WHALE_API_URL leads to this very site, and it has one worker that answers one request at "
         f"a time: every call to Whale waits for itself and fails. {fix}"
     )
+
+
+def _greenlets() -> bool:
+    """Whether gevent serves this process."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("socket"))
 
 
 def _is_here(

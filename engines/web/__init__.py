@@ -1,17 +1,9 @@
 """The endpoints ``/api/v1/container/*`` for any Flask application; docs/endpoints.md has them.
 
-Needs Flask, which nothing else in ``engines`` does: ``pip install 'whale-ready[web]'``, or the one
-that CTFd brings.
+Nothing else in ``engines`` needs Flask.
 """
 
 from __future__ import annotations
-
-try:
-    import flask as _flask  # noqa: F401 - only to say how to get it
-except ImportError as error:
-    raise ImportError(
-        "the endpoints need Flask, which is not installed: pip install 'whale-ready[web]'"
-    ) from error
 
 from engines.web.answers import KEYS, RETRY_SECONDS, STATUSES, Refusal, WebCode
 from engines.web.blueprint import container_blueprint

@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, default_excepti
 
 from engines.contract import Code
 from engines.errors import BackendUnavailable
+from engines.reasons import reason
 from engines.web import answers, openapi
 from engines.web.admin import AdminEndpoints
 from engines.web.answers import Answer, AnyCode, Refusal, Refused, WebCode
@@ -115,12 +116,7 @@ def _unavailable(error: BackendUnavailable) -> Response:
 
 
 def _failed(error: Exception) -> Response:
-    # The error's own text may quote a request, so only its type and place are logged.
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace else "?"
-    log.error("%s failed: %s at %s", request.path, type(error).__name__, place)
+    log.error("%s failed: %s", request.path, reason(error))
     message = "Something went wrong on our side; please tell an organiser"
     return answers.refused(Refusal(Code.INTERNAL, message)).response()
 

@@ -12,6 +12,7 @@ import logging
 import random
 import ssl
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from urllib3.exceptions import HTTPError
 from engines.contract import Code
 from engines.deadline import DeadlineAdapter, deadline, time_left
 from engines.errors import WhaleFault
+from engines.reasons import reason
 
 log = logging.getLogger(__name__)
 
@@ -152,9 +154,8 @@ class WhaleClient:
                 if method == "GET":
                     return self._read(path, headers)
                 return self._send(method, path, headers, body, self._call_seconds)
-        except (RequestException, HTTPError, OSError) as error:
-            # Its text may quote the request, so only its kind is told.
-            log.warning("%s to Whale failed: %s", method, type(error).__name__)
+        except (RequestException, HTTPError, OSError, zlib.error) as error:
+            log.warning("%s to Whale failed: %s", method, reason(error))
             definite = method == "GET" or _never_sent(error)
             raise WhaleFault(
                 Code.UNAVAILABLE, _UNREACHABLE, retry_after=RETRY_SECONDS, definite=definite
@@ -172,7 +173,7 @@ class WhaleClient:
                 page = self._send("GET", path, headers, None, share)
                 if page.status not in GATEWAY_FAULTS or attempt == READ_ATTEMPTS:
                     return page
-            except (RequestException, HTTPError, OSError):
+            except (RequestException, HTTPError, OSError, zlib.error):
                 if attempt == READ_ATTEMPTS:
                     raise
             pause = BACK_OFF_SECONDS * 2 ** (attempt - 1)
@@ -208,13 +209,25 @@ class WhaleClient:
 
 
 def _body(response: requests.Response) -> bytes:
+    """The whole body, which no encoding can make longer than the limit.
+
+    Nothing but identity is asked for. A proxy that sends gzip all the same is understood, once:
+    some versions of urllib3 unpack any number of layers to any size before they give a byte.
+    """
+    encoding = response.headers.get("Content-Encoding", "").strip().lower() or "identity"
+    if encoding not in ("identity", "gzip", "x-gzip"):
+        raise RequestException("the answer has an encoding that was not asked for")
+    unpacking = None if encoding == "identity" else zlib.decompressobj(16 + zlib.MAX_WBITS)
     content = b""
     # read1 returns what there is; a plain read would wait, past the deadline, for a full piece.
-    while piece := response.raw.read1(PIECE_BYTES, decode_content=True):
-        content += piece
+    while piece := response.raw.read1(PIECE_BYTES, decode_content=False):
+        room = MAX_BODY_BYTES + 1 - len(content)
+        content += unpacking.decompress(piece, room) if unpacking else piece
         if len(content) > MAX_BODY_BYTES:
             raise RequestException("the answer is longer than any of Whale's")
         time_left()
+    if unpacking and not unpacking.eof:
+        raise RequestException("the answer ends before its end")
     return content
 
 

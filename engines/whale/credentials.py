@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from engines.contract import Code
 from engines.errors import SettingsError, WhaleFault
+from engines.published import document
 from engines.whale.login import Login, TokenMaker
 
 
@@ -182,13 +183,13 @@ def read_credentials(path: Path) -> FileContent:
             raise SettingsError(
                 f"WHALE_TOKENS_FILE: {path.name} can be read by others; run chmod 600 on it"
             )
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"WHALE_TOKENS_FILE: cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError):
         # The parser's own message could quote a token.
-        raise SettingsError("WHALE_TOKENS_FILE: is not TOML; see docs/whale.md") from None
-    tokens, logins = _table(document, "tokens"), _table(document, "logins")
+        raise SettingsError(f"WHALE_TOKENS_FILE: is not TOML; see {document('whale.md')}") from None
+    tokens, logins = _table(content, "tokens"), _table(content, "logins")
     if not tokens and not logins:
         raise SettingsError(
             'WHALE_TOKENS_FILE: write a table [tokens] with lines like "7" = "…", or [logins]'

@@ -28,7 +28,7 @@ from engines.contract import (
     Scope,
     StartResult,
 )
-from engines.database import Database
+from engines.database import Database, connectable
 from engines.errors import BackendUnavailable, SettingsError, WhaleFault
 from engines.instance_store import InstanceStore
 from engines.instances import (
@@ -166,7 +166,7 @@ class WhaleAPIManager(AuditedBackend):
 
     def _credentials_from_settings(self, client: WhaleClient) -> Credentials:
         if self.settings.whale_ctfd_database_url is not None:
-            self._ctfd = sa.create_engine(self.settings.whale_ctfd_database_url, future=True)
+            self._ctfd = connectable(self.settings.whale_ctfd_database_url)
             return CtfdTokens(self._ctfd, self.clock)
         if self.settings.whale_tokens_file is None:
             return StaticTokens({})

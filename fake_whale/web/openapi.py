@@ -94,7 +94,7 @@ def _operation(codes: list[str]) -> dict[str, Any]:
 
     return {
         "responses": {
-            code: {"description": _INTERNAL if code == "500" else "see docs/whale-wire.md"}
+            code: {"description": _INTERNAL if code == "500" else "as Whale's wire protocol has it"}
             for code in codes
         }
     }

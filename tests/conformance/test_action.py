@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -30,17 +33,18 @@ class Done:
         return [line for line in self.out.splitlines() if line.startswith("::")]
 
 
-def act(folder: Path, **inputs: str) -> Done:
-    """Run the check step with these inputs, in an empty folder."""
+def act(folder: Path, step: str = "check", **inputs: str) -> Done:
+    """Run a step with these inputs, in an empty folder."""
     given = {name: each["default"] for name, each in ACTION["inputs"].items()} | inputs
 
     def filled(text: str) -> str:
+        text = text.replace("${{ toJSON(inputs) }}", json.dumps(given))
         return re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda found: given[found[1]], text)
 
     summary, outputs = folder / "summary", folder / "outputs"
-    environment = {name: filled(value) for name, value in STEPS["check"]["env"].items()}
+    environment = {name: filled(value) for name, value in STEPS[step]["env"].items()}
     done = subprocess.run(
-        ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", STEPS["check"]["run"]],
+        ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", STEPS[step]["run"]],
         cwd=folder,
         env={
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -56,8 +60,8 @@ def act(folder: Path, **inputs: str) -> Done:
     return Done(
         done.returncode,
         done.stdout + done.stderr,
-        summary.read_text(encoding="utf-8"),
-        outputs.read_text(encoding="utf-8"),
+        summary.read_text(encoding="utf-8") if summary.exists() else "",
+        outputs.read_text(encoding="utf-8") if outputs.exists() else "",
         folder,
     )
 
@@ -66,6 +70,7 @@ def test_a_good_backend_passes_and_is_summed_up(tmp_path: Path) -> None:
     done = act(tmp_path, backends="x=reference.world:harness\n", report="out")
 
     assert done.code == 0, done.out
+    assert done.summary.startswith("# x (simulated): whale-ready ")
     assert "| group | x (simulated) |" in done.summary
     assert done.outputs == "exit-code=0\n"
     assert not [line for line in done.commands if line.startswith(("::error", "::warning"))]
@@ -143,3 +148,77 @@ def test_every_input_is_used_and_explained() -> None:
 
     assert used == set(ACTION["inputs"])
     assert all(each["description"] for each in ACTION["inputs"].values())
+
+
+# What others write.
+
+
+@pytest.mark.parametrize("name", ["backend", "Backend", "waiver", "with space", "a%0A::error::b"])
+def test_an_input_that_is_not_known_is_refused_before_anything_runs(
+    tmp_path: Path, name: str
+) -> None:
+    done = act(tmp_path, "known", **{name: "local-process"})
+
+    assert next(iter(STEPS)) == "known", "nothing comes before it"
+    assert done.code == 3, done.out
+    assert done.outputs == "exit-code=3\n"
+    (error,) = done.commands
+    shown = name.replace("%", "%25")
+    assert error.startswith(
+        f'::error title=whale-ready::could not run: there is no input "{shown}"; the inputs are '
+    )
+    assert "the inputs are backends, profile" in done.summary
+
+
+def test_the_inputs_there_are_are_let_in(tmp_path: Path) -> None:
+    done = act(tmp_path, "known")
+
+    assert (done.code, done.out, done.summary) == (0, "", "")
+    for name in ACTION["inputs"]:
+        assert act(tmp_path, "known", **{name.upper(): "x"}).code == 0, "GitHub ignores case"
+
+
+def test_a_run_of_the_defaults_says_so(tmp_path: Path) -> None:
+    done = act(tmp_path, arguments="--dry-run", backends="  \n")
+
+    assert "::notice title=whale-ready::no backends are named: the defaults are checked" in (
+        done.commands
+    )
+
+
+def snippets() -> Iterator[tuple[str, Any]]:
+    """Every YAML of the project: files, and blocks of its documents."""
+    skipped = {".venv", ".git", ".tox", "node_modules"}
+    for path in sorted(ROOT.rglob("*")):
+        where = path.relative_to(ROOT)
+        if skipped.intersection(where.parts) or not path.is_file():
+            continue
+        if path.suffix in (".yml", ".yaml"):
+            yield str(where), yaml.safe_load(path.read_text(encoding="utf-8"))
+        elif path.suffix == ".md":
+            blocks = re.findall(r"```ya?ml\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+            yield from ((str(where), yaml.safe_load(each)) for each in blocks)
+
+
+def steps_with_the_action(content: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(content, dict):
+        uses = content.get("uses")
+        if isinstance(uses, str) and (uses == "./" or "/whale-ready@" in uses):
+            yield content
+        content = list(content.values())
+    if isinstance(content, list):
+        for each in content:
+            yield from steps_with_the_action(each)
+
+
+def test_every_workflow_that_uses_the_action_gives_it_inputs_that_it_has() -> None:
+    used = [(where, step) for where, all_of_it in snippets() for step in
+            steps_with_the_action(all_of_it)]  # fmt: skip
+
+    assert {where for where, _ in used} >= {
+        "docs/gating.md",
+        "examples/whale-ready-backend-example/.github/workflows/contract.yml",
+    }
+    for where, step in used:
+        unknown = set(step.get("with", {})) - set(ACTION["inputs"])
+        assert not unknown, f"{where}: the action has no input {', '.join(unknown)}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from reference.breakages import ForgetfulStop
 from reference.world import ReferenceHarness
@@ -21,6 +21,7 @@ from conformance.registry import Subject
 from conformance.report_file import ReportError, from_dict, load_report
 from conformance.reports import write_reports
 from conformance.results import (
+    EXCUSED,
     BackendInfo,
     Ledger,
     Report,
@@ -121,31 +122,81 @@ SEVERITY = (
 GOOD_TO_BAD = (
     Status.PASS,
     Status.NOT_APPLICABLE,
+    Status.KNOWN_DEVIATION,
     Status.WAIVED,
     Status.ERROR,
     Status.FAIL,
 )
+KEY = ("x", SOME_RULES[0])
 
 
-@given(measured_runs, measured_runs, st.data())
+def verdict(before: Measured, after: Measured) -> Verdict:
+    results = report(after).results
+    held = gate(report(before), results, SOME_RULES, whole=True)
+    return judge(["x", "y"], results, failures=held.failures, known=held.known, minimum=0).verdict
+
+
+@st.composite
+def steps_back(draw: st.DrawFn) -> tuple[Measured, Measured, tuple[str, str], Status]:
+    """A baseline, a run, and one of the run's results that becomes worse."""
+    before, after = draw(measured_runs), draw(measured_runs.filter(bool))
+    key = draw(st.sampled_from(sorted(after)))
+    worse = draw(st.sampled_from(GOOD_TO_BAD[GOOD_TO_BAD.index(after[key]) :]))
+    return before, after, key, worse
+
+
+@given(steps_back())
+@example(({KEY: Status.PASS}, {KEY: Status.NOT_APPLICABLE}, KEY, Status.WAIVED))
+@example(({KEY: Status.PASS}, {KEY: Status.NOT_APPLICABLE}, KEY, Status.KNOWN_DEVIATION))
+@example(({KEY: Status.PASS}, {KEY: Status.NOT_APPLICABLE}, KEY, Status.ERROR))
 def test_a_worse_result_never_makes_a_better_verdict(
-    before: Measured, after: Measured, data: st.DataObject
+    step: tuple[Measured, Measured, tuple[str, str], Status],
 ) -> None:
-    if not after:
-        return
-    key = data.draw(st.sampled_from(sorted(after)))
-    worse = data.draw(st.sampled_from(GOOD_TO_BAD[GOOD_TO_BAD.index(after[key]) :]))
-
-    def severity(measured: Measured) -> int:
-        results = report(measured).results
-        held = gate(report(before), results, SOME_RULES, whole=True)
-        judgement = judge(["x", "y"], results, failures=held.failures, known=held.known, minimum=0)
-        return SEVERITY.index(judgement.verdict)
-
+    before, after, key, worse = step
     known = before.get(key) is Status.FAIL and worse is Status.FAIL
     if known:  # the one step back that a baseline is for
         return
-    assert severity({**after, key: worse}) >= severity(after)
+    lost = before.get(key) is Status.PASS and after[key] is Status.NOT_APPLICABLE
+    if lost and worse is not Status.FAIL:
+        # What was measured and is not any more is held against the run, as below; in the place of
+        # this come an excuse, which somebody has signed, or an error, which is no measurement.
+        return
+    assert SEVERITY.index(verdict(before, {**after, key: worse})) >= SEVERITY.index(
+        verdict(before, after)
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "wanted"),
+    [
+        (Status.PASS, Verdict.PASSED),
+        (Status.NOT_APPLICABLE, Verdict.FAILED),
+        (Status.KNOWN_DEVIATION, Verdict.PASSED),
+        (Status.WAIVED, Verdict.PASSED),
+        (Status.ERROR, Verdict.COULD_NOT_RUN),
+        (Status.FAIL, Verdict.FAILED),
+    ],
+)
+def test_evidence_is_not_lost_in_silence(after: Status, wanted: Verdict) -> None:
+    """A rule that was kept may be excused, by name and until a day; it may not just go missing."""
+    assert verdict({KEY: Status.PASS}, {KEY: after}) is wanted
+
+
+@pytest.mark.parametrize("excused", EXCUSED)
+def test_what_got_worse_and_is_excused_is_noted(excused: Status) -> None:
+    results = report({KEY: excused}).results
+    held = gate(report({KEY: Status.PASS}), results, SOME_RULES, whole=True)
+
+    assert held.failures == ()
+    words = excused.value.replace("_", " ")
+    assert held.notes == (f"worse than the baseline, and excused: x: START-001 (pass → {words})",)
+
+
+def test_one_excuse_for_another_is_neither_better_nor_worse() -> None:
+    found = compare(report({KEY: Status.WAIVED}), report({KEY: Status.KNOWN_DEVIATION}))
+
+    assert (found.worse, found.better) == ((), ())
+    assert [each.change for each in found.still_broken] == ["waived → known deviation"]
 
 
 # The gate.

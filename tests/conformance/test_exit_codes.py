@@ -210,6 +210,14 @@ def test_a_waiver_that_matches_nothing_is_1(
     assert "FAILED: no rule is broken, but what was agreed does not hold" in result.output
 
 
+@row(1, "a known deviation")
+def test_a_known_deviation_that_is_not_true_is_1() -> None:
+    result = check("breakages_harnesses:declares_what_it_keeps", "--select", "STOP-002")
+
+    assert result.exit_code == 1
+    assert "the known deviation STOP-002 of its harness is not needed" in result.output
+
+
 def test_a_waiver_of_a_rule_that_was_not_selected_is_not_missed(tmp_path: Path) -> None:
     waivers = waiver_file(tmp_path, "STOP-002")
 

@@ -28,7 +28,7 @@ def python(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedPr
 
 def scenarios(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """By plugin name, without the other plugins of this environment, which take seconds to load."""
-    options = ["-p", "conformance.plugin", "-p", "no:cacheprovider", "--pyargs"]
+    options = ["-p", "whale_ready.pytest_plugin", "-p", "no:cacheprovider", "--pyargs"]
     return python(
         folder,
         *("-m", "pytest", *options, "conformance.scenarios", *arguments),

@@ -22,7 +22,8 @@ from conformance.harness import Options, World
 from conformance.matrix import spans
 from conformance.redact import Secrets
 from conformance.registry import Subject
-from conformance.reports import FILES, to_badge, to_html, to_junit, to_markdown, write_reports
+from conformance.reporting.html import to_html
+from conformance.reports import FILES, to_badge, to_junit, to_markdown, write_reports
 from conformance.results import BackendInfo, Report, ScenarioResult, Status, Verdict
 from conformance.rules import RULES, Profile
 from conformance.runner import CheckRequest, check_subjects
@@ -74,7 +75,9 @@ def test_report_json_has_exactly_the_documented_keys(broken: Report, tmp_path: P
         "verdict",
         "exit_code",
     }
-    assert set(report["backends"]["broken"]) == {"kind", "simulated", "capabilities", "versions"}
+    assert set(report["backends"]["broken"]) == {
+        *("kind", "simulated", "capabilities", "versions", "known_deviations")
+    }
     assert report["backends"]["broken"]["simulated"] is True
     assert report["backends"]["broken"]["capabilities"]["addressing"] == ["host_port", "subdomain"]
     assert [rule["id"] for rule in report["rules"]] == [rule.id for rule in RULES]
@@ -91,6 +94,7 @@ def test_report_json_has_exactly_the_documented_keys(broken: Report, tmp_path: P
             "trace",
             "story",
             "waiver",
+            "deviation",
         }
         assert result["status"] in {"pass", "fail", "error", "not_applicable"}
     assert (report["verdict"], report["exit_code"]) == ("failed", 1)

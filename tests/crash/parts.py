@@ -17,7 +17,8 @@ from engines.contract import ContainerBackend
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.guard import Guard
 from engines.cre.runtimes.docker import DockerRuntime
-from engines.cre.runtimes.networks import LABEL_SHARED, BridgeNetworks
+from engines.cre.runtimes.networks import BridgeNetworks
+from engines.cre.runtimes.subnets import LABEL_SHARED
 from engines.database import Database
 from engines.settings import Settings
 

@@ -29,7 +29,6 @@ PHONE = {"width": 390, "height": 800}
 DESKTOP = {"width": 1280, "height": 900}
 MEMORY = {"aa_memory_runtime": OWN_PLUGINS / "aa_memory_runtime"}
 BESIDE = {"docker_challenges_names": OWN_PLUGINS / "docker_challenges_names"}
-TIMES = {"CRE_MAX_EXTENSIONS": "2", "CRE_TIMEOUT_SECONDS": "600", "CRE_EXTENSION_SECONDS": "300"}
 
 
 @pytest.fixture(scope="session")
@@ -129,13 +128,13 @@ def users_site(
 ) -> Iterator[Site]:
     """Users play; real Docker where there is one. Another plugin has container for a name."""
     folder = tmp_path_factory.mktemp("users")
+    deployment = f"ctfd-{secrets.token_hex(4)}"
+    environ = {"CRE_DEPLOYMENT": deployment}
     if not docker_image:
-        site = Site(folder, plugins={**MEMORY, **BESIDE}, environ=TIMES)
+        site = Site(folder, plugins={**MEMORY, **BESIDE}, environ=environ)
         yield site
         site.stop()
         return
-    deployment = f"ctfd-{secrets.token_hex(4)}"
-    environ = {**TIMES, "CRE_DEPLOYMENT": deployment, "CRE_FIREWALL": "none"}
     with swept(deployment):
         site = Site(folder, plugins=BESIDE, environ=environ)
         yield site
@@ -145,7 +144,8 @@ def users_site(
 @pytest.fixture(scope="session")
 def teams_site(ctfd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Teams play, on simulated containers."""
-    site = Site(tmp_path_factory.mktemp("teams"), teams=True, plugins=MEMORY, environ=TIMES)
+    environ = {"CRE_DEPLOYMENT": f"ctfd-{secrets.token_hex(4)}"}
+    site = Site(tmp_path_factory.mktemp("teams"), teams=True, plugins=MEMORY, environ=environ)
     yield site
     site.stop()
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from changed_settings import shipped_but
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = ROOT / "engines" / "web" / "ctfd"
@@ -112,7 +113,7 @@ class Site:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environ = {
-            **environment(),
+            **shipped_but(**(environ or {})),
             "PYTHONPATH": f"{ROOT}:{folder}",
             "PYTHONUNBUFFERED": "1",
             "DATABASE_URL": database_url or f"sqlite:///{folder / 'ctfd.db'}",
@@ -120,8 +121,6 @@ class Site:
             "UPLOAD_FOLDER": str(folder / "uploads"),
             "LOG_FOLDER": str(folder / "logs"),
             "UPDATE_CHECK": "false",
-            "CONTAINER_WORKER_SECONDS": "1",
-            **(environ or {}),
         }
         self.server = server
         self.process: subprocess.Popen[bytes] | None = None
@@ -293,12 +292,6 @@ def _nonce(page: str) -> str:
     )
     assert found, page[:500]
     return found[1]
-
-
-def environment() -> dict[str, str]:
-    """This process's, without any setting of ours."""
-    ours = ("CRE_", "WHALE_", "CONTAINER_", "ROLLOUT_", "USE_WHALE")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
 def _free_port() -> int:

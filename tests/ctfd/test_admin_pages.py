@@ -79,7 +79,7 @@ def test_history(admin: Window, running: tuple[str, int], size: dict[str, int]) 
 
 def test_settings_show_where_from_and_no_secret(admin: Window, size: dict[str, int]) -> None:
     page = admin.open(f"{ADMIN}/settings")
-    row = page.locator("tr", has=page.get_by_text("CRE_MAX_EXTENSIONS", exact=True))
+    row = page.locator("tr", has=page.get_by_text("CRE_DEPLOYMENT", exact=True))
     expect(row).to_contain_text("environment")
     database = page.locator("tr", has=page.get_by_text("CONTAINER_DATABASE_URL", exact=True))
     expect(database).to_contain_text("set, not shown")

@@ -12,29 +12,38 @@ import sqlalchemy as sa
 from conftest import require
 from servers import MariaDB
 
-from ctfd.conftest import MEMORY, TIMES, swept
+from conformance.harnesses.fetch import http_get
+from ctfd.conftest import MEMORY, swept
 from ctfd.site import Site, Visitor
 from ctfd.test_rules_of_the_site import START
 from engines import schema
+from engines.cre.firewall import Firewall
 from engines.database import Database
 from fake_whale import FakeServer, FakeWhale
 from fake_whale.demo import DEMO_WORLD
 
-STOP = "/api/v1/container/stop"
-WORKERS = ("--worker-class", "gevent", "--workers", "2")
+STOP, EXTEND = "/api/v1/container/stop", "/api/v1/container/extend"
+SERVERS = {
+    "gevent-1": ("--worker-class", "gevent"),
+    "gevent-2": ("--worker-class", "gevent", "--workers", "2"),
+    "gthread": ("--worker-class", "gthread", "--threads", "8"),
+    "sync": ("--worker-class", "sync"),
+}
+BAD_WORDS = ("Traceback", "Exception ignored", "round failed", "cannot be asked")
 
 
-def test_mariadb_redis_and_two_workers(
-    ctfd: Path, mariadb: MariaDB, redis: str, docker_image: str, tmp_path: Path
+@pytest.mark.parametrize("server", SERVERS)
+def test_mariadb_redis_and_every_server(
+    ctfd: Path, mariadb: MariaDB, redis: str, docker_image: str, tmp_path: Path, server: str
 ) -> None:
     require("docker", bool(docker_image), "start a Docker engine (as root: dockerd)")
     deployment, url = f"ctfd-{secrets.token_hex(4)}", mariadb.create()
-    environ = {**TIMES, "CRE_DEPLOYMENT": deployment, "CRE_FIREWALL": "none", "REDIS_URL": redis}
+    environ = {"CRE_DEPLOYMENT": deployment, "REDIS_URL": redis}
     with ExitStack() as stack:
         stack.enter_context(swept(deployment))
         folder = tmp_path / "site"
         folder.mkdir()
-        site = Site(folder, database_url=url, environ=environ, server=WORKERS)
+        site = Site(folder, database_url=url, environ=environ, server=SERVERS[server])
         stack.callback(site.stop)
         database = Database(url)
         stack.callback(database.close)
@@ -47,17 +56,26 @@ def test_mariadb_redis_and_two_workers(
         answers = [each.json("POST", START, {"challenge_id": number}) for each in players]
         assert {each["code"] for each in answers} == {"ok", "already_running"}
         assert len({each["data"]["container_id"] for each in answers}) == 1
+        given = answers[0]["data"]
+        assert http_get(given["host"], int(given["ports"][0]), "/") is not None
+        assert Firewall().applied()
         with database.read() as connection:
             held = connection.execute(sa.text("SELECT count(*) FROM worker_leases")).scalar()
-        assert held == 1  # two workers, one that cleans up
+        assert held == 1  # of all processes one cleans up
 
         # What was there before a restart is there after it, and the tables are left alone.
         site.stop()
         site.start()
         alice = site.visitor("alice")
         status = alice.json("GET", f"/api/v1/container/status?chal_id={number}")
-        assert status["data"]["container_id"] == answers[0]["data"]["container_id"]
+        assert status["data"]["container_id"] == given["container_id"]
+        extended = alice.json("POST", EXTEND, {"id": number})
+        assert extended["data"]["expires_at"] > given["expires_at"]
+        assert solved(alice, number, "flag{guessed}") == "incorrect"
+        assert solved(alice, number, flag_of(database, number)) == "correct"
         assert alice.json("POST", STOP, {"id": number})["code"] == "ok"
+        lines = site.log.read_text(errors="replace").splitlines()
+        assert [line for line in lines if any(word in line for word in BAD_WORDS)] == []
 
 
 def recorded(database: Database, key: str) -> str:
@@ -102,9 +120,10 @@ def test_a_wrong_setting_keeps_no_site_down(ctfd: Path, tmp_path: Path) -> None:
 def test_next_to_ctfd_whale(whale_plugin: Path, redis: str, tmp_path: Path) -> None:
     folder = tmp_path / "site"
     folder.mkdir()
-    environ = {**TIMES, "WHALE_READY_SERVES_WHALE": "true", "REDIS_URL": redis}
+    environ = {"WHALE_READY_SERVES_WHALE": "true", "REDIS_URL": redis}
     plugins = {**MEMORY, "ctfd-whale": whale_plugin}
     site = Site(folder, plugins=plugins, environ=environ)
+    database = Database(site.environ["DATABASE_URL"])
     try:
         types = site.admin.json("GET", "/api/v1/challenges/types")["data"]
         assert {"dynamic_docker", "whale_ready"} <= set(types)
@@ -127,7 +146,7 @@ def test_next_to_ctfd_whale(whale_plugin: Path, redis: str, tmp_path: Path) -> N
             started = alice.json("POST", START, {"challenge_id": number})
             assert started["code"] == "ok", started
             assert told(alice, number, "flag{guessed}") == ("incorrect", "Incorrect")
-            assert solved(alice, number, flag_of(site, number)) == "correct"
+            assert solved(alice, number, flag_of(database, number)) == "correct"
             assert alice.json("POST", STOP, {"challenge_id": number})["code"] == "ok"
         bob = visitor_of(site, "bob")
         for number in (ours, theirs):
@@ -140,6 +159,7 @@ def test_next_to_ctfd_whale(whale_plugin: Path, redis: str, tmp_path: Path) -> N
         answer = alice.ask("GET", f"/api/v1/plugins/ctfd-whale/container?challenge_id={theirs}")
         assert answer.json() == {"success": True, "data": {}}
     finally:
+        database.close()
         site.stop()
 
 
@@ -161,15 +181,11 @@ def told(player: Visitor, number: int, flag: str) -> tuple[str, str]:
     return data["status"], data["message"]
 
 
-def flag_of(site: Site, number: int) -> str:
+def flag_of(database: Database, number: int) -> str:
     """The flag that is recorded for the only instance of a challenge."""
-    database = Database(site.environ["DATABASE_URL"])
-    try:
-        with database.read() as connection:
-            query = sa.text("SELECT flag FROM cre_instances WHERE challenge_id = :number")
-            return str(connection.execute(query, {"number": number}).scalar())
-    finally:
-        database.close()
+    with database.read() as connection:
+        query = sa.text("SELECT flag FROM cre_instances WHERE challenge_id = :number")
+        return str(connection.execute(query, {"number": number}).scalar())
 
 
 @pytest.fixture
@@ -186,7 +202,6 @@ def test_a_whale_elsewhere_and_the_dial(ctfd: Path, whale: FakeServer, tmp_path:
     folder = tmp_path / "site"
     folder.mkdir()
     environ = {
-        **TIMES,
         "WHALE_API_URL": whale.url,
         "WHALE_TOKENS_FILE": str(tokens),
         "WHALE_PROBE": "false",

@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from cluster import eventually
 from servers import MariaDB
 
-from ctfd.conftest import TIMES
 from ctfd.test_other_servers import STOP, solved, turned
 from ctfd.test_rules_of_the_site import START
 from ctfd.test_what_whale_has import starts_on_cre
@@ -43,13 +42,11 @@ def test_players_are_started_on_the_whale_of_their_own_site(
 ) -> None:
     url = mariadb.create()
     environ = {
-        **TIMES,
         "REDIS_URL": redis,
         "WHALE_READY_SERVES_WHALE": "true",
         "WHALE_CTFD_DATABASE_URL": url,
         "WHALE_PROBE": "false",
         "ROLLOUT_POLL_SECONDS": "0.01",
-        "CRE_FIREWALL": "none",
     }
     with ExitStack() as stack:
         database = Database(url)

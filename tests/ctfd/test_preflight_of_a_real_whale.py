@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from changed_settings import shipped_but
 from servers import MariaDB
 
-from ctfd.site import Visitor, environment
+from ctfd.site import Visitor
 from ctfd.whale_site import IMAGE, MEMORY, PORT, Frpc, Swarm, site_with_whale, whale_challenge
 from engines.database import Database
 
@@ -41,7 +42,7 @@ def test_it_finds_what_is_wrong_with_most_of_them(
         *(tmp_path / "site", whale_plugin, swarm, frpc),
         database_url=url,
         server=("--worker-class", "gevent"),
-        environ={"REDIS_URL": redis, "CRE_FIREWALL": "none"},
+        environ={"REDIS_URL": redis},
     ) as site:
         names = ("First", "Second")
         catalogue = tmp_path / "challenges.toml"
@@ -61,10 +62,8 @@ def test_it_finds_what_is_wrong_with_most_of_them(
                 *("--report", str(path)),
             ],
             env={
-                **environment(),
-                "WHALE_CTFD_DATABASE_URL": url,
+                **shipped_but(WHALE_CTFD_DATABASE_URL=url, WHALE_PROBE="false"),
                 "DOCKER_HOST": swarm.url,  # where the engine that would take over has the image
-                "WHALE_PROBE": "false",
             },
             capture_output=True,
             text=True,

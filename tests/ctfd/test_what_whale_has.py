@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ctfd.conftest import MEMORY, TIMES
+from ctfd.conftest import MEMORY
 from ctfd.site import Site
 from ctfd.test_other_servers import told, turned, visitor_of
 from ctfd.test_rules_of_the_site import START
@@ -23,7 +23,6 @@ def test_a_challenge_of_our_type_stays_on_the_own_engine(
     folder = tmp_path / "site"
     folder.mkdir()
     environ = {
-        **TIMES,
         "REDIS_URL": redis,
         "WHALE_TOKENS_FILE": str(tokens),
         "ROLLOUT_POLL_SECONDS": "0.01",

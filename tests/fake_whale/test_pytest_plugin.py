@@ -49,7 +49,7 @@ def test_each_fixture_has_its_own_state(pytester: pytest.Pytester, text: str, pa
 def test_loading_the_plugins_imports_nothing_heavy() -> None:
     heavy = "'flask', 'waitress', 'requests', 'sqlalchemy', 'docker', 'click', 'rich'"
     program = (
-        "import sys, fake_whale.pytest_plugin, conformance.plugin;"
+        "import sys, fake_whale.pytest_plugin, whale_ready.pytest_plugin;"
         f"print(sorted({{{heavy}}} & set(sys.modules)))"
     )
     done = subprocess.run(

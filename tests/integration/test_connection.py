@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import docker
 import pytest
 import trustme
+from conftest import require
 from ssh_host import SSHHost
 from tls_engine import TLSEngine, write_certificates
 
@@ -200,9 +205,16 @@ def test_an_instance_lives_and_goes_over_ssh(
 
 
 def children() -> list[str]:
-    """Programs that this process has begun and not collected."""
-    pids = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids]
+    """Programs that this process, or a shell of its own, has begun and not collected."""
+
+    def below(pid: int) -> list[str]:
+        found = []
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            name = Path(f"/proc/{child}/comm").read_text().strip()
+            found += [name, *(below(int(child)) if name == "sh" else [])]
+        return found
+
+    return below(os.getpid())
 
 
 def test_an_ssh_serves_many_requests_and_is_collected(over_ssh: Settings) -> None:
@@ -244,3 +256,55 @@ def test_a_far_side_that_is_silent_has_a_deadline() -> None:
     with pytest.raises(BackendUnavailable, match="over ssh"):
         connect(Settings(cre_docker_host="ssh://127.0.0.1"))
     assert children() == before
+
+
+# The local socket: what a process that cannot use it is told.
+
+ANOTHER_USER = """
+import os, sys
+from engines.cre.runtimes.connection import connect
+from engines.errors import BackendUnavailable
+from engines.settings import Settings
+import docker.transport
+os.setgroups([]), os.setgid(1001), os.setuid(1001)
+try: connect(Settings(cre_docker_host="unix://" + sys.argv[1]), {})
+except BackendUnavailable as error: print(error)
+"""
+
+
+def test_a_socket_that_is_not_ours_to_open_is_named_with_its_owner_and_the_fix() -> None:
+    require("root", os.getuid() == 0, "run this as root")
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listening:
+        path = Path(folder, "docker.sock")
+        listening.bind(str(path))
+        listening.listen()
+        Path(folder).chmod(0o755)
+        path.chmod(0o660)
+        os.chown(path, 0, 998)
+        done = subprocess.run(
+            [sys.executable, "-c", ANOTHER_USER, str(path)],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+    assert f"permission denied for {path}" in done.stdout
+    assert "uid 1001" in done.stdout
+    assert "belongs to uid 0 and gid 998, mode 0660" in done.stdout
+    assert "--group-add" in done.stdout
+    assert "CRE_FIREWALL=operator" in done.stdout
+
+
+def test_a_socket_that_is_not_there_or_deaf_is_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "docker.sock"
+    with pytest.raises(BackendUnavailable, match=f"there is no socket {path}: start Docker, mount"):
+        connect(Settings(cre_docker_host=f"unix://{path}"), {})
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+    with pytest.raises(BackendUnavailable, match=f"nothing listens at {path}: start Docker"):
+        connect(Settings(cre_docker_host=f"unix://{path}"), {})
+    with pytest.raises(
+        BackendUnavailable, match="reached: start it, or put the address in CRE_DOCKER_HOST"
+    ):
+        connect(Settings(cre_docker_host="tcp://127.0.0.1:9"), {})

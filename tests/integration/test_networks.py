@@ -15,7 +15,8 @@ from engines.catalog import ChallengeSpec, Companion
 from engines.cre.guard import Guard
 from engines.cre.runtimes.base import Launch
 from engines.cre.runtimes.docker import DockerRuntime
-from engines.cre.runtimes.networks import BridgeNetworks, own_subnets, shared_subnet
+from engines.cre.runtimes.networks import BridgeNetworks
+from engines.cre.runtimes.subnets import own_subnets, shared_subnet
 from engines.errors import BackendUnavailable, RuntimeFault, SettingsError
 
 POOL = IPv4Network(f"10.{215 + secrets.randbelow(40)}.0.0/16")

@@ -89,3 +89,21 @@ def test_a_wrong_setting_is_named(environ: dict[str, str]) -> None:
     with worker({**environ, "WHALE_API_URL": "ftp://x"}, "--once") as process:
         assert "WHALE_API_URL: write an address" in process.communicate(timeout=30)[0]
         assert process.returncode == 3
+
+
+def test_a_docker_that_is_not_there_is_named_once_with_the_fix(tmp_path: Path) -> None:
+    environ = {
+        **os.environ,
+        "CRE_DOCKER_HOST": f"unix://{tmp_path}/docker.sock",
+        "CONTAINER_DATABASE_URL": f"sqlite:///{tmp_path / 'state.db'}",
+        "CONTAINER_WORKER_SECONDS": "0.05",
+    }
+    process = worker(environ)
+    assert process.stdout is not None
+    found = next((line for line in process.stdout if line.startswith("containers cannot")), "")
+    assert f"docker: the Docker engine cannot be reached: there is no socket {tmp_path}" in found
+    assert "To put it right: start Docker, mount its socket" in found
+    process.send_signal(signal.SIGTERM)
+    rest = process.communicate(timeout=60)[0]
+    assert "containers cannot start: docker:" not in rest
+    assert process.returncode == 0

@@ -103,6 +103,10 @@ GOOD: dict[str, History] = {
     .call(4, 9, Act.CLEAN_UP, "ok")
     .call(6, 8, Act.START, "ok", seen("c2"))
     .call(10, 11, Act.STATUS, NONE),
+    "a clean-up that found nothing, and says so": begun()
+    .call(2, 5, Act.CLEAN_UP, "ok")
+    .call(6, 9, Act.CLEAN_UP, "not_found")
+    .call(10, 11, Act.STATUS, NONE),
     "mates on one key": History()
     .call(0, 3, Act.START, "ok", seen(), player=MATE)
     .call(1, 4, Act.START, "already_running", seen(), player=OTHER),

@@ -13,14 +13,27 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from made_evidence import bench, check, item, made_now, preflight, results, written
+from made_evidence import (
+    CRE,
+    FAKE_VERSIONS,
+    WHALE_URL,
+    bench,
+    check,
+    item,
+    made_now,
+    preflight,
+    results,
+    written,
+)
 
-from conformance.results import Status, Verdict
+from conformance.results import BackendInfo, ScenarioResult, Status, Verdict
 from whale_ready.cli import main
 from whale_ready.exit_codes import READINESS_EXIT_CODES
 from whale_ready.readiness.files import FILES
 
 ROOT = Path(__file__).parents[2]
+FAKE = BackendInfo("whale:fake", "WhaleAPIManager to a fake Whale", False, {}, FAKE_VERSIONS)
+NAMELESS = BackendInfo("whale", "somebody's adapter", False, {}, {"dialect": "ctfd-whale"})
 
 
 def whale_ready(*arguments: str) -> Result:
@@ -47,7 +60,50 @@ def test_bad_news_is_1_with_the_command_that_would_change_it(tmp_path: Path) -> 
     assert result.exit_code == 1
     assert "1. NO-GO: Whale: tls (tls): not ok" in result.output
     assert "what would change it: renew it" in result.output
-    assert "$ whale-ready preflight --whale https://whale.example.org" in result.output
+    assert f"$ whale-ready preflight --whale {WHALE_URL}" in result.output
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "none was looked at"),
+        ({"check": check((CRE, FAKE)), "bench": bench((CRE, FAKE))}, "none was looked at"),
+        ({"check": check((CRE, NAMELESS))}, "not named by any of these files"),
+    ],
+    ids=["nothing", "a fake", "without its address"],
+)
+def test_no_whale_is_named_that_was_not_looked_at(
+    tmp_path: Path, files: dict[str, dict[str, Any]], said: str
+) -> None:
+    out = tmp_path / "out"
+    result = ask(tmp_path, "--out", str(out), **files)
+
+    assert result.exit_code in (1, 2), result.output
+    assert json.loads((out / "readiness.json").read_text())["whale"] is None
+    assert f"Whale: {said}." in (out / "readiness.md").read_text()
+    assert f"<dt>Whale</dt><dd>{said}</dd>" in (out / "readiness.html").read_text()
+    for each in (result.output, *(path.read_text() for path in out.iterdir())):
+        assert "example.org" not in each, "an example may be taken for what was measured"
+
+
+def test_known_deviations_are_listed_beside_a_go(tmp_path: Path) -> None:
+    known = ScenarioResult(
+        *("CONC-019", "CONC-019", "whale", Status.KNOWN_DEVIATION, 0.1, "too many"),
+        deviation="until 2030-12-31: known (https://example.org/1)",
+    )
+    found = [*results("cre"), *(e for e in results("whale") if e.rule != "CONC-019"), known]
+    out = tmp_path / "out"
+    evidence = {"check": check(found=found), "bench": bench(), "preflight": preflight()}
+    result = ask(tmp_path, "--out", str(out), **evidence)
+
+    said = "CONC-019 on whale, until 2030-12-31: known (https://example.org/1)"
+    assert result.exit_code == 0, result.output
+    assert f"known deviation: {said}" in result.output
+    assert f"- known deviation: {said}" in (out / "readiness.md").read_text()
+    assert f"≠ known deviation</span> {said}" in (out / "readiness.html").read_text()
+    answer = json.loads((out / "readiness.json").read_text())
+    assert [each["rule"] for each in answer["known_deviations"]] == ["CONC-019"]
+    assert answer["waived"] == []
 
 
 def test_nothing_is_2_and_says_what_to_make() -> None:

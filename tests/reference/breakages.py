@@ -650,7 +650,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     Undead: ("EXPIRY-001", "EXPIRY-003", "EXPIRY-004", "TIME-006"),
     AnyChallengeStops: ("STOP-005", "STOP-006", "STOP-011"),
     OneFlagForAll: ("FLAG-002", "FLAG-003"),
-    SilentStart: ("AUDIT-001",),
+    SilentStart: ("AUDIT-001", "TIME-007"),
     ErrorAsSuccess: ("STOP-012", "FAULT-001", "FAULT-005", "FAULT-012", "RESTART-001"),
     UnknownAsNone: ("STATUS-015", "FAULT-014", "RESTART-001", "SWAP-010"),
     FlagInTheMessage: ("FLAG-007",),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
+
+from conformance.harness import KnownDeviation
 from engines.contract import Code, StartResult
 from reference.backend import ReferenceBackend
 from reference.breakages import FlagInTheMessage, ForgetfulStop
@@ -28,3 +31,11 @@ def flag_in_the_message() -> ReferenceHarness:
 
 def commanding() -> ReferenceHarness:
     return ReferenceHarness(Commanding)
+
+
+def declares_what_it_keeps() -> ReferenceHarness:
+    harness = ReferenceHarness()
+    harness.known_deviations = (
+        KnownDeviation("STOP-002", "none", "https://example.org/1", date(9999, 12, 31)),
+    )
+    return harness

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import re
-import shlex
-from itertools import takewhile
 from pathlib import Path
 
 import click
 import pytest
+from shown_commands import PAGES, commands, mentioned, words_of
 
+from fake_whale.cli import main as fake_whale
 from whale_ready.cli import main
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md"]
-BLOCK = re.compile(r"^ *```console\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
-PROMPT = "whale-ready "
-
-
-def commands(page: Path) -> list[str]:
-    """The lines of a page's console blocks that call us, those broken by a backslash in one."""
-    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    return [line.strip() for line in lines if line.strip().startswith(PROMPT)]
 
 
 def problem(line: str) -> str | None:
     """What of a command does not exist; None when all of it does."""
-    words = shlex.split(line, comments=True)[1:]
-    words = list(takewhile(lambda word: word not in ("|", "&&", ">"), words))
-    command: click.Command = main
-    context = click.Context(main)
+    program, *words = words_of(line)
+    command: click.Command = {"whale-ready": main, "fake-whale": fake_whale}[program]
+    context = click.Context(command)
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         found = command.get_command(context, words[0])
         if found is None:
@@ -64,11 +53,19 @@ def test_what_a_page_says_can_be_typed(page: Path) -> None:
     assert not wrong, "\n".join(f"{line}\n    {said}" for line, said in wrong.items())
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_sentence_names_exists(page: Path) -> None:
+    """A sentence may leave out what a command needs."""
+    wrong = {line: said for line in mentioned(page) if (said := problem(line))}
+    left_out = re.compile(r"Missing .*|.* requires an argument\.|Usage: .*", re.DOTALL)
+    assert not {line: said for line, said in wrong.items() if not left_out.fullmatch(said)}
+
+
 def test_the_way_to_whale_is_told_in_commands() -> None:
     told = commands(ROOT / "docs" / "migrate.md")
     assert len(told) >= 12
     for part in ("preflight", "check", "bench", "readiness", "rollout set 100%", "rollout back"):
-        assert any(line.startswith(PROMPT + part) for line in told), part
+        assert any(line.startswith(f"whale-ready {part}") for line in told), part
 
 
 @pytest.mark.parametrize(
@@ -77,6 +74,7 @@ def test_the_way_to_whale_is_told_in_commands() -> None:
         ("whale-ready rollout set 10%  # a tenth", None),
         ("whale-ready metrics | grep whale", None),
         ("whale-ready bench compare before/ after/", None),
+        ("fake-whale serve --fly", "no such option: --fly"),
         ("whale-ready fly", "no such command: fly"),
         ("whale-ready rollout fly", "no such command: fly"),
         ("whale-ready rollout set 10% --speed 3", "no such option: --speed"),

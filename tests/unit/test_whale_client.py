@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import threading
+import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import requests
@@ -218,3 +221,63 @@ def test_a_connection_is_used_again() -> None:
             for _ in range(5):
                 assert client.call("GET", "/c", TOKEN).body == {}
         assert connections == 1
+
+
+def _layers(content: bytes, layers: int) -> bytes:
+    for _ in range(layers):
+        content = gzip.compress(content, mtime=0)
+    return content
+
+
+@pytest.fixture(scope="module")
+def bomb() -> bytes:
+    """A quarter of a gibibyte of zeros, packed once."""
+    packer = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
+    block = bytes(1 << 20)
+    return b"".join(packer.compress(block) for _ in range(256)) + packer.flush()
+
+
+def _answering(head: str, body: bytes) -> Callable[[socket.socket], None]:
+    text = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{head}Connection: close\r\n\r\n"
+
+    def reply(connection: socket.socket) -> None:
+        with suppress(OSError):  # who has read enough hangs up
+            connection.sendall(text.encode() + body)
+
+    return reply
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3, 6])
+def test_a_packed_body_is_never_unpacked_beyond_the_limit(bomb: bytes, layers: int) -> None:
+    body = _layers(bomb, layers - 1)
+    encoding = ", ".join(["gzip"] * layers)
+    reply = _answering(f"Content-Encoding: {encoding}\r\n", body)
+    with hanging(reply) as server, client_for(server.url, seconds=60) as client:
+        tracemalloc.start()
+        try:
+            with pytest.raises(WhaleFault) as caught:
+                client.call("POST", "/c", TOKEN)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert caught.value.code is Code.UNAVAILABLE
+    assert peak < 8 * MAX_BODY_BYTES, f"{len(body)} bytes took {peak >> 20} MiB"
+
+
+def test_a_proxys_gzip_is_understood() -> None:
+    body = gzip.compress(b'{"success": true}')
+    reply = _answering("Content-Encoding: gzip\r\n", body)
+    with hanging(reply) as server, client_for(server.url) as client:
+        assert client.call("GET", "/c", TOKEN).body == {"success": True}
+
+
+@pytest.mark.parametrize("body", [gzip.compress(b"{}")[:-9], b"no gzip at all"])
+def test_a_broken_gzip_is_no_answer(body: bytes) -> None:
+    reply = _answering("Content-Encoding: gzip\r\n", body)
+    with (
+        hanging(reply) as server,
+        client_for(server.url) as client,
+        pytest.raises(WhaleFault) as caught,
+    ):
+        client.call("POST", "/c", TOKEN)
+    assert (caught.value.code, caught.value.definite) == (Code.UNAVAILABLE, False)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from engines.audit import container_events
 from engines.contract import Code
+from engines.database import connectable
 from engines.errors import SettingsError, WhaleFault
 from engines.whale.credentials import FileContent, authorization, nobody, read_credentials
 from engines.whale.ctfd_tokens import CtfdTokens
@@ -41,7 +42,7 @@ class Accounts:
         if settings.whale_ctfd_database_url is not None:
             with reading(settings.whale_ctfd_database_url, WHALES_DATABASE):
                 pass  # it can be asked, and asking made no file
-            engine = sa.create_engine(settings.whale_ctfd_database_url, future=True)
+            engine = connectable(settings.whale_ctfd_database_url)
             site.closing.callback(engine.dispose)
             self._table = CtfdTokens(engine, site.clock)
         elif settings.whale_tokens_file is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from engines.contract import Code
 from engines.errors import SettingsError, WhaleFault
+from engines.published import document
 from engines.whale.client import Answer
 from whale_ready.preflight.accounts import Accounts, players_seen
 from whale_ready.preflight.connection import heard
@@ -93,7 +94,7 @@ def credentials(site: Site) -> Finding:
     try:
         proofs = site.fact(accounts)
     except SettingsError as error:
-        return not_ok(str(error), "see docs/whale.md, Credentials")
+        return not_ok(str(error), f"see Credentials in {document('whale.md')}")
     except NotCheckable as error:
         return not_ok(error.why, error.how)
     found = site.fact(access)

@@ -19,6 +19,7 @@ from engines.catalog_file import load_catalog
 from engines.clock import Clock, SystemClock
 from engines.cre.runtimes.base import Runtime
 from engines.cre.runtimes.chosen import runtime_from
+from engines.database import connectable
 from engines.errors import SettingsError
 from engines.settings import Settings
 from engines.whale.client import WhaleClient
@@ -138,11 +139,10 @@ def reading(url: str, setting: str) -> Iterator[sa.engine.Connection]:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).is_file():
             raise NotCheckable(f"{setting}: there is no such SQLite file", f"correct {setting}")
-        engine = sa.create_engine(parsed, future=True)
-    except ImportError as error:
-        raise NotCheckable(
-            f"{setting}: the driver {error.name} is not installed", f"pip install {error.name}"
-        ) from None
+        engine = connectable(parsed)
+    except SettingsError as error:
+        why, _, how = str(error).partition(": ")
+        raise NotCheckable(f"{setting}: {why}", how) from None
     except (ArgumentError, ValueError):  # whose message repeats the URL, password and all
         raise NotCheckable(f"{setting}: is no SQLAlchemy URL", f"correct {setting}") from None
     try:

@@ -8,6 +8,7 @@ from datetime import datetime
 from conformance.results import Status, count
 from conformance.results import Verdict as Ended
 from conformance.rules import BY_ID
+from engines.published import document
 from whale_ready.preflight.items import State
 from whale_ready.readiness import commands
 from whale_ready.readiness.decision import Found, Policy, Question, Verdict, may_be_accepted
@@ -20,11 +21,13 @@ _BOOK = Rulebook(Verdict.NO_GO)
 @_BOOK.rule(
     "whale-broken",
     Question.CONTRACT,
-    "a rule of the contract is broken on Whale, or on the routing in front of it, and not waived",
+    "a rule of the contract is broken on Whale, or on the routing in front of it, and not excused",
 )
 def _whale_broken(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
     for part in (Part.WHALE, Part.FAKE_WHALE, Part.ROUTING):
-        yield from _broken(evidence, part, "Put it right, or have it waived (docs/gating.md)")
+        yield from _broken(
+            evidence, part, f"Put it right, or have it waived ({document('gating.md')})"
+        )
 
 
 @_BOOK.rule(
@@ -35,8 +38,8 @@ def _whale_broken(evidence: Evidence, policy: Policy, now: datetime) -> Iterator
 def _cre_broken(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
     if policy.fallback:
         how = (
-            "Put it right, have it waived (docs/gating.md), or let no start fall back to it: "
-            "ROLLOUT_FALLBACK=false, --no-fallback and a check of Whale alone"
+            f"Put it right, have it waived ({document('gating.md')}), or let no start fall back to "
+            "it: ROLLOUT_FALLBACK=false, --no-fallback and a check of Whale alone"
         )
         yield from _broken(evidence, Part.CRE, how)
 
@@ -44,8 +47,8 @@ def _cre_broken(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[F
 @_BOOK.rule(
     "check-failed",
     Question.CONTRACT,
-    "the check failed with no rule broken: a waiver that is over or excuses nothing, or what a "
-    "backend can do and does not declare",
+    "the check failed with no rule broken: a waiver or known deviation that is over or not "
+    "needed, or what a backend can do and does not declare",
 )
 def _check_failed(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
     check = evidence.check

@@ -6,18 +6,19 @@ import shlex
 
 from whale_ready.readiness.evidence import Evidence, Part, part_of
 
-SOME_WHALE = "https://whale.example.org"
+YOUR_WHALE = "https://YOUR-WHALE"
+"""Stands in commands where no file names a Whale: no address that could be taken for one."""
 
 
-def whale_url(evidence: Evidence) -> str:
-    """Where the Whale is that this is about; an example where no file says it."""
+def whale_url(evidence: Evidence) -> str | None:
+    """Where the Whale is that this is about; None where no file says it."""
     if evidence.preflight is not None:
         return evidence.preflight.url
     for each in (evidence.check, evidence.bench):
         for backend in each.backends if each is not None else ():
             if part_of(backend) is Part.WHALE and "url" in backend.versions:
                 return backend.versions["url"]
-    return SOME_WHALE
+    return None
 
 
 def check_again(evidence: Evidence) -> str:
@@ -38,7 +39,7 @@ def bench_again(evidence: Evidence, seconds: int = 240) -> str:
 
 def preflight_again(evidence: Evidence) -> str:
     """The checklist on that Whale."""
-    return f"whale-ready preflight --whale {_quoted(whale_url(evidence))} --report preflight.json"
+    return f"whale-ready preflight --whale {_whale(evidence)} --report preflight.json"
 
 
 def accept(item_id: str) -> str:
@@ -47,8 +48,11 @@ def accept(item_id: str) -> str:
 
 
 def _both(evidence: Evidence) -> str:
-    whale = _quoted(whale_url(evidence))
-    return f"--backend cre --backend whale={whale} --whale-world world.toml"
+    return f"--backend cre --backend whale={_whale(evidence)} --whale-world world.toml"
+
+
+def _whale(evidence: Evidence) -> str:
+    return _quoted(whale_url(evidence) or YOUR_WHALE)
 
 
 def _quoted(text: str) -> str:

@@ -99,6 +99,8 @@ class Decision:
     verdict: Verdict
     reasons: tuple[Reason, ...]
     """Those that weigh most first."""
+    known: tuple[ScenarioResult, ...]
+    """Broken rules that a harness declares its backend to break; they stand beside a GO, too."""
     waived: tuple[ScenarioResult, ...]
     """Broken rules that a waiver of the check excuses; they stand beside a GO, too."""
     accepted: tuple[tuple[Item, str], ...]
@@ -131,6 +133,7 @@ def decide(evidence: Evidence, policy: Policy, now: datetime, rules: tuple[Rule,
     return Decision(
         verdict,
         reasons,
+        known=tuple(each for each in results if each.status is Status.KNOWN_DEVIATION),
         waived=tuple(each for each in results if each.status is Status.WAIVED),
         accepted=_accepted(evidence, policy),
     )

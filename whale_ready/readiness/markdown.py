@@ -24,7 +24,7 @@ def to_markdown(result: Readiness) -> str:
 def _lines(result: Readiness) -> Iterator[str]:
     decision = result.decision
     yield f"# {decision.verdict.words}: from CRE to Whale"
-    yield f"\n**{result.words}** Whale: {_md(result.whale)}."
+    yield f"\n**{result.words}** Whale: {_md(result.whale_words)}."
     yield (
         f"Made {result.made_at:%Y-%m-%d %H:%M} UTC by whale-ready {result.tool_version}; "
         f"exit code {decision.verdict.exit_code}.\n"
@@ -37,8 +37,10 @@ def _lines(result: Readiness) -> Iterator[str]:
         yield "\n## Why, and what would change it\n"
     for number, reason in enumerate(decision.reasons, start=1):
         yield from _reason(number, reason)
-    if decision.waived or decision.accepted:
+    if decision.known or decision.waived or decision.accepted:
         yield "\n## What is excused\n"
+    for each in decision.known:
+        yield f"- known deviation: {_md(f'{each.rule} on {each.backend}, {each.deviation}')}"
     for each in decision.waived:
         yield f"- waived: {_md(f'{each.rule} on {each.backend}, {each.waiver}')}"
     for item, why in decision.accepted:

@@ -12,7 +12,7 @@ from engines import __version__
 from whale_ready.readiness.answers import Answer, answers, cautions
 from whale_ready.readiness.commands import whale_url
 from whale_ready.readiness.decision import Decision, Policy, Reason, Verdict, decide
-from whale_ready.readiness.evidence import Evidence
+from whale_ready.readiness.evidence import Evidence, Part, part_of
 from whale_ready.readiness.plan import RolloutPlan, rollout_plan
 from whale_ready.readiness.rules import RULES
 
@@ -46,8 +46,21 @@ class Readiness:
         return cautions(self.evidence)
 
     @property
-    def whale(self) -> str:
+    def whale(self) -> str | None:
+        """Address of the Whale that was looked at; None where no file names one."""
         return whale_url(self.evidence)
+
+    @property
+    def whale_words(self) -> str:
+        """The same for people."""
+        if self.whale is not None:
+            return self.whale
+        seen = any(
+            part_of(backend) is Part.WHALE
+            for file in (self.evidence.check, self.evidence.bench)
+            for backend in (file.backends if file is not None else ())
+        )
+        return "not named by any of these files" if seen else "none was looked at"
 
     @property
     def plan(self) -> RolloutPlan:
@@ -86,6 +99,9 @@ def to_json(result: Readiness) -> str:
         "whale": result.whale,
         "answers": [{"question": e.question, "answer": e.word} for e in result.answers],
         "reasons": [_reason(each) for each in decision.reasons],
+        "known_deviations": [
+            {"rule": e.rule, "backend": e.backend, "deviation": e.deviation} for e in decision.known
+        ],
         "waived": [
             {"rule": e.rule, "backend": e.backend, "waiver": e.waiver} for e in decision.waived
         ],

@@ -8,11 +8,13 @@ the SDK.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import ssl
-from collections.abc import Callable, Mapping
+import stat
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,14 +22,14 @@ from urllib.parse import urlsplit
 import docker
 import docker.auth
 from docker.constants import DEFAULT_DOCKER_API_VERSION
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, InvalidVersion
 from docker.tls import TLSConfig
 from docker.utils import parse_host
 from requests.adapters import HTTPAdapter
-from requests.exceptions import RequestException
+from requests.exceptions import RequestException, Timeout
 
 from engines.cre.runtimes.engine_api import CALL_SECONDS, causes
-from engines.cre.runtimes.local_socket import OnePool
+from engines.cre.runtimes.local_socket import LocalSocket
 from engines.cre.runtimes.ssh import SSHAdapter, ssh_command
 from engines.errors import BackendUnavailable, SettingsError
 from engines.settings import Settings
@@ -36,6 +38,12 @@ log = logging.getLogger(__name__)
 
 POOL_SIZE = 64
 """Connections to the engine that are kept."""
+ALLOW_SOCKET = (
+    "give the process the socket's group (compose: group_add, docker run: --group-add, with that "
+    "gid; systemd: SupplementaryGroups=docker). As only root may set firewall rules, also run "
+    "`whale-ready firewall apply` as root on Docker's host and set CRE_FIREWALL=operator"
+)
+CHECK_SOCKET = "name Docker's own socket in CRE_DOCKER_HOST, or look at dockerd's log"
 CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
 _NETWORK = ("tcp", "http", "https")
 _OVER_SSH = "tcp://docker-over-ssh:2375"
@@ -54,8 +62,16 @@ def connect(settings: Settings, environ: Mapping[str, str] | None = None) -> doc
     return connector(settings, environ)()
 
 
-def connector(settings: Settings, environ: Mapping[str, str] | None = None) -> Connect:
+def connector(
+    settings: Settings,
+    environ: Mapping[str, str] | None = None,
+    *,
+    seconds: float = CALL_SECONDS,
+) -> Connect:
     """Check the settings now; the engine is asked by calling what is returned.
+
+    Args:
+        seconds: how long one request may take.
 
     Raises:
         SettingsError: a setting is wrong; names it and the fix.
@@ -67,7 +83,10 @@ def connector(settings: Settings, environ: Mapping[str, str] | None = None) -> C
     _check_registry_config(settings.cre_registry_config)
 
     def open_client() -> docker.DockerClient:
-        client = _over_ssh(where) if where.scheme == "ssh" else _over_sockets(where, certificates)
+        over_ssh = where.scheme == "ssh"
+        client = (
+            _over_ssh(where, seconds) if over_ssh else _over_sockets(where, certificates, seconds)
+        )
         if settings.cre_registry_config is not None:
             client.api.reload_config(str(settings.cre_registry_config))
         return client
@@ -93,6 +112,13 @@ class _Address:
     @property
     def scheme(self) -> str:
         return urlsplit(self.url).scheme
+
+    @property
+    def socket(self) -> str:
+        """Path of the local socket; empty where the engine is reached over the network."""
+        if self.scheme in (*_NETWORK, "ssh"):
+            return ""
+        return "/" + str(parse_host(self.url or None)).removeprefix("http+unix://").lstrip("/")
 
 
 @dataclass(frozen=True)
@@ -194,26 +220,25 @@ def _check_registry_config(path: Path | None) -> None:
         ) from None
 
 
-def _over_sockets(where: _Address, certificates: _Certificates | None) -> docker.DockerClient:
+def _over_sockets(
+    where: _Address, certificates: _Certificates | None, seconds: float
+) -> docker.DockerClient:
     adapter: HTTPAdapter
     if where.scheme in _NETWORK:
-        # The SDK gives its pool size to local sockets only.
         adapter = HTTPAdapter(pool_maxsize=POOL_SIZE)
     else:
-        adapter = OnePool(
-            str(parse_host(where.url or None)), int(CALL_SECONDS), max_pool_size=POOL_SIZE
-        )
+        adapter = LocalSocket(where.socket, POOL_SIZE)
     tls = certificates.tls() if certificates else None
     try:
-        return _negotiated(where.url, adapter, tls)
+        return _negotiated(where.url, adapter, tls, seconds)
     except (DockerException, RequestException, KeyError) as error:
         raise _unavailable(error, where, certificates) from error
 
 
-def _over_ssh(where: _Address) -> docker.DockerClient:
+def _over_ssh(where: _Address, seconds: float) -> docker.DockerClient:
     adapter = SSHAdapter(ssh_command(where.url), POOL_SIZE)
     try:
-        return _negotiated(_OVER_SSH, adapter, None)
+        return _negotiated(_OVER_SSH, adapter, None, seconds)
     except (DockerException, RequestException, KeyError) as error:
         words = adapter.last_words()
         adapter.close()
@@ -221,29 +246,31 @@ def _over_ssh(where: _Address) -> docker.DockerClient:
         raise BackendUnavailable(
             f"the Docker engine cannot be reached over ssh ({where.setting}){said}",
             untouched=True,
+            fix="try `ssh -o BatchMode=yes USER@HOST docker version` as the user that this runs as",
         ) from error
 
 
-def _negotiated(url: str, adapter: HTTPAdapter, tls: TLSConfig | None) -> docker.DockerClient:
+def _negotiated(
+    url: str, adapter: HTTPAdapter, tls: TLSConfig | None, seconds: float
+) -> docker.DockerClient:
     """A client that speaks the engine's own version of the API, over ``adapter``.
 
     Left to itself, the SDK asks for the version before it can be given another transport, and
     before it can be told to leave the environment alone.
     """
-    first = _client(url, adapter, tls, DEFAULT_DOCKER_API_VERSION)
+    first = _client(url, adapter, tls, DEFAULT_DOCKER_API_VERSION, seconds)
     version = str(first.api.version(api_version=False)["ApiVersion"])
-    return _client(url, adapter, tls, version)
+    return _client(url, adapter, tls, version, seconds)
 
 
 def _client(
-    url: str, adapter: HTTPAdapter, tls: TLSConfig | None, version: str
+    url: str, adapter: HTTPAdapter, tls: TLSConfig | None, version: str, seconds: float
 ) -> docker.DockerClient:
     try:
         client = docker.DockerClient(
             base_url=url or None,
             version=version,
-            timeout=int(CALL_SECONDS),
-            max_pool_size=POOL_SIZE,
+            timeout=int(seconds),
             tls=tls or False,
         )
     except ValueError:
@@ -266,26 +293,68 @@ def _unavailable(
 ) -> BackendUnavailable:
     """What a first contact that failed means; says so of certificates where they are why."""
     found = list(causes(error))
+    setting = certificates.setting if certificates else "CRE_DOCKER_CERT_FOLDER"
     if any(isinstance(each, ssl.SSLCertVerificationError) for each in found):
-        setting = certificates.setting if certificates else "CRE_DOCKER_CERT_FOLDER"
-        text = (
-            f"the Docker engine's certificate is not to be trusted: put the CA that signed it into "
-            f"{setting} as ca.pem, and write the host name it was made for into {where.setting}"
+        seen = "the Docker engine's certificate is not to be trusted"
+        fix = (
+            f"put the CA that signed it into {setting} as ca.pem, and write the host name it was "
+            f"made for into {where.setting}"
         )
     elif any(isinstance(each, ssl.SSLError) for each in found):
-        setting = certificates.setting if certificates else "CRE_DOCKER_CERT_FOLDER"
-        text = (
-            f"the Docker engine refused the TLS connection: put a certificate signed by the CA "
-            f"that it trusts into {setting} as cert.pem and key.pem"
+        seen = "the Docker engine refused the TLS connection"
+        fix = (
+            f"put a certificate signed by the CA that it trusts into {setting} as cert.pem and "
+            "key.pem"
         )
     elif any(_speaks_tls(each) for each in found):
-        text = (
-            "the Docker engine wants TLS: name the folder with ca.pem, cert.pem and key.pem in "
-            "CRE_DOCKER_CERT_FOLDER"
-        )
+        seen = "the Docker engine wants TLS"
+        fix = "name the folder with ca.pem, cert.pem and key.pem in CRE_DOCKER_CERT_FOLDER"
+    elif any(isinstance(each, InvalidVersion) for each in found):
+        seen, fix = "the Docker engine is too old for this docker SDK", "upgrade Docker"
+    elif where.socket:
+        seen, fix = _of_socket(found, where.socket)
+    elif any(isinstance(each, Timeout) for each in found):
+        seen = "the Docker engine cannot be reached: it does not answer"
+        fix = f"see whether it runs and whether {where.setting} is right"
     else:
-        text = "the Docker engine cannot be reached"
-    return BackendUnavailable(text, untouched=True)
+        seen = "the Docker engine cannot be reached"
+        fix = f"start it, or put the address in {where.setting} right"
+    return BackendUnavailable(seen, untouched=True, fix=fix)
+
+
+def _of_socket(found: Sequence[BaseException], path: str) -> tuple[str, str]:
+    """Why the local socket leads nowhere, and what to do."""
+    numbers = {each.errno for each in found if isinstance(each, OSError)}
+    why, fix = f"what listens at {path} does not answer as Docker does", CHECK_SOCKET
+    if errno.EACCES in numbers or errno.EPERM in numbers:
+        why = f"permission denied for {path} (this process has uid {os.geteuid()}, {_owner(path)})"
+        fix = ALLOW_SOCKET
+    elif errno.ENOENT in numbers:
+        why = f"there is no socket {path}"
+        fix = (
+            "start Docker, mount its socket into this container, or name the engine in "
+            "CRE_DOCKER_HOST"
+        )
+    elif errno.ECONNREFUSED in numbers:
+        why, fix = f"nothing listens at {path}", "start Docker"
+    elif any(isinstance(each, Timeout) for each in found):
+        why, fix = f"it does not answer at {path}", "look at dockerd's log, or restart Docker"
+    return f"the Docker engine cannot be reached: {why}", fix
+
+
+def socket_owner(settings: Settings, environ: Mapping[str, str] | None = None) -> str:
+    """The local engine's socket and whose it is; empty where the engine is elsewhere."""
+    path = _address(settings, os.environ if environ is None else environ).socket
+    return f"{path} ({_owner(path)})" if path else ""
+
+
+def _owner(path: str) -> str:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return "the socket is in a folder that it may not read"
+    mode = stat.S_IMODE(status.st_mode)
+    return f"the socket belongs to uid {status.st_uid} and gid {status.st_gid}, mode {mode:04o}"
 
 
 def _speaks_tls(error: BaseException) -> bool:

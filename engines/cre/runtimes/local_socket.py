@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
-from docker.transport import UnixHTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool
 
-_ANY = "http+docker://localhost"
+from engines.cre.runtimes.one_pool import OnePool
 
 
-class OnePool(UnixHTTPAdapter):
-    """The SDK's own way, with one pool of connections for all requests.
+class LocalSocket(OnePool):
+    """Brings the requests of a session to the engine behind a socket.
 
-    The SDK makes a pool per URL and closes the oldest of more than 25. With that many threads at
-    work it now and then closes one that another thread is about to use, and a request fails with
-    "Pool is closed"; and hardly any connection is ever used twice, as most URLs name a container.
+    Args:
+        path: of the socket.
+        pool_size: connections that are kept.
     """
 
-    def get_connection(self, url: str | bytes, proxies: Any = None) -> Any:
-        """The pool, whatever the URL."""
-        return super().get_connection(_ANY, proxies)
+    def __init__(self, path: str, pool_size: int) -> None:
+        super().__init__(_Pool("localhost", maxsize=pool_size, path=path))
+
+
+class _Connection(HTTPConnection):
+    def __init__(self, host: str, port: int | None = None, *, path: str, **options: Any) -> None:
+        super().__init__(host, port, **options)
+        self._path = path
+
+    def connect(self) -> None:
+        ours = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        if isinstance(self.timeout, (int, float)):
+            ours.settimeout(self.timeout)
+        try:
+            ours.connect(self._path)
+        except OSError:
+            ours.close()
+            raise
+        self.sock = ours
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection

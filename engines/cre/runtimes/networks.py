@@ -4,9 +4,7 @@ Instances of one container share a few bridges on which Docker lets nothing pass
 an instance with companions has a bridge to itself. What leaves a bridge is the firewall's business
 (:mod:`engines.cre.firewall`), which tells bridges with and without egress by their interface names.
 
-Docker's own address pools hold some thirty networks. Ours come from ``CRE_NETWORK_POOL``: its first
-/20 is for the shared bridges without egress, the second for those with, the rest for instances with
-a network of their own, a /28 each.
+Their addresses come from ``CRE_NETWORK_POOL`` (:mod:`engines.cre.runtimes.subnets`).
 """
 
 from __future__ import annotations
@@ -15,10 +13,10 @@ import hashlib
 import itertools
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import Any, overload
+from typing import Any
 
 from docker.errors import APIError, DockerException
 from docker.types import IPAMConfig, IPAMPool
@@ -28,63 +26,16 @@ from engines.contract import Isolation
 from engines.cre.firewall import CLOSED, OPEN
 from engines.cre.guard import Guard, docker_host
 from engines.cre.runtimes.base import Launch
-from engines.errors import BackendUnavailable, RuntimeFault, SettingsError, SubnetTaken
+from engines.cre.runtimes.subnets import LABEL_SHARED, SHARED, shared_name, shared_subnet
+from engines.errors import BackendUnavailable, RuntimeFault, SubnetTaken
 from engines.probe import wait_until
 from engines.settings import Settings
 
-LABEL_SHARED = "whale-ready.shared"
-"""``closed`` or ``open``: a shared network, of every deployment on the host."""
-SHARED = 4
-"""Shared networks of a kind. A Linux bridge takes 1023 ports, so one would not hold the default
-capacity with room to spare; a /22 has 1021 addresses for containers, so that addresses run out,
-which Docker tells, before ports do. Four hold 4084 instances, taken in turn."""
-SHARED_PREFIX, OWN_PREFIX, BLOCK_PREFIX = 22, 28, 20
 OTHERS_SECONDS = 5.0
 """How long another process may be at work on a shared network that we want too."""
 
 _ICC = "com.docker.network.bridge.enable_icc"
 _INTERFACE = "com.docker.network.bridge.name"
-
-
-class OwnSubnets(Sequence[IPv4Network]):
-    """The /28 networks of a pool for instances with companions, by number and never as a list."""
-
-    def __init__(self, pool: IPv4Network) -> None:
-        self._first = int(pool.network_address) + 2 * _size(BLOCK_PREFIX)
-        self._count = (pool.num_addresses - 2 * _size(BLOCK_PREFIX)) // _size(OWN_PREFIX)
-
-    def __len__(self) -> int:
-        return max(0, self._count)
-
-    @overload
-    def __getitem__(self, index: int) -> IPv4Network: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[IPv4Network]: ...
-    def __getitem__(self, index: int | slice) -> IPv4Network | Sequence[IPv4Network]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        number = range(len(self))[index]
-        return IPv4Network((self._first + number * _size(OWN_PREFIX), OWN_PREFIX))
-
-
-def own_subnets(pool: IPv4Network) -> OwnSubnets:
-    """The networks of ``pool`` that instances with companions may have, after the shared ones."""
-    return OwnSubnets(pool)
-
-
-def shared_subnet(pool: IPv4Network, number: int, *, egress: bool) -> IPv4Network:
-    """The subnet of a shared network.
-
-    Raises:
-        SettingsError: the pool is too small.
-    """
-    if pool.prefixlen > BLOCK_PREFIX - 1:
-        raise SettingsError(
-            f"CRE_NETWORK_POOL: {pool} has no room for the shared networks of both kinds; write a "
-            "/19 (no challenge with companions), a /18 (512 of them at a time) or a larger one"
-        )
-    first = int(pool.network_address) + egress * _size(BLOCK_PREFIX)
-    return IPv4Network((first + number * _size(SHARED_PREFIX), SHARED_PREFIX))
 
 
 @dataclass(frozen=True)
@@ -226,7 +177,7 @@ class BridgeNetworks:
     def _shared(self, number: int, *, egress: bool) -> _Wanted:
         kind, prefix = ("open", OPEN) if egress else ("closed", CLOSED)
         return _Wanted(
-            f"whale-ready{self._family and '-'}{self._family}-{kind}-{number}",
+            shared_name(number, egress=egress, family=self._family),
             f"{prefix}{self._family}{number}",
             shared_subnet(self._pool, number, egress=egress),
             {LABEL_SHARED: kind},
@@ -300,11 +251,6 @@ def networks_from(settings: Settings, api: Callable[[], Any]) -> BridgeNetworks:
     """The networks that the settings describe, with the firewall they ask for."""
     guard = Guard(settings.cre_firewall, docker_host(settings))
     return BridgeNetworks(api, settings.cre_network_pool, guard)
-
-
-def _size(prefix: int) -> int:
-    """Addresses of a network."""
-    return 1 << (32 - prefix)
 
 
 def _refusal(error: APIError) -> RuntimeFault:

@@ -1,30 +1,28 @@
 """Docker's API over the system's ssh client: what ``docker -H ssh://…`` does.
 
 Every connection is ``ssh HOST docker system dial-stdio`` with a socket pair in the place of a
-network connection. The SDK's own ssh transport is not used: releases 6.1 to 7.2 cannot be without
-paramiko even where the system's client does the work, begin a new ssh for every request, never
-collect the ended ones, and wait without end for an engine that is silent.
+network connection. The SDK's own ssh transport (up to 7.2) needs paramiko even where the system's
+client does the work, begins a new ssh for every request, never collects the ended ones, and waits
+without end for an engine that is silent.
 """
 
 from __future__ import annotations
 
 import socket
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
+
+from engines.child import Child
+from engines.cre.runtimes.one_pool import OnePool
 
 SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR")
 """Nobody is there to type a password or to judge a host key: ssh fails instead of asking."""
 DIAL = ("docker", "system", "dial-stdio")
-END_SECONDS = 5.0
-"""How long an ssh that was told to end may take."""
 
 
 def ssh_command(address: str) -> tuple[str, ...]:
@@ -41,7 +39,7 @@ def ssh_command(address: str) -> tuple[str, ...]:
     return ("ssh", *SSH_OPTIONS, *user, *port, "--", parts.hostname, *DIAL)
 
 
-class SSHAdapter(HTTPAdapter):
+class SSHAdapter(OnePool):
     """Brings the requests of a session to the engine on the far side.
 
     Args:
@@ -51,17 +49,7 @@ class SSHAdapter(HTTPAdapter):
 
     def __init__(self, command: Sequence[str], pool_size: int) -> None:
         self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        self._pool = _Pool("docker", maxsize=pool_size, command=command, words=self._words)
-        super().__init__()
-
-    def get_connection(self, url: str | bytes, proxies: Any = None) -> HTTPConnectionPool:
-        """For requests before 2.32."""
-        return self._pool
-
-    def get_connection_with_tls_context(
-        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
-    ) -> HTTPConnectionPool:
-        return self._pool
+        super().__init__(_Pool("docker", maxsize=pool_size, command=command, words=self._words))
 
     def last_words(self) -> str:
         """The last line that an ssh of this adapter printed, as ``Permission denied``."""
@@ -71,7 +59,6 @@ class SSHAdapter(HTTPAdapter):
 
     def close(self) -> None:
         super().close()
-        self._pool.close()
         self._words.close()
 
 
@@ -90,20 +77,15 @@ class _Connection(HTTPConnection):
         super().__init__(host, port, **options)
         self._command = command
         self._words = words
-        self._ssh: subprocess.Popen[bytes] | None = None
+        self._ssh: Child | None = None
 
     def connect(self) -> None:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
                 # A session of its own: Ctrl-C is for us, who still need the engine to clean up.
-                self._ssh = subprocess.Popen(  # noqa: S603 - no shell; the host stands behind --
-                    self._command,
-                    stdin=theirs.fileno(),
-                    stdout=theirs.fileno(),
-                    stderr=self._words,
-                    start_new_session=True,
-                )
+                files = (theirs.fileno(), theirs.fileno(), self._words.fileno())
+                self._ssh = Child(self._command, files)
         except OSError:
             ours.close()
             raise
@@ -114,14 +96,8 @@ class _Connection(HTTPConnection):
     def close(self) -> None:
         super().close()
         ssh, self._ssh = self._ssh, None
-        if ssh is None:
-            return
-        ssh.terminate()
-        try:
-            ssh.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            ssh.kill()
-            ssh.wait()
+        if ssh is not None:
+            ssh.end()
 
 
 class _Pool(HTTPConnectionPool):

@@ -13,6 +13,7 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from engines.audit import done_by
 from engines.errors import BackendUnavailable, CatalogError
+from engines.reasons import reason
 from engines.site import fields
 from engines.site.catalog import TYPE
 from engines.site.deployment import Deployment
@@ -153,7 +154,7 @@ def stop_all(deployment: Deployment, challenge_id: int) -> None:
         log.warning(
             "challenge %d is deleted, and its instances could not be stopped: %s",
             challenge_id,
-            type(error).__name__,
+            reason(error),
         )
 
 

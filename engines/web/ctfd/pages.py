@@ -16,6 +16,7 @@ from werkzeug.wrappers import Response
 from engines.audit import done_by
 from engines.clock import SystemClock
 from engines.contract import LARGEST_ID
+from engines.doctor import State
 from engines.errors import BackendUnavailable
 from engines.factory import NEW
 from engines.hybrid.health import Limits, measure
@@ -30,6 +31,8 @@ from .platform import Challenges, Teams, Users, admins_only, get_current_user
 log = logging.getLogger(__name__)
 
 SHOWN_CHANGES = 20
+SETUP_SECONDS = 3.0
+"""How long the settings page waits for a new look at the set-up; it shows the last one then."""
 _FILTERS = ("user_id", "team_id", "challenge_id")
 
 
@@ -41,9 +44,11 @@ class Pages:
         self._name = name
         self.front = f"/plugins/{name}/admin/instances"
         self.warning: str | None = None
+        self._server: Server | None = None
 
     def look_at(self, server: Server) -> None:
         """Say so, once, where calls to Whale would wait for this very server."""
+        self._server = server
         settings = self._site.settings_or_none()
         url = None if settings is None else settings.whale_api_url
         self.warning = waiting.warning(url, server, self._site.whale_is_here())
@@ -121,6 +126,8 @@ class Pages:
         return self._page(
             "settings",
             problem,
+            setup=self._site.setup(SETUP_SECONDS),
+            server=self._server,
             rows=setting_rows.rows(self._site.config, self._site.from_site),
             worker_alive=alive,
             flags_known=not problem and self._site.parts().flags is not None,
@@ -179,6 +186,7 @@ class Pages:
             frame=f"plugins/{self._name}/templates/frame.html",
             assets=f"/plugins/{self._name}/assets/",
             problem=problem,
+            wrong=[each for each in self._site.setup() or () if each.state is State.NOT_OK],
             warning=self.warning,
             **values,
         )

@@ -1,7 +1,8 @@
 """The pytest plugin, loaded by entry point in every pytest that has whale-ready installed.
 
 It adds two options and does nothing else until ``--backend`` is given: nothing but pytest is
-imported before that.
+imported before that. It is here, and not beside the suite, because every pytest imports it: a
+project may have a ``conformance`` of its own.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
     specs: list[str] = config.getoption("--backend")
     if not specs:
         return
+    from whale_ready.imports import hidden
+
+    problem = hidden()
+    if problem is not None:
+        raise pytest.UsageError(f"--backend {specs[0]}: {problem}")
     from conformance.registry import BackendSpecError, resolve
     from conformance.session import Suite, hands_out
 

@@ -1,0 +1,56 @@
+"""What a check of the set-up has seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class State(str, Enum):
+    """How one thing is."""
+
+    OK = "ok"
+    NOT_OK = "not_ok"
+    UNKNOWN = "unknown"
+
+    @property
+    def words(self) -> str:
+        """As people read it."""
+        return self.value.replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check's result. Carries no secret and no control character."""
+
+    check: str
+    """Its id, as docs/doctor.md has it."""
+    state: State
+    seen: str
+    fix: str = ""
+    """What to do about it; empty when it is ok."""
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line, for a log."""
+        return f"{self.check}: {self.seen}" + (f". To put it right: {self.fix}" if self.fix else "")
+
+
+def ok(check: str, seen: str) -> Finding:
+    """It is right."""
+    return Finding(check, State.OK, printable(seen))
+
+
+def not_ok(check: str, seen: str, fix: str) -> Finding:
+    """It is wrong."""
+    return Finding(check, State.NOT_OK, printable(seen), printable(fix))
+
+
+def unknown(check: str, seen: str, fix: str = "") -> Finding:
+    """It cannot be found out from here."""
+    return Finding(check, State.UNKNOWN, printable(seen), printable(fix))
+
+
+def printable(text: str) -> str:
+    """The text with everything that a terminal would act upon written as an escape."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

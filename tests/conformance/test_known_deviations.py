@@ -1,0 +1,300 @@
+"""What a harness declares its backend to break: named, counted apart, and as strict as a waiver."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reference.backend import ReferenceBackend
+from reference.breakages import ForgetfulStop, NamelessLimit
+from reference.faulty import LeakyWorlds
+from reference.world import ReferenceHarness
+
+from conformance.annotations import annotations_of
+from conformance.harness import Hook, KnownDeviation
+from conformance.harnesses.hybrid import HybridHarness
+from conformance.harnesses.live_whale import LiveWhaleHarness
+from conformance.harnesses.whale_traits import KNOWN_DEVIATIONS
+from conformance.registry import DIALECTS, Subject, resolve
+from conformance.report_file import from_dict
+from conformance.reporting.schema import report_schema
+from conformance.reports import to_badge, to_html, to_junit, to_markdown
+from conformance.results import Report, Status, Verdict
+from conformance.runner import CheckRequest, check_subjects
+from conformance.waivers import NO_WAIVERS, Waivers, load_waivers
+
+ROOT = Path(__file__).parents[2]
+TODAY = date(2030, 6, 15)
+DECLARED = KnownDeviation(
+    rule="STOP-002",
+    reason="The machine keeps what was stopped.",
+    source="https://example.org/issues/1",
+    expires=TODAY,
+)
+SAID = "until 2030-06-15: The machine keeps what was stopped. (https://example.org/issues/1)"
+WAIVER = """
+[[waivers]]
+rule = "STOP-002"
+backend = "x"
+versions = { whale-ready = ">=0" }
+reason = "agreed"
+owner = "ops"
+link = "https://example.org/agreed"
+expires = 2031-01-01
+"""
+
+
+class Declaring(ReferenceHarness):
+    def __init__(
+        self, backend: type[ReferenceBackend] = ForgetfulStop, *declared: KnownDeviation
+    ) -> None:
+        super().__init__(backend)
+        self.known_deviations = declared or (DECLARED,)
+
+
+def checked(
+    harness: ReferenceHarness, *select: str, waivers: Waivers = NO_WAIVERS, today: date = TODAY
+) -> Report:
+    request = CheckRequest(select=select or ("STOP-002",), waivers=replace(waivers, today=today))
+    return check_subjects([Subject("x", harness)], request)
+
+
+def status(report: Report, rule: str = "STOP-002") -> Status:
+    return next(each.status for each in report.results if each.rule == rule)
+
+
+# What it is worth.
+
+
+def test_a_known_deviation_is_neither_pass_nor_fail() -> None:
+    report = checked(Declaring(), "STOP-002", "START-001")
+
+    (known,) = (each for each in report.results if each.status is Status.KNOWN_DEVIATION)
+    assert (known.rule, known.deviation, known.waiver) == ("STOP-002", SAID, "")
+    assert "still runs" in known.message
+    assert known.trace
+    assert report.verdict is Verdict.INCONCLUSIVE, "a part, as ever"
+    assert not any("known deviation" in each for each in report.reasons)
+
+
+def test_it_excuses_that_rule_alone() -> None:
+    report = checked(Declaring(), "STOP-002", "EXPIRY-007")
+
+    assert status(report) is Status.KNOWN_DEVIATION
+    assert status(report, "EXPIRY-007") is Status.FAIL
+    assert report.verdict is Verdict.FAILED
+
+
+def test_it_does_not_excuse_a_harness_that_goes_wrong_beside_it() -> None:
+    harness = LeakyWorlds(ForgetfulStop)
+    harness.known_deviations = (DECLARED,)
+
+    (result,) = checked(harness).results
+    assert result.status is Status.ERROR
+    assert "beside a failure that is known: " in result.message
+
+
+def test_one_that_is_not_needed_fails_the_run() -> None:
+    report = checked(Declaring(ReferenceBackend))
+
+    assert (status(report), report.verdict) == (Status.PASS, Verdict.FAILED)
+    assert report.reasons[0] == (
+        "x: the known deviation STOP-002 of its harness is not needed: the rule is kept; take it "
+        "out of the harness"
+    )
+
+
+def test_one_that_is_over_fails_the_run() -> None:
+    report = checked(Declaring(), today=TODAY + timedelta(days=1))
+
+    assert (status(report), report.verdict) == (Status.FAIL, Verdict.FAILED)
+    assert report.reasons[0].startswith(
+        "x: the known deviation STOP-002 of its harness expired on 2030-06-15; "
+    )
+
+
+@pytest.mark.parametrize("today", [TODAY, TODAY + timedelta(days=1)])
+def test_one_that_was_not_run_or_did_not_apply_is_let_be(today: date) -> None:
+    without = Declaring(ReferenceBackend)
+    without.hooks = without.hooks - {Hook.GROUND_TRUTH}
+
+    for report in (
+        checked(Declaring(), "START-001", today=today),
+        checked(without, "STOP-002", today=today),
+    ):
+        assert report.verdict is Verdict.INCONCLUSIVE
+        assert not any("deviation" in each for each in report.reasons)
+
+
+@pytest.mark.parametrize(
+    ("versions", "wanted"),
+    [
+        ({"python": "<3"}, Status.KNOWN_DEVIATION),
+        ({"whale-ready": ">=0", "python": ">=2"}, Status.KNOWN_DEVIATION),
+        ({"python": ">=3"}, Status.FAIL),
+        ({"docker": ">=1"}, Status.FAIL),
+    ],
+)
+def test_it_applies_in_its_versions_only(versions: dict[str, str], wanted: Status) -> None:
+    class Versioned(Declaring):
+        def versions(self) -> dict[str, str]:
+            return {"python": "2.7"}
+
+    report = checked(Versioned(ForgetfulStop, replace(DECLARED, versions=versions)))
+    assert status(report) is wanted
+    kept = checked(Versioned(ReferenceBackend, replace(DECLARED, versions=versions)))
+    assert (kept.verdict is Verdict.FAILED) is (wanted is Status.KNOWN_DEVIATION)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"rule": "STOP-999"}, "rule: STOP-999 is no rule"),
+        ({"reason": " "}, "reason: must be a text that is not empty"),
+        ({"source": "ticket 5"}, "source: must lead to"),
+        ({"expires": "2030-01-01"}, "expires: must be a day"),
+        ({"versions": {"docker": "new"}}, "versions: 'new' is no range"),
+    ],
+)
+def test_a_wrong_declaration_is_no_run(changes: dict[str, Any], said: str) -> None:
+    report = checked(Declaring(ForgetfulStop, replace(DECLARED, **changes)))
+
+    assert report.verdict is Verdict.COULD_NOT_RUN
+    (reason,) = report.reasons
+    assert "its known deviation 'STOP-" in reason
+    assert said in reason
+
+
+def test_two_for_one_rule_are_no_run() -> None:
+    report = checked(Declaring(ForgetfulStop, DECLARED, DECLARED))
+
+    assert report.reasons == (
+        "x: its known deviation 'STOP-002': is declared twice; make them one",
+    )
+
+
+def test_a_waiver_beside_it_is_not_needed_until_it_is_over(tmp_path: Path) -> None:
+    file = tmp_path / "waivers.toml"
+    file.write_text(WAIVER, encoding="utf-8")
+    waivers = load_waivers(file, TODAY)
+
+    beside = checked(Declaring(), waivers=waivers)
+    assert (status(beside), beside.verdict) == (Status.KNOWN_DEVIATION, Verdict.FAILED)
+    assert "is not needed: its harness declares this as known" in beside.reasons[0]
+
+    after = checked(Declaring(), waivers=waivers, today=TODAY + timedelta(days=1))
+    assert (status(after), after.verdict) == (Status.WAIVED, Verdict.INCONCLUSIVE)
+
+
+# Where it is shown.
+
+
+@pytest.fixture(scope="module")
+def whole() -> Report:
+    """A run that passes but for what is declared."""
+    declared = replace(DECLARED, rule="START-007")
+    request = CheckRequest(waivers=Waivers(today=TODAY))
+    return check_subjects([Subject("x", Declaring(NamelessLimit, declared))], request)
+
+
+def test_every_file_names_it_apart(whole: Report) -> None:
+    assert whole.verdict is Verdict.PASSED, whole.reasons
+    text = to_markdown(whole)
+    assert "**PASSED: every executed scenario passed, but for 1 known deviation" in text
+    assert "### START-007\\[x\\]: known deviation" in text
+    assert f"Known: {SAID}" in text
+    assert re.search(r"\| START \| \d+ pass, 1 known deviation", text)
+
+    page = to_html(whole)
+    assert '<h2 id="known">Known deviations</h2>' in page
+    assert f"<dt>Known</dt><dd>{SAID}</dd>" in page
+    assert "≠ KNOWN DEVIATION" in page
+
+    assert "passed · full · simulated · 1 known deviation" in to_badge(whole)
+
+    root = ET.fromstring(to_junit(whole))  # noqa: S314 - our own file
+    (case,) = (each for each in root.iter("testcase") if each.find("system-out") is not None)
+    skipped = case.find("skipped")
+    assert skipped is not None
+    assert skipped.attrib["message"] == f"known deviation: {SAID}"
+    assert root.attrib["failures"] == "0"
+
+    (line,) = [each for each in annotations_of(whole) if "START-007" in each]
+    assert line.startswith("::warning title=KNOWN DEVIATION START-007 on x::")
+    assert line.endswith(f"%0Aknown {SAID}")
+
+
+def test_report_json_has_it_with_its_source(whole: Report) -> None:
+    data = json.loads(json.dumps(whole.to_dict()))
+
+    assert data["backends"]["x"]["known_deviations"] == [
+        {
+            "rule": "START-007",
+            "reason": DECLARED.reason,
+            "source": DECLARED.source,
+            "expires": "2030-06-15",
+            "versions": {},
+        }
+    ]
+    (known,) = (each for each in data["results"] if each["status"] == "known_deviation")
+    assert (known["rule"], known["deviation"], known["waiver"]) == ("START-007", SAID, "")
+    assert from_dict(data) == whole
+    assert "known_deviation" in report_schema()["$defs"]["result"]["properties"]["status"]["enum"]
+
+
+# Whale's own.
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *(f"whale:fake:{each}{teams}" for each in DIALECTS for teams in ("", ":teams")),
+        *("whale:fake", "whale:fake:teams", "hybrid", "hybrid:whale"),
+    ],
+)
+def test_wherever_whale_answers_its_traits_are_declared(spec: str) -> None:
+    assert resolve(spec).harness.known_deviations == KNOWN_DEVIATIONS
+    assert LiveWhaleHarness.known_deviations == KNOWN_DEVIATIONS
+
+
+def test_where_nothing_is_sent_to_whale_none_is_declared() -> None:
+    assert HybridHarness("cre").known_deviations == ()
+    assert resolve("cre:memory").harness.known_deviations == ()
+
+
+def test_each_of_whales_traits_is_shown_in_the_documents() -> None:
+    shown = (ROOT / "docs" / "known-failures.md").read_text(encoding="utf-8")
+    for each in KNOWN_DEVIATIONS:
+        assert each.rule in shown
+        assert "docs/whale-wire.md" in each.reason
+
+
+def test_a_strangers_check_of_whale_says_what_is_known(tmp_path: Path) -> None:
+    """Without any file, in an empty folder: as after an installation. That a whole run is green is
+    shown by the check of the defaults in tests/integration, and by tox."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "whale_ready", "check", "--backend", "whale:fake"),
+            *("--select", "CONC-019", "--report", "out"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "INCONCLUSIVE: nothing failed" in done.stdout
+    assert " · whale:fake: 1 known deviation · " in done.stdout
+    assert "KNOWN DEVIATION CONC-019[whale:fake]" in done.stdout
+    assert "known  until 2027-11-30: Whale counts its containers before it makes one" in done.stdout
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert [each["status"] for each in report["results"]] == ["known_deviation"]

@@ -1,0 +1,72 @@
+"""``whale-ready doctor``: what of the set-up keeps instances from starting."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+
+from engines import __version__
+from engines.doctor import Finding, State, examine
+from engines.errors import EngineError
+from engines.settings import Settings
+from whale_ready.command import INTERRUPTED, Command, could_not_run
+from whale_ready.exit_codes import DOCTOR_EXIT_CODES, for_help
+
+KIND = "whale-ready doctor"
+SCHEMA_VERSION = 1
+
+
+@click.command(
+    "doctor",
+    cls=Command,
+    short_help="Check this machine's set-up and say how to put it right.",
+    epilog=f"""\b
+Exit codes:
+{for_help(DOCTOR_EXIT_CODES)}
+""",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def doctor_command(as_json: bool) -> None:
+    """Check Docker, firewall, networks, database, worker and packages; nothing is changed.
+
+    Run it as the user and in the environment that CTFd or the worker has: everything comes from
+    there (docs/settings.md). docs/doctor.md lists the checks.
+    """
+    try:
+        found = examine(Settings.from_environ())
+    except EngineError as error:
+        sys.exit(could_not_run(str(error)))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    code = int(any(each.state is State.NOT_OK for each in found))
+    click.echo(_json(found) if as_json else _text(found, code))
+    sys.exit(code)
+
+
+def _json(found: Sequence[Finding]) -> str:
+    document = {
+        "kind": KIND,
+        "schema_version": SCHEMA_VERSION,
+        "whale_ready": __version__,
+        "findings": [{**asdict(each), "state": each.state.value} for each in found],
+        "counts": {state.value: _count(found, state) for state in State},
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _text(found: Sequence[Finding], code: int) -> str:
+    lines = []
+    for each in found:
+        lines.append(f"{each.state.words:<8}{each.check}: {each.seen}")
+        if each.fix:
+            lines.append(f"{'':<8}-> {each.fix}")
+    counted = ", ".join(f"{_count(found, state)} {state.words}" for state in State)
+    return "\n".join([*lines, f"{counted} (exit code {code})"])
+
+
+def _count(found: Sequence[Finding], state: State) -> int:
+    return sum(each.state is state for each in found)
