@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from engines.errors import CatalogError
 
@@ -67,6 +67,12 @@ class Port:
 
 
 SAFE_ULIMITS: Mapping[str, int] = {"nofile": 1024, "core": 0}
+
+
+_NOT_MADE_FROM = frozenset(
+    {"name", "visibility", "pull", "timeout_seconds", "ends_at", "limit", "warm", "whale"}
+)
+"""Fields of a challenge that a running container does not show."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +139,8 @@ class ChallengeSpec(Sandbox):
     """Ready containers kept waiting for a start."""
     nodes: tuple[str, ...] = ()
     """Swarm only: placement constraints, as ``node.labels.ctf==true``."""
+    whale: bool = True
+    """False: Whale does not have it, and no start of it is sent there."""
 
     @property
     def startable(self) -> bool:
@@ -147,7 +155,7 @@ class ChallengeSpec(Sandbox):
     def fingerprint(self) -> str:
         """Differs as soon as anything differs that a running container was made from."""
         made_from = asdict(self)
-        for key in ("name", "visibility", "pull", "timeout_seconds", "ends_at", "limit", "warm"):
+        for key in _NOT_MADE_FROM:
             del made_from[key]
         text = json.dumps(made_from, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -163,6 +171,33 @@ class Catalog(Protocol):
     def all(self) -> Iterable[ChallengeSpec]:
         """Every challenge."""
         ...
+
+
+@runtime_checkable
+class KnowsWhale(Protocol):
+    """What a catalogue may offer besides: which challenges Whale does not have.
+
+    A catalogue without it says so challenge by challenge, by :attr:`ChallengeSpec.whale`.
+    """
+
+    def not_on_whale(self) -> frozenset[int]:
+        """Ids of challenges that Whale certainly does not have."""
+        ...
+
+
+def not_on_whale(catalog: Catalog) -> frozenset[int]:
+    """Ids of a catalogue's challenges that Whale certainly does not have."""
+    if isinstance(catalog, KnowsWhale):
+        return catalog.not_on_whale()
+    return frozenset(spec.id for spec in catalog.all() if not spec.whale)
+
+
+def may_be_on_whale(catalog: Catalog, challenge_id: int) -> bool:
+    """Whether Whale has this challenge; True also where the catalogue does not know."""
+    if isinstance(catalog, KnowsWhale):
+        return challenge_id not in catalog.not_on_whale()
+    spec = catalog.get(challenge_id)
+    return spec is None or spec.whale
 
 
 class StaticCatalog:

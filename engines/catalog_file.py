@@ -232,4 +232,5 @@ _CHALLENGE: Mapping[str, Check] = {
     "limit": _whole(1, 1_000_000),
     "warm": _whole(0, 1000),
     "nodes": _each(_pattern(r"[\w.-]+\s*(==|!=)\s*\S+", "node.labels.ctf==true")),
+    "whale": _flag,
 }

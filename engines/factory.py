@@ -160,6 +160,7 @@ def build(
         use_whale or (lambda: settings.use_whale),
         breaker,
         falls_back=settings.rollout_fallback,
+        catalog=home.catalog,
     )
     watch = Watch(
         database,

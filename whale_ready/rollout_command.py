@@ -13,9 +13,11 @@ from pathlib import Path
 import click
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from engines.catalog import not_on_whale
+from engines.catalog_file import load_catalog
 from engines.clock import SystemClock
 from engines.database import Database
-from engines.errors import EngineError, SettingsError
+from engines.errors import CatalogError, EngineError, SettingsError
 from engines.factory import NEW
 from engines.hybrid import Dial, DialStore, Position
 from engines.hybrid.dial import parse_share
@@ -99,6 +101,9 @@ def status_command() -> None:
             click.echo("shadow mode: a status is asked of both backends")
         if dial.plan:
             click.echo(f"plan: step {dial.step + 1} of {len(dial.plan)}")
+        kept = _not_on_whale(settings)
+        if kept:
+            click.echo(f"never on Whale, by the catalogue: challenges {', '.join(map(str, kept))}")
         held = Counter(route.backend for route in RouteStore(rollout.database).all())
         listed = ", ".join(f"{number} on {name}" for name, number in sorted(held.items()))
         click.echo(f"instances: {listed or 'none'}")
@@ -167,6 +172,12 @@ def challenge_command(challenge_id: int, flag: str, who: str, why: str) -> None:
     enabled = {"on": True, "off": False, "clear": None}[flag]
     with _opened() as rollout:
         _needs_whale(rollout.settings, wanted=enabled is True)
+        if enabled and challenge_id in _not_on_whale(rollout.settings):
+            click.echo(
+                f"note: the catalogue says that Whale does not have challenge {challenge_id}; it "
+                "stays on CRE",
+                err=True,
+            )
         rollout.turn(
             "challenge",
             who,
@@ -272,6 +283,17 @@ def plan_command(file: Path, who: str, why: str) -> None:
 
 def _held(seconds: int) -> str:
     return f"{seconds // 60} minutes"
+
+
+def _not_on_whale(settings: Settings) -> list[int]:
+    """Challenges that the catalogue here keeps from Whale; CTFd's own are on the plugin's page."""
+    if settings.challenges_file is None:
+        return []
+    try:
+        return sorted(not_on_whale(load_catalog(settings.challenges_file)))
+    except CatalogError as error:
+        click.echo(f"note: the catalogue cannot be read here: {error}", err=True)
+        return []
 
 
 def _needs_whale(settings: Settings, *, wanted: bool) -> None:

@@ -123,6 +123,11 @@ class ContainerRuntimeEngine(AuditedBackend):
         )
 
     @property
+    def catalog(self) -> Catalog:
+        """Where it looks challenges up."""
+        return self._catalog
+
+    @property
     def deployment(self) -> str:
         """Value of the label every container of this engine carries."""
         return self._deployment

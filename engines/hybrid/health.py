@@ -22,6 +22,7 @@ FAILURES = frozenset(
     }
 )
 """Codes of a start that the backend owes the player. A full house or a limit is no failure."""
+_NOT_THERE = frozenset({Why.CATALOGUE.value, Why.UNKNOWN_THERE.value})
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Health:
     failed: int = 0
     fallbacks: int = 0
     """Starts that went home because the backend was down; they count as failed too."""
+    not_there: int = 0
+    """Starts that went home because the backend does not have their challenge: no fault of its."""
     ready_seconds: float | None = None
     """What 95 percent of the successful starts took at most; None when there was none."""
 
@@ -45,10 +48,13 @@ class Health:
 
     def __str__(self) -> str:
         ready = "–" if self.ready_seconds is None else f"{self.ready_seconds:.1f} s"
-        return (
+        told = (
             f"{self.starts} starts, {self.failed} failed ({self.error_percent:.1f} %), "
             f"{self.fallbacks} of them fell back; 95 % were ready within {ready}"
         )
+        if not self.not_there:
+            return told
+        return f"{told}; {self.not_there} more went to CRE, as Whale does not have the challenge"
 
 
 @dataclass(frozen=True)
@@ -100,16 +106,19 @@ def measure(database: Database, backend: str, since: datetime) -> Health:
         events.action.in_([Action.STARTED.value, Action.START_FAILED.value]),
     )
     took: list[int] = []
-    failed = fallbacks = 0
+    failed = fallbacks = not_there = 0
     with database.read() as connection:
         for name, action, code, duration_ms, metadata in connection.execute(query):
-            if json.loads(metadata).get("routed_by") == Why.FALLBACK.value:
+            routed_by = json.loads(metadata).get("routed_by")
+            if routed_by == Why.FALLBACK.value:
                 fallbacks += 1
+            elif routed_by in _NOT_THERE:
+                not_there += 1
             elif name == backend and action == Action.STARTED.value:
                 took.append(duration_ms)
             elif name == backend and Code(code) in FAILURES:
                 failed += 1
-    return Health(len(took), failed + fallbacks, fallbacks, _percentile_95(took))
+    return Health(len(took), failed + fallbacks, fallbacks, not_there, _percentile_95(took))
 
 
 def _percentile_95(took_ms: list[int]) -> float | None:

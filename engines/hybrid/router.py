@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from engines.catalog import Catalog, StaticCatalog, may_be_on_whale, not_on_whale
 from engines.contract import Code, StartResult
 from engines.hybrid.breaker import Breaker
 from engines.hybrid.dial import ALL, Dial
@@ -17,6 +18,7 @@ _ANSWERED = frozenset(
     }
 )
 """Codes of a start that the backend's server was asked for and answered."""
+_GOES_HOME = frozenset({Code.UNAVAILABLE, Code.CHALLENGE_UNAVAILABLE})
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Router:
         dial: how the dial stands now.
         use_new: what ``USE_WHALE`` says now.
         falls_back: whether a start may go home when the new backend is down.
+        catalog: says which challenges the new backend does not have; it has all unless given.
     """
 
     def __init__(
@@ -46,12 +49,14 @@ class Router:
         breaker: Breaker,
         *,
         falls_back: bool,
+        catalog: Catalog | None = None,
     ) -> None:
         self.keys = keys
         self.breaker = breaker
         self.falls_back = falls_back
         self._dial = dial
         self._use_new = use_new
+        self._catalog = StaticCatalog() if catalog is None else catalog
 
     @property
     def dial(self) -> Dial:
@@ -67,7 +72,14 @@ class Router:
         if dial.paused:
             return Decision(home, Why.PAUSED, "the rollout is paused")
         choice = choose(dial.position, self._use_new(), challenge_id, account)
+        if choice.new and not may_be_on_whale(self._catalog, challenge_id):
+            because = f"the catalogue says that {new} does not have this challenge"
+            return Decision(home, Why.CATALOGUE, because)
         return Decision(new if choice.new else home, choice.why, choice.because)
+
+    def kept_home(self) -> frozenset[int]:
+        """Challenges that never go to the new backend, wherever the dial stands."""
+        return frozenset() if self.keys.new is None else not_on_whale(self._catalog)
 
     def spared(self, key: str) -> Decision | None:
         """The decision to go home without asking this backend, while the breaker holds it open.
@@ -81,12 +93,16 @@ class Router:
         return Decision(self.keys.home, Why.FALLBACK, because)
 
     def falls_back_from(self, key: str, result: StartResult) -> bool:
-        """Whether this start may go home instead: the new backend is definitely down."""
-        down = not result.ok and result.definite and result.code is Code.UNAVAILABLE
-        return self.falls_back and key == self.keys.new and down
+        """Whether this start may go home instead: the new backend is definitely down, or does not
+        have the challenge."""
+        made_nothing = not result.ok and result.definite and result.code in _GOES_HOME
+        return self.falls_back and key == self.keys.new and made_nothing
 
     def fallback(self, result: StartResult) -> Decision:
         """The decision to go home after the new backend answered like this."""
+        if result.code is Code.CHALLENGE_UNAVAILABLE:
+            because = f"{self.keys.new} does not have this challenge"
+            return Decision(self.keys.home, Why.UNKNOWN_THERE, because)
         because = f"{self.keys.new} answered {result.code.value}"
         return Decision(self.keys.home, Why.FALLBACK, because)
 
@@ -109,7 +125,8 @@ class Router:
         if percent is None:
             percent = ALL if self._use_new() else 0
         if key == self.keys.home:
-            return dial.paused or percent < ALL or not all(position.challenges.values())
+            some = dial.paused or percent < ALL or not all(position.challenges.values())
+            return some or bool(self.kept_home())
         return percent > 0 or position.cohort > 0 or any(position.challenges.values())
 
     def in_play(self) -> tuple[str, ...]:

@@ -22,6 +22,10 @@ class Why(str, Enum):
     STICKY = "sticky"
     """It is live there already, or what became of an earlier start is not known yet."""
     FALLBACK = "fallback"
+    CATALOGUE = "catalogue"
+    """The catalogue says that the new backend does not have the challenge."""
+    UNKNOWN_THERE = "unknown_there"
+    """The new backend was asked, and answered that it does not have the challenge."""
     ONLY_BACKEND = "only_backend"
 
 

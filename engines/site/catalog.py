@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from engines.catalog import ChallengeSpec, Visibility
 from engines.database import Database
@@ -25,6 +27,8 @@ TYPE = "whale_ready"
 TABLE = "whale_ready_challenge"
 WHALE_TYPE = "dynamic_docker"
 """ctfd-whale's own challenge type, which is served too where an organiser asks for it."""
+ASK_AGAIN_SECONDS = 30.0
+"""How long Whale's database is left alone after it could not be read."""
 
 _challenges: Any = sa.table(
     "challenges", sa.column("id"), sa.column("name"), sa.column("type"), sa.column("state")
@@ -47,6 +51,8 @@ class SiteCatalog:
     Args:
         sees_hidden: whether who asks now may start hidden challenges too (an admin who tries one).
         whales_too: read the challenges of ctfd-whale's own type, in the same database, besides.
+        whale: the database of Whale's CTFd, this one or another; None: it cannot be read, so that
+            nothing is known of what Whale has.
     """
 
     def __init__(
@@ -55,10 +61,14 @@ class SiteCatalog:
         sees_hidden: Callable[[], bool] = lambda: False,
         *,
         whales_too: bool = False,
+        whale: sa.engine.Engine | None = None,
     ) -> None:
         self._database = database
         self._sees_hidden = sees_hidden
         self._whales_too = whales_too
+        self._whale = whale
+        self._seen_there: frozenset[int] | None = None
+        self._ask_again_at = 0.0
 
     def get(self, challenge_id: int) -> ChallengeSpec | None:
         found = self._read(_challenges.c.id == challenge_id)
@@ -66,6 +76,32 @@ class SiteCatalog:
 
     def all(self) -> Iterable[ChallengeSpec]:
         return self._read(sa.true())
+
+    def not_on_whale(self) -> frozenset[int]:
+        """Ids of challenges that are none of ctfd-whale's in the database of Whale's CTFd."""
+        there = self._on_whale()
+        if there is None:
+            return frozenset()
+        served = (TYPE, WHALE_TYPE) if self._whales_too else (TYPE,)
+        ours = sa.select(_challenges.c.id).where(_challenges.c.type.in_(served))
+        with self._database.read() as connection:
+            return frozenset(connection.execute(ours).scalars()) - there
+
+    def _on_whale(self) -> frozenset[int] | None:
+        """Ids of ctfd-whale's challenges, as they were last read; None when they never were.
+
+        A database that did not answer is left alone for a while, so that starts and the worker's
+        rounds do not all wait for it.
+        """
+        if self._whale is not None and time.monotonic() >= self._ask_again_at:
+            theirs = _of_type(WHALE_TYPE, _whales).with_only_columns(_challenges.c.id)
+            try:
+                with self._whale.connect() as connection:
+                    self._seen_there = frozenset(connection.execute(theirs).scalars())
+            except SQLAlchemyError as error:
+                self._ask_again_at = time.monotonic() + ASK_AGAIN_SECONDS
+                log.warning("what Whale has cannot be read: %s", type(error).__name__)
+        return self._seen_there
 
     def _read(self, which: Any) -> list[ChallengeSpec]:
         queries = [_of_type(TYPE, _ours).where(which)]

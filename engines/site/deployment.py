@@ -73,6 +73,8 @@ class Deployment:
         """What is wrong with the settings, in words; empty when nothing is."""
         self.serves_whales = False
         """Whether the plugin has found ctfd-whale's type, and been told to serve it."""
+        self.whale_is_here: Callable[[], bool] = lambda: False
+        """Whether ctfd-whale is a plugin of this CTFd."""
         self._site_url = site_url
         self._sees_hidden = sees_hidden
         self._lock = threading.Lock()
@@ -188,19 +190,30 @@ class Deployment:
         try:
             site = database if settings.state_url == self._site_url else Database(self._site_url)
             runtime = self.config.get(RUNTIME)
+            whale = self._whales_database(settings, site)
             ingredients = Ingredients(
-                catalog=SiteCatalog(site, self._sees_hidden, whales_too=self.serves_whales),
+                catalog=SiteCatalog(
+                    site, self._sees_hidden, whales_too=self.serves_whales, whale=whale
+                ),
                 database=database,
                 runtime=runtime if isinstance(runtime, Runtime) else None,
             )
             backend = get_container_backend(self.config, ingredients)
             overview = DatabaseOverview(database)
             dial = DialStore(database, SystemClock())
-            flags = _whale_flags(settings, database, site)
+            flags = _whale_flags(settings, WhaleFlags(database, whale or site.engine))
         except BaseException:  # whatever it was, no connection is left behind; raised again
             database.close()
             raise
         return Parts(os.getpid(), settings, database, backend, overview, dial, flags)
+
+    def _whales_database(self, settings: Settings, site: Database) -> sa.engine.Engine | None:
+        """The one that is named for Whale's tokens; else this CTFd's, where Whale is its plugin."""
+        if settings.whale_api_url is None:
+            return None
+        if settings.whale_ctfd_database_url is not None:
+            return Database(settings.whale_ctfd_database_url).engine
+        return site.engine if self.whale_is_here() else None
 
     def _failed(self, error: Exception) -> None:
         # Only our own errors are known to quote no URL and no password.
@@ -210,12 +223,10 @@ class Deployment:
         self.problem = said
 
 
-def _whale_flags(settings: Settings, ours: Database, site: Database) -> WhaleFlags | None:
-    """Where Whale's own flags can be read: in the database named for its tokens, or in this one."""
+def _whale_flags(settings: Settings, found: WhaleFlags) -> WhaleFlags | None:
+    """Whale's own flags, where there is a Whale and they can be read."""
     if settings.whale_api_url is None:
         return None
-    theirs = settings.whale_ctfd_database_url
-    found = WhaleFlags(ours, site.engine if theirs is None else Database(theirs).engine)
     try:
         return found if found.possible() else None
     except SQLAlchemyError as error:

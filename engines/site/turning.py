@@ -32,6 +32,14 @@ def turn(store: DialStore, who: str, form: Mapping[str, str]) -> str:
     return f"The dial stands at {after.position}{' (paused)' if after.paused else ''}"
 
 
+def stays(form: Mapping[str, str], kept_home: frozenset[int]) -> str:
+    """What to tell besides, of a challenge that was turned on and that Whale does not have."""
+    on = form.get("action") == "challenge" and form.get("flag") == "on"
+    if not on or int(form["challenge_id"]) not in kept_home:
+        return ""
+    return "; Whale does not have this challenge, so it stays on the own engine"
+
+
 def _set(form: Mapping[str, str]) -> tuple[Turn, str]:
     percent = parse_share(form.get("share", ""))
     return (

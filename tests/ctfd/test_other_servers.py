@@ -145,9 +145,14 @@ def test_next_to_ctfd_whale(whale_plugin: Path, redis: str, tmp_path: Path) -> N
         for number in (ours, theirs):
             started = alice.json("POST", START, {"challenge_id": number})
             assert started["code"] == "ok", started
-            assert solved(alice, number, "flag{guessed}") == "incorrect"
+            assert told(alice, number, "flag{guessed}") == ("incorrect", "Incorrect")
             assert solved(alice, number, flag_of(database, number)) == "correct"
             assert alice.json("POST", STOP, {"challenge_id": number})["code"] == "ok"
+        bob = visitor_of(site, "bob")
+        for number in (ours, theirs):
+            status, message = told(bob, number, "flag{guessed}")
+            assert status == "incorrect"
+            assert message.startswith("Incorrect: no container of yours is running")
         shown = alice.json("GET", f"/api/v1/challenges/{theirs}")["data"]
         assert "data-whale-ready" in shown["view"]
         # Whale's own endpoints are where they were.
@@ -158,10 +163,22 @@ def test_next_to_ctfd_whale(whale_plugin: Path, redis: str, tmp_path: Path) -> N
         site.stop()
 
 
+def visitor_of(site: Site, name: str) -> Visitor:
+    """A new player, logged in."""
+    site.player(name)
+    return site.visitor(name)
+
+
 def solved(player: Visitor, number: int, flag: str) -> str:
     """What becomes of a submission."""
+    return told(player, number, flag)[0]
+
+
+def told(player: Visitor, number: int, flag: str) -> tuple[str, str]:
+    """What becomes of a submission, and what the player reads."""
     body = {"challenge_id": number, "submission": flag}
-    return str(player.json("POST", "/api/v1/challenges/attempt", body)["data"]["status"])
+    data = player.json("POST", "/api/v1/challenges/attempt", body)["data"]
+    return data["status"], data["message"]
 
 
 def flag_of(database: Database, number: int) -> str:

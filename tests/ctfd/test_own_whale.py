@@ -17,6 +17,7 @@ from servers import MariaDB
 
 from ctfd.test_other_servers import STOP, solved, turned
 from ctfd.test_rules_of_the_site import START
+from ctfd.test_what_whale_has import starts_on_cre
 from ctfd.whale_site import Frpc, Swarm, site_with_whale, whale_challenge
 from engines.database import Database
 
@@ -61,6 +62,7 @@ def test_players_are_started_on_the_whale_of_their_own_site(
         number = whale_challenge(site, "Theirs")
         users = {name: site.player(name) for name in PLAYERS}
         assert turned(site, "set", share="100%")
+        starts_on_cre(site, "grace")
 
         visitors = {name: site.visitor(name) for name in PLAYERS}
         body = {"challenge_id": number}

@@ -13,7 +13,7 @@ from flask import Flask, request
 from private_engine import PrivateEngine
 
 from conformance.web import serving
-from ctfd.site import Site
+from ctfd.site import OWN_PLUGINS, Site
 
 NODE, NETWORK = "linux-1", "containers"
 REPOSITORY, TAG = "127.0.0.1:9/challenge", "1"
@@ -94,9 +94,10 @@ def site_with_whale(
     server: tuple[str, ...],
     environ: Mapping[str, str],
 ) -> Iterator[Site]:
-    """The site, with Whale at its own address."""
+    """The site, with Whale at its own address; the own engine's containers are simulated."""
     folder.mkdir()
-    site = Site(folder, plugins={"ctfd-whale": plugin}, database_url=database_url, environ=environ)
+    plugins = {"aa_memory_runtime": OWN_PLUGINS / "aa_memory_runtime", "ctfd-whale": plugin}
+    site = Site(folder, plugins=plugins, database_url=database_url, environ=environ)
     try:
         site.config(
             **{

@@ -6,7 +6,7 @@ Both keep their state in one database and go by the fake's clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -86,7 +86,7 @@ class Site:
     ground: Ground
     settings: Settings
     tokens: dict[int, str]
-    challenges: int
+    specs: list[ChallengeSpec]
     hybrid: HybridBackend
 
     @property
@@ -128,9 +128,7 @@ class Site:
 
     def process(self) -> HybridBackend:
         """The backend of a further process; the caller closes it."""
-        return made(
-            self.settings, self.database, self.ground, self.tokens, self.challenges, self.fake
-        )
+        return made(self.settings, self.database, self.ground, self.tokens, self.specs, self.fake)
 
 
 def made(
@@ -138,12 +136,9 @@ def made(
     database: Database,
     ground: Ground,
     tokens: dict[int, str],
-    challenges: int,
+    specs: list[ChallengeSpec],
     fake: FakeWhale,
 ) -> HybridBackend:
-    specs = [
-        ChallengeSpec(number, f"C{number}", ground.image) for number in range(1, challenges + 1)
-    ]
     ingredients = Ingredients(
         catalog=StaticCatalog(specs),
         runtime=ground.runtime,
@@ -162,10 +157,16 @@ def site(
     *,
     tokens: dict[int, str] | None = None,
     challenges: int = 3,
+    not_on_whale: Collection[int] = (),
     ground: Ground | None = None,
     **settings: Any,
 ) -> Iterator[Site]:
-    """A site in front of this Whale; ``settings`` by their names in :class:`Settings`."""
+    """A site in front of this Whale; ``settings`` by their names in :class:`Settings`.
+
+    Args:
+        challenges: how many the catalogue has.
+        not_on_whale: those of which it says that Whale does not have them.
+    """
     ground = ground or simulated()
     chosen = Settings(
         **{
@@ -183,8 +184,12 @@ def site(
         }
     )
     whose = TOKENS if tokens is None else tokens
-    hybrid = made(chosen, database, ground, whose, challenges, fake)
+    specs = [
+        ChallengeSpec(number, f"C{number}", ground.image, whale=number not in not_on_whale)
+        for number in range(1, challenges + 1)
+    ]
+    hybrid = made(chosen, database, ground, whose, specs, fake)
     try:
-        yield Site(fake, url, database, ground, chosen, whose, challenges, hybrid)
+        yield Site(fake, url, database, ground, chosen, whose, specs, hybrid)
     finally:
         hybrid.close()

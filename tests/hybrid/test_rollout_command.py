@@ -150,6 +150,23 @@ def test_without_whale_a_turn_is_made_with_a_note(
     assert "note: WHALE_API_URL is not set here" in run("set", "10%").output
 
 
+def test_what_the_catalogue_keeps_from_whale_is_said(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "challenges.toml"
+    one = '[[challenge]]\nid = {}\nname = "A"\nimage = "a"\nwhale = {}\n'
+    file.write_text(one.format(4, "false") + one.format(5, "true"))
+    monkeypatch.setenv("CONTAINER_CHALLENGES_FILE", str(file))
+    assert "never on Whale, by the catalogue: challenges 4\n" in run("status").output
+    assert "Whale does not have challenge 4; it stays on CRE" in run("challenge", "4", "on").output
+    assert "note:" not in run("challenge", "5", "on").output
+    assert "note:" not in run("challenge", "4", "off").output
+    file.write_text("[[challenge]]\nid = 0\n")
+    said = run("status").output
+    assert "note: the catalogue cannot be read here: challenges.toml: challenge 1" in said
+    assert "dial: " in said
+
+
 def test_the_help_teaches(run: Run) -> None:
     said = run("--help").output
     for command in ("challenge 5 on", "set 10%", "set 100%", "rollout back", "NEW instance"):

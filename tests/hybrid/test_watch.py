@@ -99,13 +99,32 @@ def test_fallbacks_are_whales_errors(here: Site) -> None:
 
 
 @pytest.mark.settings(**LIMITS)
-@pytest.mark.parametrize("code", [Code.LIMIT_REACHED, Code.BUSY, Code.RATE_LIMITED, Code.CAPACITY])
+@pytest.mark.parametrize(
+    "code",
+    [
+        *(Code.LIMIT_REACHED, Code.BUSY, Code.RATE_LIMITED, Code.CAPACITY),
+        Code.CHALLENGE_UNAVAILABLE,
+    ],
+)
 def test_what_whale_does_not_owe_is_no_error(here: Site, code: Code) -> None:
     here.turn(TENTH)
     seen(here, 10)
     seen(here, 10, code)
     here.work()
     assert here.dial().position == TENTH
+
+
+@pytest.mark.settings(**LIMITS)
+@pytest.mark.parametrize("reason", ["catalogue", "unknown_there"])
+def test_what_whale_does_not_have_is_no_error_and_is_told(here: Site, reason: str) -> None:
+    here.turn(TENTH)
+    seen(here, 10)
+    seen(here, 10, backend="cre", routed_by=reason)
+    here.work()
+    assert here.dial().position == TENTH
+    health = measure(here.database, "whale", here.dial().changed_at or here.hybrid.clock.now())
+    assert (health.starts, health.failed, health.not_there) == (10, 0, 10)
+    assert str(health).endswith("; 10 more went to CRE, as Whale does not have the challenge")
 
 
 @pytest.mark.settings(**LIMITS)

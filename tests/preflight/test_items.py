@@ -12,6 +12,7 @@ from loopback import free_port
 from preflight.stage import (
     ANOTHER_IMAGE,
     BOB,
+    CATALOGUE,
     EVERY_ID,
     FROM_DATABASE,
     IMAGE,
@@ -49,6 +50,15 @@ def test_all_is_ok(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dialect", list(Dialect), ids=lambda dialect: dialect.value)
 def test_all_is_ok_in_every_dialect(dialect: Dialect, tmp_path: Path) -> None:
     with staged(Setup(dialect=dialect), tmp_path) as stage:
+        items = stage.items()
+    assert states(items, State.OK) == EVERY_ID - UNSEEN, items
+
+
+def test_what_the_catalogue_keeps_from_whale_is_not_compared(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    kept = '\n[[challenge]]\nid = 4\nname = "Ours"\nimage = "chal:1"\nwhale = false\n'
+    file.write_text(CATALOGUE + kept, encoding="utf-8")
+    with staged(whale(settings={"challenges_file": file}), tmp_path) as stage:
         items = stage.items()
     assert states(items, State.OK) == EVERY_ID - UNSEEN, items
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from engines.catalog import (
+    Catalog,
     ChallengeSpec,
     Companion,
     Port,
@@ -18,6 +19,8 @@ from engines.catalog import (
     StaticCatalog,
     Transport,
     Visibility,
+    may_be_on_whale,
+    not_on_whale,
 )
 from engines.catalog_file import load_catalog
 from engines.errors import CatalogError
@@ -90,6 +93,7 @@ def test_what_a_challenge_may_ask_for(tmp_path: Path) -> None:
             limit = 40
             warm = 3
             nodes = ["node.labels.ctf==true"]
+            whale = false
 
             [[challenge.companions]]
             name = "db"
@@ -117,6 +121,7 @@ def test_what_a_challenge_may_ask_for(tmp_path: Path) -> None:
         limit=40,
         warm=3,
         nodes=("node.labels.ctf==true",),
+        whale=False,
         companions=(Companion(name="db", image="ctf/db:1", flag=True, memory_mb=256),),
     )
 
@@ -141,6 +146,7 @@ SPEC = ChallengeSpec(1, "A", "a", companions=(Companion(name="db", image="db"),)
         ({"egress": True}, False),
         ({"name": "B", "warm": 5, "limit": 3, "timeout_seconds": 5, "pull": Pull.ALWAYS}, True),
         ({"visibility": Visibility.HIDDEN, "ends_at": datetime.now(timezone.utc)}, True),
+        ({"whale": False}, True),
     ],
 )
 def test_a_fingerprint_tells_whether_a_waiting_container_is_still_of_use(
@@ -183,6 +189,7 @@ ENTRY = '[[challenge]]\nid = 1\nname = "A"\nimage = "a"\n'
         (ENTRY + "ends_at = 2026-12-01T18:00:00", "ends_at must be a time with its zone"),
         (ENTRY + 'read_only = "yes"', "read_only must be true or false"),
         (ENTRY + "warm = -1", "warm must be a whole number from 0"),
+        (ENTRY + 'whale = "no"', "whale must be true or false"),
         (ENTRY + 'nodes = ["ctf"]', "nodes must be written as node.labels"),
         (ENTRY + 'companions = [{ image = "a" }]', "companions ?: field 'name' is missing"),
         (
@@ -219,3 +226,35 @@ def test_only_visible_challenges_can_be_started(visibility: Visibility) -> None:
     spec = ChallengeSpec(1, "A", "a", visibility=visibility)
     assert spec.startable is (visibility is Visibility.VISIBLE)
     assert StaticCatalog([spec]).get(1) is spec
+
+
+# What Whale has.
+
+CHALLENGES = [ChallengeSpec(1, "A", "a"), ChallengeSpec(2, "B", "b", whale=False)]
+
+
+class Elsewhere:
+    """Somebody's own catalogue, written before Whale was asked about."""
+
+    def get(self, challenge_id: int) -> ChallengeSpec | None:
+        return next((spec for spec in self.all() if spec.id == challenge_id), None)
+
+    def all(self) -> list[ChallengeSpec]:
+        return CHALLENGES
+
+
+class AsksWhale(Elsewhere):
+    """One that knows by itself, whatever its challenges say."""
+
+    def not_on_whale(self) -> frozenset[int]:
+        return frozenset({1, 7})
+
+
+@pytest.mark.parametrize(
+    ("catalog", "missing"),
+    [(StaticCatalog(CHALLENGES), {2}), (Elsewhere(), {2}), (AsksWhale(), {1, 7})],
+)
+def test_a_catalogue_says_what_whale_does_not_have(catalog: Catalog, missing: set[int]) -> None:
+    assert not_on_whale(catalog) == missing
+    kept = {number for number in (1, 2, 7, 99) if not may_be_on_whale(catalog, number)}
+    assert kept == missing, "what it does not know may be there"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from engines.catalog import Port, Visibility
+from engines.catalog import Port, Visibility, may_be_on_whale, not_on_whale
 from engines.database import Database
 from engines.site.catalog import SiteCatalog, contest_end
 from engines.site.fields import FIELDS
@@ -111,14 +112,7 @@ def test_no_end(value: str | None) -> None:
 def test_challenges_of_whales_own_type_where_asked_for(database: Database, add: Add) -> None:
     add(1, container_image="a:1")
     add(2, kind="dynamic_docker")
-    with database.write() as connection:
-        connection.exec_driver_sql(
-            "CREATE TABLE dynamic_docker_challenge (id INTEGER, docker_image TEXT, "
-            "memory_limit TEXT, cpu_limit FLOAT, redirect_port INTEGER)"
-        )
-        connection.exec_driver_sql(
-            "INSERT INTO dynamic_docker_challenge VALUES (2, 'w:1', '1g', 0.25, 8080)"
-        )
+    add_whales(database, 2)
     assert [each.id for each in SiteCatalog(database).all()] == [1]
     catalog = SiteCatalog(database, whales_too=True)
     assert [each.id for each in catalog.all()] == [1, 2]
@@ -126,3 +120,58 @@ def test_challenges_of_whales_own_type_where_asked_for(database: Database, add: 
     assert found is not None
     assert (found.image, found.memory_mb, found.cpus) == ("w:1", 1024, 0.25)
     assert found.ports == (Port(8080),)
+
+
+def add_whales(database: Database, *numbers: int) -> None:
+    """ctfd-whale's table, with challenges of these ids."""
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE dynamic_docker_challenge (id INTEGER, docker_image TEXT, "
+            "memory_limit TEXT, cpu_limit FLOAT, redirect_port INTEGER)"
+        )
+        insert = sa.text(
+            "INSERT INTO dynamic_docker_challenge VALUES (:number, 'w:1', '1g', 0.25, 8080)"
+        )
+        connection.execute(insert, [{"number": number} for number in numbers])
+
+
+def test_in_one_ctfd_whale_has_the_challenges_of_its_own_type(database: Database, add: Add) -> None:
+    add(1, container_image="a:1")
+    add(2, kind="dynamic_docker")
+    add(3, container_image="a:1", container_memory_mb="-5")  # not to be run here either
+    add(4, container_image="a:1")  # of Whale's type once
+    add(5, kind="standard")
+    add_whales(database, 2, 4)
+    for whales_too in (True, False):
+        catalog = SiteCatalog(database, whales_too=whales_too, whale=database.engine)
+        assert not_on_whale(catalog) == {1, 3, 4}
+        assert may_be_on_whale(catalog, 2)
+
+
+def test_of_a_whale_elsewhere_its_own_database_tells(
+    database: Database, add: Add, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(1, container_image="a:1")
+    add(2, container_image="a:1")
+    assert not_on_whale(SiteCatalog(database)) == set(), "nothing is known"
+    theirs = Database(f"sqlite:///{tmp_path / 'whale.db'}")
+    try:
+        catalog = SiteCatalog(database, whale=theirs.engine)
+        assert [not_on_whale(catalog) for _ in range(3)] == [set()] * 3, "it has no such table"
+        assert caplog.text.count("what Whale has cannot be read") == 1, "it was asked once"
+        with theirs.write() as connection:
+            connection.exec_driver_sql(
+                "CREATE TABLE challenges (id INTEGER, name TEXT, type TEXT, state TEXT)"
+            )
+            connection.exec_driver_sql(
+                "INSERT INTO challenges VALUES (1, 'w', 'dynamic_docker', 'visible')"
+            )
+        add_whales(theirs, 1)
+        catalog = SiteCatalog(database, whale=theirs.engine)
+        assert not_on_whale(catalog) == {2}
+        with theirs.write() as connection:
+            connection.exec_driver_sql("DROP TABLE dynamic_docker_challenge")
+        add(3, container_image="a:1")
+        assert not_on_whale(catalog) == {2, 3}, "what was read last holds"
+    finally:
+        theirs.close()

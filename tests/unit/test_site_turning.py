@@ -7,7 +7,7 @@ import pytest
 from engines.clock import VirtualClock
 from engines.database import Database
 from engines.hybrid import DialStore, Position
-from engines.site.turning import turn
+from engines.site.turning import stays, turn
 
 WHO = "admin ada"
 
@@ -37,6 +37,14 @@ def test_every_button(store: DialStore) -> None:
     assert store.load().position == Position()
     assert {change.who for change in store.changes()} == {WHO}
     assert "a try" in [change.why for change in store.changes()]
+
+
+def test_a_challenge_that_whale_does_not_have_stays_and_the_button_says_so() -> None:
+    on = {"action": "challenge", "challenge_id": "7", "flag": "on"}
+    assert "Whale does not have this challenge" in stays(on, frozenset({7}))
+    assert stays(on, frozenset({8})) == ""
+    assert stays({**on, "flag": "off"}, frozenset({7})) == ""
+    assert stays({"action": "set", "share": "10%"}, frozenset({7})) == ""
 
 
 def test_a_turn_that_changes_nothing_says_so(store: DialStore) -> None:

@@ -45,7 +45,7 @@ class There:
 
 def visibility(site: Site) -> Finding:
     """Whether players may start the same challenges on both sides."""
-    specs = site.catalogue()
+    specs = _shared(site)
     found = site.fact(contact)
     offered = {spec.id: _offers(found, spec.id) for spec in specs}
     only_ours = [spec.id for spec in specs if spec.startable and not offered[spec.id]]
@@ -58,6 +58,11 @@ def visibility(site: Site) -> Finding:
     if wrong:
         return not_ok("; ".join(wrong))
     return ok(f"asked as user {found.user_id} about each of {len(specs)} challenges")
+
+
+def _shared(site: Site) -> list[ChallengeSpec]:
+    """The challenges that are to be on both sides."""
+    return [spec for spec in site.catalogue() if spec.whale]
 
 
 def _offers(found: Contact, challenge_id: int) -> bool:
@@ -74,7 +79,7 @@ def images(site: Site) -> Finding:
     """Whether both sides run the same images."""
     theirs = site.fact(their_challenges)
     problems = []
-    for spec in site.catalogue():
+    for spec in _shared(site):
         there = theirs.get(spec.id)
         if there is None:
             problems.append(f"challenge {spec.id} is none of ctfd-whale's")
@@ -140,7 +145,7 @@ def _compared(
 ) -> Finding:
     known = site.fact(their_challenges)
     problems, unknown = [], []
-    for spec in site.catalogue():
+    for spec in _shared(site):
         there = known.get(spec.id)
         if there is None or there.problem:
             unknown.append(spec.id)
@@ -156,5 +161,5 @@ def _compared(
 
 
 def _same(site: Site, what: str) -> Finding:
-    number = len(site.catalogue())
+    number = len(_shared(site))
     return ok(f"{what} of each of {number} challenges, in Whale's table dynamic_docker_challenge")

@@ -112,4 +112,4 @@ def contact(site: Site) -> Contact:
 
 def startable(site: Site) -> list[int]:
     """Challenges that players may start, by our catalogue; 1 where there is none."""
-    return [spec.id for spec in site.challenges if spec.startable] or [1]
+    return [spec.id for spec in site.challenges if spec.startable and spec.whale] or [1]

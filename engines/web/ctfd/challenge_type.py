@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any, ClassVar, NoReturn
 
-from flask import Blueprint, abort, has_request_context, jsonify, make_response
+from flask import Blueprint, has_request_context
 from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import ServiceUnavailable
 
 from engines.audit import done_by
 from engines.errors import BackendUnavailable, CatalogError
@@ -34,7 +35,9 @@ from .platform import (
 log = logging.getLogger(__name__)
 
 _LOGICS = {"all": challenge_attempt_all, "team": challenge_attempt_team}
-_NOTHING_RUNS = (
+INCORRECT = "Incorrect"
+"""CTFd's own word."""
+NOTHING_RUNS = (
     "Incorrect: no container of yours is running. Its flag counts while it runs; start it first"
 )
 _CANNOT_CHECK = "Your flag cannot be checked just now, and nothing was counted; try again shortly"
@@ -109,7 +112,7 @@ class WhaleReadyType(BaseChallenge):  # type: ignore[misc]  # CTFd has no types
             return answer
         if unknown:
             cannot_check()
-        return answer if known else ChallengeResponse("incorrect", _NOTHING_RUNS)
+        return answer if known else ChallengeResponse("incorrect", NOTHING_RUNS)
 
 
 def own_flag(deployment: Deployment, challenge_id: int) -> str | None:
@@ -126,7 +129,10 @@ def own_flag(deployment: Deployment, challenge_id: int) -> str | None:
 def cannot_check() -> NoReturn:
     """End a submission that nobody can check now, without counting it."""
     said = {"status": "ratelimited", "message": _CANNOT_CHECK}
-    abort(make_response(jsonify({"success": True, "data": said}), 503))
+    error = ServiceUnavailable()
+    # CTFd's API (flask-restx) answers with these data, and with nothing of a response in the error.
+    error.data = {"success": True, "data": said}  # type: ignore[attr-defined]
+    raise error
 
 
 def stop_all(deployment: Deployment, challenge_id: int) -> None:

@@ -58,7 +58,8 @@ def load_into(app: Any, name: str) -> None:
     app.register_blueprint(
         container_blueprint(site.backend, SiteIdentity(), gate=gate, overview=overview)
     )
-    pages = Pages(site, name, lambda: WHALE_TYPE in CHALLENGE_CLASSES)
+    site.whale_is_here = lambda: WHALE_TYPE in CHALLENGE_CLASSES
+    pages = Pages(site, name)
     app.register_blueprint(pages.blueprint())
     register_admin_plugin_menu_bar(title="Containers", route=pages.front)
     app.before_request(_Beginning(site, pages))

@@ -37,16 +37,11 @@ _FILTERS = ("user_id", "team_id", "challenge_id")
 
 
 class Pages:
-    """The pages below ``/plugins/NAME/admin``.
+    """The pages below ``/plugins/NAME/admin``."""
 
-    Args:
-        whale_is_here: whether ctfd-whale is a plugin of this CTFd.
-    """
-
-    def __init__(self, site: Deployment, name: str, whale_is_here: Callable[[], bool]) -> None:
+    def __init__(self, site: Deployment, name: str) -> None:
         self._site = site
         self._name = name
-        self._whale_is_here = whale_is_here
         self.front = f"/plugins/{name}/admin/instances"
         self.warning: str | None = None
         self._server: Server | None = None
@@ -56,7 +51,7 @@ class Pages:
         self._server = server
         settings = self._site.settings_or_none()
         url = None if settings is None else settings.whale_api_url
-        self.warning = waiting.warning(url, server, self._whale_is_here())
+        self.warning = waiting.warning(url, server, self._site.whale_is_here())
         if self.warning is not None:
             log.error("%s", self.warning)
 
@@ -146,7 +141,9 @@ class Pages:
 
     def turn(self) -> Response:
         user = get_current_user()
-        flash(turning.turn(self._site.parts().dial, f"admin {user.name}", request.form), "success")
+        parts = self._site.parts()
+        told = turning.turn(parts.dial, f"admin {user.name}", request.form)
+        flash(told + turning.stays(request.form, parts.backend.router.kept_home()), "success")
         return self._back("rollout")
 
     def _rollout(self) -> dict[str, Any]:
@@ -169,6 +166,7 @@ class Pages:
             "held": sorted(held.items()),
             "changes": parts.dial.changes(SHOWN_CHANGES),
             "challenges": _challenge_names(),
+            "kept_home": parts.backend.router.kept_home(),
         }
 
     # Parts of them.
