@@ -1,7 +1,7 @@
 """Every setting that the tests of whole sites change, with the reason; all else is as shipped.
 
 Sites are those of ``tests/ctfd`` and ``tests/integration/test_servers.py``: a server process with
-nothing in its environment but what :func:`shipped_but` lets through.
+none of our settings in its environment but these.
 ``tests/unit/test_changed_settings.py`` counts the names.
 """
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from changed_settings import shipped_but
+from changed_settings import shipped
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = ROOT / "engines" / "web" / "ctfd"
@@ -113,7 +113,7 @@ class Site:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environ = {
-            **shipped_but(**(environ or {})),
+            **shipped(),
             "PYTHONPATH": f"{ROOT}:{folder}",
             "PYTHONUNBUFFERED": "1",
             "DATABASE_URL": database_url or f"sqlite:///{folder / 'ctfd.db'}",
@@ -121,6 +121,7 @@ class Site:
             "UPLOAD_FOLDER": str(folder / "uploads"),
             "LOG_FOLDER": str(folder / "logs"),
             "UPDATE_CHECK": "false",
+            **(environ or {}),
         }
         self.server = server
         self.process: subprocess.Popen[bytes] | None = None
