@@ -209,6 +209,7 @@ class FakeWhaleWorld(World):
         self._fake = whale.fake
         self._exchanges: list[str] = []
         self._options = options
+        self._expected = self._fake.clock.time()
         self._others: list[WhaleAPIManager] = []
         self.manager = self._manager()
         self.backend = self.manager
@@ -261,7 +262,11 @@ class FakeWhaleWorld(World):
         return self._whale.further[:number]
 
     def advance(self, seconds: float) -> None:
+        self._expected += seconds
         self._fake.clock.advance(seconds)
+
+    def drifted(self) -> float:
+        return self._fake.clock.time() - self._expected
 
     def restart_live(self) -> AbstractContextManager[None]:
         """Whale's CTFd is restarted; its swarm and frp are others and go on."""
