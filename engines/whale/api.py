@@ -12,6 +12,7 @@ from engines.errors import WhaleFault
 from engines.whale.client import RETRY_SECONDS, Answer, WhaleClient
 from engines.whale.credentials import Credentials
 from engines.whale.dialects import DIALECTS, Dialect
+from engines.whale.left_locks import LeftLocks
 from engines.whale.wire import Look
 from engines.whale.write_queue import WriteQueue
 
@@ -26,6 +27,7 @@ class WhaleAPI:
     Args:
         dialect: what Whale speaks; None to find out on first contact.
         queue: where writes wait for their turn; None where nobody else writes.
+        locks: which users need not try; None to have Whale refuse them.
     """
 
     def __init__(
@@ -34,9 +36,11 @@ class WhaleAPI:
         dialect: Dialect | None,
         credentials: Credentials,
         queue: WriteQueue | None = None,
+        locks: LeftLocks | None = None,
     ) -> None:
         self._client = client
         self._queue = queue
+        self._locks = locks
         self._pinned = dialect
         self._found = dialect
         self._before: Dialect | None = None
@@ -74,15 +78,22 @@ class WhaleAPI:
         self._client.close()
 
     def _write(self, method: str, user_id: int, challenge_id: int) -> None:
-        queue = self._queue
+        queue, locks = self._queue, self._locks
         patience = 0.0 if queue is None else queue.patience()
 
         def ask() -> None:
             dialect = self._dialect(user_id, challenge_id)
             headers = self._credentials.headers(user_id)
+            if locks is not None:
+                locks.check(user_id)
             with nullcontext() if queue is None else queue.place(patience):
                 answer = self._sent(dialect, method, challenge_id, headers)
-            dialect.written(answer)
+            try:
+                dialect.written(answer)
+            except WhaleFault as fault:
+                if locks is not None:
+                    locks.note(user_id, answer, fault)
+                raise
 
         self._as(user_id, ask)
 

@@ -50,6 +50,7 @@ from engines.whale.ctfd_tokens import CtfdTokens
 from engines.whale.dialects import dialect_named
 from engines.whale.identity import identity_from
 from engines.whale.ledger import Ledger, Standing, settled_fault
+from engines.whale.left_locks import LeftLocks
 from engines.whale.login import TokenMaker
 from engines.whale.starting import Starter, limit_reached
 from engines.whale.wire import Running
@@ -108,7 +109,7 @@ class WhaleAPIManager(AuditedBackend):
             wait_seconds=self.settings.whale_write_wait_seconds,
             call_seconds=self.settings.whale_call_seconds,
         )
-        self._api = WhaleAPI(client, dialect, shown, queue)
+        self._api = WhaleAPI(client, dialect, shown, queue, LeftLocks(self.clock))
         self._store = InstanceStore(self._database, self.audit, whale_instances)
         self._lease_seconds = (
             CALLS_IN_A_LEASE * self.settings.whale_call_seconds
