@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -202,12 +202,14 @@ def site(folder: Path, *, places: int = 100) -> Iterator[tuple[FakeWhale, Settin
         )
 
 
-Way = Callable[[Settings, Sequence[Ask]], list[Told]]
+Calls = Callable[[Sequence[Ask]], list[Told]]
+"""Makes all calls at one moment."""
 
 
-def by_threads(shared: Settings, asks: Sequence[Ask]) -> list[Told]:
+@contextmanager
+def threads(shared: Settings) -> Iterator[Calls]:
     """Twenty threads of four adapters, each with its own connections to the database."""
-    gate = threading.Barrier(len(asks))
+    gate = threading.Barrier(len(MANY))
 
     def one(manager: WhaleAPIManager, ask: Ask) -> Told:
         gate.wait()
@@ -215,20 +217,21 @@ def by_threads(shared: Settings, asks: Sequence[Ask]) -> list[Told]:
 
     with ExitStack() as stack:
         managers = [stack.enter_context(adapter(shared, MANY)) for _ in range(4)]
-        pool = stack.enter_context(ThreadPoolExecutor(len(asks)))
-        return list(pool.map(one, managers * 5, asks))
+        pool = stack.enter_context(ThreadPoolExecutor(len(MANY)))
+        yield lambda asks: list(pool.map(one, managers * 5, asks))
 
 
-def by_processes(shared: Settings, asks: Sequence[Ask]) -> list[Told]:
-    """Four processes of five threads."""
-    with crew(partial(adapter, shared, MANY), 4, threads=5) as make_all:
-        return make_all(dealt(asks, 4))
+@contextmanager
+def processes(shared: Settings) -> Iterator[Calls]:
+    """Two processes of ten threads."""
+    with crew(partial(adapter, shared, MANY), 2, threads=10) as make_all:
+        yield lambda asks: make_all(dealt(asks, 2))
 
 
-def at_once(way: Way, fake: FakeWhale, shared: Settings, places: int) -> None:
+def hurt_nothing(at_once: Calls, fake: FakeWhale, places: int) -> None:
     """All start, then all stop; Whale and its frpc must be as if they had come one by one."""
     starts = [Ask("start", each, (HTTP, DIRECT)[each.user_id % 2]) for each in MANY]
-    codes = Counter(each.code for each in way(shared, starts))
+    codes = Counter(each.code for each in at_once(starts))
     full = Counter({Code.OK: places, Code.CAPACITY: len(MANY) - places})
     assert codes == +full
     state = fake.state()
@@ -239,7 +242,7 @@ def at_once(way: Way, fake: FakeWhale, shared: Settings, places: int) -> None:
     )
     assert state["frpc"] == {"connected": True, "token": True, "refused_reloads": 0}
     stops = [replace(each, kind="stop") for each in starts]
-    gone = Counter(each.code for each in way(shared, stops))
+    gone = Counter(each.code for each in at_once(stops))
     assert gone == +Counter({Code.OK: places, Code.NOT_FOUND: len(MANY) - places})
     fake.inject({"kind": "frpc_restarted"})
     state = fake.state()
@@ -247,14 +250,17 @@ def at_once(way: Way, fake: FakeWhale, shared: Settings, places: int) -> None:
     assert state["frpc"] == {"connected": True, "token": True, "refused_reloads": 0}
 
 
-@pytest.mark.parametrize("places", [20, 5])
-@pytest.mark.parametrize("way", [by_threads, by_processes])
-def test_twenty_at_once_hurt_nothing(way: Way, places: int, tmp_path: Path) -> None:
-    with site(tmp_path, places=places) as (fake, shared):
-        at_once(way, fake, shared, places)
+@pytest.mark.parametrize(("way", "places"), [(threads, 20), (threads, 5), (processes, 20)])
+def test_twenty_at_once_hurt_nothing(
+    way: Callable[[Settings], AbstractContextManager[Calls]], places: int, tmp_path: Path
+) -> None:
+    with site(tmp_path, places=places) as (fake, shared), way(shared) as at_once:
+        hurt_nothing(at_once, fake, places)
 
 
 @pytest.mark.parametrize("places", [20, 5])
 def test_any_number_of_writes_at_once_is_caught(places: int, tmp_path: Path) -> None:
-    with site(tmp_path, places=places) as (fake, shared), pytest.raises(AssertionError):
-        at_once(by_threads, fake, replace(shared, whale_parallel_writes=0), places)
+    with site(tmp_path, places=places) as (fake, shared):
+        unlimited = replace(shared, whale_parallel_writes=0)
+        with threads(unlimited) as at_once, pytest.raises(AssertionError):
+            hurt_nothing(at_once, fake, places)
