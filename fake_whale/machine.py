@@ -21,7 +21,7 @@ from .faults import EVENTS, Fault, Faults, Kind
 from .instances import READY_DELAY_SECONDS, InstanceNetwork, InstanceOptions
 from .journal import Journal
 from .redis import Redis
-from .routing import HALF_WRITTEN_SECONDS, Frpc, FrpcIni, FrpRouter, Router, TrpRouter
+from .routing import INI_SECONDS, Frpc, FrpcIni, FrpRouter, Router, TrpRouter
 from .runtimes import Runtime
 from .sessions import SessionStore
 from .settings import Settings
@@ -68,8 +68,9 @@ class Machine:
             }
             self.settings.update(here)
         self.engine = self._engine()
-        ini = FrpcIni(lambda: time.sleep(HALF_WRITTEN_SECONDS)) if plan.frpc_file else None
-        self.frpc = Frpc(plan.clock, self.faults, self.wait, ini)
+        uneven = Random(f"frpc-{plan.seed}")  # noqa: S311  # as above
+        ini = FrpcIni(lambda: time.sleep(uneven.uniform(0, INI_SECONDS)))
+        self.frpc = Frpc(plan.clock, self.faults, self.wait, ini if plan.frpc_file else None)
         self.control = Control(
             self.settings,
             self.directory,

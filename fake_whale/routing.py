@@ -22,8 +22,8 @@ from .settings import Settings
 FRPC_TIMEOUT_SECONDS = 5.0
 RELOAD_SECONDS = 0.004
 """Real time one reload takes; nothing with a virtual clock."""
-HALF_WRITTEN_SECONDS = 0.01
-"""Real time for which a shared frpc.ini is empty at every change of the rules, with any clock."""
+INI_SECONDS = 0.01
+"""Real time, with any clock, that each step of a change of frpc.ini takes at most."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ class FrpcIni:
     """frpc.ini, by which a real frpc lives (docs/whale-wire.md, "frp").
 
     Whale sends the rules without the token. frpc takes that from the file, empties the file, writes
-    it and, at the reload, reads it. Of two changes at once the second finds the file empty: it
-    reloads nothing, and the token is gone.
+    it and, at the reload, reads it. A change that finds the file empty loses the token; a reload
+    that does is refused.
 
     Args:
-        half_written: called while the file is empty.
+        pause: passes the time between the steps, in which others come.
     """
 
-    def __init__(self, half_written: Callable[[], None]) -> None:
-        self._half_written = half_written
+    def __init__(self, pause: Callable[[], object]) -> None:
+        self._pause = pause
         self._lock = threading.Lock()
         self._empty = False
         self._token = True
@@ -56,12 +56,19 @@ class FrpcIni:
         self.refused = 0
         """Reloads that found no ``[common]`` section."""
 
+    def change(self, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        """What Whale does at every change; raises :class:`RouterError`."""
+        self._pause()
+        self.put(rules)
+        self._pause()
+        return self.read()
+
     def put(self, rules: tuple[Rule, ...]) -> None:
         """``PUT /api/config``."""
         with self._lock:
             token = self._token and not self._empty
             self._empty = True
-        self._half_written()
+        self._pause()
         with self._lock:
             self._empty, self._token, self._rules = False, token, rules
 
@@ -119,9 +126,9 @@ class Frpc:
         if not self._connected:
             raise RouterError("connection refused")
         if self._ini is not None:
-            self._ini.put(tuple(rules))
+            kept = self._ini.change(tuple(rules))
             with self._lock:
-                self._rules = self._ini.read()
+                self._rules = kept
             return
         if not self._clock.virtual:
             self._wait(RELOAD_SECONDS)
