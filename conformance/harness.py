@@ -326,6 +326,11 @@ class World(ABC):
         """
         raise Unsupported(Hook.CLOCK)
 
+    def drifted(self) -> float:
+        """Seconds that the backend's time has moved by itself: beside :meth:`advance`, and where it
+        is not real time."""
+        return 0.0
+
     def run_worker(self) -> None:
         """Run whatever removes expired instances once, and return when it is done.
 

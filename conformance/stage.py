@@ -108,6 +108,10 @@ class Stage:
         self._hook(Hook.CLOCK, lambda: self._inner.advance(seconds))
         self._trace.note(f"· the clock moves on by {seconds:g} s")
 
+    def drifted(self) -> float:
+        """Seconds that the backend's time has moved by itself."""
+        return self._inner.drifted()
+
     def run_worker(self) -> None:
         """Run whatever removes expired instances once."""
         try:

@@ -232,6 +232,27 @@ class Settings:
         120.0,
         "how long Whale may still be at work on such a request; no new start before that",
     )
+    whale_parallel_writes: int = _setting(
+        "WHALE_PARALLEL_WRITES",
+        whole(0, 1000),
+        1,
+        "starts, extensions and stops that may be at Whale at once, over all processes; more than "
+        "one hurts frpc and Whale's limits; 0 for any number",
+    )
+    whale_write_wait_seconds: float = _setting(
+        "WHALE_WRITE_WAIT_SECONDS",
+        seconds,
+        20.0,
+        "how long one of them waits for its turn before it is answered busy: some sixty writes at "
+        "the third of a second that a real Whale takes",
+    )
+    whale_start_again_seconds: float = _setting(
+        "WHALE_START_AGAIN_SECONDS",
+        whole(0, 60),
+        10.0,
+        "pause before a start that Whale could not carry out is tried once more, in case another's "
+        "write was in its way; Whale locks the user out for ten; 0: not tried again",
+    )
     whale_probe: bool = _setting(
         "WHALE_PROBE", boolean, True, "wait until a fresh instance answers before saying started"
     )

@@ -65,6 +65,7 @@ def main() -> None:
     show_default=True,
     help="Seconds that frpc's resolver takes for a name that is not there.",
 )
+@click.option("--frpc-file", is_flag=True, help="Writes at once spoil frpc.ini, as a real one.")
 @click.option("--no-instances", is_flag=True, help="Do not answer for the instances.")
 def serve(
     host: str,
@@ -82,6 +83,7 @@ def serve(
     reachable: bool,
     not_found_page: Path | None,
     resolver_delay: float,
+    frpc_file: bool,
     no_instances: bool,
 ) -> None:
     """Serve until stopped. The first line on stdout is one JSON object with at least "url"."""
@@ -105,6 +107,7 @@ def serve(
             isolation=Isolation(isolation),
             dialect=Dialect(dialect),
             runtime=Runtime(runtime),
+            frpc_file=frpc_file,
         )
     except (FakeWhaleError, OSError) as error:
         _fail(str(error))

@@ -28,9 +28,11 @@ class FakeWhale:
     """A CTFd with ctfd-whale, in this process.
 
     ``seed`` makes uuids, flags, ports and faults repeatable. With ``instances`` the addresses Whale
-    hands out really answer; without, nothing listens for them. Close it, or the server it serves
-    from, when done; it is a context manager. Raises :class:`~fake_whale.errors.FakeWhaleError` when
-    ``runtime`` needs Docker and there is none.
+    hands out really answer; without, nothing listens for them. With ``frpc_file`` frpc keeps rules
+    and token in a file, as the real one does: changes at once spoil it, a restart reads it.
+
+    Close it, or the server it serves from, when done; it is a context manager. Raises
+    :class:`~fake_whale.errors.FakeWhaleError` when ``runtime`` needs Docker and there is none.
     """
 
     def __init__(
@@ -43,13 +45,15 @@ class FakeWhale:
         isolation: Isolation = Isolation.REPEATABLE_READ,
         dialect: Dialect = Dialect.CTFD_WHALE,
         runtime: Runtime = Runtime.SIMULATED,
+        frpc_file: bool = False,
     ) -> None:
         self.world = world
         self.dialect = dialect
         self.control_rule = ControlRule()
         self.clock: Clock = clock if clock is not None else SystemClock()
         self._servers: list[FakeServer] = []
-        self._plan = Plan(world, self.clock, seed, isolation, instances, runtime, self._connections)
+        crowd = self._connections
+        self._plan = Plan(world, self.clock, seed, isolation, instances, runtime, crowd, frpc_file)
         self._lock = threading.Lock()
         self._machine = Machine(self._plan)
         self._app: Flask | None = None

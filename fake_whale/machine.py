@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
@@ -20,7 +21,7 @@ from .faults import EVENTS, Fault, Faults, Kind
 from .instances import READY_DELAY_SECONDS, InstanceNetwork, InstanceOptions
 from .journal import Journal
 from .redis import Redis
-from .routing import Frpc, FrpRouter, Router, TrpRouter
+from .routing import INI_SECONDS, Frpc, FrpcIni, FrpRouter, Router, TrpRouter
 from .runtimes import Runtime
 from .sessions import SessionStore
 from .settings import Settings
@@ -39,6 +40,8 @@ class Plan:
     runtime: Runtime
     crowd: Callable[[], int]
     """How many connections to this fake's servers are busy or new."""
+    frpc_file: bool
+    """Whether frpc keeps rules and token in a file, which changes at once spoil."""
 
 
 class Machine:
@@ -65,7 +68,9 @@ class Machine:
             }
             self.settings.update(here)
         self.engine = self._engine()
-        self.frpc = Frpc(plan.clock, self.faults, self.wait)
+        uneven = Random(f"frpc-{plan.seed}")  # noqa: S311  # as above
+        ini = FrpcIni(lambda: time.sleep(uneven.uniform(0, INI_SECONDS)))
+        self.frpc = Frpc(plan.clock, self.faults, self.wait, ini if plan.frpc_file else None)
         self.control = Control(
             self.settings,
             self.directory,
@@ -201,6 +206,7 @@ class Machine:
                 {"kind": r.kind, "subdomain": r.subdomain, "port": r.remote_port, "to": r.whale_id}
                 for r in self.frpc.rules()
             ],
+            "frpc": self.frpc.state(),
             "locks": self.redis.locks.left(),
             "free_ports": self.redis.free_ports(),
         }

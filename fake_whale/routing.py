@@ -22,6 +22,8 @@ from .settings import Settings
 FRPC_TIMEOUT_SECONDS = 5.0
 RELOAD_SECONDS = 0.004
 """Real time one reload takes; nothing with a virtual clock."""
+INI_SECONDS = 0.01
+"""Real time, with any clock, that each step of a change of frpc.ini takes at most."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,74 @@ class Rule:
     whale_id: str
 
 
-class Frpc:
-    """frpc's admin API: takes a complete list of rules, or fails."""
+class FrpcIni:
+    """frpc.ini, by which a real frpc lives (docs/whale-wire.md, "frp").
 
-    def __init__(self, clock: Clock, faults: Faults, wait: Callable[[float], None]) -> None:
+    Whale sends the rules without the token. frpc takes that from the file, empties the file, writes
+    it and, at the reload, reads it. A change that finds the file empty loses the token; a reload
+    that does is refused.
+
+    Args:
+        pause: passes the time between the steps, in which others come.
+    """
+
+    def __init__(self, pause: Callable[[], object]) -> None:
+        self._pause = pause
+        self._lock = threading.Lock()
+        self._empty = False
+        self._token = True
+        self._rules: tuple[Rule, ...] = ()
+        self.refused = 0
+        """Reloads that found no ``[common]`` section."""
+
+    def change(self, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        """What Whale does at every change; raises :class:`RouterError`."""
+        self._pause()
+        self.put(rules)
+        self._pause()
+        return self.read()
+
+    def put(self, rules: tuple[Rule, ...]) -> None:
+        """``PUT /api/config``."""
+        with self._lock:
+            token = self._token and not self._empty
+            self._empty = True
+        self._pause()
+        with self._lock:
+            self._empty, self._token, self._rules = False, token, rules
+
+    def read(self) -> tuple[Rule, ...]:
+        """The rules, for ``GET /api/reload``; raises :class:`RouterError` for an empty file."""
+        with self._lock:
+            if self._empty:
+                self.refused += 1
+                raise RouterError("not found [common] section")
+            return self._rules
+
+    @property
+    def token(self) -> bool:
+        """Whether frpc could log in with this file."""
+        with self._lock:
+            return self._token and not self._empty
+
+
+class Frpc:
+    """frpc's admin API: takes a complete list of rules, or fails.
+
+    Args:
+        ini: the file that it keeps them in; without one, changes at once do each other no harm, and
+            a restart loses the rules.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        faults: Faults,
+        wait: Callable[[float], None],
+        ini: FrpcIni | None = None,
+    ) -> None:
+        self._ini = ini
+        self._connected = True
         self._clock = clock
         self._faults = faults
         self._wait = wait
@@ -57,6 +123,13 @@ class Frpc:
             fault.kind is not Kind.FRPC_SLOW or fault.seconds > FRPC_TIMEOUT_SECONDS
         ):
             raise RouterError("frpc request failed")
+        if not self._connected:
+            raise RouterError("connection refused")
+        if self._ini is not None:
+            kept = self._ini.change(tuple(rules))
+            with self._lock:
+                self._rules = kept
+            return
         if not self._clock.virtual:
             self._wait(RELOAD_SECONDS)
         with self._lock:
@@ -69,9 +142,18 @@ class Frpc:
             return self._rules
 
     def restart(self) -> None:
-        """All rules are lost until somebody pushes again."""
+        """The rules are the file's, none without a token; with no file none until a push."""
         with self._lock:
-            self._rules = ()
+            self._connected = self._ini is None or self._ini.token
+            self._rules = self._ini.read() if self._ini and self._connected else ()
+
+    def state(self) -> dict[str, bool | int]:
+        """Whether it runs, whether it could log in again, and reloads that failed."""
+        return {
+            "connected": self._connected,
+            "token": self._ini is None or self._ini.token,
+            "refused_reloads": 0 if self._ini is None else self._ini.refused,
+        }
 
 
 class Router(Protocol):

@@ -210,6 +210,7 @@ class FakeWhaleWorld(World):
         self._fake = whale.fake
         self._exchanges: list[str] = []
         self._options = options
+        self._expected = self._fake.clock.time()
         self._others: list[WhaleAPIManager] = []
         self.manager = self._manager()
         self.backend = self.manager
@@ -240,6 +241,7 @@ class FakeWhaleWorld(World):
                 whale_probe_gateway="http://{}:{}".format(*whale.gateway),
                 whale_ready_seconds=READY_SECONDS,
                 whale_look_again_seconds=LOOK_AGAIN_SECONDS,
+                whale_start_again_seconds=0,  # the fake's frpc is spared the races of a real one
                 worker_seconds=0.01,
             ),
             credentials=credentials,
@@ -261,7 +263,11 @@ class FakeWhaleWorld(World):
         return self._whale.further[:number]
 
     def advance(self, seconds: float) -> None:
+        self._expected += seconds
         self._fake.clock.advance(seconds)
+
+    def drifted(self) -> float:
+        return self._fake.clock.time() - self._expected
 
     def restart_live(self) -> AbstractContextManager[None]:
         """Whale's CTFd is restarted; its swarm and frp are others and go on."""

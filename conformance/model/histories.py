@@ -43,6 +43,7 @@ class Recorder:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._zero = time.perf_counter()
+        self._drift = stage.drifted()
         self.ops: list[Op] = []
 
     def start(self, player: Player, challenge: int) -> Answer:
@@ -75,6 +76,10 @@ class Recorder:
         began = self._now()
         self.stage.run_worker()
         self._write(began)
+
+    def drift(self) -> float:
+        """Seconds that the backend's time has moved by itself meanwhile."""
+        return self.stage.drifted() - self._drift
 
     def _made(self, call: Call, make: Callable[[], Answer]) -> Answer:
         began = self._now()

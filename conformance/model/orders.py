@@ -17,13 +17,14 @@ def in_order(recorder: Recorder, *, capacity: int | None = None) -> None:
     moves = sum(op.moves for op in recorder.ops)
     blur = sum(op.moves for op in recorder.ops if _in_company(op, recorder))
     took = max((op.ended for op in recorder.ops), default=0.0)
+    drift = recorder.drift()
     stage = recorder.stage
     rules = Rulebook(
         stage.capabilities,
         (stage.first, stage.second),
         capacity=capacity,
-        slack=SLACK_SECONDS + moves + took,
-        blur=blur,
+        slack=SLACK_SECONDS + moves + took + drift,
+        blur=blur + drift,
         reads_clock=False,
     )
     found = impossible(rules, recorder.ops, shared=capacity is not None)

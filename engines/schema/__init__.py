@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-HEAD = "0003"
+HEAD = "0004"
 """The version this program works with: that of the newest revision."""
 
 VERSION_TABLE = "whale_ready_schema"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import TypeVar
 
 from engines.contract import Code
@@ -11,7 +12,9 @@ from engines.errors import WhaleFault
 from engines.whale.client import RETRY_SECONDS, Answer, WhaleClient
 from engines.whale.credentials import Credentials
 from engines.whale.dialects import DIALECTS, Dialect
+from engines.whale.left_locks import LeftLocks
 from engines.whale.wire import Look
+from engines.whale.write_queue import WriteQueue
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +26,21 @@ class WhaleAPI:
 
     Args:
         dialect: what Whale speaks; None to find out on first contact.
+        queue: where writes wait for their turn; None where nobody else writes.
+        locks: which users need not try; None to have Whale refuse them.
     """
 
     def __init__(
-        self, client: WhaleClient, dialect: Dialect | None, credentials: Credentials
+        self,
+        client: WhaleClient,
+        dialect: Dialect | None,
+        credentials: Credentials,
+        queue: WriteQueue | None = None,
+        locks: LeftLocks | None = None,
     ) -> None:
         self._client = client
+        self._queue = queue
+        self._locks = locks
         self._pinned = dialect
         self._found = dialect
         self._before: Dialect | None = None
@@ -66,9 +78,22 @@ class WhaleAPI:
         self._client.close()
 
     def _write(self, method: str, user_id: int, challenge_id: int) -> None:
+        queue, locks = self._queue, self._locks
+        patience = 0.0 if queue is None else queue.patience()
+
         def ask() -> None:
             dialect = self._dialect(user_id, challenge_id)
-            dialect.written(self._call(dialect, method, user_id, challenge_id))
+            headers = self._credentials.headers(user_id)
+            if locks is not None:
+                locks.check(user_id)
+            with nullcontext() if queue is None else queue.place(patience):
+                answer = self._sent(dialect, method, challenge_id, headers)
+            try:
+                dialect.written(answer)
+            except WhaleFault as fault:
+                if locks is not None:
+                    locks.note(user_id, answer, fault)
+                raise
 
         self._as(user_id, ask)
 
@@ -86,7 +111,11 @@ class WhaleAPI:
         return ask()
 
     def _call(self, dialect: Dialect, method: str, user_id: int, challenge_id: int) -> Answer:
-        headers = self._credentials.headers(user_id)
+        return self._sent(dialect, method, challenge_id, self._credentials.headers(user_id))
+
+    def _sent(
+        self, dialect: Dialect, method: str, challenge_id: int, headers: Mapping[str, str]
+    ) -> Answer:
         answer = self._client.call(method, dialect.path(challenge_id), headers)
         if _no_such_route(answer):
             # Perhaps another Whale has taken its place: ask again next time.

@@ -50,9 +50,11 @@ from engines.whale.ctfd_tokens import CtfdTokens
 from engines.whale.dialects import dialect_named
 from engines.whale.identity import identity_from
 from engines.whale.ledger import Ledger, Standing, settled_fault
+from engines.whale.left_locks import LeftLocks
 from engines.whale.login import TokenMaker
 from engines.whale.starting import Starter, limit_reached
 from engines.whale.wire import Running
+from engines.whale.write_queue import WriteQueue
 
 whale_instances = instance_table("whale_instances", one_per_user=True)
 
@@ -100,10 +102,18 @@ class WhaleAPIManager(AuditedBackend):
         )
         self._ctfd: sa.engine.Engine | None = None
         shown = credentials or self._credentials_from_settings(client)
-        self._api = WhaleAPI(client, dialect, shown)
+        queue = WriteQueue(
+            self._database,
+            self.clock,
+            places=self.settings.whale_parallel_writes,
+            wait_seconds=self.settings.whale_write_wait_seconds,
+            call_seconds=self.settings.whale_call_seconds,
+        )
+        self._api = WhaleAPI(client, dialect, shown, queue, LeftLocks(self.clock))
         self._store = InstanceStore(self._database, self.audit, whale_instances)
         self._lease_seconds = (
             CALLS_IN_A_LEASE * self.settings.whale_call_seconds
+            + self.settings.whale_write_wait_seconds
             + self.settings.whale_look_again_seconds
             + self.settings.whale_ready_seconds
             + LEASE_MARGIN_SECONDS

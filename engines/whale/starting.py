@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TypeGuard
 
 from engines import replies
@@ -16,7 +17,7 @@ from engines.settings import Settings
 from engines.whale.api import WhaleAPI
 from engines.whale.ledger import Ledger, settled_fault
 from engines.whale.readiness import instance_answers
-from engines.whale.wire import Another, Look, Running
+from engines.whale.wire import Another, Look, Nothing, Running
 
 
 class Starter:
@@ -43,7 +44,7 @@ class Starter:
         except WhaleFault:
             self._store.delete(row, None)  # only asked: nothing was done
             raise
-        return self._activate(call, row, self._post(row))
+        return self._activate(call, *self._post(row))
 
     def resume(self, call: Call, row: Instance) -> StartResult | None:
         """Bring a start to its end that broke off; None when no container of it shows."""
@@ -67,28 +68,53 @@ class Starter:
             raise
         return _fresh(found)
 
-    def _post(self, row: Instance) -> Running:
-        """POST, then read what came of it.
+    def _post(self, row: Instance) -> tuple[Instance, Running]:
+        """POST, then read what came of it; returns the row as it is by then.
 
         Raises:
             WhaleFault: it did not start and our row is gone; or, when ``definite`` is False,
                 nobody knows, and the row is left open.
         """
-        try:
-            self._api.create(row.user_id, row.challenge_id)
-            fault = unknown()
-        except WhaleFault as refused:
-            fault = refused
+        fault = self._asked(row)
+        failed = fault.definite and fault.code is Code.START_FAILED
+        if failed and self._settings.whale_start_again_seconds > 0:
+            row, fault = self._asked_again(row, fault)
         if not fault.definite:
             found = self._ledger.look_again(row, _fresh, fault)
             if found is not None and _fresh(found):
-                return found
+                return row, found
             if fault.pending or found is None:
                 self._ledger.leave_open(row)
                 raise fault
         # Its event is the caller's to write: of a start that goes on elsewhere there is one only.
         self._store.delete(row, None)
         raise settled_fault(fault)
+
+    def _asked(self, row: Instance) -> WhaleFault:
+        """POST; what is to be thought of it until a look shows more."""
+        try:
+            self._api.create(row.user_id, row.challenge_id)
+        except WhaleFault as refused:
+            return refused
+        return unknown()
+
+    def _asked_again(self, row: Instance, refused: WhaleFault) -> tuple[Instance, WhaleFault]:
+        """POST once more, if nothing was made: another's write may have been in the way.
+
+        frpc refuses a reload while its file is half written, and Whale says so in the words that it
+        has for every failure (docs/whale-wire.md, "frp").
+        """
+        time.sleep(self._settings.whale_start_again_seconds)  # the failure left a lock behind
+        mine = row.starting_again(self._ledger.lease_end())
+        if not self._store.save(mine):
+            return row, refused
+        try:
+            if not isinstance(self._api.look(mine.user_id, mine.challenge_id), Nothing):
+                return mine, refused
+        except WhaleFault:
+            return mine, refused
+        second = self._asked(mine)
+        return mine, refused if second.definite else second
 
     def _activate(self, call: Call, row: Instance, found: Running) -> StartResult:
         live = self._ledger.activated(row, found)

@@ -149,6 +149,11 @@ def _seconds_in(message: str) -> float:
     return min(max(float(found[1]) * unit, 1.0), LONGEST_WAIT_SECONDS)
 
 
+def too_fast(seconds: float) -> WhaleFault:
+    """The user may write again after so many seconds."""
+    return WhaleFault(_TOO_FAST.code, _TOO_FAST.message, retry_after=seconds)
+
+
 def not_offered() -> WhaleFault:
     """There is no such challenge for this user."""
     return WhaleFault(_NOT_OFFERED.code, _NOT_OFFERED.message)

@@ -29,9 +29,15 @@ def tokens(players: Sequence[Player]) -> dict[int, str]:
 
 
 def fake_whale(
-    players: Sequence[Player], clock: Clock, *, timeout: int, renewals: int
+    players: Sequence[Player],
+    clock: Clock,
+    *,
+    timeout: int,
+    renewals: int,
+    places: int = 100,
+    frpc_file: bool = False,
 ) -> FakeWhale:
-    """A Whale with these players, at MariaDB's default isolation."""
+    """A Whale with these players, at MariaDB's default isolation, that admits so many."""
     teams = {player.user_id: player.team_id for player in players if player.team_id is not None}
     world = World(
         users=[
@@ -48,13 +54,14 @@ def fake_whale(
         images=frozenset({"chal:1"}),
         config={
             "docker_timeout": str(timeout),
+            "docker_max_container_count": str(places - 1),  # it admits one more
             "docker_max_renew_count": str(renewals),
             "frp_direct_ip_address": DIRECT_HOST,
             "frp_http_domain_suffix": SUFFIX,
             "frp_http_port": HTTP_PORT,
         },
     )
-    return FakeWhale(world, clock=clock, isolation=Isolation.REPEATABLE_READ)
+    return FakeWhale(world, clock=clock, isolation=Isolation.REPEATABLE_READ, frpc_file=frpc_file)
 
 
 def credentials(players: Sequence[Player]) -> StaticTokens:
@@ -72,6 +79,7 @@ def settings(url: str, state: Path, *, timeout: int, renewals: int) -> Settings:
         whale_probe=False,
         # What a lost request did shows at once here, and how often one looks must not be chance.
         whale_look_again_seconds=1e-9,
+        whale_start_again_seconds=0,
     )
 
 

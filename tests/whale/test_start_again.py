@@ -1,0 +1,147 @@
+"""What a failed start leaves behind at Whale, and the second try where another was in its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from parallel import Player
+from whale.rig import DIRECT, HTTP, FakesClock, credentials, fake_whale, settings, tokens
+
+from engines.contract import Code
+from engines.whale import WhaleAPIManager
+from engines.whale.client import Answer
+from fake_whale import FakeWhale, VirtualClock
+from fake_whale.testing import Player as Visitor
+
+ALICE, BOB = Player("ALICE", 11), Player("BOB", 12)
+TIMEOUT, RENEWALS = 3600, 5
+NOT_CREATED = "Container creation failed"
+
+
+class Site:
+    """An adapter in front of a fake, and what was asked of it."""
+
+    def __init__(self, fake: FakeWhale, url: str, state: Path, pause: float) -> None:
+        self.fake = fake
+        self.url = url
+        self.asked: list[str] = []
+        self.after: Callable[[Answer], None] = lambda answer: None
+        shared = settings(url, state, timeout=TIMEOUT, renewals=RENEWALS)
+        self.adapter = WhaleAPIManager(
+            replace(shared, whale_start_again_seconds=pause),
+            credentials=credentials([ALICE, BOB]),
+            clock=FakesClock(fake),
+            observer=self._observe,
+        )
+
+    def start(self, player: Player, challenge: int = HTTP) -> Code:
+        return self.adapter.start_instance(player.user_id, challenge).code
+
+    def writes(self) -> list[str]:
+        return [each for each in self.asked if each != "GET"]
+
+    def _observe(self, answer: Answer) -> None:
+        self.asked.append(answer.method)
+        self.after(answer)
+
+
+Sites = Callable[..., Site]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Sites]:
+    """``site(pause=…, places=…)``."""
+    with ExitStack() as stack:
+
+        def opened(pause: float = 0, places: int = 100) -> Site:
+            fake = fake_whale(
+                [ALICE, BOB], VirtualClock(), timeout=TIMEOUT, renewals=RENEWALS, places=places
+            )
+            server = stack.enter_context(stack.enter_context(fake).serve())
+            made = Site(fake, server.url, tmp_path / "state.db", pause)
+            stack.callback(made.adapter.close)
+            return made
+
+        yield opened
+
+
+def ten_seconds_later(site: Site) -> Callable[[Answer], None]:
+    """The pause after a failure, on a clock that does not go by itself."""
+
+    def after(answer: Answer) -> None:
+        if answer.method == "GET" and "POST" in site.asked:
+            site.fake.clock.advance(11)
+
+    return after
+
+
+def test_a_start_that_met_a_reload_is_tried_again_and_succeeds(site: Sites) -> None:
+    here = site(pause=0.01)
+    here.after = ten_seconds_later(here)
+    here.fake.inject({"kind": "frpc_error", "count": 1})
+    assert here.start(ALICE) is Code.OK
+    assert here.writes() == ["POST", "POST"]
+    assert len(here.fake.state()["services"]) == 1
+
+
+def test_it_is_tried_again_once_and_the_first_refusal_is_told(site: Sites) -> None:
+    here = site(pause=0.01)
+    here.after = ten_seconds_later(here)
+    here.fake.inject({"kind": "frpc_error"})
+    assert here.start(ALICE) is Code.START_FAILED
+    assert here.writes() == ["POST", "POST"]
+    here.fake.lift_faults()
+    here.fake.clock.advance(11)
+    assert here.start(ALICE) is Code.OK, "nothing is left of it"
+
+
+def test_it_is_not_tried_again_where_something_runs_by_then(site: Sites) -> None:
+    here = site(pause=0.01)
+    whales_own = Visitor(here.url, tokens([ALICE])[ALICE.user_id])
+
+    def on_whales_page(answer: Answer) -> None:
+        if answer.method == "POST":
+            here.after = lambda _: None
+            here.fake.lift_faults()
+            here.fake.clock.advance(11)
+            whales_own.post(HTTP)
+
+    here.after = on_whales_page
+    here.fake.inject({"kind": "frpc_error"})
+    assert here.start(ALICE) is Code.START_FAILED
+    assert here.writes() == ["POST"]
+    assert len(here.fake.state()["services"]) == 1, "what the player started is left alone"
+
+
+@pytest.mark.parametrize("pause", [0.01, 0])
+def test_other_refusals_and_missing_images_are_not_tried_again(site: Sites, pause: float) -> None:
+    here = site(pause=pause, places=1)
+    assert here.start(BOB) is Code.OK
+    assert here.start(ALICE) is Code.CAPACITY
+    assert here.writes() == ["POST", "POST"]
+
+
+def test_without_a_pause_nothing_is_tried_again(site: Sites) -> None:
+    here = site(pause=0)
+    here.fake.inject({"kind": "frpc_error", "count": 1})
+    assert here.start(ALICE) is Code.START_FAILED
+    assert here.writes() == ["POST"]
+
+
+def test_what_meets_a_lock_that_was_left_is_refused_without_holding_others_up(site: Sites) -> None:
+    here = site(places=1)
+    assert here.start(BOB) is Code.OK
+    assert here.start(ALICE) is Code.CAPACITY
+    asked, now = list(here.writes()), here.fake.clock.time()
+    again = here.adapter.start_instance(ALICE.user_id, DIRECT)
+    assert again.code is Code.RATE_LIMITED
+    assert again.definite
+    assert again.retry_after == pytest.approx(10, abs=0.5)
+    assert (here.writes(), here.fake.clock.time()) == (asked, now), "Whale waits two seconds"
+    assert here.adapter.stop_instance(BOB.user_id, HTTP).ok, "the lock is hers alone"
+    here.fake.clock.advance(8.2)  # for the rest Whale waits by itself
+    assert here.start(ALICE) is Code.OK
