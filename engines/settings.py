@@ -235,9 +235,9 @@ class Settings:
     whale_parallel_writes: int = _setting(
         "WHALE_PARALLEL_WRITES",
         whole(0, 1000),
-        1,
-        "starts, extensions and stops that may be at Whale at once, over all processes; more than "
-        "one hurts frpc and Whale's limits; 0 for any number",
+        0,
+        "starts, extensions and stops that may be at Whale at once, over all processes; 0 for any "
+        "number, which hurts frpc and Whale's limits; 1 is new, and not yet tried on a real Whale",
     )
     whale_write_wait_seconds: float = _setting(
         "WHALE_WRITE_WAIT_SECONDS",
@@ -249,9 +249,9 @@ class Settings:
     whale_start_again_seconds: float = _setting(
         "WHALE_START_AGAIN_SECONDS",
         whole(0, 60),
-        10.0,
+        0,
         "pause before a start that Whale could not carry out is tried once more, in case another's "
-        "write was in its way; Whale locks the user out for ten; 0: not tried again",
+        "write was in its way: 10, as Whale locks the user out for ten; 0: not tried again",
     )
     whale_probe: bool = _setting(
         "WHALE_PROBE", boolean, True, "wait until a fresh instance answers before saying started"

@@ -241,7 +241,6 @@ class FakeWhaleWorld(World):
                 whale_probe_gateway="http://{}:{}".format(*whale.gateway),
                 whale_ready_seconds=READY_SECONDS,
                 whale_look_again_seconds=LOOK_AGAIN_SECONDS,
-                whale_start_again_seconds=0,  # the fake's frpc is spared the races of a real one
                 worker_seconds=0.01,
             ),
             credentials=credentials,

@@ -15,8 +15,8 @@ KNOWN_DEVIATIONS: tuple[KnownDeviation, ...] = (
         reason=(
             "Whale counts its containers before it makes one, so users who start at the same "
             "moment get in beyond its limit: all of 20 at a limit of 5 when it was measured "
-            "(docs/whale-wire.md). No adapter can mend that from outside: leave room for it on "
-            "the nodes."
+            "(docs/whale-wire.md). Leave room for it on the nodes, or let one write at a time "
+            "through with WHALE_PARALLEL_WRITES=1."
         ),
         source="https://github.com/frankli0324/ctfd-whale",
         expires=date(2027, 11, 30),

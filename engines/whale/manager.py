@@ -102,14 +102,17 @@ class WhaleAPIManager(AuditedBackend):
         )
         self._ctfd: sa.engine.Engine | None = None
         shown = credentials or self._credentials_from_settings(client)
-        queue = WriteQueue(
-            self._database,
-            self.clock,
-            places=self.settings.whale_parallel_writes,
-            wait_seconds=self.settings.whale_write_wait_seconds,
-            call_seconds=self.settings.whale_call_seconds,
-        )
-        self._api = WhaleAPI(client, dialect, shown, queue, LeftLocks(self.clock))
+        queue = locks = None
+        if self.settings.whale_parallel_writes:
+            locks = LeftLocks(self.clock)
+            queue = WriteQueue(
+                self._database,
+                self.clock,
+                places=self.settings.whale_parallel_writes,
+                wait_seconds=self.settings.whale_write_wait_seconds,
+                call_seconds=self.settings.whale_call_seconds,
+            )
+        self._api = WhaleAPI(client, dialect, shown, queue, locks)
         self._store = InstanceStore(self._database, self.audit, whale_instances)
         self._lease_seconds = (
             CALLS_IN_A_LEASE * self.settings.whale_call_seconds

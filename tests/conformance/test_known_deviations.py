@@ -25,8 +25,9 @@ from conformance.harnesses.live_whale import LiveWhaleHarness
 from conformance.harnesses.whale_traits import KNOWN_DEVIATIONS
 from conformance.registry import DIALECTS, Subject, resolve
 from conformance.report_file import from_dict
+from conformance.reporting.html import to_html
 from conformance.reporting.schema import report_schema
-from conformance.reports import to_badge, to_html, to_junit, to_markdown
+from conformance.reports import to_badge, to_junit, to_markdown
 from conformance.results import Report, Status, Verdict
 from conformance.runner import CheckRequest, check_subjects
 from conformance.waivers import NO_WAIVERS, Waivers, load_waivers

@@ -79,7 +79,6 @@ def settings(url: str, state: Path, *, timeout: int, renewals: int) -> Settings:
         whale_probe=False,
         # What a lost request did shows at once here, and how often one looks must not be chance.
         whale_look_again_seconds=1e-9,
-        whale_start_again_seconds=0,
     )
 
 

@@ -196,10 +196,8 @@ def site(folder: Path, *, places: int = 100) -> Iterator[tuple[FakeWhale, Settin
         MANY, SystemClock(), timeout=TIMEOUT, renewals=RENEWALS, places=places, frpc_file=True
     )
     with fake, fake.serve() as server:
-        yield (
-            fake,
-            settings(server.url, folder / "state.db", timeout=TIMEOUT, renewals=RENEWALS),
-        )
+        shared = settings(server.url, folder / "state.db", timeout=TIMEOUT, renewals=RENEWALS)
+        yield fake, replace(shared, whale_parallel_writes=1)
 
 
 Calls = Callable[[Sequence[Ask]], list[Told]]
