@@ -336,7 +336,14 @@ class Settings:
                 values[each.name] = each.metadata["parse"](text)
             except ValueError as error:
                 raise SettingsError(f"{env}: {error}") from None
-        return cls(**values)
+        found = cls(**values)
+        if found.whale_probe and found.whale_ready_seconds < 2 * found.whale_direct_hold_seconds:
+            raise SettingsError(
+                "WHALE_READY_SECONDS: write at least twice WHALE_DIRECT_HOLD_SECONDS "
+                f"({found.whale_direct_hold_seconds:g}): a silent service is watched for that long "
+                "before it counts as started"
+            )
+        return found
 
     @property
     def state_url(self) -> str:

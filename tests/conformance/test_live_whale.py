@@ -101,7 +101,7 @@ def text(fake: FakeWhale, **replaced: str) -> str:
         "mates": "\n".join(account("mates", user, f"team_id = {user // 10}") for user in MATES),
         "challenges": "[challenges]\nfirst = 1\nsecond = 2\nunknown = 99999\nhidden = 3\n"
         "missing_image = 4\nexits_at_once = 5\nsubdomain = 1\nown_port = 6",
-        "whale": f'[whale]\nready_seconds = 0.5\nprobe_gateway = "http://{listener[0]}:'
+        "whale": f'[whale]\nready_seconds = 2\nprobe_gateway = "http://{listener[0]}:'
         f'{listener[1]}"',
     }
     return "\n".join({**parts, **replaced}.values())

@@ -101,3 +101,10 @@ def test_the_default_database_is_in_the_users_state_folder(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert Settings().state_url == f"sqlite:///{tmp_path}/whale-ready/state.db"
+
+
+def test_a_silent_service_needs_time_to_be_seen() -> None:
+    with pytest.raises(SettingsError, match=r"WHALE_READY_SECONDS: write at least twice"):
+        Settings.from_environ({"WHALE_READY_SECONDS": "2"})
+    assert Settings.from_environ({"WHALE_READY_SECONDS": "2", "WHALE_PROBE": "false"})
+    assert Settings.from_environ({"WHALE_READY_SECONDS": "2.5"}).whale_ready_seconds == 2.5
