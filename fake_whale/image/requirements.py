@@ -9,9 +9,9 @@ from importlib.util import find_spec
 REQUIREMENTS = {
     "flask": "Flask>=2.1.3",
     "waitress": "waitress>=3.0",
-    "click": "click>=8.1",
-    "requests": "requests>=2.31",
-    "docker": "docker>=6.1",
+    "click": "click>=8.2",
+    "requests": "requests>=2.32",
+    "docker": "docker>=7.1",
 }
 """What ``fake-whale serve`` imports, and how pip knows it."""
 

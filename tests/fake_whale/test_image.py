@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,11 @@ PACKAGES = (
 SKIPPED = re.compile(r"(^|/)(__pycache__|test|tests|idlelib|tkinter|ensurepip|site-packages)(/|$)")
 WHEELS = "wheels"
 LIBRARY = re.compile(r"(/\S+\.so\S*) \(0x")
+
+
+def test_the_image_asks_for_what_the_package_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(REQUIREMENTS.values()) <= set(project["dependencies"])
 
 
 def everyday_name(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
