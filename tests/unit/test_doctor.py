@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from engines import schema
 from engines.clock import SystemClock
 from engines.cre.firewall import FIX, Firewall
 from engines.database import Database
@@ -190,7 +191,7 @@ def test_a_database_of_every_kind_is_named_with_its_version(any_database: Databa
     any_database.ensure_schema()
     database, worker = database_findings(Settings(database_url=url))
     assert any_database.engine.dialect.driver in database.seen
-    assert "tables of version 0003" in database.seen
+    assert f"tables of version {schema.HEAD}" in database.seen
     assert worker.state is State.NOT_OK
     assert Lease(any_database, SystemClock(), "cleanup hybrid", 60).acquire()
     worker = database_findings(Settings(database_url=url))[1]
