@@ -18,7 +18,8 @@ _HOME = Path(__file__).resolve().parents[1]
 def ours_first() -> None:
     """Move the current folder, and what else would hide a package of ours, to the end."""
     here = () if sys.flags.safe_path else ("", str(Path.cwd()))
-    first = [each for place, each in enumerate(sys.path) if place == 0 and each in here]
+    # In a checkout of ours, which need not be the one that is installed, the folder is home.
+    first = [each for each in sys.path[:1] if each in here and not _is_home(each)]
     ours = next((n for n, each in enumerate(sys.path) if _is_home(each)), len(sys.path))
     last = [*first, *(each for each in sys.path[len(first) : ours] if _holds_ours(each))]
     sys.path[:] = [*(each for each in sys.path if each not in last), *dict.fromkeys(last)]

@@ -281,6 +281,11 @@ def test_packages_of_our_names_are_not_in_the_way(
     assert "their (simulated): 9 pass" in " ".join(done.stdout.split())
 
 
+def test_a_checkout_of_ours_is_run_where_another_is_installed(bare: Environment) -> None:
+    done = Environment(bare.home, ROOT).run("python -B -m whale_ready --version")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("target", ["engines.mine:make", "theirs:make"])
 def test_a_backend_in_a_package_of_our_name_is_one_sentence(
     checking: Environment, project: Path, target: str
