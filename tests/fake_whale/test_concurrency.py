@@ -107,11 +107,12 @@ def test_twenty_users_share_no_port(world: World) -> None:
         assert len({record["port"] for record in fake.state()["records"]}) == 20
 
 
-def test_parallel_deletes_leave_stale_rules(world: World) -> None:
+def test_parallel_deletes_leave_stale_rules(world: World, meet: Callable[[], None]) -> None:
     with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
         everybody = players(server, world, 10)
         for each in everybody:
             each.post()
+        meet()
         assert at_once([each.delete for each in everybody]) == [200] * 10
         assert fake.state()["services"] == []
         assert len(fake.state()["rules"]) == 9
