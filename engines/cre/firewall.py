@@ -2,9 +2,13 @@
 
 Instances stand on bridges whose interfaces begin with :data:`CLOSED` (no egress) or :data:`OPEN`
 (egress). The rules match those names and live in two chains of our own, jumped to from the top of
-``INPUT`` (to the host itself) and of ``DOCKER-USER`` (through the host, before Docker's own rules).
-Published ports are not touched: a player's connection comes from outside, and what an instance
-answers belongs to it.
+``INPUT`` (to the host itself) and of ``FORWARD`` (through the host). Published ports are not
+touched: a player's connection comes from outside, and what an instance answers belongs to it.
+
+They are in the table ``mangle``, which a packet passes before ``filter``. Docker's own place for
+rules, ``DOCKER-USER`` in ``filter``, has gaps: Docker takes its jump there out and puts it back
+whenever it makes a network (seen with 20.10: some milliseconds), and a name server was reached
+from a closed instance at such a moment.
 
 All is changed by one ``iptables-restore``, which the kernel does at once or not at all: there is no
 moment without rules, and of several processes none undoes another's work.
@@ -19,7 +23,6 @@ from dataclasses import dataclass
 
 from engines.child import Done, run
 from engines.errors import BackendUnavailable
-from engines.probe import wait_until
 from engines.reasons import reason
 
 CLOSED, OPEN = "wrc-", "wro-"
@@ -37,8 +40,8 @@ PRIVATE = (
 CALL_SECONDS = 30.0
 ROUNDS = 5
 """How often to try again when another process changed the same rules under our hands."""
-GAP_SECONDS = 2.0
-"""How long Docker's own jump may be missing while Docker is at work on it."""
+JUMPS = (("INPUT", CHAIN_IN), ("FORWARD", CHAIN_FORWARD))
+"""A chain of the system and the chain of ours that its first rule jumps to."""
 FIX = (
     "run `whale-ready firewall apply` as root on Docker's host and set CRE_FIREWALL=operator, or "
     "CRE_FIREWALL=none to run instances that host and internet are open to"
@@ -71,15 +74,14 @@ class _Table:
 
     program: str
     rules: dict[str, tuple[str, ...]]
-    jumps: tuple[tuple[str, str], ...]
-    """A chain of the system and the chain of ours that its first rule jumps to."""
 
 
+_MANGLE = ("-t", "mangle")
 _Listed = dict[str, list[str]]
 _Text = Callable[[_Table, _Listed], str]
 
-_IPV4 = _Table("iptables", RULES, (("INPUT", CHAIN_IN), ("DOCKER-USER", CHAIN_FORWARD)))
-_IPV6 = _Table("ip6tables", RULES_6, (("INPUT", CHAIN_IN), ("FORWARD", CHAIN_FORWARD)))
+_IPV4 = _Table("iptables", RULES)
+_IPV6 = _Table("ip6tables", RULES_6)
 
 
 class Firewall:
@@ -99,6 +101,7 @@ class Firewall:
         Raises:
             BackendUnavailable: it cannot be found out; names the fix.
         """
+        self._check_place()
         return all(_is_there(table, self._listed(table)) for table in self._tables())
 
     def apply(self) -> None:
@@ -107,6 +110,7 @@ class Firewall:
         Raises:
             BackendUnavailable: it cannot be done; names the fix.
         """
+        self._check_place()
         for table in self._tables():
             self._change(table, _application)
         if not self.applied():
@@ -122,7 +126,7 @@ class Firewall:
     def script(self) -> str:
         """A POSIX shell script that does what :meth:`apply` does."""
         parts = ["#!/bin/sh", "# Rules of whale-ready; as root on Docker's host.", "set -eu"]
-        parts += [_script_part(_IPV4), "if ip6tables -S >/dev/null 2>&1; then"]
+        parts += [_script_part(_IPV4), "if ip6tables -t mangle -S >/dev/null 2>&1; then"]
         return "\n".join([*parts, _script_part(_IPV6), "fi", ""])
 
     def _tables(self) -> list[_Table]:
@@ -130,7 +134,7 @@ class Firewall:
 
     def _has_ipv6(self) -> bool:
         try:
-            return self._run(_IPV6.program, "-w", "-S", "INPUT").returncode == 0
+            return self._run(_IPV6.program, "-w", *_MANGLE, "-S").returncode == 0
         except BackendUnavailable:
             return False
 
@@ -142,27 +146,20 @@ class Firewall:
                 return
         raise BackendUnavailable(f"{table.program}-restore refused the rules: {_said(done)}; {FIX}")
 
+    def _check_place(self) -> None:
+        """Whether Docker keeps its own rules here."""
+        done = self._run("iptables", "-w", "-S")
+        if done.returncode != 0:
+            raise BackendUnavailable(f"iptables cannot be used: {_said(done)}; {FIX}")
+        if "-N DOCKER-USER" not in done.stdout.splitlines():
+            raise BackendUnavailable(
+                "there is no chain DOCKER-USER here: Docker's host is another machine (or network "
+                f"namespace), or dockerd runs with iptables=false, which isolates nothing; {FIX}"
+            )
+
     def _listed(self, table: _Table) -> _Listed:
-        """The rules of the table by chain.
-
-        Docker takes its jump to DOCKER-USER out and puts it back whenever it makes a network, so
-        one that is not there is looked for again.
-        """
-        found: list[_Listed] = []
-
-        def whole(_timeout: float) -> bool:
-            found.append(self._read(table))
-            return table is not _IPV4 or "-j DOCKER-USER" in found[-1].get("FORWARD", ())
-
-        if wait_until(whole, GAP_SECONDS):
-            return found[-1]
-        raise BackendUnavailable(
-            "there is no chain DOCKER-USER here: Docker's host is another machine (or network "
-            f"namespace), or dockerd runs with iptables=false, which isolates nothing; {FIX}"
-        )
-
-    def _read(self, table: _Table) -> _Listed:
-        done = self._run(table.program, "-w", "-S")
+        """The rules of the table by chain."""
+        done = self._run(table.program, "-w", *_MANGLE, "-S")
         if done.returncode != 0:
             raise BackendUnavailable(f"{table.program} cannot be used: {_said(done)}; {FIX}")
         chains: _Listed = {}
@@ -193,7 +190,7 @@ class Firewall:
 
 
 def _is_there(table: _Table, listed: _Listed) -> bool:
-    if any(listed.get(chain, [])[:1] != [f"-j {ours}"] for chain, ours in table.jumps):
+    if any(listed.get(chain, [])[:1] != [f"-j {ours}"] for chain, ours in JUMPS):
         return False
     return all(
         [_words(rule) for rule in listed.get(chain, [])] == [_words(rule) for rule in rules]
@@ -214,7 +211,7 @@ def _chains(table: _Table) -> list[str]:
 
 def _application(table: _Table, listed: _Listed) -> str:
     lines = _chains(table)
-    for chain, ours in table.jumps:
+    for chain, ours in JUMPS:
         jump = f"-j {ours}"
         rules = listed.get(chain, [])
         if rules[:1] != [jump] or rules.count(jump) > 1:
@@ -225,7 +222,7 @@ def _application(table: _Table, listed: _Listed) -> str:
 
 def _removal(table: _Table, listed: _Listed) -> str:
     lines = []
-    for chain, ours in table.jumps:
+    for chain, ours in JUMPS:
         jump = f"-j {ours}"
         lines += [f"-D {chain} {jump}"] * listed.get(chain, []).count(jump)
     ours_there = [chain for chain in table.rules if chain in listed]
@@ -234,16 +231,16 @@ def _removal(table: _Table, listed: _Listed) -> str:
 
 
 def _restore(lines: list[str]) -> str:
-    return "\n".join(["*filter", *lines, "COMMIT", ""])
+    return "\n".join(["*mangle", *lines, "COMMIT", ""])
 
 
 def _script_part(table: _Table) -> str:
     program = table.program
     lines = [f"{program}-restore -w --noflush <<'RULES'", _restore(_chains(table)) + "RULES"]
-    for chain, ours in table.jumps:
-        first = f"{program} -w -S {chain} 1"
+    for chain, ours in JUMPS:
+        first = f"{program} -w -t mangle -S {chain} 1"
         lines.append(f'[ "$({first})" = "-A {chain} -j {ours}" ] ||')
-        lines.append(f"  {program} -w -I {chain} 1 -j {ours}")
+        lines.append(f"  {program} -w -t mangle -I {chain} 1 -j {ours}")
     return "\n".join(lines)
 
 

@@ -44,16 +44,15 @@ class CleansUpTwice(SaysNotFound):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self.begun = False
-        self.cleaned = threading.Semaphore(0)
+        self.clean_ups = 0
+        self.both_ended = threading.Event()
 
     def start_instance(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> StartResult:
         validate_ids(user_id, challenge_id, team_id)
         if self.begun:
-            for _ in range(2):
-                assert self.cleaned.acquire(timeout=WAIT_SECONDS)
-            self.cleaned.release(2)
+            assert self.both_ended.wait(WAIT_SECONDS)
         self.begun = True
         return super().start_instance(user_id, challenge_id, team_id)
 
@@ -66,8 +65,11 @@ class CleansUpTwice(SaysNotFound):
     ) -> ActionResult:
         result = super().stop_instance(user_id, challenge_id, team_id, auto_cleanup)
         if auto_cleanup:
-            HEARD.append(result.code)
-            self.cleaned.release()
+            with self.lock:
+                HEARD.append(result.code)
+                self.clean_ups += 1
+            if self.clean_ups == 2:
+                self.both_ended.set()
         return result
 
 

@@ -98,8 +98,8 @@ DENIED = "echo 'iptables: Permission denied (you must be root)' >&2; exit 4"
         ("engine", DENIED, State.NOT_OK, "Permission denied", FIX),
         ("operator", DENIED, State.UNKNOWN, "Permission denied", "firewall check` as root"),
         ("none", DENIED, State.OK, "CRE_FIREWALL=none", ""),
-        ("engine", "echo '-A FORWARD -j DOCKER-USER'", State.OK, "may set the rules", ""),
-        ("operator", "echo '-A FORWARD -j DOCKER-USER'", State.NOT_OK, "not applied", "as root"),
+        ("engine", "echo '-N DOCKER-USER'", State.OK, "may set the rules", ""),
+        ("operator", "echo '-N DOCKER-USER'", State.NOT_OK, "not applied", "as root"),
     ],
 )
 def test_the_firewall(
