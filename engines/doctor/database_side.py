@@ -14,8 +14,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from engines import schema
 from engines.clock import SystemClock
+from engines.database import connectable
 from engines.doctor.findings import Finding, not_ok, ok, unknown
-from engines.errors import SchemaError
+from engines.errors import SchemaError, SettingsError
 from engines.lease import leases
 from engines.settings import Settings
 
@@ -73,10 +74,10 @@ def _looking(url: URL) -> Iterator[Connection]:
     try:
         if url.get_driver_name() in _BOUNDED:
             options["connect_args"] = {"connect_timeout": CONNECT_SECONDS}
-        engine = sa.create_engine(url, future=True, **options)
-    except ImportError as error:
-        fix = f"pip install the package that has the Python module {error.name} (docs/database.md)"
-        raise _Cannot(f"{VARIABLE}: the driver {error.name} is not installed", fix) from None
+        engine = connectable(url, **options)
+    except SettingsError as error:
+        seen, fix = str(error).split(": ", 1)
+        raise _Cannot(f"{VARIABLE}: {seen}", fix) from None
     except (ArgumentError, ValueError):
         raise _Cannot(
             f"{VARIABLE}: there is no such kind of database", f"correct {VARIABLE}"
