@@ -30,7 +30,7 @@ class Crowd:
 
     @property
     def live(self) -> int:
-        """How many have an instance, but for those in use."""
+        """How many have an instance, except for those in use."""
         return len(self._live)
 
     def idle_one(self) -> Player | None:

@@ -155,7 +155,7 @@ def verdict_words(report: Report) -> str:
         but = [known_deviations(known)] if known else []
         but += ["what is waived"] if Status.WAIVED in statuses else []
         if but:
-            return f"PASSED: every executed scenario passed, but for {' and '.join(but)}"
+            return f"PASSED: every executed scenario passed, except for {' and '.join(but)}"
     return _VERDICTS[report.verdict]
 
 

@@ -241,7 +241,7 @@ class ContainerBackend(ABC):
     """One way of running challenge instances; all of them are interchangeable at the call site.
 
     Invalid arguments raise :class:`ValueError` before anything happens. Nothing else is raised,
-    but for :class:`engines.errors.BackendUnavailable` from :meth:`get_instance_status`.
+    except for :class:`engines.errors.BackendUnavailable` from :meth:`get_instance_status`.
     """
 
     @property

@@ -71,7 +71,7 @@ def get_container_backend(
     """The backend of this process; made at the first call, the same object at every further one.
 
     Settings come from the environment, then from ``config``, such as CTFd's ``app.config``; both
-    are read once, but for ``USE_WHALE``, which is read anew at every start. Arguments of further
+    are read once, except for ``USE_WHALE``, which is read anew at every start. Arguments of further
     calls are not looked at.
 
     Raises:

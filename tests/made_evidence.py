@@ -33,7 +33,7 @@ AGREED = {"p95": 1.2, "errors": 0.05}
 
 
 def results(backend: str, **special: tuple[Status, str, str]) -> list[ScenarioResult]:
-    """Every rule on a backend: kept, but for ``START_001=(status, message, waiver)``."""
+    """Every rule on a backend: kept, except for ``START_001=(status, message, waiver)``."""
     found = []
     for rule in RULES:
         status, message, waiver = special.get(rule.id.replace("-", "_"), (Status.PASS, "", ""))

@@ -269,7 +269,7 @@ class DockerHarness(StatefulHarness):
         return remaining(client, self._run)
 
     def _not_gone(self, client: docker.DockerClient) -> list[str]:
-        """What remains, but for what is just going away."""
+        """What remains, except for what is just going away."""
         left: list[str] = []
 
         def gone(_timeout: float) -> bool:

@@ -28,7 +28,7 @@ NOT_IDS: tuple[Any, ...] = (
     -LARGEST_ID - 1,
     float("nan"),
 )
-"""What is no id; None is none either, but for the team."""
+"""What is no id; None is none either, except for the team."""
 
 
 @scenario("INPUT-001")

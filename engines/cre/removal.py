@@ -131,7 +131,7 @@ class Removal:
         return self._parts.store.delete(row, event, also=release)
 
     def undo(self, container_id: str) -> None:
-        """Remove an instance that was made, but for a row that is not ours any more."""
+        """Remove an instance that was made, except for a row that is not ours any more."""
         self._parts.runtime.remove(container_id)
 
     def in_parallel(self, work: Callable[[Instance], bool], rows: Iterable[Instance]) -> int:

@@ -180,7 +180,7 @@ class RouteStore:
         return self._changes(routes.delete(), route.id, route.version)
 
     def forget(self, backend: str, now: datetime) -> list[Route]:
-        """Remove the routes to a backend, but for those somebody is at work on; returns them.
+        """Remove the routes to a backend, except for those somebody is at work on; returns them.
 
         What lives there is not found by its account any more, and does not count for it.
         """

@@ -180,7 +180,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "read_only",
         "Read-only",
-        "Whether its file system cannot be written to, but for /tmp.",
+        "Whether its file system cannot be written to, except for /tmp.",
         _yes,
         _MAY,
         choices=_NO_YES,

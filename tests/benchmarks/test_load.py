@@ -30,7 +30,7 @@ PLAYER = Player(1)
 
 
 def stalled(now: float) -> float:
-    """A server that answers in 10 ms, but for four seconds in which it answers nobody."""
+    """A server that answers in 10 ms, except for four seconds in which it answers nobody."""
     if STALL_AT <= now < STALL_AT + STALL:
         return STALL_AT + STALL - now + SERVICE
     return SERVICE

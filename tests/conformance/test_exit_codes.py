@@ -96,7 +96,7 @@ def test_a_waived_failure_is_0_and_shown(tmp_path: Path) -> None:
 
     assert result.exit_code == 0, result.output
     for part in (
-        "PASSED: every executed scenario passed, but for what is waived",
+        "PASSED: every executed scenario passed, except for what is waived",
         "WAIVED STOP-002[x]",
         "waived until ",
         "got    the container still runs after the stop",

@@ -200,7 +200,7 @@ def test_a_waiver_beside_it_is_not_needed_until_it_is_over(tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def whole() -> Report:
-    """A run that passes but for what is declared."""
+    """A run that passes except for what is declared."""
     declared = replace(DECLARED, rule="START-007")
     request = CheckRequest(waivers=Waivers(today=TODAY))
     return check_subjects([Subject("x", Declaring(NamelessLimit, declared))], request)
@@ -209,7 +209,7 @@ def whole() -> Report:
 def test_every_file_names_it_apart(whole: Report) -> None:
     assert whole.verdict is Verdict.PASSED, whole.reasons
     text = to_markdown(whole)
-    assert "**PASSED: every executed scenario passed, but for 1 known deviation" in text
+    assert "**PASSED: every executed scenario passed, except for 1 known deviation" in text
     assert "### START-007\\[x\\]: known deviation" in text
     assert f"Known: {SAID}" in text
     assert re.search(r"\| START \| \d+ pass, 1 known deviation", text)

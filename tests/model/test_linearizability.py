@@ -183,7 +183,7 @@ def test_the_last_place_is_given_once() -> None:
 
     assert history("capacity", None).judged(capacity=2) is None
     assert history("ok", seen("c3")).judged(capacity=2) is not None
-    assert history("ok", seen("c3")).judged() is None, "accounts are apart but for the places"
+    assert history("ok", seen("c3")).judged() is None, "accounts are apart except for the places"
 
 
 def test_what_is_shown_is_as_little_as_is_enough() -> None:

@@ -60,7 +60,7 @@ class _LeakyWorld(ReferenceWorld):
 
 
 class LeakyWorlds(ReferenceHarness):
-    """Its worlds cannot be closed, but for the first, which is asked for its capabilities."""
+    """Its worlds cannot be closed, except for the first, which is asked for its capabilities."""
 
     def world(self, options: Options) -> World:
         self.worlds += 1
@@ -256,7 +256,7 @@ class Hanging(ReferenceHarness):
 
 
 class HangingWorld(CrashingWorld):
-    """A world that is never made, but for the first."""
+    """A world that is never made, except for the first."""
 
     def world(self, options: Options) -> World:
         if self.worlds:

@@ -141,7 +141,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def clear(self, deployment: str, name: str, fence: int) -> bool:
-        """Remove everything of an instance by its name, but for what has a larger fence.
+        """Remove everything of an instance by its name, except for what has a larger fence.
 
         False when there was nothing.
         """

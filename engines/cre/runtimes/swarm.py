@@ -134,7 +134,7 @@ class SwarmRuntime(EngineRuntime):
     def remove(self, container_id: str) -> bool:
         """Remove the whole instance: even one of a single container has a network.
 
-        Waits until the containers are gone, but for those on nodes that are down. Such a node
+        Waits until the containers are gone, except for those on nodes that are down. Such a node
         stops them when it is back, for the swarm then tells it what it missed.
         """
         labels = self._labels(container_id)
