@@ -218,3 +218,4 @@ setup_log=$setup_dir/log
 dockerd_pid=
 service_policy=
 trap finish EXIT
+trap 'exit 130' INT # once what runs has ended: pip, for one, tells Ctrl-C as a failure
