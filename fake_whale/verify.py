@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .actors import Cast
 from .clock import VirtualClock
@@ -122,34 +122,51 @@ def verify(world: World, sessions: Iterable[Session]) -> Fidelity:
             fidelity.sessions += 1
             fake.reset()
             fake.patch_config(session.config)
-            for index, (step, got, limit) in enumerate(_replay(fake, server.url, session)):
-                _judge(fidelity, session, index, step, got, limit)
+            for index, replayed in enumerate(_replay(fake, server.url, session)):
+                _judge(fidelity, session, index, replayed)
     return fidelity
 
 
-def _replay(
-    fake: FakeWhale, url: str, session: Session
-) -> Iterator[tuple[Step, Answer, str | None]]:
+class _Replayed(NamedTuple):
+    """A step, what the fake answered, the limit it is close to, and what is not known of times.
+
+    A recording tells when a call was asked and when answered, and not when, in between, Whale did
+    its work; the fake does it at once. ``began_late``: seconds by which the running container may
+    have begun later than the fake's.
+    """
+
+    step: Step
+    got: Answer
+    limit: str | None
+    began_late: float
+
+
+def _replay(fake: FakeWhale, url: str, session: Session) -> Iterator[_Replayed]:
     cast = Cast(url, fake.world)
     limits = Limits(fake.machine, {user.name: user.id for user in fake.world.users})
+    began_late: dict[str, float] = {}
     try:
         for step in session.steps:
             cast.prepare(step.ask)
             fake.clock.advance(step.ask.wait)
             limit = limits.close_to(step.ask)
+            asked_at = fake.clock.time()
             got = cast.play(step.ask)
-            limits.note_answer(step.ask, _message(got))
-            yield step, got, limit
+            late = max(0.0, step.answer.took - (fake.clock.time() - asked_at))
+            limits.note_answer(step.ask, _message(got), late)
+            fake.clock.advance(late)
+            if step.ask.method in ("POST", "PATCH"):
+                began_late[step.ask.actor] = late
+            yield _Replayed(step, got, limit, began_late.get(step.ask.actor, 0.0))
     finally:
         cast.close()
 
 
-def _judge(
-    fidelity: Fidelity, session: Session, index: int, step: Step, got: Answer, limit: str | None
-) -> None:
+def _judge(fidelity: Fidelity, session: Session, index: int, replayed: _Replayed) -> None:
+    step, got, limit, began_late = replayed
     section = section_of(step)
     tally = fidelity.sections[section]
-    if agree(step.answer, got):
+    if agree(step.answer, got, began_late):
         tally.matched += 1
         return
     if limit is None:
@@ -161,13 +178,19 @@ def _judge(
     )
 
 
-def agree(wanted: Answer, got: Answer) -> bool:
-    """Whether two answers are the same but for a second of ``remaining_time``."""
+def agree(wanted: Answer, got: Answer, began_late: float = 0.0) -> bool:
+    """Whether two answers are the same but for a second of ``remaining_time``.
+
+    It may be less by what the recorded answer took, as it may have been counted at its end, and
+    more by ``began_late``.
+    """
+    least = -REMAINING_TOLERANCE_SECONDS - wanted.took
+    most = REMAINING_TOLERANCE_SECONDS + began_late
     return (
         wanted.status == got.status
         and wanted.content_type == got.content_type
         and wanted.location == got.location
-        and _alike(wanted.body, got.body)
+        and _alike(wanted.body, got.body, least, most)
     )
 
 
@@ -188,25 +211,21 @@ def section_of(step: Step) -> str:
     return "The normal life"
 
 
-def _alike(wanted: Any, got: Any) -> bool:
+def _alike(wanted: Any, got: Any, least: float, most: float) -> bool:
     if isinstance(wanted, dict) and isinstance(got, dict):
         if wanted.keys() != got.keys():
             return False
         return all(
-            _close(wanted[key], got[key])
+            _close(wanted[key], got[key], least, most)
             if key == "remaining_time"
-            else _alike(wanted[key], got[key])
+            else _alike(wanted[key], got[key], least, most)
             for key in wanted
         )
     return bool(wanted == got)
 
 
-def _close(wanted: Any, got: Any) -> bool:
-    return (
-        isinstance(wanted, int)
-        and isinstance(got, int)
-        and abs(wanted - got) <= REMAINING_TOLERANCE_SECONDS
-    )
+def _close(wanted: Any, got: Any, least: float, most: float) -> bool:
+    return isinstance(wanted, int) and isinstance(got, int) and least <= wanted - got <= most
 
 
 def _message(answer: Answer) -> str | None:
