@@ -16,6 +16,7 @@ from .player import LOCK_PATIENCE_SECONDS, WINDOW_SECONDS
 from .recording import Ask, Auth
 
 CLOSE_SECONDS = 0.5
+CLEANER = "expiry or the cleaner's beat"
 
 
 class Limits:
@@ -43,7 +44,7 @@ class Limits:
         expiry = self._expiries.get(user_id)
         edge = PERIOD_SECONDS + CLOSE_SECONDS + late
         if expiry is not None and -CLOSE_SECONDS < now - expiry < edge:
-            return "expiry or the cleaner's beat"
+            return CLEANER
         return None
 
     def note_answer(self, ask: Ask, message: str | None, late: float = 0.0) -> None:

@@ -136,6 +136,28 @@ def test_a_limit_that_may_be_over_is_named(world: World) -> None:
     assert difference.limit == "60 s window"
 
 
+@pytest.mark.parametrize("gone_after", [1, 4, 8])
+def test_the_beat_of_the_recordings_cleaner_is_found(world: World, gone_after: int) -> None:
+    """The container expires after 20 s, and was cleaned up some seconds later: four times over."""
+    post = {"wait": 30, "took": 0.0, "method": "POST", "body": STARTED}
+    steps: list[dict[str, object]] = []
+    for number in range(1, 5):
+        shown = json.loads(json.dumps(running(-gone_after)).replace("uuid-1", f"uuid-{number}"))
+        there = {"wait": 20 + gone_after, "took": 0.0, "method": "GET", "body": shown}
+        gone = {"wait": 1, "took": 0.0, "method": "GET", "body": {"success": True, "data": {}}}
+        wait = 30 if number == 1 else 60 - 21 - gone_after
+        steps += [{**post, "wait": wait}, there, gone]
+    session = replace(slow(*steps), config={"docker_timeout": "20"})
+    fidelity = verify(world, [session])
+    assert fidelity.differences == []
+    assert fidelity.overall.matched == 12
+    # and no beat makes a container live for longer than its time and ten seconds
+    steps[-1]["body"] = steps[-2]["body"]
+    steps[-1]["wait"] = 12
+    session = replace(slow(*steps), config={"docker_timeout": "20"})
+    assert verify(world, [session]).differences
+
+
 def test_what_is_recorded_from_the_fake_verifies(world: World) -> None:
     with FakeWhale(world, clock=VirtualClock()) as fake, fake.serve() as server:
         made = list(record(Whale(server.url), world, seed=5, sessions=12))
