@@ -23,13 +23,14 @@ from fake_whale import (
     Dialect,
     FakeWhale,
     FakeWhaleError,
-    InstanceOptions,
     Isolation,
+    SystemClock,
     Team,
     User,
     UserMode,
     VirtualClock,
     World,
+    cleaner,
 )
 from fake_whale.actors import Browser
 from fake_whale.cli import main
@@ -404,22 +405,34 @@ def test_how_the_remaining_time_is_counted(flavour: str, late: int, next_day: in
         assert stage.data(1)["remaining_time"] == next_day
 
 
-def test_frpc_hears_of_it_at_the_cleaners_beat() -> None:
-    options = InstanceOptions(direct_host="127.0.0.61")
-    fake = FakeWhale(WORLD, clock=VirtualClock(), flavour="web1n", instances=options)
+def test_frpc_hears_of_it_at_the_cleaners_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleaner, "PERIOD_SECONDS", 3600.0)  # so that it beats here alone
+    fake = FakeWhale(WORLD, clock=SystemClock(), flavour="web1n")
     with fake, fake.serve() as server:
         stage = Stage(fake, server.url)
         assert said(stage.player().post(1)) == CREATED
         (record,) = fake.state()["records"]
         assert record["port"], "an http instance has one, too"
         assert fake.state()["rules"] == []
-        stage.later(10)
+        fake.machine.cleaner.beat(fake.clock.time())
         (rule,) = fake.state()["rules"]
         assert rule["subdomain"] == record["uuid"]
         assert said(stage.player().delete(1)) == DESTROYED
         assert fake.state()["rules"] == [rule]
-        stage.later(10)
+        fake.machine.cleaner.beat(fake.clock.time())
         assert fake.state()["rules"] == []
+
+
+def test_on_a_virtual_clock_that_beat_comes_at_once() -> None:
+    with staged("web1n") as stage:
+        stage.player().post(1)
+        assert len(stage.fake.state()["rules"]) == 1
+        stage.fake.inject({"kind": "frpc_down"})
+        assert said(stage.player("ben").post(1)) == CREATED
+        assert len(stage.fake.state()["rules"]) == 1
+        stage.fake.lift_faults()
+        stage.later()
+        assert len(stage.fake.state()["rules"]) == 2
 
 
 def test_a_limit_holds_at_once_where_starts_wait_for_each_other() -> None:
