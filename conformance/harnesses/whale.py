@@ -139,6 +139,7 @@ class Whale:
         players: tuple[Player, ...],
         mode: UserMode,
         further: tuple[Player, ...] = (),
+        frp: str | None = None,
     ) -> None:
         # 127.0.0.0/8 is all loopback: an address that no other fake of this machine listens on.
         address = str(ipaddress.IPv4Address("127.128.0.0") + secrets.randbelow(2**22))
@@ -147,6 +148,7 @@ class Whale:
             clock=VirtualClock(),
             instances=InstanceOptions(direct_host=address),
             dialect=Dialect(dialect),
+            frp=frp,
         )
         self.server = self.fake.serve()
         self.players = players
@@ -201,6 +203,7 @@ class FakeWhaleWorld(World):
     faults = frozenset(FAULTS)
     manager_class: type[WhaleAPIManager] = WhaleAPIManager
     """Replaced where a broken adapter is to be shown failing."""
+    ready_seconds = READY_SECONDS
 
     def __init__(self, whale: Whale, options: Options, database: Database) -> None:
         whale.begin(options)
@@ -239,7 +242,7 @@ class FakeWhaleWorld(World):
                 whale_timeout_seconds=options.timeout_seconds,
                 whale_max_extensions=options.max_extensions,
                 whale_probe_gateway="http://{}:{}".format(*whale.gateway),
-                whale_ready_seconds=READY_SECONDS,
+                whale_ready_seconds=self.ready_seconds,
                 whale_look_again_seconds=LOOK_AGAIN_SECONDS,
                 worker_seconds=0.01,
             ),
@@ -371,6 +374,8 @@ class FakeWhaleHarness(StatefulHarness):
     hooks = HOOKS
     known_deviations = KNOWN_DEVIATIONS
     parallel = True
+    frp: str | None = None
+    """The release whose manners the fake's frp has (docs/fake-whale.md, "frp")."""
 
     def __init__(self, dialect: str = "ctfd-whale", teams: bool = False) -> None:
         self._dialect = dialect
@@ -384,7 +389,7 @@ class FakeWhaleHarness(StatefulHarness):
     def open(self) -> None:
         super().open()
         further = crowd(self.accounts, teams=self._mode is UserMode.TEAMS)
-        self._whale = Whale(self._dialect, self._players, self._mode, further)
+        self._whale = Whale(self._dialect, self._players, self._mode, further, self.frp)
 
     def versions(self) -> dict[str, str]:
         return {
