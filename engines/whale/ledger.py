@@ -1,9 +1,10 @@
 """The ledger: who started what for which account on Whale, held against what Whale says.
 
-Whale knows users, not teams, holds one container per user and tells neither when it was renewed
-nor by whom it was started. The ledger does, in rows of the engine's own shape: its unique keys
-allow one row per account and one per user, and a row in a passing state is the lock that keeps
-two writes for one account apart, across threads and processes.
+Whale knows users, not teams, holds one container per user (some forks: per user and challenge) and
+tells neither when it was renewed nor by whom it was started. The ledger does, in rows of the
+engine's own shape: its unique keys allow as many rows per account and per user as Whale has room
+for, and a row in a passing state is the lock that keeps two writes apart, across threads and
+processes.
 """
 
 from __future__ import annotations
@@ -78,6 +79,10 @@ class Ledger:
         self._look_again_seconds = look_again_seconds
         self._lifetime = lifetime
         self._max_extensions = max_extensions
+
+    def now(self) -> datetime:
+        """The present time, by our own clock."""
+        return self._clock.now()
 
     def lease_end(self) -> datetime:
         """When work that begins now must be over."""
