@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .errors import FakeWhaleError
     from .fake import FakeWhale
     from .faults import Fault
+    from .flavours import FLAVOURS, Flavour
     from .instances import InstanceOptions
     from .runtimes import Runtime
     from .server import FakeServer
@@ -33,6 +34,7 @@ _MODULES = {
     "errors": ("FakeWhaleError",),
     "fake": ("FakeWhale",),
     "faults": ("Fault",),
+    "flavours": ("FLAVOURS", "Flavour"),
     "instances": ("InstanceOptions",),
     "runtimes": ("Runtime",),
     "server": ("FakeServer",),
@@ -41,6 +43,7 @@ _MODULES = {
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "FLAVOURS",
     "Challenge",
     "Clock",
     "Dialect",
@@ -48,6 +51,7 @@ __all__ = [
     "FakeWhale",
     "FakeWhaleError",
     "Fault",
+    "Flavour",
     "InstanceOptions",
     "Isolation",
     "Runtime",

@@ -18,6 +18,7 @@ from .demo import DEMO_WORLD
 from .dialect import Dialect
 from .errors import FakeWhaleError
 from .fidelity_doc import drops, write_table
+from .flavours import FLAVOURS
 from .instances import InstanceOptions
 from .recorder import Whale
 from .recorder import record as record_sessions
@@ -51,6 +52,7 @@ def main() -> None:
 @click.option("--clock", type=click.Choice(["real", "virtual"]), default="real", show_default=True)
 @click.option("--seed", default=0, show_default=True, help="Makes uuids, ports, faults repeatable.")
 @click.option("--dialect", type=_choice(Dialect), default="ctfd-whale", show_default=True)
+@click.option("--flavour", type=click.Choice(list(FLAVOURS)), help="Which ctfd-whale.")
 @click.option("--isolation", type=_choice(Isolation), default="repeatable-read", show_default=True)
 @click.option("--runtime", type=_choice(Runtime), default="simulated", show_default=True)
 @click.option("--public-url", help="The URL clients know this server by, if it is another.")
@@ -74,6 +76,7 @@ def serve(
     clock: str,
     seed: int,
     dialect: str,
+    flavour: str | None,
     isolation: str,
     runtime: str,
     public_url: str | None,
@@ -108,6 +111,7 @@ def serve(
             dialect=Dialect(dialect),
             runtime=Runtime(runtime),
             frpc_file=frpc_file,
+            flavour=flavour,
         )
     except (FakeWhaleError, OSError) as error:
         _fail(str(error))
@@ -127,6 +131,7 @@ def serve(
                 "control": fake.control_rule.enabled,
                 "clock": clock,
                 "dialect": dialect,
+                "flavour": fake.flavour.name,
                 "isolation": isolation,
                 "runtime": runtime,
                 "instances": None if listener is None else f"http://{listener[0]}:{listener[1]}",

@@ -13,7 +13,9 @@ from flask import Flask
 from .clock import Clock, SystemClock
 from .database import Isolation
 from .dialect import Dialect
+from .errors import FakeWhaleError
 from .faults import Fault, Kind, fault_from
+from .flavours import NEWEST, Flavour, flavour_named
 from .instances import InstanceOptions
 from .machine import Machine, Plan
 from .runtimes import Runtime
@@ -30,6 +32,7 @@ class FakeWhale:
     ``seed`` makes uuids, flags, ports and faults repeatable. With ``instances`` the addresses Whale
     hands out really answer; without, nothing listens for them. With ``frpc_file`` frpc keeps rules
     and token in a file, as the real one does: changes at once spoil it, a restart reads it.
+    ``flavour``, itself or by name, says which ctfd-whale it is; without it, the world does.
 
     Close it, or the server it serves from, when done; it is a context manager. Raises
     :class:`~fake_whale.errors.FakeWhaleError` when ``runtime`` needs Docker and there is none.
@@ -46,14 +49,25 @@ class FakeWhale:
         dialect: Dialect = Dialect.CTFD_WHALE,
         runtime: Runtime = Runtime.SIMULATED,
         frpc_file: bool = False,
+        flavour: Flavour | str | None = None,
     ) -> None:
+        if isinstance(flavour, str):
+            flavour = flavour_named(flavour, "flavour")
+        flavour = flavour or world.flavour
+        if dialect is not Dialect.CTFD_WHALE and flavour is not NEWEST:
+            raise FakeWhaleError(
+                f"flavour {flavour.name}: only the dialect {Dialect.CTFD_WHALE.value} has flavours"
+            )
         self.world = world
+        self.flavour = flavour
         self.dialect = dialect
         self.control_rule = ControlRule()
         self.clock: Clock = clock if clock is not None else SystemClock()
         self._servers: list[FakeServer] = []
         crowd = self._connections
-        self._plan = Plan(world, self.clock, seed, isolation, instances, runtime, crowd, frpc_file)
+        self._plan = Plan(
+            world, self.clock, seed, isolation, instances, runtime, crowd, flavour, frpc_file
+        )
         self._lock = threading.Lock()
         self._machine = Machine(self._plan)
         self._app: Flask | None = None

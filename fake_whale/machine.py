@@ -18,6 +18,7 @@ from .directory import Directory
 from .engine import Engine, SimulatedEngine
 from .errors import RouterError
 from .faults import EVENTS, Fault, Faults, Kind
+from .flavours import Flavour
 from .instances import READY_DELAY_SECONDS, InstanceNetwork, InstanceOptions
 from .journal import Journal
 from .redis import Redis
@@ -40,6 +41,7 @@ class Plan:
     runtime: Runtime
     crowd: Callable[[], int]
     """How many connections to this fake's servers are busy or new."""
+    flavour: Flavour
     frpc_file: bool
     """Whether frpc keeps rules and token in a file, which changes at once spoil."""
 
@@ -54,7 +56,7 @@ class Machine:
         self.journal = Journal(plan.clock)
         self.faults = Faults(Random(f"faults-{plan.seed}"), self.journal)  # noqa: S311  # a seeded source is wanted, nothing secret comes from it
         random = Random(plan.seed)  # noqa: S311  # as above
-        self.settings = Settings(plan.world.config)
+        self.settings = Settings(plan.world.config, plan.flavour)
         self.directory = Directory(plan.world, plan.clock)
         self.redis = Redis(plan.clock, random, self.cancel)
         self.sessions = SessionStore(self.redis)
@@ -80,6 +82,7 @@ class Machine:
             random,
             self.router,
             self.sync_instances,
+            plan.flavour,
         )
         self._frp = FrpRouter(
             self.settings,
@@ -88,6 +91,7 @@ class Machine:
             self.frpc,
             plan.clock,
             self.control.subdomain,
+            plan.flavour,
         )
         self._trp = TrpRouter(self.settings, self.directory, self.faults)
         self.cleaner = Cleaner(
@@ -97,6 +101,7 @@ class Machine:
             self.journal,
             self.cancel,
             self.sync_instances,
+            self._frp if plan.flavour.routed_by_cleaner else None,
         )
         self.refresh_router()
         self.cleaner.start()

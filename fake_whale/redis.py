@@ -86,6 +86,18 @@ class Redis:
         """How many ports are free."""
         return len(self._ports)
 
+    def cool_down(self, key: str, seconds: int) -> int:
+        """Begin a time in which ``key`` may not; or, while it runs, its seconds that are left."""
+        if seconds <= 0:
+            raise RedisError("invalid expire time in 'set' command")
+        now = self._clock.time()
+        with self._lock:
+            counter = self._counters.get(key)
+            if counter is not None and counter.expires_at > now:
+                return round(counter.expires_at - now)
+            self._counters[key] = _Counter(1, now + seconds)
+            return 0
+
     def count(self, key: str, limit: int, interval_seconds: float) -> bool:
         """Count one event; False when ``limit`` was reached (each event prolongs the interval)."""
         now = self._clock.time()

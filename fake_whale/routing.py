@@ -14,11 +14,13 @@ from typing import Protocol
 from .clock import Clock
 from .database import Record, Transaction
 from .directory import Directory
-from .errors import BadSetting, RouterError
+from .errors import BadSetting, MechanismError, RouterError
 from .faults import Faults, Kind
+from .flavours import Flavour
 from .redis import Redis
 from .settings import Settings
 
+FRPC_FAILED = "\nfrpc request failed\nplease check the frp related configs"
 FRPC_TIMEOUT_SECONDS = 5.0
 RELOAD_SECONDS = 0.004
 """Real time one reload takes; nothing with a virtual clock."""
@@ -177,7 +179,9 @@ class FrpRouter:
         frpc: Frpc,
         clock: Clock,
         subdomain: Callable[[Record], str],
+        flavour: Flavour,
     ) -> None:
+        self._flavour = flavour
         self._settings = settings
         self._directory = directory
         self._redis = redis
@@ -188,30 +192,39 @@ class FrpRouter:
     def access(self, record: Record) -> str:
         """The ``user_access`` text."""
         kind = self._redirect_type(record)
+        flavour = self._flavour
         if kind == "direct":
             address = self._settings.get("frp_direct_ip_address", "127.0.0.1")
-            return f"nc {address} {record.port}"
+            for_browsers = flavour.direct_web_access and self._for_browsers(record)
+            form = flavour.direct_web_access if for_browsers else flavour.direct_access
+            return form.format(ip=address, port=record.port)
         if kind == "http":
             host = self._settings.text("frp_http_domain_suffix", "")
             port = self._settings.get("frp_http_port", "80")
             # A port set to 80 is read as a number and so is not the text "80": it is shown.
-            host += f":{port}" if port != "80" else ""
+            host += f":{port}" if port != flavour.hidden_port else ""
             url = f"http://{self._subdomain(record)}.{host}/"
-            return f'<a target="_blank" href="{url}">Link to the Challenge</a>'
+            return flavour.http_access.format(url=url)
         return ""
 
     def register(self, transaction: Transaction, record: Record) -> str | None:
         """Give the instance its address; raises :class:`RouterError` or the like."""
-        if self._redirect_type(record) == "direct" and not record.port:
+        by_cleaner = self._flavour.routed_by_cleaner
+        if not record.port and (by_cleaner or self._redirect_type(record) == "direct"):
             transaction.set_port(record, self._redis.take_port())
-        self._reload(transaction, without=None)
+        if not by_cleaner:
+            self.reload(transaction)
         return None
 
     def unregister(self, transaction: Transaction, record: Record) -> str | None:
-        """Take the address away; the port is given back before frpc has agreed."""
-        if self._redirect_type(record) == "direct":
-            self._redis.give_port_back(record.port)
-        self._reload(transaction, without=record.uuid)
+        """Take the address away; when the port is given back is the flavour's."""
+        first = self._flavour.port_given_back_first
+        if first:
+            self._give_port_back(record)
+        if not self._flavour.routed_by_cleaner:
+            self.reload(transaction, without=record.uuid)
+        if not first:
+            self._give_port_back(record)
         return None
 
     def fill_ports(self, transaction: Transaction) -> None:
@@ -225,9 +238,24 @@ class FrpRouter:
         used = {record.port for record in transaction.everything()}
         self._redis.fill_ports(port for port in range(first, last + 1) if port not in used)
 
-    def _reload(self, transaction: Transaction, without: str | None) -> None:
+    def reload(self, transaction: Transaction, without: str | None = None) -> None:
+        """Send frpc the rules of all that is alive; raises :class:`RouterError` or the like."""
+        rules = self._rules(transaction, without)
+        try:
+            self._frpc.push(rules)
+        except RouterError as error:
+            raise RouterError(FRPC_FAILED) from error
+
+    def stale(self, transaction: Transaction) -> bool:
+        """Whether frpc has other rules than it would be sent now."""
+        try:
+            return tuple(self._rules(transaction)) != self._frpc.rules()
+        except MechanismError:
+            return False
+
+    def _rules(self, transaction: Transaction, without: str | None = None) -> list[Rule]:
         alive = transaction.alive(self._settings.oldest_alive(self._clock.time()))
-        self._frpc.push([self._rule(record) for record in alive if record.uuid != without])
+        return [self._rule(record) for record in alive if record.uuid != without]
 
     def _rule(self, record: Record) -> Rule:
         kind = self._redirect_type(record)
@@ -237,6 +265,16 @@ class FrpRouter:
         if kind == "direct":
             return Rule("tcp", "", record.port, whale_id)
         raise RouterError(f"no frp type for redirect type {kind}")
+
+    def _give_port_back(self, record: Record) -> None:
+        any_kind = self._flavour.routed_by_cleaner
+        if any_kind or self._redirect_type(record) == "direct":
+            self._redis.give_port_back(record.port)
+
+    def _for_browsers(self, record: Record) -> bool:
+        challenge = self._directory.challenge(record.challenge_id)
+        category = challenge.category.lower() if challenge else ""
+        return "web" in category or category == "osint"
 
     def _redirect_type(self, record: Record) -> str | None:
         return self._directory.challenges_redirect(record.challenge_id)
