@@ -39,6 +39,7 @@ from fake_whale import (
 )
 from fake_whale import Team as WhaleTeam
 from fake_whale import World as WhaleWorld
+from fake_whale.flavours import FLAVOURS, NEWEST, Guard
 
 OWN_PORT = 6
 """The one challenge on a port of its own; the others have an http name each."""
@@ -57,6 +58,8 @@ READY_SECONDS = 2.0
 LOOK_AGAIN_SECONDS = 0.01
 """As above: what a lost request did shows at once."""
 UNLIMITED = 100_000
+FREE = {"rate_limit_seconds": "0", "docker_max_container_per_user": str(UNLIMITED)}
+"""What a fork limits accounts to, lifted: a scenario's calls follow each other at once."""
 SUFFIX = "127.0.0.1.nip.io"
 
 OUTAGE_SECONDS = 3600.0
@@ -139,6 +142,7 @@ class Whale:
         players: tuple[Player, ...],
         mode: UserMode,
         further: tuple[Player, ...] = (),
+        flavour: str = NEWEST.name,
     ) -> None:
         # 127.0.0.0/8 is all loopback: an address that no other fake of this machine listens on.
         address = str(ipaddress.IPv4Address("127.128.0.0") + secrets.randbelow(2**22))
@@ -147,6 +151,7 @@ class Whale:
             clock=VirtualClock(),
             instances=InstanceOptions(direct_host=address),
             dialect=Dialect(dialect),
+            flavour=flavour,
         )
         self.server = self.fake.serve()
         self.players = players
@@ -166,11 +171,14 @@ class Whale:
         self.fake.reset()
         self.fake.patch_config(
             {
-                # Whale admits one more than its limit says (docs/whale-wire.md).
-                "docker_max_container_count": str((options.capacity or UNLIMITED) - 1),
+                # Most admit one more than their limit says (docs/whale-wire.md).
+                "docker_max_container_count": str(
+                    (options.capacity or UNLIMITED) - self.fake.flavour.admits_one_more
+                ),
                 "docker_max_renew_count": str(options.max_extensions),
                 "docker_timeout": str(options.timeout_seconds),
                 "frp_http_port": str(self.gateway[1]),
+                **{name: FREE[name] for name in FREE if name in self.fake.flavour.settings},
             }
         )
 
@@ -236,6 +244,8 @@ class FakeWhaleWorld(World):
             Settings(
                 whale_api_url=whale.server.url,
                 whale_dialect=whale.dialect,
+                whale_scope="challenge" if whale.fake.flavour.per_challenge else "auto",
+                whale_account_limit=options.account_limit,
                 whale_timeout_seconds=options.timeout_seconds,
                 whale_max_extensions=options.max_extensions,
                 whale_probe_gateway="http://{}:{}".format(*whale.gateway),
@@ -366,29 +376,41 @@ class FakeWhaleHarness(StatefulHarness):
     Args:
         dialect: what Whale speaks.
         teams: whether its CTFd is in team mode; then every player is in a team.
+        flavour: which ctfd-whale it is.
     """
 
     hooks = HOOKS
     known_deviations = KNOWN_DEVIATIONS
     parallel = True
 
-    def __init__(self, dialect: str = "ctfd-whale", teams: bool = False) -> None:
+    def __init__(
+        self, dialect: str = "ctfd-whale", teams: bool = False, flavour: str = NEWEST.name
+    ) -> None:
         self._dialect = dialect
+        self._flavour = FLAVOURS[flavour]
+        if self._flavour.per_challenge:
+            self.hooks = HOOKS | {Hook.ACCOUNT_LIMIT}
+        if self._flavour.guard is Guard.EVERYTHING:
+            self.known_deviations = ()  # it counts and makes under one lock
         self._players = TEAM_PLAYERS if teams else PLAYERS
         self._mode = UserMode.TEAMS if teams else UserMode.USERS
         self._whale: Whale | None = None
         self._left: list[str] | None = None
         spoken = f"{dialect}, in team mode" if teams else dialect
+        if self._flavour is not NEWEST:
+            spoken = spoken.replace(dialect, self._flavour.whale)
         self.kind = f"WhaleAPIManager over HTTP to a fake Whale ({spoken})"
 
     def open(self) -> None:
         super().open()
         further = crowd(self.accounts, teams=self._mode is UserMode.TEAMS)
-        self._whale = Whale(self._dialect, self._players, self._mode, further)
+        self._whale = Whale(self._dialect, self._players, self._mode, further, self._flavour.name)
 
     def versions(self) -> dict[str, str]:
         return {
             "dialect": self._dialect,
+            "whale": self._flavour.whale,
+            "scope": "challenge" if self._flavour.per_challenge else "user",
             "user_mode": self._mode.value,
             "fake_whale": version("whale-ready"),
             **super().versions(),
