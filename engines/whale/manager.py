@@ -119,7 +119,6 @@ class WhaleAPIManager(AuditedBackend):
         self.traits = Traits(self.settings.whale_scope, self._database)
         self._api = WhaleAPI(client, dialect, shown, queue, locks, self.traits)
         self._store = InstanceStore(self._database, self.audit, whale_instances)
-        self.traits.publish()
         self._lease_seconds = (
             CALLS_IN_A_LEASE * self.settings.whale_call_seconds
             + self.settings.whale_write_wait_seconds
@@ -172,6 +171,7 @@ class WhaleAPIManager(AuditedBackend):
 
     def expire_due(self) -> int:
         """End what has expired, also where Whale's own cleaner has not come yet."""
+        self.traits.publish()
         return self._ledger.expire_due()
 
     def reconcile(self) -> int:

@@ -15,6 +15,7 @@ import contextlib
 import logging
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from engines.contract import Scope
 from engines.database import Database, metadata
@@ -31,7 +32,6 @@ whale_traits = sa.Table(
 
 SCOPES = {"user": Scope.PER_ACCOUNT, "challenge": Scope.PER_CHALLENGE}
 """What ``WHALE_SCOPE`` may say besides ``auto``."""
-UNKNOWN = "unknown"
 _WORDS = {scope: word for word, scope in SCOPES.items()}
 
 
@@ -46,7 +46,7 @@ class Traits:
     def __init__(self, pinned: str = "auto", database: Database | None = None) -> None:
         self._pinned = SCOPES.get(pinned)
         self._database = database
-        self._written: dict[str, str] = {}
+        self._written: dict[str, str] | None = None
         self._seen: Scope | None = None
         self._tells: bool | None = None
 
@@ -96,10 +96,18 @@ class Traits:
         self._seen = self._tells = None
 
     def publish(self) -> None:
-        """Write down what is known, where others may read it."""
-        self._write("scope", _WORDS[self.scope] if self.scope else UNKNOWN)
-        self._write("scope_from", "setting" if self._pinned else "seen")
-        self._write("get", UNKNOWN if self._tells is None else "all" if self._tells else "own")
+        """Write down what is known, where others may read it; what is not known says nothing."""
+        known: dict[str, str] = {}
+        if self.scope is not None:
+            known["scope"] = _WORDS[self.scope]
+            known["scope_from"] = "setting" if self._pinned else "seen"
+        if self._tells is not None:
+            known["get"] = "all" if self._tells else "own"
+        if self._database is None or known == self._written:
+            return
+        self._written = known
+        with contextlib.suppress(sa.exc.SQLAlchemyError):
+            _write(self._database, known)
 
     def _now(self, seen: Scope) -> None:
         if self._pinned not in (None, seen) and seen is not self._seen:
@@ -111,14 +119,23 @@ class Traits:
         self._seen = seen
         self.publish()
 
-    def _write(self, name: str, value: str) -> None:
-        if self._database is None or self._written.get(name) == value:
-            return
-        self._written[name] = value
-        mine = whale_traits.c.name == name
-        with contextlib.suppress(sa.exc.SQLAlchemyError), self._database.write() as connection:
-            found = connection.execute(sa.select(whale_traits.c.value).where(mine)).scalar()
-            if found is None:
-                connection.execute(whale_traits.insert().values(name=name, value=value))
-            elif found != value:
-                connection.execute(whale_traits.update().where(mine).values(value=value))
+
+def read_traits(connection: Connection) -> dict[str, str]:
+    """What was written down: ``scope``, ``scope_from`` and ``get``, each where it is known."""
+    rows = connection.execute(sa.select(whale_traits.c.name, whale_traits.c.value))
+    return {row.name: row.value for row in rows}
+
+
+def _write(database: Database, known: dict[str, str]) -> None:
+    with database.read() as connection:
+        before = read_traits(connection)
+    after = {**before, **known}
+    if "scope" not in known and before.get("scope_from") == "setting":
+        del after["scope"], after["scope_from"]  # it is not set any more
+    if after == before:
+        return
+    with database.write() as connection:
+        connection.execute(whale_traits.delete())
+        if after:
+            rows = [{"name": name, "value": value} for name, value in after.items()]
+            connection.execute(whale_traits.insert(), rows)
