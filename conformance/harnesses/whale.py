@@ -39,7 +39,7 @@ from fake_whale import (
 )
 from fake_whale import Team as WhaleTeam
 from fake_whale import World as WhaleWorld
-from fake_whale.flavours import FLAVOURS, NEWEST, Guard
+from fake_whale.flavours import FLAVOURS, NEWEST, Flavour, Guard, Window
 
 OWN_PORT = 6
 """The one challenge on a port of its own; the others have an http name each."""
@@ -58,8 +58,6 @@ READY_SECONDS = 2.0
 LOOK_AGAIN_SECONDS = 0.01
 """As above: what a lost request did shows at once."""
 UNLIMITED = 100_000
-FREE = {"rate_limit_seconds": "0", "docker_max_container_per_user": str(UNLIMITED)}
-"""What a fork limits accounts to, lifted: a scenario's calls follow each other at once."""
 SUFFIX = "127.0.0.1.nip.io"
 
 OUTAGE_SECONDS = 3600.0
@@ -142,7 +140,7 @@ class Whale:
         players: tuple[Player, ...],
         mode: UserMode,
         further: tuple[Player, ...] = (),
-        flavour: str = NEWEST.name,
+        flavour: Flavour = NEWEST,
     ) -> None:
         # 127.0.0.0/8 is all loopback: an address that no other fake of this machine listens on.
         address = str(ipaddress.IPv4Address("127.128.0.0") + secrets.randbelow(2**22))
@@ -178,7 +176,6 @@ class Whale:
                 "docker_max_renew_count": str(options.max_extensions),
                 "docker_timeout": str(options.timeout_seconds),
                 "frp_http_port": str(self.gateway[1]),
-                **{name: FREE[name] for name in FREE if name in self.fake.flavour.settings},
             }
         )
 
@@ -387,7 +384,10 @@ class FakeWhaleHarness(StatefulHarness):
         self, dialect: str = "ctfd-whale", teams: bool = False, flavour: str = NEWEST.name
     ) -> None:
         self._dialect = dialect
-        self._flavour = FLAVOURS[flavour]
+        # A scenario's calls follow each other at once: what a fork limits accounts to is lifted.
+        self._flavour = replace(
+            FLAVOURS[flavour], window=Window.SESSION, too_many_of_user="", settings={}
+        )
         if self._flavour.per_challenge:
             self.hooks = HOOKS | {Hook.ACCOUNT_LIMIT}
         if self._flavour.guard is Guard.EVERYTHING:
@@ -397,14 +397,14 @@ class FakeWhaleHarness(StatefulHarness):
         self._whale: Whale | None = None
         self._left: list[str] | None = None
         spoken = f"{dialect}, in team mode" if teams else dialect
-        if self._flavour is not NEWEST:
+        if flavour != NEWEST.name:
             spoken = spoken.replace(dialect, self._flavour.whale)
         self.kind = f"WhaleAPIManager over HTTP to a fake Whale ({spoken})"
 
     def open(self) -> None:
         super().open()
         further = crowd(self.accounts, teams=self._mode is UserMode.TEAMS)
-        self._whale = Whale(self._dialect, self._players, self._mode, further, self._flavour.name)
+        self._whale = Whale(self._dialect, self._players, self._mode, further, self._flavour)
 
     def versions(self) -> dict[str, str]:
         return {
