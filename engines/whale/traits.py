@@ -56,6 +56,11 @@ class Traits:
         return self._pinned or self._seen
 
     @property
+    def seen(self) -> Scope | None:
+        """What an instance was seen to belong to, whatever ``WHALE_SCOPE`` says."""
+        return self._seen
+
+    @property
     def tells(self) -> bool | None:
         """Whether GET tells of another challenge's instance; None while that is not known."""
         return self._tells
