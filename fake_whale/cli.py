@@ -19,7 +19,7 @@ from .dialect import Dialect
 from .errors import FakeWhaleError
 from .fidelity_doc import drops, write_table
 from .flavours import FLAVOURS
-from .instances import InstanceOptions
+from .instances import FRP_MANNERS, InstanceOptions
 from .recorder import Whale
 from .recorder import record as record_sessions
 from .recording import read_sessions
@@ -68,6 +68,12 @@ def main() -> None:
     help="Seconds that frpc's resolver takes for a name that is not there.",
 )
 @click.option("--frpc-file", is_flag=True, help="Writes at once spoil frpc.ini, as a real one.")
+@click.option("--frpc-returns", is_flag=True, help="frpc comes back when Docker restarts.")
+@click.option(
+    "--frp",
+    type=click.Choice(list(FRP_MANNERS)),
+    help="Be this frp in all measured ways: boot delay, resolver, --frpc-file.",
+)
 @click.option("--no-instances", is_flag=True, help="Do not answer for the instances.")
 def serve(
     host: str,
@@ -87,6 +93,8 @@ def serve(
     not_found_page: Path | None,
     resolver_delay: float,
     frpc_file: bool,
+    frpc_returns: bool,
+    frp: str | None,
     no_instances: bool,
 ) -> None:
     """Serve until stopped. The first line on stdout is one JSON object with at least "url"."""
@@ -111,6 +119,8 @@ def serve(
             dialect=Dialect(dialect),
             runtime=Runtime(runtime),
             frpc_file=frpc_file,
+            frpc_returns=frpc_returns,
+            frp=frp,
             flavour=flavour,
         )
     except (FakeWhaleError, OSError) as error:

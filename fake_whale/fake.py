@@ -16,7 +16,7 @@ from .dialect import Dialect
 from .errors import FakeWhaleError
 from .faults import Fault, Kind, fault_from
 from .flavours import NEWEST, Flavour, flavour_named
-from .instances import InstanceOptions
+from .instances import InstanceOptions, as_frp
 from .machine import Machine, Plan
 from .runtimes import Runtime
 from .server import THREADS, FakeServer
@@ -30,8 +30,9 @@ class FakeWhale:
     """A CTFd with ctfd-whale, in this process.
 
     ``seed`` makes uuids, flags, ports and faults repeatable. With ``instances`` the addresses Whale
-    hands out really answer; without, nothing listens for them. With ``frpc_file`` frpc keeps rules
-    and token in a file, as the real one does: changes at once spoil it, a restart reads it.
+    hands out really answer; without, nothing listens for them. With ``frpc_file`` changes at once
+    spoil the file in which frpc keeps rules and token, as they do a real one's. ``frpc_returns``:
+    frpc comes back after a restart of Docker. ``frp``: manners of a release, all at once ("0.37").
     ``flavour``, itself or by name, says which ctfd-whale it is; without it, the world does.
 
     Close it, or the server it serves from, when done; it is a context manager. Raises
@@ -49,6 +50,8 @@ class FakeWhale:
         dialect: Dialect = Dialect.CTFD_WHALE,
         runtime: Runtime = Runtime.SIMULATED,
         frpc_file: bool = False,
+        frpc_returns: bool = False,
+        frp: str | None = None,
         flavour: Flavour | str | None = None,
     ) -> None:
         if isinstance(flavour, str):
@@ -58,6 +61,9 @@ class FakeWhale:
             raise FakeWhaleError(
                 f"flavour {flavour.name}: only the dialect {Dialect.CTFD_WHALE.value} has flavours"
             )
+        if frp is not None:
+            instances = instances and as_frp(frp, instances)
+            frpc_file = True
         self.world = world
         self.flavour = flavour
         self.dialect = dialect
@@ -66,7 +72,16 @@ class FakeWhale:
         self._servers: list[FakeServer] = []
         crowd = self._connections
         self._plan = Plan(
-            world, self.clock, seed, isolation, instances, runtime, crowd, flavour, frpc_file
+            world,
+            self.clock,
+            seed,
+            isolation,
+            instances,
+            runtime,
+            crowd,
+            flavour,
+            frpc_file,
+            frpc_returns,
         )
         self._lock = threading.Lock()
         self._machine = Machine(self._plan)
@@ -146,7 +161,7 @@ class FakeWhale:
         """Take every fault away."""
         for server in self._servers:
             server.accept_again()
-        self._machine.faults.clear()
+        self._machine.lift_faults()
 
     def journal(self) -> list[dict[str, Any]]:
         """What happened, oldest first: calls, faults that fired, the cleaner's work."""

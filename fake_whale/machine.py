@@ -43,7 +43,9 @@ class Plan:
     """How many connections to this fake's servers are busy or new."""
     flavour: Flavour
     frpc_file: bool
-    """Whether frpc keeps rules and token in a file, which changes at once spoil."""
+    """Whether changes at once spoil frpc's file."""
+    frpc_returns: bool
+    """Whether frpc comes back after a restart of Docker."""
 
 
 class Machine:
@@ -72,7 +74,7 @@ class Machine:
         self.engine = self._engine()
         uneven = Random(f"frpc-{plan.seed}")  # noqa: S311  # as above
         ini = FrpcIni(lambda: time.sleep(uneven.uniform(0, INI_SECONDS)))
-        self.frpc = Frpc(plan.clock, self.faults, self.wait, ini if plan.frpc_file else None)
+        self.frpc = Frpc(plan.clock, self.faults, self.wait, ini if plan.frpc_file else FrpcIni())
         self.control = Control(
             self.settings,
             self.directory,
@@ -143,7 +145,9 @@ class Machine:
         Returns it with its id.
         """
         if not fault.happens_at_once:
-            return self.faults.put(fault)
+            placed = self.faults.put(fault)
+            self.sync_instances()
+            return placed
         self._happen(fault)
         self.faults.note(fault)
         return fault
@@ -166,6 +170,14 @@ class Machine:
     def _happen(self, event: Fault) -> None:
         if event.kind is Kind.FRPC_RESTARTED:
             self.frpc.restart()
+        elif event.kind is Kind.FRPC_TOKEN_LOST:
+            self.frpc.lose_token()
+        elif event.kind is Kind.DOCKER_RESTARTED:
+            self.engine.restart()
+            if self.plan.frpc_returns:
+                self.frpc.restart()
+            else:  # its restart policy does not wait for the overlay: "network … not found"
+                self.frpc.stop()
         elif event.kind is Kind.REDIS_FLUSHED:
             self.redis.flush()
         elif event.kind is Kind.SERVICE_REMOVED:
@@ -178,10 +190,17 @@ class Machine:
             if user_name is None or (user and service.order.user_id == user.id):
                 self.engine.discard(service.order.uuid)
 
+    def lift_faults(self) -> None:
+        """Take every fault away."""
+        self.faults.clear()
+        self.sync_instances()
+
     def sync_instances(self) -> None:
         """Make the listeners follow rules and services."""
         if self.network is not None:
-            self.network.sync(self.frpc.rules, self.engine.services)
+            self.network.sync(
+                self.frpc.in_force, self.engine.services, http=not self.frpc.frps_down
+            )
 
     def state(self) -> dict[str, Any]:
         """Services, records and what else there is to inspect, as plain data. Shows flags."""
@@ -236,6 +255,7 @@ class Machine:
             self.clock,
             lambda: str(self.settings.get("frp_http_domain_suffix", "")),
             lambda: self.engine,
+            Random(f"boot-{self.plan.seed}"),  # noqa: S311  # a seeded source is wanted
         )
 
     def _engine(self) -> Engine:

@@ -46,11 +46,13 @@ class FrpcIni:
     that does is refused.
 
     Args:
-        pause: passes the time between the steps, in which others come.
+        pause: passes the time between the steps, in which others come. Without it a change is one
+            step, and those at once do each other no harm.
     """
 
-    def __init__(self, pause: Callable[[], object]) -> None:
-        self._pause = pause
+    def __init__(self, pause: Callable[[], object] | None = None) -> None:
+        self.fragile = pause is not None
+        self._pause: Callable[[], object] = pause or (lambda: None)
         self._lock = threading.Lock()
         self._empty = False
         self._token = True
@@ -69,7 +71,7 @@ class FrpcIni:
         """``PUT /api/config``."""
         with self._lock:
             token = self._token and not self._empty
-            self._empty = True
+            self._empty = self.fragile
         self._pause()
         with self._lock:
             self._empty, self._token, self._rules = False, token, rules
@@ -82,6 +84,11 @@ class FrpcIni:
                 raise RouterError("not found [common] section")
             return self._rules
 
+    def lose_token(self) -> None:
+        """What changes at once may do."""
+        with self._lock:
+            self._token = False
+
     @property
     def token(self) -> bool:
         """Whether frpc could log in with this file."""
@@ -90,22 +97,17 @@ class FrpcIni:
 
 
 class Frpc:
-    """frpc's admin API: takes a complete list of rules, or fails.
+    """frpc with its admin API: takes a complete list of rules, or fails; and frps before it.
 
     Args:
-        ini: the file that it keeps them in; without one, changes at once do each other no harm, and
-            a restart loses the rules.
+        ini: the file that it keeps rules and token in, which outlives a restart.
     """
 
     def __init__(
-        self,
-        clock: Clock,
-        faults: Faults,
-        wait: Callable[[float], None],
-        ini: FrpcIni | None = None,
+        self, clock: Clock, faults: Faults, wait: Callable[[float], None], ini: FrpcIni
     ) -> None:
         self._ini = ini
-        self._connected = True
+        self._runs = True
         self._clock = clock
         self._faults = faults
         self._wait = wait
@@ -125,9 +127,9 @@ class Frpc:
             fault.kind is not Kind.FRPC_SLOW or fault.seconds > FRPC_TIMEOUT_SECONDS
         ):
             raise RouterError("frpc request failed")
-        if not self._connected:
+        if not self._runs:
             raise RouterError("connection refused")
-        if self._ini is not None:
+        if self._ini.fragile:
             kept = self._ini.change(tuple(rules))
             with self._lock:
                 self._rules = kept
@@ -136,25 +138,47 @@ class Frpc:
             self._wait(RELOAD_SECONDS)
         with self._lock:
             if turn > self._applied:  # requests arrive in the order in which they were made
-                self._applied, self._rules = turn, tuple(rules)
+                self._applied, self._rules = turn, self._ini.change(tuple(rules))
 
     def rules(self) -> tuple[Rule, ...]:
-        """The rules in force."""
+        """The rules that frpc was told of last and has kept."""
         with self._lock:
             return self._rules
 
+    def in_force(self) -> tuple[Rule, ...]:
+        """The rules by which anything is reached now."""
+        return self.rules() if self.connected and not self.frps_down else ()
+
+    @property
+    def connected(self) -> bool:
+        """Whether frpc runs and is logged in at frps."""
+        return self._runs and not self._faults.standing(Kind.FRPC_DOWN)
+
+    @property
+    def frps_down(self) -> bool:
+        """Whether nobody listens for players; Whale does not notice."""
+        return self._faults.standing(Kind.FRPS_DOWN)
+
+    def stop(self) -> None:
+        """It runs no more, until somebody restarts it."""
+        self._runs = False
+
     def restart(self) -> None:
-        """The rules are the file's, none without a token; with no file none until a push."""
+        """The rules are the file's; without a token it cannot log in, and ends."""
         with self._lock:
-            self._connected = self._ini is None or self._ini.token
-            self._rules = self._ini.read() if self._ini and self._connected else ()
+            self._runs = self._ini.token
+            self._rules = self._ini.read() if self._runs else ()
+
+    def lose_token(self) -> None:
+        """The token is gone from the file; nothing shows until a restart."""
+        self._ini.lose_token()
 
     def state(self) -> dict[str, bool | int]:
         """Whether it runs, whether it could log in again, and reloads that failed."""
         return {
-            "connected": self._connected,
-            "token": self._ini is None or self._ini.token,
-            "refused_reloads": 0 if self._ini is None else self._ini.refused,
+            "connected": self.connected,
+            "token": self._ini.token,
+            "refused_reloads": self._ini.refused,
         }
 
 
