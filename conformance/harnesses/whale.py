@@ -39,7 +39,7 @@ from fake_whale import (
 )
 from fake_whale import Team as WhaleTeam
 from fake_whale import World as WhaleWorld
-from fake_whale.flavours import FLAVOURS, NEWEST, Flavour, Guard, Window
+from fake_whale.flavours import FLAVOURS, NEWEST, Flavour, Window
 
 OWN_PORT = 6
 """The one challenge on a port of its own; the others have an http name each."""
@@ -390,8 +390,6 @@ class FakeWhaleHarness(StatefulHarness):
         )
         if self._flavour.per_challenge:
             self.hooks = HOOKS | {Hook.ACCOUNT_LIMIT}
-        if self._flavour.guard is Guard.EVERYTHING:
-            self.known_deviations = ()  # it counts and makes under one lock
         self._players = TEAM_PLAYERS if teams else PLAYERS
         self._mode = UserMode.TEAMS if teams else UserMode.USERS
         self._whale: Whale | None = None

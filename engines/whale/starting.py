@@ -210,7 +210,7 @@ class Starter:
             if found is None or (refused is not None and refused.pending):
                 self._ledger.leave_open(row)
                 raise fault
-            if refused is None:
+            if refused is None or isinstance(found, Running):
                 fault = _not_there(found)
         # Its event is the caller's to write: of a start that goes on elsewhere there is one only.
         self._store.delete(row, None)
@@ -286,9 +286,9 @@ def _fresh(found: Look) -> TypeGuard[Running]:
 
 
 def _not_there(found: Look) -> WhaleFault:
-    """Whale said that it is done, has nothing left to do, and a look shows no live container."""
+    """Whale said that it is done, or that there is one, and a look shows no live container."""
     if isinstance(found, Running):
-        # A fork that never replaces says "done" of one whose time is over: its cleaner is due.
+        # A fork that never replaces keeps one whose time is over: its cleaner is due.
         message = "Your last container is just being removed; please try again in a moment"
         return WhaleFault(Code.BUSY, message, retry_after=LONGEST_RETRY_SECONDS)
     return WhaleFault(Code.START_FAILED, "The container did not start; please tell an organiser")

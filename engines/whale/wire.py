@@ -27,6 +27,15 @@ _RATE_WORDS = re.compile(
     r"|slow down|cool.?down|\bwait\b.*\d\s*(s|m|h)|(again|retry) (in|after).*\d|频|太快|过快",
     re.IGNORECASE | re.DOTALL,
 )
+_OF_USER = re.compile(
+    r"only have|up to \d+ (container|instance)|at most \d+|already have|per (user|team|account)",
+    re.IGNORECASE,
+)
+_OF_ALL = re.compile(
+    r"(max|limit|too many|exceed|no (more|free|available)).*(container|instance|port|place)"
+    r"|(container|instance)s?.*(limit|exceed)|(server|system).*(full|capacity)",
+    re.IGNORECASE | re.DOTALL,
+)
 _DURATION = re.compile(r"(\d{1,5})\s*(ms|milli|s|m|h|秒|分|小时)", re.IGNORECASE)
 _BARE = re.compile(r"(?:after|again in|wait|least)\D{0,20}(\d{1,5})\b", re.IGNORECASE)
 _UNITS = {"ms": 0.001, "milli": 0.001, "m": 60.0, "分": 60.0, "h": 3600.0, "小时": 3600.0}
@@ -70,6 +79,9 @@ _TOO_FAST = _Refusal(
     Code.RATE_LIMITED, "That was too fast; please wait a few seconds", LEFT_LOCK_SECONDS
 )
 _NOT_STARTED = _Refusal(Code.START_FAILED, "The container did not start; please tell an organiser")
+_FULL = _Refusal(
+    Code.CAPACITY, "All places are taken; please try again when somebody has finished", 10.0
+)
 _NOT_STOPPED = _Refusal(
     Code.UNAVAILABLE, "The container could not be stopped; please tell an organiser", 10.0
 )
@@ -88,9 +100,7 @@ _REFUSALS = {
     "Instance not found.": _NONE,
     "Invalid container": _Refusal(Code.NOT_FOUND, "The container's time is over"),
     "Max renewal count exceed.": _NO_MORE,
-    "Max container count exceed.": _Refusal(
-        Code.CAPACITY, "All places are taken; please try again when somebody has finished", 10.0
-    ),
+    "Max container count exceed.": _FULL,
     "No available ports. Please wait for a few minutes.": _Refusal(
         Code.CAPACITY, "No network port is free; please try again in a few minutes", 60.0
     ),
@@ -136,13 +146,13 @@ def _in_other_words(answer: Answer, message: str) -> WhaleFault:
         return WhaleFault(Code.RATE_LIMITED, _TOO_FAST.message, retry_after=_seconds_in(message))
     if answer.method == "GET":
         return unreadable(answer)
-    started = answer.method == "POST"
+    meant = _Refusal(Code.UNAVAILABLE, "Whale refused; please tell an organiser", LEFT_LOCK_SECONDS)
+    if answer.method == "POST" and _OF_USER.search(message):
+        meant = _Refusal(Code.LIMIT_REACHED, "You have as many containers as you may; stop one")
+    elif answer.method == "POST":
+        meant = _FULL if _OF_ALL.search(message) else _NOT_STARTED
     return WhaleFault(
-        Code.START_FAILED if started else Code.UNAVAILABLE,
-        _NOT_STARTED.message if started else "Whale refused; please tell an organiser",
-        retry_after=None if started else LEFT_LOCK_SECONDS,
-        definite=False,
-        pending=False,
+        meant.code, meant.message, retry_after=meant.retry_after, definite=False, pending=False
     )
 
 

@@ -217,6 +217,24 @@ def test_a_refusal_in_unknown_words_is_done_and_needs_one_look(method: str, code
     assert (fault.code, fault.definite, fault.pending) == (code, False, False)
 
 
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("You can only have up to 1 containers running simultaneously.", Code.LIMIT_REACHED),
+        ("At most 2 per team", Code.LIMIT_REACHED),
+        ("Max instance count reached", Code.CAPACITY),
+        ("Too many containers", Code.CAPACITY),
+        ("The server is full", Code.CAPACITY),
+        ("Container already exists", Code.START_FAILED),
+    ],
+)
+def test_a_limit_in_other_words_is_one(message: str, code: Code) -> None:
+    with pytest.raises(WhaleFault) as caught:
+        CtfdWhale().written(refused(message, method="POST"))
+    fault = caught.value
+    assert (fault.code, fault.definite, fault.pending) == (code, False, False)
+
+
 @pytest.mark.parametrize("status", [200, 400, 403, 404, 409, 422])
 @pytest.mark.parametrize("said", [{}, {"message": None}, {"message": ["odd"]}, {"message": "?"}])
 def test_a_refusal_without_words_is_done_too(status: int, said: dict[str, Any]) -> None:
