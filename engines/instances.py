@@ -109,6 +109,11 @@ class Instance:
             self.container_id is not None and self.expires_at is not None and now < self.expires_at
         )
 
+    @property
+    def condemned(self) -> bool:
+        """Its start failed and could not be undone yet: it never was live, and is to be removed."""
+        return self.expires_at is not None and self.expires_at == self.started_at
+
     def abandoned(self, now: datetime) -> bool:
         """In a passing state whose lease is over: whoever worked on it died."""
         return self.state in _OPENED and self.lease_until <= now
@@ -140,6 +145,10 @@ class Instance:
             expires_at=expires_at,
             flag=self.flag if flag is None else flag,
         )
+
+    def condemn(self) -> Instance:
+        """The same version of a container that just came to run, which nobody is to be shown."""
+        return replace(self, expires_at=self.started_at)
 
     def extended(self, expires_at: datetime) -> Instance:
         """The next version: a new expiry, one extension more."""

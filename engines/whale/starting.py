@@ -260,7 +260,9 @@ class Starter:
         return replies.started(self._ledger.describe(live))
 
     def _undo(self, call: Call, row: Instance, live: Instance) -> StartResult:
-        """Destroy a container that never answered; until that is done it stays in the ledger."""
+        """Destroy a container that never answered. Until that is done it stays in the ledger, shown
+        to no player, and every call about it and the worker try again."""
+        live = live.condemn()
         if not self._store.save(live):
             return replies.busy_start()
         mine = live.stopping(self._ledger.lease_end())

@@ -21,7 +21,7 @@ from whale.rig import (
 )
 
 from conformance.harness import Options
-from conformance.harnesses.whale import FakeWhaleHarness, FakeWhaleWorld
+from conformance.harnesses.whale import TOKENS, FakeWhaleHarness, FakeWhaleWorld
 from conformance.registry import FLAVOURS, Subject, resolve
 from conformance.results import Status
 from conformance.runner import CheckRequest, check_subjects
@@ -320,25 +320,49 @@ def kept() -> Iterator[FakeWhaleWorld]:
     harness.close()
 
 
-def test_an_instance_that_was_kept_is_not_told_to_run_before_it_answers(
+def test_an_instance_that_was_kept_although_its_start_failed_never_shows(
     kept: FakeWhaleWorld,
 ) -> None:
     manager = kept.manager
     kept.fake.inject({"kind": "frpc_down"})
-    failed = manager.start_instance(ALICE.user_id, HTTP)
-    assert not failed.ok
-    assert kept.running(), "what the fork keeps"
-    again = manager.start_instance(ALICE.user_id, HTTP)
-    assert (again.ok, again.code, again.definite) == (False, Code.NOT_READY, True)
-    # Asked for on the page meanwhile, which takes in what runs.
-    assert manager.get_instance_status(ALICE.user_id, HTTP) is not None
     assert not manager.start_instance(ALICE.user_id, HTTP).ok
+    (left,) = kept.running()  # the fork keeps it, and DELETE is refused too
+    assert manager.get_instance_status(ALICE.user_id, HTTP) is None
+    assert not manager.start_instance(ALICE.user_id, HTTP).ok
+    assert manager.last_known(ALICE.user_id, HTTP) is None
+    kept.fake.lift_faults()
+    kept.advance(11)  # the lock that the refusals left behind
+    anew = manager.start_instance(ALICE.user_id, HTTP)
+    assert (anew.ok, anew.code) == (True, Code.OK)
+    assert kept.running() == {anew.instance["container_id"]}
+    assert left not in kept.running()
+
+
+def test_an_instance_that_was_kept_is_removed_by_the_worker(kept: FakeWhaleWorld) -> None:
+    kept.fake.inject({"kind": "frpc_down"})
+    assert not kept.manager.start_instance(ALICE.user_id, HTTP).ok
+    kept.run_worker()
+    assert kept.running()
+    kept.fake.lift_faults()
+    kept.advance(11)
+    kept.run_worker()
+    assert kept.running() == set()
+    assert kept.manager.holds_any() is False
+
+
+def test_what_the_page_left_is_not_told_to_run_before_it_answers(kept: FakeWhaleWorld) -> None:
+    manager = kept.manager
+    kept.fake.inject({"kind": "frpc_down"})
+    visitor = Visitor(kept.url, TOKENS[ALICE.user_id])
+    assert visitor.call("POST", HTTP).status_code == 500
+    assert kept.running()
+    for _ in range(2):  # as it is found, and as it is known
+        result = manager.start_instance(ALICE.user_id, HTTP)
+        assert (result.ok, result.code, result.definite) == (False, Code.NOT_READY, True)
     kept.fake.lift_faults()
     assert manager.start_instance(BOB.user_id, HTTP).ok  # frpc hears of Alice's with it
     answers = manager.start_instance(ALICE.user_id, HTTP)
     assert (answers.ok, answers.code) == (True, Code.ALREADY_RUNNING)
-    kept.advance(11)  # the lock that the failed start left behind
-    assert manager.stop_instance(ALICE.user_id, HTTP).ok
 
 
 # The suite on each of them: a selection, whole runs are for hands.
