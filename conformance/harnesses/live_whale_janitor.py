@@ -71,8 +71,8 @@ class Book:
         if answer.status != 200 or not done:
             # Most refusals leave the user's lock behind; to wait for nothing does no harm.
             self.locked_until = time.monotonic() + LEFT_LOCK_SECONDS
-        elif answer.method == "POST":
-            self._call.posted = True
+        if answer.method == "POST" and (done or answer.status >= 500):
+            self._call.posted = True  # some keep what a start made that ended in a 500
 
     @contextmanager
     def starting(self, user_id: object) -> Iterator[Callable[[StartResult], None]]:
@@ -91,7 +91,7 @@ class Book:
             if result.ok and result.code is Code.OK:
                 self._started.add(result.instance["container_id"])
             elif self._call.posted and told:
-                # Whale has said "created", so it shows at once if the adapter has left it there.
+                # It shows at once if the adapter has left it there.
                 self._doubtful.setdefault(user_id, 0.0)
 
         try:

@@ -348,6 +348,20 @@ def test_what_runs_already_is_seen_where_a_look_tells_of_one_challenge_only(
         assert services(fake) == [12]
 
 
+def test_what_a_fork_keeps_of_a_start_that_failed_is_stopped(tmp_path: Path) -> None:
+    with forked("frankli0324-2024", "", tmp_path) as (fake, harness):
+        harness.open()
+        world = fresh(harness)
+        fake.inject({"kind": "frpc_down"})
+        assert not world.backend.start_instance(11, 1).ok
+        assert services(fake) == [11]
+        fake.lift_faults()
+        fake.machine.redis.locks.clear()
+        world.close()
+        assert services(fake) == []
+        harness.close()
+
+
 def test_rules_pass_on_a_fork_and_nothing_is_left(tmp_path: Path) -> None:
     rules = ("STATUS-002", "STATUS-010", "ACCOUNT-005", "CONC-004")
     with forked("scribblercoder", f"{FORKS[0][1]}\naccount_limit = 1", tmp_path) as (fake, harness):
