@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .clock import Clock, SystemClock, VirtualClock
-    from .database import Isolation
+    from .database import Dbms, Isolation
     from .dialect import Dialect
     from .errors import FakeWhaleError
     from .fake import FakeWhale
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "clock": ("Clock", "SystemClock", "VirtualClock"),
-    "database": ("Isolation",),
+    "database": ("Dbms", "Isolation"),
     "dialect": ("Dialect",),
     "errors": ("FakeWhaleError",),
     "fake": ("FakeWhale",),
@@ -46,6 +46,7 @@ __all__ = [
     "FLAVOURS",
     "Challenge",
     "Clock",
+    "Dbms",
     "Dialect",
     "FakeServer",
     "FakeWhale",

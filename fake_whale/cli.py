@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import click
 
 from .clock import Clock, SystemClock, VirtualClock
-from .database import Isolation
+from .database import Dbms, Isolation
 from .demo import DEMO_WORLD
 from .dialect import Dialect
 from .errors import FakeWhaleError
@@ -33,7 +33,7 @@ EXIT_DIFFERENT = 1
 EXIT_COULD_NOT_RUN = 3
 FILE = click.Path(path_type=Path, dir_okay=False)
 
-_Choice = TypeVar("_Choice", Dialect, Isolation, Runtime)
+_Choice = TypeVar("_Choice", Dbms, Dialect, Isolation, Runtime)
 
 
 def _choice(kind: type[_Choice]) -> click.Choice[str]:
@@ -54,6 +54,9 @@ def main() -> None:
 @click.option("--dialect", type=_choice(Dialect), default="ctfd-whale", show_default=True)
 @click.option("--flavour", type=click.Choice(list(FLAVOURS)), help="Which ctfd-whale.")
 @click.option("--isolation", type=_choice(Isolation), default="repeatable-read", show_default=True)
+@click.option("--database", type=_choice(Dbms), default="mariadb", show_default=True)
+@click.option("--no-redis", is_flag=True, help="CTFd's cache is files: there are no locks.")
+@click.option("--workers", default=1, show_default=True, help="gunicorn's; two behave as one.")
 @click.option("--runtime", type=_choice(Runtime), default="simulated", show_default=True)
 @click.option("--public-url", help="The URL clients know this server by, if it is another.")
 @click.option("--control-token", envvar="FAKE_WHALE_CONTROL_TOKEN", help="Guards /_fake/.")
@@ -84,6 +87,9 @@ def serve(
     dialect: str,
     flavour: str | None,
     isolation: str,
+    database: str,
+    no_redis: bool,
+    workers: int,
     runtime: str,
     public_url: str | None,
     control_token: str | None,
@@ -116,6 +122,9 @@ def serve(
             seed=seed,
             instances=None if no_instances else options,
             isolation=Isolation(isolation),
+            database=Dbms(database),
+            redis=not no_redis,
+            workers=workers,
             dialect=Dialect(dialect),
             runtime=Runtime(runtime),
             frpc_file=frpc_file,

@@ -58,8 +58,10 @@ class Control:
         router: Callable[[], Router],
         changed: Callable[[], None],
         flavour: Flavour,
+        pause: Callable[[], object],
     ) -> None:
         self.flavour = flavour
+        self._pause = pause
         self._settings = settings
         self._directory = directory
         self._redis = redis
@@ -279,6 +281,8 @@ class Control:
 
     def _bring_up(self, transaction: Transaction, record: Record) -> Outcome:
         undone = self.flavour.docker_failing
+        if self._redis.absent:
+            self._pause()  # nothing keeps others out while Docker works
         try:
             self._engine.create(self._order(record))
             undone = self.flavour.router_failing

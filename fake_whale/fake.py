@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask
 
 from .clock import Clock, SystemClock
-from .database import Isolation
+from .database import Dbms, Isolation
 from .dialect import Dialect
 from .errors import FakeWhaleError
 from .faults import Fault, Kind, fault_from
@@ -33,6 +33,7 @@ class FakeWhale:
     hands out really answer; without, nothing listens for them. With ``frpc_file`` changes at once
     spoil the file in which frpc keeps rules and token, as they do a real one's. ``frpc_returns``:
     frpc comes back after a restart of Docker. ``frp``: manners of a release, all at once ("0.37").
+    ``workers`` are gunicorn's: they are told, and two behave as one, which is what was measured.
     ``flavour``, itself or by name, says which ctfd-whale it is; without it, the world does.
 
     Close it, or the server it serves from, when done; it is a context manager. Raises
@@ -47,6 +48,9 @@ class FakeWhale:
         seed: int = 0,
         instances: InstanceOptions | None = None,
         isolation: Isolation = Isolation.REPEATABLE_READ,
+        database: Dbms = Dbms.MARIADB,
+        redis: bool = True,
+        workers: int = 1,
         dialect: Dialect = Dialect.CTFD_WHALE,
         runtime: Runtime = Runtime.SIMULATED,
         frpc_file: bool = False,
@@ -64,6 +68,9 @@ class FakeWhale:
         if frp is not None:
             instances = instances and as_frp(frp, instances)
             frpc_file = True
+        if workers < 1:
+            raise FakeWhaleError(f"workers: must be 1 or more, not {workers}")
+        self.workers = workers
         self.world = world
         self.flavour = flavour
         self.dialect = dialect
@@ -82,6 +89,8 @@ class FakeWhale:
             flavour,
             frpc_file,
             frpc_returns,
+            database,
+            redis,
         )
         self._lock = threading.Lock()
         self._machine = Machine(self._plan)

@@ -13,7 +13,7 @@ from .cleaner import Cleaner
 from .clock import Clock
 from .company import Company
 from .control import Control
-from .database import Database, Isolation, Record
+from .database import Database, Dbms, Isolation, Record
 from .directory import Directory
 from .engine import Engine, SimulatedEngine
 from .errors import RouterError
@@ -46,6 +46,8 @@ class Plan:
     """Whether changes at once spoil frpc's file."""
     frpc_returns: bool
     """Whether frpc comes back after a restart of Docker."""
+    database: Dbms
+    redis: bool
 
 
 class Machine:
@@ -60,9 +62,9 @@ class Machine:
         random = Random(plan.seed)  # noqa: S311  # as above
         self.settings = Settings(plan.world.config, plan.flavour)
         self.directory = Directory(plan.world, plan.clock)
-        self.redis = Redis(plan.clock, random, self.cancel)
+        self.redis = Redis(plan.clock, random, self.cancel, absent=not plan.redis)
         self.sessions = SessionStore(self.redis)
-        self.database = Database(plan.isolation)
+        self.database = Database(plan.isolation, plan.database)
         self.company = Company(plan.crowd, virtual=plan.clock.virtual)
         self.network = self._network(plan.instances)
         if self.network is not None and plan.instances is not None and plan.instances.reachable:
@@ -73,8 +75,12 @@ class Machine:
             self.settings.update(here)
         self.engine = self._engine()
         uneven = Random(f"frpc-{plan.seed}")  # noqa: S311  # as above
-        ini = FrpcIni(lambda: time.sleep(uneven.uniform(0, INI_SECONDS)))
-        self.frpc = Frpc(plan.clock, self.faults, self.wait, ini if plan.frpc_file else FrpcIni())
+
+        def pause() -> None:
+            time.sleep(uneven.uniform(0, INI_SECONDS))
+
+        ini = FrpcIni(pause if plan.frpc_file else None)
+        self.frpc = Frpc(plan.clock, self.faults, self.wait, ini)
         self.control = Control(
             self.settings,
             self.directory,
@@ -85,6 +91,7 @@ class Machine:
             self.router,
             self.sync_instances,
             plan.flavour,
+            pause,
         )
         self._frp = FrpRouter(
             self.settings,
@@ -94,6 +101,7 @@ class Machine:
             plan.clock,
             self.control.subdomain,
             plan.flavour,
+            pause,
         )
         self._trp = TrpRouter(self.settings, self.directory, self.faults)
         self.cleaner = Cleaner(

@@ -14,12 +14,13 @@ from typing import Protocol
 from .clock import Clock
 from .database import Record, Transaction
 from .directory import Directory
-from .errors import BadSetting, MechanismError, RouterError
+from .errors import BadSetting, MechanismError, RedisError, RouterError
 from .faults import Faults, Kind
 from .flavours import Flavour
 from .redis import Redis
 from .settings import Settings
 
+NO_PORTS = "No available ports. Please wait for a few minutes."
 FRPC_FAILED = "\nfrpc request failed\nplease check the frp related configs"
 FRPC_TIMEOUT_SECONDS = 5.0
 RELOAD_SECONDS = 0.004
@@ -193,7 +194,12 @@ class Router(Protocol):
 
 
 class FrpRouter:
-    """Whale's default router."""
+    """Whale's default router.
+
+    Args:
+        pause: passes the time, where there is no redis, between making the ports anew, taking one
+            and writing it down, in which others come.
+    """
 
     def __init__(
         self,
@@ -204,8 +210,10 @@ class FrpRouter:
         clock: Clock,
         subdomain: Callable[[Record], str],
         flavour: Flavour,
+        pause: Callable[[], object],
     ) -> None:
         self._flavour = flavour
+        self._pause = pause
         self._settings = settings
         self._directory = directory
         self._redis = redis
@@ -235,7 +243,12 @@ class FrpRouter:
         """Give the instance its address; raises :class:`RouterError` or the like."""
         by_cleaner = self._flavour.routed_by_cleaner
         if not record.port and (by_cleaner or self._redirect_type(record) == "direct"):
-            transaction.set_port(record, self._redis.take_port())
+            try:
+                self._take_port(transaction, record)
+            except RedisError:
+                if self._redis.absent:
+                    return NO_PORTS
+                raise
         if not by_cleaner:
             self.reload(transaction)
         return None
@@ -289,6 +302,15 @@ class FrpRouter:
         if kind == "direct":
             return Rule("tcp", "", record.port, whale_id)
         raise RouterError(f"no frp type for redirect type {kind}")
+
+    def _take_port(self, transaction: Transaction, record: Record) -> None:
+        if self._redis.absent:
+            self.fill_ports(transaction)
+            self._pause()
+        port = self._redis.take_port()
+        if self._redis.absent:
+            self._pause()
+        transaction.set_port(record, port)
 
     def _give_port_back(self, record: Record) -> None:
         any_kind = self._flavour.routed_by_cleaner

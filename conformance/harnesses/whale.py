@@ -142,6 +142,7 @@ class Whale:
         mode: UserMode,
         further: tuple[Player, ...] = (),
         flavour: Flavour = NEWEST,
+        frp: str | None = None,
     ) -> None:
         # 127.0.0.0/8 is all loopback: an address that no other fake of this machine listens on.
         address = str(ipaddress.IPv4Address("127.128.0.0") + secrets.randbelow(2**22))
@@ -151,6 +152,7 @@ class Whale:
             instances=InstanceOptions(direct_host=address),
             dialect=Dialect(dialect),
             flavour=flavour,
+            frp=frp,
         )
         self.server = self.fake.serve()
         self.players = players
@@ -207,6 +209,7 @@ class FakeWhaleWorld(World):
     faults = frozenset(FAULTS)
     manager_class: type[WhaleAPIManager] = WhaleAPIManager
     """Replaced where a broken adapter is to be shown failing."""
+    ready_seconds = READY_SECONDS
 
     def __init__(self, whale: Whale, options: Options, database: Database) -> None:
         whale.begin(options)
@@ -247,7 +250,7 @@ class FakeWhaleWorld(World):
                 whale_timeout_seconds=options.timeout_seconds,
                 whale_max_extensions=options.max_extensions,
                 whale_probe_gateway="http://{}:{}".format(*whale.gateway),
-                whale_ready_seconds=READY_SECONDS,
+                whale_ready_seconds=self.ready_seconds,
                 whale_look_again_seconds=LOOK_AGAIN_SECONDS,
                 worker_seconds=0.01,
             ),
@@ -383,6 +386,8 @@ class FakeWhaleHarness(StatefulHarness):
     hooks = HOOKS
     known_deviations = KNOWN_DEVIATIONS
     parallel = True
+    frp: str | None = None
+    """The release whose manners the fake's frp has (docs/fake-whale.md, "frp")."""
 
     def __init__(
         self, dialect: str = "ctfd-whale", teams: bool = False, flavour: str = NEWEST.name
@@ -406,7 +411,9 @@ class FakeWhaleHarness(StatefulHarness):
     def open(self) -> None:
         super().open()
         further = crowd(self.accounts, teams=self._mode is UserMode.TEAMS)
-        self._whale = Whale(self._dialect, self._players, self._mode, further, self._flavour)
+        self._whale = Whale(
+            self._dialect, self._players, self._mode, further, self._flavour, self.frp
+        )
 
     def versions(self) -> dict[str, str]:
         return {

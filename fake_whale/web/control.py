@@ -110,6 +110,9 @@ def _health(fake: FakeWhale, _body: Any) -> Reply:
             "dialect": fake.dialect.value,
             "flavour": fake.flavour.name,
             "isolation": fake.machine.database.isolation.value,
+            "database": fake.machine.database.kind.value,
+            "redis": not fake.machine.redis.absent,
+            "workers": fake.workers,
         }
     )
 

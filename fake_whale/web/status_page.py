@@ -109,6 +109,7 @@ def html(fake: FakeWhale) -> str:
         "users": {user.id: user.name for user in directory.users()},
         "challenges": {challenge.id: challenge.name for challenge in directory.challenges()},
     }
+    dialect = f"{fake.dialect.value}, as {fake.flavour.name} speaks it"
     kinds = [kind.value for kind in Kind if kind not in EVENTS]
     buttons = "".join(
         f'<button data-seconds="{seconds}">+{text}</button> '
@@ -117,7 +118,7 @@ def html(fake: FakeWhale) -> str:
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>fake Whale</title><style>{_STYLE}</style></head>
 <body>
-<header><h1>fake Whale</h1><span class="quiet">dialect {escape(fake.dialect.value)}</span>
+<header><h1>fake Whale</h1><span class="quiet">dialect {escape(dialect)}</span>
 <span id="now"></span> <span>{buttons}</span><button id="reset">reset</button></header>
 <p id="error" role="alert"></p>
 <h2>Who runs what <span id="orphans" class="quiet"></span></h2>

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +57,7 @@ WORLD = World(
 OLD = ("frankli0324-2024", "jbnrz", "web1n", "scribblercoder", "htu", "matte23", "radhouen911",
        "om-arora")  # fmt: skip
 PER_CHALLENGE = ("scribblercoder", "nusgreyhats", "osama-yusouf", "htu")
+DOC = Path(__file__).parents[2] / "docs" / "fake-whale.md"
 CREATED, DESTROYED = (200, "Container created"), (200, "Container destroyed")
 NOTHING = {"success": True, "data": {}}
 
@@ -431,6 +433,12 @@ def test_a_limit_holds_at_once_where_starts_wait_for_each_other() -> None:
         players = (Player(server.url, "t-ann"), Player(server.url, "t-ben"))
         answers = list(pool.map(lambda player: said(player.post(1)), players))
     assert sorted(answers) == [CREATED, (403, "Max container count exceed.")]
+
+
+def test_the_docs_name_them_all() -> None:
+    table = DOC.read_text(encoding="utf-8")
+    for name, flavour in FLAVOURS.items():
+        assert f"| `{name}` | {flavour.whale} | {flavour.seen.value} |" in table
 
 
 def test_a_world_file_names_its_flavour() -> None:

@@ -79,6 +79,85 @@ def test_a_step_on_the_locks_edge_is_named(world: World, sessions: list[Session]
     assert not fidelity.good  # half of all steps is more than may be excused
 
 
+def slow(*steps: dict[str, object]) -> Session:
+    """Alice's session on a machine so busy that answers took seconds."""
+    common = {"actor": "alice", "challenge_id": "1", "json": True, "csrf": "ok", "login": 1}
+    plain = {"status": 200, "content_type": "application/json", "location": None, "auth": "token"}
+    rows = [{**common, **plain, **step} for step in steps]
+    (session,) = parse_sessions([json.dumps({"id": "slow", "steps": rows})], "here")
+    return session
+
+
+STARTED = {"success": True, "message": "Container created"}
+
+
+def running(remaining: int) -> dict[str, object]:
+    url = "http://<uuid-1>.127.0.0.1.nip.io:8080/"
+    access = f'<a target="_blank" href="{url}">Link to the Challenge</a>'
+    data = {"lan_domain": "2-<uuid-1>", "user_access": access, "remaining_time": remaining}
+    return {"success": True, "data": data}
+
+
+@pytest.mark.parametrize("remaining", [3574, 3576, 3580, 3581])
+def test_the_clock_moves_by_what_an_answer_took(world: World, remaining: int) -> None:
+    """Started at some moment of four seconds, and asked in one of two, twenty seconds later."""
+    post = {"wait": 0, "took": 4.0, "method": "POST", "body": STARTED}
+    get = {"wait": 20, "took": 2.0, "method": "GET", "body": running(remaining)}
+    fidelity = verify(world, [slow(post, get)])
+    assert fidelity.differences == []
+    assert fidelity.overall.matched == 2
+
+
+@pytest.mark.parametrize("remaining", [3570, 3585])
+def test_what_an_answer_took_excuses_no_more_than_that(world: World, remaining: int) -> None:
+    post = {"wait": 0, "took": 4.0, "method": "POST", "body": STARTED}
+    get = {"wait": 20, "took": 2.0, "method": "GET", "body": running(remaining)}
+    (difference,) = verify(world, [slow(post, get)]).differences
+    assert (difference.step, difference.limit) == (1, None)
+
+
+def test_a_limit_is_over_by_the_time_that_answers_took(world: World) -> None:
+    session = {"auth": "session"}
+    post = {**session, "wait": 0, "took": 30.0, "method": "POST", "body": STARTED}
+    renewed = {"success": True, "message": "Container Renewed"}
+    patch = {**session, "wait": 45, "took": 0.03, "method": "PATCH", "body": renewed}
+    fidelity = verify(world, [slow(post, patch)])
+    assert fidelity.differences == []
+
+
+def test_a_limit_that_may_be_over_is_named(world: World) -> None:
+    """The window opened at some moment of thirty seconds, and the next write came 50 s after."""
+    session = {"auth": "session"}
+    post = {**session, "wait": 0, "took": 30.0, "method": "POST", "body": STARTED}
+    message = "Frequency limit, You should wait at least 1 min."
+    refused = {"status": 403, "body": {"success": False, "message": message}}
+    patch = {**session, "wait": 50, "took": 0.03, "method": "PATCH", **refused}
+    (difference,) = verify(world, [slow(post, patch)]).differences
+    assert difference.limit == "60 s window"
+
+
+@pytest.mark.parametrize("gone_after", [1, 4, 8])
+def test_the_beat_of_the_recordings_cleaner_is_found(world: World, gone_after: int) -> None:
+    """The container expires after 20 s, and was cleaned up some seconds later: four times over."""
+    post = {"wait": 30, "took": 0.0, "method": "POST", "body": STARTED}
+    steps: list[dict[str, object]] = []
+    for number in range(1, 5):
+        shown = json.loads(json.dumps(running(-gone_after)).replace("uuid-1", f"uuid-{number}"))
+        there = {"wait": 20 + gone_after, "took": 0.0, "method": "GET", "body": shown}
+        gone = {"wait": 1, "took": 0.0, "method": "GET", "body": {"success": True, "data": {}}}
+        wait = 30 if number == 1 else 60 - 21 - gone_after
+        steps += [{**post, "wait": wait}, there, gone]
+    session = replace(slow(*steps), config={"docker_timeout": "20"})
+    fidelity = verify(world, [session])
+    assert fidelity.differences == []
+    assert fidelity.overall.matched == 12
+    # and no beat makes a container live for longer than its time and ten seconds
+    steps[-1]["body"] = steps[-2]["body"]
+    steps[-1]["wait"] = 12
+    session = replace(slow(*steps), config={"docker_timeout": "20"})
+    assert verify(world, [session]).differences
+
+
 def test_what_is_recorded_from_the_fake_verifies(world: World) -> None:
     with FakeWhale(world, clock=VirtualClock()) as fake, fake.serve() as server:
         made = list(record(Whale(server.url), world, seed=5, sessions=12))
