@@ -394,9 +394,11 @@ class FakeWhaleHarness(StatefulHarness):
     ) -> None:
         self._dialect = dialect
         # A scenario's calls follow each other at once: what a fork limits accounts to is lifted.
-        self._flavour = replace(
-            FLAVOURS[flavour], window=Window.SESSION, too_many_of_user="", settings={}
-        )
+        self._flavour = FLAVOURS[flavour]
+        if self._flavour is not NEWEST:
+            self._flavour = replace(
+                self._flavour, window=Window.SESSION, too_many_of_user="", settings={}
+            )
         if self._flavour.per_challenge:
             self.hooks = HOOKS | {Hook.ACCOUNT_LIMIT}
         self._players = TEAM_PLAYERS if teams else PLAYERS
@@ -404,7 +406,7 @@ class FakeWhaleHarness(StatefulHarness):
         self._whale: Whale | None = None
         self._left: list[str] | None = None
         spoken = f"{dialect}, in team mode" if teams else dialect
-        if flavour != NEWEST.name:
+        if self._flavour is not NEWEST:
             spoken = spoken.replace(dialect, self._flavour.whale)
         self.kind = f"WhaleAPIManager over HTTP to a fake Whale ({spoken})"
 
