@@ -38,7 +38,7 @@ def listed() -> list[Listed]:
     own = [_own(spec) for spec in BUILT_IN]
     dialects = ", ".join(DIALECTS)
     fake = Listed(
-        "whale:fake[:DIALECT][:teams]",
+        "whale:fake[:DIALECT|:FORK][:teams]",
         f"WhaleAPIManager over HTTP to a fake Whale ({dialects}; without :DIALECT the first)",
         PACKAGE,
         "",

@@ -29,6 +29,12 @@ PACKAGE = "whale-ready"
 DIALECTS = ("ctfd-whale", "documented", "legacy")
 """Whale dialects the fake speaks; the first is the default."""
 
+FLAVOURS = (
+    *("frankli0324", "frankli0324-2024", "jbnrz", "web1n", "scribblercoder", "nusgreyhats"),
+    *("osama-yusouf", "htu", "matte23", "radhouen911", "om-arora"),
+)
+"""Generations and forks of ctfd-whale that the fake can be (docs/whale-wire.md, "Forks")."""
+
 BUILT_IN = {
     "cre": "conformance.harnesses.cre_docker:DockerHarness",
     "cre:swarm": "conformance.harnesses.cre_swarm:SwarmHarness",
@@ -42,7 +48,7 @@ _WHALE = "conformance.harnesses.whale:FakeWhaleHarness"
 _LIVE_WHALE = "conformance.harnesses.live_whale:LiveWhaleHarness"
 _TEAMS = ":teams"
 _FORMS = (
-    "cre, cre:swarm, cre:memory, cre:own-engine, whale:fake[:DIALECT][:teams], "
+    "cre, cre:swarm, cre:memory, cre:own-engine, whale:fake[:DIALECT|:FORK][:teams], "
     "hybrid[:cre|:whale], whale=https://…, NAME=package.module:factory or the name of an installed "
     "one (whale-ready backends)"
 )
@@ -189,13 +195,16 @@ def _from_package(spec: str, installed: Installed) -> Subject:
 def _fake_whale(spec: str, rest: str) -> Subject:
     named = rest.removesuffix(_TEAMS)
     dialect = named.removeprefix(":") if named else DIALECTS[0]
+    flavour = dialect if dialect in FLAVOURS else FLAVOURS[0]
+    if dialect in FLAVOURS:
+        dialect = DIALECTS[0]
     if (named and not named.startswith(":")) or dialect not in DIALECTS:
         known = ", ".join(DIALECTS)
         raise BackendSpecError(
-            f"--backend {spec}: the fake Whale does not speak {dialect!r}; it speaks {known}, "
-            f"each with or without {_TEAMS} behind it"
+            f"--backend {spec}: the fake Whale does not speak {dialect!r}; it speaks {known}, and "
+            f"is one of {', '.join(FLAVOURS)}, each with or without {_TEAMS} behind it"
         )
-    return Subject(spec, _called(spec, _load(spec, _WHALE), dialect, named != rest))
+    return Subject(spec, _called(spec, _load(spec, _WHALE), dialect, named != rest, flavour))
 
 
 def _is_live(spec: str) -> bool:

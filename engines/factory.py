@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
-from engines.catalog import Catalog
+from engines.catalog import Catalog, not_on_whale
 from engines.clock import Clock, SystemClock
 from engines.contract import ContainerBackend
 from engines.cre import ContainerRuntimeEngine
@@ -145,7 +145,11 @@ def build(
     new: ContainerBackend | None = None
     if settings.whale_api_url is not None:
         new = WhaleAPIManager(
-            settings, credentials=ingredients.credentials, database=database, clock=clock
+            settings,
+            credentials=ingredients.credentials,
+            database=database,
+            clock=clock,
+            catalogue=lambda: {spec.id for spec in home.catalog.all()} - not_on_whale(home.catalog),
         )
     breaker = Breaker(
         clock,

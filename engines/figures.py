@@ -33,6 +33,7 @@ _OPEN = (State.START_OPEN, State.EXTEND_OPEN, State.STOP_OPEN)
 # Only the columns that are counted; whoever owns these tables defines them.
 _pool: Any = sa.table("cre_pool", sa.column("challenge_id", sa.BigInteger), sa.column("state"))
 _reservations: Any = sa.table("cre_reservations", sa.column("kind"))
+_traits: Any = sa.table("whale_traits", sa.column("name"), sa.column("value"))
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class Figures:
     """Ready containers that wait for a start, by challenge id."""
     reservations: Mapping[str, int] = field(default_factory=dict)
     """Numbers in use (ports, subnets …), by kind."""
+    whale: Mapping[str, str] = field(default_factory=dict)
+    """What Whale was seen to do (:mod:`engines.whale.traits`); empty while nothing is known."""
 
 
 def read_figures(database: Database, now: datetime) -> Figures:
@@ -103,6 +106,7 @@ def read_figures(database: Database, now: datetime) -> Figures:
             calls=calls,
             pool=_pool_levels(connection) if _pool.name in there else {},
             reservations=_reserved(connection) if _reservations.name in there else {},
+            whale=_whale_traits(connection) if _traits.name in there else {},
         )
 
 
@@ -181,6 +185,11 @@ def _reserved(connection: Connection) -> dict[str, int]:
     kind = _reservations.c.kind
     rows = connection.execute(sa.select(kind, sa.func.count()).group_by(kind).order_by(kind))
     return {str(row[0]): int(row[1]) for row in rows}
+
+
+def _whale_traits(connection: Connection) -> dict[str, str]:
+    rows = connection.execute(sa.select(_traits.c.name, _traits.c.value))
+    return {str(row[0]): str(row[1]) for row in rows}
 
 
 def _count(condition: Any) -> Any:

@@ -48,6 +48,7 @@ class InstanceStore:
         self._database = database
         self._audit = audit
         self._table = table
+        self._per_user: bool = table.info["per_user"]
         # Built once: every status asks it, and building it costs more than running it.
         self._by_key = sa.select(table).where(
             table.c.account == sa.bindparam("account"),
@@ -88,11 +89,10 @@ class InstanceStore:
             ).first()
         return None if row is None else from_row(row)
 
-    def find_by_user(self, user_id: int) -> Instance | None:
-        """The first row that this user started, whatever account it is for."""
+    def of_user(self, user_id: int) -> list[Instance]:
+        """The rows that this user started, whatever account they are for."""
         with self._database.read() as connection:
-            rows = self._select(connection, self._table.c.user_id == user_id)
-        return rows[0] if rows else None
+            return self._select(connection, self._table.c.user_id == user_id)
 
     def all(self) -> list[Instance]:
         """Every row."""
@@ -180,12 +180,21 @@ class InstanceStore:
                 return Taken(row)
         if len(rows) >= request.account_limit:
             return AccountFull(tuple(rows))
-        if self._table.info["one_per_user"]:
-            for row in self._select(connection, self._table.c.user_id == request.user_id):
-                if row.account == request.account:
-                    raise _TooLate  # PostgreSQL shows what was committed since the first look
+        return self._held_elsewhere(connection, request, rows) if self._per_user else None
+
+    def _held_elsewhere(
+        self, connection: Connection, request: Request, rows: list[Instance]
+    ) -> UserTaken | None:
+        """What the user holds for other accounts, where it stands in the way."""
+        theirs = self._select(connection, self._table.c.user_id == request.user_id)
+        others = [row for row in theirs if row.account != request.account]
+        if {row.id for row in theirs if row.account == request.account} - {row.id for row in rows}:
+            raise _TooLate  # PostgreSQL shows what was committed since the first look
+        for row in others:
+            if row.challenge_id == request.challenge_id:
                 return UserTaken(row)
-        return None
+        full = len(rows) + len(others) >= request.account_limit
+        return UserTaken(others[0]) if others and full else None
 
     def _full(self, connection: Connection, request: Request, now: datetime) -> Obstacle | None:
         if request.capacity is None or self.occupied(connection, now) < request.capacity:
@@ -200,11 +209,10 @@ class InstanceStore:
             connection.execute(gates.insert().values(name=self._table.name))
 
     def _insert(self, connection: Connection, request: Request, now: datetime) -> Instance:
-        taken = set(
-            connection.execute(
-                sa.select(self._table.c.slot).where(self._table.c.account == request.account)
-            ).scalars()
-        )
+        owned = self._table.c.account == request.account
+        if self._per_user:
+            owned = sa.or_(owned, self._table.c.user_id == request.user_id)
+        taken = set(connection.execute(sa.select(self._table.c.slot).where(owned)).scalars())
         # The look before this one may be older, where a transaction sees what others commit.
         slot = next((slot for slot in range(request.account_limit) if slot not in taken), None)
         if slot is None:

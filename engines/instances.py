@@ -40,14 +40,21 @@ _OPENED = {
 }
 
 
-def instance_table(name: str, *, one_per_user: bool) -> sa.Table:
-    """A table of instances. ``one_per_user``: a user holds one, whatever account it is for."""
+def instance_table(name: str, *, per_user: bool) -> sa.Table:
+    """A table of instances.
+
+    ``per_user``: what a user has started for other accounts takes up the account's room too, and of
+    a challenge a user holds one, whatever account it is for.
+    """
     keys = [
         sa.UniqueConstraint("account", "challenge_id", name=f"uq_{name}_account_challenge"),
         sa.UniqueConstraint("account", "slot", name=f"uq_{name}_account_slot"),
     ]
-    if one_per_user:
-        keys.append(sa.UniqueConstraint("user_id", name=f"uq_{name}_user"))
+    if per_user:
+        keys.append(
+            sa.UniqueConstraint("user_id", "challenge_id", name=f"uq_{name}_user_challenge")
+        )
+        keys.append(sa.UniqueConstraint("user_id", "slot", name=f"uq_{name}_user_slot"))
     return sa.Table(
         name,
         metadata,
@@ -68,7 +75,7 @@ def instance_table(name: str, *, one_per_user: bool) -> sa.Table:
         sa.Column("expires_at", UtcDateTime, nullable=True, index=True),
         sa.Column("extension_count", sa.Integer, nullable=False),
         *keys,
-        info={"one_per_user": one_per_user},
+        info={"per_user": per_user},
         # An id is never used twice: a stale copy of a deleted row must not match a younger one.
         sqlite_autoincrement=True,
     )
@@ -102,6 +109,11 @@ class Instance:
             self.container_id is not None and self.expires_at is not None and now < self.expires_at
         )
 
+    @property
+    def condemned(self) -> bool:
+        """Its start failed and could not be undone yet: it never was live, and is to be removed."""
+        return self.expires_at is not None and self.expires_at == self.started_at
+
     def abandoned(self, now: datetime) -> bool:
         """In a passing state whose lease is over: whoever worked on it died."""
         return self.state in _OPENED and self.lease_until <= now
@@ -133,6 +145,10 @@ class Instance:
             expires_at=expires_at,
             flag=self.flag if flag is None else flag,
         )
+
+    def condemn(self) -> Instance:
+        """The same version of a container that just came to run, which nobody is to be shown."""
+        return replace(self, expires_at=self.started_at)
 
     def extended(self, expires_at: datetime) -> Instance:
         """The next version: a new expiry, one extension more."""
@@ -218,7 +234,7 @@ class SystemFull:
 
 @dataclass(frozen=True)
 class UserTaken:
-    """The user holds a row for another account, and may hold one only."""
+    """The user holds a row for another account: of this challenge, or as many as a user may."""
 
     row: Instance
 

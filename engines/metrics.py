@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Of what :func:`exposition` returns."""
 
+WHALE_TRAITS = ("scope", "scope_from", "get")
+"""As :func:`engines.whale.traits.read_traits` has them."""
+
 _STARTS = (Action.STARTED.value, Action.START_FAILED.value)
 _STOPS = (Action.STOPPED.value, Action.STOP_FAILED.value)
 
@@ -126,6 +129,14 @@ def _families(figures: Figures) -> Iterator[Metric]:
     for kind, number in figures.reservations.items():
         reserved.add_metric([kind], number)
     yield reserved
+    traits = GaugeMetricFamily(
+        "whale_ready_whale_traits",
+        "1, with what Whale was seen to hold, or is said to; not there while nothing is known.",
+        labels=WHALE_TRAITS,
+    )
+    if figures.whale:
+        traits.add_metric([figures.whale.get(name, "unknown") for name in WHALE_TRAITS], 1)
+    yield traits
 
 
 def _backlog_families(backlogs: Mapping[str, Backlog]) -> Iterator[Metric]:

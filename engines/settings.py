@@ -183,6 +183,20 @@ class Settings:
         "auto",
         "wire dialect that Whale speaks: auto (found by itself), ctfd-whale, documented or legacy",
     )
+    whale_scope: str = _setting(
+        "WHALE_SCOPE",
+        word("auto", "user", "challenge"),
+        "auto",
+        "what Whale holds: user (one instance per user), challenge (one per user, or team, and "
+        "challenge, as some forks do) or auto (as it was seen to do; until then one per user)",
+    )
+    whale_account_limit: int = _setting(
+        "WHALE_ACCOUNT_LIMIT",
+        whole(1, 1000),
+        1000,
+        "live instances one account may hold on a Whale that has one per challenge; any other "
+        "has one",
+    )
     whale_tokens_file: Path | None = _setting(
         "WHALE_TOKENS_FILE",
         Path,

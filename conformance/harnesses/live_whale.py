@@ -139,6 +139,9 @@ class LiveWhaleWorld(World):
             settings,
             credentials=tokens_of(file.accounts),
             database=database,
+            catalogue=lambda: [
+                each for each in vars(file.challenges).values() if isinstance(each, int)
+            ],
             observer=self._observe,
         )
         self.backend = self.noted = Noted(self.manager, book)
@@ -230,6 +233,7 @@ class LiveWhaleHarness(StatefulHarness):
         # With its address: who reads several reports can tell whether they are of one Whale.
         return {
             "dialect": self._settings.whale_dialect,
+            "scope": self._settings.whale_scope,
             "url": str(self._url),
             **super().versions(),
         }
@@ -301,11 +305,11 @@ class LiveWhaleHarness(StatefulHarness):
     def _check_account(self, janitor: Janitor, account: Account) -> None:
         user_id = account.player.user_id
         found = janitor.look(user_id)
-        if found is None:
+        if not found:
             return
         if not self._file.stop_running:
             raise CannotRun(
-                f"an instance of {found} runs already for user {user_id} ({account.where}); "
+                f"an instance of {found[0]} runs already for user {user_id} ({account.where}); "
                 "a run stops only what it has started: stop it, name another user, or set "
                 "whale.stop_running = true to have such instances stopped before the run"
             )

@@ -20,7 +20,8 @@ from engines.whale import StaticTokens
 from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer, Identity, WhaleClient
 from engines.whale.dialects import dialect_named
-from engines.whale.wire import LEFT_LOCK_SECONDS, Nothing, Running
+from engines.whale.traits import Traits
+from engines.whale.wire import LEFT_LOCK_SECONDS, Another, Look, Nothing, Running
 
 BROKE_OFF_SECONDS = 10.0
 """How long to look for what became of a start that broke off before its answer."""
@@ -70,8 +71,8 @@ class Book:
         if answer.status != 200 or not done:
             # Most refusals leave the user's lock behind; to wait for nothing does no harm.
             self.locked_until = time.monotonic() + LEFT_LOCK_SECONDS
-        elif answer.method == "POST":
-            self._call.posted = True
+        if answer.method == "POST" and (done or answer.status >= 500):
+            self._call.posted = True  # some keep what a start made that ended in a 500
 
     @contextmanager
     def starting(self, user_id: object) -> Iterator[Callable[[StartResult], None]]:
@@ -90,7 +91,7 @@ class Book:
             if result.ok and result.code is Code.OK:
                 self._started.add(result.instance["container_id"])
             elif self._call.posted and told:
-                # Whale has said "created", so it shows at once if the adapter has left it there.
+                # It shows at once if the adapter has left it there.
                 self._doubtful.setdefault(user_id, 0.0)
 
         try:
@@ -102,9 +103,10 @@ class Book:
             if not told:
                 self._doubtful[user_id] = time.monotonic() + BROKE_OFF_SECONDS
 
-    def mine(self, user_id: int, found: Found) -> bool:
-        """Whether this run started it: known by its id, or by a start whose end is not known."""
-        return found.uuid in self._started or user_id in self._doubtful
+    def mine(self, user_ids: frozenset[int], found: Found) -> bool:
+        """Whether this run started it for one of them: known by its id, or by a start whose end is
+        not known."""
+        return found.uuid in self._started or not user_ids.isdisjoint(self._doubtful)
 
     def may_come(self, user_id: int) -> bool:
         """Whether to go on looking for a start that broke off."""
@@ -156,12 +158,25 @@ class Janitor:
             observer=book.observe,
         )
         dialect = dialect_named(settings.whale_dialect)
-        self._api = WhaleAPI(client, dialect, tokens_of(file.accounts))
+        traits = Traits(settings.whale_scope)
+        self._api = WhaleAPI(client, dialect, tokens_of(file.accounts), traits=traits)
+        players = [account.player for account in file.mates]
+        self._mates = {
+            player.user_id: frozenset(
+                mate.user_id for mate in players if mate.team_id == player.team_id
+            )
+            for player in players
+        }
 
     @property
     def dialect(self) -> str | None:
         """What Whale speaks; None before the first look."""
         return self._api.dialect
+
+    @property
+    def traits(self) -> Traits:
+        """What Whale was seen to do."""
+        return self._api.traits
 
     def offers(self, user_id: int, challenge_id: int) -> bool:
         """Whether Whale knows the challenge and shows it to this user."""
@@ -173,24 +188,39 @@ class Janitor:
             raise
         return True
 
-    def look(self, user_id: int) -> Found | None:
-        """What the user has: one look shows whatever the challenge, a second one its id."""
+    def look(self, user_id: int) -> list[Found]:
+        """What the user has. Where a look at one challenge may not tell of the others, each is
+        looked at (docs/whale-wire.md, "Forks and generations")."""
+        found: list[Found] = []
         seen = self._api.look(user_id, self._first)
-        if isinstance(seen, Nothing):
-            return None
-        if isinstance(seen, Running):
-            return Found(self._first, seen.uuid)
-        known = seen.challenge_id
+        challenge_id = self._first
+        for other in (*self._others, None):
+            if isinstance(seen, Running):
+                found.append(Found(challenge_id, seen.uuid))
+            elif isinstance(seen, Another):
+                return found or [self._named(user_id, seen)]
+            if other is None or self._api.traits.tells:
+                break
+            challenge_id = other
+            seen = self._look_at(user_id, challenge_id)
+        return found
+
+    def _named(self, user_id: int, other: Another) -> Found:
+        """The one instance of another challenge than the first, with its id where it shows."""
+        known = other.challenge_id
         for challenge_id in self._others if known is None else [known]:
-            try:
-                found = self._api.look(user_id, challenge_id)
-            except WhaleFault as fault:
-                if fault.code is not Code.CHALLENGE_UNAVAILABLE:
-                    raise
-                continue  # hidden by now
+            found = self._look_at(user_id, challenge_id)
             if isinstance(found, Running):
                 return Found(challenge_id, found.uuid)
         return Found(known, None)
+
+    def _look_at(self, user_id: int, challenge_id: int) -> Look:
+        try:
+            return self._api.look(user_id, challenge_id)
+        except WhaleFault as fault:
+            if fault.code is not Code.CHALLENGE_UNAVAILABLE:
+                raise
+            return Nothing()  # hidden by now
 
     def clear(self, user_ids: Iterable[int], *, also_others: bool = False) -> None:
         """Stop what this run started for the users; all of them are tried.
@@ -212,30 +242,40 @@ class Janitor:
     def close(self) -> None:
         self._api.close()
 
+    def _who(self, user_id: int) -> frozenset[int]:
+        """The user and the mates, whose instance one of them shows where it is their team's."""
+        return self._mates.get(user_id, frozenset({user_id}))
+
     def _clear(self, user_id: int, deadline: float, also_others: bool) -> None:
-        found: Found | None = None
+        found: list[Found] = []
         while True:
             pause = PAUSE_SECONDS
             try:
                 found = self.look(user_id)
-                if found is None:
+                ours = [
+                    each
+                    for each in found
+                    if also_others or self._book.mine(self._who(user_id), each)
+                ]
+                if not found:
                     self._book.nothing_runs(user_id)
                     if not self._book.may_come(user_id):
                         return
-                elif not also_others and not self._book.mine(user_id, found):
+                elif not ours:
                     raise NotCleared(
-                        f"user {user_id} has an instance of {found} that this run did not start; "
-                        "it was left alone"
+                        f"user {user_id} has an instance of {found[0]} that this run did not "
+                        "start; it was left alone"
                     )
                 else:
-                    self._api.destroy(user_id, found.challenge_id or self._first)
+                    for each in ours:
+                        self._api.destroy(user_id, each.challenge_id or self._first)
                     self._book.stopped(user_id)
                     continue  # look whether it is gone
             except WhaleFault as fault:
                 pause = max(pause, fault.retry_after or 0.0)
-                owed = found is not None or user_id in self._book.touched
+                owed = found or user_id in self._book.touched
                 if not owed or time.monotonic() + pause > deadline:
-                    what = f"stop the instance of {found}" if found else "say what runs"
+                    what = f"stop the instance of {found[0]}" if found else "say what runs"
                     raise NotCleared(
                         f"user {user_id}: Whale does not {what} ({fault.code.value}); look at the "
                         "user's challenges, or into Whale's administration"

@@ -39,6 +39,7 @@ from fake_whale import (
 )
 from fake_whale import Team as WhaleTeam
 from fake_whale import World as WhaleWorld
+from fake_whale.flavours import FLAVOURS, NEWEST, Flavour, Window
 
 OWN_PORT = 6
 """The one challenge on a port of its own; the others have an http name each."""
@@ -58,6 +59,7 @@ LOOK_AGAIN_SECONDS = 0.01
 """As above: what a lost request did shows at once."""
 UNLIMITED = 100_000
 SUFFIX = "127.0.0.1.nip.io"
+CLEANER_SECONDS = 10.0
 
 OUTAGE_SECONDS = 3600.0
 """More of real time than any scenario takes; the outage ends when the scenario says so."""
@@ -139,6 +141,7 @@ class Whale:
         players: tuple[Player, ...],
         mode: UserMode,
         further: tuple[Player, ...] = (),
+        flavour: Flavour = NEWEST,
         frp: str | None = None,
     ) -> None:
         # 127.0.0.0/8 is all loopback: an address that no other fake of this machine listens on.
@@ -148,6 +151,7 @@ class Whale:
             clock=VirtualClock(),
             instances=InstanceOptions(direct_host=address),
             dialect=Dialect(dialect),
+            flavour=flavour,
             frp=frp,
         )
         self.server = self.fake.serve()
@@ -168,8 +172,10 @@ class Whale:
         self.fake.reset()
         self.fake.patch_config(
             {
-                # Whale admits one more than its limit says (docs/whale-wire.md).
-                "docker_max_container_count": str((options.capacity or UNLIMITED) - 1),
+                # Most admit one more than their limit says (docs/whale-wire.md).
+                "docker_max_container_count": str(
+                    (options.capacity or UNLIMITED) - self.fake.flavour.admits_one_more
+                ),
                 "docker_max_renew_count": str(options.max_extensions),
                 "docker_timeout": str(options.timeout_seconds),
                 "frp_http_port": str(self.gateway[1]),
@@ -239,6 +245,8 @@ class FakeWhaleWorld(World):
             Settings(
                 whale_api_url=whale.server.url,
                 whale_dialect=whale.dialect,
+                whale_scope="challenge" if whale.fake.flavour.per_challenge else "auto",
+                whale_account_limit=options.account_limit,
                 whale_timeout_seconds=options.timeout_seconds,
                 whale_max_extensions=options.max_extensions,
                 whale_probe_gateway="http://{}:{}".format(*whale.gateway),
@@ -348,6 +356,9 @@ class FakeWhaleWorld(World):
             manager.close()
 
     def _observe(self, answer: Answer) -> None:
+        if answer.method == "POST" and self._fake.flavour.routed_by_cleaner:
+            # An instance answers from the cleaner's next beat on, which nobody here would wait for.
+            self._fake.clock.advance(CLEANER_SECONDS)
         self._exchanges.append(
             f"{answer.method} {answer.path} -> {answer.status} {answer.content_type} {answer.body}"
         )
@@ -369,6 +380,7 @@ class FakeWhaleHarness(StatefulHarness):
     Args:
         dialect: what Whale speaks.
         teams: whether its CTFd is in team mode; then every player is in a team.
+        flavour: which ctfd-whale it is.
     """
 
     hooks = HOOKS
@@ -377,23 +389,39 @@ class FakeWhaleHarness(StatefulHarness):
     frp: str | None = None
     """The release whose manners the fake's frp has (docs/fake-whale.md, "frp")."""
 
-    def __init__(self, dialect: str = "ctfd-whale", teams: bool = False) -> None:
+    def __init__(
+        self, dialect: str = "ctfd-whale", teams: bool = False, flavour: str = NEWEST.name
+    ) -> None:
         self._dialect = dialect
+        # A scenario's calls follow each other at once: what a fork limits accounts to is lifted.
+        self._flavour = FLAVOURS[flavour]
+        if self._flavour is not NEWEST:
+            self._flavour = replace(
+                self._flavour, window=Window.SESSION, too_many_of_user="", settings={}
+            )
+        if self._flavour.per_challenge:
+            self.hooks = HOOKS | {Hook.ACCOUNT_LIMIT}
         self._players = TEAM_PLAYERS if teams else PLAYERS
         self._mode = UserMode.TEAMS if teams else UserMode.USERS
         self._whale: Whale | None = None
         self._left: list[str] | None = None
         spoken = f"{dialect}, in team mode" if teams else dialect
+        if self._flavour is not NEWEST:
+            spoken = spoken.replace(dialect, self._flavour.whale)
         self.kind = f"WhaleAPIManager over HTTP to a fake Whale ({spoken})"
 
     def open(self) -> None:
         super().open()
         further = crowd(self.accounts, teams=self._mode is UserMode.TEAMS)
-        self._whale = Whale(self._dialect, self._players, self._mode, further, self.frp)
+        self._whale = Whale(
+            self._dialect, self._players, self._mode, further, self._flavour, self.frp
+        )
 
     def versions(self) -> dict[str, str]:
         return {
             "dialect": self._dialect,
+            "whale": self._flavour.whale,
+            "scope": "challenge" if self._flavour.per_challenge else "user",
             "user_mode": self._mode.value,
             "fake_whale": version("whale-ready"),
             **super().versions(),

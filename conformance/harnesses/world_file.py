@@ -26,6 +26,8 @@ _PARTS = ("first", "second", "unknown")
 _OPTIONAL_PARTS = ("hidden", "missing_image", "exits_at_once", "subdomain", "own_port")
 _SETTINGS = (
     "dialect",
+    "scope",
+    "account_limit",
     "timeout_seconds",
     "max_extensions",
     "probe",

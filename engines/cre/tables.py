@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from engines.instances import instance_table
 
-cre_instances = instance_table("cre_instances", one_per_user=False)
+cre_instances = instance_table("cre_instances", per_user=False)

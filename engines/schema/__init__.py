@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-HEAD = "0004"
+HEAD = "0005"
 """The version this program works with: that of the newest revision."""
 
 VERSION_TABLE = "whale_ready_schema"

@@ -12,9 +12,18 @@ from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
 _HOST = re.compile(r"(?!-)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.?|\[[0-9A-Fa-f:.]+\]")
-_NC = re.compile(r"\s*nc\s+(\S+)\s+(\d{1,5})\s*")
-_PLAIN = re.compile(r"\s*(\[ssl\]\s+)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::|\s+)(\d{1,5})\s*")
-_URL = re.compile(r"\s*(https?://\S+)\s*", re.IGNORECASE)
+_NAME = r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])"
+_TLS = r"\[(?:ssl|tls)\]\s+|(?:ncat|nc)\s+--ssl\s+|openssl\s+s_client\s+(?:-quiet\s+)?-connect\s+"
+_PLAIN = re.compile(
+    rf"\s*(?:({_TLS})|(?:\$\s*)?(?:nc|ncat|netcat|telnet)\s+(?:-[nv]+\s+)?|tcp://)?"
+    rf"{_NAME}(?::|\s+)(\d{{1,5}})\s*",
+    re.IGNORECASE,
+)
+_SSH = re.compile(
+    rf"\s*ssh\s+(?:-p\s*(\d{{1,5}})\s+)?(?:[\w.-]+@)?{_NAME}(?:\s+-p\s*(\d{{1,5}}))?\s*",
+    re.IGNORECASE,
+)
+_URL = re.compile(r"(?:.*\s)?(https?://[^\s<>\"']+)\s*", re.IGNORECASE | re.DOTALL)
 _REMOTE = re.compile(r"""remote\(\s*["']([^"']+)["']\s*,\s*(\d{1,5})\s*(,\s*ssl\s*=\s*True)?""")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -33,16 +42,17 @@ def parse_access(text: object) -> Access | None:
     """The address in ``user_access``, or None when there is none that can be believed."""
     if not isinstance(text, str) or len(text) > 4096:
         return None
-    url = _URL.fullmatch(text)
-    link = url[1] if url else _first_link(text)
-    if link is not None:
-        return _from_url(link)
-    if found := _NC.fullmatch(text):
-        return checked_access("tcp", found[1], int(found[2]))
+    page = _read(text)
+    if page.first is not None:
+        return _from_url(page.first)
     if found := _REMOTE.search(text):
         return checked_access("tls" if found[3] else "tcp", found[1], int(found[2]))
-    if found := _PLAIN.fullmatch(text):
+    if found := _URL.fullmatch(page.text):
+        return _from_url(found[1])
+    if found := _PLAIN.fullmatch(page.text):
         return checked_access("tls" if found[1] else "tcp", found[2], int(found[3]))
+    if found := _SSH.fullmatch(page.text):
+        return checked_access("tcp", found[2], int(found[1] or found[3] or 22))
     return None
 
 
@@ -66,19 +76,25 @@ def checked_access(scheme: str, host: object, port: object) -> Access | None:
     return Access(scheme, host.lower(), port)
 
 
-def _first_link(text: str) -> str | None:
-    parser = _Links()
+def _read(text: str) -> _Page:
+    parser = _Page()
     try:
         parser.feed(text)
         parser.close()
     except AssertionError:  # html.parser's answer to "<![x[": what came before it counts
         pass
-    return parser.first
+    return parser
 
 
-class _Links(HTMLParser):
+class _Page(HTMLParser):
+    """The first link, and what there is to read beside the tags."""
+
     first: str | None = None
+    text = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "a" and self.first is None:
             self.first = dict(attrs).get("href")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data

@@ -13,12 +13,18 @@ from engines.whale.client import RETRY_SECONDS, Answer, WhaleClient
 from engines.whale.credentials import Credentials
 from engines.whale.dialects import DIALECTS, Dialect
 from engines.whale.left_locks import LeftLocks
-from engines.whale.wire import Look
+from engines.whale.traits import Traits
+from engines.whale.wire import Another, Look
 from engines.whale.write_queue import WriteQueue
 
 log = logging.getLogger(__name__)
 
 _ResultT = TypeVar("_ResultT")
+
+CHALLENGES = "/api/v1/challenges"
+"""CTFd's own list of what a user may see."""
+_CTFDS_OWN = frozenset({"standard", "dynamic", "multiple_choice", "code"})
+"""Types of challenges for which no Whale has instances."""
 
 
 class WhaleAPI:
@@ -28,6 +34,7 @@ class WhaleAPI:
         dialect: what Whale speaks; None to find out on first contact.
         queue: where writes wait for their turn; None where nobody else writes.
         locks: which users need not try; None to have Whale refuse them.
+        traits: what is known of this Whale; learns from every look.
     """
 
     def __init__(
@@ -37,8 +44,10 @@ class WhaleAPI:
         credentials: Credentials,
         queue: WriteQueue | None = None,
         locks: LeftLocks | None = None,
+        traits: Traits | None = None,
     ) -> None:
         self._client = client
+        self.traits = traits or Traits()
         self._queue = queue
         self._locks = locks
         self._pinned = dialect
@@ -57,9 +66,22 @@ class WhaleAPI:
 
         def ask() -> Look:
             dialect = self._dialect(user_id, challenge_id)
-            return dialect.look(self._call(dialect, "GET", user_id, challenge_id))
+            found = dialect.look(self._call(dialect, "GET", user_id, challenge_id))
+            if isinstance(found, Another):
+                self.traits.told_of_another()
+            return found
 
         return self._as(user_id, ask)
+
+    def offered(self, user_id: int) -> frozenset[int] | None:
+        """Challenges that CTFd shows to this user and Whale may run; None: it shows no list."""
+        answer = self._client.call("GET", CHALLENGES, self._credentials.headers(user_id))
+        body = answer.body if isinstance(answer.body, dict) else {}
+        rows = body.get("data")
+        if answer.status != 200 or body.get("success") is not True or not isinstance(rows, list):
+            return None
+        shown = [row for row in rows if isinstance(row, dict) and type(row.get("id")) is int]
+        return frozenset(row["id"] for row in shown if row.get("type") not in _CTFDS_OWN)
 
     def create(self, user_id: int, challenge_id: int) -> None:
         """POST: destroys whatever the user has, then creates. Look first."""
@@ -120,6 +142,7 @@ class WhaleAPI:
         if _no_such_route(answer):
             # Perhaps another Whale has taken its place: ask again next time.
             self._before, self._found = self._found or self._before, self._pinned
+            self.traits.forget()
         return answer
 
     def _dialect(self, user_id: int, challenge_id: int) -> Dialect:

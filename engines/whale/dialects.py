@@ -17,6 +17,7 @@ from engines.whale.wire import (
     Look,
     Nothing,
     Running,
+    identity_at,
     json_object,
     not_offered,
     refusal_of,
@@ -82,9 +83,8 @@ class CtfdWhale:
     def _running(self, answer: Answer, data: object) -> Running:
         if not isinstance(data, dict):
             raise unreadable(answer)
-        _, _, uuid = str(data.get("lan_domain")).partition("-")
         access = parse_access(data.get("user_access"))
-        return _believed(answer, uuid, access, data.get("remaining_time"))
+        return _believed(answer, _identity(data, access), access, data.get("remaining_time"))
 
 
 class Documented(CtfdWhale):
@@ -102,7 +102,7 @@ class Documented(CtfdWhale):
             if port is None
             else checked_access("tcp", host, port)
         )
-        return _believed(answer, data.get("uuid"), access, data.get("remaining_time"))
+        return _believed(answer, uuid_in(data.get("uuid")), access, data.get("remaining_time"))
 
 
 class Legacy:
@@ -121,8 +121,8 @@ class Legacy:
             raise refusal_of(answer, body.get("msg"), known="success" in body)
         if body == {"success": True}:
             return Nothing()
-        _, _, uuid = str(body.get("lan_domain")).partition("-")
-        return _believed(answer, uuid, self._access(body), body.get("remaining_time"))
+        access = self._access(body)
+        return _believed(answer, _identity(body, access), access, body.get("remaining_time"))
 
     def written(self, answer: Answer) -> None:
         body = self._body(answer)
@@ -164,7 +164,7 @@ def dialect_named(name: str) -> Dialect | None:
 
 
 # Without "already" and without a link in the generation before January 2024.
-_OTHER = re.compile("Container (already )?started but not from this challenge")
+_OTHER = re.compile("Container (already )?started,? but not from this challenge", re.IGNORECASE)
 _LONGEST_LINK = 4096
 # The name comes unescaped, in the link and again behind it, and may hold anything: the id is the
 # number between the two.
@@ -173,11 +173,20 @@ _OTHER_LINK = re.compile(
 )
 
 
-def _believed(answer: Answer, uuid: object, access: Access | None, remaining: object) -> Running:
+def _identity(data: dict[str, Any], access: Access | None) -> str | None:
+    """What ``lan_domain`` names; where there is none at all, what the address does."""
+    if "lan_domain" not in data:
+        return None if access is None else identity_at(access)
+    _, _, uuid = str(data["lan_domain"]).partition("-")
+    return uuid_in(uuid)
+
+
+def _believed(
+    answer: Answer, identity: str | None, access: Access | None, remaining: object
+) -> Running:
     """A container, if all that is said of it makes sense."""
-    known = uuid_in(uuid)
-    if known is None or access is None or type(remaining) is not int:
+    if identity is None or access is None or type(remaining) is not int:
         raise unreadable(answer)
     if abs(remaining) > LONGEST_SECONDS:
         raise unreadable(answer)
-    return Running(known, access, remaining)
+    return Running(identity, access, remaining)

@@ -1,9 +1,10 @@
 """The ledger: who started what for which account on Whale, held against what Whale says.
 
-Whale knows users, not teams, holds one container per user and tells neither when it was renewed
-nor by whom it was started. The ledger does, in rows of the engine's own shape: its unique keys
-allow one row per account and one per user, and a row in a passing state is the lock that keeps
-two writes for one account apart, across threads and processes.
+Whale knows users, not teams, holds one container per user (some forks: per user and challenge) and
+tells neither when it was renewed nor by whom it was started. The ledger does, in rows of the
+engine's own shape: its unique keys allow as many rows per account and per user as Whale has room
+for, and a row in a passing state is the lock that keeps two writes apart, across threads and
+processes.
 """
 
 from __future__ import annotations
@@ -78,6 +79,10 @@ class Ledger:
         self._look_again_seconds = look_again_seconds
         self._lifetime = lifetime
         self._max_extensions = max_extensions
+
+    def now(self) -> datetime:
+        """The present time, by our own clock."""
+        return self._clock.now()
 
     def lease_end(self) -> datetime:
         """When work that begins now must be over."""
@@ -172,6 +177,8 @@ class Ledger:
             self.destroy(mine, row)
         past_due = row.expires_at is not None and row.expires_at <= self._clock.now()
         action = Action.EXPIRED if past_due else Action.LOST
+        if row.condemned:
+            action = Action.REPAIRED
         event = call.event(
             action, Code.OK, container_id=row.container_id, old_expiry=iso(row.expires_at)
         )
@@ -264,10 +271,13 @@ class Ledger:
         now = self._clock.now()
         found = self._seen(row)
         may_change = row.open and now < row.lease_until
-        if found is None or (_is(found, row) and found.remaining_seconds > 0):
+        alive = found if found is not None and _is(found, row) and not row.condemned else None
+        if alive is not None and alive.remaining_seconds <= 0:
+            alive = None
+        if found is None or alive is not None:
             if row.state is State.STOP_OPEN and may_change:
                 return row  # what shows may still go
-            return self._revived(row, found)
+            return self._revived(row, alive)
         if row.state is State.START_OPEN and may_change and not isinstance(found, Another):
             return row  # what does not show may still come
         if _is(found, row):
@@ -317,7 +327,7 @@ class Ledger:
         """Follow Whale's expiry where somebody moved it: a renewal on its page, a new setting."""
         expires_at = self.expiry(found)
         drift = (expires_at - row.expires_at).total_seconds() if row.expires_at else 0.0
-        if abs(drift) <= DRIFT_SECONDS or row.state is not State.RUNNING:
+        if abs(drift) <= DRIFT_SECONDS or row.state is not State.RUNNING or row.condemned:
             return row
         moved = row.rescheduled(expires_at)
         return moved if self._store.save(moved) else row

@@ -3,7 +3,8 @@
 What Whale does otherwise, and is kept from the call sites here, with the reasons in
 docs/whale-wire.md: it replaces on start, ignores challenge_id on stop, knows no teams, and says
 "created" before anything runs. So the adapter looks before it writes, keeps a ledger, and says
-started only when the address answers.
+started only when the address answers. Forks that hold one instance per user and challenge are known
+by what they are seen to do, or by WHALE_SCOPE (:mod:`engines.whale.traits`).
 """
 
 from __future__ import annotations
@@ -52,11 +53,12 @@ from engines.whale.identity import identity_from
 from engines.whale.ledger import Ledger, Standing, settled_fault
 from engines.whale.left_locks import LeftLocks
 from engines.whale.login import TokenMaker
-from engines.whale.starting import Starter, limit_reached
+from engines.whale.starting import Catalogue, Starter, limit_reached
+from engines.whale.traits import Traits
 from engines.whale.wire import Running
 from engines.whale.write_queue import WriteQueue
 
-whale_instances = instance_table("whale_instances", one_per_user=True)
+whale_instances = instance_table("whale_instances", per_user=True)
 
 LEASE_MARGIN_SECONDS = 30.0
 CALLS_IN_A_LEASE = 8
@@ -66,13 +68,14 @@ ROUNDS = 5
 
 
 class WhaleAPIManager(AuditedBackend):
-    """Runs instances on a ctfd-whale, one per account.
+    """Runs instances on a ctfd-whale: one per account, or one of each challenge where Whale does.
 
     Without arguments everything comes from :class:`engines.settings.Settings`; parts that are
     passed in are used instead, and closing them stays the caller's business.
 
     Args:
         observer: told of every answer of Whale, for traces; never of a token.
+        catalogue: the ids of all challenges that Whale may have, besides those that its CTFd lists.
 
     Raises:
         SettingsError: ``WHALE_API_URL`` is not set, or another setting is wrong.
@@ -86,6 +89,7 @@ class WhaleAPIManager(AuditedBackend):
         database: Database | None = None,
         clock: Clock | None = None,
         observer: Callable[[Answer], None] | None = None,
+        catalogue: Catalogue | None = None,
     ) -> None:
         self.settings = settings or Settings.from_environ()
         if self.settings.whale_api_url is None:
@@ -112,7 +116,8 @@ class WhaleAPIManager(AuditedBackend):
                 wait_seconds=self.settings.whale_write_wait_seconds,
                 call_seconds=self.settings.whale_call_seconds,
             )
-        self._api = WhaleAPI(client, dialect, shown, queue, locks)
+        self.traits = Traits(self.settings.whale_scope, self._database)
+        self._api = WhaleAPI(client, dialect, shown, queue, locks, self.traits)
         self._store = InstanceStore(self._database, self.audit, whale_instances)
         self._lease_seconds = (
             CALLS_IN_A_LEASE * self.settings.whale_call_seconds
@@ -132,7 +137,7 @@ class WhaleAPIManager(AuditedBackend):
             lifetime=timedelta(seconds=self.settings.whale_timeout_seconds),
             max_extensions=self.settings.whale_max_extensions,
         )
-        self._starter = Starter(self._api, self._store, self._ledger, self.settings)
+        self._starter = Starter(self._api, self._store, self._ledger, self.settings, catalogue)
         self.cleanup_worker = CleanupWorker(
             self, self.settings.worker_seconds, database=self._database
         )
@@ -144,24 +149,29 @@ class WhaleAPIManager(AuditedBackend):
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities(
-            scope=Scope.PER_ACCOUNT,
+            scope=Scope.PER_CHALLENGE if self.traits.per_challenge else Scope.PER_ACCOUNT,
             extend=ExtendMode.RESET,
             addressing=frozenset({Addressing.HOST_PORT, Addressing.SUBDOMAIN}),
             ready_on_start=self.settings.whale_probe,
             detects_loss=False,
             teams=True,
             multi_node=True,
-            account_limit=1,
+            account_limit=self._account_limit,
             max_extensions=self.settings.whale_max_extensions,
             timeout_seconds=self.settings.whale_timeout_seconds,
             extension_seconds=self.settings.whale_timeout_seconds,
         )
+
+    @property
+    def _account_limit(self) -> int:
+        return self.settings.whale_account_limit if self.traits.per_challenge else 1
 
     def holds_any(self) -> bool:
         return not self._store.empty()
 
     def expire_due(self) -> int:
         """End what has expired, also where Whale's own cleaner has not come yet."""
+        self.traits.publish()
         return self._ledger.expire_due()
 
     def reconcile(self) -> int:
@@ -205,15 +215,37 @@ class WhaleAPIManager(AuditedBackend):
                 return self._starter.create(call, row)
             case Taken(row):
                 return self._start_again(call, row)
-            case AccountFull((row, *_)) | UserTaken(row):
-                standing = self._ledger.confirmed(row)
-                if standing is None:
-                    return None
-                if standing.open:
-                    return replies.busy_start(self._ledger.retry_after(standing))
-                return limit_reached(standing.challenge_id)
+            case AccountFull(rows):
+                return self._full(call, rows)
+            case UserTaken(row):
+                return self._full(call, (row,))
             case _:
                 return replies.busy_start()
+
+    def _full(self, call: Call, rows: tuple[Instance, ...]) -> StartResult | None:
+        """A start that met as many instances as there may be; None when one of them has gone."""
+        for row in rows:
+            standing = self._ledger.confirmed(row)
+            if standing is None:
+                return None
+            if standing.open:
+                return replies.busy_start(self._ledger.retry_after(standing))
+        if rows[0].user_id == call.user_id and self._runs_beside(call):
+            return None
+        return limit_reached(rows[0].challenge_id)
+
+    def _runs_beside(self, call: Call) -> bool:
+        """Whether the user has an instance of this challenge too, beside one that is live: then
+        Whale holds one of each challenge, which was not known."""
+        if self.traits.scope is not None:
+            return False
+        try:
+            found = self._api.look(call.user_id, call.challenge_id)
+        except WhaleFault:
+            return False
+        if isinstance(found, Running) and found.remaining_seconds > 0:
+            self.traits.ran_at_once()
+        return self.traits.per_challenge
 
     def _start_again(self, call: Call, row: Instance) -> StartResult | None:
         """A start that met a row of its own: a double click, or a start that broke off."""
@@ -222,7 +254,7 @@ class WhaleAPIManager(AuditedBackend):
             if resumed is not None:
                 return resumed
         standing = self._ledger.confirmed(row)
-        return None if standing is None else self._ledger.already(standing)
+        return None if standing is None else self._starter.already(standing)
 
     def _extend(self, call: Call) -> ActionResult:
         try:
@@ -315,8 +347,11 @@ class WhaleAPIManager(AuditedBackend):
 
     def _adopted(self, call: Call) -> Instance | None:
         """Take a container into the ledger that the user started on Whale's own page."""
-        if self._store.find_by_user(call.user_id) is not None:
+        theirs = self._store.of_user(call.user_id)
+        if not self.traits.per_challenge and theirs:
             return None  # what the user has on Whale belongs to another account or challenge
+        if any(row.challenge_id == call.challenge_id for row in theirs):
+            return None  # another account's
         try:
             found = self._api.look(call.user_id, call.challenge_id)
         except WhaleFault as fault:
@@ -335,7 +370,7 @@ class WhaleAPIManager(AuditedBackend):
             user_id=call.user_id,
             team_id=call.team_id,
             flag="",  # Whale makes the flag and keeps it to itself
-            account_limit=1,
+            account_limit=self._account_limit,
             capacity=None,
             lease_seconds=self._lease_seconds,
         )

@@ -21,14 +21,24 @@ FREQUENCY_WINDOW_SECONDS = 60.0
 """Window in which a session may write once."""
 
 LONGEST_WAIT_SECONDS = 3600.0
-REFUSED = (200, 400, 403, 409, 429)
-"""Statuses with which a Whale refuses in its own words."""
+_LONGEST_IDENTITY = 128
 _RATE_WORDS = re.compile(
-    r"frequen|rate.?limit|too (fast|many|often|quick)|slow down|cool.?down"
-    r"|\bwait\b.*\d\s*(s|m)|频|too soon",
+    r"frequen|rate.?limit|throttl|too (fast|many (request|tries|attempt)|often|quick|soon)"
+    r"|slow down|cool.?down|\bwait\b.*\d\s*(s|m|h)|(again|retry) (in|after).*\d|频|太快|过快",
     re.IGNORECASE | re.DOTALL,
 )
-_DURATION = re.compile(r"(\d{1,5})\s*(s|m|秒|分)", re.IGNORECASE)
+_OF_USER = re.compile(
+    r"only have|up to \d+ (container|instance)|at most \d+|already have|per (user|team|account)",
+    re.IGNORECASE,
+)
+_OF_ALL = re.compile(
+    r"(max|limit|too many|exceed|no (more|free|available)).*(container|instance|port|place)"
+    r"|(container|instance)s?.*(limit|exceed)|(server|system).*(full|capacity)",
+    re.IGNORECASE | re.DOTALL,
+)
+_DURATION = re.compile(r"(\d{1,5})\s*(ms|milli|s|m|h|秒|分|小时)", re.IGNORECASE)
+_BARE = re.compile(r"(?:after|again in|wait|least)\D{0,20}(\d{1,5})\b", re.IGNORECASE)
+_UNITS = {"ms": 0.001, "milli": 0.001, "m": 60.0, "分": 60.0, "h": 3600.0, "小时": 3600.0}
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,9 @@ _TOO_FAST = _Refusal(
     Code.RATE_LIMITED, "That was too fast; please wait a few seconds", LEFT_LOCK_SECONDS
 )
 _NOT_STARTED = _Refusal(Code.START_FAILED, "The container did not start; please tell an organiser")
+_FULL = _Refusal(
+    Code.CAPACITY, "All places are taken; please try again when somebody has finished", 10.0
+)
 _NOT_STOPPED = _Refusal(
     Code.UNAVAILABLE, "The container could not be stopped; please tell an organiser", 10.0
 )
@@ -78,13 +91,16 @@ _NO_MORE = _Refusal(Code.EXTENSION_LIMIT, "Maximum extensions reached")
 _REFUSALS = {
     "challenge not visible": _NOT_OFFERED,
     "no such challenge": _NOT_OFFERED,
+    # NUSGreyhats.
+    "missing or invalid challenge_id": _NOT_OFFERED,
+    "challenge is not a docker challenge": _NOT_OFFERED,
+    "challenge requirements not satisfied": _NOT_OFFERED,
+    "team required": _Refusal(Code.CHALLENGE_UNAVAILABLE, "Join a team first"),
     "No such container": _NONE,
     "Instance not found.": _NONE,
     "Invalid container": _Refusal(Code.NOT_FOUND, "The container's time is over"),
     "Max renewal count exceed.": _NO_MORE,
-    "Max container count exceed.": _Refusal(
-        Code.CAPACITY, "All places are taken; please try again when somebody has finished", 10.0
-    ),
+    "Max container count exceed.": _FULL,
     "No available ports. Please wait for a few minutes.": _Refusal(
         Code.CAPACITY, "No network port is free; please try again in a few minutes", 60.0
     ),
@@ -111,42 +127,46 @@ def refusal_of(answer: Answer, message: object, *, known: bool) -> WhaleFault:
     ``known``: the answer is Whale's own, not one that CTFd's checks gave before it.
     """
     refused = _REFUSALS.get(message) if isinstance(message, str) else None
-    if refused is not None and answer.status in (200, 403, 404):
+    if refused is not None and answer.status in (200, 400, 403, 404):
         return WhaleFault(refused.code, refused.message, retry_after=refused.retry_after)
     if isinstance(message, str) and message.startswith("Container started but not from"):
         return WhaleFault(_NONE.code, _NONE.message)
     if answer.status in (401, 403) and not known:
         return unauthenticated()
     says_no = isinstance(answer.body, dict) and answer.body.get("success") is False
-    if says_no and answer.status in REFUSED and isinstance(message, str):
-        return _in_other_words(answer, message)
+    if says_no and answer.status < 500:
+        return _in_other_words(answer, message if isinstance(message, str) else "")
     return unreadable(answer)
 
 
 def _in_other_words(answer: Answer, message: str) -> WhaleFault:
-    """A refusal whose text is a fork's or an organiser's own: Whale is done, and one look tells
-    whether it did it after all."""
-    if _RATE_WORDS.search(message):
+    """A refusal whose text is a fork's or an organiser's own, or that has none: Whale is done, and
+    one look tells whether it did it after all."""
+    if answer.status == 429 or _RATE_WORDS.search(message):
         return WhaleFault(Code.RATE_LIMITED, _TOO_FAST.message, retry_after=_seconds_in(message))
     if answer.method == "GET":
         return unreadable(answer)
-    started = answer.method == "POST"
+    meant = _Refusal(Code.UNAVAILABLE, "Whale refused; please tell an organiser", LEFT_LOCK_SECONDS)
+    if answer.method == "POST" and _OF_USER.search(message):
+        meant = _Refusal(Code.LIMIT_REACHED, "You have as many containers as you may; stop one")
+    elif answer.method == "POST":
+        meant = _FULL if _OF_ALL.search(message) else _NOT_STARTED
     return WhaleFault(
-        Code.START_FAILED if started else Code.UNAVAILABLE,
-        _NOT_STARTED.message if started else "Whale refused; please tell an organiser",
-        retry_after=None if started else LEFT_LOCK_SECONDS,
-        definite=False,
-        pending=False,
+        meant.code, meant.message, retry_after=meant.retry_after, definite=False, pending=False
     )
 
 
 def _seconds_in(message: str) -> float:
     """The time that a rate limit names, at most an hour; as long as a left lock without one."""
     found = _DURATION.search(message)
-    if found is None:
+    bare = _BARE.search(message)
+    if found is not None:
+        seconds = float(found[1]) * _UNITS.get(found[2].lower(), 1.0)
+    elif bare is not None:
+        seconds = float(bare[1])
+    else:
         return LEFT_LOCK_SECONDS
-    unit = 60.0 if found[2].lower() in ("m", "分") else 1.0
-    return min(max(float(found[1]) * unit, 1.0), LONGEST_WAIT_SECONDS)
+    return min(max(seconds, 1.0), LONGEST_WAIT_SECONDS)
 
 
 def too_fast(seconds: float) -> WhaleFault:
@@ -167,14 +187,18 @@ def unauthenticated() -> WhaleFault:
 def unreadable(answer: Answer) -> WhaleFault:
     """The answer is none of Whale's: after a write it is not known what was done.
 
-    After a 500 nobody is at work on it any more; any other may come from something in front.
+    After a 500 nobody is at work on it any more, and with 4xx nobody began; any other may come
+    from something in front.
     """
+    if answer.status == 429:
+        return too_fast(LEFT_LOCK_SECONDS)
+    over = answer.status == 500 or 400 <= answer.status < 500
     return WhaleFault(
         Code.UNAVAILABLE,
         "Whale answered in a way that cannot be understood; please try again shortly",
         retry_after=10.0,
         definite=answer.method == "GET",
-        pending=answer.method != "GET" and answer.status != 500,
+        pending=answer.method != "GET" and not over,
     )
 
 
@@ -191,8 +215,15 @@ def json_object(answer: Answer, *content_types: str) -> dict[str, Any]:
     return dict(answer.body)
 
 
+def identity_at(access: Access) -> str:
+    """What tells a container from others where Whale does not name it (Om-Arora's): the uuid in its
+    host's name, else its address as a whole."""
+    own, _, _ = access.host.partition(".")
+    return uuid_in(own) or f"{access.host}:{access.port}"[-_LONGEST_IDENTITY:]
+
+
 def uuid_in(value: object) -> str | None:
-    """The container's uuid, None when it is none. From ``lan_domain``: what follows the dash."""
+    """The container's uuid, None when it is none."""
     if isinstance(value, str) and re.fullmatch(r"[0-9a-fA-F][0-9a-fA-F-]{7,63}", value):
         return value
     return None

@@ -32,6 +32,7 @@ def register(site: Site) -> None:
     site.route("/api/v1/users/me", {"GET": _me}, as_restx)
     site.route("/api/v1/tokens", {"GET": _tokens, "POST": _new_token}, as_restx)
     site.route("/api/v1/tokens/<token_id>", {"GET": _one_token, "DELETE": _drop_token}, as_restx)
+    site.route("/api/v1/challenges", {"GET": _challenges}, as_restx)
     site.route("/api/v1/challenges/attempt", {"POST": _attempt}, as_restx)
 
     def no_such_page(_visit: Visit, route: str) -> Reply:
@@ -151,6 +152,17 @@ def _drop_token(visit: Visit, token_id: str) -> Reply:
     if not visit.machine.directory.remove_token(number, owner):
         raise Refusal(404, NOT_FOUND, known=False)
     return Reply({"success": True})
+
+
+def _challenges(visit: Visit) -> Reply:
+    """What the caller may see; read in CTFd's source, and but for these fields as it is there."""
+    visit.require_login()
+    shown = [each for each in visit.machine.directory.challenges() if each.state == "visible"]
+    rows = [
+        {"id": each.id, "type": each.type, "name": each.name, "category": each.category}
+        for each in shown
+    ]
+    return Reply({"success": True, "data": rows})
 
 
 def _attempt(visit: Visit) -> Reply:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +301,73 @@ def test_what_somebody_else_starts_meanwhile_is_left_alone(
 
     assert services(fake) == [12], "ours is stopped"
     by_hand(url, 12, 2, "DELETE")
+
+
+FORKS = [
+    ("scribblercoder", '\nscope = "challenge"'),
+    ("scribblercoder", ""),
+    ("matte23", ""),
+    ("om-arora", ""),
+]
+
+
+@contextmanager
+def forked(flavour: str, more: str, folder: Path) -> Iterator[tuple[FakeWhale, LiveWhaleHarness]]:
+    """A harness on a live Whale of another kind."""
+    address = str(ipaddress.IPv4Address("127.160.0.0") + secrets.randbelow(2**20))
+    options = InstanceOptions(direct_host=address, ready_delay=0, reachable=True)
+    with FakeWhale(whale_world(), instances=options, flavour=flavour) as fake, fake.serve() as it:
+        file = written(folder / "fork.toml", text(fake) + more)
+        yield fake, LiveWhaleHarness(it.url, file)
+
+
+@pytest.mark.parametrize(("flavour", "more"), FORKS)
+def test_every_challenge_is_looked_at_when_a_scenario_is_over(
+    flavour: str, more: str, tmp_path: Path
+) -> None:
+    with forked(flavour, more, tmp_path) as (fake, harness):
+        harness.open()
+        world = fresh(harness)
+        assert world.backend.start_instance(11, 2).ok
+        world.backend.start_instance(11, 6)
+        assert len(services(fake)) == 1 + ("challenge" in more)
+        world.close()
+        assert services(fake) == []
+        harness.close()
+
+
+def test_what_runs_already_is_seen_where_a_look_tells_of_one_challenge_only(
+    tmp_path: Path,
+) -> None:
+    with forked("matte23", "", tmp_path) as (fake, harness):
+        url = str(harness._url)
+        assert by_hand(url, 12, 2) == 200
+        with pytest.raises(CannotRun, match="an instance of challenge 2 runs already for user 12"):
+            harness.open()
+        harness.close()
+        assert services(fake) == [12]
+
+
+def test_what_a_fork_keeps_of_a_start_that_failed_is_stopped(tmp_path: Path) -> None:
+    with forked("frankli0324-2024", "", tmp_path) as (fake, harness):
+        harness.open()
+        world = fresh(harness)
+        fake.inject({"kind": "frpc_down"})
+        assert not world.backend.start_instance(11, 1).ok
+        assert services(fake) == [11]
+        fake.lift_faults()
+        fake.machine.redis.locks.clear()
+        world.close()
+        assert services(fake) == []
+        harness.close()
+
+
+def test_rules_pass_on_a_fork_and_nothing_is_left(tmp_path: Path) -> None:
+    rules = ("STATUS-002", "STATUS-010", "ACCOUNT-005", "CONC-004")
+    with forked("scribblercoder", f"{FORKS[0][1]}\naccount_limit = 1", tmp_path) as (fake, harness):
+        report = check_subjects([Subject("whale", harness)], CheckRequest(select=rules))
+        assert [each.status for each in report.results] == [Status.PASS] * len(rules)
+        assert services(fake) == []
 
 
 def test_a_refusal_is_waited_out_before_the_next_scenario(

@@ -27,8 +27,9 @@ from preflight.stage import (
 )
 
 from engines.cre.runtimes.memory import MemoryRuntime
-from fake_whale import Dialect, FakeWhale, Isolation, User
+from fake_whale import FLAVOURS, Dialect, FakeWhale, Isolation, User
 from whale_ready.preflight.checks import run
+from whale_ready.preflight.dialect import dialect as dialect_item
 from whale_ready.preflight.items import State
 from whale_ready.preflight.report import preflight_of
 from whale_ready.preflight.site import Wishes
@@ -52,6 +53,47 @@ def test_all_is_ok_in_every_dialect(dialect: Dialect, tmp_path: Path) -> None:
     with staged(Setup(dialect=dialect), tmp_path) as stage:
         items = stage.items()
     assert states(items, State.OK) == EVERY_ID - UNSEEN, items
+
+
+@pytest.mark.parametrize(
+    ("flavour", "setup", "state", "said"),
+    [
+        (None, {}, State.OK, "holds one instance per user, as was seen"),
+        (None, {"ending": False}, State.OK, "unknown while nothing runs: pin it with WHALE_SCOPE"),
+        (
+            None,
+            {"ending": False, "settings": {"whale_scope": "challenge"}},
+            State.OK,
+            "holds one per challenge, by WHALE_SCOPE",
+        ),
+        (
+            None,
+            {"settings": {"whale_scope": "challenge"}},
+            State.NOT_OK,
+            "was seen to hold one instance per user, where WHALE_SCOPE is challenge",
+        ),
+        ("matte23", {}, State.NOT_OK, "GET tells only of its own challenge's instance"),
+        ("scribblercoder", {}, State.NOT_OK, "GET tells only of its own challenge's instance"),
+        (
+            "scribblercoder",
+            {"settings": {"whale_scope": "challenge"}},
+            State.OK,
+            "holds one per challenge, by WHALE_SCOPE",
+        ),
+    ],
+)
+def test_what_a_whale_holds_is_told_without_a_write(
+    flavour: str | None, setup: dict[str, Any], state: State, said: str, tmp_path: Path
+) -> None:
+    world = Setup().whale if flavour is None else replace(Setup().whale, flavour=FLAVOURS[flavour])
+    with staged(whale(whale=world, **setup), tmp_path) as stage:
+        before = len(stage.fake.journal())
+        site = stage.site()
+        found = dialect_item(site)
+        site.close()
+        asked = {each.get("method") for each in stage.fake.journal()[before:]}
+    assert (found.state, said in found.evidence) == (state, True), found
+    assert asked == {"GET"}
 
 
 def test_what_the_catalogue_keeps_from_whale_is_not_compared(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ from engines.instances import (
 )
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
-SHARED = instance_table("test_instances", one_per_user=False)
-EXCLUSIVE = instance_table("test_exclusive_instances", one_per_user=True)
+SHARED = instance_table("test_instances", per_user=False)
+EXCLUSIVE = instance_table("test_exclusive_instances", per_user=True)
 for _table in (SHARED, EXCLUSIVE):
     metadata.remove(_table)  # no table of the product's
 
@@ -138,8 +138,26 @@ def test_an_exclusive_table_holds_one_row_per_user(database: Database, audit: Au
     for_team = replace(ASKED, account="team:9", team_id=9)
     assert store.claim(for_team, NOW) == UserTaken(row)
     assert isinstance(store.claim(replace(for_team, user_id=2), NOW), Claimed)
-    assert store.find_by_user(1) == row
-    assert store.find_by_user(3) is None
+    assert store.of_user(1) == [row]
+    assert store.of_user(3) == []
+
+
+def test_a_user_with_room_for_two_holds_them_for_whatever_accounts(
+    database: Database, audit: AuditLog
+) -> None:
+    """Where Whale holds one per user and challenge, two mates' calls for it meet in one."""
+    store = InstanceStore(database, audit, EXCLUSIVE)
+    roomy = replace(ASKED, account_limit=2)
+    for_team = replace(roomy, account="team:9", team_id=9)
+    row = claimed(store, roomy)
+    assert store.claim(for_team, NOW) == UserTaken(row)
+    second = claimed(store, replace(for_team, challenge_id=2))
+    assert second.slot != row.slot
+    assert store.claim(replace(for_team, challenge_id=3), NOW) == UserTaken(row)
+    assert store.claim(replace(roomy, challenge_id=3), NOW) == UserTaken(second)
+    mate = replace(for_team, user_id=2)
+    assert isinstance(store.claim(mate, NOW), Claimed)
+    assert isinstance(store.claim(replace(mate, challenge_id=3), NOW), AccountFull)
 
 
 CHANGES: list[Callable[[Instance], Instance]] = [

@@ -287,6 +287,7 @@ def test_an_old_file_without_autoincrement_is_left_so(database: Database) -> Non
     database.ensure_schema()
     assert_kept(database, rows)
     assert_newest(database)
+    del before["whale_instances"]  # made anew for other keys, and with it
     assert before.items() <= shape(database).items()
 
 

@@ -60,6 +60,21 @@ def refused(message: str, status: int = 403, **more: Any) -> Answer:
         (f" https://{UUID}.ctf.example.org/ ", Access("https", f"{UUID}.ctf.example.org", 443)),
         ("127.0.0.1:10093", Access("tcp", "127.0.0.1", 10093)),
         ("[ssl] pwn.example.org 443", Access("tls", "pwn.example.org", 443)),
+        ("[SSL] pwn.example.org:443", Access("tls", "pwn.example.org", 443)),
+        ("pwn.example.org 10093", Access("tcp", "pwn.example.org", 10093)),
+        ("tcp://pwn.example.org:10093", Access("tcp", "pwn.example.org", 10093)),
+        ("<code>nc pwn.example.org 10093</code>", Access("tcp", "pwn.example.org", 10093)),
+        ("<pre>$ nc -nv 127.0.0.1 10093</pre>\n", Access("tcp", "127.0.0.1", 10093)),
+        ("ncat --ssl pwn.example.org 443", Access("tls", "pwn.example.org", 443)),
+        (
+            "openssl s_client -quiet -connect pwn.example.org:443",
+            Access("tls", "pwn.example.org", 443),
+        ),
+        ("ssh -p 10022 ctf@pwn.example.org", Access("tcp", "pwn.example.org", 10022)),
+        ("ssh ctf@pwn.example.org -p 10022", Access("tcp", "pwn.example.org", 10022)),
+        ("Open http://a.b:1/", Access("http", "a.b", 1)),
+        ("<b>http://a.b:1/</b>", Access("http", "a.b", 1)),
+        ("telnet [::1] 10093", Access("tcp", "[::1]", 10093)),
         ('<a href="http://a.b:1/">x</a><![x[', Access("http", "a.b", 1)),
     ],
 )
@@ -97,6 +112,24 @@ def test_a_running_container() -> None:
     assert CtfdWhale().look(answer({"success": True, "data": data})) == Running(
         UUID, Access("http", f"{UUID}.127.0.0.1.nip.io", 8080), 3600
     )
+
+
+@pytest.mark.parametrize(
+    ("shown", "identity"),
+    [
+        (LINK, UUID),
+        (f"http://{UUID}.ctf.example.org", UUID),
+        ("nc 10.0.0.9 10093", "10.0.0.9:10093"),
+        ('<a href="http://web-7.ctf.example.org/">x</a>', "web-7.ctf.example.org:80"),
+    ],
+)
+def test_a_container_without_lan_domain_is_known_by_its_address(shown: str, identity: str) -> None:
+    """Om-Arora: docs/whale-wire.md, "Forks"."""
+    found = CtfdWhale().look(
+        answer({"success": True, "data": {"user_access": shown, "remaining_time": 60}})
+    )
+    assert isinstance(found, Running)
+    assert found.uuid == identity
 
 
 def test_remaining_time_may_be_negative() -> None:
@@ -147,6 +180,11 @@ def test_another_challenges_container_without_a_link_in_older_generations(around
         ("Please wait 5 minutes before the next start", 300.0),
         ("Slow down! 99999 minutes", 3600.0),
         ("操作过于频繁，请等待 20 秒", 20.0),
+        ("You have been rate-limited, Please wait for 30 seconds.", 30.0),
+        ("Try again in 15 seconds", 15.0),
+        ("Throttled: retry after 25", 25.0),
+        ("Please wait 500 ms", 1.0),
+        ("Cooldown: 1 hour", 3600.0),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
@@ -177,6 +215,47 @@ def test_a_refusal_in_unknown_words_is_done_and_needs_one_look(method: str, code
         CtfdWhale().written(refused("Docker Creation Error", method=method))
     fault = caught.value
     assert (fault.code, fault.definite, fault.pending) == (code, False, False)
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("You can only have up to 1 containers running simultaneously.", Code.LIMIT_REACHED),
+        ("At most 2 per team", Code.LIMIT_REACHED),
+        ("Max instance count reached", Code.CAPACITY),
+        ("Too many containers", Code.CAPACITY),
+        ("The server is full", Code.CAPACITY),
+        ("Container already exists", Code.START_FAILED),
+    ],
+)
+def test_a_limit_in_other_words_is_one(message: str, code: Code) -> None:
+    with pytest.raises(WhaleFault) as caught:
+        CtfdWhale().written(refused(message, method="POST"))
+    fault = caught.value
+    assert (fault.code, fault.definite, fault.pending) == (code, False, False)
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 409, 422])
+@pytest.mark.parametrize("said", [{}, {"message": None}, {"message": ["odd"]}, {"message": "?"}])
+def test_a_refusal_without_words_is_done_too(status: int, said: dict[str, Any]) -> None:
+    with pytest.raises(WhaleFault) as caught:
+        CtfdWhale().written(answer({"success": False, **said}, status, method="POST"))
+    fault = caught.value
+    assert (fault.code, fault.definite, fault.pending) == (Code.START_FAILED, False, False)
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 413])
+def test_after_a_4xx_of_something_in_front_nobody_is_at_work(status: int) -> None:
+    with pytest.raises(WhaleFault) as caught:
+        CtfdWhale().written(answer(None, status, method="POST", kind="text/html"))
+    assert (caught.value.definite, caught.value.pending) == (False, False)
+
+
+def test_a_429_is_a_rate_limit_whatever_it_says() -> None:
+    for body, kind in ((None, "text/html"), ({"success": False}, "application/json")):
+        with pytest.raises(WhaleFault) as caught:
+            CtfdWhale().written(answer(body, 429, method="POST", kind=kind))
+        assert (caught.value.code, caught.value.definite) == (Code.RATE_LIMITED, True)
 
 
 F403 = {

@@ -36,6 +36,7 @@ def fake_whale(
     renewals: int,
     places: int = 100,
     frpc_file: bool = False,
+    flavour: str | None = None,
 ) -> FakeWhale:
     """A Whale with these players, at MariaDB's default isolation, that admits so many."""
     teams = {player.user_id: player.team_id for player in players if player.team_id is not None}
@@ -61,7 +62,13 @@ def fake_whale(
             "frp_http_port": HTTP_PORT,
         },
     )
-    return FakeWhale(world, clock=clock, isolation=Isolation.REPEATABLE_READ, frpc_file=frpc_file)
+    return FakeWhale(
+        world,
+        clock=clock,
+        isolation=Isolation.REPEATABLE_READ,
+        frpc_file=frpc_file,
+        flavour=flavour,
+    )
 
 
 def credentials(players: Sequence[Player]) -> StaticTokens:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
+from engines.contract import Scope
 from engines.errors import WhaleFault
 from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer, WhaleClient
 from engines.whale.dialects import AUTO, DIALECTS, dialect_named
 from engines.whale.identity import identity_from
-from whale_ready.preflight.credentials import accounts, player
+from engines.whale.traits import SCOPES, Traits
+from engines.whale.wire import Another, Nothing, Running
+from whale_ready.preflight.credentials import access, accounts, player
 from whale_ready.preflight.items import Finding, NotCheckable, not_ok, ok
 from whale_ready.preflight.site import Site
 from whale_ready.preflight.theirs import CTFD_VERSION, their_settings
@@ -19,6 +22,9 @@ MEASURED = "3.8"
 """The CTFd that docs/whale-wire.md was measured on, by its first two numbers."""
 TRIED_CHALLENGES = 5
 """A legacy Whale answers about a challenge that it hides as if it were not there at all."""
+LOOKED_AT = 20
+"""Accounts that are looked at for what Whale holds; each is asked about as many challenges."""
+_HOLDS = {Scope.PER_ACCOUNT: "one instance per user", Scope.PER_CHALLENGE: "one per challenge"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,57 @@ def dialect(site: Site) -> Finding:
             f"set WHALE_DIALECT={found.dialect}, or leave it out",
         )
     known = ", ".join(each.name for each in DIALECTS)
-    return ok(f"Whale speaks {found.dialect} (of {known})")
+    return _with_traits(f"Whale speaks {found.dialect} (of {known})", site)
+
+
+def _with_traits(speaks: str, site: Site) -> Finding:
+    """What this Whale holds, for whom, as far as looking tells; WHALE_SCOPE says it otherwise."""
+    pinned, traits = SCOPES.get(site.settings.whale_scope), site.fact(seen_traits)
+    if traits.seen not in (None, pinned) and pinned is not None:
+        right = next(word for word, scope in SCOPES.items() if scope is traits.seen)
+        return not_ok(
+            f"{speaks}, and was seen to hold {_HOLDS[traits.seen]}, where WHALE_SCOPE is "
+            f"{site.settings.whale_scope}",
+            f"set WHALE_SCOPE={right}, or leave it out",
+        )
+    if traits.scope is not None:
+        by = "as was seen" if pinned is None else "by WHALE_SCOPE"
+        return ok(f"{speaks}, and holds {_HOLDS[traits.scope]}, {by}")
+    if traits.tells is False:
+        return not_ok(
+            f"{speaks}; GET tells only of its own challenge's instance, so it is unknown whether "
+            "it holds one instance per user or one per challenge",
+            "set WHALE_SCOPE=challenge if players can run two challenges at once on its own page, "
+            "else WHALE_SCOPE=user",
+        )
+    return ok(
+        f"{speaks}; whether it holds {' or '.join(_HOLDS.values())} is unknown while nothing runs: "
+        "pin it with WHALE_SCOPE (until it shows, a player has one)"
+    )
+
+
+def seen_traits(site: Site) -> Traits:
+    """What Whale holds, by what runs at this moment for the accounts that we have access for."""
+    api = WhaleAPI(
+        site.client,
+        dialect_named(site.fact(spoken).dialect or AUTO),
+        site.fact(accounts),
+        traits=Traits(site.settings.whale_scope),
+    )
+    for user_id in sorted(site.fact(access).good)[:LOOKED_AT]:
+        looks = []
+        for challenge_id in startable(site)[:TRIED_CHALLENGES]:
+            with suppress(WhaleFault):
+                looks.append(api.look(user_id, challenge_id))
+            if api.traits.seen is not None or any(isinstance(each, Another) for each in looks):
+                return api.traits
+        running = sum(isinstance(each, Running) for each in looks)
+        if running > 1:
+            api.traits.ran_at_once()
+            return api.traits
+        if running and any(isinstance(each, Nothing) for each in looks):
+            api.traits.kept_to_itself()
+    return api.traits
 
 
 def version(site: Site) -> Finding:
