@@ -47,6 +47,8 @@ class Kind(str, Enum):
     HTML = "html"
     BAD_GATEWAY = "bad_gateway"
     SLOW_FIRST_BYTE = "slow_first_byte"
+    FUZZED = "fuzzed"
+    """Anything at all (:mod:`fake_whale.fuzz`), another thing each time."""
 
 
 EVENTS = frozenset({Kind.FRPC_RESTARTED, Kind.REDIS_FLUSHED, Kind.SERVICE_REMOVED, Kind.REFUSE})
@@ -64,6 +66,7 @@ TRANSPORT = frozenset(
         Kind.HTML,
         Kind.BAD_GATEWAY,
         Kind.SLOW_FIRST_BYTE,
+        Kind.FUZZED,
     }
 )
 DEFAULT_SECONDS = {
