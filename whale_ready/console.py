@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import TextIO
+from typing import IO, Any
 
 import rich.console
 from rich.segment import Segment
@@ -16,9 +16,9 @@ from engines.printable import printable
 class Console(rich.console.Console):
     """Rich's, with everything escaped in what it is given; its own sequences are kept."""
 
-    def __init__(self, file: TextIO | None = None, *, soft_wrap: bool = False) -> None:
+    def __init__(self, file: IO[str] | None = None, **options: Any) -> None:
         # Named, because sys.stdout is another one while pytest runs.
-        super().__init__(file=file or sys.stdout, highlight=False, soft_wrap=soft_wrap)
+        super().__init__(file=file or sys.stdout, highlight=False, **options)
 
     def render(
         self,
