@@ -10,6 +10,9 @@ import ast
 import io
 import json
 import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ from made_report import made_report
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
+from whale.test_readiness import listening
 
 from conformance.reporting.html import to_html
 from conformance.reporting.junit import to_junit
@@ -197,6 +201,72 @@ def test_no_command_shows_any_of_a_catalogue_or_an_environment(
     assert "Traceback" not in result.output
     assert "Usage:" not in result.output, "a command that there is"
     assert result.exception is None or isinstance(result.exception, SystemExit)
+
+
+WORLD = """
+[challenges]
+first = 1
+second = 2
+unknown = 999
+""" + "".join(
+    f"""
+[[players]]
+user_id = {user}
+token = "ctfd_{user:064x}"
+"""
+    for user in (11, 12, 13)
+)
+
+
+@contextmanager
+def hostile_whale() -> Iterator[str]:
+    """A server that says the same nasty thing to everything, in JSON and in headers."""
+    said = {"success": False, "message": NASTY, "version": NASTY, NASTY: NASTY}
+    body = json.dumps(said, ensure_ascii=False).encode()
+    seen = "Server: x\x1b[2J\x9b31m\r\nContent-Type: application/json\r\n"
+    head = f"HTTP/1.1 403 \x1b[2J\r\n{seen}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(head.encode("latin-1") + body)
+
+    with listening(serve) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("preflight", "--whale", "{url}", "--admin", "11", "--report", "{folder}/out.json"),
+        ("check", "--backend", "whale={url}", "--whale-world", "{folder}/world.toml"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_hostile_whale_reaches_no_terminal(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """``preflight`` printed its ESC sequences."""
+    for name, text in (("world.toml", WORLD), ("challenges.toml", CATALOGUE)):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text('[tokens]\n"11" = "ctfd_11"\n', encoding="utf-8")
+    for path in (tmp_path / "world.toml", tokens):
+        path.chmod(0o600)
+    environ = {
+        "CONTAINER_CHALLENGES_FILE": str(tmp_path / "challenges.toml"),
+        "CONTAINER_DATABASE_URL": f"sqlite:///{tmp_path / 'state.db'}",
+        "CONTAINER_RUNTIME": "memory",
+        "WHALE_TOKENS_FILE": str(tokens),
+        "WHALE_DIALECT": "ctfd-whale",
+    }
+    with hostile_whale() as url:
+        given = [each.format(url=url, folder=tmp_path) for each in arguments]
+        result = typed(*given, **environ)
+    assert raw(result.output) == []
+    assert "Traceback" not in result.output
+    assert "Usage:" not in result.output
+    assert isinstance(result.exception, SystemExit), result.exception
+    for written_file in tmp_path.glob("*.json"):
+        assert raw(written_file.read_text(encoding="utf-8")) == []
 
 
 def test_nothing_else_prints() -> None:
