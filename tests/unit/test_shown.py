@@ -13,6 +13,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,10 @@ from conformance.reporting.junit import to_junit
 from conformance.reporting.markdown import to_markdown
 from conformance.reports import to_json
 from conformance.results import Report
+from engines.cre.image_pull import reason as pull_reason
+from engines.errors import BackendUnavailable
 from engines.printable import json_text, printable
+from engines.reasons import reason
 from whale_ready.cli import main
 from whale_ready.console import Console
 from whale_ready.lines import Formatter, echo
@@ -47,8 +51,6 @@ def raw(text: str) -> list[str]:
 
 def hostile_report() -> Report:
     """A run with a stranger's text in every place that one can fill."""
-    from dataclasses import replace
-
     report = made_report(2, waived=1, hostile=True)
     backend = replace(report.backends[0], kind=NASTY, versions={"docker": NASTY})
     results = tuple(
@@ -126,6 +128,13 @@ def test_a_line_stays_one(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_log_shows_none_of_it() -> None:
     record = logging.LogRecord("engines", logging.WARNING, "", 1, "said %s", (FORGED,), None)
     assert raw(Formatter().format(record)) == []
+
+
+def test_what_is_logged_of_others_errors_shows_none_of_it() -> None:
+    """Also where somebody else's logging writes it, as CTFd's does."""
+    assert raw(reason(BackendUnavailable(NASTY))) == []
+    assert "\n" not in reason(BackendUnavailable(NASTY))
+    assert raw(pull_reason(NASTY)) == []
 
 
 def nasty_evidence(folder: Path) -> list[str]:
