@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import platform
@@ -30,6 +29,7 @@ from benchmarks.scenarios import ReconnectStorm
 from benchmarks.statistics import LEVEL, Interval
 from conformance.redact import cleaned
 from conformance.results import BackendInfo
+from engines.printable import json_text, printable
 
 SAMPLES, MARKDOWN = "samples.jsonl", "bench.md"
 _PACKAGES = ("whale-ready", "numpy", "scipy", "SQLAlchemy", "requests", "docker", "Flask")
@@ -166,10 +166,10 @@ def loop_of(plan: Plan) -> str:
 def write(result: Result, folder: Path) -> None:
     """Write ``bench.json``, ``bench.md`` and ``bench.html``; the samples are there already."""
     data = cleaned(as_json(result))
-    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+    text = json_text(data, allow_nan=False)
     (folder / JSON).write_text(text + "\n", encoding="utf-8")
-    (folder / MARKDOWN).write_text(markdown(data), encoding="utf-8")
-    (folder / PAGE).write_text(page(data), encoding="utf-8")
+    (folder / MARKDOWN).write_text(printable(markdown(data), keep="\n"), encoding="utf-8")
+    (folder / PAGE).write_text(printable(page(data), keep="\n"), encoding="utf-8")
 
 
 def markdown(data: dict[str, Any]) -> str:

@@ -154,6 +154,9 @@ class FaultKind(str, Enum):
     """Writes break off before anything of them is done."""
     GARBAGE = "garbage"
     """All is carried out, but no answer can be understood."""
+    FUZZED = "fuzzed"
+    """Some of it is carried out, and every answer is anything at all, another thing each time:
+    wrong in types, depth, range, encoding, framing or time, a few of them lies."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from contextlib import suppress
@@ -14,13 +13,14 @@ from conformance.reporting.badge import to_badge
 from conformance.reporting.junit import to_junit
 from conformance.reporting.markdown import to_markdown
 from conformance.results import Report
+from engines.printable import json_text
 
 __all__ = ["FILES", "to_badge", "to_json", "to_junit", "to_markdown", "write_reports"]
 
 
 def to_json(report: Report) -> str:
     """The whole run for programs; ``conformance/report.schema.json`` describes it."""
-    return json.dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    return json_text(report.to_dict()) + "\n"
 
 
 def _page(report: Report) -> str:

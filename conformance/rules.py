@@ -322,6 +322,13 @@ RULES: tuple[Rule, ...] = (
         "once.",
     ),
     *_rules(
+        "FAULT",
+        "While answers are anything at all, no call gives anything but a result of the contract; "
+        "afterwards what runs is what status tells of, and a start works.",
+        start=18,
+        since=2,
+    ),
+    *_rules(
         "ISOLATION",
         "A program inside an instance cannot connect to another account's container.",
         "Challenges with and without egress cannot connect to one another's containers.",

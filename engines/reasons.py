@@ -12,6 +12,7 @@ from pathlib import PurePath
 from types import FrameType
 
 from engines.errors import EngineError
+from engines.printable import printable
 
 _CODE = re.compile(r"[0-9A-Z]{5}|SQLITE_[A-Z_]+")
 _PACKAGE = __name__.partition(".")[0]
@@ -33,7 +34,7 @@ def _before(error: BaseException) -> BaseException | None:
 
 def _one(error: BaseException) -> str:
     if isinstance(error, EngineError):
-        return str(error)
+        return printable(str(error))
     return f"{type(error).__name__}{_numbers(error)}{_place(error)}"
 
 

@@ -288,6 +288,14 @@ class Settings:
         "frpc closes those only once it has looked the name up, so keep it above the slowest "
         "look-up",
     )
+    whale_direct_short_hold_seconds: float = _setting(
+        "WHALE_DIRECT_SHORT_HOLD_SECONDS",
+        seconds,
+        0.3,
+        "the least it must stay open once dead ones were seen in the same start, and a quarter "
+        "longer than those: a silent service is started half a second after it listens at most, if "
+        "a look-up takes 0.3 s; set both alike for a resolver whose speed jumps",
+    )
 
     rollout_fallback: bool = _setting(
         "ROLLOUT_FALLBACK",

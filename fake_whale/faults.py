@@ -50,6 +50,8 @@ class Kind(str, Enum):
     HTML = "html"
     BAD_GATEWAY = "bad_gateway"
     SLOW_FIRST_BYTE = "slow_first_byte"
+    FUZZED = "fuzzed"
+    """Anything at all (:mod:`fake_whale.fuzz`), another thing each time."""
 
 
 EVENTS = frozenset(
@@ -76,6 +78,7 @@ TRANSPORT = frozenset(
         Kind.HTML,
         Kind.BAD_GATEWAY,
         Kind.SLOW_FIRST_BYTE,
+        Kind.FUZZED,
     }
 )
 DEFAULT_SECONDS = {

@@ -59,6 +59,7 @@ class Machine:
         self.cancel = threading.Event()
         self.journal = Journal(plan.clock)
         self.faults = Faults(Random(f"faults-{plan.seed}"), self.journal)  # noqa: S311  # a seeded source is wanted, nothing secret comes from it
+        self.fuzz = Random(f"fuzz-{plan.seed}")  # noqa: S311  # as above
         random = Random(plan.seed)  # noqa: S311  # as above
         self.settings = Settings(plan.world.config, plan.flavour)
         self.directory = Directory(plan.world, plan.clock)

@@ -20,6 +20,7 @@ from waitress.task import WSGITask
 
 from .clock import Cancelled
 from .faults import TRANSPORT, Fault, Kind, When
+from .fuzz import PAUSE_SECONDS, End, FuzzedAnswer, fuzzed
 from .journal import Call, working_on
 from .machine import Machine
 from .sessions import COOKIE_NAME
@@ -49,6 +50,8 @@ class Wire:
 
     fault: Fault | None = None
     pause: Callable[[float], bool] = bool
+    fuzzed: FuzzedAnswer | None = None
+    """What is sent instead, where the fault says so."""
 
 
 class TransportFaults:
@@ -132,6 +135,7 @@ def _spoil(environ: WSGIEnvironment, machine: Machine, fault: Fault) -> None:
         wire.fault = fault
         # A trickle has to be real whatever the clock: it is the client's socket that waits.
         wire.pause = lambda seconds: not machine.cancel.wait(seconds)
+        wire.fuzzed = fuzzed(machine.fuzz) if fault.kind is Kind.FUZZED else None
 
 
 def _cookie(environ: WSGIEnvironment) -> str | None:
@@ -172,6 +176,9 @@ class SpoiledTask(WSGITask):
             data = b""
         elif fault.kind is Kind.HALF_BODY:
             data = data[: len(data) // 2]
+        if self._wire.fuzzed is not None:
+            self._send_fuzzed(self._wire.fuzzed)
+            return
         self._send(head)
         if fault.kind is Kind.DRIBBLE:
             self._dribble(data, fault.seconds)
@@ -204,6 +211,13 @@ class SpoiledTask(WSGITask):
             # write_soon raises ClientDisconnected once the client has gone
             self._send(data[position : position + 1] or b" ")
             position += 1
+
+    def _send_fuzzed(self, answer: FuzzedAnswer) -> None:
+        for piece in answer.pieces:
+            self._send(piece)
+            if not self._wire.pause(PAUSE_SECONDS if len(answer.pieces) > 1 else 0.0):
+                break
+        self._hang_up(reset=answer.end is End.RESET)
 
     def _hang_up(self, *, reset: bool) -> None:
         if reset:

@@ -15,7 +15,9 @@ def main() -> None:
         sys.stderr.write(f"Error: {problem}\n")
         sys.exit(3)
     from whale_ready.cli import main as commands
+    from whale_ready.lines import log_to_stderr
 
+    log_to_stderr()
     commands()
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
 from conformance.listing import listed
 from whale_ready.command import Command, could_not_run
+from whale_ready.console import Console
 
 
 @click.command(
@@ -25,7 +25,7 @@ def backends_command() -> None:
     A package brings one by an entry point in the group whale_ready.backends (docs/harness.md).
     Nothing is contacted or started.
     """
-    console = Console(file=sys.stdout, highlight=False)
+    console = Console()
     table = Table(Column("--backend", no_wrap=True), "what it is", "from", "needs")
     found = listed()
     for each in found:

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from rich.text import Text
 
 from conformance.observer import Observer
 from conformance.registry import BackendSpecError
 from whale_ready.command import INTERRUPTED, Command, Group, could_not_run
+from whale_ready.console import Console
 
 if TYPE_CHECKING:
     from benchmarks.bench_report import Result
@@ -172,7 +171,7 @@ def bench_group(
         sweep=SWEEP if sweep else (),
     )
     request = Request(plan, agreed, backends, with_baseline=baseline, whale_world=whale_world)
-    console = Console(file=sys.stdout, highlight=False)
+    console = Console()
     try:
         sys.exit(_bench(request, folder, console))
     except KeyboardInterrupt:
@@ -210,13 +209,13 @@ def compare_command(before: Path, after: Path, margins: tuple[str, ...]) -> None
         sys.exit(could_not_run(f"--margin {error}"))
     except CompareError as error:
         sys.exit(could_not_run(str(error)))
-    console = Console(file=sys.stdout, highlight=False)
+    console = Console()
     for name, ratios in found.ratios.items():
         console.print(_ratio_table(f"{name}: B over A", ratios))
     for line in found.unlike:
-        console.print(Text(line, style="yellow"), soft_wrap=True)
+        console.say(line, "yellow")
     verdict = together(found.decisions)
-    console.print(Text(verdict.value.upper(), style="bold"))
+    console.say(verdict.value.upper(), "bold")
     sys.exit(verdict.exit_code)
 
 
@@ -242,7 +241,7 @@ def _bench(request: Request, folder: Path | None, console: Console) -> int:
         if folder is not None:
             write(result, folder)
             files = f"{SAMPLES}, {JSON}, {MARKDOWN}, {PAGE}"
-            console.print(f"Written: {files} in {folder}", style="dim", soft_wrap=True)
+            console.say(f"Written: {files} in {folder}", "dim")
     except BackendSpecError as error:
         return could_not_run(str(error))
     except BenchError as error:
@@ -256,11 +255,11 @@ def _print(result: Result, console: Console) -> None:
     a, b = (each.name for each in result.measured.backends[:2])
     console.print(_ratio_table(f"{b} over {a}", result.ratios))
     for note in result.measured.notes:
-        console.print(Text(f"Note: {note}", style="yellow"), soft_wrap=True)
+        console.say(f"Note: {note}", "yellow")
     for reason in result.reasons:
-        console.print(Text(reason), soft_wrap=True)
+        console.say(reason)
     verdict = "INTERRUPTED" if result.measured.interrupted else result.verdict.value.upper()
-    console.print(Text(verdict, style="bold"))
+    console.say(verdict, "bold")
 
 
 def _ratio_table(title: str, ratios: Sequence[Any]) -> Table:
@@ -284,7 +283,7 @@ def _bar(console: Console) -> Iterator[tuple[Any, Observer]]:
     if not console.is_terminal:
 
         def line(done: int, total: int, name: str) -> None:
-            console.print(f"block {done + 1} of {total}: {escape(name)}", soft_wrap=True)
+            console.say(f"block {done + 1} of {total}: {name}")
 
         yield line, _Notes(console)
         return
@@ -295,7 +294,7 @@ def _bar(console: Console) -> Iterator[tuple[Any, Observer]]:
         def moved(done: int, total: int, name: str) -> None:
             bar.update(task, completed=done, total=total, description=escape(name))
 
-        yield moved, _Notes(bar.console)
+        yield moved, _Notes(console)
 
 
 class _Notes(Observer):
@@ -303,7 +302,7 @@ class _Notes(Observer):
         self._console = console
 
     def opening(self, backend: str) -> None:
-        self._console.print(f"preparing {escape(backend)}")
+        self._console.say(f"preparing {backend}")
 
     def noted(self, note: str) -> None:
-        self._console.print(escape(note), style="yellow", soft_wrap=True)
+        self._console.say(note, "yellow")

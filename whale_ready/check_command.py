@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from conformance.annotations import annotations_of, resumed, stopped
 from conformance.registry import BackendSpecError
@@ -20,7 +19,9 @@ from conformance.results import MINIMUM_EXECUTED, Report
 from conformance.rules import SPEC_VERSION, Profile
 from conformance.waivers import NO_WAIVERS, Waivers, WaiversError, load_waivers
 from whale_ready.command import INTERRUPTED, Command, could_not_run, sigterm_interrupts
+from whale_ready.console import Console
 from whale_ready.exit_codes import for_help
+from whale_ready.lines import echo
 from whale_ready.progress import progress_on
 from whale_ready.summary import print_plan, print_report
 
@@ -186,8 +187,7 @@ def check_command(
     """
     from conformance.runner import CheckRequest
 
-    # Named, because sys.stdout is another one while pytest runs.
-    console = Console(file=sys.stdout, highlight=False)
+    console = Console()
     try:
         request = CheckRequest(
             backends=backends,
@@ -256,14 +256,14 @@ def _annotated(wanted: bool) -> Iterator[Callable[[Report], None]]:
         return
     token = f"whale-ready-{secrets.token_hex(16)}"
     made: list[Report] = []
-    click.echo(stopped(token))
+    echo(stopped(token))
     try:
         yield made.append
     finally:
-        click.echo(resumed(token))
+        echo(resumed(token))
         for report in made:
             for line in annotations_of(report):
-                click.echo(line)
+                echo(line)
 
 
 def _check(
@@ -291,7 +291,7 @@ def _check(
             write_reports(report, folder)
         except OSError as error:
             return could_not_run(f"--report {folder}: {error.strerror}; nothing was written")
-        console.print(f"Written: {', '.join(FILES)} in {folder}", style="dim", soft_wrap=True)
+        console.say(f"Written: {', '.join(FILES)} in {folder}", "dim")
     return report.exit_code
 
 

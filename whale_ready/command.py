@@ -16,6 +16,7 @@ import click
 from conformance.redact import Secrets
 from conformance.results import Verdict
 from engines.published import document
+from whale_ready.lines import echo
 
 COULD_NOT_RUN = Verdict.COULD_NOT_RUN.exit_code
 INTERRUPTED = Verdict.INTERRUPTED.exit_code
@@ -84,7 +85,7 @@ class Group(Command, click.Group):
 
 def could_not_run(sentence: str) -> int:
     """Print why; returns the exit code."""
-    click.echo(f"Error: {Secrets().clean(sentence)}", err=True)
+    echo(f"Error: {Secrets().clean(sentence)}", err=True)
     return COULD_NOT_RUN
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +14,7 @@ from conformance.comparison import Comparison, Difference, compare
 from conformance.report_file import ReportError, load_report
 from conformance.results import Report
 from whale_ready.command import Command, could_not_run
+from whale_ready.console import Console
 
 
 @click.command(
@@ -35,7 +35,7 @@ def compare_command(before: Path, after: Path) -> None:
 
     Both are a report.json of whale-ready check --report.
     """
-    console = Console(file=sys.stdout, highlight=False)
+    console = Console()
     try:
         old, new = load_report(before), load_report(after)
     except ReportError as error:
@@ -45,8 +45,8 @@ def compare_command(before: Path, after: Path) -> None:
     if table.row_count:
         console.print(table)
     for line in _unlike(old, new):
-        console.print(Text(line, style="yellow"), soft_wrap=True)
-    console.print(Text(_sentence(found), style="bold"), soft_wrap=True)
+        console.say(line, "yellow")
+    console.say(_sentence(found), "bold")
     sys.exit(1 if found.is_worse else 0)
 
 

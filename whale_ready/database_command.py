@@ -17,6 +17,7 @@ from engines.doctor.database_side import VARIABLE, reason
 from engines.errors import SchemaError, SettingsError
 from engines.settings import Settings
 from whale_ready.command import Command, Group, could_not_run
+from whale_ready.lines import echo
 
 NOT_OURS = 1
 """Exit code: the tables are not of this program's version."""
@@ -50,9 +51,9 @@ def status_command() -> None:
         url = _url()
         found = _version(url)
         todo, code = _todo(found)
-    click.echo(f"database: {_shown(url)}")
-    click.echo(f"version: {found or 'none'}, this program's is {schema.HEAD}")
-    click.echo(f"to do: {todo}")
+    echo(f"database: {_shown(url)}")
+    echo(f"version: {found or 'none'}, this program's is {schema.HEAD}")
+    echo(f"to do: {todo}")
     sys.exit(code)
 
 
@@ -79,12 +80,12 @@ def upgrade_command() -> None:
             try:
                 database.ensure_schema()
             except SchemaError as error:
-                click.echo(f"Error: {error}", err=True)
+                echo(f"Error: {error}", err=True)
                 sys.exit(NOT_OURS)
     if before == schema.HEAD:
-        click.echo(f"nothing to do: the tables are of version {before}")
+        echo(f"nothing to do: the tables are of version {before}")
     else:
-        click.echo(f"upgraded from {before or 'none'} to {schema.HEAD}: {_shown(url)}")
+        echo(f"upgraded from {before or 'none'} to {schema.HEAD}: {_shown(url)}")
 
 
 def _todo(found: str | None) -> tuple[str, int]:

@@ -13,6 +13,7 @@ import click
 from conformance.harness import CannotRun
 from engines.errors import EngineError
 from whale_ready.command import Command, could_not_run, told_to_stop
+from whale_ready.lines import echo
 
 if TYPE_CHECKING:
     import threading
@@ -74,7 +75,7 @@ def demo_command(port: int, host: str, on_docker: bool, opens: bool) -> None:
             _serve_until_told(demo, host, port, told, opens=opens)
     except (CannotRun, EngineError) as error:
         sys.exit(could_not_run(str(error)))
-    click.echo("stopped; nothing is left")
+    echo("stopped; nothing is left")
 
 
 def _serve_until_told(
@@ -93,10 +94,10 @@ def _serve_until_told(
                 "machine and a port that nobody listens on, or --port 0 for any free one"
             ) from error
         url = f"http://{f'[{host}]' if ':' in host else host}:{bound}/"
-        click.echo(f"demo: {url}")
-        click.echo(f"CRE: the engine, {'simulated' if demo.simulated else 'Docker'} containers")
-        click.echo(f"Whale: the adapter, over HTTP to a fake at {demo.whale_url}")
-        click.echo("Ctrl-C ends it and removes all of it")
+        echo(f"demo: {url}")
+        echo(f"CRE: the engine, {'simulated' if demo.simulated else 'Docker'} containers")
+        echo(f"Whale: the adapter, over HTTP to a fake at {demo.whale_url}")
+        echo("Ctrl-C ends it and removes all of it")
         if opens:
             webbrowser.open(url)
         told.wait()

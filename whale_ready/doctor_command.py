@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,9 +11,11 @@ import click
 from engines import __version__
 from engines.doctor import Finding, State, examine
 from engines.errors import EngineError
+from engines.printable import json_text
 from engines.settings import Settings
 from whale_ready.command import INTERRUPTED, Command, could_not_run
 from whale_ready.exit_codes import DOCTOR_EXIT_CODES, for_help
+from whale_ready.lines import echo_lines
 
 KIND = "whale-ready doctor"
 SCHEMA_VERSION = 1
@@ -43,7 +44,7 @@ def doctor_command(as_json: bool) -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     code = int(any(each.state is State.NOT_OK for each in found))
-    click.echo(_json(found) if as_json else _text(found, code))
+    echo_lines((_json(found) if as_json else _text(found, code)) + "\n")
     sys.exit(code)
 
 
@@ -55,7 +56,7 @@ def _json(found: Sequence[Finding]) -> str:
         "findings": [{**asdict(each), "state": each.state.value} for each in found],
         "counts": {state.value: _count(found, state) for state in State},
     }
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return json_text(document)
 
 
 def _text(found: Sequence[Finding], code: int) -> str:

@@ -13,6 +13,7 @@ from engines.cre.guard import NO_BRIDGE_NETFILTER, docker_host, is_remote, sees_
 from engines.errors import EngineError
 from engines.settings import Settings
 from whale_ready.command import COULD_NOT_RUN, Command, Group
+from whale_ready.lines import echo, echo_lines
 
 _T = TypeVar("_T")
 
@@ -37,43 +38,43 @@ def firewall_group() -> None:
 def apply_command() -> None:
     """Put the rules there; those that are there stay without a gap."""
     _on_dockers_host(Firewall().apply)
-    click.echo("applied")
+    echo("applied")
     if not sees_bridged():
-        click.echo(f"Warning: {NO_BRIDGE_NETFILTER}", err=True)
+        echo(f"Warning: {NO_BRIDGE_NETFILTER}", err=True)
 
 
 @firewall_group.command("check", cls=Command, epilog=EXIT_CODES)
 def check_command() -> None:
     """Say whether the rules are there and asked before all others."""
     if not _on_dockers_host(Firewall().applied):
-        click.echo("not applied: run whale-ready firewall apply")
+        echo("not applied: run whale-ready firewall apply")
         sys.exit(1)
     if not sees_bridged():
-        click.echo(f"not in force: {NO_BRIDGE_NETFILTER}")
+        echo(f"not in force: {NO_BRIDGE_NETFILTER}")
         sys.exit(1)
-    click.echo("applied")
+    echo("applied")
 
 
 @firewall_group.command("remove", cls=Command, epilog=EXIT_CODES)
 def remove_command() -> None:
     """Take the rules away; instances that run are not kept from anything from then on."""
     _on_dockers_host(Firewall().remove)
-    click.echo("removed")
+    echo("removed")
 
 
 @firewall_group.command("script", cls=Command, epilog=EXIT_CODES)
 def script_command() -> None:
     """Print a shell script that does what apply does, for a host without whale-ready."""
-    click.echo(Firewall().script(), nl=False)
+    echo_lines(Firewall().script())
 
 
 def _on_dockers_host(work: Callable[[], _T]) -> _T:
     try:
         address = docker_host(Settings.from_environ())
         if is_remote(address):
-            click.echo(f"Error: the Docker engine is at {address}: run this there", err=True)
+            echo(f"Error: the Docker engine is at {address}: run this there", err=True)
             sys.exit(COULD_NOT_RUN)
         return work()
     except EngineError as error:
-        click.echo(f"Error: {error}", err=True)
+        echo(f"Error: {error}", err=True)
         sys.exit(COULD_NOT_RUN)

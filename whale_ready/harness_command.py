@@ -6,7 +6,6 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -14,6 +13,7 @@ from conformance.hooks import HookState
 from conformance.matrix import spans
 from conformance.registry import BackendSpecError, resolve
 from whale_ready.command import Command, Group, could_not_run
+from whale_ready.console import Console
 
 if TYPE_CHECKING:
     from conformance.selfcheck import SelfCheck
@@ -41,7 +41,7 @@ def harness_check(spec: str) -> None:
     """
     from conformance.selfcheck import self_check
 
-    console = Console(file=sys.stdout, highlight=False)
+    console = Console()
     try:
         found = self_check(resolve(spec))
     except (BackendSpecError, RuntimeError) as error:

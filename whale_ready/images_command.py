@@ -12,7 +12,6 @@ import click
 from docker.errors import APIError, DockerException, NotFound
 from requests.exceptions import RequestException
 from rich import progress as bars
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -23,6 +22,8 @@ from engines.cre.runtimes.connection import connect
 from engines.errors import BackendUnavailable, EngineError, ImageMissing, SettingsError
 from engines.settings import Settings
 from whale_ready.command import COULD_NOT_RUN, INTERRUPTED, Command, Group
+from whale_ready.console import Console
+from whale_ready.lines import echo
 
 PLAIN_STEP = 0.25
 """Between two lines about one image where there is no terminal."""
@@ -125,10 +126,10 @@ def _pull_all(api: Any, names: list[str], console: Console) -> int:
         try:
             with _shown(name, console) as tell:
                 pull_image(api, name, tell)
-            console.print(f"{escape(name)}: here")
+            console.say(f"{name}: here")
         except ImageMissing as error:
             failed += 1
-            console.print(f"{escape(name)}: failed: {escape(str(error))}", style="red")
+            console.say(f"{name}: failed: {error}", "red")
     return failed
 
 
@@ -154,12 +155,12 @@ class _PlainLines:
         self._name = name
         self._console = console
         self._next = PLAIN_STEP
-        console.print(f"{escape(name)}: pulling")
+        console.say(f"{name}: pulling")
 
     def __call__(self, at: Progress) -> None:
         if at.fraction >= self._next:
             self._next = at.fraction + PLAIN_STEP
-            self._console.print(f"{escape(self._name)}: {at} of {_megabytes(at.total)}")
+            self._console.say(f"{self._name}: {at} of {_megabytes(at.total)}")
 
 
 @contextmanager
@@ -172,21 +173,21 @@ def _engine() -> Iterator[tuple[Any, StaticCatalog]]:
         catalog = load_catalog(settings.challenges_file)
         with closing(connect(settings)) as client:
             if _manages_a_swarm(client.api):
-                click.echo(
+                echo(
                     "This engine manages a swarm: its nodes pull for themselves when a challenge "
                     "starts there; this is about this one node.",
                     err=True,
                 )
             yield client.api, catalog
     except BackendUnavailable as error:
-        click.echo(f"Error: {error}", err=True)
+        echo(f"Error: {error}", err=True)
         sys.exit(1)
     except EngineError as error:
-        click.echo(f"Error: {error}", err=True)
+        echo(f"Error: {error}", err=True)
         sys.exit(COULD_NOT_RUN)
     except (DockerException, RequestException) as error:
         # The error's own text may quote a request.
-        click.echo(f"Error: the Docker engine refused: {type(error).__name__}", err=True)
+        echo(f"Error: the Docker engine refused: {type(error).__name__}", err=True)
         sys.exit(1)
 
 
@@ -216,5 +217,4 @@ def _megabytes(size: int) -> str:
 
 
 def _console() -> Console:
-    # Named, because sys.stdout is another one while pytest runs.
-    return Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    return Console(soft_wrap=True)

@@ -14,6 +14,7 @@ import click
 from engines.database import Database
 from engines.settings import Settings
 from whale_ready.command import Command, could_not_run
+from whale_ready.lines import echo_lines
 
 
 class CannotServe(Exception):
@@ -102,7 +103,7 @@ def metrics_command() -> None:
     except (ValueError, ImportError, OSError) as error:
         sys.exit(could_not_run(str(error)))
     try:
-        click.echo(exposition(database), nl=False)
+        echo_lines(exposition(database).decode())
     finally:
         database.close()
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -18,7 +17,9 @@ from rich.text import Text
 from engines.errors import EngineError
 from engines.settings import Settings
 from whale_ready.command import INTERRUPTED, Command, could_not_run, sigterm_interrupts
+from whale_ready.console import Console
 from whale_ready.exit_codes import PREFLIGHT_EXIT_CODES, for_help
+from whale_ready.lines import echo
 from whale_ready.preflight.checks import CHECKS, run
 from whale_ready.preflight.items import Check, State
 from whale_ready.preflight.report import Preflight, preflight_of
@@ -113,7 +114,7 @@ def preflight_command(
         with sigterm_interrupts():
             sys.exit(_preflight({k: v for k, v in given.items() if v}, wishes, path))
     except KeyboardInterrupt:
-        click.echo("interrupted; nothing is written", err=True)
+        echo("interrupted; nothing is written", err=True)
         sys.exit(INTERRUPTED)
 
 
@@ -122,7 +123,7 @@ def _preflight(given: dict[str, str], wishes: Wishes, path: Path | None) -> int:
         return could_not_run(f"--report {path}: there is no folder {path.parent}; make it first")
     try:
         settings = Settings.from_environ({**os.environ, **given})
-        site = Site(settings, wishes, tell=lambda sentence: click.echo(sentence, err=True))
+        site = Site(settings, wishes, tell=lambda sentence: echo(sentence, err=True))
     except EngineError as error:
         return could_not_run(str(error))
     try:
@@ -130,15 +131,14 @@ def _preflight(given: dict[str, str], wishes: Wishes, path: Path | None) -> int:
             found = preflight_of(site, run(site, begins))
     finally:
         site.close()
-    # Named, because sys.stdout is another one while pytest runs.
-    console = Console(file=sys.stdout, highlight=False)
+    console = Console()
     _print(found, console)
     if path is not None:
         try:
             path.write_text(found.as_json(), encoding="utf-8")
         except OSError as error:
             return could_not_run(f"--report {path}: {error.strerror}; name a file I can write")
-        console.print(f"Written: {path}", style="dim", soft_wrap=True)
+        console.say(f"Written: {path}", "dim")
     return found.exit_code
 
 
@@ -151,15 +151,15 @@ def _print(found: Preflight, console: Console) -> None:
     for state in (State.NOT_OK, State.NOT_CHECKABLE):
         for item in found.items:
             if item.state is state:
-                console.print(Text(f"{state.words}: {item.id}: {item.fix}"), soft_wrap=True)
+                console.say(f"{state.words}: {item.id}: {item.fix}")
     counted = ", ".join(f"{found.count(state)} {state.words}" for state in State)
-    console.print(Text(f"{counted} (exit code {found.exit_code})", style="bold"))
+    console.say(f"{counted} (exit code {found.exit_code})", "bold")
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[Check], None]]:
     """Shows on stderr what is being checked: a bar on a terminal, lines elsewhere."""
-    console = Console(file=sys.stderr, highlight=False)
+    console = Console(sys.stderr)
     if not console.is_terminal:
         number = 0
 
@@ -167,7 +167,7 @@ def _progress() -> Iterator[Callable[[Check], None]]:
             nonlocal number
             number += 1
             text = f"checking {number} of {len(CHECKS)}: {check.title}"
-            console.print(escape(text), soft_wrap=True)
+            console.say(text)
 
         yield line
         return

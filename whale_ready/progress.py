@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from conformance.observer import Observer
 from conformance.results import ScenarioResult, Status
 from conformance.rules import BY_ID
+from whale_ready.console import Console
 
 _MARKS = {
     Status.FAIL: "[bold red]FAIL[/]",
@@ -38,21 +38,22 @@ def progress_on(console: Console) -> Iterator[Observer]:
     with Progress(
         *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
     ) as bar:
-        yield LiveBar(bar)
+        yield LiveBar(bar, console)
 
 
 class LiveBar(Observer):
     """One bar over all scenarios; what does not pass is printed above it."""
 
-    def __init__(self, bar: Progress) -> None:
+    def __init__(self, bar: Progress, console: Console) -> None:
         self._bar = bar
+        self._console = console
         self._task = bar.add_task("preparing", total=None)
 
     def opening(self, backend: str) -> None:
         self._bar.update(self._task, description=f"preparing {escape(backend)}")
 
     def noted(self, note: str) -> None:
-        self._bar.console.print(escape(note), style="yellow")
+        self._console.say(note, "yellow")
 
     def begins(self, total: int) -> None:
         self._bar.update(self._task, total=total, description="running")
@@ -60,7 +61,7 @@ class LiveBar(Observer):
     def measured(self, result: ScenarioResult) -> None:
         self._bar.update(self._task, advance=1, description=escape(result.id))
         if result.status in _MARKS:
-            self._bar.console.print(_line(result))
+            self._console.print(_line(result))
 
 
 class PlainLines(Observer):
@@ -72,10 +73,10 @@ class PlainLines(Observer):
         self._seen = 0
 
     def opening(self, backend: str) -> None:
-        self._console.print(f"preparing {escape(backend)}")
+        self._console.say(f"preparing {backend}")
 
     def noted(self, note: str) -> None:
-        self._console.print(escape(note), soft_wrap=True)
+        self._console.say(note)
 
     def begins(self, total: int) -> None:
         self._console.print(f"running {total} scenarios")
@@ -93,7 +94,7 @@ class PlainLines(Observer):
         """Tell of the group that is over."""
         if self._group is not None:
             backend, group = self._group
-            self._console.print(f"{escape(backend)} {group}: {self._seen} done")
+            self._console.say(f"{backend} {group}: {self._seen} done")
             self._group = None
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from conformance.redact import Secrets
-from conformance.reporting.pages import plain
 from whale_ready.command import INTERRUPTED, Command, could_not_run
+from whale_ready.console import Console
 from whale_ready.exit_codes import READINESS_EXIT_CODES, for_help
 from whale_ready.readiness.decision import Policy, PolicyError, Verdict
 from whale_ready.readiness.evidence import Evidence
@@ -95,7 +94,7 @@ def readiness_command(
     GO needs all three, fresh, whole, of real backends and of the same Whale. Each reason against
     it says what would change the answer. docs/readiness.md has the rules.
     """
-    console = Console(file=sys.stdout, highlight=False)
+    console = Console()
     try:
         policy = Policy(timedelta(days=max_age), fallback, _accepted(accepted))
         evidence = Evidence(
@@ -135,30 +134,25 @@ def _accepted(options: tuple[str, ...]) -> dict[str, str]:
 def _print(result: Readiness, console: Console) -> None:
     decision = result.decision
     for each in result.answers:
-        _say(console, f"{each.symbol} {each.question} {each.word}. {each.basis}")
+        console.say(f"{each.symbol} {each.question} {each.word}. {each.basis}")
     for number, reason in enumerate(decision.reasons, start=1):
         console.print()
         style = _STYLES[reason.rule.verdict]
-        _say(console, f"{number}. {reason.rule.verdict.words}: {reason.found.text}", style)
+        console.say(f"{number}. {reason.rule.verdict.words}: {reason.found.text}", style)
         for line in reason.found.details:
-            _say(console, f"   {line}")
-        _say(console, f"   what would change it: {reason.found.change}")
+            console.say(f"   {line}")
+        console.say(f"   what would change it: {reason.found.change}")
         if reason.found.command:
-            _say(console, f"   $ {reason.found.command}")
+            console.say(f"   $ {reason.found.command}")
     for known in decision.known:
         text = f"known deviation: {known.rule} on {known.backend}, {known.deviation}"
-        _say(console, text, "yellow")
+        console.say(text, "yellow")
     for waived in decision.waived:
-        _say(console, f"waived: {waived.rule} on {waived.backend}, {waived.waiver}", "yellow")
+        console.say(f"waived: {waived.rule} on {waived.backend}, {waived.waiver}", "yellow")
     for item, why in decision.accepted:
-        _say(console, f"accepted: {item.title} ({item.id}), {item.state.words}: {why}", "yellow")
+        console.say(f"accepted: {item.title} ({item.id}), {item.state.words}: {why}", "yellow")
     for caution in result.cautions:
-        _say(console, f"Note: {caution}", "yellow")
+        console.say(f"Note: {caution}", "yellow")
     console.print()
     words = f"{decision.verdict.words}: {result.words} (exit code {decision.verdict.exit_code})"
-    _say(console, words, _STYLES[decision.verdict])
-
-
-def _say(console: Console, text: str, style: str = "") -> None:
-    """Text of unknown origin: never read as markup, never cut at the width of a log."""
-    console.print(Text(str(plain(text)), style=style), soft_wrap=not console.is_terminal)
+    console.say(words, _STYLES[decision.verdict])

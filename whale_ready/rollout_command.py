@@ -26,6 +26,7 @@ from engines.hybrid.plan_file import read_plan
 from engines.hybrid.routes import RouteStore
 from engines.settings import Settings
 from whale_ready.command import Command, Group, could_not_run
+from whale_ready.lines import echo
 
 SHOWN_CHANGES = 10
 
@@ -49,10 +50,10 @@ class Rollout:
         before = self.store.load()
         after = self.store.change(who, action, why, change)
         if after.version == before.version:
-            click.echo(f"nothing to do: the dial stands at {after.position}")
+            echo(f"nothing to do: the dial stands at {after.position}")
             return
-        click.echo(f"the dial stands at {after.position}")
-        click.echo(f"every process goes by it within {self.settings.rollout_poll_seconds:g} s")
+        echo(f"the dial stands at {after.position}")
+        echo(f"every process goes by it within {self.settings.rollout_poll_seconds:g} s")
 
 
 def _signed(command: Callable[..., None]) -> Callable[..., None]:
@@ -93,30 +94,30 @@ def status_command() -> None:
     """Say where the dial stands, what runs where, how Whale does, and who turned it last."""
     with _opened() as rollout:
         dial, settings = rollout.store.load(), rollout.settings
-        click.echo(f"dial: {dial.position}{'  (paused)' if dial.paused else ''}")
+        echo(f"dial: {dial.position}{'  (paused)' if dial.paused else ''}")
         if dial.position.percent is None:
             said = "true" if settings.use_whale else "false"
-            click.echo(f"USE_WHALE here: {said}; the dial was never set, so it decides")
+            echo(f"USE_WHALE here: {said}; the dial was never set, so it decides")
         if dial.shadow:
-            click.echo("shadow mode: a status is asked of both backends")
+            echo("shadow mode: a status is asked of both backends")
         if dial.plan:
-            click.echo(f"plan: step {dial.step + 1} of {len(dial.plan)}")
+            echo(f"plan: step {dial.step + 1} of {len(dial.plan)}")
         kept = _not_on_whale(settings)
         if kept:
-            click.echo(f"never on Whale, by the catalogue: challenges {', '.join(map(str, kept))}")
+            echo(f"never on Whale, by the catalogue: challenges {', '.join(map(str, kept))}")
         held = Counter(route.backend for route in RouteStore(rollout.database).all())
         listed = ", ".join(f"{number} on {name}" for name, number in sorted(held.items()))
-        click.echo(f"instances: {listed or 'none'}")
+        echo(f"instances: {listed or 'none'}")
         limits = Limits.of(settings)
         since = limits.since(SystemClock().now(), dial.changed_at)
         health = measure(rollout.database, NEW, since)
-        click.echo(f"Whale since {since:%Y-%m-%d %H:%M:%S} UTC: {health}")
-        click.echo(f"verdict: {limits.complaint(health) or _fine(limits, health.starts)}")
+        echo(f"Whale since {since:%Y-%m-%d %H:%M:%S} UTC: {health}")
+        echo(f"verdict: {limits.complaint(health) or _fine(limits, health.starts)}")
         for change in rollout.store.changes(SHOWN_CHANGES):
             why = f": {change.why}" if change.why else ""
-            click.echo(f"{change.at:%Y-%m-%d %H:%M:%S} {change.who} {change.action}{why}")
+            echo(f"{change.at:%Y-%m-%d %H:%M:%S} {change.who} {change.action}{why}")
             if change.before or change.after:
-                click.echo(f"    {change.before} → {change.after}")
+                echo(f"    {change.before} → {change.after}")
 
 
 def _fine(limits: Limits, starts: int) -> str:
@@ -173,7 +174,7 @@ def challenge_command(challenge_id: int, flag: str, who: str, why: str) -> None:
     with _opened() as rollout:
         _needs_whale(rollout.settings, wanted=enabled is True)
         if enabled and challenge_id in _not_on_whale(rollout.settings):
-            click.echo(
+            echo(
                 f"note: the catalogue says that Whale does not have challenge {challenge_id}; it "
                 "stays on CRE",
                 err=True,
@@ -229,7 +230,7 @@ def forget_command(who: str, why: str) -> None:
         told = ", ".join(f"challenge {each.challenge_id} of {each.account}" for each in gone)
         if gone:
             rollout.store.note(who, "forget", why, before=told, after="none on whale")
-        click.echo(f"forgotten: {told or 'nothing'}")
+        echo(f"forgotten: {told or 'nothing'}")
 
 
 @rollout_group.command("clear", cls=Command, short_help="Let USE_WHALE decide.", epilog=_EPILOG)
@@ -278,7 +279,7 @@ def plan_command(file: Path, who: str, why: str) -> None:
             why or f"{len(steps)} steps from {file.name}",
             lambda dial: replace(dial.turned(steps[0].position), plan=steps, step=0),
         )
-        click.echo(f"plan: step 1 of {len(steps)}; the next after {_held(steps[0].hold_seconds)}")
+        echo(f"plan: step 1 of {len(steps)}; the next after {_held(steps[0].hold_seconds)}")
 
 
 def _held(seconds: int) -> str:
@@ -292,13 +293,13 @@ def _not_on_whale(settings: Settings) -> list[int]:
     try:
         return sorted(not_on_whale(load_catalog(settings.challenges_file)))
     except CatalogError as error:
-        click.echo(f"note: the catalogue cannot be read here: {error}", err=True)
+        echo(f"note: the catalogue cannot be read here: {error}", err=True)
         return []
 
 
 def _needs_whale(settings: Settings, *, wanted: bool) -> None:
     if wanted and settings.whale_api_url is None:
-        click.echo(
+        echo(
             "note: WHALE_API_URL is not set here; a process without it goes on with the own engine",
             err=True,
         )

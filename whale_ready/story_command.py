@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
-from rich.console import Console
-from rich.text import Text
 
 from conformance.harness import CannotRun, Harness, Options
 from conformance.model import differential, runs
@@ -21,6 +19,7 @@ from conformance.redact import Secrets
 from conformance.registry import BackendSpecError, Subject, resolve
 from conformance.trace import HarnessFault
 from whale_ready.command import INTERRUPTED, Command, could_not_run
+from whale_ready.console import Console
 
 FOUND = 1
 """Exit code when something was found."""
@@ -76,7 +75,7 @@ def story_command(
     Where it does otherwise the shortest story that shows it is printed, with how to tell it again.
     With --against two backends are told the same stories, and it is shown where they part.
     """
-    console = Console(file=sys.stdout, highlight=False)
+    console = Console()
     logging.getLogger("engines").addHandler(logging.NullHandler())  # every outage is a warning
     plan = Plan(seed=seed, stories=stories, steps=steps, only=only)
     try:
@@ -199,7 +198,7 @@ class Teller:
             self._say(f"{number} stories told", "dim")
 
     def _say(self, text: str, style: str = "") -> None:
-        self._console.print(Text(Secrets().clean(text), style=style), soft_wrap=True)
+        self._console.say(Secrets().clean(text), style)
 
 
 def _summed(count: Count) -> str:
@@ -211,7 +210,7 @@ def _opened(subjects: list[Subject], console: Console) -> Iterator[None]:
     opened: list[Harness] = []
     try:
         for subject in subjects:
-            console.print(Text(f"preparing {subject.name}: {subject.harness.kind}"), soft_wrap=True)
+            console.say(f"preparing {subject.name}: {subject.harness.kind}")
             opened.append(subject.harness)
             subject.harness.open()
         yield

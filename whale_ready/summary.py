@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +17,7 @@ from conformance.matrix import (
 from conformance.plan import STARTS_PER_SCENARIO, Plan
 from conformance.results import Report, ScenarioResult, Status, Verdict
 from conformance.rules import BY_ID
+from whale_ready.console import Console
 
 _STYLES = {
     Verdict.PASSED: "bold green",
@@ -38,35 +38,34 @@ def print_report(report: Report, console: Console) -> None:
         _print_failure(result, console)
     _print_not_applicable(report, console)
     for note in report.notes:
-        _say(console, f"Note: {note}", "yellow")
+        console.say(f"Note: {note}", "yellow")
     for reason in report.reasons:
-        _say(console, reason)
+        console.say(reason)
     console.print()
-    _say(console, verdict_line(report), _STYLES[report.verdict])
+    console.say(verdict_line(report), _STYLES[report.verdict])
 
 
 def print_plan(plans: list[Plan], console: Console) -> None:
     """Print what a run would do on each backend."""
     for plan in plans:
         console.print()
-        _say(console, f"{plan.name}: {plan.kind}", "bold")
+        console.say(f"{plan.name}: {plan.kind}", "bold")
         for name, text in plan.facts.items():
-            _say(console, f"  {name}: {text}")
-        _say(console, f"  would run {len(plan.run)}: {', '.join(plan.run) or 'nothing'}")
+            console.say(f"  {name}: {text}")
+        console.say(f"  would run {len(plan.run)}: {', '.join(plan.run) or 'nothing'}")
         if plan.tried:
             tried = ", ".join(plan.tried)
-            _say(console, f"  would try {len(plan.tried)} that it should not pass: {tried}")
+            console.say(f"  would try {len(plan.tried)} that it should not pass: {tried}")
         for reason, scenarios in plan.not_applicable.items():
-            _say(console, f"  n.a. {len(scenarios)}: {spans(scenarios)}: {reason}", "dim")
+            console.say(f"  n.a. {len(scenarios)}: {spans(scenarios)}: {reason}", "dim")
         if not plan.previewed:
-            _say(console, "  more may be n.a. by capabilities it declares when it is opened", "dim")
-        _say(
-            console,
+            console.say("  more may be n.a. by capabilities it declares when it is opened", "dim")
+        console.say(
             f"  starts: at most {STARTS_PER_SCENARIO} in a scenario, {plan.most_starts} in all; "
             "one scenario after the other, each stopped before the next",
         )
     console.print()
-    _say(console, "Dry run: nothing was contacted, started or written.", "bold")
+    console.say("Dry run: nothing was contacted, started or written.", "bold")
 
 
 def _table(matrix: Matrix) -> Table:
@@ -92,24 +91,19 @@ def _cell(cell: Cell) -> Text:
 def _print_failure(result: ScenarioResult, console: Console) -> None:
     style = "bold red" if result.status is Status.FAIL else "bold yellow"
     console.print()
-    _say(console, f"{result.status.value.upper().replace('_', ' ')} {result.id}", style)
-    _say(console, f"  rule   {BY_ID[result.rule].title}")
-    _say(console, f"  story  {result.story}")
+    console.say(f"{result.status.value.upper().replace('_', ' ')} {result.id}", style)
+    console.say(f"  rule   {BY_ID[result.rule].title}")
+    console.say(f"  story  {result.story}")
     if result.deviation:
-        _say(console, f"  known  {result.deviation}")
+        console.say(f"  known  {result.deviation}")
     if result.waiver:
-        _say(console, f"  waived {result.waiver}")
+        console.say(f"  waived {result.waiver}")
     for index, line in enumerate(result.message.splitlines()):
-        _say(console, f"  {'got    ' if index == 0 else '       '}{line}")
+        console.say(f"  {'got    ' if index == 0 else '       '}{line}")
     for index, line in enumerate(result.trace):
-        _say(console, f"  {'trace  ' if index == 0 else '       '}{line}", "dim")
+        console.say(f"  {'trace  ' if index == 0 else '       '}{line}", "dim")
 
 
 def _print_not_applicable(report: Report, console: Console) -> None:
     for (backend, reason), scenarios in not_applicable(report).items():
-        _say(console, f"n.a. on {backend}: {spans(scenarios)}: {reason}", "dim")
-
-
-def _say(console: Console, text: str, style: str = "") -> None:
-    """Print text of unknown origin: never read as markup, never cut at the width of a log."""
-    console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
+        console.say(f"n.a. on {backend}: {spans(scenarios)}: {reason}", "dim")

@@ -14,6 +14,7 @@ from engines.hybrid import HybridBackend
 from engines.settings import Settings
 from engines.whale import WhaleAPIManager
 from whale_ready.command import Command, could_not_run, told_to_stop
+from whale_ready.lines import echo
 from whale_ready.metrics_command import Address, CannotServe, metrics_option, serving_metrics
 
 CleanedUp = ContainerRuntimeEngine | WhaleAPIManager | HybridBackend
@@ -57,20 +58,20 @@ def worker_command(name: str | None, once: bool, address: Address | None) -> Non
     try:
         if once:
             removed = backend.cleanup_worker.run_once()
-            click.echo(f"{backend.name}: {removed} expired removed")
+            echo(f"{backend.name}: {removed} expired removed")
             return
         with serving_metrics(address, settings) as serving:
             if serving is not None:
-                click.echo(f"metrics at http://{serving}/metrics")
-            click.echo(f"cleaning up for {backend.name} every {settings.worker_seconds:g} s")
+                echo(f"metrics at http://{serving}/metrics")
+            echo(f"cleaning up for {backend.name} every {settings.worker_seconds:g} s")
             if name != "whale":
                 SetupWatch(lambda: examine_docker(settings)).begin()
             _work_until_told(backend)
-        click.echo("stopped")
+        echo("stopped")
     except CannotServe as error:
         sys.exit(could_not_run(str(error)))
     except BackendUnavailable as error:
-        click.echo(f"Error: {error}", err=True)
+        echo(f"Error: {error}", err=True)
         sys.exit(1)
     finally:
         backend.close()

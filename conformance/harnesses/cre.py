@@ -91,7 +91,7 @@ class CreWorld(World):
     )
     players = PLAYERS
     mates = MATES
-    faults = frozenset(FaultKind) - {FaultKind.GARBAGE}
+    faults = frozenset(FaultKind) - {FaultKind.GARBAGE, FaultKind.FUZZED}
     engine_class: type[ContainerRuntimeEngine] = ContainerRuntimeEngine
     """Replaced where a broken engine is to be shown failing."""
 

@@ -77,6 +77,10 @@ FAULTS: dict[FaultKind, list[dict[str, object]]] = {
         {"kind": "reset_before_headers", "method": method, "when": "before"} for method in _WRITES
     ],
     FaultKind.GARBAGE: [{"kind": "html"}],
+    FaultKind.FUZZED: [
+        {"kind": "fuzzed", "when": "before", "probability": 0.5},
+        {"kind": "fuzzed", "when": "after"},
+    ],
 }
 """How the fake Whale goes wrong (docs/fake-whale.md, "Faults")."""
 

@@ -7,14 +7,12 @@ with ``known deviation:`` or ``waived:``, and their ``system-out`` holds the evi
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 
 from conformance.matrix import Cell
 from conformance.results import EXCUSED, BackendInfo, Report, ScenarioResult, Status
 from conformance.rules import BY_ID
-
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from engines.printable import printable
 
 
 def to_junit(report: Report) -> str:
@@ -83,4 +81,4 @@ def _evidence(result: ScenarioResult) -> str:
 
 
 def _xml(text: str) -> str:
-    return _NOT_XML.sub("�", text)
+    return printable(text, keep="\t\n")

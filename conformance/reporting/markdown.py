@@ -22,6 +22,7 @@ from conformance.matrix import (
 )
 from conformance.results import Ledger, Report, ScenarioResult, Status
 from conformance.rules import BY_ID
+from engines.printable import printable
 
 LIMIT_BYTES = 1_000_000
 """A little below GitHub's 1 MiB, for what else a job writes into its summary."""
@@ -40,7 +41,7 @@ SYMBOLS = {
 
 def to_markdown(report: Report) -> str:
     """Verdict, matrices, failures with their evidence, what did not apply, the ledger."""
-    text = "\n".join(_lines(report)) + "\n"
+    text = printable("\n".join(_lines(report)) + "\n", keep="\n")
     return _cut(text, LIMIT_BYTES, "more of this summary is in report.html")
 
 

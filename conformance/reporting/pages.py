@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from typing import TYPE_CHECKING
 
+from engines.printable import printable
 from engines.published import document
 
 if TYPE_CHECKING:
     import jinja2
-
-_NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-_CONTROLS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def pages(*packages: str) -> jinja2.Environment:
@@ -50,8 +47,7 @@ def part(environment: jinja2.Environment, name: str) -> str:
 def plain(value: object) -> object:
     """What a page can show: no control character that could reorder or end a line unseen."""
     if isinstance(value, str) and not hasattr(value, "__html__"):
-        seen = _CONTROLS.sub(lambda found: f"‹U+{ord(found.group()):04X}›", value)
-        return _NOT_TEXT.sub("�", seen)
+        return printable(value, keep="\t\n")
     return value
 
 

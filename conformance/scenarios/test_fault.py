@@ -30,6 +30,7 @@ from engines.audit import Action
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
 from engines.errors import BackendUnavailable
 
+FUZZED_ROUNDS, CALLS_PER_ROUND = 16, 3
 SETTLES = (Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
 
 
@@ -208,6 +209,23 @@ def test_the_worker_comes_back_to_what_it_could_not_remove(world: Stage) -> None
     settle(world)
     assert not world.running(), "the worker gave up a container that it could not remove once"
     only_event(world, Action.EXPIRED)
+
+
+@scenario("FAULT-018", FaultKind.FUZZED, *SETTLES)
+def test_no_answer_gets_through_that_makes_no_sense(world: Stage) -> None:
+    for _ in range(FUZZED_ROUNDS):
+        with world.fault(FaultKind.FUZZED):
+            for _ in range(CALLS_PER_ROUND):
+                says_when(world.start(world.alice, world.first))
+                with world.backend.allows(BackendUnavailable):
+                    world.status(world.alice, world.first)
+                says_when(world.extend(world.alice, world.first))
+                world.run_worker()
+                says_when(world.stop(world.alice, world.first))
+        says_when(world.start(world.alice, world.first))
+        _settled_and_started(world)
+        done(world.stop(world.alice, world.first))
+        demand(not world.running(), "something runs after a stop that succeeded")
 
 
 def _half_way(world: Stage) -> InstanceStatus:

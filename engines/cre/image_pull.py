@@ -17,6 +17,7 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from engines.errors import BackendUnavailable, ImageMissing
+from engines.printable import printable
 
 ANSWER_SECONDS = 60.0
 """Until the engine takes the request up."""
@@ -108,7 +109,7 @@ def pull_image(api: Any, image: str, tell: Tell, canceller: Canceller | None = N
 def reason(text: str) -> str:
     """A registry's reason for a log: one line, without what an address may carry of secrets."""
     first = next(iter(text.strip().splitlines()), "") or "no reason given"
-    return re.sub(r"://[^/\s@]*@", "://", re.sub(r"\?\S*", "", first))[:REASON_LENGTH]
+    return printable(re.sub(r"://[^/\s@]*@", "://", re.sub(r"\?\S*", "", first))[:REASON_LENGTH])
 
 
 def _credentials(api: Any, repository: str) -> dict[str, Any]:

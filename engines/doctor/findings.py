@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from engines.printable import printable
+
 
 class State(str, Enum):
     """How one thing is."""
@@ -49,8 +51,3 @@ def not_ok(check: str, seen: str, fix: str) -> Finding:
 def unknown(check: str, seen: str, fix: str = "") -> Finding:
     """It cannot be found out from here."""
     return Finding(check, State.UNKNOWN, printable(seen), printable(fix))
-
-
-def printable(text: str) -> str:
-    """The text with everything that a terminal would act upon written as an escape."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from engines.doctor.findings import printable
+from engines.printable import printable
 
 _PORTS = {"http": 80, "https": 443}
 

@@ -34,6 +34,8 @@ CONNECT_SECONDS = 5.0
 MAX_BODY_BYTES = 1 << 20
 MAX_DEPTH = 16
 """How deep lists and objects may be nested; Whale's deepest answer has three levels."""
+LONGEST_TEXT = 4096
+"""Most characters of one text in an answer; templates and names of challenges are far shorter."""
 PIECE_BYTES = 8192
 READ_ATTEMPTS = 3
 GATEWAY_FAULTS = (502, 503, 504)
@@ -129,7 +131,7 @@ class WhaleClient:
             path=path,
             status=page.status,
             content_type=page.content_type,
-            body=_parsed(page.content),
+            body=parsed(page.content),
             elapsed_ms=round((time.monotonic() - began) * 1000),
         )
         if self._observer is not None:
@@ -203,9 +205,15 @@ class WhaleClient:
                 status=response.status_code,
                 content_type=response.headers.get("Content-Type", "").split(";")[0].strip().lower(),
                 content=_body(response),
-                cookies=response.cookies.get_dict(),
+                cookies=_cookies(response.raw.headers.getlist("Set-Cookie")),
                 date=response.headers.get("Date", ""),
             )
+
+
+def _cookies(lines: list[str]) -> dict[str, str]:
+    """Names and values; what else stands in the lines is for who keeps cookies."""
+    pairs = (line.partition(";")[0].partition("=") for line in lines)
+    return {name.strip(): value.strip() for name, equals, value in pairs if equals}
 
 
 def _body(response: requests.Response) -> bytes:
@@ -242,19 +250,21 @@ def _never_sent(error: BaseException) -> bool:
     return isinstance(cause, ssl.SSLCertVerificationError)
 
 
-def _parsed(content: bytes) -> Any:
+def parsed(content: bytes) -> Any:
     """The JSON of a body, None when it is none, or none that Whale would send."""
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):
         return None
-    return found if _shallow(found, MAX_DEPTH) else None
+    return found if _bounded(found, MAX_DEPTH) else None
 
 
-def _shallow(value: object, depth: int) -> bool:
-    """Whether lists and objects stand in each other at most ``depth`` deep."""
+def _bounded(value: object, depth: int) -> bool:
+    """Whether no text is too long, and lists and objects are nested at most ``depth`` deep."""
+    if isinstance(value, str):
+        return len(value) <= LONGEST_TEXT
     if isinstance(value, dict):
-        return depth > 0 and all(_shallow(each, depth - 1) for each in value.values())
+        return depth > 0 and all(_bounded(each, depth - 1) for each in value.values())
     if isinstance(value, list):
-        return depth > 0 and all(_shallow(each, depth - 1) for each in value)
+        return depth > 0 and all(_bounded(each, depth - 1) for each in value)
     return True

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 
 from engines.contract import Code
 from engines.errors import WhaleFault
-from engines.whale.client import RETRY_SECONDS, Page, WhaleClient
+from engines.whale.client import RETRY_SECONDS, Page, WhaleClient, parsed
 
 SESSION_COOKIE = "session"
 TOKEN_DAYS = 30
@@ -21,6 +21,9 @@ TOKEN_DAYS = 30
 LOGIN_LIMIT_SECONDS = 6.0
 """CTFd takes ten logins in five seconds from one address."""
 
+_TOKEN = re.compile(r"[!-~]{1,512}")
+_COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]{1,4096}")
+"""RFC 6265's cookie-octets: nothing that would end the header, or begin another cookie."""
 _FORM_NONCE = re.compile(r'name="nonce"[^>]*value="([0-9a-f]{64})"')
 _PAGE_NONCE = re.compile(r"'csrfNonce': \"([0-9a-f]{64})\"")
 
@@ -89,18 +92,17 @@ class TokenMaker:
             {**headers, "Content-Type": "application/json"},
             body=json.dumps({"expiration": until.isoformat(), "description": "whale-ready"}),
         )
-        try:
-            value = json.loads(answer.content)["data"]["value"]
-        except (ValueError, KeyError, TypeError):
-            raise _not_ctfd() from None
-        if answer.status != 200 or not isinstance(value, str) or not value:
+        body = parsed(answer.content)
+        data = body.get("data") if isinstance(body, dict) else None
+        value = data.get("value") if isinstance(data, dict) else None
+        if answer.status != 200 or not isinstance(value, str) or not _TOKEN.fullmatch(value):
             raise _not_ctfd()
         return value
 
 
 def _cookie(page: Page) -> dict[str, str]:
     value = page.cookies.get(SESSION_COOKIE)
-    if value is None:
+    if value is None or not _COOKIE_VALUE.fullmatch(value):
         raise _not_ctfd()
     return {"Cookie": f"{SESSION_COOKIE}={value}"}
 

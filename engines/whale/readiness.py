@@ -6,9 +6,8 @@ Between us and the instance stands frp, which answers in its place. Measured wit
 - http: a name that frps does not know, or whose container does not listen yet, gets frps' 404. It
   has no ``Server`` header, and organisers may replace its page. So an answer counts only when it
   differs from what the same gateway answers for a name that cannot exist.
-- direct: the port accepts at once. frpc looks the container's name up, and closes the connection
-  when nobody is there, which a slow resolver delays. So a silent connection counts only once it
-  has been open for longer than a dead one stays.
+- direct: the port accepts at once, and a dead connection is silent for a while. Only one that is
+  open for longer counts: :mod:`engines.whale.direct_probe`.
 """
 
 from __future__ import annotations
@@ -16,22 +15,16 @@ from __future__ import annotations
 import ipaddress
 import re
 import secrets
-import socket
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from engines.probe import ATTEMPT_SECONDS, GATEWAY_ERRORS, Page, fetch_page, wait_until
+from engines.probe import GATEWAY_ERRORS, Page, fetch_page, wait_until
 from engines.settings import Settings
 from engines.whale.access import Access
+from engines.whale.direct_probe import DirectWatch, answers_direct
 
-SHORTEST_HOLD_SECONDS = 0.3
-"""How long a silent connection is held at least, where dead ones were seen to end at once."""
-DEAD_TIMES = 3.0
-"""How much longer than a dead connection a live one must stay open."""
-STAGGER_SECONDS = 0.1
-"""Between the two connections of one look: a resolver is seldom slow twice in the same way."""
 MOST_REDIRECTS = 3
 
 
@@ -43,14 +36,13 @@ def instance_answers(access: Access, uuid: str, settings: Settings) -> bool:
     """
     if not settings.whale_probe:
         return True
-    probe: _Http | _Direct
+    seconds = settings.whale_ready_seconds
     if access.scheme in ("http", "https"):
-        probe = _Http(access, uuid, settings.whale_probe_gateway)
-        longest = ATTEMPT_SECONDS
-    else:
-        probe = _Direct(access.host, access.port, settings.whale_direct_hold_seconds)
-        longest = ATTEMPT_SECONDS + settings.whale_direct_hold_seconds
-    return wait_until(probe.answers, settings.whale_ready_seconds, longest=longest)
+        return wait_until(_Http(access, uuid, settings.whale_probe_gateway).answers, seconds)
+    watch = DirectWatch(
+        settings.whale_direct_hold_seconds, settings.whale_direct_short_hold_seconds
+    )
+    return answers_direct(access.host, access.port, watch=watch, seconds=seconds)
 
 
 def _is_address(host: str) -> bool:
@@ -147,57 +139,3 @@ def is_gateways(page: _Text, strangers: tuple[_Text, ...]) -> bool:
     dynamic = max((first - last).total(), (last - first).total())
     missing = (first & last) - page.words
     return not missing and (page.words - (first | last)).total() <= dynamic
-
-
-class _Direct:
-    """An instance behind a port of its own, where frps accepts and frpc closes."""
-
-    def __init__(self, host: str, port: int, hold_seconds: float) -> None:
-        self._host = host
-        self._port = port
-        self._hold_seconds = hold_seconds
-        self._dead_seconds: float | None = None
-        """The longest that a connection of this start stayed open before it was closed."""
-
-    def answers(self, timeout: float) -> bool:
-        """One look, of at most ``timeout`` seconds: two connections that are both kept open, or
-        one that speaks."""
-        until = time.monotonic() + timeout
-        begun = time.monotonic()
-        try:
-            with self._connected(until) as first:
-                said = _said(first, min(STAGGER_SECONDS, until - begun))
-                if said is None:
-                    begun = time.monotonic()
-                    with self._connected(until) as second:
-                        hold = self._hold()
-                        said = _said(second, min(hold, until - begun))
-                        if said is None and begun + hold <= until:
-                            said = _said(first, 0) is not False
-        except OSError:
-            return False
-        if said is False:
-            self._dead_seconds = max(time.monotonic() - begun, self._dead_seconds or 0.0)
-        return bool(said)
-
-    def _connected(self, until: float) -> socket.socket:
-        left = max(0.01, until - time.monotonic())
-        return socket.create_connection((self._host, self._port), timeout=left)
-
-    def _hold(self) -> float:
-        """How long the second connection is kept open."""
-        if self._dead_seconds is None:
-            return self._hold_seconds
-        learned = max(SHORTEST_HOLD_SECONDS, DEAD_TIMES * self._dead_seconds)
-        return min(learned, max(self._hold_seconds, 1.25 * self._dead_seconds))
-
-
-def _said(connection: socket.socket, seconds: float) -> bool | None:
-    """Whether the other side spoke (True) or closed (False) within the time; None: neither."""
-    connection.settimeout(max(0.0, seconds))
-    try:
-        return connection.recv(1) != b""
-    except (TimeoutError, BlockingIOError):
-        return None
-    except OSError:
-        return False

@@ -7,12 +7,12 @@ import io
 import pytest
 from reference.breakages import ForgetfulStop
 from reference.world import ReferenceHarness
-from rich.console import Console
 
 from conformance.observer import Observer
 from conformance.registry import Subject
 from conformance.results import Report
 from conformance.runner import CheckRequest, check_subjects
+from whale_ready.console import Console
 from whale_ready.progress import progress_on
 from whale_ready.summary import print_report
 
@@ -20,7 +20,7 @@ SELECT = ("STOP-00[12]", "REACH-003")
 
 
 def shown(*, terminal: bool, width: int = 100) -> str:
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=width, highlight=False)
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=width)
     with progress_on(console) as progress:
         report = run(progress)
     print_report(report, console)

@@ -20,7 +20,7 @@ from engines.whale import WhaleAPIManager
 from engines.whale.client import Answer, Page
 from engines.whale.dialects import CtfdWhale
 from engines.whale.ledger import Standing
-from engines.whale.wire import Running, json_object
+from engines.whale.wire import Look, Running, json_object
 from mutants.slow import Crowd
 
 
@@ -70,6 +70,27 @@ class BelievesAnyAnswer(WhaleAPIManager):
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
         self._api._pinned = self._api._found = _Credulous()
+
+
+class _AnyNumber(CtfdWhale):
+    def look(self, answer: Answer) -> Look:
+        body = answer.body if isinstance(answer.body, dict) else {}
+        data = body.get("data")
+        if isinstance(data, dict) and type(left := data.get("remaining_time")) is int:
+            found = super().look(replace(answer, body={**body, "data": {**data, **_ONE_SECOND}}))
+            return replace(found, remaining_seconds=left) if isinstance(found, Running) else found
+        return super().look(answer)
+
+
+_ONE_SECOND = {"remaining_time": 1}
+
+
+class BelievesAnyNumber(WhaleAPIManager):
+    """The remaining time is reckoned with however large Whale says it is."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        self._api._pinned = self._api._found = _AnyNumber()
 
 
 class DownIsNothing(WhaleAPIManager):

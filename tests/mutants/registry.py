@@ -125,6 +125,10 @@ ADAPTER: dict[str, _Adapter] = {
         *(adapter.BelievesAnyAnswer, "success with an error body"),
         *(_EXPIRY, "FAULT-005"),
     ),
+    "adapter_believes_any_number": (
+        *(adapter.BelievesAnyNumber, "a number out of range overflows"),
+        *("", "FAULT-018"),
+    ),
     "adapter_down_is_nothing": (
         *(adapter.DownIsNothing, "Whale down told as nothing runs"),
         *("", "STATUS-015"),

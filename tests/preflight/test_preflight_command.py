@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -265,3 +265,29 @@ def test_help_and_page_have_the_exit_codes() -> None:
     for code, meaning in PREFLIGHT_EXIT_CODES:
         assert f"| {code} | {meaning} |" in page
     assert [name for name in preflight_schema()["properties"] if f"`{name}`" not in page] == []
+
+
+ODD = "3.8\x1b[2J\x1b]0;owned\x07\x9b31m\u202e\n not ok"
+"""What no terminal may get, as a CTFd's version and its settings."""
+
+
+def test_what_a_hostile_ctfd_says_reaches_no_terminal_or_file(tmp_path: Path) -> None:
+    """Its version and the settings of its Whale were printed as they came."""
+    odd = {"ctf_version": ODD, "docker_max_container_count": ODD, "docker_timeout": ODD}
+    path = tmp_path / "preflight.json"
+    setup = plain().with_config(**odd)
+    with staged(setup, tmp_path) as stage:
+        result = typed(stage, "--expected-players", "3", "--report", str(path))
+    assert "owned" in result.output
+    for text in (result.output, path.read_text(encoding="utf-8")):
+        assert {ascii(each) for each in text if not each.isprintable() and each != "\n"} == set()
+    assert " not ok" not in [line.rstrip() for line in result.output.splitlines()]
+
+
+def test_whatever_whale_answers_a_preflight_ends_by_its_codes(tmp_path: Path) -> None:
+    setup = replace(plain(), faults=[{"kind": "fuzzed"}])
+    with staged(setup, tmp_path) as stage:
+        for _ in range(3):
+            result = typed(stage, "--expected-players", "3", "--admin", "1")
+            assert isinstance(result.exception, SystemExit), result.exception
+            assert result.exit_code in (1, 2)

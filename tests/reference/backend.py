@@ -243,11 +243,14 @@ class ReferenceBackend(ContainerBackend):
 
     def reconcile(self) -> int:
         with self.lock:
-            for record in list(self.records.values()):
-                expired = record.expires_at <= self.clock.now()
-                if not expired and not self.alive(record):
-                    self.lose(record)
-            return self.clear_doubt()
+            try:
+                for record in list(self.records.values()):
+                    expired = record.expires_at <= self.clock.now()
+                    if not expired and not self.alive(record):
+                        self.lose(record)
+                return self.clear_doubt()
+            except BackendUnavailable:
+                return 0
 
     def refill(self) -> int:
         """Have the warm pool as full as there is room; returns how many were made."""

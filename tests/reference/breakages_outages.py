@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from conformance.harness import Options
+from conformance.harness import FaultKind, Options
 from engines.audit import Action
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult, account_key
+from engines.errors import BackendUnavailable
 from reference.backend import STEP, Record, ReferenceBackend
 from reference.machine import Container, Machine
 
@@ -256,6 +257,20 @@ class DayWraps(ReferenceBackend):
         return told
 
 
+class FallsOverNonsense(ReferenceBackend):
+    """An answer that makes no sense comes out as whatever it broke."""
+
+    def start(
+        self, user_id: int, challenge_id: int, team_id: int | None
+    ) -> tuple[StartResult, Action]:
+        try:
+            return super().start(user_id, challenge_id, team_id)
+        except BackendUnavailable as error:
+            if self.machine.fault is FaultKind.FUZZED:
+                raise OverflowError from error
+            raise
+
+
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     LostButLive: ("RESTART-002", "RESTART-003", "RESTART-004", "RESTART-005", "RESTART-006"),
     LostTwice: ("RESTART-006",),
@@ -278,5 +293,6 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     AuditsInLocalTime: ("TIME-007",),
     ReaperCountsFromTheStart: ("EXPIRY-010",),
     DayWraps: ("TIME-006",),
+    FallsOverNonsense: ("FAULT-018",),
 }
 """Every breakage and the scenarios that must fail on it."""

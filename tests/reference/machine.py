@@ -49,6 +49,7 @@ class Machine:
     fault: FaultKind | None = None
     stubborn: set[str] = field(default_factory=set)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    turns: Iterator[bool] = field(default_factory=lambda: itertools.cycle((False, False, True)))
     image: int = 0
     """How often the images have changed."""
     boots: int = 0
@@ -57,6 +58,10 @@ class Machine:
     turnstile: Turnstile = field(default_factory=Turnstile)
     """Where starts are held up."""
 
+    def odd(self) -> bool:
+        """Every third time."""
+        return next(self.turns)
+
     def restarted(self) -> None:
         """What is done at the end of a restart."""
         self.boots += 1
@@ -64,11 +69,11 @@ class Machine:
     def ask(self) -> None:
         if self.fault is FaultKind.UNREACHABLE:
             raise BackendUnavailable("the machine is out of reach")
-        if self.fault is FaultKind.GARBAGE:
+        if self.fault is FaultKind.GARBAGE or (self.fault is FaultKind.FUZZED and self.odd()):
             raise BackendUnavailable("the machine says what nobody understands")
 
     def write(self, work: Callable[[], _T]) -> _T:
-        if self.fault in NOTHING_DONE:
+        if self.fault in NOTHING_DONE or (self.fault is FaultKind.FUZZED and self.odd()):
             raise BackendUnavailable("the machine did nothing")
         done = work()
         if self.fault is not None:

@@ -20,8 +20,9 @@ from engines.database import Database
 from engines.doctor import Finding, SetupWatch, State, docker_side, examine
 from engines.doctor.database_side import database_findings
 from engines.doctor.environment_side import extras_finding, whale_finding
-from engines.doctor.findings import not_ok, ok, printable
+from engines.doctor.findings import not_ok, ok
 from engines.lease import Lease
+from engines.printable import printable
 from engines.settings import Settings
 from whale_ready.cli import main
 from whale_ready.exit_codes import DOCTOR_EXIT_CODES

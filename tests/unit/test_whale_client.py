@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import socket
 import threading
 import tracemalloc
@@ -77,6 +78,38 @@ def test_a_body_that_is_no_json_is_none(body: bytes) -> None:
     responses.get(f"{BASE}/c", body=body)
     with client_for() as client:
         assert client.call("GET", "/c", TOKEN).body is None
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"success": False, "message": "wait " * 200_000}),
+        json.dumps({"a": [{"b" * 9: "x" * 4097}]}),
+        "[" * 900_000,
+        '{"data": ' * 100_000,
+        json.dumps([[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]),
+    ],
+    ids=["a long message", "a long text inside", "brackets", "objects", "a list too deep"],
+)
+def test_a_body_beyond_all_bounds_is_none(body: str) -> None:
+    """A megabyte of "wait " kept the words of rate limits busy for hours."""
+    responses.get(f"{BASE}/c", body=body)
+    with client_for() as client:
+        assert client.call("GET", "/c", TOKEN).body is None
+
+
+def test_cookies_are_read_and_never_complained_of() -> None:
+    """A cookie jar writes a traceback to stderr about the second; a warning is an error here."""
+    head = (
+        "Set-Cookie: session=abc; Path=/; HttpOnly\r\n"
+        f"Set-Cookie: a=b; max-age={'9' * 400}\r\nSet-Cookie: nothing\r\n"
+        "Content-Type: application/json; charset\r\n"
+    )
+    with hanging(_answering(head, b"{}")) as server, client_for(server.url) as client:
+        page = client.page("GET", "/login", {})
+    assert page.cookies == {"session": "abc", "a": "b"}
+    assert page.content_type == "application/json"
 
 
 @responses.activate

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from engines.contract import Code
 from engines.errors import SettingsError, WhaleFault
 from engines.whale.access import Access, parse_access
-from engines.whale.client import Answer
-from engines.whale.client import _parsed as parsed
+from engines.whale.client import Answer, parsed
 from engines.whale.dialects import (
     DIALECTS,
     CtfdWhale,

@@ -11,6 +11,7 @@ from importlib import resources
 from typing import Any
 
 from engines import __version__
+from engines.printable import json_text
 from whale_ready.preflight.dialect import spoken, their_version
 from whale_ready.preflight.items import Item, State
 from whale_ready.preflight.site import Site
@@ -54,7 +55,7 @@ class Preflight:
             "items": [{**asdict(item), "state": item.state.value} for item in self.items],
             "counts": {state.value: self.count(state) for state in State},
         }
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        return json_text(document) + "\n"
 
 
 def preflight_of(site: Site, items: Sequence[Item]) -> Preflight:

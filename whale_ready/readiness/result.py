@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from conformance.redact import cleaned
 from engines import __version__
+from engines.printable import json_text
 from whale_ready.readiness.answers import Answer, answers, cautions
 from whale_ready.readiness.commands import whale_url
 from whale_ready.readiness.decision import Decision, Policy, Reason, Verdict, decide
@@ -125,7 +125,7 @@ def to_json(result: Readiness) -> str:
         "cautions": result.cautions,
         "plan": [{"step": e.what, "command": e.command} for e in result.plan.steps],
     }
-    return json.dumps(cleaned(content), indent=2, ensure_ascii=False) + "\n"
+    return json_text(cleaned(content)) + "\n"
 
 
 def _reason(each: Reason) -> dict[str, Any]:
