@@ -1,8 +1,9 @@
 """``whale=https://…``: WhaleAPIManager under test on a Whale that serves others meanwhile.
 
 Only the accounts and challenges of a :mod:`~conformance.harnesses.world_file` are used, and only
-what this run started is ever stopped. Real time goes by: what needs a clock, the truth about
-containers, faults or another configuration does not apply.
+what this run started is ever stopped. Real time goes by: what needs a clock, faults or another
+configuration does not apply. What runs, and which flag is recorded, is looked at where the file
+shows Whale's swarm and CTFd's database (:mod:`~conformance.harnesses.whale_behind`).
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from conformance.harness import CannotRun, Hook, Options, Worker, World
+from conformance.harness import CannotRun, Hook, Options, Player, Worker, World
 from conformance.harnesses.fetch import http_get
+from conformance.harnesses.full_state import full
 from conformance.harnesses.live_whale_janitor import (
     CLEAR_SECONDS,
     Book,
@@ -26,6 +28,7 @@ from conformance.harnesses.live_whale_janitor import (
     tokens_of,
 )
 from conformance.harnesses.state import StatefulHarness, TemporaryState
+from conformance.harnesses.whale_behind import Behind
 from conformance.harnesses.whale_traits import KNOWN_DEVIATIONS
 from conformance.harnesses.world_file import Account, WorldFile, read_world_file
 from conformance.stage import FLAG_PATH
@@ -45,7 +48,7 @@ from engines.whale import WhaleAPIManager
 from engines.whale.client import Answer
 from engines.whale.dialects import AUTO
 
-HOOKS = frozenset({Hook.AUDIT, Hook.WORKER, Hook.WORKER_THREAD})
+HOOKS = frozenset({Hook.AUDIT, Hook.WORKER, Hook.WORKER_THREAD, Hook.STATE_FULL})
 
 
 class Noted(ContainerBackend):
@@ -125,7 +128,13 @@ class LiveWhaleWorld(World):
     """The accounts of the file, holding nothing on Whale, and an adapter with an empty ledger."""
 
     def __init__(
-        self, file: WorldFile, settings: Settings, database: Database, book: Book, janitor: Janitor
+        self,
+        file: WorldFile,
+        settings: Settings,
+        database: Database,
+        book: Book,
+        janitor: Janitor,
+        behind: Behind,
     ) -> None:
         self.challenges = file.challenges
         self.players = tuple(account.player for account in file.players)
@@ -134,6 +143,8 @@ class LiveWhaleWorld(World):
         self._gateway = settings.whale_probe_gateway
         self._book = book
         self._janitor = janitor
+        self._behind = behind
+        self._database = database
         self._exchanges: list[str] = []
         self.manager = WhaleAPIManager(
             settings,
@@ -154,6 +165,24 @@ class LiveWhaleWorld(World):
 
     def exchanges(self) -> list[str]:
         return list(self._exchanges)
+
+    def state_full(self, after: int) -> AbstractContextManager[None]:
+        return full(self._database, after)
+
+    def running(self) -> set[str]:
+        return self._behind.swarm.running()
+
+    def machine_of(self, container_id: str) -> str | None:
+        return self._behind.swarm.machine_of(container_id)
+
+    def remove_behind(self, container_id: str) -> None:
+        self._behind.swarm.remove(container_id)
+
+    def recorded_flag(self, player: Player, challenge_id: int) -> str:
+        status = self.manager.get_instance_status(player.user_id, challenge_id, player.team_id)
+        if status is None:
+            raise LookupError(f"Whale shows no instance of {player} and challenge {challenge_id}")
+        return self._behind.records.flag(status["container_id"])
 
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
         path = self._flag_path if path == FLAG_PATH else path
@@ -204,18 +233,27 @@ class LiveWhaleHarness(StatefulHarness):
         self._book = Book(self._users)
         self._janitor: Janitor | None = None
         self._last: LiveWhaleWorld | None = None
+        self._left: list[str] | None = None
         self.kind = f"WhaleAPIManager on the live Whale at {self._url}"
         fetches = self._settings.whale_probe and bool(self._file.flag_path)
-        self.hooks = HOOKS | {Hook.FETCH} if fetches else HOOKS
+        self._behind = Behind()
+        self.hooks = HOOKS | {
+            *([Hook.FETCH] if fetches else ()),
+            *([Hook.GROUND_TRUTH, Hook.REMOVE_BEHIND] if self._file.docker_url else ()),
+            *([Hook.RECORDED_FLAG] if self._file.ctfd_database_url else ()),
+        }
 
     def open(self) -> None:
         """Look at every account and challenge; nothing is written.
 
         Raises:
-            CannotRun: a token is not accepted, a challenge is not what the file says, or an
-                instance runs already.
+            CannotRun: a token is not accepted, a challenge is not what the file says, an instance
+                runs already, or what is behind Whale is not shown.
         """
         super().open()
+        self._behind.open(self._file, self._users)
+        if self._behind.machines > 1:
+            self.hooks |= {Hook.MACHINES}
         self._janitor = janitor = self._new_janitor()
         for account in self._file.accounts:
             with _asking(account, self._url):
@@ -241,8 +279,9 @@ class LiveWhaleHarness(StatefulHarness):
         if left > 0:
             self._sleep(left)
         self._janitor.clear(self._users)
+        self._behind.sweep()
         self._last = LiveWhaleWorld(
-            self._file, self._settings, self.database(), self._book, self._janitor
+            self._file, self._settings, self.database(), self._book, self._janitor, self._behind
         )
         return self._last
 
@@ -250,7 +289,9 @@ class LiveWhaleHarness(StatefulHarness):
     def preview(self) -> Iterator[World]:
         """A world to read what is declared from; Whale is not asked."""
         state, janitor = TemporaryState(), self._new_janitor()
-        world = LiveWhaleWorld(self._file, self._settings, state.emptied(), self._book, janitor)
+        world = LiveWhaleWorld(
+            self._file, self._settings, state.emptied(), self._book, janitor, self._behind
+        )
         try:
             yield world
         finally:
@@ -282,12 +323,18 @@ class LiveWhaleHarness(StatefulHarness):
         finally:
             if janitor is not None:
                 janitor.close()
+            left = self._behind.close()
+            self._left = self._left if left is None else left
             super().close()
+
+    def leftovers(self) -> list[str] | None:
+        return self._left
 
     def _clear_all(self, janitor: Janitor) -> None:
         if self._last is not None:
             self._last.noted.end()  # closing the world may have been interrupted
         janitor.clear(self._users)
+        self._behind.sweep()
         if self._book.never_seen:
             users = ", ".join(str(user) for user in self._book.never_seen)
             raise NotCleared(
