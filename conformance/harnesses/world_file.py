@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -43,6 +44,8 @@ _SETTINGS = (
 """What ``[whale]`` may set: each is the setting ``WHALE_…`` of the same name."""
 _BEHIND = ("docker_url", "ctfd_database_url")
 """What ``[whale]`` may show of what is behind Whale."""
+_STAGING = ("frpc_listen", "frpc_url", "docker_listen", "clock_file")
+"""What ``[staging]`` may name, of a site that serves nobody but this run."""
 
 
 class WorldFileError(ValueError):
@@ -57,6 +60,26 @@ class Account:
     token: str = field(repr=False)
     where: str
     """Its place in the file: ``players[0]``."""
+
+
+@dataclass(frozen=True)
+class Through:
+    """A way of Whale's that leads through this run."""
+
+    listen: tuple[str, int]
+    """Where Whale was told to go."""
+    to: str
+    """What is really there."""
+
+
+@dataclass(frozen=True)
+class StagingFile:
+    """A site that serves nobody else: what may be broken, and its clock."""
+
+    frpc: Through | None = None
+    docker: Through | None = None
+    clock_file: Path | None = None
+    """What libfaketime reads in CTFd's processes (``FAKETIME_TIMESTAMP_FILE``)."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +99,7 @@ class WorldFile:
     """The engine of a manager of Whale's swarm, as ``DOCKER_HOST`` names one; empty: not shown."""
     ctfd_database_url: str = field(default="", repr=False)
     """The database of Whale's CTFd, which is only read; empty: not shown."""
+    staging: StagingFile = StagingFile()
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -107,7 +131,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def _world(document: dict[str, Any], folder: Path) -> WorldFile:
-    _only(document, "", ("players", "mates", "challenges", "whale"))
+    _only(document, "", ("players", "mates", "challenges", "whale", "staging"))
     whale = _table(document, "whale")
     _only(whale, "whale.", (*_SETTINGS, *_BEHIND, "stop_running", "tokens_file"))
     tokens = _tokens(whale, folder)
@@ -133,6 +157,7 @@ def _world(document: dict[str, Any], folder: Path) -> WorldFile:
         },
         docker_url=_text("whale.docker_url", whale.get("docker_url", "")),
         ctfd_database_url=_database(whale.get("ctfd_database_url", "")),
+        staging=_staging(_table(document, "staging"), str(whale.get("docker_url", "")), folder),
     )
 
 
@@ -252,6 +277,35 @@ def _setting(name: str, value: object) -> Any:
     except ValueError as error:
         raise WorldFileError(f"{where}: {error}") from None
     return parsed
+
+
+def _staging(table: dict[str, Any], docker_url: str, folder: Path) -> StagingFile:
+    _only(table, "staging.", _STAGING)
+    named = {name: _text(f"staging.{name}", table[name]) for name in _STAGING if name in table}
+    clock = named.get("clock_file")
+    return StagingFile(
+        _through("frpc_listen", named, "staging.frpc_url", named.get("frpc_url", "")),
+        _through("docker_listen", named, "whale.docker_url", docker_url),
+        folder / Path(clock).expanduser() if clock else None,
+    )
+
+
+def _through(name: str, named: Mapping[str, str], target: str, url: str) -> Through | None:
+    if name not in named:
+        return None
+    if urlsplit(url).scheme not in ("http", "tcp", "unix"):
+        raise WorldFileError(
+            f"{target}: write where staging.{name} leads, as http://HOST:PORT, tcp://HOST:PORT or "
+            "unix:///PATH"
+        )
+    try:
+        parts = urlsplit(f"//{named[name]}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or not port:
+        raise WorldFileError(f"staging.{name}: write HOST:PORT, as Whale was told to go there")
+    return Through((host, port), url)
 
 
 def _database(value: object) -> str:

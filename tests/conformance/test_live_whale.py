@@ -496,9 +496,9 @@ def test_a_dry_run_tells_all_and_asks_nothing(url: str, fake: FakeWhale, file: P
         "players: users 11, 12, 13",
         "mates: users 21 (team 2), 22 (team 2), 31 (team 3), 32 (team 3)",
         "challenges: first 1, second 2, unknown 99999, hidden 3, missing_image 4",
-        "would run 13: START-001, START-002",
+        "would run 14: START-001, START-002",
         "START-015, START-016: the harness offers no capacity",
-        "starts: at most 3 in a scenario, 39 in all",
+        "starts: at most 3 in a scenario, 42 in all",
         "nothing was contacted",
     ):
         assert part in result.output
