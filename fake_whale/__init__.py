@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .clock import Clock, SystemClock, VirtualClock
-    from .database import Isolation
+    from .database import Dbms, Isolation
     from .dialect import Dialect
     from .errors import FakeWhaleError
     from .fake import FakeWhale
     from .faults import Fault
+    from .flavours import FLAVOURS, Flavour
     from .instances import InstanceOptions
     from .runtimes import Runtime
     from .server import FakeServer
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "clock": ("Clock", "SystemClock", "VirtualClock"),
-    "database": ("Isolation",),
+    "database": ("Dbms", "Isolation"),
     "dialect": ("Dialect",),
     "errors": ("FakeWhaleError",),
     "fake": ("FakeWhale",),
     "faults": ("Fault",),
+    "flavours": ("FLAVOURS", "Flavour"),
     "instances": ("InstanceOptions",),
     "runtimes": ("Runtime",),
     "server": ("FakeServer",),
@@ -41,13 +43,16 @@ _MODULES = {
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "FLAVOURS",
     "Challenge",
     "Clock",
+    "Dbms",
     "Dialect",
     "FakeServer",
     "FakeWhale",
     "FakeWhaleError",
     "Fault",
+    "Flavour",
     "InstanceOptions",
     "Isolation",
     "Runtime",

@@ -12,6 +12,7 @@ from .control import Control
 from .database import Database
 from .errors import MechanismError
 from .journal import Call, Journal, working_on
+from .routing import FrpRouter
 
 PERIOD_SECONDS = 10.0
 
@@ -19,7 +20,11 @@ _log = logging.getLogger("fake_whale")
 
 
 class Cleaner:
-    """Runs on the clock's beats: its own thread with a real clock, a timer with a virtual one."""
+    """Runs on the clock's beats: its own thread with a real clock, a timer with a virtual one.
+
+    Args:
+        router: brought up to date at each beat; None where starts and stops do that themselves.
+    """
 
     def __init__(
         self,
@@ -29,7 +34,9 @@ class Cleaner:
         journal: Journal,
         cancel: threading.Event,
         changed: Callable[[], None],
+        router: FrpRouter | None,
     ) -> None:
+        self._router = router
         self._database = database
         self._control = control
         self._clock = clock
@@ -64,11 +71,14 @@ class Cleaner:
         except MechanismError:
             return None
         rows = self._database.rows()
-        if not rows:
-            return None
-        expiry = min(row.start_time for row in rows) + timeout
         last = min(self._last, self._clock.time())
-        beat = self._beat_after(max(expiry, last))
+        if self._router is not None and self._router.stale(self._database.begin()):
+            beat = self._beat_after(last)
+        elif not rows:
+            return None
+        else:
+            expiry = min(row.start_time for row in rows) + timeout
+            beat = self._beat_after(max(expiry, last))
         if self._futile:
             # Nothing came of the last beat, so nothing will of those in between.
             beat = max(beat, self._beat_after(until) - PERIOD_SECONDS)
@@ -80,12 +90,16 @@ class Cleaner:
         if not self._running.acquire(blocking=False):
             return
         try:
-            before = self._database.rows()
+            before = self._work_left()
             self._clean()
-            self._futile = self._database.rows() == before
+            self._futile = self._work_left() == before
         finally:
             self._running.release()
             self._changed()
+
+    def _work_left(self) -> tuple[object, ...]:
+        stale = self._router is not None and self._router.stale(self._database.begin())
+        return (stale, *self._database.rows())
 
     def _beat_after(self, moment: float) -> float:
         beats = math.floor((moment - self._first) / PERIOD_SECONDS) + 1
@@ -97,8 +111,10 @@ class Cleaner:
             try:
                 expired = transaction.expired(self._control.oldest_alive())
                 for row in expired:
-                    outcome = self._control.remove(transaction, transaction.of_user(row.user_id))
+                    outcome = self._control.clean(transaction, row)
                     self._journal.note("cleaned", user_id=row.user_id, ok=outcome.ok)
+                if self._router is not None:
+                    self._router.reload(transaction)
             except MechanismError as error:
                 _log.warning("the cleaner failed: %s", type(error).__name__)
             except Cancelled:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import click
 
 from .clock import Clock, SystemClock, VirtualClock
-from .database import Isolation
+from .database import Dbms, Isolation
 from .demo import DEMO_WORLD
 from .dialect import Dialect
 from .errors import FakeWhaleError
 from .fidelity_doc import drops, write_table
-from .instances import InstanceOptions
+from .flavours import FLAVOURS
+from .instances import FRP_MANNERS, InstanceOptions
 from .recorder import Whale
 from .recorder import record as record_sessions
 from .recording import read_sessions
@@ -32,7 +33,7 @@ EXIT_DIFFERENT = 1
 EXIT_COULD_NOT_RUN = 3
 FILE = click.Path(path_type=Path, dir_okay=False)
 
-_Choice = TypeVar("_Choice", Dialect, Isolation, Runtime)
+_Choice = TypeVar("_Choice", Dbms, Dialect, Isolation, Runtime)
 
 
 def _choice(kind: type[_Choice]) -> click.Choice[str]:
@@ -51,7 +52,11 @@ def main() -> None:
 @click.option("--clock", type=click.Choice(["real", "virtual"]), default="real", show_default=True)
 @click.option("--seed", default=0, show_default=True, help="Makes uuids, ports, faults repeatable.")
 @click.option("--dialect", type=_choice(Dialect), default="ctfd-whale", show_default=True)
+@click.option("--flavour", type=click.Choice(list(FLAVOURS)), help="Which ctfd-whale.")
 @click.option("--isolation", type=_choice(Isolation), default="repeatable-read", show_default=True)
+@click.option("--database", type=_choice(Dbms), default="mariadb", show_default=True)
+@click.option("--no-redis", is_flag=True, help="CTFd's cache is files: there are no locks.")
+@click.option("--workers", default=1, show_default=True, help="gunicorn's; two behave as one.")
 @click.option("--runtime", type=_choice(Runtime), default="simulated", show_default=True)
 @click.option("--public-url", help="The URL clients know this server by, if it is another.")
 @click.option("--control-token", envvar="FAKE_WHALE_CONTROL_TOKEN", help="Guards /_fake/.")
@@ -66,6 +71,12 @@ def main() -> None:
     help="Seconds that frpc's resolver takes for a name that is not there.",
 )
 @click.option("--frpc-file", is_flag=True, help="Writes at once spoil frpc.ini, as a real one.")
+@click.option("--frpc-returns", is_flag=True, help="frpc comes back when Docker restarts.")
+@click.option(
+    "--frp",
+    type=click.Choice(list(FRP_MANNERS)),
+    help="Be this frp in all measured ways: boot delay, resolver, --frpc-file.",
+)
 @click.option("--no-instances", is_flag=True, help="Do not answer for the instances.")
 def serve(
     host: str,
@@ -74,7 +85,11 @@ def serve(
     clock: str,
     seed: int,
     dialect: str,
+    flavour: str | None,
     isolation: str,
+    database: str,
+    no_redis: bool,
+    workers: int,
     runtime: str,
     public_url: str | None,
     control_token: str | None,
@@ -84,6 +99,8 @@ def serve(
     not_found_page: Path | None,
     resolver_delay: float,
     frpc_file: bool,
+    frpc_returns: bool,
+    frp: str | None,
     no_instances: bool,
 ) -> None:
     """Serve until stopped. The first line on stdout is one JSON object with at least "url"."""
@@ -105,9 +122,15 @@ def serve(
             seed=seed,
             instances=None if no_instances else options,
             isolation=Isolation(isolation),
+            database=Dbms(database),
+            redis=not no_redis,
+            workers=workers,
             dialect=Dialect(dialect),
             runtime=Runtime(runtime),
             frpc_file=frpc_file,
+            frpc_returns=frpc_returns,
+            frp=frp,
+            flavour=flavour,
         )
     except (FakeWhaleError, OSError) as error:
         _fail(str(error))
@@ -127,6 +150,7 @@ def serve(
                 "control": fake.control_rule.enabled,
                 "clock": clock,
                 "dialect": dialect,
+                "flavour": fake.flavour.name,
                 "isolation": isolation,
                 "runtime": runtime,
                 "instances": None if listener is None else f"http://{listener[0]}:{listener[1]}",

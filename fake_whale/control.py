@@ -7,25 +7,30 @@ The order of the steps is the point: what has been committed when a later step f
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from random import Random
 from typing import NamedTuple
 
+from . import mariadb
 from .clock import Clock
 from .database import Record, Transaction
 from .directory import Directory
 from .engine import Engine, Order
 from .errors import EngineError, MechanismError
+from .flavours import Existing, Flavour, Guard, Remaining, Removal, Undone
 from .redis import Redis
 from .routing import Router
 from .settings import Settings, Value
 from .templating import SeededUuid, render
+from .world import User
 
 REMOVAL_TRIES = 3
 FLAG_TEMPLATE = '{{ "flag{"+uuid.uuid4()|string+"}" }}'
 """Whale's own, where the setting is empty."""
 GLOBAL_LOCK = "ctfd_whale_global_container_lock"
+GLOBAL_LOCK_SECONDS = {Guard.RECORD: 10.0, Guard.EVERYTHING: 120.0}
+BUSY = "Server busy, please retry."
 DESTROY_FAILED = "Failed when destroying instance, please contact admin!"
 
 
@@ -34,6 +39,9 @@ class Outcome(NamedTuple):
 
     ok: bool
     message: str
+
+
+DESTROYED = Outcome(True, "Container destroyed")
 
 
 class Control:
@@ -49,7 +57,11 @@ class Control:
         random: Random,
         router: Callable[[], Router],
         changed: Callable[[], None],
+        flavour: Flavour,
+        pause: Callable[[], object],
     ) -> None:
+        self.flavour = flavour
+        self._pause = pause
         self._settings = settings
         self._directory = directory
         self._redis = redis
@@ -59,50 +71,92 @@ class Control:
         self._router = router
         self._changed = changed
 
-    def add(self, transaction: Transaction, user_id: int, challenge_id: str) -> Outcome:
+    def of(self, transaction: Transaction, user: User, challenge_id: str | None) -> list[Record]:
+        """The records that a call of ``user`` for that challenge is about, oldest first."""
+        if not self.flavour.per_challenge:
+            return transaction.of_users({user.id})
+        if challenge_id is None:
+            return []
+        owners = self._directory.mates(user) if self.flavour.per_team else {user.id}
+        return transaction.of_users(owners, mariadb.equal_to(challenge_id))
+
+    def add(self, transaction: Transaction, user: User, challenge_id: str) -> Outcome:
         """Start a container; raises :class:`MechanismError` where the real one answers 500."""
-        lock = self._redis.locks.acquire(GLOBAL_LOCK, hold_seconds=10, patience_seconds=5)
-        if lock is None:
-            return Outcome(False, "Server busy, please retry.")
-        try:
-            limit = self._settings.integer("docker_max_container_count", 1000)
-            if len(transaction.alive(self.oldest_alive())) > limit:
-                return Outcome(False, "Max container count exceed.")
-            record = self._insert(transaction, user_id, challenge_id)
-        finally:
-            self._redis.locks.release(lock)
-        refused = self._bring_up(transaction, record)
-        if refused is None:
-            return Outcome(True, "Container created")
-        with contextlib.suppress(EngineError):  # Whale shrugs too: the service stays behind
-            self._engine.remove(_whale_id(record))
-        transaction.delete_of_user(user_id)
-        self._changed()
-        return Outcome(False, refused)
+        flavour = self.flavour
+        with contextlib.ExitStack() as locked:
+            if not locked.enter_context(self._guarded(Guard.RECORD, Guard.EVERYTHING)):
+                return Outcome(False, BUSY)
+            answer = self._without_starting(transaction, user, challenge_id)
+            if answer is not None:
+                return answer
+            record = self._insert(transaction, user.id, challenge_id)
+            if flavour.guard is not Guard.EVERYTHING:
+                locked.close()
+            return self._bring_up(transaction, record)
 
     def remove(
-        self, transaction: Transaction, record: Record | None, *, asked_for: int | None = None
+        self, transaction: Transaction, records: list[Record], *, asked_for: int | None = None
     ) -> Outcome:
-        """Destroy what ``record`` stands for, and drop *all* records of its user.
+        """Destroy what ``records`` stand for: the first and all records of its user, or each.
 
         ``asked_for``: the user whose records are dropped instead, where an admin's text named
         one user to the look-up and another, or none, to the deletion.
         """
-        if record is None:
-            return Outcome(False, "No such container")
+        with self._guarded(Guard.EVERYTHING) as free:
+            if not free:
+                return Outcome(False, BUSY)
+            if not records:
+                return Outcome(False, "No such container")
+            if self.flavour.removal is Removal.ONCE_EACH:
+                failures = [
+                    text for each in records for text in self._remove_once(transaction, each)
+                ]
+                return Outcome(False, "; ".join(failures)) if failures else DESTROYED
+            return self._remove_in_three_tries(transaction, records[0], asked_for)
+
+    def _remove_in_three_tries(
+        self, transaction: Transaction, record: Record, asked_for: int | None
+    ) -> Outcome:
         for _ in range(REMOVAL_TRIES):
             try:
                 refused = self._router().unregister(transaction, record)
                 if refused is not None:
                     return Outcome(False, refused)
                 self._engine.remove(_whale_id(record))
-                transaction.delete_of_user(record.user_id if asked_for is None else asked_for)
+                self._drop(transaction, record, asked_for)
             except MechanismError:
                 continue
             finally:
                 self._changed()
-            return Outcome(True, "Container destroyed")
+            return DESTROYED
         return Outcome(False, DESTROY_FAILED)
+
+    def _remove_once(self, transaction: Transaction, record: Record) -> Iterator[str]:
+        """What failed of it, in words."""
+        try:
+            refused = self._router().unregister(transaction, record)
+        except MechanismError as error:
+            refused = str(error)
+        try:
+            self._engine.remove(_whale_id(record))
+        except EngineError as error:
+            yield str(error)
+        else:
+            transaction.delete([record.id])
+        self._changed()
+        if refused is not None:
+            yield refused
+
+    def _drop(self, transaction: Transaction, record: Record, asked_for: int | None = None) -> None:
+        """Drop the record, and with it all others of its kind."""
+        challenge_id = record.challenge_id if self.flavour.per_challenge else None
+        user_id = record.user_id if asked_for is None else asked_for
+        transaction.delete_of_user(user_id, challenge_id)
+
+    def clean(self, transaction: Transaction, expired: Record) -> Outcome:
+        """What the cleaner does about a record whose time is over."""
+        challenge_id = expired.challenge_id if self.flavour.per_challenge else None
+        return self.remove(transaction, transaction.of_users({expired.user_id}, challenge_id))
 
     def renew(self, transaction: Transaction, record: Record | None) -> Outcome:
         """Set the time back to the full time-out, unless it has run out already."""
@@ -123,9 +177,12 @@ class Control:
         return self._settings.oldest_alive(self._clock.time())
 
     def remaining(self, record: Record) -> int:
-        """Whale's ``remaining_time`` in seconds: wraps at 24 h, and goes below zero."""
+        """Whale's ``remaining_time`` in seconds, counted as the flavour does."""
         elapsed = int((self._clock.time() - record.start_time) // 1)
-        return self.timeout() - elapsed % 86_400
+        if self.flavour.remaining is Remaining.TRUE:
+            return self.timeout() - elapsed
+        left = self.timeout() - elapsed % 86_400
+        return max(0, left) if self.flavour.remaining is Remaining.NOT_NEGATIVE else left
 
     def subdomain(self, record: Record) -> str:
         """The http name's first part, from ``template_http_subdomain``."""
@@ -187,14 +244,63 @@ class Control:
             },
         }
 
-    def _bring_up(self, transaction: Transaction, record: Record) -> str | None:
+    @contextlib.contextmanager
+    def _guarded(self, *guards: Guard) -> Iterator[bool]:
+        """Within the lock of all users where the flavour has one for this; False: not to be had."""
+        if self.flavour.guard not in guards:
+            yield True
+            return
+        seconds = GLOBAL_LOCK_SECONDS[self.flavour.guard]
+        lock = self._redis.locks.acquire(GLOBAL_LOCK, hold_seconds=seconds, patience_seconds=5)
+        if lock is None:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._redis.locks.release(lock)
+
+    def _without_starting(
+        self, transaction: Transaction, user: User, challenge_id: str
+    ) -> Outcome | None:
+        """The answer where nothing is to be started, or None."""
+        flavour = self.flavour
+        exists = flavour.existing is not Existing.REPLACED and bool(
+            self.of(transaction, user, challenge_id)
+        )
+        if exists and flavour.existing is Existing.KEPT:
+            return Outcome(True, flavour.exists)
+        limit = self._settings.integer("docker_max_container_count", 1000)
+        if len(transaction.alive(self.oldest_alive())) >= limit + flavour.admits_one_more:
+            return Outcome(False, "Max container count exceed.")
+        if flavour.too_many_of_user:
+            limit = self._settings.integer("docker_max_container_per_user", 1)
+            if len(transaction.of_users({user.id})) >= limit:
+                return Outcome(False, flavour.too_many_of_user.format(limit=limit))
+        return Outcome(False, flavour.exists) if exists else None
+
+    def _bring_up(self, transaction: Transaction, record: Record) -> Outcome:
+        undone = self.flavour.docker_failing
+        if self._redis.absent:
+            self._pause()  # nothing keeps others out while Docker works
         try:
             self._engine.create(self._order(record))
-            return self._router().register(transaction, record)
+            undone = self.flavour.router_failing
+            refused = self._router().register(transaction, record)
         except MechanismError:
-            return "Container creation failed"
+            if undone is Undone.NOTHING:
+                raise
+            refused = self.flavour.creation_failed
         finally:
             self._changed()
+        if refused is None:
+            return Outcome(True, "Container created")
+        if undone is not Undone.RECORD:
+            with contextlib.suppress(EngineError):  # Whale shrugs too: the service stays behind
+                self._engine.remove(_whale_id(record))
+        self._drop(transaction, record)
+        self._changed()
+        return Outcome(False, refused)
 
     def _order(self, record: Record) -> Order:
         challenge = self._directory.challenge(record.challenge_id)

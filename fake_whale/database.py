@@ -26,6 +26,17 @@ class Isolation(str, Enum):
     READ_COMMITTED = "read-committed"
 
 
+class Dbms(str, Enum):
+    """What CTFd keeps its tables in.
+
+    SQLite, as CTFd opens it, begins no transaction to read: every read sees the table as it is now,
+    whatever the isolation. Nor does it mind how long a text is.
+    """
+
+    MARIADB = "mariadb"
+    SQLITE = "sqlite"
+
+
 @dataclass(frozen=True)
 class Record:
     """One row: what Whale believes to run. ``start_time`` is in epoch seconds."""
@@ -43,8 +54,9 @@ class Record:
 class Database:
     """The table; every change goes through a :class:`Transaction`."""
 
-    def __init__(self, isolation: Isolation) -> None:
-        self.isolation = isolation
+    def __init__(self, isolation: Isolation, kind: Dbms = Dbms.MARIADB) -> None:
+        self.kind = kind
+        self.isolation = isolation if kind is Dbms.MARIADB else Isolation.READ_COMMITTED
         self._lock = threading.Lock()
         self._rows: dict[int, Record] = {}
         self._last_id = 0
@@ -63,7 +75,7 @@ class Database:
     ) -> Record:
         """Add a row; raises :class:`DatabaseError` when a value does not fit its column."""
         number = mariadb.stored(challenge_id)
-        if len(flag) > FLAG_COLUMN:
+        if len(flag) > FLAG_COLUMN and self.kind is Dbms.MARIADB:
             raise DatabaseError("data too long for column 'flag'")
         with self._lock:
             self._last_id += 1
@@ -77,10 +89,17 @@ class Database:
             for row_id in ids:
                 self._rows.pop(row_id, None)
 
-    def delete_of_user(self, user_id: int) -> None:
-        """Remove every row of the user, whatever any transaction has seen of them."""
+    def delete_of_user(self, user_id: int, challenge_id: int | None = None) -> None:
+        """Remove every row of the user (of that challenge, if one is given).
+
+        Whatever any transaction has seen of them.
+        """
         with self._lock:
-            self._rows = {k: r for k, r in self._rows.items() if r.user_id != user_id}
+            self._rows = {
+                number: row
+                for number, row in self._rows.items()
+                if row.user_id != user_id or challenge_id not in (None, row.challenge_id)
+            }
 
     def update(self, changed: Record) -> None:
         """Write ``changed`` over its row; raises :class:`DatabaseError` when the row is gone."""
@@ -101,14 +120,14 @@ class Transaction:
         """Take the picture now, as any first read of the request does."""
         self._read()
 
-    def of_user(self, user_id: int) -> Record | None:
-        """The user's first record, or None."""
-        return next((r for r in self._read() if r.user_id == user_id), None)
-
-    def matching_user(self, user_id: str) -> Record | None:
-        """The first record whose ``user_id`` MariaDB finds by this text."""
-        wanted = mariadb.looked_up(user_id)
-        return next((r for r in self._read() if r.user_id == wanted), None)
+    def of_users(self, user_ids: Iterable[int], challenge_id: int | None = None) -> list[Record]:
+        """All records of those users (of that challenge, if one is given)."""
+        owners = frozenset(user_ids)
+        return [
+            row
+            for row in self._read()
+            if row.user_id in owners and challenge_id in (None, row.challenge_id)
+        ]
 
     def alive(self, since: float) -> list[Record]:
         """Records started at ``since`` (epoch seconds) or later."""
@@ -128,9 +147,14 @@ class Transaction:
         self._commit()
         return record
 
-    def delete_of_user(self, user_id: int) -> None:
+    def delete_of_user(self, user_id: int, challenge_id: int | None = None) -> None:
         """See :meth:`Database.delete_of_user`."""
-        self._database.delete_of_user(user_id)
+        self._database.delete_of_user(user_id, challenge_id)
+        self._commit()
+
+    def delete(self, ids: Iterable[int]) -> None:
+        """See :meth:`Database.delete`."""
+        self._database.delete(ids)
         self._commit()
 
     def set_port(self, record: Record, port: int) -> Record:

@@ -59,6 +59,12 @@ class Directory:
         """All users."""
         return list(self._users.values())
 
+    def mates(self, user: User) -> frozenset[int]:
+        """The ids of the user's team in teams mode, else the user's own alone."""
+        if self.user_mode is not UserMode.TEAMS or user.team_id is None:
+            return frozenset({user.id})
+        return frozenset(each.id for each in self._users.values() if each.team_id == user.team_id)
+
     def user_named(self, name: str) -> User | None:
         """The user with that name or e-mail (case does not matter, as in MariaDB), or None."""
         wanted = name.casefold().removesuffix(f"@{MAIL_DOMAIN}")

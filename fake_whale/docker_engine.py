@@ -109,6 +109,9 @@ class DockerEngine:
             raise EngineError(str(error)) from error
         return True
 
+    def restart(self) -> None:
+        """Nothing: the engine is the machine's, and only it can say when it restarts."""
+
     def close(self) -> None:
         """Remove everything this fake has started."""
         with self._lock:

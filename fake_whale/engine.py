@@ -10,7 +10,7 @@ import json
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Protocol
 
@@ -22,6 +22,8 @@ from .world import World
 
 CLIENT_TIMEOUT_SECONDS = 60.0
 """The docker client's default; a hung engine costs a POST two of them and a DELETE three."""
+RESTART_SECONDS = 3.0
+"""After a restart of Docker the services answer again (docs/whale-wire.md, "frp")."""
 CREATE_SECONDS = 0.015
 REMOVE_SECONDS = 0.008
 """Real time a call to Docker takes (docs/whale-wire.md, "Latency"); none with a virtual clock."""
@@ -100,6 +102,9 @@ class Engine(Protocol):
     def discard(self, uuid: str) -> bool:
         """Removed by hand, behind Whale's back; False when there is no such service."""
 
+    def restart(self) -> None:
+        """Docker restarts: services are back after a while, by themselves."""
+
     def close(self) -> None: ...
 
 
@@ -159,6 +164,12 @@ class SimulatedEngine:
             before = len(self._services)
             self._services = [s for s in self._services if s.order.uuid != uuid]
             return len(self._services) < before
+
+    def restart(self) -> None:
+        """See :meth:`Engine.restart`."""
+        back_at = self._clock.time() + RESTART_SECONDS
+        with self._lock:
+            self._services = [replace(each, ready_at=back_at) for each in self._services]
 
     def close(self) -> None:
         """Forget all services."""

@@ -11,10 +11,12 @@ from typing import Any
 from flask import Flask
 
 from .clock import Clock, SystemClock
-from .database import Isolation
+from .database import Dbms, Isolation
 from .dialect import Dialect
+from .errors import FakeWhaleError
 from .faults import Fault, Kind, fault_from
-from .instances import InstanceOptions
+from .flavours import NEWEST, Flavour, flavour_named
+from .instances import InstanceOptions, as_frp
 from .machine import Machine, Plan
 from .runtimes import Runtime
 from .server import THREADS, FakeServer
@@ -28,8 +30,11 @@ class FakeWhale:
     """A CTFd with ctfd-whale, in this process.
 
     ``seed`` makes uuids, flags, ports and faults repeatable. With ``instances`` the addresses Whale
-    hands out really answer; without, nothing listens for them. With ``frpc_file`` frpc keeps rules
-    and token in a file, as the real one does: changes at once spoil it, a restart reads it.
+    hands out really answer; without, nothing listens for them. With ``frpc_file`` changes at once
+    spoil the file in which frpc keeps rules and token, as they do a real one's. ``frpc_returns``:
+    frpc comes back after a restart of Docker. ``frp``: manners of a release, all at once ("0.37").
+    ``workers`` are gunicorn's: they are told, and two behave as one, which is what was measured.
+    ``flavour``, itself or by name, says which ctfd-whale it is; without it, the world does.
 
     Close it, or the server it serves from, when done; it is a context manager. Raises
     :class:`~fake_whale.errors.FakeWhaleError` when ``runtime`` needs Docker and there is none.
@@ -43,17 +48,50 @@ class FakeWhale:
         seed: int = 0,
         instances: InstanceOptions | None = None,
         isolation: Isolation = Isolation.REPEATABLE_READ,
+        database: Dbms = Dbms.MARIADB,
+        redis: bool = True,
+        workers: int = 1,
         dialect: Dialect = Dialect.CTFD_WHALE,
         runtime: Runtime = Runtime.SIMULATED,
         frpc_file: bool = False,
+        frpc_returns: bool = False,
+        frp: str | None = None,
+        flavour: Flavour | str | None = None,
     ) -> None:
+        if isinstance(flavour, str):
+            flavour = flavour_named(flavour, "flavour")
+        flavour = flavour or world.flavour
+        if dialect is not Dialect.CTFD_WHALE and flavour is not NEWEST:
+            raise FakeWhaleError(
+                f"flavour {flavour.name}: only the dialect {Dialect.CTFD_WHALE.value} has flavours"
+            )
+        if frp is not None:
+            instances = instances and as_frp(frp, instances)
+            frpc_file = True
+        if workers < 1:
+            raise FakeWhaleError(f"workers: must be 1 or more, not {workers}")
+        self.workers = workers
         self.world = world
+        self.flavour = flavour
         self.dialect = dialect
         self.control_rule = ControlRule()
         self.clock: Clock = clock if clock is not None else SystemClock()
         self._servers: list[FakeServer] = []
         crowd = self._connections
-        self._plan = Plan(world, self.clock, seed, isolation, instances, runtime, crowd, frpc_file)
+        self._plan = Plan(
+            world,
+            self.clock,
+            seed,
+            isolation,
+            instances,
+            runtime,
+            crowd,
+            flavour,
+            frpc_file,
+            frpc_returns,
+            database,
+            redis,
+        )
         self._lock = threading.Lock()
         self._machine = Machine(self._plan)
         self._app: Flask | None = None
@@ -132,7 +170,7 @@ class FakeWhale:
         """Take every fault away."""
         for server in self._servers:
             server.accept_again()
-        self._machine.faults.clear()
+        self._machine.lift_faults()
 
     def journal(self) -> list[dict[str, Any]]:
         """What happened, oldest first: calls, faults that fired, the cleaner's work."""

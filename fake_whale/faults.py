@@ -31,9 +31,12 @@ class Kind(str, Enum):
     FRPC_DOWN = "frpc_down"
     FRPC_ERROR = "frpc_error"
     FRPC_SLOW = "frpc_slow"
+    FRPS_DOWN = "frps_down"
     REDIS_DOWN = "redis_down"
     # Events: see EVENTS.
     FRPC_RESTARTED = "frpc_restarted"
+    FRPC_TOKEN_LOST = "frpc_token_lost"  # noqa: S105  # the name of an event
+    DOCKER_RESTARTED = "docker_restarted"
     REDIS_FLUSHED = "redis_flushed"
     SERVICE_REMOVED = "service_removed"
     REFUSE = "refuse"
@@ -49,7 +52,16 @@ class Kind(str, Enum):
     SLOW_FIRST_BYTE = "slow_first_byte"
 
 
-EVENTS = frozenset({Kind.FRPC_RESTARTED, Kind.REDIS_FLUSHED, Kind.SERVICE_REMOVED, Kind.REFUSE})
+EVENTS = frozenset(
+    {
+        Kind.FRPC_RESTARTED,
+        Kind.FRPC_TOKEN_LOST,
+        Kind.DOCKER_RESTARTED,
+        Kind.REDIS_FLUSHED,
+        Kind.SERVICE_REMOVED,
+        Kind.REFUSE,
+    }
+)
 """These happen at once and once when nothing says which calls they are for; else at each such call,
 before it is worked on. After REFUSE nobody gets a connection for ``seconds`` of real time."""
 
@@ -249,6 +261,16 @@ class Faults:
         if fault is not None:
             self.note(fault)
         return fault
+
+    def standing(self, kind: Kind) -> bool:
+        """Whether a fault of that kind is in place for everybody and until it is lifted."""
+        return any(
+            entry.fault.kind is kind
+            and entry.fault.hits(None)
+            and entry.fault.probability == 1
+            and entry.fault.count is None
+            for entry in self._entries
+        )
 
     def note(self, fault: Fault) -> None:
         """Write into the journal that ``fault`` fired."""

@@ -1,8 +1,8 @@
 """Answers for the instances: what a player finds behind an address Whale gave out.
 
 One event loop on a thread of its own serves the http listener (names told apart by Host header, as
-frps does) and one listener per direct port. A listener exists as long as both the rule and a
-service do; a port that cannot be bound is simply never answered, as with the real one.
+frps does) and one listener per direct port. A listener exists as long as its rule is in force; a
+port that cannot be bound is simply never answered, as with the real one.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, replace
 from email.utils import formatdate
+from random import Random
 from typing import Any, TypeVar
 
 from .clock import Clock
 from .engine import Engine, Service
+from .errors import FakeWhaleError
 from .routing import Rule
 
 REQUEST_SECONDS = 10.0
@@ -56,6 +59,23 @@ class InstanceOptions:
     """What frps' ``custom_404_page`` holds; None: frps' own page."""
     resolver_delay: float = 0.0
     """Seconds of real time that frpc's resolver takes to say that a name is unknown."""
+    boot_seconds: tuple[float, float] = (0.0, 0.0)
+    """Least and most of real time in which a new instance does not answer yet."""
+
+
+FRP_MANNERS: Mapping[str, Mapping[str, Any]] = {
+    "0.37": {"resolver_delay": 0.25, "boot_seconds": (0.9, 1.4)},
+}
+"""What :func:`as_frp` changes, by the release; measured (docs/whale-wire.md, "frp")."""
+
+
+def as_frp(release: str, options: InstanceOptions) -> InstanceOptions:
+    """``options`` with the manners of a measured frp; raises :class:`FakeWhaleError`."""
+    try:
+        return replace(options, **FRP_MANNERS[release])
+    except KeyError:
+        known = ", ".join(FRP_MANNERS)
+        raise FakeWhaleError(f"frp: {release!r} was not measured; known are {known}") from None
 
 
 class InstanceNetwork:
@@ -67,7 +87,11 @@ class InstanceNetwork:
         clock: Clock,
         suffix: Callable[[], str],
         engine: Callable[[], Engine],
+        random: Random,
     ) -> None:
+        self._random = random
+        self._booted: dict[str, float] = {}
+        """When, in monotonic seconds, each service is up, whatever the clock says."""
         self._options = options
         self._clock = clock
         self._suffix = suffix
@@ -86,26 +110,43 @@ class InstanceNetwork:
         http_socket = _bound(options.http_host, options.http_port)
         address = http_socket.getsockname()
         self.http_listener: tuple[str, int] = (address[0], address[1])
-        self._http_server = self._call(asyncio.start_server(self._serve_http, sock=http_socket))
+        self._http_server: asyncio.Server | None = None
+        self._serve_names(http_socket)
 
     def sync(
-        self, rules: Callable[[], Iterable[Rule]], services: Callable[[], Iterable[Service]]
+        self,
+        rules: Callable[[], Iterable[Rule]],
+        services: Callable[[], Iterable[Service]],
+        *,
+        http: bool = True,
     ) -> None:
         """Open and close listeners so that they follow ``rules`` and ``services``.
 
-        Both are read when it is our turn: who comes last has seen the latest.
+        Both are read when it is our turn: who comes last has seen the latest. ``http``: whether the
+        names' own listener is open.
         """
         with self._lock:
             if self._closed:
                 return
             exist = {service.whale_id for service in services()}
-            known = [rule for rule in rules() if rule.whale_id in exist]
+            now = time.monotonic()
+            self._booted = {
+                name: self._booted.get(name)
+                or now + self._random.uniform(*self._options.boot_seconds)
+                for name in exist
+            }
+            known = list(rules())  # whether or not anybody is there: frps listens for each
             self._names = {r.subdomain: r.whale_id for r in known if r.kind == "http"}
             self._direct = {r.remote_port: r.whale_id for r in known if r.kind == "tcp"}
             for port in [port for port in self._listeners if port not in self._direct]:
                 self._call(self._shut(self._listeners.pop(port)))
             for port in [port for port in self._direct if port not in self._listeners]:
                 self._listen(port)
+            if http and self._http_server is None:
+                self._serve_names(_bound(*self.http_listener))
+            elif not http and self._http_server is not None:
+                server, self._http_server = self._http_server, None
+                self._call(self._shut(server))
 
     def close(self) -> None:
         """Close every listener and connection, and end the thread. Idempotent."""
@@ -114,11 +155,15 @@ class InstanceNetwork:
                 return
             self._closed = True
             for server in (self._http_server, *self._listeners.values()):
-                self._call(self._shut(server))
+                if server is not None:
+                    self._call(self._shut(server))
             self._call(self._hang_up())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
         self._loop.close()
+
+    def _serve_names(self, listener: socket.socket) -> None:
+        self._http_server = self._call(asyncio.start_server(self._serve_http, sock=listener))
 
     def _listen(self, port: int) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -144,7 +189,7 @@ class InstanceNetwork:
 
     async def _service(self, whale_id: str | None) -> Service | None:
         """The service if it answers now."""
-        if whale_id is None:
+        if whale_id is None or time.monotonic() < self._booted.get(whale_id, 0.0):
             return None
         engine = self._engine()
         if engine.local:

@@ -13,11 +13,12 @@ from .cleaner import Cleaner
 from .clock import Clock
 from .company import Company
 from .control import Control
-from .database import Database, Isolation, Record
+from .database import Database, Dbms, Isolation, Record
 from .directory import Directory
 from .engine import Engine, SimulatedEngine
 from .errors import RouterError
 from .faults import EVENTS, Fault, Faults, Kind
+from .flavours import Flavour
 from .instances import READY_DELAY_SECONDS, InstanceNetwork, InstanceOptions
 from .journal import Journal
 from .redis import Redis
@@ -40,8 +41,13 @@ class Plan:
     runtime: Runtime
     crowd: Callable[[], int]
     """How many connections to this fake's servers are busy or new."""
+    flavour: Flavour
     frpc_file: bool
-    """Whether frpc keeps rules and token in a file, which changes at once spoil."""
+    """Whether changes at once spoil frpc's file."""
+    frpc_returns: bool
+    """Whether frpc comes back after a restart of Docker."""
+    database: Dbms
+    redis: bool
 
 
 class Machine:
@@ -54,11 +60,11 @@ class Machine:
         self.journal = Journal(plan.clock)
         self.faults = Faults(Random(f"faults-{plan.seed}"), self.journal)  # noqa: S311  # a seeded source is wanted, nothing secret comes from it
         random = Random(plan.seed)  # noqa: S311  # as above
-        self.settings = Settings(plan.world.config)
+        self.settings = Settings(plan.world.config, plan.flavour)
         self.directory = Directory(plan.world, plan.clock)
-        self.redis = Redis(plan.clock, random, self.cancel)
+        self.redis = Redis(plan.clock, random, self.cancel, absent=not plan.redis)
         self.sessions = SessionStore(self.redis)
-        self.database = Database(plan.isolation)
+        self.database = Database(plan.isolation, plan.database)
         self.company = Company(plan.crowd, virtual=plan.clock.virtual)
         self.network = self._network(plan.instances)
         if self.network is not None and plan.instances is not None and plan.instances.reachable:
@@ -69,8 +75,12 @@ class Machine:
             self.settings.update(here)
         self.engine = self._engine()
         uneven = Random(f"frpc-{plan.seed}")  # noqa: S311  # as above
-        ini = FrpcIni(lambda: time.sleep(uneven.uniform(0, INI_SECONDS)))
-        self.frpc = Frpc(plan.clock, self.faults, self.wait, ini if plan.frpc_file else None)
+
+        def pause() -> None:
+            time.sleep(uneven.uniform(0, INI_SECONDS))
+
+        ini = FrpcIni(pause if plan.frpc_file else None)
+        self.frpc = Frpc(plan.clock, self.faults, self.wait, ini)
         self.control = Control(
             self.settings,
             self.directory,
@@ -80,6 +90,8 @@ class Machine:
             random,
             self.router,
             self.sync_instances,
+            plan.flavour,
+            pause,
         )
         self._frp = FrpRouter(
             self.settings,
@@ -88,6 +100,8 @@ class Machine:
             self.frpc,
             plan.clock,
             self.control.subdomain,
+            plan.flavour,
+            pause,
         )
         self._trp = TrpRouter(self.settings, self.directory, self.faults)
         self.cleaner = Cleaner(
@@ -97,6 +111,7 @@ class Machine:
             self.journal,
             self.cancel,
             self.sync_instances,
+            self._frp if plan.flavour.routed_by_cleaner else None,
         )
         self.refresh_router()
         self.cleaner.start()
@@ -138,7 +153,9 @@ class Machine:
         Returns it with its id.
         """
         if not fault.happens_at_once:
-            return self.faults.put(fault)
+            placed = self.faults.put(fault)
+            self.sync_instances()
+            return placed
         self._happen(fault)
         self.faults.note(fault)
         return fault
@@ -161,6 +178,14 @@ class Machine:
     def _happen(self, event: Fault) -> None:
         if event.kind is Kind.FRPC_RESTARTED:
             self.frpc.restart()
+        elif event.kind is Kind.FRPC_TOKEN_LOST:
+            self.frpc.lose_token()
+        elif event.kind is Kind.DOCKER_RESTARTED:
+            self.engine.restart()
+            if self.plan.frpc_returns:
+                self.frpc.restart()
+            else:  # its restart policy does not wait for the overlay: "network … not found"
+                self.frpc.stop()
         elif event.kind is Kind.REDIS_FLUSHED:
             self.redis.flush()
         elif event.kind is Kind.SERVICE_REMOVED:
@@ -173,10 +198,17 @@ class Machine:
             if user_name is None or (user and service.order.user_id == user.id):
                 self.engine.discard(service.order.uuid)
 
+    def lift_faults(self) -> None:
+        """Take every fault away."""
+        self.faults.clear()
+        self.sync_instances()
+
     def sync_instances(self) -> None:
         """Make the listeners follow rules and services."""
         if self.network is not None:
-            self.network.sync(self.frpc.rules, self.engine.services)
+            self.network.sync(
+                self.frpc.in_force, self.engine.services, http=not self.frpc.frps_down
+            )
 
     def state(self) -> dict[str, Any]:
         """Services, records and what else there is to inspect, as plain data. Shows flags."""
@@ -231,6 +263,7 @@ class Machine:
             self.clock,
             lambda: str(self.settings.get("frp_http_domain_suffix", "")),
             lambda: self.engine,
+            Random(f"boot-{self.plan.seed}"),  # noqa: S311  # a seeded source is wanted
         )
 
     def _engine(self) -> Engine:

@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from .control import Outcome
 from .database import Record
 from .errors import MechanismError, Refusal
+from .flavours import Existing, Window
 from .visit import Visit
+from .world import UserMode
 
 LOCK_SECONDS = 10.0
 LOCK_PATIENCE_SECONDS = 2.0
 WINDOW_SECONDS = 60
+TEAM_REQUIRED = "team required"
+"""Refusal of a flavour whose instances are the team's, to users without one."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +45,20 @@ def status(visit: Visit, challenge_id: str | None) -> Running | None:
     require_visible(visit, challenge_id)
     user = visit.user()
     control = visit.machine.control
-    record = visit.transaction.of_user(user.id)
+    record = _first(control.of(visit.transaction, user, challenge_id))
     if record is None:
         return None
     control.timeout()  # read first: a time-out that is no number fails even the wrong challenge
     if record.challenge_id != as_python_int(challenge_id):
+        words = control.flavour.other_runs
+        if words is None:
+            return None
         name, category = _challenge_of(visit, record)
         link = (
             f'<a target="_blank" href="/challenges#{category}-{name}-{record.challenge_id}">'
             f"{name}</a>"
         )
-        raise Refusal(403, f"Container already started but not from this challenge ({link})")
+        raise Refusal(403, words.format(link=link, name=name))
     return Running(
         record,
         control.access(record),
@@ -61,14 +68,15 @@ def status(visit: Visit, challenge_id: str | None) -> Running | None:
 
 
 def start(visit: Visit, challenge_id: str | None) -> Outcome:
-    """Destroy whatever the caller runs, then start anew."""
+    """Start anew; what is there already is destroyed first, unless the flavour lets it be."""
     visit.require_login()
     require_visible(visit, challenge_id)
     with frequency_limited(visit):
         user = visit.user()
         control = visit.machine.control
-        control.remove(visit.transaction, visit.transaction.of_user(user.id))
-        outcome = control.add(visit.transaction, user.id, challenge_id or "")
+        if control.flavour.existing is Existing.REPLACED:
+            control.remove(visit.transaction, control.of(visit.transaction, user, challenge_id))
+        outcome = control.add(visit.transaction, user, challenge_id or "")
         return _unless_refused(outcome)
 
 
@@ -80,7 +88,7 @@ def renew(visit: Visit, challenge_id: str | None) -> Outcome:
         user = visit.user()
         machine = visit.machine
         limit = machine.settings.integer("docker_max_renew_count", 5)
-        record = visit.transaction.of_user(user.id)
+        record = _first(machine.control.of(visit.transaction, user, challenge_id))
         if record is None:
             raise Refusal(403, "Instance not found.")
         if record.challenge_id != as_python_int(challenge_id):
@@ -91,24 +99,57 @@ def renew(visit: Visit, challenge_id: str | None) -> Outcome:
         return machine.control.renew(visit.transaction, record)
 
 
-def stop(visit: Visit) -> Outcome:
-    """Destroy whatever the caller runs, of whichever challenge."""
+def stop(visit: Visit, challenge_id: str | None) -> Outcome:
+    """Destroy whatever the caller runs; of that challenge, if the flavour tells them apart."""
     visit.require_login()
+    control = visit.machine.control
+    if control.flavour.strict:
+        require_visible(visit, challenge_id)
     with frequency_limited(visit):
-        user = visit.user()
-        record = visit.transaction.of_user(user.id)
-        return _unless_refused(visit.machine.control.remove(visit.transaction, record))
+        records = control.of(visit.transaction, visit.user(), challenge_id)
+        return _unless_refused(control.remove(visit.transaction, records))
 
 
 def require_visible(visit: Visit, challenge_id: str | None) -> None:
-    """Raises :class:`Refusal` unless MariaDB finds the challenge and the caller may see it."""
+    """Raises :class:`Refusal` unless the challenge is found and the caller may see it."""
     visit.transaction.look()
+    if visit.machine.control.flavour.strict:
+        _require_strictly(visit, challenge_id)
+        return
     challenge = visit.machine.directory.challenge_matching(challenge_id)
     if visit.is_admin:
         if challenge is None:
             raise Refusal(404, "no such challenge")
     elif challenge is None or challenge.state in ("hidden", "locked"):
         raise Refusal(403, "challenge not visible")
+
+
+def _require_strictly(visit: Visit, challenge_id: str | None) -> None:
+    try:
+        number = as_python_int(challenge_id)
+    except MechanismError:
+        raise Refusal(400, "missing or invalid challenge_id") from None
+    challenge = visit.machine.directory.challenge(number)
+    if visit.is_admin:
+        if challenge is None:
+            raise Refusal(404, "no such challenge")
+    else:
+        _account(visit)
+        if challenge is None or challenge.state in ("hidden", "locked"):
+            raise Refusal(403, "challenge not visible")
+    if challenge.type != "dynamic_docker":
+        raise Refusal(400, "challenge is not a docker challenge")
+
+
+def _account(visit: Visit) -> str:
+    """Whose locks and limits those of the caller are; raises :class:`Refusal` without a team."""
+    user = visit.user()
+    teams = visit.machine.directory.user_mode is UserMode.TEAMS
+    if not (visit.machine.control.flavour.per_team and teams):
+        return str(user.id)
+    if user.team_id is None:
+        raise Refusal(403, TEAM_REQUIRED)
+    return f"team-{user.team_id}"
 
 
 def as_python_int(text: str | None) -> int:
@@ -127,28 +168,45 @@ def frequency_limited(visit: Visit) -> Iterator[None]:
             visit.machine.company.settle()
             yield
             return
-        user = visit.user()
+        account = _account(visit)
         visit.transaction.look()
         visit.machine.company.settle()
         locks = visit.machine.redis.locks
-        lock = locks.acquire(f"ctfd_whale_lock-{user.id}", LOCK_SECONDS, LOCK_PATIENCE_SECONDS)
+        lock = locks.acquire(f"ctfd_whale_lock-{account}", LOCK_SECONDS, LOCK_PATIENCE_SECONDS)
         if lock is None:
             raise Refusal(403, "Request Too Fast!")
         try:
-            _open_window(visit)
+            _open_window(visit, account)
             yield
-        except BaseException:  # as in the real one, any error leaves the lock; raised again
-            locks.abandon(lock)
+        except BaseException:  # raised again
+            if visit.machine.control.flavour.leaves_lock:
+                locks.abandon(lock)
+            else:
+                locks.release(lock)
             raise
         locks.release(lock)
 
 
-def _open_window(visit: Visit) -> None:
-    now = int(visit.machine.clock.time())
+def _open_window(visit: Visit, account: str) -> None:
+    machine = visit.machine
+    flavour = machine.control.flavour
+    seconds = flavour.window_seconds
+    if flavour.window_setting:
+        seconds = machine.settings.integer(flavour.window_setting, seconds)
+    if flavour.window is Window.ACCOUNT:
+        left = machine.redis.cool_down(f"ctfd_whale_cooldown-{account}", seconds)
+        if left:
+            raise Refusal(403, flavour.window_text.format(seconds=left))
+        return
+    now = int(machine.clock.time())
     opened = visit.session.get("limit")
-    if opened is not None and now - int(opened) < WINDOW_SECONDS:
-        raise Refusal(403, "Frequency limit, You should wait at least 1 min.")
+    if opened is not None and now - int(opened) < seconds:
+        raise Refusal(403, flavour.window_text.format(seconds=seconds))
     visit.session.set("limit", now)
+
+
+def _first(records: list[Record]) -> Record | None:
+    return records[0] if records else None
 
 
 def _unless_refused(outcome: Outcome) -> Outcome:

@@ -26,19 +26,29 @@ class _Counter:
 
 
 class Redis:
-    """One redis. :meth:`flush` empties it, as ``FLUSHALL`` does."""
+    """One redis. :meth:`flush` empties it, as ``FLUSHALL`` does.
 
-    def __init__(self, clock: Clock, random: Random, cancel: threading.Event) -> None:
+    Args:
+        absent: there is none, and CTFd keeps all this in files: without locks, and with ports that
+            Whale makes anew from its records whenever it looks for one.
+    """
+
+    def __init__(
+        self, clock: Clock, random: Random, cancel: threading.Event, *, absent: bool = False
+    ) -> None:
+        self.absent = absent
         self._clock = clock
         self._random = random
         self._lock = threading.Lock()
         self._sessions: OrderedDict[str, SessionData] = OrderedDict()
         self._ports: set[int] = set()
         self._counters: dict[str, _Counter] = {}
-        self.locks = Locks(clock, cancel)
+        self.locks = Locks(clock, cancel, none=absent)
 
     def flush(self) -> None:
-        """Everything is gone: sessions, locks, free ports, counters."""
+        """Everything is gone: sessions, locks, free ports, counters. Files are not."""
+        if self.absent:
+            return
         with self._lock:
             self._sessions.clear()
             self._ports.clear()
@@ -69,11 +79,12 @@ class Redis:
             self._ports = set(ports)
 
     def take_port(self) -> int:
-        """A random free port; raises :class:`RedisError` when there is none."""
+        """A free port, drawn by redis; the first of a file's. Raises :class:`RedisError`."""
         with self._lock:
             if not self._ports:
                 raise RedisError("no free port")
-            port = self._random.choice(sorted(self._ports))
+            free = sorted(self._ports)
+            port = free[0] if self.absent else self._random.choice(free)
             self._ports.discard(port)
             return port
 
@@ -85,6 +96,18 @@ class Redis:
     def free_ports(self) -> int:
         """How many ports are free."""
         return len(self._ports)
+
+    def cool_down(self, key: str, seconds: int) -> int:
+        """Begin a time in which ``key`` may not; or, while it runs, its seconds that are left."""
+        if seconds <= 0:
+            raise RedisError("invalid expire time in 'set' command")
+        now = self._clock.time()
+        with self._lock:
+            counter = self._counters.get(key)
+            if counter is not None and counter.expires_at > now:
+                return round(counter.expires_at - now)
+            self._counters[key] = _Counter(1, now + seconds)
+            return 0
 
     def count(self, key: str, limit: int, interval_seconds: float) -> bool:
         """Count one event; False when ``limit`` was reached (each event prolongs the interval)."""

@@ -14,11 +14,14 @@ from typing import Protocol
 from .clock import Clock
 from .database import Record, Transaction
 from .directory import Directory
-from .errors import BadSetting, RouterError
+from .errors import BadSetting, MechanismError, RedisError, RouterError
 from .faults import Faults, Kind
+from .flavours import Flavour
 from .redis import Redis
 from .settings import Settings
 
+NO_PORTS = "No available ports. Please wait for a few minutes."
+FRPC_FAILED = "\nfrpc request failed\nplease check the frp related configs"
 FRPC_TIMEOUT_SECONDS = 5.0
 RELOAD_SECONDS = 0.004
 """Real time one reload takes; nothing with a virtual clock."""
@@ -44,11 +47,13 @@ class FrpcIni:
     that does is refused.
 
     Args:
-        pause: passes the time between the steps, in which others come.
+        pause: passes the time between the steps, in which others come. Without it a change is one
+            step, and those at once do each other no harm.
     """
 
-    def __init__(self, pause: Callable[[], object]) -> None:
-        self._pause = pause
+    def __init__(self, pause: Callable[[], object] | None = None) -> None:
+        self.fragile = pause is not None
+        self._pause: Callable[[], object] = pause or (lambda: None)
         self._lock = threading.Lock()
         self._empty = False
         self._token = True
@@ -67,7 +72,7 @@ class FrpcIni:
         """``PUT /api/config``."""
         with self._lock:
             token = self._token and not self._empty
-            self._empty = True
+            self._empty = self.fragile
         self._pause()
         with self._lock:
             self._empty, self._token, self._rules = False, token, rules
@@ -80,6 +85,11 @@ class FrpcIni:
                 raise RouterError("not found [common] section")
             return self._rules
 
+    def lose_token(self) -> None:
+        """What changes at once may do."""
+        with self._lock:
+            self._token = False
+
     @property
     def token(self) -> bool:
         """Whether frpc could log in with this file."""
@@ -88,22 +98,17 @@ class FrpcIni:
 
 
 class Frpc:
-    """frpc's admin API: takes a complete list of rules, or fails.
+    """frpc with its admin API: takes a complete list of rules, or fails; and frps before it.
 
     Args:
-        ini: the file that it keeps them in; without one, changes at once do each other no harm, and
-            a restart loses the rules.
+        ini: the file that it keeps rules and token in, which outlives a restart.
     """
 
     def __init__(
-        self,
-        clock: Clock,
-        faults: Faults,
-        wait: Callable[[float], None],
-        ini: FrpcIni | None = None,
+        self, clock: Clock, faults: Faults, wait: Callable[[float], None], ini: FrpcIni
     ) -> None:
         self._ini = ini
-        self._connected = True
+        self._runs = True
         self._clock = clock
         self._faults = faults
         self._wait = wait
@@ -123,9 +128,9 @@ class Frpc:
             fault.kind is not Kind.FRPC_SLOW or fault.seconds > FRPC_TIMEOUT_SECONDS
         ):
             raise RouterError("frpc request failed")
-        if not self._connected:
+        if not self._runs:
             raise RouterError("connection refused")
-        if self._ini is not None:
+        if self._ini.fragile:
             kept = self._ini.change(tuple(rules))
             with self._lock:
                 self._rules = kept
@@ -134,25 +139,47 @@ class Frpc:
             self._wait(RELOAD_SECONDS)
         with self._lock:
             if turn > self._applied:  # requests arrive in the order in which they were made
-                self._applied, self._rules = turn, tuple(rules)
+                self._applied, self._rules = turn, self._ini.change(tuple(rules))
 
     def rules(self) -> tuple[Rule, ...]:
-        """The rules in force."""
+        """The rules that frpc was told of last and has kept."""
         with self._lock:
             return self._rules
 
+    def in_force(self) -> tuple[Rule, ...]:
+        """The rules by which anything is reached now."""
+        return self.rules() if self.connected and not self.frps_down else ()
+
+    @property
+    def connected(self) -> bool:
+        """Whether frpc runs and is logged in at frps."""
+        return self._runs and not self._faults.standing(Kind.FRPC_DOWN)
+
+    @property
+    def frps_down(self) -> bool:
+        """Whether nobody listens for players; Whale does not notice."""
+        return self._faults.standing(Kind.FRPS_DOWN)
+
+    def stop(self) -> None:
+        """It runs no more, until somebody restarts it."""
+        self._runs = False
+
     def restart(self) -> None:
-        """The rules are the file's, none without a token; with no file none until a push."""
+        """The rules are the file's; without a token it cannot log in, and ends."""
         with self._lock:
-            self._connected = self._ini is None or self._ini.token
-            self._rules = self._ini.read() if self._ini and self._connected else ()
+            self._runs = self._ini.token
+            self._rules = self._ini.read() if self._runs else ()
+
+    def lose_token(self) -> None:
+        """The token is gone from the file; nothing shows until a restart."""
+        self._ini.lose_token()
 
     def state(self) -> dict[str, bool | int]:
         """Whether it runs, whether it could log in again, and reloads that failed."""
         return {
-            "connected": self._connected,
-            "token": self._ini is None or self._ini.token,
-            "refused_reloads": 0 if self._ini is None else self._ini.refused,
+            "connected": self.connected,
+            "token": self._ini.token,
+            "refused_reloads": self._ini.refused,
         }
 
 
@@ -167,7 +194,12 @@ class Router(Protocol):
 
 
 class FrpRouter:
-    """Whale's default router."""
+    """Whale's default router.
+
+    Args:
+        pause: passes the time, where there is no redis, between making the ports anew, taking one
+            and writing it down, in which others come.
+    """
 
     def __init__(
         self,
@@ -177,7 +209,11 @@ class FrpRouter:
         frpc: Frpc,
         clock: Clock,
         subdomain: Callable[[Record], str],
+        flavour: Flavour,
+        pause: Callable[[], object],
     ) -> None:
+        self._flavour = flavour
+        self._pause = pause
         self._settings = settings
         self._directory = directory
         self._redis = redis
@@ -188,30 +224,44 @@ class FrpRouter:
     def access(self, record: Record) -> str:
         """The ``user_access`` text."""
         kind = self._redirect_type(record)
+        flavour = self._flavour
         if kind == "direct":
             address = self._settings.get("frp_direct_ip_address", "127.0.0.1")
-            return f"nc {address} {record.port}"
+            for_browsers = flavour.direct_web_access and self._for_browsers(record)
+            form = flavour.direct_web_access if for_browsers else flavour.direct_access
+            return form.format(ip=address, port=record.port)
         if kind == "http":
             host = self._settings.text("frp_http_domain_suffix", "")
             port = self._settings.get("frp_http_port", "80")
             # A port set to 80 is read as a number and so is not the text "80": it is shown.
-            host += f":{port}" if port != "80" else ""
+            host += f":{port}" if port != flavour.hidden_port else ""
             url = f"http://{self._subdomain(record)}.{host}/"
-            return f'<a target="_blank" href="{url}">Link to the Challenge</a>'
+            return flavour.http_access.format(url=url)
         return ""
 
     def register(self, transaction: Transaction, record: Record) -> str | None:
         """Give the instance its address; raises :class:`RouterError` or the like."""
-        if self._redirect_type(record) == "direct" and not record.port:
-            transaction.set_port(record, self._redis.take_port())
-        self._reload(transaction, without=None)
+        by_cleaner = self._flavour.routed_by_cleaner
+        if not record.port and (by_cleaner or self._redirect_type(record) == "direct"):
+            try:
+                self._take_port(transaction, record)
+            except RedisError:
+                if self._redis.absent:
+                    return NO_PORTS
+                raise
+        if not by_cleaner:
+            self.reload(transaction)
         return None
 
     def unregister(self, transaction: Transaction, record: Record) -> str | None:
-        """Take the address away; the port is given back before frpc has agreed."""
-        if self._redirect_type(record) == "direct":
-            self._redis.give_port_back(record.port)
-        self._reload(transaction, without=record.uuid)
+        """Take the address away; when the port is given back is the flavour's."""
+        first = self._flavour.port_given_back_first
+        if first:
+            self._give_port_back(record)
+        if not self._flavour.routed_by_cleaner:
+            self.reload(transaction, without=record.uuid)
+        if not first:
+            self._give_port_back(record)
         return None
 
     def fill_ports(self, transaction: Transaction) -> None:
@@ -225,9 +275,24 @@ class FrpRouter:
         used = {record.port for record in transaction.everything()}
         self._redis.fill_ports(port for port in range(first, last + 1) if port not in used)
 
-    def _reload(self, transaction: Transaction, without: str | None) -> None:
+    def reload(self, transaction: Transaction, without: str | None = None) -> None:
+        """Send frpc the rules of all that is alive; raises :class:`RouterError` or the like."""
+        rules = self._rules(transaction, without)
+        try:
+            self._frpc.push(rules)
+        except RouterError as error:
+            raise RouterError(FRPC_FAILED) from error
+
+    def stale(self, transaction: Transaction) -> bool:
+        """Whether frpc has other rules than it would be sent now."""
+        try:
+            return tuple(self._rules(transaction)) != self._frpc.rules()
+        except MechanismError:
+            return False
+
+    def _rules(self, transaction: Transaction, without: str | None = None) -> list[Rule]:
         alive = transaction.alive(self._settings.oldest_alive(self._clock.time()))
-        self._frpc.push([self._rule(record) for record in alive if record.uuid != without])
+        return [self._rule(record) for record in alive if record.uuid != without]
 
     def _rule(self, record: Record) -> Rule:
         kind = self._redirect_type(record)
@@ -237,6 +302,25 @@ class FrpRouter:
         if kind == "direct":
             return Rule("tcp", "", record.port, whale_id)
         raise RouterError(f"no frp type for redirect type {kind}")
+
+    def _take_port(self, transaction: Transaction, record: Record) -> None:
+        if self._redis.absent:
+            self.fill_ports(transaction)
+            self._pause()
+        port = self._redis.take_port()
+        if self._redis.absent:
+            self._pause()
+        transaction.set_port(record, port)
+
+    def _give_port_back(self, record: Record) -> None:
+        any_kind = self._flavour.routed_by_cleaner
+        if any_kind or self._redirect_type(record) == "direct":
+            self._redis.give_port_back(record.port)
+
+    def _for_browsers(self, record: Record) -> bool:
+        challenge = self._directory.challenge(record.challenge_id)
+        category = challenge.category.lower() if challenge else ""
+        return "web" in category or category == "osint"
 
     def _redirect_type(self, record: Record) -> str | None:
         return self._directory.challenges_redirect(record.challenge_id)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from .errors import BadSetting, FakeWhaleError
+from .flavours import NEWEST, OWN_SETTINGS, Flavour
 
 DEFAULTS: Mapping[str, str] = {
     "docker_api_url": "unix:///var/run/docker.sock",
@@ -60,7 +61,8 @@ def check_settings(values: Mapping[str, object], where: str) -> dict[str, str]:
     """
     checked: dict[str, str] = {}
     for key, value in values.items():
-        if key not in DEFAULTS and (near := get_close_matches(key, DEFAULTS, n=1, cutoff=0.8)):
+        known = {*DEFAULTS, *OWN_SETTINGS}
+        if key not in known and (near := get_close_matches(key, known, n=1, cutoff=0.8)):
             raise FakeWhaleError(
                 f"{where}.{key}: Whale has no such setting; did you mean {near[0]!r}?"
             )
@@ -73,8 +75,9 @@ def check_settings(values: Mapping[str, object], where: str) -> dict[str, str]:
 class Settings:
     """The settings table of one fake."""
 
-    def __init__(self, values: Mapping[str, object]) -> None:
-        self._stored: dict[str, str] = {**DEFAULTS, **check_settings(values, "config")}
+    def __init__(self, values: Mapping[str, object], flavour: Flavour = NEWEST) -> None:
+        own = check_settings(values, "config")
+        self._stored: dict[str, str] = {**DEFAULTS, **flavour.settings, **own}
 
     def update(self, values: Mapping[str, object]) -> None:
         """Lay ``values`` over the stored ones; raises :class:`FakeWhaleError`."""

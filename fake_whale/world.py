@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import FakeWhaleError
+from .flavours import NEWEST, Flavour, flavour_named
 from .settings import check_settings
 
 
@@ -80,6 +81,8 @@ class World:
     nodes: frozenset[str] = frozenset({"linux-1"})
     node_cpus: float = 4.0
     networks: frozenset[str] = frozenset({"ctfd_frp-containers"})
+    flavour: Flavour = NEWEST
+    """Which ctfd-whale; in a world file by its name."""
 
     def __post_init__(self) -> None:
         """Raises :class:`FakeWhaleError` when ids or names collide or a reference leads nowhere."""
@@ -120,7 +123,7 @@ class World:
         reader = _Reader(data, "world")
         reader.allow(
             "users", "teams", "challenges", "images", "crashing_images", "config", "user_mode",
-            "nodes", "node_cpus", "networks",
+            "nodes", "node_cpus", "networks", "flavour",
         )  # fmt: skip
         nodes = reader.texts("nodes")
         networks = reader.texts("networks")
@@ -135,6 +138,7 @@ class World:
             nodes=frozenset(nodes or ["linux-1"]),
             node_cpus=float(reader.get("node_cpus", (int, float), 4.0)),
             networks=frozenset(networks or ["ctfd_frp-containers"]),
+            flavour=flavour_named(reader.get("flavour", str, NEWEST.name), "flavour"),
         )
 
 

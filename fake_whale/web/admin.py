@@ -63,8 +63,8 @@ def _renew(visit: Visit) -> Reply:
         user_id = int(text)
     except ValueError as error:
         raise MechanismError("user_id is not a number") from error
-    record = visit.transaction.of_user(user_id)
-    outcome = visit.machine.control.renew(visit.transaction, record)
+    records = visit.transaction.of_users({user_id}, _of_challenge(visit))
+    outcome = visit.machine.control.renew(visit.transaction, records[0] if records else None)
     if not outcome.ok:
         raise Refusal(403, outcome.message)
     return Reply({"success": True, "message": outcome.message})
@@ -72,16 +72,25 @@ def _renew(visit: Visit) -> Reply:
 
 def _destroy(visit: Visit) -> Reply:
     visit.require_admin()
-    outcome = _remove(visit, request.args.get("user_id"))
+    outcome = _remove(visit, request.args.get("user_id"), _of_challenge(visit))
     return Reply({"success": outcome.ok, "message": outcome.message})
 
 
-def _remove(visit: Visit, user_id: str | None) -> Outcome:
+def _of_challenge(visit: Visit) -> int | None:
+    """The challenge that is named, where the flavour tells them apart (assumed where none is)."""
+    text = request.args.get("challenge_id")
+    if text is None or not visit.machine.control.flavour.per_challenge:
+        return None
+    return mariadb.equal_to(text)
+
+
+def _remove(visit: Visit, user_id: str | None, challenge_id: int | None) -> Outcome:
     if user_id is None:
-        return visit.machine.control.remove(visit.transaction, None)
-    record = visit.transaction.matching_user(user_id)
+        return visit.machine.control.remove(visit.transaction, [])
+    found = mariadb.looked_up(user_id)
+    records = [] if found is None else visit.transaction.of_users({found}, challenge_id)
     return visit.machine.control.remove(
-        visit.transaction, record, asked_for=mariadb.equal_to(user_id)
+        visit.transaction, records, asked_for=mariadb.equal_to(user_id)
     )
 
 
@@ -127,7 +136,7 @@ def _drop_user(visit: Visit, user_id: int) -> Reply:
     visit.require_admin()
     if visit.machine.directory.user(user_id) is None:
         raise Refusal(404, NOT_FOUND, known=False)
-    if visit.transaction.of_user(user_id) is not None:
+    if visit.transaction.of_users({user_id}):
         raise MechanismError("a container refers to the user")
     visit.machine.directory.remove_user(user_id)
     return Reply({"success": True})
@@ -151,7 +160,7 @@ def _drop_challenge(visit: Visit, challenge_id: int) -> Reply:
         raise Refusal(404, NOT_FOUND, known=False)
     for record in visit.transaction.everything():
         if record.challenge_id == challenge_id:
-            _remove(visit, str(record.user_id))
+            visit.machine.control.clean(visit.transaction, record)
     visit.machine.directory.remove_challenge(challenge_id)
     return Reply({"success": True})
 

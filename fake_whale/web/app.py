@@ -138,7 +138,7 @@ class Site:
         with working_on(call):
             if not machine.faults.empty:
                 machine.events()
-            if machine.faults.fire(Kind.REDIS_DOWN):
+            if not machine.redis.absent and machine.faults.fire(Kind.REDIS_DOWN):
                 reply = Reply(pages.error(500, "An Internal Server Error has occurred"), 500, HTML)
                 response = reply.response()
             else:

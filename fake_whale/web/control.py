@@ -108,7 +108,11 @@ def _health(fake: FakeWhale, _body: Any) -> Reply:
             "clock": "virtual" if fake.clock.virtual else "real",
             "now": fake.clock.time(),
             "dialect": fake.dialect.value,
+            "flavour": fake.flavour.name,
             "isolation": fake.machine.database.isolation.value,
+            "database": fake.machine.database.kind.value,
+            "redis": not fake.machine.redis.absent,
+            "workers": fake.workers,
         }
     )
 

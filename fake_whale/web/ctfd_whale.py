@@ -26,11 +26,12 @@ def _get(visit: Visit) -> Reply:
     running = player.status(visit, challenge_id())
     if running is None:
         return Reply({"success": True, "data": {}})
-    data = {
-        "lan_domain": running.lan_domain,
+    data: dict[str, object] = {
         "user_access": running.access,
         "remaining_time": running.remaining,
     }
+    if visit.machine.control.flavour.lan_domain:
+        data = {"lan_domain": running.lan_domain, **data}
     return Reply({"success": True, "data": data})
 
 
@@ -45,5 +46,5 @@ def _patch(visit: Visit) -> Reply:
 
 
 def _delete(visit: Visit) -> Reply:
-    outcome = player.stop(visit)
+    outcome = player.stop(visit, challenge_id())
     return Reply({"success": True, "message": outcome.message})

@@ -40,7 +40,7 @@ def _patch(visit: Visit) -> Reply:
 
 
 def _delete(visit: Visit) -> Reply:
-    player.stop(visit)
+    player.stop(visit, challenge_id())
     return Reply({"success": True, "message": "Container destroyed", "data": {}})
 
 

@@ -74,7 +74,7 @@ def _patch(visit: Visit) -> Reply:
 
 
 def _delete(visit: Visit) -> Reply:
-    player.stop(visit)
+    player.stop(visit, challenge_id())
     return _told({"success": True})
 
 

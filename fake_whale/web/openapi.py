@@ -36,7 +36,7 @@ def document(dialect: Dialect) -> dict[str, Any]:
 
 
 def _container() -> dict[str, Any]:
-    codes = ["200", "302", "401", "403", "404", "500"]
+    codes = ["200", "302", "400", "401", "403", "404", "500"]
     query = {"name": "challenge_id", "in": "query", "schema": {"type": "string"}}
     return {
         method: {**_operation(codes), "parameters": [query], "security": [{"token": []}]}

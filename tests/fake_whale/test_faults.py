@@ -147,18 +147,6 @@ def test_a_failed_direct_delete_gives_the_port_to_two(player: Players, fake: Fak
     assert [r["port"] for r in fake.state()["records"]] == [21000, 21000]
 
 
-def test_frpc_restarted_loses_rules_until_the_next_post(
-    alice: Player, player: Players, fake: FakeWhale
-) -> None:
-    alice.post(1)
-    assert answers(fake)
-    fake.inject({"kind": "frpc_restarted"})
-    assert not answers(fake)
-    assert "user_access" in alice.get(1).json()["data"]
-    player("bob").post(2)
-    assert len(fake.state()["rules"]) == 2
-
-
 def test_redis_down(alice: Player, server: FakeServer, fake: FakeWhale) -> None:
     fake.inject({"kind": "redis_down"})
     for answer in (alice.get(1), requests.get(server.url + "/healthcheck", timeout=5)):

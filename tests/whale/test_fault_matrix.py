@@ -220,6 +220,8 @@ def run(folder: Path, trouble: Trouble, call: str) -> Cell:
         lasting = trouble.real_time or trouble.name.startswith(Kind.DRIBBLE.value)
         cell = _called(here, here.hasty if lasting else here.manager, call, challenge)
         here.fake.lift_faults()
+        if trouble.name == Kind.DOCKER_RESTARTED.value:
+            here.fake.inject({"kind": "frpc_restarted"})  # the organisers' part
         here.fake.patch_config({"docker_max_container_count": "100"})
         _nothing_forgotten(here, cell, bobs, removed=trouble.name == Kind.SERVICE_REMOVED.value)
         return cell
