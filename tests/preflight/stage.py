@@ -35,7 +35,6 @@ from fake_whale import (
     VirtualClock,
 )
 from fake_whale import World as WhaleWorld
-from fake_whale.locks import Lock
 from fake_whale.server import THREADS
 from fake_whale.testing import Player
 from whale_ready.preflight.checks import CHECKS, run
@@ -141,18 +140,6 @@ class RepairedWhale(FakeWhale):
         return answer
 
 
-class LocklessWhale(RepairedWhale):
-    """A Whale in a CTFd without redis: every lock is given to everybody."""
-
-    def __init__(self, *arguments: Any, **more: Any) -> None:
-        super().__init__(*arguments, **more)
-        self.machine.redis.locks.acquire = _given  # type: ignore[method-assign]
-
-
-def _given(name: str, hold_seconds: float, patience_seconds: float) -> Lock:
-    return Lock(name, hold_seconds)
-
-
 class BareCtfd(FakeWhale):
     """A CTFd without the plugin."""
 
@@ -187,6 +174,7 @@ class Setup:
     dialect: Dialect = Dialect.CTFD_WHALE
     isolation: Isolation = Isolation.READ_COMMITTED
     make: type[FakeWhale] = RepairedWhale
+    redis: bool = True
     instances: Mapping[str, Any] = field(default_factory=dict)
     threads: int = THREADS
     held: bool = False
@@ -254,6 +242,7 @@ def staged(setup: Setup, folder: Path) -> Iterator[Stage]:
         setup.whale,
         clock=clock,
         isolation=setup.isolation,
+        redis=setup.redis,
         dialect=setup.dialect,
         instances=InstanceOptions(
             http_host=host, direct_host=host, reachable=True, **setup.instances

@@ -26,7 +26,6 @@ from preflight.stage import (
     UNSEEN,
     WITH_COUNTER,
     BareCtfd,
-    LocklessWhale,
     Setup,
     staged,
     states,
@@ -204,7 +203,8 @@ WRONG: dict[str, tuple[str, str, Setup, set[str]]] = {
     ),
     "there is no room": (
         "capacity",
-        "docker_max_container_count is 2",
+        "docker_max_container_count is 2, by GET /api/v1/configs as user 1; Whale admits so many, "
+        "or one more since April 2026",
         Setup().with_config(docker_max_container_count="2"),
         set(),
     ),
@@ -241,7 +241,7 @@ WRONG: dict[str, tuple[str, str, Setup, set[str]]] = {
     "there is no redis": (
         "redis",
         "passed at once: no lock was held",
-        whale(make=LocklessWhale),
+        whale(redis=False),
         set(),
     ),
     "any number of our writes at once": (
