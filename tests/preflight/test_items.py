@@ -203,8 +203,7 @@ WRONG: dict[str, tuple[str, str, Setup, set[str]]] = {
     ),
     "there is no room": (
         "capacity",
-        "docker_max_container_count is 2, by GET /api/v1/configs as user 1; Whale admits so many, "
-        "or one more since April 2026",
+        "count is 2, by GET /api/v1/configs as user 1; Whale admits so many, or one more since",
         Setup().with_config(docker_max_container_count="2"),
         set(),
     ),
