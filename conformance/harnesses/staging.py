@@ -1,7 +1,7 @@
 """What a run can do with a site that serves nobody else: break what Whale needs, move its clock.
 
 The organiser starts that site so that Whale's frpc or Docker is reached through this run, and its
-CTFd under libfaketime; the file of ``--whale-world`` says how (docs/how-to.md).
+CTFd with the plugin ``examples/ctfd-staging-clock``; docs/how-to.md shows how.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from conformance.harnesses.world_file import StagingFile, Through
 
 
 class StagedClock:
-    """The clock of CTFd's machine as libfaketime shows it there, and of the adapter."""
+    """The clock of CTFd's processes, and of the adapter."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -42,8 +42,8 @@ class StagedClock:
             self._path.write_text(f"+{self._ahead:.3f}\n", encoding="ascii")
         except OSError as error:
             raise CannotRun(
-                f"staging.clock_file: {error.strerror}; name the FAKETIME_TIMESTAMP_FILE of the "
-                "site's CTFd, and let this user write it"
+                f"staging.clock_file: {error.strerror}; name the STAGING_CLOCK_FILE of the site's "
+                "CTFd, and let this user write it"
             ) from None
 
 

@@ -79,7 +79,7 @@ class StagingFile:
     frpc: Through | None = None
     docker: Through | None = None
     clock_file: Path | None = None
-    """What libfaketime reads in CTFd's processes (``FAKETIME_TIMESTAMP_FILE``)."""
+    """How many seconds CTFd's processes are to be ahead (``examples/ctfd-staging-clock``)."""
 
 
 @dataclass(frozen=True)
