@@ -1,7 +1,7 @@
 """What a run can do with a site that serves nobody else: break what Whale needs, move its clock.
 
 The organiser starts that site so that Whale's frpc or Docker is reached through this run, and its
-CTFd with the plugin ``examples/ctfd-staging-clock``; docs/how-to.md shows how.
+CTFd with the plugin ``examples/staging_clock``; docs/how-to.md shows how.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class StagingFile:
     frpc: Through | None = None
     docker: Through | None = None
     clock_file: Path | None = None
-    """How many seconds CTFd's processes are to be ahead (``examples/ctfd-staging-clock``)."""
+    """How many seconds CTFd's processes are to be ahead (``examples/staging_clock``)."""
 
 
 @dataclass(frozen=True)
