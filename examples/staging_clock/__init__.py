@@ -23,7 +23,8 @@ class Clock:
         self._path = path
         self._lock = Lock()
         self._ahead = 0.0
-        self._traveller = time_machine.travel(datetime.now(timezone.utc), tick=True).start()
+        self._travel = time_machine.travel(datetime.now(timezone.utc), tick=True)
+        self._traveller = self._travel.start()
 
     def follow(self) -> None:
         """Go by the file's present content."""
@@ -31,6 +32,10 @@ class Clock:
             ahead = float(self._path.read_text(encoding="ascii"))
             self._traveller.shift(timedelta(seconds=ahead - self._ahead))
             self._ahead = ahead
+
+    def stop(self) -> None:
+        """Back to real time, for good."""
+        self._travel.stop()
 
 
 def load(app: Any) -> None:

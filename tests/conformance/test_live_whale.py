@@ -642,7 +642,7 @@ def test_a_file_that_cannot_be_used_names_the_field(
 def test_one_file_of_tokens_serves_adapter_and_check(tmp_path: Path) -> None:
     tokens = "".join(f'"{user}" = "{TOKENS[user]}"\n' for user in PLAYERS)
     adapters = written(tmp_path / "tokens.toml", f"[tokens]\n{tokens}")
-    file = written_world(tmp_path, '[whale]\ntokens_file = "tokens.toml"\n', token="")
+    file = written_world(tmp_path, '[whale]\ntokens_file = "tokens.toml"\n', each="")
 
     accounts = read_world_file(file).accounts
 
