@@ -43,6 +43,7 @@ Examples:
   whale-ready preflight --whale https://ctf.example.org --challenges challenges.toml
   whale-ready preflight --expected-players 200 --admin 1 --report preflight.json
   whale-ready preflight --probe-account 42     # starts and stops one instance as user 42
+  whale-ready preflight --probe-account 42 --probe-missing 9 --whale-docker ssh://manager
 """,
 )
 @click.option("--whale", "url", metavar="URL", help="Whale's CTFd; WHALE_API_URL unless given.")
@@ -78,9 +79,29 @@ Examples:
 )
 @click.option(
     "--probe-challenge",
+    "probe_challenges",
     metavar="ID",
     type=USER,
-    help="Which challenge that is; without it the first visible one of the catalogue.",
+    multiple=True,
+    help="Which challenge that is; may be repeated, best with one of each redirect type. Without "
+    "it one of each where Whale's database tells, else the catalogue's first visible one.",
+)
+@click.option(
+    "--probe-missing",
+    metavar="ID",
+    type=USER,
+    multiple=True,
+    help="A challenge on Whale whose image does not exist: the counter-proof that what is not "
+    "there is not taken to answer. May be repeated, best with one of each redirect type; each "
+    "takes WHALE_READY_SECONDS.",
+)
+@click.option(
+    "--whale-docker",
+    "docker",
+    metavar="URL",
+    default="",
+    help="The Docker engine that runs Whale's frpc and CTFd, as DOCKER_HOST names one: shows "
+    "frpc's token, what becomes of frpc at a restart, and the number of workers. Only read.",
 )
 @click.option(
     "--report",
@@ -96,7 +117,9 @@ def preflight_command(
     expected_players: int | None,
     admin: int | None,
     probe_account: int | None,
-    probe_challenge: int | None,
+    probe_challenges: tuple[int, ...],
+    probe_missing: tuple[int, ...],
+    docker: str,
     path: Path | None,
 ) -> None:
     """Check, item by item, what must be so before players are sent to Whale, and how to fix it.
@@ -109,7 +132,7 @@ def preflight_command(
         "CONTAINER_CHALLENGES_FILE": challenges,
         "CONTAINER_DATABASE_URL": database,
     }
-    wishes = Wishes(expected_players, admin, probe_account, probe_challenge)
+    wishes = Wishes(expected_players, admin, probe_account, probe_challenges, probe_missing, docker)
     try:
         with sigterm_interrupts():
             sys.exit(_preflight({k: v for k, v in given.items() if v}, wishes, path))

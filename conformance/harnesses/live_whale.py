@@ -1,22 +1,28 @@
 """``whale=https://…``: WhaleAPIManager under test on a Whale that serves others meanwhile.
 
 Only the accounts and challenges of a :mod:`~conformance.harnesses.world_file` are used, and only
-what this run started is ever stopped. Real time goes by: what needs a clock, the truth about
-containers, faults or another configuration does not apply.
+what this run started is ever stopped. Real time goes by: what needs a clock, faults or another
+configuration does not apply. What runs, and which flag is recorded, is looked at where the file
+shows Whale's swarm and CTFd's database (:mod:`~conformance.harnesses.whale_behind`).
 """
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from conformance.harness import CannotRun, Hook, Options, Worker, World
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+from conformance.harness import CannotRun, FaultKind, Hook, Options, Player, Worker, World
 from conformance.harnesses.fetch import http_get
+from conformance.harnesses.full_state import full
+from conformance.harnesses.gate import WAYS, Gate, reaching
 from conformance.harnesses.live_whale_janitor import (
     CLEAR_SECONDS,
     Book,
@@ -25,7 +31,9 @@ from conformance.harnesses.live_whale_janitor import (
     Sleep,
     tokens_of,
 )
+from conformance.harnesses.staging import Staging
 from conformance.harnesses.state import StatefulHarness, TemporaryState
+from conformance.harnesses.whale_behind import Behind
 from conformance.harnesses.whale_traits import KNOWN_DEVIATIONS
 from conformance.harnesses.world_file import Account, WorldFile, read_world_file
 from conformance.stage import FLAG_PATH
@@ -45,7 +53,12 @@ from engines.whale import WhaleAPIManager
 from engines.whale.client import Answer
 from engines.whale.dialects import AUTO
 
-HOOKS = frozenset({Hook.AUDIT, Hook.WORKER, Hook.WORKER_THREAD})
+HOOKS = frozenset(
+    {
+        *(Hook.AUDIT, Hook.WORKER, Hook.WORKER_THREAD, Hook.STATE_FULL),
+        *(Hook.OUTAGE, Hook.RESTART_LIVE, Hook.FAULTS),
+    }
+)
 
 
 class Noted(ContainerBackend):
@@ -125,7 +138,15 @@ class LiveWhaleWorld(World):
     """The accounts of the file, holding nothing on Whale, and an adapter with an empty ledger."""
 
     def __init__(
-        self, file: WorldFile, settings: Settings, database: Database, book: Book, janitor: Janitor
+        self,
+        file: WorldFile,
+        settings: Settings,
+        database: Database,
+        book: Book,
+        janitor: Janitor,
+        behind: Behind,
+        gate: Gate | None,
+        staging: Staging,
     ) -> None:
         self.challenges = file.challenges
         self.players = tuple(account.player for account in file.players)
@@ -134,14 +155,20 @@ class LiveWhaleWorld(World):
         self._gateway = settings.whale_probe_gateway
         self._book = book
         self._janitor = janitor
+        self._behind = behind
+        self._gate = gate
+        self._staging = staging
+        self.faults = WAYS | {FaultKind.REFUSES_WRITES} if staging.refuses else WAYS
+        self._database = database
         self._exchanges: list[str] = []
         self.manager = WhaleAPIManager(
-            settings,
+            settings if gate is None else _through(gate, settings),
             credentials=tokens_of(file.accounts),
             database=database,
             catalogue=lambda: [
                 each for each in vars(file.challenges).values() if isinstance(each, int)
             ],
+            clock=staging.clock,
             observer=self._observe,
         )
         self.backend = self.noted = Noted(self.manager, book)
@@ -157,6 +184,47 @@ class LiveWhaleWorld(World):
 
     def exchanges(self) -> list[str]:
         return list(self._exchanges)
+
+    def advance(self, seconds: float) -> None:
+        # Whale's locks are redis', whose clock goes on as ever.
+        self._book.wait_for_locks()
+        self._staging.clock.advance(seconds)
+
+    def outage(self) -> AbstractContextManager[None]:
+        """On our way to Whale, nobody listens."""
+        return self.fault(FaultKind.UNREACHABLE)
+
+    def restart_live(self) -> AbstractContextManager[None]:
+        """As a CTFd that is restarted looks from here; swarm and frp go on."""
+        return self.fault(FaultKind.UNREACHABLE)
+
+    @contextmanager
+    def fault(self, kind: FaultKind) -> Iterator[None]:
+        if self._gate is None:
+            raise RuntimeError("open() comes before a fault")
+        refuses = kind is FaultKind.REFUSES_WRITES
+        self._exchanges.append(f"-- from here on: {kind.value}")
+        with self._staging.refusing() if refuses else self._gate.fault(kind):
+            yield
+        self._exchanges.append(f"-- no longer: {kind.value}")
+
+    def state_full(self, after: int) -> AbstractContextManager[None]:
+        return full(self._database, after)
+
+    def running(self) -> set[str]:
+        return self._behind.swarm.running()
+
+    def machine_of(self, container_id: str) -> str | None:
+        return self._behind.swarm.machine_of(container_id)
+
+    def remove_behind(self, container_id: str) -> None:
+        self._behind.swarm.remove(container_id)
+
+    def recorded_flag(self, player: Player, challenge_id: int) -> str:
+        status = self.manager.get_instance_status(player.user_id, challenge_id, player.team_id)
+        if status is None:
+            raise LookupError(f"Whale shows no instance of {player} and challenge {challenge_id}")
+        return self._behind.records.flag(status["container_id"])
 
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
         path = self._flag_path if path == FLAG_PATH else path
@@ -207,18 +275,32 @@ class LiveWhaleHarness(StatefulHarness):
         self._book = Book(self._users)
         self._janitor: Janitor | None = None
         self._last: LiveWhaleWorld | None = None
+        self._left: list[str] | None = None
         self.kind = f"WhaleAPIManager on the live Whale at {self._url}"
         fetches = self._settings.whale_probe and bool(self._file.flag_path)
-        self.hooks = HOOKS | {Hook.FETCH} if fetches else HOOKS
+        self._behind = Behind()
+        self._gate: Gate | None = None
+        self._staging = Staging(self._file.staging)
+        self.hooks = HOOKS | {
+            *([Hook.FETCH] if fetches else ()),
+            *self._staging.hooks,
+            *([Hook.GROUND_TRUTH, Hook.REMOVE_BEHIND] if self._file.docker_url else ()),
+            *([Hook.RECORDED_FLAG] if self._file.ctfd_database_url else ()),
+        }
 
     def open(self) -> None:
         """Look at every account and challenge; nothing is written.
 
         Raises:
-            CannotRun: a token is not accepted, a challenge is not what the file says, or an
-                instance runs already.
+            CannotRun: a token is not accepted, a challenge is not what the file says, an instance
+                runs already, or what is behind Whale is not shown.
         """
         super().open()
+        self._staging.open()
+        self._gate = self._new_gate()
+        self._behind.open(self._file, self._users)
+        if self._behind.machines > 1:
+            self.hooks |= {Hook.MACHINES}
         self._janitor = janitor = self._new_janitor()
         for account in self._file.accounts:
             with _asking(account, self._url):
@@ -241,12 +323,18 @@ class LiveWhaleHarness(StatefulHarness):
     def world(self, options: Options) -> World:
         if self._janitor is None:
             raise RuntimeError("open() comes before world()")
-        left = self._book.locked_until - time.monotonic()
-        if left > 0:
-            self._sleep(left)
+        self._book.wait_for_locks(self._sleep)
         self._janitor.clear(self._users)
+        self._behind.sweep()
         self._last = LiveWhaleWorld(
-            self._file, self._settings, self.database(), self._book, self._janitor
+            self._file,
+            self._settings,
+            self.database(),
+            self._book,
+            self._janitor,
+            self._behind,
+            self._gate,
+            self._staging,
         )
         return self._last
 
@@ -254,7 +342,16 @@ class LiveWhaleHarness(StatefulHarness):
     def preview(self) -> Iterator[World]:
         """A world to read what is declared from; Whale is not asked."""
         state, janitor = TemporaryState(), self._new_janitor()
-        world = LiveWhaleWorld(self._file, self._settings, state.emptied(), self._book, janitor)
+        world = LiveWhaleWorld(
+            self._file,
+            self._settings,
+            state.emptied(),
+            self._book,
+            janitor,
+            self._behind,
+            None,
+            self._staging,
+        )
         try:
             yield world
         finally:
@@ -286,18 +383,45 @@ class LiveWhaleHarness(StatefulHarness):
         finally:
             if janitor is not None:
                 janitor.close()
+            self._shut_ways()
+            left = self._behind.close()
+            self._left = self._left if left is None else left
             super().close()
+
+    def leftovers(self) -> list[str] | None:
+        return self._left
 
     def _clear_all(self, janitor: Janitor) -> None:
         if self._last is not None:
             self._last.noted.end()  # closing the world may have been interrupted
         janitor.clear(self._users)
+        self._behind.sweep()
         if self._book.never_seen:
             users = ", ".join(str(user) for user in self._book.never_seen)
             raise NotCleared(
                 f"a start broke off for user {users}, and no instance of it has shown; Whale may "
                 "still be at work on it: look at the user's challenges in a few minutes"
             )
+
+    def _new_gate(self) -> Gate:
+        settings = self._settings
+
+        def context() -> ssl.SSLContext:
+            trusted = settings.whale_ca_file or DEFAULT_CA_BUNDLE_PATH
+            made = ssl.create_default_context(cafile=str(trusted))
+            if settings.whale_client_certificate_file is not None:
+                made.load_cert_chain(
+                    settings.whale_client_certificate_file, settings.whale_client_key_file
+                )
+            return made
+
+        return Gate(reaching(str(self._url), context), urlsplit(str(self._url)).netloc)
+
+    def _shut_ways(self) -> None:
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.close()
+        self._staging.close()
 
     def _new_janitor(self) -> Janitor:
         return Janitor(self._file, self._settings, self._book, self._sleep)
@@ -330,6 +454,11 @@ class LiveWhaleHarness(StatefulHarness):
                 f"challenges.{part}: Whale {fault} challenge {number} to user {user_id}; "
                 + ("name one that players can start" if wanted else "name one that it does not")
             )
+
+
+def _through(gate: Gate, settings: Settings) -> Settings:
+    """The same Whale, by way of the gate."""
+    return replace(settings, whale_api_url=gate.url + urlsplit(str(settings.whale_api_url)).path)
 
 
 @contextmanager

@@ -74,6 +74,12 @@ class Book:
         if answer.method == "POST" and (done or answer.status >= 500):
             self._call.posted = True  # some keep what a start made that ended in a 500
 
+    def wait_for_locks(self, sleep: Sleep = time.sleep) -> None:
+        """Until the last lock is over that a refusal left."""
+        left = self.locked_until - time.monotonic()
+        if left > 0:
+            sleep(left)
+
     @contextmanager
     def starting(self, user_id: object) -> Iterator[Callable[[StartResult], None]]:
         """A start is at work inside this block; the block is to tell its result."""

@@ -11,6 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from conformance.harness import Challenges, Player
 from conformance.stage import FLAG_PATH
@@ -18,6 +22,7 @@ from engines.contract import LARGEST_ID
 from engines.errors import SettingsError
 from engines.published import document
 from engines.settings import Settings
+from engines.whale.credentials import read_credentials
 from engines.whale.dialects import dialect_named
 
 PLAYERS, MATES = 3, 4
@@ -39,6 +44,10 @@ _SETTINGS = (
     "client_key_file",
 )
 """What ``[whale]`` may set: each is the setting ``WHALE_…`` of the same name."""
+_BEHIND = ("docker_url", "ctfd_database_url")
+"""What ``[whale]`` may show of what is behind Whale."""
+_STAGING = ("frpc_listen", "frpc_url", "docker_listen", "clock_file")
+"""What ``[staging]`` may name, of a site that serves nobody but this run."""
 
 
 class WorldFileError(ValueError):
@@ -56,6 +65,26 @@ class Account:
 
 
 @dataclass(frozen=True)
+class Through:
+    """A way of Whale's that leads through this run."""
+
+    listen: tuple[str, int]
+    """Where Whale was told to go."""
+    to: str
+    """What is really there."""
+
+
+@dataclass(frozen=True)
+class StagingFile:
+    """A site that serves nobody else: what may be broken, and its clock."""
+
+    frpc: Through | None = None
+    docker: Through | None = None
+    clock_file: Path | None = None
+    """How many seconds CTFd's processes are to be ahead (``examples/staging_clock``)."""
+
+
+@dataclass(frozen=True)
 class WorldFile:
     """What a run may use."""
 
@@ -68,6 +97,11 @@ class WorldFile:
     """Whether what runs for the accounts already is stopped before the run."""
     settings: Mapping[str, Any]
     """Fields of :class:`engines.settings.Settings`."""
+    docker_url: str = ""
+    """The engine of a manager of Whale's swarm, as ``DOCKER_HOST`` names one; empty: not shown."""
+    ctfd_database_url: str = field(default="", repr=False)
+    """The database of Whale's CTFd, which is only read; empty: not shown."""
+    staging: StagingFile = StagingFile()
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -81,7 +115,7 @@ def read_world_file(path: Path) -> WorldFile:
         WorldFileError: unreadable, readable by others than its owner, or a wrong entry.
     """
     try:
-        return _world(_document(path))
+        return _world(_document(path), path.parent)
     except WorldFileError as error:
         raise WorldFileError(f"--whale-world {path}: {error}") from None
 
@@ -98,10 +132,13 @@ def _document(path: Path) -> dict[str, Any]:
         raise WorldFileError(f"is not TOML; one is shown in {document('how-to.md')}") from None
 
 
-def _world(document: dict[str, Any]) -> WorldFile:
-    _only(document, "", ("players", "mates", "challenges", "whale"))
-    players = _accounts(document, "players", team=False)
-    mates = _accounts(document, "mates", team=True)
+def _world(document: dict[str, Any], folder: Path) -> WorldFile:
+    _only(document, "", ("players", "mates", "challenges", "whale", "staging"))
+    whale = _table(document, "whale")
+    _only(whale, "whale.", (*_SETTINGS, *_BEHIND, "stop_running", "tokens_file"))
+    tokens = _tokens(whale, folder)
+    players = _accounts(document, "players", tokens, team=False)
+    mates = _accounts(document, "mates", tokens, team=True)
     if len(players) < PLAYERS:
         raise WorldFileError(
             f"players: {len(players)} given, {PLAYERS} are needed; add a [[players]] with user_id "
@@ -111,8 +148,6 @@ def _world(document: dict[str, Any]) -> WorldFile:
         _two_teams(mates)
     _different((*players, *mates))
     challenges = _table(document, "challenges")
-    whale = _table(document, "whale")
-    _only(whale, "whale.", (*_SETTINGS, "stop_running"))
     return WorldFile(
         players=players,
         mates=mates,
@@ -122,17 +157,33 @@ def _world(document: dict[str, Any]) -> WorldFile:
         settings={
             f"whale_{name}": _setting(name, whale[name]) for name in _SETTINGS if name in whale
         },
+        docker_url=_text("whale.docker_url", whale.get("docker_url", "")),
+        ctfd_database_url=_database(whale.get("ctfd_database_url", "")),
+        staging=_staging(_table(document, "staging"), str(whale.get("docker_url", "")), folder),
     )
 
 
-def _accounts(document: dict[str, Any], name: str, *, team: bool) -> tuple[Account, ...]:
+def _tokens(whale: dict[str, Any], folder: Path) -> Mapping[int, str]:
+    """What ``whale.tokens_file`` holds: the file that WHALE_TOKENS_FILE names for the adapter."""
+    named = _text("whale.tokens_file", whale.get("tokens_file", ""))
+    if not named:
+        return {}
+    try:
+        return read_credentials(folder / Path(named).expanduser()).tokens
+    except SettingsError as error:
+        raise WorldFileError(f"whale.tokens_file: {str(error).partition(': ')[2]}") from None
+
+
+def _accounts(
+    document: dict[str, Any], name: str, tokens: Mapping[int, str], *, team: bool
+) -> tuple[Account, ...]:
     rows = document.get(name, [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise WorldFileError(f"{name}: write a table [[{name}]] for each user")
-    return tuple(_account(f"{name}[{place}]", row, team) for place, row in enumerate(rows))
+    return tuple(_account(f"{name}[{place}]", row, tokens, team) for place, row in enumerate(rows))
 
 
-def _account(where: str, row: dict[str, Any], team: bool) -> Account:
+def _account(where: str, row: dict[str, Any], tokens: Mapping[int, str], team: bool) -> Account:
     if "team_id" in row and not team:
         raise WorldFileError(
             f"{where}.team_id: leave it out; players are called without a team, whatever team they "
@@ -143,10 +194,11 @@ def _account(where: str, row: dict[str, Any], team: bool) -> Account:
         _id(f"{where}.user_id", row.get("user_id")),
         _id(f"{where}.team_id", row.get("team_id")) if team else None,
     )
-    token = row.get("token")
+    token = row.get("token", tokens.get(player.user_id))
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
         raise WorldFileError(
-            f"{where}.token: write the access token from the user's settings page in CTFd"
+            f"{where}.token: write the access token from the user's settings page in CTFd, here or "
+            "in the file of whale.tokens_file"
         )
     return Account(player, token, where)
 
@@ -227,6 +279,50 @@ def _setting(name: str, value: object) -> Any:
     except ValueError as error:
         raise WorldFileError(f"{where}: {error}") from None
     return parsed
+
+
+def _staging(table: dict[str, Any], docker_url: str, folder: Path) -> StagingFile:
+    _only(table, "staging.", _STAGING)
+    named = {name: _text(f"staging.{name}", table[name]) for name in _STAGING if name in table}
+    clock = named.get("clock_file")
+    return StagingFile(
+        _through("frpc_listen", named, "staging.frpc_url", named.get("frpc_url", "")),
+        _through("docker_listen", named, "whale.docker_url", docker_url),
+        folder / Path(clock).expanduser() if clock else None,
+    )
+
+
+def _through(name: str, named: Mapping[str, str], target: str, url: str) -> Through | None:
+    if name not in named:
+        return None
+    if urlsplit(url).scheme not in ("http", "tcp", "unix"):
+        raise WorldFileError(
+            f"{target}: write where staging.{name} leads, as http://HOST:PORT, tcp://HOST:PORT or "
+            "unix:///PATH"
+        )
+    try:
+        parts = urlsplit(f"//{named[name]}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or not port:
+        raise WorldFileError(f"staging.{name}: write HOST:PORT, as Whale was told to go there")
+    return Through((host, port), url)
+
+
+def _database(value: object) -> str:
+    where = "whale.ctfd_database_url"
+    url = _text(where, value)
+    try:
+        return url and make_url(url).render_as_string(hide_password=False)
+    except ArgumentError:  # whose text quotes the URL, password and all
+        raise WorldFileError(f"{where}: write mysql+pymysql://USER:PASSWORD@HOST/NAME") from None
+
+
+def _text(where: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise WorldFileError(f"{where}: write a text, or leave it out")
+    return value
 
 
 def _table(document: dict[str, Any], name: str) -> dict[str, Any]:

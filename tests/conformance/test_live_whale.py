@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from conformance_world import written_world
 
 from conformance.harness import CannotRun, Hook, Options
 from conformance.harnesses import live_whale_janitor
@@ -564,9 +565,9 @@ def test_a_dry_run_tells_all_and_asks_nothing(url: str, fake: FakeWhale, file: P
         "players: users 11, 12, 13",
         "mates: users 21 (team 2), 22 (team 2), 31 (team 3), 32 (team 3)",
         "challenges: first 1, second 2, unknown 99999, hidden 3, missing_image 4",
-        "would run 13: START-001, START-002",
+        "would run 14: START-001, START-002",
         "START-015, START-016: the harness offers no capacity",
-        "starts: at most 3 in a scenario, 39 in all",
+        "starts: at most 3 in a scenario, 42 in all",
         "nothing was contacted",
     ):
         assert part in result.output
@@ -637,6 +638,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 THREE = "\n".join(account("players", user) for user in PLAYERS)
 FOUR = [account("mates", user, f"team_id = {user // 10}") for user in MATES]
 CHALLENGES = "[challenges]\nfirst = 1\nsecond = 2\nunknown = 9"
+OVER_SSH = "[whale]\ndocker_url = 'ssh://manager'"
 
 
 @pytest.mark.parametrize(
@@ -677,6 +679,19 @@ CHALLENGES = "[challenges]\nfirst = 1\nsecond = 2\nunknown = 9"
         (f"{THREE}\n{CHALLENGES}\n[whale]\nprobe = 1", "whale.probe: write true or false"),
         (f"{THREE}\n{CHALLENGES}\n[whale]\nstop_running = 1", "whale.stop_running: write true"),
         (f"{THREE}\n{CHALLENGES}\n[whale]\nprobe_gateway = 'x'", "whale.probe_gateway: write an"),
+        (f"{THREE}\n{CHALLENGES}\n[whale]\ndocker_url = 1", "whale.docker_url: write a text"),
+        (f"{THREE}\n{CHALLENGES}\n[whale]\nctfd_database_url = 'x'", "whale.ctfd_database_url: "),
+        (f"{THREE}\n{CHALLENGES}\n[whale]\ntokens_file = 'no.toml'", "whale.tokens_file: "),
+        (f"{THREE}\n{CHALLENGES}\n[staging]\nredis = 'x'", "staging.redis: is not known"),
+        (f"{THREE}\n{CHALLENGES}\n[staging]\nfrpc_listen = 'a:1'", "staging.frpc_url: write"),
+        (
+            f"{THREE}\n{CHALLENGES}\n[staging]\ndocker_listen = 'a:1'\n{OVER_SSH}",
+            "whale.docker_url: write where staging.docker_listen leads",
+        ),
+        (
+            f"{THREE}\n{CHALLENGES}\n[staging]\nfrpc_listen = 'a'\nfrpc_url = 'http://b:1'",
+            "staging.frpc_listen: write HOST:PORT",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_used_names_the_field(
@@ -690,3 +705,18 @@ def test_a_file_that_cannot_be_used_names_the_field(
     assert str(raised.value).startswith(f"--whale-world {file}: ")
     assert said in str(raised.value)
     assert [token for token in TOKENS.values() if token in str(raised.value)] == []
+
+
+def test_one_file_of_tokens_serves_adapter_and_check(tmp_path: Path) -> None:
+    tokens = "".join(f'"{user}" = "{TOKENS[user]}"\n' for user in PLAYERS)
+    adapters = written(tmp_path / "tokens.toml", f"[tokens]\n{tokens}")
+    file = written_world(tmp_path, '[whale]\ntokens_file = "tokens.toml"\n', each="")
+
+    accounts = read_world_file(file).accounts
+
+    assert {each.player.user_id: each.token for each in accounts} == {
+        user: TOKENS[user] for user in PLAYERS
+    }
+    adapters.chmod(0o644)
+    with pytest.raises(WorldFileError, match=r"whale\.tokens_file: .*chmod 600"):
+        read_world_file(file)

@@ -43,18 +43,24 @@ from whale_ready.preflight.report import preflight_schema
 from whale_ready.preflight.site import Site, Wishes
 
 EVERY_ID = {check.id for check in CHECKS}
-UNSEEN = {"self-call", "isolation"}
-"""What is not seen where no write really waits (``Setup.held``)."""
+IN_DOCKER = {"frpc-token", "frpc-restart", "workers"}
+"""What only the Docker engine behind Whale shows (test_machinery.py)."""
+COUNTER = {"counter-proof", "resolver"}
+"""What only a start without an image shows; it takes its time."""
+UNSEEN = {"self-call", "isolation", *IN_DOCKER, *COUNTER}
+"""What is not seen where no write really waits (``Setup.held``) and neither an engine is named nor
+a challenge without an image."""
 FROM_DATABASE = {
     *("version", "challenges-images", "challenges-ports", "challenges-limits"),
-    *("time-out", "renewals", "capacity"),
+    *("time-out", "renewals", "capacity", "settings-page"),
 }
 """What Whale's database tells, whatever its API says."""
-OWN = {"audit", "fallback"}
+OWN = {"audit", "fallback", "parallel-writes"}
 
 ADMIN, ALICE, BOB, PROBE = 1, 11, 12, 13
 TOKENS = {user: f"ctfd_{user:064x}" for user in (ADMIN, ALICE, BOB, PROBE)}
 IMAGE, ANOTHER_IMAGE = "chal:1", "chal:2"
+MISSING, MISSING_DIRECT = 8, 9
 ALL_OK = WhaleWorld(
     users=[
         User(user, f"user{user}", token=token, type="admin" if user == ADMIN else "user")
@@ -64,6 +70,8 @@ ALL_OK = WhaleWorld(
         Challenge(1, "First"),
         Challenge(2, "Second"),
         Challenge(3, "Hidden", state="hidden"),
+        Challenge(MISSING, "Missing image", image="no-such-image:1"),
+        Challenge(MISSING_DIRECT, "Missing, direct", image="nope:1", redirect_type="direct"),
     ],
     images=frozenset({IMAGE, ANOTHER_IMAGE}),
     config={"docker_timeout": "3600", "docker_max_renew_count": "5"},
@@ -86,6 +94,7 @@ image = "chal:1"
 visibility = "hidden"
 """
 ALL_WISHES = Wishes(expected_players=3, admin=ADMIN, probe_account=PROBE)
+WITH_COUNTER = replace(ALL_WISHES, probe_missing=(MISSING, MISSING_DIRECT))
 ENDS_IN_SECONDS = 5.0
 """What is left of Alice's instance when a preflight begins, so that Whale's cleaner can be seen."""
 HEAD_START_SECONDS = 0.2
@@ -165,6 +174,8 @@ class Setup:
     dialect: Dialect = Dialect.CTFD_WHALE
     isolation: Isolation = Isolation.READ_COMMITTED
     make: type[FakeWhale] = RepairedWhale
+    redis: bool = True
+    instances: Mapping[str, Any] = field(default_factory=dict)
     threads: int = THREADS
     held: bool = False
     """Whether writes really wait for a lock; without it two items see nothing."""
@@ -231,8 +242,11 @@ def staged(setup: Setup, folder: Path) -> Iterator[Stage]:
         setup.whale,
         clock=clock,
         isolation=setup.isolation,
+        redis=setup.redis,
         dialect=setup.dialect,
-        instances=InstanceOptions(http_host=host, direct_host=host, reachable=True),
+        instances=InstanceOptions(
+            http_host=host, direct_host=host, reachable=True, **setup.instances
+        ),
     )
     with fake.serve(threads=setup.threads) as server:
         if setup.ending and setup.make is not BareCtfd:
@@ -271,6 +285,7 @@ def _settings(setup: Setup, fake: FakeWhale, url: str, folder: Path) -> Settings
         whale_probe_gateway="http://{}:{}".format(*listener),
         whale_ready_seconds=0.3,
         whale_call_seconds=5.0,
+        whale_parallel_writes=1,
     )
     return replace(settings, **setup.settings)
 
@@ -315,6 +330,7 @@ def ctfd_database(setup: Setup, fake: FakeWhale, folder: Path) -> str:
                 "memory": each.memory_limit,
                 "cpus": each.cpu_limit,
                 "port": each.redirect_port,
+                "redirect": each.redirect_type,
             }
             connection.execute(
                 sa.text("INSERT INTO challenges VALUES (:id, :name, :type, :state)"), row
@@ -322,7 +338,7 @@ def ctfd_database(setup: Setup, fake: FakeWhale, folder: Path) -> str:
             connection.execute(
                 sa.text(
                     "INSERT INTO dynamic_docker_challenge VALUES (:id, :image, :memory, :cpus, "
-                    ":port)"
+                    ":port, :redirect)"
                 ),
                 row,
             )
@@ -333,7 +349,7 @@ def ctfd_database(setup: Setup, fake: FakeWhale, folder: Path) -> str:
 _TABLES = """
 CREATE TABLE challenges (id INTEGER, name TEXT, type TEXT, state TEXT);
 CREATE TABLE dynamic_docker_challenge (id INTEGER, docker_image TEXT, memory_limit TEXT,
-    cpu_limit FLOAT, redirect_port INTEGER);
+    cpu_limit FLOAT, redirect_port INTEGER, redirect_type TEXT);
 CREATE TABLE config (key TEXT, value TEXT);
 CREATE TABLE users (id INTEGER PRIMARY KEY);
 CREATE TABLE tokens (id INTEGER PRIMARY KEY, type TEXT, user_id INTEGER, created DATETIME,

@@ -10,15 +10,21 @@ from typing import Any
 import pytest
 from loopback import free_port
 from preflight.stage import (
+    ALL_OK,
+    ALL_WISHES,
     ANOTHER_IMAGE,
     BOB,
     CATALOGUE,
+    COUNTER,
     EVERY_ID,
     FROM_DATABASE,
     IMAGE,
+    IN_DOCKER,
+    MISSING,
     OWN,
     TOKENS,
     UNSEEN,
+    WITH_COUNTER,
     BareCtfd,
     Setup,
     staged,
@@ -27,7 +33,7 @@ from preflight.stage import (
 )
 
 from engines.cre.runtimes.memory import MemoryRuntime
-from fake_whale import FLAVOURS, Dialect, FakeWhale, Isolation, User
+from fake_whale import FLAVOURS, Challenge, Dialect, FakeWhale, Isolation, User
 from whale_ready.preflight.checks import run
 from whale_ready.preflight.dialect import dialect as dialect_item
 from whale_ready.preflight.items import State
@@ -36,14 +42,15 @@ from whale_ready.preflight.site import Wishes
 
 
 def test_all_is_ok(tmp_path: Path) -> None:
-    with staged(Setup(held=True), tmp_path) as stage:
+    with staged(whale(held=True, wishes=WITH_COUNTER), tmp_path) as stage:
         site = stage.site()
         found = preflight_of(site, run(site))
         site.close()
         left = stage.fake.state()["services"]
-    assert {item.id: item.evidence for item in found.items if item.state is not State.OK} == {}
+    seen = {item.id: item.evidence for item in found.items if item.state is not State.OK}
+    assert set(seen) == IN_DOCKER, seen
     assert {item.id for item in found.items} == EVERY_ID
-    assert found.exit_code == 0
+    assert found.exit_code == 2
     validate(json.loads(found.as_json()))
     assert left == []
 
@@ -110,8 +117,10 @@ def whale(**fields: Any) -> Setup:
     return replace(Setup(), **fields)
 
 
-AFTER_NO_START = {"answers", "admin-list"}
-AFTER_NO_WHALE = EVERY_ID - {"reachable", "tls", "clock", "redis"} - FROM_DATABASE - OWN
+AFTER_NO_START = {"answers", "admin-list", "redis"}
+AFTER_NO_WHALE = (
+    EVERY_ID - {"reachable", "tls", "clock", "health"} - IN_DOCKER - FROM_DATABASE - OWN
+)
 """What is not seen when CTFd is there, and answers nothing of use."""
 
 WRONG: dict[str, tuple[str, str, Setup, set[str]]] = {
@@ -119,7 +128,7 @@ WRONG: dict[str, tuple[str, str, Setup, set[str]]] = {
     # seen then.
     "the clocks differ": ("clock", "60 s ahead of ours", whale(behind=60.0), set()),
     "redis is down": (
-        "redis",
+        "health",
         "status 500",
         whale(faults=[{"kind": "redis_down"}]),
         AFTER_NO_WHALE,
@@ -236,7 +245,7 @@ WRONG: dict[str, tuple[str, str, Setup, set[str]]] = {
     ),
     "there is no room": (
         "capacity",
-        "docker_max_container_count is 2",
+        "count is 2, by GET /api/v1/configs as user 1; Whale admits so many, or one more since",
         Setup().with_config(docker_max_container_count="2"),
         set(),
     ),
@@ -268,6 +277,30 @@ WRONG: dict[str, tuple[str, str, Setup, set[str]]] = {
         "answers",
         "did not answer at http://",
         whale(faults=[{"kind": "no_suitable_node"}]),
+        set(),
+    ),
+    "there is no redis": (
+        "redis",
+        "passed at once: no lock was held",
+        whale(redis=False),
+        set(),
+    ),
+    "any number of our writes at once": (
+        "parallel-writes",
+        "WHALE_PARALLEL_WRITES is 0: any number at once",
+        whale(settings={"whale_parallel_writes": 0}),
+        set(),
+    ),
+    "several of our writes at once": (
+        "parallel-writes",
+        "up to 4 at once",
+        whale(settings={"whale_parallel_writes": 4}),
+        set(),
+    ),
+    "the settings page was saved and not opened": (
+        "settings-page",
+        "saved, and not opened since",
+        Setup().with_config(refresh="MzkwM"),
         set(),
     ),
     "the list fails once a container runs": (
@@ -315,11 +348,84 @@ def test_one_thing_is_wrong(what: str, tmp_path: Path) -> None:
     assert items[wrong].fix
 
 
+DIRECT = Challenge(4, "Fourth", redirect_type="direct")
+WITH_DIRECT = CATALOGUE + '\n[[challenge]]\nid = 4\nname = "Fourth"\nimage = "chal:1"\n'
+
+
+def with_direct(tmp_path: Path, **changed: Any) -> Setup:
+    """A site with a challenge on a port of its own."""
+    file = tmp_path / "with_direct.toml"
+    file.write_text(WITH_DIRECT, encoding="utf-8")
+    challenges = [*ALL_OK.challenges, replace(DIRECT, **changed)]
+    return whale(whale=replace(ALL_OK, challenges=challenges), settings={"challenges_file": file})
+
+
+def test_one_of_each_redirect_type_is_tried(tmp_path: Path) -> None:
+    with staged(with_direct(tmp_path), tmp_path) as stage:
+        items = stage.items(whale_ready_seconds=1.8)
+        left = stage.fake.state()["services"]
+    assert items["answers"].state is State.OK
+    assert "challenge 1 for user 13 answered at http://" in items["answers"].evidence
+    assert "challenge 4 for user 13 answered at tcp://" in items["answers"].evidence
+    assert left == []
+
+
+def test_the_other_redirect_type_does_not_answer(tmp_path: Path) -> None:
+    setup = with_direct(tmp_path, image="no-such-image:1")
+    with staged(replace(setup, ending=False), tmp_path) as stage:
+        items = stage.items(whale_ready_seconds=1.8)
+        left = stage.fake.state()["services"]
+    assert items["answers"].state is State.NOT_OK
+    assert items["answers"].evidence.startswith("challenge 4 for user 13 did not answer at tcp://")
+    assert left == []
+
+
+def test_a_redirect_type_that_was_not_tried_is_named(tmp_path: Path) -> None:
+    wishes = replace(ALL_WISHES, probe_challenges=(1,), probe_missing=(MISSING,))
+    with staged(replace(with_direct(tmp_path), wishes=wishes), tmp_path) as stage:
+        items = stage.items()
+    for item in (items["answers"], items["counter-proof"]):
+        assert (item.state, "Whale has direct challenges too" in item.evidence) == (
+            State.NOT_CHECKABLE,
+            True,
+        ), item
+
+
+@pytest.mark.parametrize(
+    ("seconds", "not_ok"),
+    [(1.1, {"resolver"}), (1.6, {"counter-proof", "resolver"})],
+    ids=["slow", "so slow that it is taken for an answer"],
+)
+def test_a_slow_resolver(seconds: float, not_ok: set[str], tmp_path: Path) -> None:
+    setup = whale(wishes=WITH_COUNTER, instances={"resolver_delay": seconds}, ending=False)
+    with staged(setup, tmp_path) as stage:
+        items = stage.items(whale_ready_seconds=2.2)
+    assert states(items, State.NOT_OK) == not_ok, items
+    assert f"was closed after {seconds:.1f}" in items["resolver"].evidence
+
+
+def test_a_probe_without_limits_to_meet_does_not_say_that_there_are_locks(tmp_path: Path) -> None:
+    with staged(Setup().with_config(docker_max_renew_count="9"), tmp_path) as stage:
+        items = stage.items()
+    assert items["redis"].state is State.NOT_CHECKABLE
+
+
+@pytest.mark.parametrize("probed", [True, False])
+def test_a_settings_page_that_was_never_saved(probed: bool, tmp_path: Path) -> None:
+    setup = Setup().with_config(refresh="")
+    if not probed:
+        setup = replace(setup, wishes=Wishes(admin=1))
+    with staged(setup, tmp_path) as stage:
+        found = stage.items()["settings-page"]
+    assert found.state is (State.OK if probed else State.NOT_CHECKABLE)
+    assert probed or "settings page as an admin" in found.fix
+
+
 def test_calls_wait_in_line(tmp_path: Path) -> None:
     with staged(whale(held=True, threads=1), tmp_path) as stage:
         items = stage.items()
     assert states(items, State.NOT_OK) == {"self-call"}, items
-    assert states(items, State.NOT_CHECKABLE) == {"isolation"}, items
+    assert states(items, State.NOT_CHECKABLE) == UNSEEN - {"self-call"}, items
 
 
 def test_requests_do_not_see_each_other(tmp_path: Path) -> None:
@@ -327,7 +433,7 @@ def test_requests_do_not_see_each_other(tmp_path: Path) -> None:
         items = stage.items()
         left = stage.fake.state()["services"]
     assert states(items, State.NOT_OK) == {"isolation"}, items
-    assert states(items, State.NOT_CHECKABLE) == set(), items
+    assert states(items, State.NOT_CHECKABLE) == IN_DOCKER | COUNTER, items
     assert "1 of two renewals" in items["isolation"].evidence
     assert left == [], "the probe has made the very orphan that it warns of"
 

@@ -175,7 +175,7 @@ def test_there_are_no_credentials(tmp_path: Path) -> None:
     with staged(Setup(), tmp_path) as stage:
         items = stage.items(whale_ctfd_database_url=None)
     assert states(items, State.NOT_OK) == {"credentials"}
-    assert states(items, State.OK) == {"reachable", "tls", "clock", "redis", *OWN}
+    assert states(items, State.OK) == {"reachable", "tls", "clock", "health", *OWN}
 
 
 def test_the_database_of_ctfd_cannot_be_asked(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_without_options_and_database_much_is_not_checkable_and_nothing_is_writt
         calls = [each for each in stage.fake.journal()[before:] if each["kind"] == "call"]
     assert states(items, State.NOT_OK) == set()
     assert states(items, State.OK) == {
-        *("reachable", "tls", "clock", "redis", "credentials", "dialect", "cleaner"),
+        *("reachable", "tls", "clock", "health", "credentials", "dialect", "cleaner"),
         *("challenges-visible", *OWN),
     }
     writes = {(each["method"], each["path"]) for each in calls if each["method"] != "GET"}

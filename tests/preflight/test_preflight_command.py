@@ -72,7 +72,10 @@ def test_output_and_file_agree(tmp_path: Path) -> None:
     document = json.loads(path.read_text(encoding="utf-8"))
     validate(document)
     assert [item["id"] for item in document["items"]] == [check.id for check in CHECKS]
-    assert [item["id"] for item in document["items"] if not item["needed"]] == ["admin-list"]
+    assert [item["id"] for item in document["items"] if not item["needed"]] == [
+        "frpc-restart",
+        "admin-list",
+    ]
     assert (document["kind"], document["schema_version"]) == ("whale-ready preflight", 1)
     assert document["whale"] == {"url": stage.url, "dialect": "ctfd-whale", "version": "3.8.7"}
     assert document["environment"]["expected_players"] == "3"

@@ -42,7 +42,7 @@ def test_an_unknown_account(tmp_path: Path) -> None:
 
 
 def test_a_challenge_of_ones_choice(tmp_path: Path) -> None:
-    setup = replace(Setup(), wishes=replace(ALL_WISHES, probe_challenge=2))
+    setup = replace(Setup(), wishes=replace(ALL_WISHES, probe_challenges=(2,)))
     with staged(setup, tmp_path) as stage:
         items = stage.items()
     assert "challenge 2 for user 13" in items["orders"].evidence

@@ -16,6 +16,7 @@ from whale_ready.preflight import (
     dialect,
     health,
     limits,
+    machinery,
     own,
 )
 from whale_ready.preflight.items import Check, Finding, Item, NotCheckable, State
@@ -47,12 +48,12 @@ CHECKS: tuple[Check, ...] = (
         "run an NTP client on both machines",
     ),
     Check(
-        "redis",
+        "health",
         "CTFd's health check passes",
-        health.redis,
-        "GET /healthcheck says OK: CTFd reaches its database and its cache, redis (it asks them "
-        "every 30 s at most)",
-        "start redis and the database, and see CTFd's log",
+        health.health,
+        "GET /healthcheck says OK: CTFd reaches its database and its cache, whichever that is (it "
+        "asks them every 30 s at most)",
+        "start the database and redis, and see CTFd's log",
     ),
     Check(
         "credentials",
@@ -133,10 +134,20 @@ CHECKS: tuple[Check, ...] = (
         "capacity",
         "Whale admits as many instances as players are expected",
         limits.capacity,
-        "docker_max_container_count is at least --expected-players, Whale's one more not counted; "
-        "whether the swarm has room for them is not seen",
+        "docker_max_container_count is at least --expected-players, the one more not counted that "
+        "a Whale since April 2026 admits; whether the swarm has room for them is not seen",
         "raise docker_max_container_count on Whale's settings page, and see that the swarm has "
         "room for one more than that",
+    ),
+    Check(
+        "settings-page",
+        "Whale works with the settings that were saved",
+        health.settings_page,
+        "Whale's setting refresh is false, as its settings page leaves it when it is opened after "
+        "it was saved; or it was never set, and the probe's start was taken",
+        "open Whale's settings page as an admin, and see that it shows no error: until then starts "
+        "fail, or go by the old settings; with several workers restart CTFd too, as only the one "
+        "that shows the page reads them again",
     ),
     Check(
         "orders",
@@ -150,10 +161,48 @@ CHECKS: tuple[Check, ...] = (
         "answers",
         "A fresh instance answers at its address",
         health.answers,
-        "the probe's instance answered within WHALE_READY_SECONDS: the swarm runs it and frp leads "
-        "to it",
+        "the probe's instance answered within WHALE_READY_SECONDS, and one of the other redirect "
+        "type where such challenges are known: the swarm runs it and frp leads to it",
         "run docker service ps on the manager (image, node, limits); see that frps runs and its "
         "names resolve; set WHALE_PROBE_GATEWAY where they do not resolve here",
+    ),
+    Check(
+        "counter-proof",
+        "What is not there is not taken to answer",
+        health.counter_proof,
+        "an instance whose image does not exist, of each --probe-missing, did not answer within "
+        "WHALE_READY_SECONDS; where Whale's database tells, both redirect types were tried",
+        "see what answers in its place: a page of a proxy before frps, or a slow resolver (see "
+        "resolver); until then players are told that instances started which did not",
+    ),
+    Check(
+        "resolver",
+        "frpc learns at once that a name does not exist",
+        health.resolver,
+        "a connection to the port of an instance without a container was closed within 80 % of "
+        "WHALE_DIRECT_HOLD_SECONDS, after which a silent one counts as alive",
+        "give frpc a resolver that can be reached (docker run --dns), or raise "
+        "WHALE_DIRECT_HOLD_SECONDS above the slowest look-up",
+    ),
+    Check(
+        "frpc-token",
+        "frpc keeps its token",
+        machinery.frpc_token,
+        "the file that frpc was started with, read from its container by --whale-docker, after the "
+        "probe's writes if there is a probe, holds a token; or frps' file holds none either",
+        "write frps' token into [common] of frpc's file now: at its next restart frpc cannot log "
+        "in; and set WHALE_PARALLEL_WRITES=1, as writes at the same moment lose it",
+    ),
+    Check(
+        "frpc-restart",
+        "frpc is back after Docker was restarted",
+        machinery.frpc_restart,
+        "the swarm runs frpc's container, or its restart policy is always or unless-stopped and "
+        "none of its networks an overlay; and it is on the instances' network, where Whale's "
+        "settings tell that",
+        "run frpc as a service of the swarm, or have a unit of the host run docker start on it "
+        "some seconds after Docker",
+        needed=False,
     ),
     Check(
         "admin-list",
@@ -180,6 +229,32 @@ CHECKS: tuple[Check, ...] = (
         "a look was answered while the probe's write waited for its lock",
         "run gunicorn with gevent (WORKER_CLASS=gevent) or with several workers: with a single "
         "one, an adapter inside Whale's own CTFd waits for itself",
+    ),
+    Check(
+        "redis",
+        "Whale's locks are held, by redis",
+        health.redis,
+        "the probe's write that followed a refusal was kept out by the lock that this had left; "
+        "without redis Whale has no locks at all",
+        "set REDIS_URL for CTFd and restart it: without locks a double click leaves a container "
+        "that nobody stops, and two players get one port",
+    ),
+    Check(
+        "workers",
+        "Workers of CTFd do not write past each other",
+        machinery.workers,
+        "the processes of the container that runs gunicorn, by --whale-docker: one worker; or "
+        "several, and the database server's default is not REPEATABLE-READ",
+        "set transaction-isolation = READ-COMMITTED (see isolation); fewer workers alone do not "
+        "help, as a gevent worker writes past itself too",
+    ),
+    Check(
+        "parallel-writes",
+        "Our writes come to Whale one at a time",
+        own.parallel_writes,
+        "WHALE_PARALLEL_WRITES is 1; who writes past us, on Whale's own page, is not seen",
+        "set WHALE_PARALLEL_WRITES=1: writes at the same moment make frpc lose its token, refuse "
+        "starts, and let more in than the limit says",
     ),
     Check(
         "audit",

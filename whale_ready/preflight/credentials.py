@@ -126,11 +126,12 @@ def credentials(site: Site) -> Finding:
 def player(site: Site) -> int:
     """An account that is no admin's: what it is shown is what players are shown."""
     for user_id in site.fact(access).good:
-        if user_id != site.wishes.admin and not _is_admin(site, user_id):
+        if user_id != site.wishes.admin and not is_admin(site, user_id):
             return user_id
     raise NotCheckable("no account of a player is let in", "see credentials")
 
 
-def _is_admin(site: Site, user_id: int) -> bool:
+def is_admin(site: Site, user_id: int) -> bool:
+    """Whether CTFd takes this account for an admin's."""
     answer = site.client.call("GET", ADMIN_LIST, site.fact(accounts).headers(user_id))
     return isinstance(answer.body, dict) and answer.status not in (403, 404)

@@ -5,6 +5,8 @@ Whale's API shows little of them: what only a start shows is not checkable witho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -12,12 +14,22 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from engines.contract import Code
 from engines.whale.client import Answer
 from whale_ready.preflight.connection import heard
-from whale_ready.preflight.credentials import ADMIN_LIST, access, accounts
-from whale_ready.preflight.dialect import contact
-from whale_ready.preflight.items import Finding, NotCheckable, not_ok, ok
+from whale_ready.preflight.credentials import ADMIN_LIST, access, accounts, is_admin
+from whale_ready.preflight.dialect import contact, startable
+from whale_ready.preflight.items import Finding, NotCheckable, listed, not_ok, ok
 from whale_ready.preflight.looks import Seen, held_by_us, look_at, look_at_all
-from whale_ready.preflight.probe import HOW, Shown, probe, probed
+from whale_ready.preflight.probe import (
+    DEAD_SECONDS,
+    HOW,
+    Missing,
+    Started,
+    further,
+    missing,
+    probe,
+    probed,
+)
 from whale_ready.preflight.site import WHALES_DATABASE, Site, reading
+from whale_ready.preflight.theirs import DIRECT, HTTP, REFRESH, redirect_types, their_settings
 
 CLEANED_WITHIN_SECONDS = 20
 """The cleaner comes every 10 s and was seen to be done 10 s after expiry; this is twice that."""
@@ -27,11 +39,20 @@ NOT_THEIR_FAULT = frozenset(
     code.value for code in (Code.CHALLENGE_UNAVAILABLE, Code.CAPACITY, Code.RATE_LIMITED, Code.BUSY)
 )
 """Refusals of a start that neither Docker nor frpc have brought about."""
-_REPEATABLE = "REPEATABLE-READ"
+REPEATABLE = "REPEATABLE-READ"
+HOW_TO_ASK = "set WHALE_PROBE=true, and WHALE_PROBE_GATEWAY where players' names do not resolve"
 
 
-def redis(site: Site) -> Finding:
-    """Whether CTFd's own health check passes; without redis every answer of CTFd is a 500."""
+HOW_MISSING = (
+    "make a visible challenge on Whale with an image such as no-such-image:0, one of each redirect "
+    "type, and name them with --probe-missing ID, beside --probe-account USER_ID"
+)
+RESOLVER_SHARE = 0.8
+"""Of what counts as alive: a dead connection that stays open for longer comes too near to it."""
+
+
+def health(site: Site) -> Finding:
+    """Whether CTFd's own health check passes, which it does on any cache, redis or not."""
     page = heard(site).page
     said = f"GET /healthcheck: status {page.status}"
     if page.status == 200 and page.content.strip() == b"OK":
@@ -53,21 +74,108 @@ def orders(site: Site) -> Finding:
 
 
 def answers(site: Site) -> Finding:
-    """Whether a fresh instance really answers."""
-    shown = site.fact(probe)
-    if shown.refused:
+    """Whether a fresh instance really answers, of each redirect type."""
+    first = site.fact(probe)
+    if first.refused:
         raise NotCheckable("nothing was started: see orders")
-    if not shown.address:
-        raise NotCheckable("Whale took the start and showed no address of it")
-    if shown.answered is None:
-        raise NotCheckable(
-            "WHALE_PROBE is false: nobody asked the instance",
-            "set WHALE_PROBE=true, and WHALE_PROBE_GATEWAY where players' names do not resolve",
-        )
+    shown: list[Started] = [first, *site.fact(further)]
+    for each in shown:
+        if each.refused:
+            return not_ok(f"the start of {_what(each)} failed: {each.refused}{_left(each)}")
+        if each.access is None:
+            raise NotCheckable("Whale took the start and showed no address of it")
+        if each.answered is None:
+            raise NotCheckable("WHALE_PROBE is false: nobody asked the instance", HOW_TO_ASK)
     seconds = site.settings.whale_ready_seconds
-    if shown.answered:
-        return ok(f"{_what(shown)} answered at {shown.address}")
-    return not_ok(f"{_what(shown)} did not answer at {shown.address} within {seconds:g} s")
+    silent = [each for each in shown if not each.answered]
+    if silent:
+        said = "; ".join(f"{_what(each)} did not answer at {each.address}" for each in silent)
+        return not_ok(f"{said} within {seconds:g} s")
+    untried = _untried(site, shown)
+    if untried:
+        raise NotCheckable(
+            f"{_what(first)} answered at {first.address}; Whale has {untried} challenges "
+            "too, and none of them was tried",
+            "name one of each with --probe-challenge ID, given twice",
+        )
+    return ok("; ".join(f"{_what(each)} answered at {each.address}" for each in shown))
+
+
+def counter_proof(site: Site) -> Finding:
+    """Whether what is not there is seen not to answer."""
+    shown = _missing(site)
+    fooled = [each for each in shown if each.answered]
+    if fooled:
+        said = listed([f"challenge {each.challenge_id} at {each.address}" for each in fooled])
+        return not_ok(f"taken to answer, although its image does not exist: {said}")
+    for each in shown:
+        if each.refused:
+            raise NotCheckable(f"the start of {_what(each)} was refused: {each.refused}", "")
+        if each.answered is None:
+            raise NotCheckable("WHALE_PROBE is false: nobody asked the instance", HOW_TO_ASK)
+    untried = _untried(site, shown)
+    said = listed([f"challenge {each.challenge_id} at {each.address}" for each in shown])
+    said = f"no answer of {said}, whose image does not exist"
+    if untried:
+        raise NotCheckable(f"{said}; Whale has {untried} challenges too", HOW_MISSING)
+    return ok(said)
+
+
+def resolver(site: Site) -> Finding:
+    """Whether frpc's resolver is quick about a name that does not exist."""
+    hold = site.settings.whale_direct_hold_seconds
+    direct = [each for each in _missing(site) if each.direct]
+    if not direct:
+        raise NotCheckable(
+            "no instance on a port of its own was started without a container behind it",
+            HOW_MISSING,
+        )
+    dead = [each.dead_seconds for each in direct]
+    if None in dead:
+        return not_ok(f"a port with nobody behind it was still open after {DEAD_SECONDS:g} s")
+    slowest = max(each for each in dead if each is not None)
+    said = (
+        f"a port with nobody behind it was closed after {slowest:.2f} s; a silent one counts as "
+        f"alive after {hold:g} s (WHALE_DIRECT_HOLD_SECONDS)"
+    )
+    return ok(said) if slowest <= RESOLVER_SHARE * hold else not_ok(said)
+
+
+def redis(site: Site) -> Finding:
+    """Whether Whale really holds its locks, which it does in redis only."""
+    shown = site.fact(probe)
+    if is_admin(site, shown.user_id):
+        raise NotCheckable(
+            f"user {shown.user_id}, named by --probe-account, is an admin: Whale locks players only"
+        )
+    if shown.locked is None:
+        raise NotCheckable(
+            "the probe came to no refusal that would have left a lock: see orders and renewals",
+            "see that CTFd runs with REDIS_URL, and that keys named ctfd_whale_lock-… appear in "
+            "that redis while instances are started",
+        )
+    said = "the write that followed a refusal"
+    if shown.locked:
+        return ok(f"{said} was kept out by the lock it had left")
+    return not_ok(f"{said} passed at once: no lock was held")
+
+
+def settings_page(site: Site) -> Finding:
+    """Whether the settings page was opened since it was saved: only then the settings count."""
+    settings = site.fact(their_settings)
+    stored = settings.values.get(REFRESH) or ""
+    if stored == "false":
+        return ok(f"Whale's refresh is false, {settings.source}: opened since it was last saved")
+    if stored:
+        return not_ok(f"Whale's refresh is pending, {settings.source}: saved, and not opened since")
+    shown = probed(site)
+    if shown is not None and not shown.refused:
+        return ok("never saved on the page; the probe's start was taken all the same")
+    raise NotCheckable(
+        f"Whale's refresh is not set, {settings.source}: whether the page was ever opened is not "
+        "stored",
+        "open Whale's settings page as an admin once: where starts failed, they work from then on",
+    )
 
 
 def self_call(site: Site) -> Finding:
@@ -138,7 +246,7 @@ def isolation(site: Site) -> Finding:
     try:
         level = site.fact(isolation_level)
         said.append(f"the database server's default is {level}")
-        bad = level == _REPEATABLE
+        bad = level == REPEATABLE
     except NotCheckable:
         pass
     shown = probed(site)
@@ -176,11 +284,30 @@ def isolation_level(site: Site) -> str:
     raise NotCheckable("the database server does not tell")
 
 
-def _what(shown: Shown) -> str:
+def _missing(site: Site) -> Sequence[Missing]:
+    """What was seen of challenges without an image. Raises :class:`NotCheckable`."""
+    if not site.wishes.probe_missing:
+        raise NotCheckable("no challenge was named whose image does not exist", HOW_MISSING)
+    return site.fact(missing)
+
+
+def _untried(site: Site, shown: Sequence[Started]) -> str:
+    """The redirect type that players' challenges have, and none of these had; empty: none such."""
+    tried = {DIRECT if each.direct else HTTP for each in shown}
+    offered = set(startable(site))
+    try:
+        types = site.fact(redirect_types)
+    except NotCheckable:
+        return ""
+    there = {kind for number, kind in types.items() if number in offered}
+    return ", ".join(sorted((there & {DIRECT, HTTP}) - tried))
+
+
+def _what(shown: Started) -> str:
     return f"challenge {shown.challenge_id} for user {shown.user_id}"
 
 
-def _left(shown: Shown) -> str:
+def _left(shown: Started) -> str:
     return "; an instance may be left" if shown.left else ""
 
 

@@ -72,8 +72,8 @@ def capacity(site: Site) -> Finding:
     if limit is None:
         return not_ok(_told(settings, CAPACITY))
     said = (
-        f"docker_max_container_count is {limit}, {settings.source}; Whale admits {limit + 1}, and "
-        f"more when many start at once; {expected} players are expected"
+        f"docker_max_container_count is {limit}, {settings.source}; Whale admits so many, or one "
+        f"more since April 2026, and more when many start at once; {expected} players are expected"
     )
     return ok(said) if expected <= limit else not_ok(said)
 

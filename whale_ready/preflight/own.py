@@ -42,6 +42,15 @@ def audit(site: Site) -> Finding:
     return ok(f"a row was written into container_events, version {found}, and taken back")
 
 
+def parallel_writes(site: Site) -> Finding:
+    """Whether our own writes come to Whale one by one."""
+    places = site.settings.whale_parallel_writes
+    said = f"WHALE_PARALLEL_WRITES is {places}"
+    if places == 1:
+        return ok(f"{said}: our writes are at Whale one at a time")
+    return not_ok(f"{said}: " + (f"up to {places}" if places else "any number") + " at once")
+
+
 def fallback(site: Site) -> Finding:
     """Whether the own engine could take over at once."""
     settings = site.settings

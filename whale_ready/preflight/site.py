@@ -40,8 +40,13 @@ class Wishes:
     """User id of an admin of Whale's CTFd, one of the accounts with credentials."""
     probe_account: int | None = None
     """User id of an account that may start, renew and stop one instance."""
-    probe_challenge: int | None = None
-    """Which challenge it starts; None: the first that players may start."""
+    probe_challenges: tuple[int, ...] = ()
+    """Which challenges it starts, one after the other; empty: one of each redirect type where
+    Whale's database tells, else the first that players may start."""
+    probe_missing: tuple[int, ...] = ()
+    """Challenges whose image does not exist: started, they must be seen not to answer."""
+    docker: str = ""
+    """Address of the Docker engine that runs frpc and CTFd; empty: not known."""
 
 
 def _nobody_listens(_sentence: str) -> None:

@@ -24,13 +24,17 @@ TIMEOUT, RENEWALS, CAPACITY = (
 )
 WHALES_DEFAULTS = {TIMEOUT: 3600, RENEWALS: 5, CAPACITY: 1000}
 """What ctfd-whale takes where the table holds nothing."""
-WANTED = (CTFD_VERSION, TIMEOUT, RENEWALS, CAPACITY)
+HTTP, DIRECT = "http", "direct"
+"""Whale's redirect types."""
+NETWORK, REFRESH = "whale:docker_auto_connect_network", "whale:refresh"
+WANTED = (CTFD_VERSION, TIMEOUT, RENEWALS, CAPACITY, NETWORK, REFRESH)
 HOW = (
     "name an admin of Whale's CTFd with --admin USER_ID, or its database with "
     "WHALE_CTFD_DATABASE_URL; or compare by hand on Whale's settings page"
 )
 
 _config = sa.table("config", sa.column("key"), sa.column("value", sa.Text))
+_challenges = sa.table("dynamic_docker_challenge", sa.column("id"), sa.column("redirect_type"))
 
 
 @dataclass(frozen=True)
@@ -92,3 +96,20 @@ def _from_database(url: str) -> TheirSettings:
         except SQLAlchemyError:
             raise NotCheckable(f"{WHALES_DATABASE}: holds no table config of a CTFd", HOW) from None
     return TheirSettings(values, "in CTFd's table config")
+
+
+def redirect_types(site: Site) -> dict[int, str]:
+    """How each of Whale's challenges is reached, ``http`` or ``direct``, from its database.
+
+    Raises:
+        NotCheckable: it is not known, or does not tell.
+    """
+    url = site.settings.whale_ctfd_database_url
+    if url is None:
+        raise NotCheckable("Whale's API does not show it", f"name it with {WHALES_DATABASE}")
+    query = sa.select(_challenges.c.id, _challenges.c.redirect_type)
+    with reading(url, WHALES_DATABASE) as connection:
+        try:
+            return {int(number): str(kind) for number, kind in connection.execute(query)}
+        except SQLAlchemyError:
+            raise NotCheckable(f"{WHALES_DATABASE}: holds no table of ctfd-whale", HOW) from None
