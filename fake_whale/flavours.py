@@ -116,6 +116,7 @@ class Flavour:
     # The limit on writes
     window: Window = Window.SESSION
     window_seconds: int = 60
+    """0: the limit is taken out, whatever the setting says."""
     window_setting: str = ""
     """The setting that may say otherwise."""
     window_text: str = "Frequency limit, You should wait at least 1 min."

@@ -191,6 +191,8 @@ def _open_window(visit: Visit, account: str) -> None:
     machine = visit.machine
     flavour = machine.control.flavour
     seconds = flavour.window_seconds
+    if not seconds:
+        return
     if flavour.window_setting:
         seconds = machine.settings.integer(flavour.window_setting, seconds)
     if flavour.window is Window.ACCOUNT:

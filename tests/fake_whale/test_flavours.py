@@ -23,6 +23,7 @@ from fake_whale import (
     Dialect,
     FakeWhale,
     FakeWhaleError,
+    Flavour,
     Isolation,
     SystemClock,
     Team,
@@ -91,7 +92,7 @@ class Stage:
 
 
 @contextmanager
-def staged(flavour: str, world: World = WORLD, **config: str) -> Iterator[Stage]:
+def staged(flavour: str | Flavour, world: World = WORLD, **config: str) -> Iterator[Stage]:
     changed = replace(world, config={**world.config, **config})
     fake = FakeWhale(changed, clock=VirtualClock(), flavour=flavour)
     with fake, fake.serve() as server:
@@ -333,6 +334,14 @@ def test_the_limit_by_account_holds_for_tokens_and_tells_what_is_left() -> None:
         assert said(stage.player().patch(1)) == (403, text.format(35))  # and no lock was left
         assert said(stage.player("ben").post(2)) == CREATED
         stage.later(36)
+        assert said(stage.player().delete(1)) == DESTROYED
+
+
+def test_the_limit_can_be_taken_out() -> None:
+    """As it was for the measurements: a clock that stands still never lets it pass."""
+    free = replace(FLAVOURS["nusgreyhats"], window_seconds=0)
+    with staged(free) as stage:
+        assert said(stage.player().post(1)) == CREATED
         assert said(stage.player().delete(1)) == DESTROYED
 
 
