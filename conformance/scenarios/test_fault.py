@@ -30,7 +30,7 @@ from engines.audit import Action
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
 from engines.errors import BackendUnavailable
 
-FUZZED_ROUNDS, CALLS_PER_ROUND = 16, 3
+FUZZED_ROUNDS, CALLS_PER_ROUND = 12, 3
 SETTLES = (Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
 
 
