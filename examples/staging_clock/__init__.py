@@ -37,7 +37,7 @@ class Clock:
             self._ahead = ahead
 
     def keep_up(self) -> None:
-        """Follow for ever: what CTFd does by itself, as Whale's cleaner, sees the clock move too."""
+        """Follow for ever: what CTFd does by itself, Whale's cleaner too, goes by this clock."""
         while True:
             self.follow()
             time.sleep(BEAT_SECONDS)
