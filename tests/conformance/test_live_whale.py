@@ -187,6 +187,8 @@ def test_a_whole_run_passes_and_leaves_only_what_was_there(
     (foreseen,) = plan(CheckRequest(backends=(f"whale={url}",), whale_world=file))
     passed = tuple(r.scenario for r in report.results if r.status is Status.PASS)
     assert foreseen.run == passed, "a dry run lists what runs"
+    by_a_gate = {"START-020", "FAULT-001", "FAULT-016", "RESTART-001", "STATE-005"}
+    assert by_a_gate <= set(passed)
 
 
 def test_without_probing_nothing_is_fetched(fake: FakeWhale, url: str, tmp_path: Path) -> None:
