@@ -27,6 +27,7 @@ from engines.whale import StaticTokens, WhaleAPIManager
 from fake_whale import Challenge, FakeWhale, InstanceOptions, User, VirtualClock, World
 from fake_whale.faults import EVENTS, TRANSPORT, Kind
 
+pytestmark = pytest.mark.timeout(400)  # the first of them waits for the whole matrix
 ALICE, BOB = 2, 3
 TOKENS = {ALICE: "ctfd_" + 64 * "a", BOB: "ctfd_" + 64 * "b"}
 CHALLENGE, DIRECT, BROKEN = 1, 2, 3

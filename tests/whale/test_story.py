@@ -627,7 +627,8 @@ def test_the_story_of_a_failure_says_who_did_what(stage: Stage) -> None:
         tell(stage, Story, StopsAnything, **until_found, stateful_step_count=8)
     told = [note for note in caught.value.__notes__ if note.startswith("# ")]
     assert len(told) <= 6, told
-    stopped = re.fullmatch(r"# stop of challenge (\d+) by ALICE: ok", told[-1])
+    stopped = re.fullmatch(r"# stop of challenge (\d+) by (\w+): ok", told[-1])
     assert stopped, told
-    started = [re.fullmatch(r"# start of challenge (\d+) by ALICE: ok", note) for note in told]
-    assert {found[1] for found in started if found} - {stopped[1]}, told
+    challenge, player = stopped.groups()
+    started = [re.fullmatch(rf"# start of challenge (\d+) by {player}: ok", note) for note in told]
+    assert {found[1] for found in started if found} - {challenge}, told
