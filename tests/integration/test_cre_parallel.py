@@ -23,9 +23,9 @@ from engines.cre.runtimes.base import LABEL_DEPLOYMENT
 from engines.database import Database
 
 PROCESSES, THREADS = 4, 16
-STARTS, ROUNDS = 50, 20
+STARTS, ROUNDS = 50, 8
 ACCOUNTS = 64
-MIXED_ROUNDS = 8
+MIXED_ROUNDS = 4
 SEED = 20_261_124
 
 

@@ -38,7 +38,7 @@ CHALLENGES = (HTTP, DIRECT)
 THREADS, PROCESSES = 32, 4
 CALLS_EACH = 2
 """Calls a process makes in a round, one after the other; a thread makes one."""
-ROUNDS = {"user": 500, "team": 100}
+ROUNDS = {"user": 250, "team": 50}
 TIMEOUT, RENEWALS = 86_400, 100
 SEED = 20_261_124
 
