@@ -2,7 +2,7 @@
 
 Each runs in a network namespace, so that its bridges, rules and published ports meet neither the
 machine's own engine nor another one's. The namespaces hang on one switch, itself in a namespace:
-nothing is changed in the machine's own but for one interface, through which it reaches the engines.
+nothing is changed in the machine's own except one interface, through which it reaches the engines.
 """
 
 from __future__ import annotations
@@ -137,7 +137,9 @@ class PrivateEngine:
             "--exec-opt=native.cgroupdriver=cgroupfs",
             f"--cgroup-parent=/{self.folder.name}",
         ]
+        command += [f"--config-file={self.folder / 'daemon.json'}"]  # not this machine's own
         command += ["--live-restore"] if self._live_restore else []
+        (self.folder / "daemon.json").write_text("{}")
         (self.folder / "pid").unlink(missing_ok=True)  # a killed daemon leaves its own
         with (self.folder / "log").open("ab") as log:
             # A session of its own: Ctrl-C is for the tests, which still need it to clean up.

@@ -75,10 +75,10 @@ Examples:
     help="A backend to check; repeat for several. SPEC is cre (real Docker containers), cre:memory "
     "(the same engine, simulated containers), cre:swarm (on the swarm whose manager DOCKER_HOST "
     "names), cre:own-engine (as cre, on a Docker engine that the run starts and restarts; needs "
-    "root), whale:fake[:DIALECT] (Whale's wire protocol spoken "
-    "by a fake; the dialect is ctfd-whale), whale=https://HOST (a live Whale, see --whale-world), "
-    "or NAME=package.module:factory for a backend of your own. Without this option: cre and "
-    "whale:fake, with cre:memory in the place of cre where no Docker can be reached.",
+    "root), whale:fake[:DIALECT] (Whale's wire protocol spoken by a fake; a generation or fork of "
+    "ctfd-whale may stand there, too: see whale-ready backends), whale=https://HOST (a live "
+    "Whale, see --whale-world), or NAME=package.module:factory for a backend of your own. Without "
+    "this option: cre and whale:fake, with cre:memory in the place of cre where no Docker can be reached.",
 )
 @click.option(
     "--report",

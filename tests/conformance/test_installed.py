@@ -115,7 +115,7 @@ def test_the_list_tells_built_in_and_installed_ones(packages: Packages) -> None:
         "cre:memory",
         "cre:swarm",
         "cre:own-engine",
-        "whale:fake[:DIALECT][:teams]",
+        "whale:fake[:DIALECT|:FORK][:teams]",
     } <= set(lines)
     assert "a reference backend in plain dictionaries" in lines["acme"]
     assert "acme-cloud 1.2" in lines["acme"]

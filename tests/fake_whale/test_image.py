@@ -34,7 +34,9 @@ PACKAGES = (
     "blinker", "certifi", "charset_normalizer", "click", "docker", "flask", "idna", "itsdangerous",
     "jinja2", "markupsafe", "requests", "urllib3", "waitress", "werkzeug",
 )  # fmt: skip
-SKIPPED = re.compile(r"(^|/)(__pycache__|test|tests|idlelib|tkinter|ensurepip|site-packages)(/|$)")
+SKIPPED = re.compile(
+    r"(^|/)(__pycache__|test|tests|idlelib|tkinter|ensurepip|site-packages|EXTERNALLY-MANAGED)(/|$)"
+)
 WHEELS = "wheels"
 LIBRARY = re.compile(r"(/\S+\.so\S*) \(0x")
 
@@ -53,6 +55,9 @@ def base_image(packages: tuple[str, ...], wheels: Path | None) -> bytes:
     stdlib = Path(sysconfig.get_path("stdlib")).resolve()
     python = Path(sys.executable).resolve()
     site = Path(sysconfig.get_path("purelib"))
+    ask = "import site; print(site.getsitepackages()[0])"  # Debian's own Python has another place
+    answer = subprocess.run([python, "-I", "-c", ask], capture_output=True, text=True, check=True)
+    there = answer.stdout.strip()
     binaries = [python, *stdlib.glob("lib-dynload/*.so")]
     listed = subprocess.run(["ldd", *map(str, binaries)], capture_output=True, text=True).stdout
     made = io.BytesIO()
@@ -63,10 +68,10 @@ def base_image(packages: tuple[str, ...], wheels: Path | None) -> bytes:
             tar.add(Path(library).resolve(), library)
         # CTFd's older Flask does without some of them.
         for package in filter(lambda name: (site / name).exists(), packages):
-            tar.add(site / package, f"{stdlib}/site-packages/{package}")
+            tar.add(site / package, f"{there}/{package}")
         for module in site.glob("*.dist-info"):
             if module.name.lower().startswith(packages):
-                tar.add(module, f"{stdlib}/site-packages/{module.name}")
+                tar.add(module, f"{there}/{module.name}")
         if wheels is not None:
             tar.add(wheels, WHEELS)
         link = tarfile.TarInfo("usr/bin/python3")
