@@ -78,7 +78,8 @@ Examples:
     "root), whale:fake[:DIALECT] (Whale's wire protocol spoken by a fake; a generation or fork of "
     "ctfd-whale may stand there, too: see whale-ready backends), whale=https://HOST (a live "
     "Whale, see --whale-world), or NAME=package.module:factory for a backend of your own. Without "
-    "this option: cre and whale:fake, with cre:memory in the place of cre where no Docker can be reached.",
+    "this option: cre and whale:fake, with cre:memory in the place of cre where no Docker "
+    "can be reached.",
 )
 @click.option(
     "--report",
