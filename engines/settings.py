@@ -251,7 +251,7 @@ class Settings:
         whole(0, 1000),
         0,
         "starts, extensions and stops that may be at Whale at once, over all processes; 0 for any "
-        "number, which hurts frpc and Whale's limits; 1 is new, and not yet tried on a real Whale",
+        "number, which hurts frpc and Whale's limits. Set 1: on a real Whale it kept frpc's token",
     )
     whale_write_wait_seconds: float = _setting(
         "WHALE_WRITE_WAIT_SECONDS",
