@@ -13,7 +13,7 @@ from typing import Any
 def printable(text: str, keep: str = "") -> str:
     """The text with every character that is not printed as itself written as an escape.
 
-    ``keep``: those that stay all the same, such as the ends of lines of a text of our own.
+    ``keep``: those that stay as they are, such as the ends of lines of a text of our own.
     """
     if text.isprintable():
         return text

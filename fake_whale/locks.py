@@ -32,7 +32,7 @@ class Locks:
     """All locks of one fake, by name.
 
     Args:
-        none: there is no redis, and whoever asks for a lock is told to have it.
+        none: there is no redis, and every lock is granted.
     """
 
     def __init__(self, clock: Clock, cancel: threading.Event, *, none: bool = False) -> None:

@@ -143,7 +143,7 @@ class Frpc:
                 self._applied, self._rules = turn, self._ini.change(tuple(rules))
 
     def rules(self) -> tuple[Rule, ...]:
-        """The rules that frpc was told of last and has kept."""
+        """The last rules that frpc was given and has kept."""
         with self._lock:
             return self._rules
 

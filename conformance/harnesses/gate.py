@@ -42,7 +42,7 @@ class Gate:
         listen: where others come through; any free port of loopback unless given.
 
     Raises:
-        OSError: nobody can listen there.
+        OSError: it cannot listen there.
     """
 
     def __init__(
@@ -222,7 +222,7 @@ def reaching(
         if secure:
             try:
                 server = context().wrap_socket(server, server_hostname=there[0])
-            except BaseException:
+            except BaseException:  # Ctrl-C too: no connection is left open; raised again
                 server.close()
                 raise
         server.settimeout(None)

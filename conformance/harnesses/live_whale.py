@@ -195,7 +195,7 @@ class LiveWhaleWorld(World):
         self._book.wait_for_locks()
         self._staging.clock.advance(seconds)
         if seconds >= A_DAY_SECONDS:
-            time.sleep(CLEANER_SECONDS)
+            time.sleep(CLEANER_SECONDS)  # a cleaner that has run gives no sign to wait for
 
     def outage(self) -> AbstractContextManager[None]:
         """On our way to Whale, nobody listens."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +25,7 @@ ALONG = {
 """What comes along with a part of the tables."""
 
 EVERYWHERE = {
-    *("bash", "sh", "true", "ldd", "git"),
+    *("bash", "env", "sh", "true", "ldd", "git"),
     *("nsenter", "runuser", "setpriv", "umount", "unshare"),
 }
 """Of Debian's essential packages; git had to be there to get this project."""
@@ -115,3 +117,21 @@ def test_the_programs_are_found() -> None:
 )
 def test_a_program_is_found(source: str, found: set[str]) -> None:
     assert called(source) == found
+
+
+def test_ctrl_c_during_the_set_up_is_told_as_one() -> None:
+    """pip, for one, ends with 1 when it is interrupted, and what follows must not go on."""
+    deaf = "import signal, sys; signal.signal(2, lambda *_: sys.exit(1)); "
+    deaf += "print(flush=True); signal.pause()"
+    script = f". scripts/setup.sh; python3 -c '{deaf}' || exit 3"
+    with subprocess.Popen(
+        # A run in the background ignores Ctrl-C, and so would all that it starts.
+        ["env", "--default-signal=INT", "bash", "-c", script],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+    assert running.returncode == 130

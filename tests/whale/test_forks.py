@@ -27,6 +27,7 @@ from conformance.results import Status
 from conformance.runner import CheckRequest, check_subjects
 from engines.contract import Code, Scope
 from engines.errors import WhaleFault
+from engines.metrics import exposition
 from engines.whale import WhaleAPIManager
 from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer
@@ -209,9 +210,6 @@ def test_one_that_runs_beside_our_own_says_so_too(site: Sites) -> None:
 def test_what_is_known_is_written_down_for_the_metrics(
     site: Sites, flavour: str, scope: str
 ) -> None:
-    pytest.importorskip("prometheus_client")
-    from engines.metrics import exposition
-
     fork = site(flavour, whale_scope=scope)
     fork.adapter.expire_due()
     shown = exposition(fork.adapter._database).decode()
