@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,3 +61,31 @@ def test_the_adapter_before_a_whale(whale: FakeServer, tmp_path: Path) -> None:
     seen = under_gevent("whale", {**shipped(), **environ})
     assert seen["codes"] == LIVES
     assert seen["expired"]
+
+
+DIRECT = """
+from gevent import monkey
+monkey.patch_all()
+import socket, threading, time
+from engines.whale.direct_probe import DirectWatch, answers_direct
+server, held, beats = socket.create_server(("127.0.0.1", 0)), [], []
+def serve():
+    while True: held.append(server.accept()[0])
+def beat():
+    while True: beats.append(time.sleep(0.01))
+for work in (serve, beat): threading.Thread(target=work, daemon=True).start()
+port = server.getsockname()[1]
+silent = answers_direct("localhost", port, watch=DirectWatch(0.6, 0.3), seconds=20)
+print(silent, len(beats) > 3)
+dead = socket.socket()
+dead.bind(("127.0.0.1", 0))
+port = dead.getsockname()[1]
+print(answers_direct("127.0.0.1", port, watch=DirectWatch(0.6, 0.3), seconds=0.5))
+"""
+
+
+def test_a_direct_port_is_probed_while_others_go_on() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DIRECT], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout.split(), done.stderr) == (["True", "True", "False"], "")
