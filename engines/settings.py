@@ -249,16 +249,16 @@ class Settings:
     whale_parallel_writes: int = _setting(
         "WHALE_PARALLEL_WRITES",
         whole(0, 1000),
-        0,
+        1,
         "starts, extensions and stops that may be at Whale at once, over all processes; 0 for any "
-        "number, which hurts frpc and Whale's limits. Set 1: on a real Whale it kept frpc's token",
+        "number. More than 1 makes frpc lose its token and Whale admit more than its limit",
     )
     whale_write_wait_seconds: float = _setting(
         "WHALE_WRITE_WAIT_SECONDS",
         seconds,
         20.0,
-        "how long one of them waits for its turn before it is answered busy: some sixty writes at "
-        "the third of a second that a real Whale takes",
+        "how long one of them waits for its turn before it is answered busy: some forty writes at "
+        "the half second that a real Whale takes, and still within a proxy's usual minute",
     )
     whale_start_again_seconds: float = _setting(
         "WHALE_START_AGAIN_SECONDS",

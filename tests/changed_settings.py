@@ -29,7 +29,6 @@ CHANGED = {
     "CRE_DOCKER_HOST": f"{SUBJECT}: a Docker that hangs, then breaks",
     "CRE_CAPACITY": f"{SUBJECT}: a wrong value",
     "WHALE_READY_RUNTIME": "simulated containers, where what runs is not what is tested",
-    "WHALE_PARALLEL_WRITES": "the value that a preflight asks for, before it is the default",
     "ROLLOUT_POLL_SECONDS": f"{FINITE}: every process goes by a new dial at once",
     "WHALE_PROBE": "frp is stubbed or its fake leads nowhere: no instance of Whale's can answer",
 }

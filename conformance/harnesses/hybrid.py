@@ -18,7 +18,6 @@ from conformance.harnesses.cre import MemoryHarness, MemoryWorld
 from conformance.harnesses.full_state import full
 from conformance.harnesses.whale import HOOKS as WHALE_HOOKS
 from conformance.harnesses.whale import FakesClock, FakeWhaleHarness, FakeWhaleWorld
-from conformance.harnesses.whale_traits import KNOWN_DEVIATIONS
 from engines.audit import ContainerEvent
 from engines.clock import Clock
 from engines.contract import ContainerBackend, InstanceStatus
@@ -189,8 +188,6 @@ class HybridHarness(FakeWhaleHarness):
         whale = WHALE_HOOKS - _OF_A_SIDE - _OF_NONE
         engine = MemoryHarness.hooks - _OF_NONE
         self.hooks = {"": CRE_HOOKS & whale, "cre": engine, "whale": whale}[routed]
-        # Where Whale is given nothing its traits do not show.
-        self.known_deviations = () if routed == "cre" else KNOWN_DEVIATIONS
         where = {"": "one challenge on each", "cre": "all on the engine", "whale": "all on Whale"}
         self.kind = f"HybridBackend over cre:memory and whale:fake ({where[routed]})"
 

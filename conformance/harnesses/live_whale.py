@@ -34,7 +34,6 @@ from conformance.harnesses.live_whale_janitor import (
 from conformance.harnesses.staging import Staging
 from conformance.harnesses.state import StatefulHarness, TemporaryState
 from conformance.harnesses.whale_behind import Behind
-from conformance.harnesses.whale_traits import KNOWN_DEVIATIONS
 from conformance.harnesses.world_file import Account, WorldFile, read_world_file
 from conformance.stage import FLAG_PATH
 from engines.audit import ContainerEvent
@@ -269,8 +268,6 @@ class LiveWhaleHarness(StatefulHarness):
     Raises:
         ValueError: address or file are wrong; names the field and the fix.
     """
-
-    known_deviations = KNOWN_DEVIATIONS
 
     def __init__(self, url: str, path: Path, sleep: Sleep = time.sleep) -> None:
         self._file = read_world_file(path)

@@ -21,7 +21,6 @@ from conformance.harnesses.fetch import http_get
 from conformance.harnesses.full_state import full
 from conformance.harnesses.mortal import MortalCredentials, MortalDatabase
 from conformance.harnesses.state import StatefulHarness
-from conformance.harnesses.whale_traits import KNOWN_DEVIATIONS
 from engines.audit import ContainerEvent
 from engines.contract import InstanceStatus
 from engines.database import Database
@@ -388,7 +387,6 @@ class FakeWhaleHarness(StatefulHarness):
     """
 
     hooks = HOOKS
-    known_deviations = KNOWN_DEVIATIONS
     parallel = True
     frp: str | None = None
     """The release whose manners the fake's frp has (docs/fake-whale.md, "frp")."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from datetime import date, timedelta
@@ -20,10 +18,7 @@ from reference.world import ReferenceHarness
 
 from conformance.annotations import annotations_of
 from conformance.harness import Hook, KnownDeviation
-from conformance.harnesses.hybrid import HybridHarness
-from conformance.harnesses.live_whale import LiveWhaleHarness
-from conformance.harnesses.whale_traits import KNOWN_DEVIATIONS
-from conformance.registry import DIALECTS, Subject, resolve
+from conformance.registry import Subject
 from conformance.report_file import from_dict
 from conformance.reporting.html import to_html
 from conformance.reporting.schema import report_schema
@@ -249,53 +244,3 @@ def test_report_json_has_it_with_its_source(whole: Report) -> None:
     assert (known["rule"], known["deviation"], known["waiver"]) == ("START-007", SAID, "")
     assert from_dict(data) == whole
     assert "known_deviation" in report_schema()["$defs"]["result"]["properties"]["status"]["enum"]
-
-
-# Whale's own.
-
-
-@pytest.mark.parametrize(
-    "spec",
-    [
-        *(f"whale:fake:{each}{teams}" for each in DIALECTS for teams in ("", ":teams")),
-        *("whale:fake", "whale:fake:teams", "hybrid", "hybrid:whale"),
-    ],
-)
-def test_wherever_whale_answers_its_traits_are_declared(spec: str) -> None:
-    assert resolve(spec).harness.known_deviations == KNOWN_DEVIATIONS
-    assert LiveWhaleHarness.known_deviations == KNOWN_DEVIATIONS
-
-
-def test_where_nothing_is_sent_to_whale_none_is_declared() -> None:
-    assert HybridHarness("cre").known_deviations == ()
-    assert resolve("cre:memory").harness.known_deviations == ()
-
-
-def test_each_of_whales_traits_is_shown_in_the_documents() -> None:
-    shown = (ROOT / "docs" / "known-failures.md").read_text(encoding="utf-8")
-    for each in KNOWN_DEVIATIONS:
-        assert each.rule in shown
-        assert "docs/whale-wire.md" in each.reason
-
-
-def test_a_strangers_check_of_whale_says_what_is_known(tmp_path: Path) -> None:
-    """Without any file, in an empty folder: as after an installation. That a whole run is green is
-    shown by the check of the defaults in tests/integration, and by tox."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "whale_ready", "check", "--backend", "whale:fake"),
-            *("--select", "CONC-019", "--report", "out"),
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "INCONCLUSIVE: nothing failed" in done.stdout
-    assert " · whale:fake: 1 known deviation · " in done.stdout
-    assert "KNOWN DEVIATION CONC-019[whale:fake]" in done.stdout
-    assert "known  until 2027-11-30: Whale counts its containers before it makes one" in done.stdout
-    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
-    assert [each["status"] for each in report["results"]] == ["known_deviation"]

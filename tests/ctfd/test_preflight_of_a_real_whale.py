@@ -66,9 +66,7 @@ def test_it_finds_what_is_wrong_with_most_of_them(
                 *("--report", str(path)),
             ],
             env={
-                **shipped_but(
-                    WHALE_CTFD_DATABASE_URL=url, WHALE_PROBE="false", WHALE_PARALLEL_WRITES="1"
-                ),
+                **shipped_but(WHALE_CTFD_DATABASE_URL=url, WHALE_PROBE="false"),
                 "DOCKER_HOST": swarm.url,  # where the engine that would take over has the image
             },
             capture_output=True,

@@ -347,11 +347,9 @@ def test_all_of_it_fits_what_ctfd_pins(complete: Environment) -> None:
 
 
 @pytest.mark.timeout(300)  # the whole suite on two backends
-def test_a_first_check_is_green_and_shows_what_whale_is_known_to_do(checking: Environment) -> None:
+def test_a_first_check_is_green(checking: Environment) -> None:
     done = checking.run("whale-ready check --backend cre:memory --backend whale:fake --jobs 2")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 known deviation" in done.stdout
-    assert "KNOWN DEVIATION CONC-019[whale:fake]" in done.stdout
 
 
 # the way to Whale, in the environments that its page tells to make

@@ -16,6 +16,7 @@ from engines.base import Call
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult, account_key
 from engines.errors import BackendUnavailable, WhaleFault
 from engines.instances import Instance, Request
+from engines.settings import Settings
 from engines.whale import WhaleAPIManager
 from engines.whale.client import Answer, Page
 from engines.whale.dialects import CtfdWhale
@@ -362,6 +363,13 @@ class ShowsTheExpired(WhaleAPIManager):
         row = self._store.find(call.account, call.challenge_id)
         found = super()._status(call)
         return found if found is not None or row is None else self._ledger.describe(row)
+
+
+class WritesAtOnce(WhaleAPIManager):
+    """Any number of writes is at Whale at once, which counts first and adds later."""
+
+    def __init__(self, settings: Settings, **parts: Any) -> None:
+        super().__init__(replace(settings, whale_parallel_writes=0), **parts)
 
 
 def on_a_fake_whale(broken: type[WhaleAPIManager]) -> type[Harness]:

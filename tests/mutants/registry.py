@@ -197,6 +197,10 @@ ADAPTER: dict[str, _Adapter] = {
         *(adapter.ShowsTheExpired, "live until the cleaner comes"),
         *(_EXPIRY, "EXPIRY-001"),
     ),
+    "adapter_writes_at_once": (
+        *(adapter.WritesAtOnce, "N+1 capacity"),
+        *(_CONCURRENCY, "CONC-019"),
+    ),
 }
 FAKE: dict[str, tuple[str, str, str]] = {
     "fake_orphans": ("orphan", _FAULTS, "STOP-002"),

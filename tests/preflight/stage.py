@@ -285,7 +285,6 @@ def _settings(setup: Setup, fake: FakeWhale, url: str, folder: Path) -> Settings
         whale_probe_gateway="http://{}:{}".format(*listener),
         whale_ready_seconds=0.3,
         whale_call_seconds=5.0,
-        whale_parallel_writes=1,
     )
     return replace(settings, **setup.settings)
 

@@ -33,7 +33,7 @@ def test_each_changed_setting_has_its_reason_and_each_reason_its_setting() -> No
     changed = set().union(*(given(path.read_text(encoding="utf-8")) for path in WHOLE_SITES))
     ours = {name for name in CHANGED if name.startswith(OURS)}
     assert changed == ours
-    assert len(changed) == 15
+    assert len(changed) == 14
 
 
 def test_each_file_without_a_firewall_has_its_reason() -> None:

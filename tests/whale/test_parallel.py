@@ -103,7 +103,7 @@ def scene(
     folder: Path,
     clock: Clock,
     manager: type[WhaleAPIManager] = WhaleAPIManager,
-    writes: int = 0,
+    writes: int = 1,
 ) -> Iterator[tuple[Scene, FakeServer]]:
     """A fake Whale that notes every container it makes, and an adapter in front of it that has so
     many writes at Whale at once."""

@@ -32,7 +32,7 @@ class Site:
         self.after: Callable[[Answer], None] = lambda answer: None
         shared = settings(url, state, timeout=TIMEOUT, renewals=RENEWALS)
         self.adapter = WhaleAPIManager(
-            replace(shared, whale_start_again_seconds=pause, whale_parallel_writes=1),
+            replace(shared, whale_start_again_seconds=pause),
             credentials=credentials([ALICE, BOB]),
             clock=FakesClock(fake),
             observer=self._observe,

@@ -196,7 +196,7 @@ def site(folder: Path, *, places: int = 100) -> Iterator[tuple[FakeWhale, Settin
     )
     with fake, fake.serve() as server:
         shared = settings(server.url, folder / "state.db", timeout=TIMEOUT, renewals=RENEWALS)
-        yield fake, replace(shared, whale_parallel_writes=1)
+        yield fake, shared
 
 
 Calls = Callable[[Sequence[Ask]], list[Told]]
