@@ -39,6 +39,8 @@ class Action(str, Enum):
     """Removed because its time was over, by the worker or by the next call that met it."""
     LOST = "lost"
     """Found dead or removed behind the backend's back; its record was cleared."""
+    DISK_FULL = "disk_full"
+    """Ended by the engine, as it had written more to the disk than its challenge allows."""
     ADOPTED = "adopted"
     """Found running on Whale without a record here (started on Whale's own page); recorded."""
     REPAIRED = "repaired"

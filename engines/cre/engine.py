@@ -24,6 +24,7 @@ from engines.contract import (
 )
 from engines.cre.admission import Admission
 from engines.cre.deployment import deployment_name
+from engines.cre.disk_watch import DiskWatch
 from engines.cre.flags import new_flag
 from engines.cre.launching import Launcher
 from engines.cre.names import instance_name
@@ -97,6 +98,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._pool = WarmPool(self._parts, self._launcher)
         self._starter = Starter(self._parts, self._launcher, self._pool, self._removal)
         self._repair = Repair(self._parts, self._pool, self._removal, self._launcher.lease)
+        self._disk_watch = DiskWatch(self._parts, self._pool, self._removal)
         self.cleanup_worker = CleanupWorker(
             self, self.settings.worker_seconds, database=self._database
         )
@@ -166,6 +168,14 @@ class ContainerRuntimeEngine(AuditedBackend):
             BackendUnavailable: the runtime cannot be asked.
         """
         return self._pool.fill()
+
+    def watch(self) -> int:
+        """End instances that have written more to the disk than they may; returns how many.
+
+        Raises:
+            BackendUnavailable: the runtime cannot be asked.
+        """
+        return self._disk_watch.look()
 
     def close(self) -> None:
         """Stop the worker and let go of connections; instances keep running."""

@@ -139,6 +139,10 @@ class HybridBackend(AuditedBackend):
         """Fill the backends' pools, then look after the rollout."""
         return self._rounds.fill_pool()
 
+    def watch(self) -> int:
+        """End what uses up what all share, on each backend."""
+        return self._rounds.watch()
+
     def close(self) -> None:
         """Stop the worker and let go of what was made for this backend; instances keep running."""
         self.cleanup_worker.stop()
