@@ -1,7 +1,8 @@
 """The cleanup worker: a thread that removes what has expired, once a period.
 
-A second one has the backend look, every two seconds, at what cannot wait for a round: a round may
-be making containers for a minute, and a disk is full within seconds. It works for any backend that implements :meth:`ContainerBackend.expire_due`.
+A second one looks, every two seconds, at what cannot wait for a round: a round may be making
+containers for a minute, and a disk is full within seconds. Both work for any backend that
+implements :meth:`ContainerBackend.expire_due`.
 """
 
 from __future__ import annotations

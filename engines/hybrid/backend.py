@@ -117,6 +117,10 @@ class HybridBackend(AuditedBackend):
         side = self._owner(self._routes.find(account_key(user_id, team_id), challenge_id))
         return side.recorded_flag(user_id, challenge_id, team_id)
 
+    def why_ended(self, user_id: int, challenge_id: int, team_id: int | None = None) -> str | None:
+        told = (side.why_ended(user_id, challenge_id, team_id) for side in self.sides.values())
+        return next((each for each in told if each is not None), None)
+
     def owner_of(self, user_id: int, challenge_id: int, team_id: int | None = None) -> str | None:
         """The key of the backend that has the route of this instance; None: it has no route."""
         route = self._routes.find(account_key(user_id, team_id), challenge_id)
