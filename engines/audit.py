@@ -39,6 +39,8 @@ class Action(str, Enum):
     """Removed because its time was over, by the worker or by the next call that met it."""
     LOST = "lost"
     """Found dead or removed behind the backend's back; its record was cleared."""
+    DISK_FULL = "disk_full"
+    """Ended by the engine, as it had written more to the disk than its challenge allows."""
     ADOPTED = "adopted"
     """Found running on Whale without a record here (started on Whale's own page); recorded."""
     REPAIRED = "repaired"
@@ -139,24 +141,39 @@ class AuditLog:
     def events(self) -> list[ContainerEvent]:
         """All events, oldest first."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                sa.select(container_events).order_by(container_events.c.id)
-            ).mappings()
-            return [
-                ContainerEvent(
-                    at=row["at"],
-                    backend=row["backend"],
-                    user_id=row["user_id"],
-                    team_id=row["team_id"],
-                    challenge_id=row["challenge_id"],
-                    action=Action(row["action"]),
-                    code=Code(row["code"]),
-                    duration_ms=row["duration_ms"],
-                    metadata=json.loads(row["metadata"]),
-                    id=row["id"],
-                )
-                for row in rows
-            ]
+            every = sa.select(container_events).order_by(container_events.c.id)
+            return [_event(row) for row in connection.execute(every).mappings()]
+
+    def newest(
+        self, user_id: int, challenge_id: int, team_id: int | None, since: datetime
+    ) -> ContainerEvent | None:
+        """The last event of an account's instance of a challenge since then."""
+        of = container_events.c
+        whose = of.user_id == user_id if team_id is None else of.team_id == team_id
+        newest = (
+            sa.select(container_events)
+            .where(of.at >= since, of.challenge_id == challenge_id, whose)
+            .order_by(of.id.desc())
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            row = connection.execute(newest).mappings().first()
+        return None if row is None else _event(row)
+
+
+def _event(row: Any) -> ContainerEvent:
+    return ContainerEvent(
+        at=row["at"],
+        backend=row["backend"],
+        user_id=row["user_id"],
+        team_id=row["team_id"],
+        challenge_id=row["challenge_id"],
+        action=Action(row["action"]),
+        code=Code(row["code"]),
+        duration_ms=row["duration_ms"],
+        metadata=json.loads(row["metadata"]),
+        id=row["id"],
+    )
 
 
 Held = list[tuple[AuditLog, ContainerEvent]]

@@ -338,5 +338,15 @@ class ContainerBackend(ABC):
         """Make what later starts will take; returns how much was made. The worker's last work."""
         return 0
 
+    def why_ended(self, user_id: int, challenge_id: int, team_id: int | None = None) -> str | None:
+        """For a player: why the last instance was ended, where nobody asked for it and its time
+        was not over; None where there is nothing to tell."""
+        return None
+
+    def watch(self) -> int:
+        """End what uses up what all share; returns how many. Called between the worker's rounds,
+        which come too late for a disk that fills within seconds."""
+        return 0
+
     def close(self) -> None:  # noqa: B027 - closing is optional: many backends hold nothing open
         """Let go of connections; instances keep running."""

@@ -136,6 +136,13 @@ class Settings:
         IPv4Network("10.213.0.0/16"),
         "addresses for instances' networks; nothing else may use them",
     )
+    cre_network_mtu: int = _setting(
+        "CRE_NETWORK_MTU",
+        whole(0, 65535),
+        0,
+        "MTU of instances' networks, as 1400 in a cloud or behind a VPN; 0: the engine's own, as "
+        "dockerd has it for its default bridge",
+    )
     cre_firewall: str = _setting(
         "CRE_FIREWALL",
         word("engine", "operator", "none"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from engines import replies
 from engines.audit import Action, AuditLog
@@ -24,6 +27,7 @@ from engines.contract import (
 )
 from engines.cre.admission import Admission
 from engines.cre.deployment import deployment_name
+from engines.cre.disk_watch import DiskWatch
 from engines.cre.flags import new_flag
 from engines.cre.launching import Launcher
 from engines.cre.names import instance_name
@@ -50,10 +54,16 @@ from engines.instances import (
     Taken,
     TooOften,
 )
+from engines.reasons import reason
 from engines.settings import Settings
+
+log = logging.getLogger(__name__)
 
 ROUNDS = 5
 """How often a call looks again when others change the same row under its hands."""
+
+TOLD_FOR = timedelta(hours=1)
+"""How long a player is told why an instance was ended."""
 
 
 class ContainerRuntimeEngine(AuditedBackend):
@@ -97,6 +107,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._pool = WarmPool(self._parts, self._launcher)
         self._starter = Starter(self._parts, self._launcher, self._pool, self._removal)
         self._repair = Repair(self._parts, self._pool, self._removal, self._launcher.lease)
+        self._disk_watch = DiskWatch(self._parts, self._pool, self._removal)
         self.cleanup_worker = CleanupWorker(
             self, self.settings.worker_seconds, database=self._database
         )
@@ -166,6 +177,28 @@ class ContainerRuntimeEngine(AuditedBackend):
             BackendUnavailable: the runtime cannot be asked.
         """
         return self._pool.fill()
+
+    def why_ended(self, user_id: int, challenge_id: int, team_id: int | None = None) -> str | None:
+        since = self.clock.now() - TOLD_FOR
+        try:
+            event = self.audit.newest(user_id, challenge_id, team_id, since)
+        except SQLAlchemyError as error:
+            log.warning("why an instance ended cannot be read: %s", reason(error))
+            return None
+        if event is None or event.action is not Action.DISK_FULL:
+            return None
+        return (
+            "Your container was ended: it had written more than the "
+            f"{event.metadata['disk_mb']} MB it may. You can start it again"
+        )
+
+    def watch(self) -> int:
+        """End instances that have written more to the disk than they may; returns how many.
+
+        Raises:
+            BackendUnavailable: the runtime cannot be asked.
+        """
+        return self._disk_watch.look()
 
     def close(self) -> None:
         """Stop the worker and let go of connections; instances keep running."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -93,6 +93,10 @@ class Removal:
         """Clear away a row whose container died or was removed behind our back."""
         return self.end(row, self._call_about(row), Action.LOST)
 
+    def end_by_engine(self, row: Instance, action: Action, detail: Mapping[str, int]) -> bool:
+        """End a running row that nobody called for; the event says why."""
+        return self.end(row, self._call_about(row, detail), action)
+
     def repaired(self, row: Instance) -> bool:
         """Clear away a row whose owner died half-way, and what it may have made.
 
@@ -147,10 +151,15 @@ class Removal:
             # Half made, or its own container is gone already: the rest goes by the name.
             self._parts.runtime.clear(self._parts.deployment, self._parts.name_of(row), row.id)
 
-    def _call_about(self, row: Instance) -> Call:
+    def _call_about(self, row: Instance, detail: Mapping[str, int] | None = None) -> Call:
         """A call on behalf of whoever started the instance, for events nobody called for."""
         return Call(
-            self._parts.backend, self._parts.clock, row.user_id, row.challenge_id, row.team_id
+            self._parts.backend,
+            self._parts.clock,
+            row.user_id,
+            row.challenge_id,
+            row.team_id,
+            detail,
         )
 
     def _lease_end(self) -> datetime:

@@ -117,6 +117,10 @@ class HybridBackend(AuditedBackend):
         side = self._owner(self._routes.find(account_key(user_id, team_id), challenge_id))
         return side.recorded_flag(user_id, challenge_id, team_id)
 
+    def why_ended(self, user_id: int, challenge_id: int, team_id: int | None = None) -> str | None:
+        told = (side.why_ended(user_id, challenge_id, team_id) for side in self.sides.values())
+        return next((each for each in told if each is not None), None)
+
     def owner_of(self, user_id: int, challenge_id: int, team_id: int | None = None) -> str | None:
         """The key of the backend that has the route of this instance; None: it has no route."""
         route = self._routes.find(account_key(user_id, team_id), challenge_id)
@@ -138,6 +142,10 @@ class HybridBackend(AuditedBackend):
     def fill_pool(self) -> int:
         """Fill the backends' pools, then look after the rollout."""
         return self._rounds.fill_pool()
+
+    def watch(self) -> int:
+        """End what uses up what all share, on each backend."""
+        return self._rounds.watch()
 
     def close(self) -> None:
         """Stop the worker and let go of what was made for this backend; instances keep running."""

@@ -51,6 +51,9 @@ class Rounds:
             self._after_round()
         return filled
 
+    def watch(self) -> int:
+        return self._on_each(lambda side: side.watch())
+
     def needed(self, key: str) -> bool:
         """Whether a backend's rounds have anything to do."""
         dial_sends = self._router.chosen_by_dial(key)

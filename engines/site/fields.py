@@ -33,6 +33,7 @@ class Field:
         parse: the text as the catalogue file would have it; raises ValueError with the fix.
         choices: texts to choose from, the default first; empty where anything may be written.
         lines: whether several lines are usual.
+        warning: what an organiser gives away by changing it.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Field:
     placeholder: str = ""
     choices: tuple[str, ...] = ()
     lines: bool = False
+    warning: str = ""
 
     @property
     def column(self) -> str:
@@ -66,6 +68,10 @@ def _yes(text: str) -> bool:
     if text not in ("yes", "no"):
         raise ValueError("write yes or no")
     return text == "yes"
+
+
+def _yes_if_said(text: str) -> bool | None:
+    return _yes(text) if text else None
 
 
 def _words(text: str) -> list[str]:
@@ -121,6 +127,7 @@ def _tables(text: str) -> Any:
 
 
 _NO_YES = ("no", "yes")
+_YES_NO = ("yes", "no")
 GROUPS = ("Container", "Time and number", "Limits and rights", "More")
 _RUNS, _LIFE, _MAY, _MORE = GROUPS
 
@@ -137,7 +144,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "readiness",
         "Ready when",
-        "How a fresh container shows that it serves: it accepts a connection (tcp), answers HTTP "
+        "How a fresh container shows that it serves: it listens (tcp), answers HTTP "
         "(http), its HEALTHCHECK says so, or at once (none).",
         str,
         _RUNS,
@@ -160,6 +167,16 @@ FIELDS: tuple[Field, ...] = (
         "flag",
     ),
     Field(
+        "flag_file",
+        "Flag file",
+        "A path in the container: the flag is put there, for its owner alone to read, instead of "
+        "into FLAG, which every program of the container sees. Not on a swarm.",
+        str,
+        _RUNS,
+        "/home/ctf/flag.txt",
+    ),
+    Field("flag_owner", "Flag's owner", "uid or uid:gid.", str, _RUNS, "0:0"),
+    Field(
         "host", "Host name", "Shown to players instead of CRE_PUBLIC_HOST.", str, _RUNS, "ctf.test"
     ),
     Field("timeout_seconds", "Life", "Seconds a fresh container lives.", _whole, _LIFE, "3600"),
@@ -176,6 +193,23 @@ FIELDS: tuple[Field, ...] = (
     Field("memory_mb", "Memory", "Megabytes; there is no swap beyond them.", _whole, _MAY, "128"),
     Field("cpus", "CPUs", "A share of the machine's processors.", _number, _MAY, "0.5"),
     Field("pids_limit", "Processes", "Processes and threads.", _whole, _MAY, "128"),
+    Field(
+        "disk_mb",
+        "Disk",
+        "Megabytes it may write; a container that has written more is stopped. 0: no limit. On a "
+        "swarm only the size of a single file is limited.",
+        _whole,
+        _MAY,
+        "256",
+    ),
+    Field(
+        "shm_mb",
+        "Shared memory",
+        "Megabytes of /dev/shm, which count as memory; browsers want 256 and more.",
+        _whole,
+        _MAY,
+        "64",
+    ),
     Field("egress", "Internet", "Whether it may open connections.", _yes, _MAY, choices=_NO_YES),
     Field(
         "read_only",
@@ -195,6 +229,24 @@ FIELDS: tuple[Field, ...] = (
         "NET_BIND_SERVICE",
     ),
     Field("ulimits", "Ulimits", "One per line.", _numbered, _MAY, "nofile=1024", lines=True),
+    Field(
+        "no_new_privileges",
+        "No new privileges",
+        "no: its set-uid programs (su, sudo, your own) work; then write what they need into "
+        "Capabilities. Empty: yes, unless SETUID and SETGID are both kept.",
+        _yes_if_said,
+        _MAY,
+        choices=("", *_YES_NO),
+        warning="With no, a player who breaks a set-uid program is root inside the container.",
+    ),
+    Field(
+        "init",
+        "Init",
+        "A small init as process 1 reaps orphans; no for an image whose own program must be it.",
+        _yes,
+        _MORE,
+        choices=_YES_NO,
+    ),
     Field("command", "Command", "Instead of the image's own.", _words, _MORE, "serve --port 80"),
     Field(
         "environment",
@@ -208,10 +260,11 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "companions",
         "Companions",
-        "Further containers on a network of the instance's own, as TOML.",
+        "Further containers on a network of the instance's own, as TOML, started in this order. "
+        'readiness = "tcp" waits until one listens, "healthcheck" until it is healthy.',
         _tables,
         _MORE,
-        '[[companions]]\nname = "db"\nimage = "registry/db:tag"',
+        '[[companions]]\nname = "db"\nimage = "registry/db:tag"\nreadiness = "tcp"\nport = 5432',
         lines=True,
     ),
     Field(

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from cre_stage import Stage
 
-from engines.catalog import ChallengeSpec, Companion, Port, Transport
+from engines.catalog import ChallengeSpec, Companion, Port, Readiness, Transport
 from engines.contract import Code, StartResult
 from engines.cre import launching
 from engines.cre.reservations import Reservations, reservations
@@ -114,6 +114,36 @@ def test_ports_come_from_the_range_and_go_back_to_it(any_database: Database) -> 
     }
     assert stage.engine.stop_instance(1, 1).ok
     assert stage.engine.start_instance(3, 1).ok
+
+
+PAIR = ChallengeSpec(4, "DNS", "d", ports=(Port(80), Port(53), Port(53, Transport.UDP)))
+
+
+@pytest.mark.parametrize("among", [None, range(30000, 30008)])
+def test_a_tcp_and_udp_pair_is_published_on_one_number(
+    any_database: Database, among: range | None
+) -> None:
+    """A protocol that speaks both, as DNS, is asked by players on one number."""
+    stage = Stage(any_database, PAIR, settings=Settings(cre_port_range=among))
+    numbers = [stage.engine.start_instance(user, 4).instance["ports"] for user in (1, 2)]
+    for web, tcp, udp in numbers:
+        assert tcp == udp != web
+    assert len({number for each in numbers for number in each}) == 4
+
+
+def test_a_pair_passes_over_numbers_that_one_transport_has_in_use(any_database: Database) -> None:
+    udp = ChallengeSpec(5, "U", "u", ports=(Port(9, Transport.UDP),), readiness=Readiness.NONE)
+    pair = replace(PAIR, ports=(Port(53), Port(53, Transport.UDP)))
+    stage = Stage(any_database, udp, pair, settings=Settings(cre_port_range=range(30000, 30002)))
+    (taken,) = stage.engine.start_instance(1, 5).instance["ports"]
+    (free,) = {"30000", "30001"} - {taken}
+    assert stage.engine.start_instance(2, 4).instance["ports"] == [free, free]
+    assert stage.engine.start_instance(3, 4).code is Code.CAPACITY
+    with any_database.read() as connection:
+        held = connection.execute(sa.select(reservations.c.kind, reservations.c.number))
+        assert sorted(held.all()) == sorted(
+            [("udp", int(taken)), ("tcp", int(free)), ("udp", int(free))]
+        )
 
 
 class Held(MemoryRuntime):

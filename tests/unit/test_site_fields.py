@@ -6,11 +6,17 @@ import importlib.util
 from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 
 from engines.catalog import ChallengeSpec, Port, Pull, Readiness, Transport, Visibility
+from engines.database import Database
 from engines.errors import CatalogError
+from engines.site.catalog import TABLE, complete_table
 from engines.site.fields import FIELDS, GROUPS, PREFIX, check, columns_in, spec_of
 
 MIGRATIONS = Path(__file__).parents[2] / "engines" / "web" / "ctfd" / "migrations"
@@ -49,6 +55,11 @@ def test_every_field_is_typed() -> None:
         environment="A=1\nB=x=y",
         companions='[[companions]]\nname = "db"\nimage = "db:1"\nflag = true',
         nodes="node.labels.ctf==true",
+        init="no",
+        shm_mb="256",
+        no_new_privileges="no",
+        disk_mb=512,
+        flag_owner="1000",
     )
     assert found.ports == (Port(8080), Port(53, Transport.UDP))
     assert (found.readiness, found.pull) == (Readiness.HTTP, Pull.MISSING)
@@ -61,6 +72,14 @@ def test_every_field_is_typed() -> None:
     assert found.environment == {"A": "1", "B": "x=y"}
     assert (found.companions[0].name, found.companions[0].flag) == ("db", True)
     assert found.nodes == ("node.labels.ctf==true",)
+    assert (found.init, found.shm_mb, found.disk_mb) == (False, 256, 512)
+    assert (found.no_new_privileges, found.may_gain_privileges) == (False, True)
+    assert (found.flag_owner, spec(flag_file="/flag").flag_file) == ("1000", "/flag")
+
+
+def test_what_is_said_of_privileges_may_be_nothing() -> None:
+    assert spec(no_new_privileges="").no_new_privileges is None
+    assert spec(no_new_privileges="yes", capabilities="SETUID, SETGID").no_new_privileges is True
 
 
 @pytest.mark.parametrize(
@@ -83,6 +102,12 @@ def test_every_field_is_typed() -> None:
         ("ends_at", "tomorrow", "Ends at: write a time with its zone"),
         ("companions", "name = 1", "Companions: write .*companions.* tables"),
         ("companions", "[[", "Companions: this is not TOML"),
+        ("init", "maybe", "Init: write yes or no"),
+        ("shm_mb", "0", "Shared memory: must be a whole number from 1"),
+        ("disk_mb", "1 GB", "Disk: write a whole number"),
+        ("no_new_privileges", "off", "No new privileges: write yes or no"),
+        ("flag_file", "flag.txt", "Flag file: must be a path from the root"),
+        ("flag_owner", "ctf", "Flag's owner: must be written as numbers"),
         ("image", ["a"], "Image: write a text"),
         ("command", "x" * 10_001, "Command: is longer than 10000 characters"),
     ],
@@ -123,11 +148,40 @@ def test_the_first_choice_is_the_default() -> None:
             assert field.parse(field.choices[0]) in (default, getattr(default, "value", default))
 
 
-def test_the_migration_makes_the_same_columns() -> None:
+def test_what_gives_something_away_says_so() -> None:
+    assert {field.name for field in FIELDS if field.warning} == {"no_new_privileges"}
+
+
+def test_a_table_of_an_older_version_gets_the_columns_that_came_after_it(
+    any_database: Database,
+) -> None:
+    """CTFd runs no plugin's migrations on SQLite, and an import may bring an old table back."""
+    engine = any_database.engine
+    metadata = sa.MetaData()
+    sa.Table("challenges", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    metadata.create_all(engine)
+    first = migration()
+    with engine.begin() as connection:
+        first.upgrade(Operations(MigrationContext.configure(connection)))
+        connection.execute(sa.text("INSERT INTO challenges (id) VALUES (5)"))
+        old = "INSERT INTO whale_ready_challenge (id, container_image) VALUES (5, 'web:1')"
+        connection.execute(sa.text(old))
+    complete_table(engine)
+    complete_table(engine)
+    columns = {each["name"] for each in sa.inspect(engine).get_columns(TABLE)}
+    assert columns == {"id", *(each.column for each in FIELDS)}
+    assert {PREFIX + name for name in first.COLUMNS} < columns
+    with engine.connect() as connection:
+        (row,) = connection.execute(sa.text("SELECT * FROM whale_ready_challenge")).mappings()
+    columns_read = {name: value for name, value in row.items() if name != "id"}
+    assert spec_of(5, "Web", Visibility.VISIBLE, columns_read) == ChallengeSpec(5, "Web", "web:1")
+
+
+def migration() -> Any:
     path = MIGRATIONS / "wr0001_challenge_table.py"
     found = importlib.util.spec_from_file_location("migration", path)
     assert found is not None
     assert found.loader is not None
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
-    assert {PREFIX + name for name in module.COLUMNS} == {each.column for each in FIELDS}
+    return module

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from engines.catalog import ChallengeSpec
+from engines.catalog import ChallengeSpec, Companion, Readiness
 from engines.contract import Isolation
 
 LABEL_DEPLOYMENT = "whale-ready.deployment"
@@ -24,6 +24,8 @@ LABEL_GROUP = "whale-ready.group"
 """On everything of an instance that is more than one container."""
 LABEL_FENCE = "whale-ready.fence"
 """Fencing token: id of the row that something was made for."""
+LABEL_DISK = "whale-ready.disk-mb"
+"""What a container may write; 0 for as much as there is."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,25 @@ class Launch:
     @property
     def environment(self) -> Mapping[str, str]:
         """Of the challenge's own container."""
-        return {**self.spec.environment, "FLAG": self.flag}
+        return self.environment_of(self.spec)
+
+    def environment_of(self, sandbox: ChallengeSpec | Companion) -> Mapping[str, str]:
+        """Of one of its containers; the flag is in it unless a file has it."""
+        gets_it = not isinstance(sandbox, Companion) or sandbox.flag
+        flag = {"FLAG": self.flag} if gets_it and not sandbox.flag_file else {}
+        return {**sandbox.environment, **flag}
+
+    @property
+    def in_steps(self) -> bool:
+        """Whether a companion is waited for before others are started."""
+        return any(each.readiness is not Readiness.NONE for each in self.spec.companions)
+
+    @property
+    def waits_for_companions(self) -> bool:
+        """Whether the challenge's own container, should it end before it is ready, is started
+        again: it may have missed a companion that takes its time. Its ports must be known for
+        that, as Docker would choose others."""
+        return not self.alone and len(self.host_ports) == len(self.spec.ports)
 
 
 @dataclass(frozen=True)
@@ -88,6 +108,17 @@ class Found:
     running: bool = False
     """Whether it is a container that runs; False also where the list does not tell."""
     fence: int = 0
+
+
+@dataclass(frozen=True)
+class Overfull:
+    """A container that has written more to the disk than it may."""
+
+    name: str
+    """Name of the instance it belongs to."""
+    fence: int
+    written_mb: int
+    allowed_mb: int
 
 
 def fence_of(labels: Mapping[str, str]) -> int:
@@ -119,9 +150,15 @@ class Runtime(ABC):
             RuntimeFault: it could not be made; ``code`` says why.
         """
 
+    def overfull(self, deployment: str) -> list[Overfull]:
+        """The deployment's containers that have written more than they may, where that is seen."""
+        return []
+
     @abstractmethod
     def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
         """Return once the instance answers as its challenge's readiness demands.
+
+        Starts what :meth:`launch` has left for later: containers that wait for a companion.
 
         Raises:
             ContainerExited: it ended first.

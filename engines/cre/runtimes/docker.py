@@ -7,12 +7,13 @@ a start costs exactly create, start and inspect here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import docker
 from docker.errors import APIError, ImageNotFound, NotFound
 
-from engines.catalog import Port, Readiness
+from engines.catalog import ChallengeSpec, Companion, Port
 from engines.contract import Isolation
 from engines.cre.image_pull import pull_image
 from engines.cre.images import Images
@@ -23,25 +24,31 @@ from engines.cre.runtimes.base import (
     Found,
     Launch,
     Launched,
+    Overfull,
     fence_of,
 )
 from engines.cre.runtimes.container_config import (
     challenge_config,
     companion_config,
     companion_name,
+    flag_archive,
+    without_quota,
 )
-from engines.cre.runtimes.engine_api import CALL_SECONDS, EngineRuntime, answers
+from engines.cre.runtimes.disk_use import overfull
+from engines.cre.runtimes.engine_api import CALL_SECONDS, EngineRuntime
 from engines.cre.runtimes.networks import BridgeNetworks
+from engines.cre.runtimes.steps import Steps
 from engines.errors import (
     BackendUnavailable,
     ContainerExited,
     ImageMissing,
     NoRoom,
-    NotReady,
     PortUnavailable,
     RuntimeFault,
 )
 from engines.probe import wait_until
+
+Anyone = ChallengeSpec | Companion
 
 
 class DockerRuntime(EngineRuntime):
@@ -71,18 +78,20 @@ class DockerRuntime(EngineRuntime):
             lambda image, tell, canceller: pull_image(self._api, image, tell, canceller)
         )
         self._networks = networks
+        self._quotas = True
 
     def launch(self, launch: Launch) -> Launched:
         for image in launch.spec.images:
             self._images.before(image, launch.spec.pull)
         try:
-            network = self._network(launch)
-            for companion in launch.spec.companions:
-                config = companion_config(self._api, launch, companion, network)
-                self._start(launch, config, companion_name(launch, companion))
-            config = challenge_config(self._api, launch, network)
-            container_id = self._start(launch, config, launch.name)
+            container_id = self._create_all(launch)
+            if not launch.in_steps:  # else wait_ready starts them
+                for companion in launch.spec.companions:
+                    self._start(companion_name(launch, companion))
+                self._start(container_id)
             details = self._ask(lambda: self._api.inspect_container(container_id))
+            if launch.waits_for_companions:
+                return Launched(container_id, tuple(map(str, launch.host_ports)))
             if not details["State"]["Running"]:
                 raise ContainerExited(f"exit code {details['State']['ExitCode']}")
             return Launched(container_id, _published(details, launch.spec.ports))
@@ -97,26 +106,29 @@ class DockerRuntime(EngineRuntime):
             raise _fault(error) from error
 
     def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
-        readiness = launch.spec.readiness
-        if readiness is Readiness.NONE:
-            return
         host = self._probe_host or _reachable(launch.bind_address)
+        Steps(self._api, self, launch, launched, host, seconds).take()
 
-        def ready(timeout: float) -> bool:
-            if readiness is Readiness.HEALTHCHECK:
-                return self._healthy(launched.container_id)
-            port = int(launched.ports[0])
-            answered = answers(readiness, host, port, timeout)
-            if not answered and not self.is_running(launched.container_id):
-                raise ContainerExited("the container ended before it answered")
-            return answered
+    def start_container(self, container: str) -> None:
+        """Start one that is made; raises what its refusal means."""
+        try:
+            self._start(container)
+        except APIError as error:
+            raise _fault(error) from error
 
-        if not wait_until(ready, seconds):
-            raise NotReady(f"no answer within {seconds:g} s")
+    def running(self, container: str) -> Any | None:
+        """What the engine shows of a container while it runs."""
+        details = self._inspect(container)
+        return details if details is not None and details["State"]["Running"] else None
 
     def is_running(self, container_id: str) -> bool:
-        details = self._inspect(container_id)
-        return details is not None and bool(details["State"]["Running"])
+        return self.running(container_id) is not None
+
+    def overfull(self, deployment: str) -> list[Overfull]:
+        try:
+            return self._ask(lambda: overfull(self._api, deployment))
+        except APIError as error:
+            raise BackendUnavailable("the Docker engine refused to say what is written") from error
 
     def remove(self, container_id: str) -> bool:
         details = self._inspect(container_id)
@@ -173,21 +185,55 @@ class DockerRuntime(EngineRuntime):
         self._clear_older(launch)  # a network's name keeps no second one away
         return self._networks.own(launch)
 
-    def _start(self, launch: Launch, config: Any, name: str) -> str:
-        container_id = self._create(launch, config, name)
-        self._ask(lambda: self._api.start(container_id))
+    def _create_all(self, launch: Launch) -> str:
+        """Make the network and the containers; returns the id of the challenge's own."""
+        network = self._network(launch)
+        for companion in launch.spec.companions:
+            config = companion_config(self._api, launch, companion, network)
+            self._create(launch, companion, config, companion_name(launch, companion))
+        config = challenge_config(self._api, launch, network)
+        return self._create(launch, launch.spec, config, launch.name)
+
+    def _start(self, container: str) -> None:
+        self._ask(lambda: self._api.start(container))
+
+    def _create(self, launch: Launch, sandbox: Anyone, config: Any, name: str) -> str:
+        container_id = self._created(launch, config, name)
+        self._put_flag(launch, sandbox, container_id)
         return container_id
 
-    def _create(self, launch: Launch, config: Any, name: str) -> str:
-        for _ in range(2):
+    def _put_flag(self, launch: Launch, sandbox: Anyone, container_id: str) -> None:
+        archive = flag_archive(launch, sandbox)
+        if archive is None:
+            return
+        try:
+            self._ask(lambda: self._api.put_archive(container_id, *archive))
+        except NotFound:
+            raise RuntimeFault(
+                f"flag_file: the image has no folder {archive[0]}; make it there, or choose another"
+            ) from None
+        except APIError as error:
+            raise RuntimeFault(
+                f"flag_file: the engine could not put it there ({error.status_code})"
+            ) from error
+
+    def _created(self, launch: Launch, config: Any, name: str) -> str:
+        if not self._quotas:
+            config = without_quota(config) or config
+        for _ in range(3):
             try:
-                made = self._ask(lambda: self._api.create_container_from_config(config, name))
+                made = self._ask(partial(self._api.create_container_from_config, config, name))
                 return str(made["Id"])
             except ImageNotFound:
                 self._images.missing(config["Image"], launch.spec.pull)
             except APIError as error:
                 if error.status_code != 409:
-                    raise _fault(error) from error
+                    plain = without_quota(config)
+                    if plain is None:
+                        raise _fault(error) from error
+                    # Most storage knows no quota, and says so: then the watch alone keeps it.
+                    config, self._quotas = plain, False
+                    continue
                 # The name is derived from a row that was ours: what bears it was left by a process
                 # that died, or made for a younger row. Only this deployment's, and only the former
                 # is removed.
@@ -203,15 +249,6 @@ class DockerRuntime(EngineRuntime):
             self._clear_older(launch)
         except BackendUnavailable as error:
             raise BackendUnavailable("a container that failed to start may be left") from error
-
-    def _healthy(self, container_id: str) -> bool:
-        details = self._inspect(container_id)
-        if details is None or not details["State"]["Running"]:
-            raise ContainerExited("the container ended before it was healthy")
-        health = details["State"].get("Health")
-        if health is None:
-            raise NotReady("the image has no HEALTHCHECK; choose another readiness")
-        return bool(health["Status"] == "healthy")
 
     def _inspect(self, container_id: str) -> Any | None:
         try:
@@ -274,6 +311,10 @@ def _fault(error: APIError) -> RuntimeFault:
         return PortUnavailable("the port is taken")
     if "no such image" in text:
         return ImageMissing("the image is not on the engine")
+    if "docker-init" in text:
+        return RuntimeFault(
+            "the engine has no docker-init: install tini there, or set init = false"
+        )
     if "no available ipv4 addresses" in text:
         return NoRoom("every address of a shared network is in use")
     return RuntimeFault(f"the Docker engine answered {error.status_code}")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from engines.catalog import Transport
-from engines.cre.runtimes.base import Found, Launch, Launched, Runtime
+from engines.cre.runtimes.base import Found, Launch, Launched, Overfull, Runtime
 from engines.errors import (
     BackendUnavailable,
     ContainerExited,
@@ -32,6 +32,7 @@ class _Container:
     launch: Launch
     ports: tuple[int, ...]
     running: bool = True
+    written_mb: int = 0
     stubborn: bool = False
 
     @property
@@ -109,6 +110,18 @@ class MemoryRuntime(Runtime):
                 if each.launch.deployment == deployment
             ]
 
+    def overfull(self, deployment: str) -> list[Overfull]:
+        with self._lock:
+            self._check_up()
+            found = [
+                Overfull(
+                    each.launch.name, each.launch.fence, each.written_mb, each.launch.spec.disk_mb
+                )
+                for each in self._containers.values()
+                if each.launch.deployment == deployment and each.launch.spec.disk_mb
+            ]
+            return [each for each in found if each.written_mb >= each.allowed_mb]
+
     def image_id(self, image: str) -> str | None:
         return image if self._images is None or image in self._images else None
 
@@ -134,6 +147,11 @@ class MemoryRuntime(Runtime):
         """The container's process dies."""
         with self._lock:
             self._containers[container_id].running = False
+
+    def write(self, container_id: str, megabytes: int) -> None:
+        """The container writes to its disk."""
+        with self._lock:
+            self._containers[container_id].written_mb += megabytes
 
     def discard(self, container_id: str) -> None:
         """Somebody removes the container by hand."""

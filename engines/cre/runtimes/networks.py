@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,9 +32,13 @@ from engines.errors import BackendUnavailable, RuntimeFault, SubnetTaken
 from engines.probe import wait_until
 from engines.settings import Settings
 
+log = logging.getLogger(__name__)
+
 OTHERS_SECONDS = 5.0
 """How long another process may be at work on a shared network that we want too."""
 
+USUAL_MTU = 1500
+MTU = "com.docker.network.driver.mtu"
 _ICC = "com.docker.network.bridge.enable_icc"
 _INTERFACE = "com.docker.network.bridge.name"
 
@@ -47,10 +52,15 @@ class _Wanted:
     subnet: IPv4Network | None
     labels: Mapping[str, str]
     icc: bool
+    mtu: int
 
     @property
     def options(self) -> dict[str, str]:
-        return {_ICC: str(self.icc).lower(), _INTERFACE: self.interface}
+        plain = {_ICC: str(self.icc).lower(), _INTERFACE: self.interface}
+        return plain if self.mtu == USUAL_MTU else {**plain, MTU: str(self.mtu)}
+
+    def mtu_differs(self, details: Any) -> bool:
+        return mtu_of(details) != self.mtu
 
     def differences(self, details: Any) -> list[str]:
         """What of the network that the engine shows is otherwise, for a message."""
@@ -78,6 +88,7 @@ class BridgeNetworks:
         api: gives the engine's low-level client; asked for on first use.
         pool: addresses for all networks.
         guard: sees to the firewall before a network is handed out.
+        mtu: of all networks; 0 for what the engine's default bridge has.
         family: put into names of shared networks and their interfaces, at most 6 characters; for
             networks that have nothing to do with those of the host's deployments.
         bridges: shared networks of a kind to use.
@@ -89,12 +100,14 @@ class BridgeNetworks:
         pool: IPv4Network,
         guard: Guard,
         *,
+        mtu: int = 0,
         family: str = "",
         bridges: int = SHARED,
     ) -> None:
         self._api = api
         self._pool = pool
         self._guard = guard
+        self._mtu = mtu
         self._family = family
         self._bridges = bridges
         self._lock = threading.Lock()
@@ -139,7 +152,8 @@ class BridgeNetworks:
         digest = hashlib.sha256(launch.name.encode()).hexdigest()
         prefix = OPEN if launch.spec.egress else CLOSED
         subnet = IPv4Network(launch.subnet) if launch.subnet else None
-        wanted = _Wanted(launch.name, f"{prefix}{digest[:11]}", subnet, launch.labels, icc=True)
+        interface, mtu = f"{prefix}{digest[:11]}", self._right_mtu()
+        wanted = _Wanted(launch.name, interface, subnet, launch.labels, icc=True, mtu=mtu)
         try:
             self._make(wanted)
         except APIError as error:
@@ -182,14 +196,21 @@ class BridgeNetworks:
             shared_subnet(self._pool, number, egress=egress),
             {LABEL_SHARED: kind},
             icc=False,
+            mtu=self._right_mtu(),
         )
+
+    def _right_mtu(self) -> int:
+        if not self._mtu:
+            self._mtu = self._ask(lambda: engines_mtu(self._api()))
+        return self._mtu
 
     def _look_or_make(self, wanted: _Wanted) -> None:
         """Find the network as it must be, or make it; others may do the same at this moment."""
         refusals: list[APIError] = []
 
         def there(_timeout: float) -> bool:
-            if self._find(wanted) is not None:
+            details = self._find(wanted)
+            if details is not None and not self._outdated(wanted, details):
                 return True
             try:
                 self._make(wanted)
@@ -210,6 +231,19 @@ class BridgeNetworks:
                 f"it (docker network rm {wanted.name}) and it is made anew, or set "
                 "CRE_NETWORK_POOL to the same addresses in every deployment on this host"
             )
+
+    def _outdated(self, wanted: _Wanted, details: Any) -> bool:
+        """Whether the network had another MTU and is gone: what runs on it keeps it."""
+        if not wanted.mtu_differs(details):
+            return False
+        if self._remove(wanted.name):
+            return True
+        log.warning(
+            "network %s has an MTU of %d, not %d, and is in use; it is made anew by the first "
+            "process that begins when nothing runs on it",
+            *(wanted.name, mtu_of(details), wanted.mtu),
+        )
+        return False
 
     def _find(self, wanted: _Wanted) -> Any | None:
         # By exact name: Docker's filter finds parts of names, and inspect takes ids too.
@@ -247,10 +281,22 @@ class BridgeNetworks:
             ) from error
 
 
+def mtu_of(details: Any) -> int:
+    """The MTU of a network, as the engine shows it."""
+    return int((details["Options"] or {}).get(MTU, USUAL_MTU))
+
+
+def engines_mtu(api: Any) -> int:
+    """The MTU that dockerd was told, which it gives to its default bridge alone."""
+    rows = [row for row in api.networks(names=["bridge"]) if row["Name"] == "bridge"]
+    return mtu_of(rows[0]) if rows else USUAL_MTU
+
+
 def networks_from(settings: Settings, api: Callable[[], Any]) -> BridgeNetworks:
     """The networks that the settings describe, with the firewall they ask for."""
     guard = Guard(settings.cre_firewall, docker_host(settings))
-    return BridgeNetworks(api, settings.cre_network_pool, guard)
+    mtu = settings.cre_network_mtu
+    return BridgeNetworks(api, settings.cre_network_pool, guard, mtu=mtu)
 
 
 def _refusal(error: APIError) -> RuntimeFault:

@@ -28,7 +28,13 @@ from engines.cre.runtimes.base import (
     fence_of,
 )
 from engines.cre.runtimes.engine_api import EngineRuntime, answers
-from engines.cre.runtimes.swarm_config import challenge_service, companion_service, network_config
+from engines.cre.runtimes.networks import engines_mtu
+from engines.cre.runtimes.swarm_config import (
+    challenge_service,
+    check,
+    companion_service,
+    network_config,
+)
 from engines.cre.runtimes.swarm_tasks import (
     ENDED,
     digest_of,
@@ -74,6 +80,7 @@ class SwarmRuntime(EngineRuntime):
         client: of a manager of the swarm; see :class:`EngineRuntime`.
         constraints: placement constraints of every instance, beside its challenge's own.
         probe_host: where published ports are reached from here; None for the node's own address.
+        mtu: of the network between the nodes; 0 for what the manager's default bridge has.
     """
 
     name = "swarm"
@@ -87,11 +94,14 @@ class SwarmRuntime(EngineRuntime):
         connect: Callable[[], docker.DockerClient] | None = None,
         constraints: tuple[str, ...] = (),
         probe_host: str | None = None,
+        mtu: int = 0,
     ) -> None:
         super().__init__(client, connect=connect, probe_host=probe_host)
         self._constraints = constraints
+        self._mtu = mtu
 
     def launch(self, launch: Launch) -> Launched:
+        check(launch.spec)
         try:
             images = {image: self._pinned(launch, image) for image in launch.spec.images}
             try:
@@ -186,8 +196,10 @@ class SwarmRuntime(EngineRuntime):
             if launch.spec.pull is Pull.NEVER:
                 raise ImageMissing(f"image {image} is not on the swarm's manager") from None
             return image
-        own = image == launch.spec.image
-        if own and launch.spec.readiness is Readiness.HEALTHCHECK and not has_check(details):
+        checked = {
+            each.image for each in launch.spec.containers if each.readiness is Readiness.HEALTHCHECK
+        }
+        if image in checked and not has_check(details):
             raise NotReady("the image has no HEALTHCHECK; choose another readiness")
         digest = None if launch.spec.pull is Pull.NEVER else digest_of(details, image)
         return digest or str(details["Id"])
@@ -195,17 +207,21 @@ class SwarmRuntime(EngineRuntime):
     def _make(self, launch: Launch, images: dict[str, str]) -> list[str]:
         """Make the network and the services; returns the services' ids, the challenge's last."""
         spec = launch.spec
-        wanted = network_config(launch)
+        self._mtu = self._mtu or self._read(lambda: engines_mtu(self._api))
+        wanted = network_config(launch, self._mtu)
         network = self._created(lambda: self._api.create_network(**wanted)["Id"])
-        configs = [
-            companion_service(launch, each, images[each.image], network, self._constraints)
-            for each in spec.companions
-        ]
-        configs.append(challenge_service(launch, images[spec.image], network, self._constraints))
-        return [
-            self._created(lambda config=config: self._api.create_service(**config)["ID"])  # type: ignore[misc] # mypy: lambdas with defaults
-            for config in configs
-        ]
+        services: list[str] = []
+
+        def add(config: dict[str, Any]) -> None:
+            services.append(self._created(lambda: self._api.create_service(**config)["ID"]))
+
+        for companion in spec.companions:
+            image = images[companion.image]
+            add(companion_service(launch, companion, image, network, self._constraints))
+            if companion.readiness is Readiness.HEALTHCHECK:
+                self._await_tasks(launch, services)  # shown as running once it is healthy
+        add(challenge_service(launch, images[spec.image], network, self._constraints))
+        return services
 
     def _created(self, request: Callable[[], Any]) -> str:
         try:
@@ -218,7 +234,12 @@ class SwarmRuntime(EngineRuntime):
             raise RuntimeFault(f"the swarm answered {error.status_code}") from error
 
     def _await_running(self, launch: Launch, services: list[str]) -> Launched:
-        """Wait until all containers run.
+        """Wait until all containers run."""
+        task = self._await_tasks(launch, services)[services[-1]]
+        return Launched(services[-1], published(task, launch.spec.ports), self._host(task))
+
+    def _await_tasks(self, launch: Launch, services: list[str]) -> dict[str, Any]:
+        """Wait until the containers of these services run; returns their tasks.
 
         Raises:
             RuntimeFault: one never will, or not within :data:`LAUNCH_SECONDS`.
@@ -237,8 +258,7 @@ class SwarmRuntime(EngineRuntime):
 
         if not wait_until(running, LAUNCH_SECONDS):
             raise NotReady(f"not running within {LAUNCH_SECONDS:g} s")
-        task = tasks[services[-1]]
-        return Launched(services[-1], published(task, launch.spec.ports), self._host(task))
+        return tasks
 
     def _discard(self, launch: Launch) -> None:
         """Remove what a failed start made; if that fails too, say that something may be left."""

@@ -12,7 +12,7 @@ from typing import Any
 from flask import request
 
 from engines.site import fields
-from engines.site.catalog import TYPE, WHALE_TYPE
+from engines.site.catalog import TYPE, WHALE_TYPE, complete_table
 from engines.site.deployment import Deployment
 from engines.site.waiting import Server
 from engines.web import PREFIX, container_blueprint
@@ -24,6 +24,7 @@ from .overview import LazyOverview
 from .pages import Pages
 from .platform import (
     CHALLENGE_CLASSES,
+    db,
     register_admin_plugin_menu_bar,
     register_plugin_assets_directory,
     upgrade,
@@ -45,6 +46,7 @@ def load_into(app: Any, name: str) -> None:
         name: of the folder below ``CTFd/plugins/``.
     """
     upgrade(plugin_name=name)
+    complete_table(db.engine)
     site = Deployment(app.config, str(app.config["SQLALCHEMY_DATABASE_URI"]), admin_asks)
     site.prepare()
     assets = f"/plugins/{name}/assets/"

@@ -9,6 +9,7 @@ const WAIT_FOR_PAGE_MS = 5000;
 const MARKS = [300, 60];
 const BUSY = { start: "Starting your container; this may take a moment …", extend: "Extending …", stop: "Stopping …" };
 const DONE = { start: "Your container is running.", extend: "You have more time now.", stop: "Your container is stopped." };
+const NOTHING_RUNS = "No container is running for this challenge"; // unless the site knows why
 const UNREACHABLE = "The site cannot be reached; check your connection and try again.";
 const STRANGE = "The site answered something else; reload the page, and log in again if it asks.";
 
@@ -125,7 +126,8 @@ class Panel {
     const answer = await this.ask(`${ENDPOINTS}status?challenge_id=${this.challengeId}`, options);
     if (turn !== this.turn || this.busy) return;
     if (answer.success) {
-      if (this.told !== null && answer.data === null) this.write("message", "Your container has ended.");
+      const why = answer.message === NOTHING_RUNS ? "Your container has ended." : `${answer.message}.`;
+      if (answer.data === null && (this.told !== null || answer.message !== NOTHING_RUNS)) this.write("message", why);
       const unseen = answer.code === "last_known";
       if (unseen || this.unseen) this.write("error", unseen ? answer.message : "");
       this.unseen = unseen;
