@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from engines.catalog import ChallengeSpec
 from engines.contract import Isolation
+from engines.cre.evidence import Evidence, Redactor
 
 LABEL_DEPLOYMENT = "whale-ready.deployment"
 """Only what has this label with the deployment's own value is ever touched."""
@@ -61,6 +62,11 @@ class Launch:
         return not self.spec.companions
 
     @property
+    def redactor(self) -> Redactor:
+        """Takes the instance's secrets out of what is said of it."""
+        return Redactor.of(self.flag, self.spec)
+
+    @property
     def environment(self) -> Mapping[str, str]:
         """Of the challenge's own container."""
         return {**self.spec.environment, "FLAG": self.flag}
@@ -88,6 +94,22 @@ class Found:
     running: bool = False
     """Whether it is a container that runs; False also where the list does not tell."""
     fence: int = 0
+
+
+@dataclass(frozen=True)
+class Cleared:
+    """What became of a removal: true where there was anything to remove.
+
+    A container that cannot be removed is an error. A network that others hold on to is not: the
+    instance is over without it, and the next rounds of the worker try again.
+    """
+
+    found: bool = False
+    left: tuple[str, ...] = ()
+    """What is still there and what keeps it, in words for admins."""
+
+    def __bool__(self) -> bool:
+        return self.found
 
 
 def fence_of(labels: Mapping[str, str]) -> int:
@@ -132,19 +154,20 @@ class Runtime(ABC):
     def is_running(self, container_id: str) -> bool:
         """Whether this very container exists and its process runs."""
 
+    def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
+        """Why an instance that was running does not run any more, as far as can be seen."""
+        return Evidence()
+
     @abstractmethod
-    def remove(self, container_id: str) -> bool:
+    def remove(self, container_id: str) -> Cleared:
         """Remove at once the instance whose own container this is, with its anonymous volumes.
 
-        False when there is no such container; then others of the instance may still be there.
+        Nothing is found when there is no such container; others of the instance may still be there.
         """
 
     @abstractmethod
-    def clear(self, deployment: str, name: str, fence: int) -> bool:
-        """Remove everything of an instance by its name, except for what has a larger fence.
-
-        False when there was nothing.
-        """
+    def clear(self, deployment: str, name: str, fence: int) -> Cleared:
+        """Remove everything of an instance by its name, except for what has a larger fence."""
 
     @abstractmethod
     def find(self, deployment: str) -> list[Found]:

@@ -14,12 +14,15 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 from engines.catalog import Port, Readiness
 from engines.contract import Isolation
+from engines.cre.evidence import LINES, Evidence, Redactor
 from engines.cre.image_pull import pull_image
 from engines.cre.images import Images
 from engines.cre.runtimes.base import (
     LABEL_DEPLOYMENT,
+    LABEL_FENCE,
     LABEL_GROUP,
     LABEL_INSTANCE,
+    Cleared,
     Found,
     Launch,
     Launched,
@@ -30,7 +33,7 @@ from engines.cre.runtimes.container_config import (
     companion_config,
     companion_name,
 )
-from engines.cre.runtimes.engine_api import CALL_SECONDS, EngineRuntime, answers
+from engines.cre.runtimes.engine_api import CALL_SECONDS, EngineRuntime, answers, said, unknown_name
 from engines.cre.runtimes.networks import BridgeNetworks
 from engines.errors import (
     BackendUnavailable,
@@ -76,25 +79,41 @@ class DockerRuntime(EngineRuntime):
         for image in launch.spec.images:
             self._images.before(image, launch.spec.pull)
         try:
+            return self._made(launch)
+        except _NetworkGone:
+            # Somebody removed it, as docker system prune does: it is made anew.
+            return self._made(launch)
+
+    def _made(self, launch: Launch) -> Launched:
+        whose = ""
+        try:
             network = self._network(launch)
             for companion in launch.spec.companions:
+                whose = f"companion {companion.name}: "
                 config = companion_config(self._api, launch, companion, network)
                 self._start(launch, config, companion_name(launch, companion))
+            whose = ""
             config = challenge_config(self._api, launch, network)
             container_id = self._start(launch, config, launch.name)
             details = self._ask(lambda: self._api.inspect_container(container_id))
             if not details["State"]["Running"]:
-                raise ContainerExited(f"exit code {details['State']['ExitCode']}")
+                raise ContainerExited("the container ended at once")
             return Launched(container_id, _published(details, launch.spec.ports))
+        except (ContainerExited, PortUnavailable) as fault:
+            told = self._with_evidence(fault, launch)
+            self._discard(launch)
+            raise told from None
         except (RuntimeFault, BackendUnavailable) as error:
             if not (isinstance(error, BackendUnavailable) and error.untouched):
                 self._discard(launch)
             raise
         except APIError as error:
             self._discard(launch)
+            refused = _fault(error, launch.redactor, whose)
             if self._networks is not None and error.status_code == 404:
-                self._networks.forget()  # somebody removed it: the next start makes it anew
-            raise _fault(error) from error
+                self._networks.forget()
+                raise _NetworkGone(str(refused)) from error
+            raise refused from error
 
     def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
         readiness = launch.spec.readiness
@@ -111,32 +130,51 @@ class DockerRuntime(EngineRuntime):
                 raise ContainerExited("the container ended before it answered")
             return answered
 
-        if not wait_until(ready, seconds):
-            raise NotReady(f"no answer within {seconds:g} s")
+        try:
+            if not wait_until(ready, seconds):
+                port = launch.spec.ports[0] if launch.spec.ports else None
+                raise NotReady(
+                    f"no answer ({readiness.value}, port {port}) within {seconds:g} s"
+                    f"{unknown_name(host, 'CRE_PROBE_HOST')}"
+                )
+        except (ContainerExited, NotReady) as fault:
+            raise self._with_evidence(fault, launch) from None
+
+    def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
+        try:
+            details = self._inspect(container_id)
+            if details is None:
+                return Evidence("its container is not there any more: somebody removed it")
+            labels = details["Config"]["Labels"]
+            others = [f"{LABEL_DEPLOYMENT}={labels[LABEL_DEPLOYMENT]}"]
+            others.append(f"{LABEL_INSTANCE}={labels[LABEL_INSTANCE]}")
+            return self._evidence("its container does not run", others, redactor)
+        except (BackendUnavailable, KeyError):
+            return Evidence()
 
     def is_running(self, container_id: str) -> bool:
         details = self._inspect(container_id)
         return details is not None and bool(details["State"]["Running"])
 
-    def remove(self, container_id: str) -> bool:
+    def remove(self, container_id: str) -> Cleared:
         details = self._inspect(container_id)
         if details is None:
-            return False
+            return Cleared()
         labels = details["Config"]["Labels"]
         if LABEL_GROUP in labels:
             name = labels[LABEL_INSTANCE]
             return self.clear(labels[LABEL_DEPLOYMENT], name, fence_of(labels))
-        return self._remove_container(container_id)
+        return Cleared(self._remove_container(container_id))
 
-    def clear(self, deployment: str, name: str, fence: int) -> bool:
+    def clear(self, deployment: str, name: str, fence: int) -> Cleared:
         labels = [f"{LABEL_DEPLOYMENT}={deployment}", f"{LABEL_INSTANCE}={name}"]
         containers, networks = (
             [row["Id"] for row in rows if fence_of(row["Labels"]) <= fence]
             for rows in self._list(labels)
         )
         gone = [self._remove_container(container_id) for container_id in containers]
-        gone += [self._remove_network(network_id) for network_id in networks]
-        return any(gone)
+        left = tuple(filter(None, map(self._remove_network, networks)))
+        return Cleared(any(gone) or bool(networks), left)
 
     def find(self, deployment: str) -> list[Found]:
         containers, networks = self._list([f"{LABEL_DEPLOYMENT}={deployment}"])
@@ -187,14 +225,14 @@ class DockerRuntime(EngineRuntime):
                 self._images.missing(config["Image"], launch.spec.pull)
             except APIError as error:
                 if error.status_code != 409:
-                    raise _fault(error) from error
+                    raise
                 # The name is derived from a row that was ours: what bears it was left by a process
                 # that died, or made for a younger row. Only this deployment's, and only the former
                 # is removed.
                 self._clear_older(launch)
         raise RuntimeFault("the container's name is another deployment's, or a younger start's")
 
-    def _clear_older(self, launch: Launch) -> bool:
+    def _clear_older(self, launch: Launch) -> Cleared:
         return self.clear(launch.deployment, launch.name, launch.fence)
 
     def _discard(self, launch: Launch) -> None:
@@ -203,6 +241,44 @@ class DockerRuntime(EngineRuntime):
             self._clear_older(launch)
         except BackendUnavailable as error:
             raise BackendUnavailable("a container that failed to start may be left") from error
+
+    def _with_evidence(self, fault: RuntimeFault, launch: Launch) -> RuntimeFault:
+        """The same fault, with what the instance's containers tell of it."""
+        labels = [
+            f"{LABEL_DEPLOYMENT}={launch.deployment}",
+            f"{LABEL_INSTANCE}={launch.name}",
+            f"{LABEL_FENCE}={launch.fence}",
+        ]
+        try:
+            found = self._evidence(str(fault), labels, launch.redactor)
+        except BackendUnavailable:
+            return fault
+        return type(fault)(found.reason, output=found.output)
+
+    def _evidence(self, happened: str, labels: list[str], redactor: Redactor) -> Evidence:
+        """What the containers with these labels tell, the challenge's own first."""
+        containers, _ = self._list(labels)
+        rows = sorted((_own_name(row), row["Id"]) for row in containers)
+        told = [happened]
+        output: list[str] = []
+        for name, container_id in rows:
+            details = self._inspect(container_id)
+            if details is None:
+                continue
+            ending = _ending(details)
+            if ending:
+                told.append(redactor.sentence(f"{name or 'the container'} {ending}"))
+            if ending or not name:
+                output += redactor.lines(self._printed(container_id), name)
+        return Evidence("; ".join(told), tuple(output))
+
+    def _printed(self, container_id: str) -> str:
+        """The last of what a container's programs have printed."""
+        try:
+            log = self._ask(lambda: self._api.logs(container_id, tail=LINES))
+        except APIError:
+            return ""  # another log driver, or it is just being removed
+        return bytes(log).decode(errors="replace")
 
     def _healthy(self, container_id: str) -> bool:
         details = self._inspect(container_id)
@@ -219,7 +295,9 @@ class DockerRuntime(EngineRuntime):
         except NotFound:
             return None
         except APIError as error:
-            raise BackendUnavailable("the Docker engine refused to say what runs") from error
+            raise BackendUnavailable(
+                f"the Docker engine refused to say what runs: {said(error)}"
+            ) from error
 
     def _list(self, labels: list[str]) -> tuple[list[Any], list[Any]]:
         """Containers and networks with these labels."""
@@ -228,7 +306,9 @@ class DockerRuntime(EngineRuntime):
             containers = self._ask(lambda: self._api.containers(all=True, filters=wanted))
             networks = self._ask(lambda: self._api.networks(filters=wanted))
         except APIError as error:
-            raise BackendUnavailable("the Docker engine refused to list what is there") from error
+            raise BackendUnavailable(
+                f"the Docker engine refused to list what is there: {said(error)}"
+            ) from error
         return containers, networks
 
     def _remove_container(self, container_id: str) -> bool:
@@ -239,17 +319,34 @@ class DockerRuntime(EngineRuntime):
         except APIError as error:
             if error.status_code == 409:  # its removal is under way already: wait for the end
                 return self._await_removal(container_id)
-            raise BackendUnavailable("the Docker engine could not remove a container") from error
+            raise BackendUnavailable(
+                f"the Docker engine could not remove a container: {said(error)}"
+            ) from error
         return True
 
-    def _remove_network(self, network_id: str) -> bool:
+    def _remove_network(self, network_id: str) -> str:
+        """Remove it; what keeps it there, in words, or nothing."""
         try:
             self._ask(lambda: self._api.remove_network(network_id))
         except NotFound:
-            return False
+            return ""
         except APIError as error:
-            raise BackendUnavailable("the Docker engine could not remove a network") from error
-        return True
+            return self._kept_by(network_id, said(error))
+        return ""
+
+    def _kept_by(self, network_id: str, docker_says: str) -> str:
+        try:
+            details = self._ask(lambda: self._api.inspect_network(network_id))
+        except APIError:  # it went meanwhile, or there is nothing more to be learnt
+            return f"network {network_id[:12]} is still there: {docker_says}"
+        holders = sorted(each["Name"] for each in (details["Containers"] or {}).values())
+        if not holders:
+            return f"network {details['Name']} is still there: {docker_says}"
+        named = Redactor().sentence(", ".join(holders))
+        return (
+            f"network {details['Name']} is kept by {named}: remove that, or disconnect it with "
+            f"docker network disconnect --force {details['Name']} {named}"
+        )
 
     def _await_removal(self, container_id: str) -> bool:
         if wait_until(lambda _timeout: self._inspect(container_id) is None, CALL_SECONDS):
@@ -267,16 +364,42 @@ def _published(details: Any, ports: tuple[Port, ...]) -> tuple[str, ...]:
     return tuple(numbers)
 
 
-def _fault(error: APIError) -> RuntimeFault:
+def _own_name(row: Any) -> str:
+    """Of a companion its name; empty for the challenge's own container."""
+    instance = str(row["Labels"].get(LABEL_INSTANCE, ""))
+    names = [str(each).lstrip("/") for each in row["Names"] or ()]
+    return next((n.removeprefix(f"{instance}.") for n in names if n.startswith(f"{instance}.")), "")
+
+
+def _ending(details: Any) -> str:
+    """How a container ended; empty while it runs."""
+    state = details["State"]
+    if state["Running"]:
+        return ""
+    told = [f"ended with exit code {state['ExitCode']}"]
+    if state.get("OOMKilled"):
+        megabytes = details["HostConfig"]["Memory"] // (1024 * 1024)
+        told.append(f"out of memory (it has {megabytes} MB)")
+    if state.get("Error"):
+        told.append(str(state["Error"]))
+    return ", ".join(told)
+
+
+class _NetworkGone(RuntimeFault):
+    """The network that was handed out is not there any more."""
+
+
+def _fault(error: APIError, redactor: Redactor, whose: str) -> RuntimeFault:
     """What a refusal of create or start means; Docker has no codes finer than the HTTP status."""
     text = str(error.explanation or "").lower()
+    reason = f"{whose}{said(error, redactor)}"
     if "port is already allocated" in text or "address already in use" in text:
-        return PortUnavailable("the port is taken")
+        return PortUnavailable(f"the port is taken: {reason}")
     if "no such image" in text:
-        return ImageMissing("the image is not on the engine")
+        return ImageMissing(f"the image is not on the engine: {reason}")
     if "no available ipv4 addresses" in text:
-        return NoRoom("every address of a shared network is in use")
-    return RuntimeFault(f"the Docker engine answered {error.status_code}")
+        return NoRoom(f"every address of a shared network is in use: {reason}")
+    return RuntimeFault(f"the Docker engine answered {error.status_code}: {reason}")
 
 
 def _reachable(bind_address: str) -> str:
