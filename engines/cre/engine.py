@@ -37,6 +37,8 @@ from engines.cre.starting import Starter
 from engines.cre.tables import cre_instances
 from engines.cre.warm_pool import WarmPool
 from engines.database import Database
+from engines.errors import BackendUnavailable
+from engines.heartbeat import Heartbeat
 from engines.instance_store import InstanceStore
 from engines.instances import (
     AccountFull,
@@ -91,6 +93,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             catalog=self._catalog,
             clock=self.clock,
             settings=self.settings,
+            heartbeat=Heartbeat(self._database, self.clock, cre_instances),
         )
         self._launcher = Launcher(self._parts)
         self._removal = Removal(self._parts)
@@ -186,7 +189,8 @@ class ContainerRuntimeEngine(AuditedBackend):
             admission = self._admission(call, spec)
             match self._store.claim(self._request(call, spec), self.clock.now(), admission):
                 case Claimed(row):
-                    return self._starter.create(call, spec, row, admission.warm)
+                    with self._parts.heartbeat.kept(row.id, row.version, self._launcher.lease):
+                        return self._starter.create(call, spec, row, admission.warm)
                 case Taken(row):
                     if self._removal.in_the_way(row):
                         return self._already(row)
@@ -256,7 +260,13 @@ class ContainerRuntimeEngine(AuditedBackend):
         return self._starter.describe(row) if row is not None and self._removal.live(row) else None
 
     def _holds(self, call: Call) -> bool:
-        return self._store.find(call.account, call.challenge_id) is not None
+        row = self._store.find(call.account, call.challenge_id)
+        if row is None:
+            return False
+        try:
+            return not self._removal.repaired(row)
+        except BackendUnavailable:
+            return True  # what somebody who died has left may be there
 
     def _last_known(self, call: Call) -> InstanceStatus | None:
         row = self._store.find(call.account, call.challenge_id)
@@ -274,7 +284,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             flag=new_flag(spec),
             account_limit=self.settings.cre_account_limit,
             capacity=self.settings.cre_capacity,
-            lease_seconds=self._launcher.lease.total_seconds(),
+            lease_seconds=self._parts.heartbeat.lease(self._launcher.lease).total_seconds(),
         )
 
     def _admission(self, call: Call, spec: ChallengeSpec) -> Admission:

@@ -21,8 +21,8 @@ from engines.replies import iso
 
 log = logging.getLogger(__name__)
 
-REMOVAL_LEASE_SECONDS = 120.0
-"""How long a row belongs to the process that removes its container."""
+REMOVAL_LEASE = timedelta(seconds=120)
+"""How long, at most, a row belongs to the process that removes its container."""
 
 
 class Removal:
@@ -71,9 +71,10 @@ class Removal:
         mine = row.stopping(self._lease_end())
         if not self._parts.store.save(mine):
             return False
-        why = self._why_lost(row).detail() if action is Action.LOST else {}
         try:
-            left = self._clear(row)
+            with self._parts.heartbeat.kept(mine.id, mine.version, REMOVAL_LEASE):
+                why = self._why_lost(row).detail() if action is Action.LOST else {}
+                left = self._clear(row)
         except BackendUnavailable:
             self._parts.store.save(mine.running_again())
             raise
@@ -115,7 +116,8 @@ class Removal:
         mine = row.stopping(self._lease_end())
         if self._parts.store.save(mine):
             try:
-                left = self._clear(row)
+                with self._parts.heartbeat.kept(mine.id, mine.version, REMOVAL_LEASE):
+                    left = self._clear(row)
             except BackendUnavailable:
                 # Still abandoned work: whoever comes next may try again at once.
                 self._parts.store.save(mine.stopping(self._parts.clock.now()))
@@ -181,4 +183,4 @@ class Removal:
         )
 
     def _lease_end(self) -> datetime:
-        return self._parts.clock.now() + timedelta(seconds=REMOVAL_LEASE_SECONDS)
+        return self._parts.clock.now() + self._parts.heartbeat.lease(REMOVAL_LEASE)
