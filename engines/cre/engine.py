@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from engines import replies
 from engines.audit import Action, AuditLog
@@ -52,7 +56,13 @@ from engines.instances import (
     Taken,
     TooOften,
 )
+from engines.reasons import reason
 from engines.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Solved = Callable[[Sequence[Instance]], frozenset[int]]
+"""Gives the ids of those rows whose account has solved the challenge."""
 
 ROUNDS = 5
 """How often a call looks again when others change the same row under its hands."""
@@ -63,6 +73,10 @@ class ContainerRuntimeEngine(AuditedBackend):
 
     Without arguments everything comes from :class:`engines.settings.Settings`; parts that are
     passed in are used instead, and closing them stays the caller's business.
+
+    Args:
+        solved: tells which rows' challenges their accounts have solved; such instances give way
+            when every place is taken. None: nobody knows, and none does.
     """
 
     def __init__(
@@ -73,6 +87,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         catalog: Catalog | None = None,
         database: Database | None = None,
         clock: Clock | None = None,
+        solved: Solved | None = None,
     ) -> None:
         self.settings = settings or Settings.from_environ()
         self._own_database = database is None
@@ -100,6 +115,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._pool = WarmPool(self._parts, self._launcher)
         self._starter = Starter(self._parts, self._launcher, self._pool, self._removal)
         self._repair = Repair(self._parts, self._pool, self._removal, self._launcher.lease)
+        self._solved = solved
         self.cleanup_worker = CleanupWorker(
             self, self.settings.worker_seconds, database=self._database
         )
@@ -144,6 +160,12 @@ class ContainerRuntimeEngine(AuditedBackend):
 
     def holds_any(self) -> bool:
         return not self._store.empty()
+
+    def ends_on_solve(self, challenge_id: int) -> bool:
+        spec = self._catalog.get(challenge_id)
+        if spec is None or spec.ends_on_solve is None:
+            return self.settings.ends_on_solve
+        return spec.ends_on_solve
 
     def expire_due(self) -> int:
         """Remove every expired instance once, several at a time; one that fails to go is tried
@@ -198,7 +220,9 @@ class ContainerRuntimeEngine(AuditedBackend):
                     holding = [row for row in rows if self._removal.in_the_way(row)]
                     if len(holding) == len(rows):
                         return self._limit_reached(holding)
-                case SystemFull() if self._pool.give_way():
+                case SystemFull() if self._pool.give_way() or self._solved_gives_way(None):
+                    continue
+                case ChallengeFull() if self._solved_gives_way(spec.id):
                     continue
                 case full:
                     return self._turned_away(full)
@@ -274,6 +298,27 @@ class ContainerRuntimeEngine(AuditedBackend):
         return self._starter.describe(row) if row is not None and live else None
 
     # Answers and their parts.
+
+    def _solved_gives_way(self, challenge_id: int | None) -> bool:
+        """End one instance whose challenge is solved, so that a start has its place."""
+        if self._solved is None:
+            return False
+        now = self.clock.now()
+        rows = [row for row in self._store.all() if self._may_give_way(row, challenge_id, now)]
+        try:
+            solved = self._solved(rows) if rows else frozenset[int]()
+            return any(self._removal.give_way(row) for row in rows if row.id in solved)
+        except (BackendUnavailable, SQLAlchemyError) as error:
+            log.warning("no solved instance gave way: %s", reason(error))
+            return False
+
+    def _may_give_way(self, row: Instance, challenge_id: int | None, now: datetime) -> bool:
+        if row.state is not State.RUNNING or not row.live(now):
+            return False
+        if challenge_id not in (None, row.challenge_id):
+            return False
+        spec = self._catalog.get(row.challenge_id)
+        return spec is None or spec.ends_on_solve is not False
 
     def _request(self, call: Call, spec: ChallengeSpec) -> Request:
         return Request(

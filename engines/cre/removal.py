@@ -90,6 +90,12 @@ class Removal:
         call.recorded = call.recorded or done
         return done
 
+    def give_way(self, row: Instance) -> bool:
+        """End an instance whose challenge is solved, for another's sake; raises as :meth:`end`."""
+        call = self._call_about(row)
+        call.detail["reason"] = "the challenge was solved, and another start needed the place"
+        return self.end(row, call, Action.STOPPED)
+
     def expire(self, row: Instance) -> bool:
         """Remove an expired row; False when it could not be removed now."""
         try:

@@ -123,6 +123,9 @@ class HybridBackend(AuditedBackend):
     def holds_any(self) -> bool:
         return any(side.holds_any() for side in self.sides.values())
 
+    def ends_on_solve(self, challenge_id: int) -> bool:
+        return self.home.ends_on_solve(challenge_id)
+
     def recorded_flag(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> str | None:
