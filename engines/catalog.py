@@ -79,7 +79,17 @@ SAFE_ULIMITS: Mapping[str, int] = {"nofile": 1024, "core": 0}
 
 
 _NOT_MADE_FROM = frozenset(
-    {"name", "visibility", "pull", "timeout_seconds", "ends_at", "limit", "warm", "whale"}
+    {
+        "name",
+        "visibility",
+        "pull",
+        "timeout_seconds",
+        "ends_at",
+        "limit",
+        "warm",
+        "whale",
+        "ends_on_solve",
+    }
 )
 """Fields of a challenge that a running container does not show."""
 
@@ -176,6 +186,8 @@ class ChallengeSpec(Sandbox):
     """Live instances of this challenge; None for as many as there is room."""
     warm: int = 0
     """Ready containers kept waiting for a start."""
+    ends_on_solve: bool | None = None
+    """Whether an instance ends when its account has solved it; None: as the site's setting says."""
     nodes: tuple[str, ...] = ()
     """Swarm only: placement constraints, as ``node.labels.ctf==true``."""
     whale: bool = True

@@ -276,6 +276,7 @@ _CHALLENGE: Mapping[str, Check] = {
     "ends_at": _moment,
     "limit": _whole(1, 1_000_000),
     "warm": _whole(0, 1000),
+    "ends_on_solve": _flag,
     "nodes": _each(_pattern(r"[\w.-]+\s*(==|!=)\s*\S+", "node.labels.ctf==true")),
     "whale": _flag,
 }

@@ -326,6 +326,10 @@ class ContainerBackend(ABC):
         backend leaves the flags to what it stands on (Whale)."""
         return None
 
+    def ends_on_solve(self, challenge_id: int) -> bool:
+        """Whether an instance of this challenge is to end when its account has solved it."""
+        return False
+
     def expire_due(self) -> int:
         """Remove what has expired, each once; returns how many. The worker's whole work."""
         return 0

@@ -64,9 +64,18 @@ class BackendUnavailable(EngineError):
 
 
 class RuntimeFault(EngineError):
-    """A container runtime refused one request; ``code`` says what that means to a caller."""
+    """A container runtime refused one request; ``code`` says what that means to a caller.
+
+    Args:
+        message: why, for logs and admins; carries no secret.
+        output: the last lines that the instance's programs printed, without secrets.
+    """
 
     code = Code.START_FAILED
+
+    def __init__(self, message: str, *, output: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.output = output
 
 
 class ImageMissing(RuntimeFault):

@@ -21,6 +21,7 @@ from engines.catalog import Catalog, not_on_whale
 from engines.clock import Clock, SystemClock
 from engines.contract import ContainerBackend
 from engines.cre import ContainerRuntimeEngine
+from engines.cre.engine import Solved
 from engines.cre.runtimes.base import Runtime
 from engines.database import Database
 from engines.doctor import Finding, SetupWatch, examine_docker
@@ -47,6 +48,8 @@ class Ingredients:
     credentials: Credentials | None = None
     database: Database | None = None
     clock: Clock | None = None
+    solved: Solved | None = None
+    """See :class:`engines.cre.ContainerRuntimeEngine`."""
 
 
 NOTHING_GIVEN = Ingredients()
@@ -141,6 +144,7 @@ def build(
         catalog=ingredients.catalog,
         database=database,
         clock=clock,
+        solved=ingredients.solved,
     )
     new: ContainerBackend | None = None
     if settings.whale_api_url is not None:

@@ -56,6 +56,13 @@ class Settings:
     challenges_file: Path | None = _setting(
         "CONTAINER_CHALLENGES_FILE", Path, None, "TOML file with the challenges and their images"
     )
+    ends_on_solve: bool = _setting(
+        "CONTAINER_ENDS_ON_SOLVE",
+        boolean,
+        False,
+        "true: an instance ends when its account has solved the challenge, unless the challenge "
+        "says otherwise; false: it goes on, and gives way when every place is taken",
+    )
     worker_seconds: float = _setting(
         "CONTAINER_WORKER_SECONDS", seconds, 10.0, "period of the cleanup worker"
     )

@@ -47,6 +47,6 @@ class DiskWatch:
         )
         if row is None or row.state is not State.RUNNING:
             # One that waits in the pool or is being started: its maker finds it gone.
-            return self._parts.runtime.clear(self._parts.deployment, full.name, full.fence)
+            return bool(self._parts.runtime.clear(self._parts.deployment, full.name, full.fence))
         written = {"written_mb": full.written_mb, "disk_mb": full.allowed_mb}
         return self._removal.end_by_engine(row, Action.DISK_FULL, written)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -41,6 +42,8 @@ from engines.cre.starting import Starter
 from engines.cre.tables import cre_instances
 from engines.cre.warm_pool import WarmPool
 from engines.database import Database
+from engines.errors import BackendUnavailable
+from engines.heartbeat import Heartbeat
 from engines.instance_store import InstanceStore
 from engines.instances import (
     AccountFull,
@@ -59,6 +62,9 @@ from engines.settings import Settings
 
 log = logging.getLogger(__name__)
 
+Solved = Callable[[Sequence[Instance]], frozenset[int]]
+"""Gives the ids of those rows whose account has solved the challenge."""
+
 ROUNDS = 5
 """How often a call looks again when others change the same row under its hands."""
 
@@ -71,6 +77,10 @@ class ContainerRuntimeEngine(AuditedBackend):
 
     Without arguments everything comes from :class:`engines.settings.Settings`; parts that are
     passed in are used instead, and closing them stays the caller's business.
+
+    Args:
+        solved: tells which rows' challenges their accounts have solved; such instances give way
+            when every place is taken. None: nobody knows, and none does.
     """
 
     def __init__(
@@ -81,6 +91,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         catalog: Catalog | None = None,
         database: Database | None = None,
         clock: Clock | None = None,
+        solved: Solved | None = None,
     ) -> None:
         self.settings = settings or Settings.from_environ()
         self._own_database = database is None
@@ -101,6 +112,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             catalog=self._catalog,
             clock=self.clock,
             settings=self.settings,
+            heartbeat=Heartbeat(self._database, self.clock, cre_instances),
         )
         self._launcher = Launcher(self._parts)
         self._removal = Removal(self._parts)
@@ -108,6 +120,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._starter = Starter(self._parts, self._launcher, self._pool, self._removal)
         self._repair = Repair(self._parts, self._pool, self._removal, self._launcher.lease)
         self._disk_watch = DiskWatch(self._parts, self._pool, self._removal)
+        self._solved = solved
         self.cleanup_worker = CleanupWorker(
             self, self.settings.worker_seconds, database=self._database
         )
@@ -152,6 +165,12 @@ class ContainerRuntimeEngine(AuditedBackend):
 
     def holds_any(self) -> bool:
         return not self._store.empty()
+
+    def ends_on_solve(self, challenge_id: int) -> bool:
+        spec = self._catalog.get(challenge_id)
+        if spec is None or spec.ends_on_solve is None:
+            return self.settings.ends_on_solve
+        return spec.ends_on_solve
 
     def expire_due(self) -> int:
         """Remove every expired instance once, several at a time; one that fails to go is tried
@@ -219,7 +238,8 @@ class ContainerRuntimeEngine(AuditedBackend):
             admission = self._admission(call, spec)
             match self._store.claim(self._request(call, spec), self.clock.now(), admission):
                 case Claimed(row):
-                    return self._starter.create(call, spec, row, admission.warm)
+                    with self._parts.heartbeat.kept(row.id, row.version, self._launcher.lease):
+                        return self._starter.create(call, spec, row, admission.warm)
                 case Taken(row):
                     if self._removal.in_the_way(row):
                         return self._already(row)
@@ -227,7 +247,9 @@ class ContainerRuntimeEngine(AuditedBackend):
                     holding = [row for row in rows if self._removal.in_the_way(row)]
                     if len(holding) == len(rows):
                         return self._limit_reached(holding)
-                case SystemFull() if self._pool.give_way():
+                case SystemFull() if self._pool.give_way() or self._solved_gives_way(None):
+                    continue
+                case ChallengeFull() if self._solved_gives_way(spec.id):
                     continue
                 case full:
                     return self._turned_away(full)
@@ -289,7 +311,13 @@ class ContainerRuntimeEngine(AuditedBackend):
         return self._starter.describe(row) if row is not None and self._removal.live(row) else None
 
     def _holds(self, call: Call) -> bool:
-        return self._store.find(call.account, call.challenge_id) is not None
+        row = self._store.find(call.account, call.challenge_id)
+        if row is None:
+            return False
+        try:
+            return not self._removal.repaired(row)
+        except BackendUnavailable:
+            return True  # what somebody who died has left may be there
 
     def _last_known(self, call: Call) -> InstanceStatus | None:
         row = self._store.find(call.account, call.challenge_id)
@@ -297,6 +325,27 @@ class ContainerRuntimeEngine(AuditedBackend):
         return self._starter.describe(row) if row is not None and live else None
 
     # Answers and their parts.
+
+    def _solved_gives_way(self, challenge_id: int | None) -> bool:
+        """End one instance whose challenge is solved, so that a start has its place."""
+        if self._solved is None:
+            return False
+        now = self.clock.now()
+        rows = [row for row in self._store.all() if self._may_give_way(row, challenge_id, now)]
+        try:
+            solved = self._solved(rows) if rows else frozenset[int]()
+            return any(self._removal.give_way(row) for row in rows if row.id in solved)
+        except (BackendUnavailable, SQLAlchemyError) as error:
+            log.warning("no solved instance gave way: %s", reason(error))
+            return False
+
+    def _may_give_way(self, row: Instance, challenge_id: int | None, now: datetime) -> bool:
+        if row.state is not State.RUNNING or not row.live(now):
+            return False
+        if challenge_id not in (None, row.challenge_id):
+            return False
+        spec = self._catalog.get(row.challenge_id)
+        return spec is None or spec.ends_on_solve is not False
 
     def _request(self, call: Call, spec: ChallengeSpec) -> Request:
         return Request(
@@ -307,7 +356,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             flag=new_flag(spec),
             account_limit=self.settings.cre_account_limit,
             capacity=self.settings.cre_capacity,
-            lease_seconds=self._launcher.lease.total_seconds(),
+            lease_seconds=self._parts.heartbeat.lease(self._launcher.lease).total_seconds(),
         )
 
     def _admission(self, call: Call, spec: ChallengeSpec) -> Admission:

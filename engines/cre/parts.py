@@ -11,6 +11,7 @@ from engines.cre.names import instance_name
 from engines.cre.reservations import Reservations
 from engines.cre.runtimes.base import Runtime
 from engines.database import Database
+from engines.heartbeat import Heartbeat
 from engines.instance_store import InstanceStore
 from engines.instances import Instance
 from engines.settings import Settings
@@ -31,6 +32,8 @@ class Parts:
     catalog: Catalog
     clock: Clock
     settings: Settings
+    heartbeat: Heartbeat
+    """Keeps the rows of instances that this process is at work on."""
 
     def name_of(self, row: Instance) -> str:
         """What the runtime knows a row's instance by, unless it came from the warm pool."""

@@ -12,15 +12,17 @@ from sqlalchemy.engine import Connection
 from engines.audit import Action, ContainerEvent
 from engines.base import Call
 from engines.contract import Code
+from engines.cre.evidence import Evidence, Redactor
 from engines.cre.parts import Parts
+from engines.cre.runtimes.base import Cleared
 from engines.errors import BackendUnavailable
 from engines.instances import Instance, State
 from engines.replies import iso
 
 log = logging.getLogger(__name__)
 
-REMOVAL_LEASE_SECONDS = 120.0
-"""How long a row belongs to the process that removes its container."""
+REMOVAL_LEASE = timedelta(seconds=120)
+"""How long, at most, a row belongs to the process that removes its container."""
 
 
 class Removal:
@@ -70,16 +72,29 @@ class Removal:
         if not self._parts.store.save(mine):
             return False
         try:
-            self._clear(row)
+            with self._parts.heartbeat.kept(mine.id, mine.version, REMOVAL_LEASE):
+                why = self._why_lost(row).detail() if action is Action.LOST else {}
+                left = self._clear(row)
         except BackendUnavailable:
             self._parts.store.save(mine.running_again())
             raise
         event = call.event(
-            action, Code.OK, container_id=row.container_id, old_expiry=iso(row.expires_at)
+            action,
+            Code.OK,
+            container_id=row.container_id,
+            old_expiry=iso(row.expires_at),
+            **why,
+            **left,
         )
         done = self.forget(mine, event)
         call.recorded = call.recorded or done
         return done
+
+    def give_way(self, row: Instance) -> bool:
+        """End an instance whose challenge is solved, for another's sake; raises as :meth:`end`."""
+        call = self._call_about(row)
+        call.detail["reason"] = "the challenge was solved, and another start needed the place"
+        return self.end(row, call, Action.STOPPED)
 
     def expire(self, row: Instance) -> bool:
         """Remove an expired row; False when it could not be removed now."""
@@ -111,12 +126,15 @@ class Removal:
         mine = row.stopping(self._lease_end())
         if self._parts.store.save(mine):
             try:
-                self._clear(row)
+                with self._parts.heartbeat.kept(mine.id, mine.version, REMOVAL_LEASE):
+                    left = self._clear(row)
             except BackendUnavailable:
                 # Still abandoned work: whoever comes next may try again at once.
                 self._parts.store.save(mine.stopping(self._parts.clock.now()))
                 raise
-            event = self._call_about(row).event(Action.REPAIRED, Code.OK, state=row.state.value)
+            event = self._call_about(row).event(
+                Action.REPAIRED, Code.OK, state=row.state.value, **left
+            )
             self.forget(mine, event)
         return True
 
@@ -145,11 +163,28 @@ class Removal:
         ) as pool:
             return sum(pool.map(work, rows))
 
-    def _clear(self, row: Instance) -> None:
-        """Remove all that the runtime has of a row."""
-        if row.container_id is None or not self._parts.runtime.remove(row.container_id):
+    def _why_lost(self, row: Instance) -> Evidence:
+        """What is left of a container tells why it ended; asked before it goes."""
+        redactor = Redactor.of(row.flag, self._parts.catalog.get(row.challenge_id))
+        found = self._parts.runtime.why_ended(row.container_id or "", redactor)
+        log.warning(
+            "the instance of challenge %d of %s is lost: %s",
+            row.challenge_id,
+            row.account,
+            found,
+        )
+        return found
+
+    def _clear(self, row: Instance) -> dict[str, list[str]]:
+        """Remove all that the runtime has of a row; what had to be left, for the event."""
+        runtime = self._parts.runtime
+        done = Cleared() if row.container_id is None else runtime.remove(row.container_id)
+        if not done:
             # Half made, or its own container is gone already: the rest goes by the name.
-            self._parts.runtime.clear(self._parts.deployment, self._parts.name_of(row), row.id)
+            done = runtime.clear(self._parts.deployment, self._parts.name_of(row), row.id)
+        for each in done.left:
+            log.warning("challenge %d has ended, but %s", row.challenge_id, each)
+        return {"left": list(done.left)} if done.left else {}
 
     def _call_about(self, row: Instance, detail: Mapping[str, int] | None = None) -> Call:
         """A call on behalf of whoever started the instance, for events nobody called for."""
@@ -163,4 +198,4 @@ class Removal:
         )
 
     def _lease_end(self) -> datetime:
-        return self._parts.clock.now() + timedelta(seconds=REMOVAL_LEASE_SECONDS)
+        return self._parts.clock.now() + self._parts.heartbeat.lease(REMOVAL_LEASE)

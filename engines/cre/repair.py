@@ -26,6 +26,7 @@ class Repair:
         self._pool = pool
         self._removal = removal
         self._lease = lease
+        self._stuck: set[str] = set()
 
     def reconcile(self) -> int:
         """Put right what does not agree; returns how many were put right.
@@ -40,10 +41,12 @@ class Repair:
         found = self._parts.runtime.find(self._parts.deployment)
         waiting = {warm.name for warm in self._pool.rows.all()}
         rows = self._parts.store.all()
-        known = waiting | {self._parts.name_of(row) for row in rows}
+        fences = {self._parts.name_of(row): row.id for row in rows}
+        known = waiting | set(fences)
         ids = {row.container_id for row in rows}
         kept = known | {each.name for each in found if each.id in ids}
-        repaired = self._remove_strays(found, kept)
+        strays = [each for each in found if each.name not in kept or _outlived(each, fences)]
+        repaired = self._remove_strays(strays)
         for owner in holding - known:
             self._parts.reservations.drop(owner)
         running = {each.id for each in found if each.running}
@@ -57,16 +60,28 @@ class Repair:
             # Starts are refused until then; what is there is repaired all the same.
             log.warning("instances are not kept apart: %s", error)
 
-    def _remove_strays(self, found: list[Found], kept: set[str]) -> int:
+    def _remove_strays(self, found: list[Found]) -> int:
         strays: dict[str, int] = {}
         for each in found:
-            if each.name not in kept:
-                strays[each.name] = max(each.fence, strays.get(each.name, 0))
-        for name in strays:
-            log.warning("removing %s, which no row knows", name)
-        clear = self._parts.runtime.clear
-        # By its fence: a start may have made another of that name since it was found.
-        return sum(clear(self._parts.deployment, name, fence) for name, fence in strays.items())
+            strays[each.name] = max(each.fence, strays.get(each.name, 0))
+        removed = 0
+        stuck: set[str] = set()
+        for name, fence in strays.items():
+            # By its fence: a start may have made another of that name since it was found.
+            try:
+                done = self._parts.runtime.clear(self._parts.deployment, name, fence)
+            except BackendUnavailable as error:
+                stuck.add(f"{name}, which no row knows, cannot be removed: {error}")
+                continue
+            if done.left:
+                stuck.update(done.left)
+            elif done:
+                log.warning("removed %s, which no row knows", name)
+                removed += 1
+        for said in sorted(stuck - self._stuck):  # once; it is tried in every round
+            log.warning("%s", said)
+        self._stuck = stuck
+        return removed
 
     def _put_right(self, row: Instance, running: set[str]) -> bool:
         if self._removal.repaired(row):
@@ -76,3 +91,8 @@ class Repair:
         if row.container_id in running or self._removal.is_running(row):
             return False
         return self._removal.clear_lost(row)
+
+
+def _outlived(found: Found, fences: dict[str, int]) -> bool:
+    """Whether something was made for an earlier row of the name, and could not be removed then."""
+    return 0 < found.fence < fences.get(found.name, 0)

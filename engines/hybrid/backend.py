@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 from typing import cast
 
@@ -34,10 +35,20 @@ from engines.contract import (
 )
 from engines.database import Database
 from engines.errors import BackendUnavailable
+from engines.heartbeat import Heartbeat
 from engines.hybrid.dial_store import DialStore
 from engines.hybrid.meeting import meet
 from engines.hybrid.router import Router
-from engines.hybrid.routes import Claimed, Full, Route, RouteState, RouteStore, Taken, Wanted, lease
+from engines.hybrid.routes import (
+    Claimed,
+    Full,
+    Route,
+    RouteState,
+    RouteStore,
+    Taken,
+    Wanted,
+    routes,
+)
 from engines.hybrid.routing import Decision, Why
 from engines.hybrid.shadow import Shadow
 from engines.hybrid.tending import Rounds
@@ -48,7 +59,7 @@ log = logging.getLogger(__name__)
 ROUNDS = 5
 """How often a start looks again when others change the same route under its hands."""
 LEASE_SECONDS = 330.0
-"""How long a route belongs to who starts its instance: longer than any backend's start takes."""
+"""How long, at most, a route belongs to who starts its instance: longer than any start takes."""
 
 
 class HybridBackend(AuditedBackend):
@@ -85,7 +96,8 @@ class HybridBackend(AuditedBackend):
             self.sides[router.keys.new] = new
         self.home = home
         self._routes = RouteStore(database)
-        self._lease_seconds = lease_seconds
+        self._lease = timedelta(seconds=lease_seconds)
+        self._heartbeat = Heartbeat(database, self.clock, routes)
         self._shadow = None if shadow is None else Shadow(self.sides, router, shadow)
         self._owned = owned
         self._rounds = Rounds(self.sides, router, self._routes, self.clock, after_round)
@@ -110,6 +122,9 @@ class HybridBackend(AuditedBackend):
 
     def holds_any(self) -> bool:
         return any(side.holds_any() for side in self.sides.values())
+
+    def ends_on_solve(self, challenge_id: int) -> bool:
+        return self.home.ends_on_solve(challenge_id)
 
     def recorded_flag(
         self, user_id: int, challenge_id: int, team_id: int | None = None
@@ -223,7 +238,8 @@ class HybridBackend(AuditedBackend):
         if route.backend != self.router.keys.home:
             # Whatever has no route is at home: started before there were routes, or past us.
             try:
-                there = self._shown(call, self.home)
+                with self._heartbeat.kept(route.id, route.version, self._lease):
+                    there = self._shown(call, self.home)
             except BackendUnavailable:
                 self._routes.delete(route)
                 raise
@@ -247,8 +263,7 @@ class HybridBackend(AuditedBackend):
         if not certain:
             because = f"what became of an earlier start on {route.backend} is not known yet"
             decision = Decision(route.backend, Why.STICKY, because)
-        until = lease(now, self._lease_seconds)
-        mine = route.taken(call.user_id, call.team_id, decision.backend, until)
+        mine = route.taken(call.user_id, call.team_id, decision.backend, self._lease_end())
         if not self._routes.save(mine):
             return None
         return self._launch(call, mine, decision, certain=certain)
@@ -264,7 +279,8 @@ class HybridBackend(AuditedBackend):
         spared = self.router.spared(route.backend) if certain else None
         if spared is not None:
             return self._at_home(call, route, spared) or replies.busy_start()
-        with with_detail(**decision.detail()), holding_back() as held:
+        keeping = self._heartbeat.kept(route.id, route.version, self._lease)
+        with keeping, with_detail(**decision.detail()), holding_back() as held:
             result = side.start_instance(call.user_id, call.challenge_id, call.team_id)
         call.recorded = True
         self.router.heard(route.backend, result)
@@ -287,8 +303,7 @@ class HybridBackend(AuditedBackend):
 
     def _at_home(self, call: Call, route: Route, decision: Decision) -> StartResult | None:
         """Go on at home with a route of which nothing is; None when it is not ours any more."""
-        until = lease(self.clock.now(), self._lease_seconds)
-        moved = route.taken(call.user_id, call.team_id, decision.backend, until)
+        moved = route.taken(call.user_id, call.team_id, decision.backend, self._lease_end())
         if not self._routes.save(moved):
             return None
         return self._launch(call, moved, decision, certain=True)
@@ -307,7 +322,7 @@ class HybridBackend(AuditedBackend):
             return self._adjusted(result)
         if now_there is not None and now_there.backend == route.backend:
             return self._adjusted(result)
-        log.warning("a start outlived its lease of %g s and is undone", self._lease_seconds)
+        log.warning("a start lost its route to another and is undone")
         side.stop_instance(call.user_id, call.challenge_id, call.team_id)
         return replies.busy_start()
 
@@ -345,8 +360,11 @@ class HybridBackend(AuditedBackend):
             team_id=call.team_id,
             backend=decision.backend,
             limit=self.capabilities.account_limit,
-            until=lease(self.clock.now(), self._lease_seconds),
+            until=self._lease_end(),
         )
+
+    def _lease_end(self) -> datetime:
+        return self.clock.now() + self._heartbeat.lease(self._lease)
 
     def _owner(self, route: Route | None) -> ContainerBackend:
         """The backend of a route; what has none is at home.

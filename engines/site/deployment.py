@@ -26,6 +26,7 @@ from engines.hybrid import DialStore, HybridBackend
 from engines.lease import leases
 from engines.settings import Settings
 from engines.site.catalog import SiteCatalog
+from engines.site.solves import SiteSolves
 from engines.site.whale_flags import WhaleFlags
 from engines.web import DatabaseOverview
 
@@ -197,6 +198,7 @@ class Deployment:
                 ),
                 database=database,
                 runtime=runtime if isinstance(runtime, Runtime) else None,
+                solved=SiteSolves(site),
             )
             backend = get_container_backend(self.config, ingredients)
             overview = DatabaseOverview(database)

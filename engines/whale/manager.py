@@ -169,6 +169,9 @@ class WhaleAPIManager(AuditedBackend):
     def holds_any(self) -> bool:
         return not self._store.empty()
 
+    def ends_on_solve(self, challenge_id: int) -> bool:
+        return self.settings.ends_on_solve
+
     def expire_due(self) -> int:
         """End what has expired, also where Whale's own cleaner has not come yet."""
         self.traits.publish()

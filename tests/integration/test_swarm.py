@@ -21,6 +21,7 @@ from engines.catalog import ChallengeSpec, Companion, Port, Readiness, StaticCat
 from engines.clock import VirtualClock
 from engines.contract import Code, Isolation
 from engines.cre import ContainerRuntimeEngine
+from engines.cre.evidence import HIDDEN
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_INSTANCE, Launch, Launched
 from engines.cre.runtimes.swarm import LABEL_HOST, NO_MANAGER, SwarmRuntime
 from engines.database import Database
@@ -194,21 +195,69 @@ def test_tcp_and_udp_ports_where_they_were_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("fields", "fault"),
+    ("fields", "fault", "said"),
     [
-        ({"image": "whale-ready-no-such-image:none"}, ImageMissing),
-        ({"command": ("/no/such/program",)}, ContainerExited),
-        ({"nodes": ("node.labels.nowhere==true",)}, NoRoom),
-        ({"readiness": Readiness.HEALTHCHECK}, NotReady),
+        ({"image": "whale-ready-no-such-image:none"}, ImageMissing, "not on the swarm's manager"),
+        ({"command": ("/no/such/program",)}, ContainerExited, "/no/such/program"),
+        ({"nodes": ("node.labels.nowhere==true",)}, NoRoom, "no suitable node"),
+        ({"readiness": Readiness.HEALTHCHECK}, NotReady, "no HEALTHCHECK"),
     ],
 )
 def test_what_cannot_start_says_why_and_leaves_nothing(
-    runtime: SwarmRuntime, launches: Callable[..., Launch], fields: Any, fault: type[RuntimeFault]
+    runtime: SwarmRuntime,
+    launches: Callable[..., Launch],
+    fields: Any,
+    fault: type[RuntimeFault],
+    said: str,
 ) -> None:
+    """hexbay/ocean_ctf#18, GZTimeWalker/GZCTF#31: in the swarm's own words."""
     launch = launches(**fields)
-    with pytest.raises(fault):
+    with pytest.raises(fault, match=said):
         runtime.launch(launch)
     assert runtime.find(launch.deployment) == []
+
+
+def test_what_a_program_printed_before_it_ended_is_told_without_the_flag(
+    runtime: SwarmRuntime, launches: Callable[..., Launch]
+) -> None:
+    script = "/bin/busybox sleep 2; echo cannot open /data: $FLAG; exit 3"
+    launch = launches(command=(BUSYBOX, "sh", "-c", script))
+    with pytest.raises(ContainerExited) as failure:
+        started(runtime, launch)
+    assert "exit code 3" in str(failure.value)
+    assert failure.value.output == (f"cannot open /data: {HIDDEN}",)
+    runtime.clear(launch.deployment, launch.name, launch.fence)
+
+
+def test_a_network_that_another_service_holds_keeps_neither_stop_nor_start(
+    cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch], image: str
+) -> None:
+    """moby/moby#17217, #42119: an organiser joins a service to an instance's network."""
+    launch = launches(nodes=MANAGER)
+    launched = started(runtime, launch)
+    (network,) = runtime._networks([f"{LABEL_INSTANCE}={launch.name}"])
+    stranger = cluster.manager_client.services.create(
+        image,
+        command=[BUSYBOX, "sleep", "600"],
+        networks=[network["Id"]],
+        constraints=list(MANAGER),
+        name=f"stranger-{secrets.token_hex(4)}",
+    )
+    try:
+        done = runtime.remove(launched.container_id)
+        assert done
+        (left,) = done.left
+        assert network["Name"] in left
+        assert "in use by service" in left
+        again = started(runtime, replace(launch, fence=launch.fence + 1))
+        assert flag_at(again) == launch.flag
+    finally:
+        stranger.remove()
+    eventually(
+        lambda: not runtime.clear(launch.deployment, launch.name, launch.fence).left,
+        "the network goes once nobody holds it",
+    )
+    assert runtime.remove(again.container_id)
 
 
 def test_a_container_that_exits_at_once_is_no_instance(
@@ -306,6 +355,8 @@ def test_a_dead_container_is_not_restarted(
     eventually(over, "the swarm has dealt with the end of the container")
     assert len(service.tasks()) == 1
     assert not runtime.is_running(launched.container_id)
+    why = runtime.why_ended(launched.container_id, launch.redactor)
+    assert "exit code 137, killed" in why.reason
     assert runtime.remove(launched.container_id)
     assert runtime.find(launch.deployment) == []
 

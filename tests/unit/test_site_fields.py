@@ -60,7 +60,9 @@ def test_every_field_is_typed() -> None:
         no_new_privileges="no",
         disk_mb=512,
         flag_owner="1000",
+        ends_on_solve="yes",
     )
+    assert found.ends_on_solve is True
     assert found.ports == (Port(8080), Port(53, Transport.UDP))
     assert (found.readiness, found.pull) == (Readiness.HTTP, Pull.MISSING)
     assert (found.timeout_seconds, found.limit, found.warm, found.memory_mb) == (1200, 50, 2, 64)

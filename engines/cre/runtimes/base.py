@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from engines.catalog import ChallengeSpec, Companion, Readiness
 from engines.contract import Isolation
+from engines.cre.evidence import Evidence, Redactor
 
 LABEL_DEPLOYMENT = "whale-ready.deployment"
 """Only what has this label with the deployment's own value is ever touched."""
@@ -61,6 +62,11 @@ class Launch:
     def alone(self) -> bool:
         """Whether it is one container and nothing else."""
         return not self.spec.companions
+
+    @property
+    def redactor(self) -> Redactor:
+        """Takes the instance's secrets out of what is said of it."""
+        return Redactor.of(self.flag, self.spec)
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -121,6 +127,22 @@ class Overfull:
     allowed_mb: int
 
 
+@dataclass(frozen=True)
+class Cleared:
+    """What became of a removal: true where there was anything to remove.
+
+    A container that cannot be removed is an error. A network that others hold on to is not: the
+    instance is over without it, and the next rounds of the worker try again.
+    """
+
+    found: bool = False
+    left: tuple[str, ...] = ()
+    """What is still there and what keeps it, in words for admins."""
+
+    def __bool__(self) -> bool:
+        return self.found
+
+
 def fence_of(labels: Mapping[str, str]) -> int:
     """The fencing token on something; what was made before there were any has the least."""
     return int(labels.get(LABEL_FENCE, 0))
@@ -169,19 +191,20 @@ class Runtime(ABC):
     def is_running(self, container_id: str) -> bool:
         """Whether this very container exists and its process runs."""
 
+    def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
+        """Why an instance that was running does not run any more, as far as can be seen."""
+        return Evidence()
+
     @abstractmethod
-    def remove(self, container_id: str) -> bool:
+    def remove(self, container_id: str) -> Cleared:
         """Remove at once the instance whose own container this is, with its anonymous volumes.
 
-        False when there is no such container; then others of the instance may still be there.
+        Nothing is found when there is no such container; others of the instance may still be there.
         """
 
     @abstractmethod
-    def clear(self, deployment: str, name: str, fence: int) -> bool:
-        """Remove everything of an instance by its name, except for what has a larger fence.
-
-        False when there was nothing.
-        """
+    def clear(self, deployment: str, name: str, fence: int) -> Cleared:
+        """Remove everything of an instance by its name, except for what has a larger fence."""
 
     @abstractmethod
     def find(self, deployment: str) -> list[Found]:

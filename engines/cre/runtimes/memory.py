@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from engines.catalog import Transport
-from engines.cre.runtimes.base import Found, Launch, Launched, Overfull, Runtime
+from engines.cre.runtimes.base import Cleared, Found, Launch, Launched, Overfull, Runtime
 from engines.errors import (
     BackendUnavailable,
     ContainerExited,
@@ -84,12 +84,12 @@ class MemoryRuntime(Runtime):
             container = self._containers.get(container_id)
             return container is not None and container.running
 
-    def remove(self, container_id: str) -> bool:
+    def remove(self, container_id: str) -> Cleared:
         with self._lock:
             self._check_up()
             return self._remove([container_id] if container_id in self._containers else [])
 
-    def clear(self, deployment: str, name: str, fence: int) -> bool:
+    def clear(self, deployment: str, name: str, fence: int) -> Cleared:
         with self._lock:
             self._check_up()
             return self._remove(
@@ -183,12 +183,12 @@ class MemoryRuntime(Runtime):
         if self._down:
             raise BackendUnavailable("the runtime is down", untouched=True)
 
-    def _remove(self, container_ids: list[str]) -> bool:
+    def _remove(self, container_ids: list[str]) -> Cleared:
         for container_id in container_ids:
             if self._containers[container_id].stubborn:
                 raise BackendUnavailable("the container cannot be removed")
             del self._containers[container_id]
-        return bool(container_ids)
+        return Cleared(bool(container_ids))
 
     def _ports_for(self, launch: Launch) -> tuple[int, ...]:
         taken = {each for known in self._containers.values() for each in known.published}

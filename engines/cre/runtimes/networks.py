@@ -9,10 +9,10 @@ Their addresses come from ``CRE_NETWORK_POOL`` (:mod:`engines.cre.runtimes.subne
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import logging
+import secrets
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ from engines.contract import Isolation
 from engines.cre.firewall import CLOSED, OPEN
 from engines.cre.guard import Guard, docker_host
 from engines.cre.runtimes.base import Launch
+from engines.cre.runtimes.engine_api import unreachable
 from engines.cre.runtimes.subnets import LABEL_SHARED, SHARED, shared_name, shared_subnet
 from engines.errors import BackendUnavailable, RuntimeFault, SubnetTaken
 from engines.probe import wait_until
@@ -113,6 +114,8 @@ class BridgeNetworks:
         self._lock = threading.Lock()
         self._known: set[str] = set()
         self._made: set[str] = set()
+        self._seen: set[str] = set()
+        """Those whose interface was there once: where it is not, somebody removed it."""
         self._turns = itertools.count()
 
     @property
@@ -138,7 +141,14 @@ class BridgeNetworks:
                 if wanted.name not in self._known:
                     self._look_or_make(wanted)
                     self._known.add(wanted.name)
-        self._guard.ensure(wanted.interface)
+        try:
+            self._guard.ensure(wanted.interface)
+        except BackendUnavailable:
+            if not self._vanished(wanted):
+                raise
+            self._renew(wanted)
+            self._guard.ensure(wanted.interface)
+        self._seen.add(wanted.name)
         return wanted.name
 
     def own(self, launch: Launch) -> str:
@@ -149,11 +159,14 @@ class BridgeNetworks:
             BackendUnavailable: engine or firewall cannot be had; the network may have been made.
             RuntimeFault: the engine refused it.
         """
-        digest = hashlib.sha256(launch.name.encode()).hexdigest()
+        # Never of the name that an earlier one had: others may keep that from being removed. By
+        # its labels it is found all the same.
+        own = secrets.token_hex(6)[:11]
         prefix = OPEN if launch.spec.egress else CLOSED
         subnet = IPv4Network(launch.subnet) if launch.subnet else None
-        interface, mtu = f"{prefix}{digest[:11]}", self._right_mtu()
-        wanted = _Wanted(launch.name, interface, subnet, launch.labels, icc=True, mtu=mtu)
+        interface, mtu = f"{prefix}{own}", self._right_mtu()
+        name = f"{launch.name}-{own}"
+        wanted = _Wanted(name, interface, subnet, launch.labels, icc=True, mtu=mtu)
         try:
             self._make(wanted)
         except APIError as error:
@@ -187,6 +200,15 @@ class BridgeNetworks:
         except APIError:  # it is not there, or in use
             return False
         return True
+
+    def _vanished(self, wanted: _Wanted) -> bool:
+        return wanted.name in self._seen and not self._guard.sees(wanted.interface)
+
+    def _renew(self, wanted: _Wanted) -> None:
+        """Make a shared network anew whose interface somebody removed, with it or without."""
+        with self._lock:
+            self._remove(wanted.name)
+            self._look_or_make(wanted)
 
     def _shared(self, number: int, *, egress: bool) -> _Wanted:
         kind, prefix = ("open", OPEN) if egress else ("closed", CLOSED)
@@ -276,9 +298,7 @@ class BridgeNetworks:
             raise
         except (DockerException, RequestException, json.JSONDecodeError, OSError) as error:
             # No container was asked for yet: nothing of the instance can be there.
-            raise BackendUnavailable(
-                "the Docker engine cannot be reached", untouched=True
-            ) from error
+            raise BackendUnavailable(str(unreachable(error)), untouched=True) from error
 
 
 def mtu_of(details: Any) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from engines.catalog import Companion, Readiness
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.container_config import companion_name
-from engines.cre.runtimes.engine_api import answers
+from engines.cre.runtimes.engine_api import answers, unknown_name
 from engines.cre.runtimes.listening import listening_ports
 from engines.errors import ContainerExited, NotReady
 from engines.probe import wait_until
@@ -22,8 +22,8 @@ LONGEST_PAUSE_SECONDS = 2.0
 class Containers(Protocol):
     """What is asked of the runtime. Both take an id or a name."""
 
-    def start_container(self, container: str) -> None:
-        """Start it; raises RuntimeFault or BackendUnavailable."""
+    def start_container(self, launch: Launch, container: str) -> None:
+        """Start one of the instance's; raises RuntimeFault or BackendUnavailable."""
         ...
 
     def running(self, container: str) -> Any | None:
@@ -67,19 +67,24 @@ class Steps:
         if self._launch.in_steps:
             for companion in self._launch.spec.companions:
                 self._bring_up(companion)
-            self._containers.start_container(self._launched.container_id)
+            self._containers.start_container(self._launch, self._launched.container_id)
         if self._launch.spec.readiness is Readiness.NONE or self._wait(self._ready):
             return
         if self._again.count:
             said = f"the container ended {self._again.count} times before it answered"
             raise ContainerExited(said)
-        raise NotReady(f"no answer within {self._seconds:g} s")
+        spec = self._launch.spec
+        port = spec.ports[0] if spec.ports else None
+        raise NotReady(
+            f"no answer ({spec.readiness.value}, port {port}) within {self._seconds:g} s"
+            f"{unknown_name(self._host, 'CRE_PROBE_HOST')}"
+        )
 
     def _wait(self, ready: Callable[[float], bool]) -> bool:
         return wait_until(ready, max(0.0, self._until - time.monotonic()))
 
     def _bring_up(self, companion: Companion) -> None:
-        self._containers.start_container(companion_name(self._launch, companion))
+        self._containers.start_container(self._launch, companion_name(self._launch, companion))
         if companion.readiness is Readiness.NONE:
             return
         if not self._wait(lambda _timeout: self._serves(companion)):
@@ -120,7 +125,7 @@ class Steps:
             if not self._launch.waits_for_companions:
                 raise ContainerExited("the container ended before it answered")
             if self._again.due():
-                self._containers.start_container(self._launched.container_id)
+                self._containers.start_container(self._launch, self._launched.container_id)
             return False
         readiness = self._launch.spec.readiness
         if readiness is Readiness.HEALTHCHECK:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from typing import Any
 
 from engines.catalog import ChallengeSpec, Companion, Readiness, Sandbox
@@ -63,7 +64,8 @@ def network_config(launch: Launch, mtu: int) -> dict[str, Any]:
     """
     pools = [{"Subnet": launch.subnet}] if launch.subnet else []
     return {
-        "name": swarm_name(launch.name),
+        # Never of the name that an earlier one had: others may keep that from being removed.
+        "name": swarm_name(f"{launch.name}-{secrets.token_hex(4)}"),
         "driver": "overlay",
         "labels": dict(launch.labels),
         "attachable": False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any, ClassVar, NoReturn
@@ -12,11 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
 
 from engines.audit import done_by
+from engines.contract import Code
 from engines.errors import BackendUnavailable, CatalogError
 from engines.reasons import reason
 from engines.site import fields
 from engines.site.catalog import TYPE
 from engines.site.deployment import Deployment
+from engines.solving import end_on_solve
 
 from .models import WhaleReadyChallenge
 from .platform import (
@@ -29,6 +32,7 @@ from .platform import (
     challenge_attempt_any,
     challenge_attempt_team,
     get_current_user,
+    is_admin,
     is_teams_mode,
 )
 
@@ -95,6 +99,21 @@ class WhaleReadyType(BaseChallenge):  # type: ignore[misc]  # CTFd has no types
         super().delete(challenge)
 
     @classmethod
+    def read(cls, challenge: Any) -> Any:
+        """What the API shows of a challenge: our fields too, to admins alone."""
+        data = dict(super().read(challenge))
+        if is_admin():
+            columns = {each.column: getattr(challenge, each.column) for each in fields.FIELDS}
+            data |= fields.values_of(columns)
+        return data
+
+    @classmethod
+    def solve(cls, user: Any, team: Any, challenge: Any, request: Any) -> None:
+        """Record a solve, and end the instance where site or challenge want that."""
+        super().solve(user, team, challenge, request)
+        ends_with_its_solve(cls.deployment, user, team, challenge.id)
+
+    @classmethod
     def attempt(cls, challenge: Any, request: Any) -> Any:
         """Compare with the flag of the account's own instance, and with CTFd's own flags."""
         submission = _data(request)["submission"].strip()
@@ -113,6 +132,26 @@ class WhaleReadyType(BaseChallenge):  # type: ignore[misc]  # CTFd has no types
         if unknown:
             cannot_check()
         return answer if known else ChallengeResponse("incorrect", NOTHING_RUNS)
+
+
+def ends_with_its_solve(deployment: Deployment, user: Any, team: Any, challenge_id: int) -> None:
+    """End the instance that a solve was made on, where that is wanted; nobody waits for it."""
+    team_id = team.id if team is not None and is_teams_mode() else None
+    threading.Thread(
+        target=_end_quietly, args=(deployment, user.id, challenge_id, team_id), daemon=True
+    ).start()
+
+
+def _end_quietly(
+    deployment: Deployment, user_id: int, challenge_id: int, team_id: int | None
+) -> None:
+    try:
+        result = end_on_solve(deployment.backend(), user_id, challenge_id, team_id)
+    except (BackendUnavailable, SQLAlchemyError) as error:
+        log.warning("a solved instance goes on until its time is over: %s", reason(error))
+        return
+    if result is not None and result.code not in (Code.OK, Code.NOT_FOUND):
+        log.warning("a solved instance goes on until its time is over: %s", result.code.value)
 
 
 def own_flag(deployment: Deployment, challenge_id: int) -> str | None:

@@ -17,6 +17,7 @@ from engines.audit import done_by
 from engines.clock import SystemClock
 from engines.contract import LARGEST_ID
 from engines.doctor import State
+from engines.ending import Selection, end_all
 from engines.errors import BackendUnavailable
 from engines.factory import NEW
 from engines.hybrid.health import Limits, measure
@@ -25,6 +26,7 @@ from engines.site import setting_rows, turning, waiting
 from engines.site.deployment import Deployment
 from engines.site.waiting import Server
 from engines.web import HistoryQuery
+from engines.web.admin import BATCH_SECONDS, told
 
 from .platform import Challenges, Teams, Users, admins_only, get_current_user
 
@@ -83,6 +85,8 @@ class Pages:
 
     def act(self) -> Response:
         form = request.form
+        if form.get("action") == "stop_all":
+            return self._stop_many(form)
         user_id, challenge_id = _number(form, "user_id"), _number(form, "challenge_id")
         if user_id is None or challenge_id is None:
             raise ValueError("the form names no instance; reload the page")
@@ -96,6 +100,21 @@ class Pages:
             result = (backend.stop_instance if action == "stop" else backend.extend_instance)(*who)
         log.info("admin %d: %s for %s: %s", admin.id, action, who, result.code.value)
         flash(result.message, "success" if result.ok else "danger")
+        return self._back("instances")
+
+    def _stop_many(self, form: Any) -> Response:
+        """End many without a script on the page: as many as some seconds are enough for."""
+        selection = _selection(form)
+        parts, admin = self._site.parts(), get_current_user()
+        with done_by(admin.id, admin.name):
+            done = end_all(
+                parts.backend,
+                parts.overview.chosen(selection),
+                f"ended with {selection}",
+                seconds=BATCH_SECONDS,
+            )
+        log.info("admin %d: %s: %s", admin.id, selection, done)
+        flash(told(done), "danger" if done.failed or done.left else "success")
         return self._back("instances")
 
     # What happened.
@@ -220,6 +239,23 @@ def _number(values: Any, name: str) -> int | None:
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:20]) <= LARGEST_ID:
         raise ValueError(f"{name} must be a whole number")
     return int(text)
+
+
+def _selection(form: Any) -> Selection:
+    """What a form wants ended.
+
+    Raises:
+        ValueError: it does not say what, or was not confirmed.
+    """
+    which = form.get("which", "")
+    if which not in ("all", "challenge_id", "user_id", "team_id"):
+        raise ValueError("choose what to end")
+    if form.get("sure") != "yes":
+        raise ValueError("tick the box: players lose what they have running")
+    number = _number(form, "number")
+    if (which == "all") is not (number is None):
+        raise ValueError("write the number of the challenge, user or team, and none for all")
+    return Selection() if number is None else Selection(**{which: number})
 
 
 def _names(rows: Iterable[Any]) -> dict[str, dict[int, str]]:

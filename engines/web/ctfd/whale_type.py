@@ -13,6 +13,7 @@ from .challenge_type import (
     NOTHING_RUNS,
     WhaleReadyType,
     cannot_check,
+    ends_with_its_solve,
     own_flag,
     stop_all,
 )
@@ -54,6 +55,11 @@ def served(whales: Any, site: Deployment) -> Any:
             if flag and getattr(answer, "status", "incorrect") == "incorrect":
                 return False, INCORRECT
             return (False, NOTHING_RUNS) if said == _WHALE_HAS_NONE else answer
+
+        @classmethod
+        def solve(cls, user: Any, team: Any, challenge: Any, request: Any) -> None:
+            super().solve(user, team, challenge, request)
+            ends_with_its_solve(site, user, team, challenge.id)
 
         @classmethod
         def delete(cls, challenge: Any) -> None:
