@@ -41,6 +41,10 @@ class Action(str, Enum):
     """Found dead or removed behind the backend's back; its record was cleared."""
     ADOPTED = "adopted"
     """Found running on Whale without a record here (started on Whale's own page); recorded."""
+    ORPHANED = "orphaned"
+    """Ended because its account or its challenge was deleted, or became another's."""
+    FOREIGN_FLAG = "foreign_flag"
+    """A flag was submitted that another account was given; nothing was changed."""
     REPAIRED = "repaired"
     """Left half-way by a process that died or a call that broke off; cleared up."""
 

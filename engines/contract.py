@@ -322,9 +322,18 @@ class ContainerBackend(ABC):
     def recorded_flag(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> str | None:
-        """The flag a submission is compared with; None when no instance is live, or when the
-        backend leaves the flags to what it stands on (Whale)."""
+        """The flag a submission is compared with: that of the live instance, else the last one that
+        still counts. None when there is none, or when the backend leaves the flags to what it
+        stands on (Whale)."""
         return None
+
+    def counting_flags(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> tuple[str, ...]:
+        """Every flag that is right for the account now: :meth:`recorded_flag` first, then those
+        of containers that ended within the grace time."""
+        flag = self.recorded_flag(user_id, challenge_id, team_id)
+        return () if flag is None else (flag,)
 
     def expire_due(self) -> int:
         """Remove what has expired, each once; returns how many. The worker's whole work."""

@@ -234,6 +234,7 @@ class InstanceStore:
             started_at=None,
             expires_at=None,
             extension_count=0,
+            mark=request.mark,
         )
         done = connection.execute(self._table.insert().values(**columns(row)))
         key: Any = done.inserted_primary_key

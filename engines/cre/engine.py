@@ -37,6 +37,7 @@ from engines.cre.starting import Starter
 from engines.cre.tables import cre_instances
 from engines.cre.warm_pool import WarmPool
 from engines.database import Database
+from engines.given_flags import GivenFlags
 from engines.instance_store import InstanceStore
 from engines.instances import (
     AccountFull,
@@ -50,6 +51,7 @@ from engines.instances import (
     Taken,
     TooOften,
 )
+from engines.owners import Owners, Ownership
 from engines.settings import Settings
 
 ROUNDS = 5
@@ -61,6 +63,10 @@ class ContainerRuntimeEngine(AuditedBackend):
 
     Without arguments everything comes from :class:`engines.settings.Settings`; parts that are
     passed in are used instead, and closing them stays the caller's business.
+
+    Args:
+        owners: tells accounts and challenges from others with their numbers; where it is None the
+            numbers are all there is.
     """
 
     def __init__(
@@ -71,6 +77,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         catalog: Catalog | None = None,
         database: Database | None = None,
         clock: Clock | None = None,
+        owners: Owners | None = None,
     ) -> None:
         self.settings = settings or Settings.from_environ()
         self._own_database = database is None
@@ -91,6 +98,10 @@ class ContainerRuntimeEngine(AuditedBackend):
             catalog=self._catalog,
             clock=self.clock,
             settings=self.settings,
+            owners=Ownership(owners),
+            flags=GivenFlags(
+                self._database, self.name, timedelta(seconds=self.settings.flag_grace_seconds)
+            ),
         )
         self._launcher = Launcher(self._parts)
         self._removal = Removal(self._parts)
@@ -135,9 +146,19 @@ class ContainerRuntimeEngine(AuditedBackend):
     def recorded_flag(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> str | None:
-        """The flag a submission is compared with, or None when no instance is live."""
-        row = self._store.find(account_key(user_id, team_id), challenge_id)
-        return row.flag if row is not None and row.live(self.clock.now()) else None
+        return next(iter(self.counting_flags(user_id, challenge_id, team_id)), None)
+
+    def counting_flags(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> tuple[str, ...]:
+        now, account = self.clock.now(), account_key(user_id, team_id)
+        mark = self._parts.owners.mark(user_id, team_id, challenge_id)
+        row = self._store.find(account, challenge_id)
+        earlier = self._parts.flags.counting(account, challenge_id, mark, now)
+        if row is None or row.expires_at is None or self._parts.owners.lost(row):
+            return earlier
+        counts = row.live(now) or now < row.expires_at + self._parts.flags.grace
+        return (row.flag, *earlier) if counts else earlier
 
     def holds_any(self) -> bool:
         return not self._store.empty()
@@ -182,9 +203,10 @@ class ContainerRuntimeEngine(AuditedBackend):
         spec = self._catalog.get(call.challenge_id)
         if spec is None or not spec.startable or self._parts.over(spec):
             return _refused(Code.CHALLENGE_UNAVAILABLE, "This challenge is not available")
+        mark = self._parts.owners.mark(call.user_id, call.team_id, call.challenge_id)
         for _ in range(ROUNDS):
-            admission = self._admission(call, spec)
-            match self._store.claim(self._request(call, spec), self.clock.now(), admission):
+            admission = self._admission(call, spec, mark)
+            match self._store.claim(self._request(call, spec, mark), self.clock.now(), admission):
                 case Claimed(row):
                     return self._starter.create(call, spec, row, admission.warm)
                 case Taken(row):
@@ -242,7 +264,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             if row.state is not State.RUNNING:
                 return replies.busy()
             if action is not Action.EXPIRED:
-                if not row.live(now):
+                if not row.live(now) or self._parts.owners.lost(row):
                     return replies.not_found()
                 if not self._removal.is_running(row):
                     self._removal.clear_lost(row)
@@ -260,12 +282,13 @@ class ContainerRuntimeEngine(AuditedBackend):
 
     def _last_known(self, call: Call) -> InstanceStatus | None:
         row = self._store.find(call.account, call.challenge_id)
-        live = row is not None and row.live(self.clock.now())
-        return self._starter.describe(row) if row is not None and live else None
+        if row is None or not row.live(self.clock.now()) or self._parts.owners.lost(row):
+            return None
+        return self._starter.describe(row)
 
     # Answers and their parts.
 
-    def _request(self, call: Call, spec: ChallengeSpec) -> Request:
+    def _request(self, call: Call, spec: ChallengeSpec, mark: str | None) -> Request:
         return Request(
             account=call.account,
             challenge_id=call.challenge_id,
@@ -275,14 +298,15 @@ class ContainerRuntimeEngine(AuditedBackend):
             account_limit=self.settings.cre_account_limit,
             capacity=self.settings.cre_capacity,
             lease_seconds=self._launcher.lease.total_seconds(),
+            mark=mark,
         )
 
-    def _admission(self, call: Call, spec: ChallengeSpec) -> Admission:
+    def _admission(self, call: Call, spec: ChallengeSpec, mark: str | None) -> Admission:
         return Admission(
             settings=self.settings,
             store=self._store,
             pool=self._pool.rows,
-            account=call.account,
+            owner=call.account if mark is None else f"{call.account} {mark.partition('.')[0]}",
             spec=spec,
             name=instance_name(self._deployment, call.account, spec.id),
             lease=self._launcher.lease,

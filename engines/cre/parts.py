@@ -11,8 +11,10 @@ from engines.cre.names import instance_name
 from engines.cre.reservations import Reservations
 from engines.cre.runtimes.base import Runtime
 from engines.database import Database
+from engines.given_flags import GivenFlags
 from engines.instance_store import InstanceStore
 from engines.instances import Instance
+from engines.owners import Ownership
 from engines.settings import Settings
 
 
@@ -31,6 +33,8 @@ class Parts:
     catalog: Catalog
     clock: Clock
     settings: Settings
+    owners: Ownership
+    flags: GivenFlags
 
     def name_of(self, row: Instance) -> str:
         """What the runtime knows a row's instance by, unless it came from the warm pool."""

@@ -117,6 +117,16 @@ class HybridBackend(AuditedBackend):
         side = self._owner(self._routes.find(account_key(user_id, team_id), challenge_id))
         return side.recorded_flag(user_id, challenge_id, team_id)
 
+    def counting_flags(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> tuple[str, ...]:
+        # What has ended may have run elsewhere than what runs now.
+        now_there = self._owner(self._routes.find(account_key(user_id, team_id), challenge_id))
+        sides = [now_there, *(side for side in self.sides.values() if side is not now_there)]
+        return tuple(
+            flag for side in sides for flag in side.counting_flags(user_id, challenge_id, team_id)
+        )
+
     def owner_of(self, user_id: int, challenge_id: int, team_id: int | None = None) -> str | None:
         """The key of the backend that has the route of this instance; None: it has no route."""
         route = self._routes.find(account_key(user_id, team_id), challenge_id)
