@@ -140,6 +140,18 @@ class AuditLog:
         """Write ``event`` alone, for a call that changed nothing."""
         self._database.transact(lambda connection: self.append(connection, event))
 
+    def tells(self, action: Action, user_id: int, container_id: str) -> bool:
+        """Whether there is such an event about this user and container."""
+        events = container_events.c
+        query = sa.select(events.metadata).where(
+            events.action == action.value, events.user_id == user_id
+        )
+        with self._database.read() as connection:
+            return any(
+                json.loads(text).get("container_id") == container_id
+                for text in connection.execute(query).scalars()
+            )
+
     def events(self) -> list[ContainerEvent]:
         """All events, oldest first."""
         with self._database.read() as connection:

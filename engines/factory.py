@@ -28,6 +28,7 @@ from engines.errors import SettingsError
 from engines.hybrid import Breaker, DialReader, DialStore, HybridBackend, Keys, Router
 from engines.hybrid.health import Limits
 from engines.hybrid.watch import Watch
+from engines.owners import Owners
 from engines.published import document
 from engines.settings import Settings
 from engines.whale import Credentials, WhaleAPIManager
@@ -47,6 +48,7 @@ class Ingredients:
     credentials: Credentials | None = None
     database: Database | None = None
     clock: Clock | None = None
+    owners: Owners | None = None
 
 
 NOTHING_GIVEN = Ingredients()
@@ -141,6 +143,7 @@ def build(
         catalog=ingredients.catalog,
         database=database,
         clock=clock,
+        owners=ingredients.owners,
     )
     new: ContainerBackend | None = None
     if settings.whale_api_url is not None:
@@ -149,6 +152,7 @@ def build(
             credentials=ingredients.credentials,
             database=database,
             clock=clock,
+            owners=ingredients.owners,
             catalogue=lambda: {spec.id for spec in home.catalog.all()} - not_on_whale(home.catalog),
         )
     breaker = Breaker(

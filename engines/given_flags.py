@@ -1,9 +1,9 @@
 """Flags that accounts were given, remembered beyond their containers.
 
-A flag is kept as its SHA-256 digest. It is random, so the digest gives nothing away, and tells what
-is needed: whether a submission is an account's own earlier flag, or another's. Within the grace time
-after the container's end the flag itself is kept too, as it is for a running instance; then it is
-wiped.
+A flag is kept as its SHA-256 digest. It is random, so the digest gives nothing away, and tells
+what is needed: whether a submission is an account's own earlier flag, or another's. Within the
+grace time after the container's end the flag itself is kept too, as it is for a running instance;
+then it is wiped.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from engines.audit import AuditLog, ContainerEvent
+from engines.audit import Action, AuditLog, ContainerEvent
 from engines.database import Database, metadata
 from engines.instances import (
     AccountFull,
@@ -149,6 +149,10 @@ class InstanceStore:
         there = sa.or_(self._table.c.state != State.RUNNING.value, self._table.c.expires_at > now)
         counted = sa.select(sa.func.count()).select_from(self._table).where(there, *conditions)
         return int(connection.execute(counted).scalar_one())
+
+    def orphaned(self, user_id: int, container_id: str) -> bool:
+        """Whether this container is on record as one whose owner, with this number, is gone."""
+        return self._audit.tells(Action.ORPHANED, user_id, container_id)
 
     def _change(self, statement: Any, event: ContainerEvent | None, also: Beside | None) -> bool:
         """Change one row as it was seen, and all that belongs to it, or nothing."""

@@ -16,6 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from engines.errors import BackendUnavailable
 from engines.instances import Instance
 
+ACCOUNT = "its account"
+"""How a reason begins that is about the account."""
+
 Key = tuple[int, int | None, int]
 """A user, the team the instance is for, and a challenge."""
 
@@ -101,14 +104,14 @@ def _key(row: Instance) -> Key:
 
 def _why(recorded: str | None, now: Mark) -> str:
     if not now.account:
-        return "its account is gone"
+        return f"{ACCOUNT} is gone"
     if not now.challenge:
         return "its challenge is gone"
     if recorded is None:
         return ""  # from before there were marks: it gets one
     account, _, challenge = recorded.partition(".")
     if account != now.account:
-        return "its account is gone, and another one has the number"
+        return f"{ACCOUNT} is gone, and another one has the number"
     if challenge != now.challenge:
         return "its challenge is gone, and another one has the number"
     return ""

@@ -6,11 +6,11 @@ containers run), offsecginger/CTFd-Docker-Challenges#6.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import pytest
 from cre_stage import Stage
+from people import NEW, OLD, People
 
 from engines.audit import Action
 from engines.catalog import ChallengeSpec
@@ -18,33 +18,11 @@ from engines.contract import Code
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.database import Database
 from engines.errors import BackendUnavailable
-from engines.owners import Key, Mark
+from engines.owners import Mark
 from engines.settings import Settings
 
 WEB = ChallengeSpec(id=1, name="Web", image="simulated")
 PWN = ChallengeSpec(id=2, name="Pwn", image="simulated")
-OLD, NEW = "first", "second"
-
-
-class People:
-    """Who has a number now; a name is a mark."""
-
-    def __init__(self) -> None:
-        self.users: dict[int, str] = {7: OLD, 8: "other"}
-        self.teams: dict[int, str] = {}
-        self.challenges: dict[int, str] = {1: "web", 2: "pwn"}
-        self.down = False
-
-    def marks(self, keys: Collection[Key]) -> Mapping[Key, Mark]:
-        if self.down:
-            raise BackendUnavailable("an import is at work")
-        return {
-            (user, team, challenge): Mark(
-                self.users.get(user, "") if team is None else self.teams.get(team, ""),
-                self.challenges.get(challenge, ""),
-            )
-            for user, team, challenge in keys
-        }
 
 
 @pytest.fixture
