@@ -339,6 +339,15 @@ class ContainerBackend(ABC):
         """Remove what has expired, each once; returns how many. The worker's whole work."""
         return 0
 
+    def end_orphans(self) -> int:
+        """End what belongs to an account or challenge that is gone; returns how many were ended.
+        The worker does it in every round, and whoever deletes some may ask for it at once.
+
+        Raises:
+            BackendUnavailable: it cannot be told whose instances are.
+        """
+        return 0
+
     def reconcile(self) -> int:
         """Make records and containers agree after a crash; returns how many were repaired."""
         return 0

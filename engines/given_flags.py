@@ -82,6 +82,21 @@ class GivenFlags:
         """Note that an instance has this flag, in the transaction that makes it live."""
         connection.execute(given_flags.insert().values(**self._values(row, flag), given_at=now))
 
+    def remember(self, row: Instance, flag: str, now: datetime) -> None:
+        """Note the flag of an instance that keeps none itself, in a transaction of its own."""
+        values = {**self._values(row, flag), "given_at": now, "flag": flag}
+        self._database.transact(
+            lambda connection: connection.execute(given_flags.insert().values(**values))
+        )
+
+    def open_ones(self) -> frozenset[str]:
+        """Container ids of this backend's instances that are noted and not over."""
+        query = sa.select(given_flags.c.container_id).where(
+            given_flags.c.backend == self._backend, given_flags.c.ended_at.is_(None)
+        )
+        with self._database.read() as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def end(self, connection: Connection, row: Instance, flag: str, now: datetime) -> None:
         """Note that the instance is over, in the transaction that forgets it."""
         until = now if row.expires_at is None else min(now, row.expires_at)

@@ -168,6 +168,9 @@ class ContainerRuntimeEngine(AuditedBackend):
         again in the next round and holds up no other."""
         return self._removal.expire_due()
 
+    def end_orphans(self) -> int:
+        return self._removal.end_orphans(self._store.all())
+
     def reconcile(self) -> int:
         """Make rows and containers agree after a crash or an operator's hand.
 

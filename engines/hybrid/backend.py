@@ -84,6 +84,8 @@ class HybridBackend(AuditedBackend):
         if new is not None and router.keys.new is not None:
             self.sides[router.keys.new] = new
         self.home = home
+        self.notice: Callable[[], None] = lambda: None
+        """Called after a start away from home, and in every round: what runs there has changed."""
         self._routes = RouteStore(database)
         self._lease_seconds = lease_seconds
         self._shadow = None if shadow is None else Shadow(self.sides, router, shadow)
@@ -141,13 +143,19 @@ class HybridBackend(AuditedBackend):
         """
         return self._rounds.expire_due()
 
+    def end_orphans(self) -> int:
+        """On each backend, and the routes with them."""
+        return self._rounds.end_orphans()
+
     def reconcile(self) -> int:
         """Make records and containers agree on each backend, and routes with them."""
         return self._rounds.reconcile()
 
     def fill_pool(self) -> int:
         """Fill the backends' pools, then look after the rollout."""
-        return self._rounds.fill_pool()
+        filled = self._rounds.fill_pool()
+        self.notice()
+        return filled
 
     def close(self) -> None:
         """Stop the worker and let go of what was made for this backend; instances keep running."""
@@ -272,6 +280,8 @@ class HybridBackend(AuditedBackend):
         self.router.heard(route.backend, result)
         if result.ok:
             self._write(held)
+            if side is not self.home:
+                self.notice()
             return self._kept(call, route, side, result)
         nothing = result.definite and not self._may_hold(route)
         if certain and nothing and self.router.falls_back_from(route.backend, result):

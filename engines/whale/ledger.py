@@ -254,7 +254,10 @@ class Ledger:
 
     def reconcile(self) -> int:
         """Settle the rows that somebody left half-way; returns how many."""
-        self._end_orphans()
+        try:
+            self.end_orphans()
+        except BackendUnavailable as error:
+            log.warning("whose the instances are is looked up in the next round: %s", error)
         now = self._clock.now()
         unfinished = [row for row in self._store.all() if row.open or row.abandoned(now)]
 
@@ -320,19 +323,20 @@ class Ledger:
                 raise
         return True
 
-    def _end_orphans(self) -> None:
+    def end_orphans(self) -> int:
+        """End what belongs to nobody any more; returns how many. One that fails is left for later.
+
+        Raises:
+            BackendUnavailable: it cannot be told whose instances are.
+        """
         now = self._clock.now()
-        try:
-            rows = [row for row in self._store.all() if row.state is State.RUNNING]
-            found = self._owners.examine(row for row in rows if row.live(now))
-        except BackendUnavailable as error:
-            log.warning("whose the instances are is looked up in the next round: %s", error)
-            return
+        rows = [row for row in self._store.all() if row.state is State.RUNNING]
+        found = self._owners.examine(row for row in rows if row.live(now))
         for row, mark, lost in found:
             if not lost and row.mark is None:
                 self._store.save(row.marked(mark))
         orphans = {row.id: why for row, _, why in found if why}
-        self._each(
+        return self._each(
             [row for row, _, why in found if why],
             lambda row: self.end_orphan(row, orphans[row.id]),
         )

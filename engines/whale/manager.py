@@ -179,6 +179,9 @@ class WhaleAPIManager(AuditedBackend):
         self.traits.publish()
         return self._ledger.expire_due()
 
+    def end_orphans(self) -> int:
+        return self._ledger.end_orphans()
+
     def reconcile(self) -> int:
         """Settle calls that broke off half-way."""
         return self._ledger.reconcile()

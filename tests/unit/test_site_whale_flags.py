@@ -54,10 +54,10 @@ def flags(database: Database) -> WhaleFlags:
 def test_the_accounts_own_flag(flags: WhaleFlags) -> None:
     now = VirtualClock().now()
     assert flags.possible()
-    assert flags.flag("team:3", 5, now) == FLAG
-    assert flags.flag("team:4", 5, now) is None
-    assert flags.flag("team:3", 6, now) is None
-    assert flags.flag("team:3", 5, now + timedelta(hours=2)) is None
+    assert flags.flag("team:3", 5, None, now) == FLAG
+    assert flags.flag("team:4", 5, None, now) is None
+    assert flags.flag("team:3", 6, None, now) is None
+    assert flags.flag("team:3", 5, None, now + timedelta(hours=2)) is None
     assert FLAG not in repr(flags)
 
 
