@@ -44,9 +44,10 @@ def served(whales: Any, site: Deployment) -> Any:
             if held is not None and any(_same(flag, given) for flag in held.counting):
                 return True, "Correct"
             answer = super().attempt(challenge, request)
-            if answer[0] and held is None:
-                return answer
             if held is None:
+                correct, _ = answer
+                if correct:
+                    return answer
                 not_judged(challenge, ServiceUnavailable(), judging.CANNOT_CHECK)
                 return answer
             return _judged(site, challenge, given, held, answer)
