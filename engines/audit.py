@@ -43,6 +43,10 @@ class Action(str, Enum):
     """Ended by the engine, as it had written more to the disk than its challenge allows."""
     ADOPTED = "adopted"
     """Found running on Whale without a record here (started on Whale's own page); recorded."""
+    ORPHANED = "orphaned"
+    """Ended because its account or its challenge was deleted, or became another's."""
+    FOREIGN_FLAG = "foreign_flag"
+    """A flag was submitted that another account was given; nothing was changed."""
     REPAIRED = "repaired"
     """Left half-way by a process that died or a call that broke off; cleared up."""
 
@@ -137,6 +141,18 @@ class AuditLog:
     def record(self, event: ContainerEvent) -> None:
         """Write ``event`` alone, for a call that changed nothing."""
         self._database.transact(lambda connection: self.append(connection, event))
+
+    def tells(self, action: Action, user_id: int, container_id: str) -> bool:
+        """Whether there is such an event about this user and container."""
+        events = container_events.c
+        query = sa.select(events.metadata).where(
+            events.action == action.value, events.user_id == user_id
+        )
+        with self._database.read() as connection:
+            return any(
+                json.loads(text).get("container_id") == container_id
+                for text in connection.execute(query).scalars()
+            )
 
     def events(self) -> list[ContainerEvent]:
         """All events, oldest first."""

@@ -322,16 +322,34 @@ class ContainerBackend(ABC):
     def recorded_flag(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> str | None:
-        """The flag a submission is compared with; None when no instance is live, or when the
-        backend leaves the flags to what it stands on (Whale)."""
+        """The flag a submission is compared with: that of the live instance, else the last one that
+        still counts. None when there is none, or when the backend leaves the flags to what it
+        stands on (Whale)."""
         return None
 
     def ends_on_solve(self, challenge_id: int) -> bool:
         """Whether an instance of this challenge is to end when its account has solved it."""
         return False
 
+    def counting_flags(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> tuple[str, ...]:
+        """Every flag that is right for the account now: :meth:`recorded_flag` first, then those
+        of containers that ended within the grace time."""
+        flag = self.recorded_flag(user_id, challenge_id, team_id)
+        return () if flag is None else (flag,)
+
     def expire_due(self) -> int:
         """Remove what has expired, each once; returns how many. The worker's whole work."""
+        return 0
+
+    def end_orphans(self) -> int:
+        """End what belongs to an account or challenge that is gone; returns how many were ended.
+        The worker does it in every round, and whoever deletes some may ask for it at once.
+
+        Raises:
+            BackendUnavailable: it cannot be told whose instances are.
+        """
         return 0
 
     def reconcile(self) -> int:

@@ -29,6 +29,7 @@ from engines.errors import SettingsError
 from engines.hybrid import Breaker, DialReader, DialStore, HybridBackend, Keys, Router
 from engines.hybrid.health import Limits
 from engines.hybrid.watch import Watch
+from engines.owners import Owners
 from engines.published import document
 from engines.settings import Settings
 from engines.whale import Credentials, WhaleAPIManager
@@ -50,6 +51,7 @@ class Ingredients:
     clock: Clock | None = None
     solved: Solved | None = None
     """See :class:`engines.cre.ContainerRuntimeEngine`."""
+    owners: Owners | None = None
 
 
 NOTHING_GIVEN = Ingredients()
@@ -145,6 +147,7 @@ def build(
         database=database,
         clock=clock,
         solved=ingredients.solved,
+        owners=ingredients.owners,
     )
     new: ContainerBackend | None = None
     if settings.whale_api_url is not None:
@@ -153,6 +156,7 @@ def build(
             credentials=ingredients.credentials,
             database=database,
             clock=clock,
+            owners=ingredients.owners,
             catalogue=lambda: {spec.id for spec in home.catalog.all()} - not_on_whale(home.catalog),
         )
     breaker = Breaker(

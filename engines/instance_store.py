@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from engines.audit import AuditLog, ContainerEvent
+from engines.audit import Action, AuditLog, ContainerEvent
 from engines.database import Database, metadata
 from engines.instances import (
     AccountFull,
@@ -150,6 +150,10 @@ class InstanceStore:
         counted = sa.select(sa.func.count()).select_from(self._table).where(there, *conditions)
         return int(connection.execute(counted).scalar_one())
 
+    def orphaned(self, user_id: int, container_id: str) -> bool:
+        """Whether this container is on record as one whose owner, with this number, is gone."""
+        return self._audit.tells(Action.ORPHANED, user_id, container_id)
+
     def _change(self, statement: Any, event: ContainerEvent | None, also: Beside | None) -> bool:
         """Change one row as it was seen, and all that belongs to it, or nothing."""
 
@@ -234,6 +238,7 @@ class InstanceStore:
             started_at=None,
             expires_at=None,
             extension_count=0,
+            mark=request.mark,
         )
         done = connection.execute(self._table.insert().values(**columns(row)))
         key: Any = done.inserted_primary_key

@@ -66,6 +66,12 @@ class Settings:
     worker_seconds: float = _setting(
         "CONTAINER_WORKER_SECONDS", seconds, 10.0, "period of the cleanup worker"
     )
+    flag_grace_seconds: int = _setting(
+        "CONTAINER_FLAG_GRACE_SECONDS",
+        whole(0, 86400),
+        600,
+        "how long a flag still counts after its container has crashed, expired or been stopped",
+    )
 
     cre_timeout_seconds: int = _setting(
         "CRE_TIMEOUT_SECONDS", whole(1, 30 * 86400), 3600, "full life of a fresh instance"

@@ -43,6 +43,7 @@ from engines.cre.tables import cre_instances
 from engines.cre.warm_pool import WarmPool
 from engines.database import Database
 from engines.errors import BackendUnavailable
+from engines.given_flags import GivenFlags
 from engines.heartbeat import Heartbeat
 from engines.instance_store import InstanceStore
 from engines.instances import (
@@ -57,6 +58,7 @@ from engines.instances import (
     Taken,
     TooOften,
 )
+from engines.owners import Owners, Ownership
 from engines.reasons import reason
 from engines.settings import Settings
 
@@ -81,6 +83,8 @@ class ContainerRuntimeEngine(AuditedBackend):
     Args:
         solved: tells which rows' challenges their accounts have solved; such instances give way
             when every place is taken. None: nobody knows, and none does.
+        owners: tells accounts and challenges from others with their numbers; where it is None the
+            numbers are all there is.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         database: Database | None = None,
         clock: Clock | None = None,
         solved: Solved | None = None,
+        owners: Owners | None = None,
     ) -> None:
         self.settings = settings or Settings.from_environ()
         self._own_database = database is None
@@ -113,6 +118,10 @@ class ContainerRuntimeEngine(AuditedBackend):
             clock=self.clock,
             settings=self.settings,
             heartbeat=Heartbeat(self._database, self.clock, cre_instances),
+            owners=Ownership(owners),
+            flags=GivenFlags(
+                self._database, self.name, timedelta(seconds=self.settings.flag_grace_seconds)
+            ),
         )
         self._launcher = Launcher(self._parts)
         self._removal = Removal(self._parts)
@@ -159,9 +168,19 @@ class ContainerRuntimeEngine(AuditedBackend):
     def recorded_flag(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> str | None:
-        """The flag a submission is compared with, or None when no instance is live."""
-        row = self._store.find(account_key(user_id, team_id), challenge_id)
-        return row.flag if row is not None and row.live(self.clock.now()) else None
+        return next(iter(self.counting_flags(user_id, challenge_id, team_id)), None)
+
+    def counting_flags(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> tuple[str, ...]:
+        now, account = self.clock.now(), account_key(user_id, team_id)
+        mark = self._parts.owners.mark(user_id, team_id, challenge_id)
+        row = self._store.find(account, challenge_id)
+        earlier = self._parts.flags.counting(account, challenge_id, mark, now)
+        if row is None or row.expires_at is None or self._parts.owners.lost(row):
+            return earlier
+        counts = row.live(now) or now < row.expires_at + self._parts.flags.grace
+        return (row.flag, *earlier) if counts else earlier
 
     def holds_any(self) -> bool:
         return not self._store.empty()
@@ -176,6 +195,9 @@ class ContainerRuntimeEngine(AuditedBackend):
         """Remove every expired instance once, several at a time; one that fails to go is tried
         again in the next round and holds up no other."""
         return self._removal.expire_due()
+
+    def end_orphans(self) -> int:
+        return self._removal.end_orphans(self._store.all())
 
     def reconcile(self) -> int:
         """Make rows and containers agree after a crash or an operator's hand.
@@ -234,9 +256,10 @@ class ContainerRuntimeEngine(AuditedBackend):
         spec = self._catalog.get(call.challenge_id)
         if spec is None or not spec.startable or self._parts.over(spec):
             return _refused(Code.CHALLENGE_UNAVAILABLE, "This challenge is not available")
+        mark = self._parts.owners.mark(call.user_id, call.team_id, call.challenge_id)
         for _ in range(ROUNDS):
-            admission = self._admission(call, spec)
-            match self._store.claim(self._request(call, spec), self.clock.now(), admission):
+            admission = self._admission(call, spec, mark)
+            match self._store.claim(self._request(call, spec, mark), self.clock.now(), admission):
                 case Claimed(row):
                     with self._parts.heartbeat.kept(row.id, row.version, self._launcher.lease):
                         return self._starter.create(call, spec, row, admission.warm)
@@ -297,7 +320,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             if row.state is not State.RUNNING:
                 return replies.busy()
             if action is not Action.EXPIRED:
-                if not row.live(now):
+                if not row.live(now) or self._parts.owners.lost(row):
                     return replies.not_found()
                 if not self._removal.is_running(row):
                     self._removal.clear_lost(row)
@@ -321,8 +344,9 @@ class ContainerRuntimeEngine(AuditedBackend):
 
     def _last_known(self, call: Call) -> InstanceStatus | None:
         row = self._store.find(call.account, call.challenge_id)
-        live = row is not None and row.live(self.clock.now())
-        return self._starter.describe(row) if row is not None and live else None
+        if row is None or not row.live(self.clock.now()) or self._parts.owners.lost(row):
+            return None
+        return self._starter.describe(row)
 
     # Answers and their parts.
 
@@ -347,7 +371,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         spec = self._catalog.get(row.challenge_id)
         return spec is None or spec.ends_on_solve is not False
 
-    def _request(self, call: Call, spec: ChallengeSpec) -> Request:
+    def _request(self, call: Call, spec: ChallengeSpec, mark: str | None) -> Request:
         return Request(
             account=call.account,
             challenge_id=call.challenge_id,
@@ -357,14 +381,15 @@ class ContainerRuntimeEngine(AuditedBackend):
             account_limit=self.settings.cre_account_limit,
             capacity=self.settings.cre_capacity,
             lease_seconds=self._parts.heartbeat.lease(self._launcher.lease).total_seconds(),
+            mark=mark,
         )
 
-    def _admission(self, call: Call, spec: ChallengeSpec) -> Admission:
+    def _admission(self, call: Call, spec: ChallengeSpec, mark: str | None) -> Admission:
         return Admission(
             settings=self.settings,
             store=self._store,
             pool=self._pool.rows,
-            account=call.account,
+            owner=call.account if mark is None else f"{call.account} {mark.partition('.')[0]}",
             spec=spec,
             name=instance_name(self._deployment, call.account, spec.id),
             lease=self._launcher.lease,

@@ -11,9 +11,11 @@ from engines.cre.names import instance_name
 from engines.cre.reservations import Reservations
 from engines.cre.runtimes.base import Runtime
 from engines.database import Database
+from engines.given_flags import GivenFlags
 from engines.heartbeat import Heartbeat
 from engines.instance_store import InstanceStore
 from engines.instances import Instance
+from engines.owners import Ownership
 from engines.settings import Settings
 
 
@@ -34,6 +36,8 @@ class Parts:
     settings: Settings
     heartbeat: Heartbeat
     """Keeps the rows of instances that this process is at work on."""
+    owners: Ownership
+    flags: GivenFlags
 
     def name_of(self, row: Instance) -> str:
         """What the runtime knows a row's instance by, unless it came from the warm pool."""

@@ -40,8 +40,13 @@ class Removal:
         return row.container_id is not None and self._parts.runtime.is_running(row.container_id)
 
     def live(self, row: Instance) -> bool:
-        """Whether the instance is live: running, not expired, and its container really there."""
-        return row.live(self._parts.clock.now()) and self.is_running(row)
+        """Whether the instance is live: running, not expired, its container really there, and its
+        owner too."""
+        return (
+            row.live(self._parts.clock.now())
+            and not self._parts.owners.lost(row)
+            and self.is_running(row)
+        )
 
     def in_the_way(self, row: Instance) -> bool:
         """Whether a row really stands against a start; clears it away when it does not.
@@ -57,13 +62,19 @@ class Removal:
         if not row.live(now):
             self.end(row, self._call_about(row), Action.EXPIRED)
             return False
+        lost = self._parts.owners.lost(row)
+        if lost:
+            self.end(row, self._call_about(row), Action.ORPHANED, lost)
+            return False
         if not self.is_running(row):
             self.clear_lost(row)
             return False
         return True
 
-    def end(self, row: Instance, call: Call, action: Action) -> bool:
+    def end(self, row: Instance, call: Call, action: Action, why: str = "") -> bool:
         """Remove a running row for ``call``; False when another call changes the row.
+
+        ``why`` is told in the event.
 
         Raises:
             BackendUnavailable: the container could not be removed; the row is as it was.
@@ -73,7 +84,7 @@ class Removal:
             return False
         try:
             with self._parts.heartbeat.kept(mine.id, mine.version, REMOVAL_LEASE):
-                why = self._why_lost(row).detail() if action is Action.LOST else {}
+                told = self._why_lost(row) if action is Action.LOST else Evidence(why)
                 left = self._clear(row)
         except BackendUnavailable:
             self._parts.store.save(mine.running_again())
@@ -83,7 +94,7 @@ class Removal:
             Code.OK,
             container_id=row.container_id,
             old_expiry=iso(row.expires_at),
-            **why,
+            **told.detail(),
             **left,
         )
         done = self.forget(mine, event)
@@ -142,11 +153,39 @@ class Removal:
         """Remove every expired instance, several at a time; returns how many went."""
         return self.in_parallel(self.expire, self._parts.store.due(self._parts.clock.now()))
 
+    def end_orphans(self, rows: Iterable[Instance]) -> int:
+        """End what belongs to nobody any more; returns how many. What is at work waits its turn.
+
+        Raises:
+            BackendUnavailable: it cannot be told whose instances are.
+        """
+        now = self._parts.clock.now()
+        orphans: dict[int, str] = {}
+        listed = [row for row in rows if row.state is State.RUNNING and row.live(now)]
+        for row, mark, lost in self._parts.owners.examine(listed):
+            if lost:
+                orphans[row.id] = lost
+            elif row.mark is None:
+                self._parts.store.save(row.marked(mark))
+
+        def end(row: Instance) -> bool:
+            try:
+                return self.end(row, self._call_about(row), Action.ORPHANED, orphans[row.id])
+            except BackendUnavailable:
+                log.warning(
+                    "challenge %d: %s; it could not be removed", row.challenge_id, orphans[row.id]
+                )
+                return False
+
+        return self.in_parallel(end, [row for row in listed if row.id in orphans])
+
     def forget(self, row: Instance, event: ContainerEvent | None) -> bool:
         """Drop a row of which nothing is left, and give back what was reserved for it."""
         name = self._parts.name_of(row)
 
         def release(connection: Connection) -> bool:
+            if row.container_id is not None:
+                self._parts.flags.end(connection, row, row.flag, self._parts.clock.now())
             self._parts.reservations.release(connection, name)
             return True
 

@@ -35,6 +35,7 @@ class Repair:
             BackendUnavailable: the runtime cannot be asked.
         """
         self._refresh()
+        orphans = self._end_orphans()
         # What is found is looked for first and rows are read last, so that nothing that somebody
         # makes meanwhile is taken for a stray, and no container handed over by the pool either.
         holding = self._parts.reservations.owners(before=self._parts.clock.now() - self._lease)
@@ -51,7 +52,15 @@ class Repair:
             self._parts.reservations.drop(owner)
         running = {each.id for each in found if each.running}
         repaired += self._removal.in_parallel(lambda row: self._put_right(row, running), rows)
-        return repaired + self._pool.repair()
+        self._parts.flags.tidy(ids, self._parts.clock.now())
+        return orphans + repaired + self._pool.repair()
+
+    def _end_orphans(self) -> int:
+        try:
+            return self._removal.end_orphans(self._parts.store.all())
+        except BackendUnavailable as error:
+            log.warning("whose the instances are is looked up in the next round: %s", error)
+            return 0
 
     def _refresh(self) -> None:
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
+from sqlalchemy.engine import Connection
+
 from engines import replies
 from engines.audit import Action
 from engines.base import Call
@@ -119,11 +121,12 @@ class Starter:
             **({"warm": True} if warm is not None else {}),
         )
         name = self._parts.name_of(row)
-        saved = self._parts.store.save(
-            active,
-            event,
-            also=lambda connection: warm is None or self._pool.hand_over(connection, warm, to=name),
-        )
+
+        def also(connection: Connection) -> bool:
+            self._parts.flags.give(connection, active, active.flag, now)
+            return warm is None or self._pool.hand_over(connection, warm, to=name)
+
+        saved = self._parts.store.save(active, event, also=also)
         if not saved:
             # The lease ran out and somebody repaired the row: undo our part.
             self._removal.undo(launched.container_id)

@@ -95,6 +95,8 @@ class HybridBackend(AuditedBackend):
         if new is not None and router.keys.new is not None:
             self.sides[router.keys.new] = new
         self.home = home
+        self.notice: Callable[[], None] = lambda: None
+        """Called after a start away from home, and in every round: what runs there has changed."""
         self._routes = RouteStore(database)
         self._lease = timedelta(seconds=lease_seconds)
         self._heartbeat = Heartbeat(database, self.clock, routes)
@@ -136,6 +138,16 @@ class HybridBackend(AuditedBackend):
         told = (side.why_ended(user_id, challenge_id, team_id) for side in self.sides.values())
         return next((each for each in told if each is not None), None)
 
+    def counting_flags(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> tuple[str, ...]:
+        # What has ended may have run elsewhere than what runs now.
+        now_there = self._owner(self._routes.find(account_key(user_id, team_id), challenge_id))
+        sides = [now_there, *(side for side in self.sides.values() if side is not now_there)]
+        return tuple(
+            flag for side in sides for flag in side.counting_flags(user_id, challenge_id, team_id)
+        )
+
     def owner_of(self, user_id: int, challenge_id: int, team_id: int | None = None) -> str | None:
         """The key of the backend that has the route of this instance; None: it has no route."""
         route = self._routes.find(account_key(user_id, team_id), challenge_id)
@@ -150,13 +162,19 @@ class HybridBackend(AuditedBackend):
         """
         return self._rounds.expire_due()
 
+    def end_orphans(self) -> int:
+        """On each backend, and the routes with them."""
+        return self._rounds.end_orphans()
+
     def reconcile(self) -> int:
         """Make records and containers agree on each backend, and routes with them."""
         return self._rounds.reconcile()
 
     def fill_pool(self) -> int:
         """Fill the backends' pools, then look after the rollout."""
-        return self._rounds.fill_pool()
+        filled = self._rounds.fill_pool()
+        self.notice()
+        return filled
 
     def watch(self) -> int:
         """End what uses up what all share, on each backend."""
@@ -286,6 +304,8 @@ class HybridBackend(AuditedBackend):
         self.router.heard(route.backend, result)
         if result.ok:
             self._write(held)
+            if side is not self.home:
+                self.notice()
             return self._kept(call, route, side, result)
         nothing = result.definite and not self._may_hold(route)
         if certain and nothing and self.router.falls_back_from(route.backend, result):

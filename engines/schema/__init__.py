@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-HEAD = "0005"
+HEAD = "0006"
 """The version this program works with: that of the newest revision."""
 
 VERSION_TABLE = "whale_ready_schema"

@@ -42,6 +42,7 @@ from engines.instances import (
     UserTaken,
     instance_table,
 )
+from engines.owners import Owners, Ownership
 from engines.replies import iso
 from engines.settings import Settings
 from engines.whale.api import WhaleAPI
@@ -76,6 +77,7 @@ class WhaleAPIManager(AuditedBackend):
     Args:
         observer: told of every answer of Whale, for traces; never of a token.
         catalogue: the ids of all challenges that Whale may have, besides those that its CTFd lists.
+        owners: tells accounts and challenges from others with their numbers.
 
     Raises:
         SettingsError: ``WHALE_API_URL`` is not set, or another setting is wrong.
@@ -90,6 +92,7 @@ class WhaleAPIManager(AuditedBackend):
         clock: Clock | None = None,
         observer: Callable[[Answer], None] | None = None,
         catalogue: Catalogue | None = None,
+        owners: Owners | None = None,
     ) -> None:
         self.settings = settings or Settings.from_environ()
         if self.settings.whale_api_url is None:
@@ -126,6 +129,7 @@ class WhaleAPIManager(AuditedBackend):
             + self.settings.whale_ready_seconds
             + LEASE_MARGIN_SECONDS
         )
+        self._owners = Ownership(owners)
         self._ledger = Ledger(
             self.name,
             self._store,
@@ -136,6 +140,7 @@ class WhaleAPIManager(AuditedBackend):
             look_again_seconds=self.settings.whale_look_again_seconds,
             lifetime=timedelta(seconds=self.settings.whale_timeout_seconds),
             max_extensions=self.settings.whale_max_extensions,
+            owners=self._owners,
         )
         self._starter = Starter(self._api, self._store, self._ledger, self.settings, catalogue)
         self.cleanup_worker = CleanupWorker(
@@ -176,6 +181,9 @@ class WhaleAPIManager(AuditedBackend):
         """End what has expired, also where Whale's own cleaner has not come yet."""
         self.traits.publish()
         return self._ledger.expire_due()
+
+    def end_orphans(self) -> int:
+        return self._ledger.end_orphans()
 
     def reconcile(self) -> int:
         """Settle calls that broke off half-way."""
@@ -300,6 +308,8 @@ class WhaleAPIManager(AuditedBackend):
             if row is None:
                 row = self._adopted(call)
                 return None if row is None else self._ledger.describe(row)
+            if self._ledger.lost(row):
+                return None
             if row.state is State.STARTING and not row.abandoned(self.clock.now()):
                 return None  # Whale may show it by halves: it is not live before its start ends
             if self._broke_off(row):
@@ -316,8 +326,9 @@ class WhaleAPIManager(AuditedBackend):
 
     def _last_known(self, call: Call) -> InstanceStatus | None:
         row = self._store.find(call.account, call.challenge_id)
-        live = row is not None and row.live(self.clock.now())
-        return self._ledger.describe(row) if row is not None and live else None
+        if row is None or not row.live(self.clock.now()) or self._ledger.lost(row):
+            return None
+        return self._ledger.describe(row)
 
     # What the account has.
 
@@ -326,6 +337,8 @@ class WhaleAPIManager(AuditedBackend):
         row = self._store.find(call.account, call.challenge_id)
         if row is None:
             return self._adopted(call)
+        if self._ledger.lost(row):
+            return None
         if row.state is not State.RUNNING:
             return self._ledger.confirmed(row)
         standing, row = self._ledger.examine(row)
@@ -363,6 +376,8 @@ class WhaleAPIManager(AuditedBackend):
             raise
         if not isinstance(found, Running) or found.remaining_seconds <= 0:
             return None
+        if self._ledger.was_orphaned(call.user_id, found):
+            return None
         claim = self._store.claim(self._request(call), self.clock.now())
         return self._ledger.adopt(call, claim.row, found) if isinstance(claim, Claimed) else None
 
@@ -376,6 +391,7 @@ class WhaleAPIManager(AuditedBackend):
             account_limit=self._account_limit,
             capacity=None,
             lease_seconds=self._lease_seconds,
+            mark=self._owners.mark(call.user_id, call.team_id, call.challenge_id),
         )
 
     # Extending and stopping.

@@ -59,6 +59,9 @@ class Starter:
         """Start on Whale what our row stands for; on failure nothing of it is left."""
         try:
             found = self._api.look(row.user_id, row.challenge_id)
+            if _fresh(found) and self._ledger.was_orphaned(row.user_id, found):
+                self._api.destroy(row.user_id, row.challenge_id)
+                found = Nothing()
             if _fresh(found):
                 live = self._ledger.adopt(call, row, found)
                 return replies.busy_start() if live is None else self.already(live)

@@ -6,17 +6,17 @@ import logging
 import threading
 from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from flask import Blueprint, has_request_context
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.exceptions import Forbidden, HTTPException, ServiceUnavailable
 
 from engines.audit import done_by
 from engines.contract import Code
 from engines.errors import BackendUnavailable, CatalogError
 from engines.reasons import reason
-from engines.site import fields
+from engines.site import fields, judging
 from engines.site.catalog import TYPE
 from engines.site.deployment import Deployment
 from engines.solving import end_on_solve
@@ -28,10 +28,13 @@ from .platform import (
     ChallengeResponse,
     ChallengeUpdateException,
     Flags,
+    Partials,
+    Solves,
     challenge_attempt_all,
     challenge_attempt_any,
     challenge_attempt_team,
     get_current_user,
+    give_attempt_back,
     is_admin,
     is_teams_mode,
 )
@@ -39,12 +42,6 @@ from .platform import (
 log = logging.getLogger(__name__)
 
 _LOGICS = {"all": challenge_attempt_all, "team": challenge_attempt_team}
-INCORRECT = "Incorrect"
-"""CTFd's own word."""
-NOTHING_RUNS = (
-    "Incorrect: no container of yours is running. Its flag counts while it runs; start it first"
-)
-_CANNOT_CHECK = "Your flag cannot be checked just now, and nothing was counted; try again shortly"
 
 
 class WhaleReadyType(BaseChallenge):  # type: ignore[misc]  # CTFd has no types
@@ -115,23 +112,34 @@ class WhaleReadyType(BaseChallenge):  # type: ignore[misc]  # CTFd has no types
 
     @classmethod
     def attempt(cls, challenge: Any, request: Any) -> Any:
-        """Compare with the flag of the account's own instance, and with CTFd's own flags."""
+        """Compare with the flags of the account's own instances, and with CTFd's own flags."""
         submission = _data(request)["submission"].strip()
         known = list(Flags.query.filter_by(challenge_id=challenge.id).all())
+        user, team_id = account()
         try:
-            own = own_flag(cls.deployment, challenge.id)
+            held = cls.deployment.flags(user.id, challenge.id, team_id)
         except BackendUnavailable:
-            own, unknown = None, True
-        else:
-            unknown = False
-        flags = [*known, *([_static(own)] if own else [])]
-        compare = _LOGICS.get(challenge.logic, challenge_attempt_any)
-        answer = compare(submission, challenge, flags)
-        if answer.status != "incorrect" or own:
+            held = None
+        logic = challenge.logic
+        parts = []
+        if held is not None:
+            provided = _provided(user, challenge) if logic == judging.ALL else []
+            parts = judging.containers_part(held, provided, logic)
+        elif logic == judging.ALL:
+            not_judged(challenge, ServiceUnavailable(), judging.CANNOT_CHECK)
+        compare = _LOGICS.get(logic, challenge_attempt_any)
+        answer = compare(submission, challenge, [*known, *parts])
+        if answer.status != "incorrect":
             return answer
-        if unknown:
-            cannot_check()
-        return answer if known else ChallengeResponse("incorrect", NOTHING_RUNS)
+        if held is None:
+            not_judged(challenge, ServiceUnavailable(), judging.CANNOT_CHECK)
+            return answer
+        cls.deployment.note_foreign(submission, user.id, challenge.id, team_id)
+        if held.counting:
+            return answer
+        if not held.any_ever and not known:
+            not_judged(challenge, Forbidden(), judging.NOTHING_STARTED)
+        return ChallengeResponse("incorrect", cls.deployment.nothing_runs())
 
 
 def ends_with_its_solve(deployment: Deployment, user: Any, team: Any, challenge_id: int) -> None:
@@ -154,24 +162,32 @@ def _end_quietly(
         log.warning("a solved instance goes on until its time is over: %s", result.code.value)
 
 
-def own_flag(deployment: Deployment, challenge_id: int) -> str | None:
-    """The flag of the instance of whoever is logged in; None where there is none.
+def account() -> tuple[Any, int | None]:
+    """Who is logged in, and the team whose account counts."""
+    user = get_current_user()
+    return user, user.team_id if is_teams_mode() else None
 
-    Raises:
-        BackendUnavailable: it cannot be asked.
+
+def not_judged(challenge: Any, error: HTTPException, message: str) -> None:
+    """End a submission that nothing can be said of by raising ``error``; it is not counted.
+
+    Returns where the account has solved the challenge: that is answered as ever.
     """
     user = get_current_user()
-    team_id = user.team_id if is_teams_mode() else None
-    return deployment.flag(user.id, challenge_id, team_id)
-
-
-def cannot_check() -> NoReturn:
-    """End a submission that nobody can check now, without counting it."""
-    said = {"status": "ratelimited", "message": _CANNOT_CHECK}
-    error = ServiceUnavailable()
+    solved = Solves.query.filter_by(account_id=user.account_id, challenge_id=challenge.id)
+    if solved.first() is not None:
+        return
+    give_attempt_back(user.account_id, challenge.id)
     # CTFd's API (flask-restx) answers with these data, and with nothing of a response in the error.
-    error.data = {"success": True, "data": said}  # type: ignore[attr-defined]
+    data = {"status": "ratelimited", "message": message}
+    error.data = {"success": True, "data": data}  # type: ignore[attr-defined]
     raise error
+
+
+def _provided(user: Any, challenge: Any) -> list[str]:
+    """What the account has given of a challenge that asks for all flags."""
+    rows = Partials.query.filter_by(account_id=user.account_id, challenge_id=challenge.id)
+    return [str(row.provided).strip() for row in rows.all()]
 
 
 def stop_all(deployment: Deployment, challenge_id: int) -> None:
@@ -214,8 +230,3 @@ def _others(data: dict[str, Any]) -> dict[str, Any]:
 def _as_request(data: dict[str, Any]) -> Any:
     """What CTFd's own methods read a form from."""
     return SimpleNamespace(form=data, get_json=lambda: data)
-
-
-def _static(flag: str) -> Any:
-    """The instance's flag, as one of CTFd's own static ones."""
-    return SimpleNamespace(id=0, type="static", content=flag, data="")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from engines.site.catalog import TABLE, TYPE
 from engines.site.fields import FIELDS
 
@@ -15,6 +17,8 @@ class WhaleReadyChallenge(Challenges):  # type: ignore[misc]  # CTFd has no type
     __mapper_args__ = {"polymorphic_identity": TYPE}  # noqa: RUF012 - SQLAlchemy's own name
 
     id = db.Column(db.Integer, db.ForeignKey("challenges.id", ondelete="CASCADE"), primary_key=True)
+    container_born = db.Column(db.String(32), default=lambda: secrets.token_hex(8))
+    """Tells it from others that had, or will have, its id; no field, and never changed."""
 
 
 for _field in FIELDS:
