@@ -20,7 +20,7 @@ from whale_ready.command import Command, Group, could_not_run
 from whale_ready.lines import echo
 
 NOT_OURS = 1
-"""Exit code: the tables are not of this program's version."""
+"""Exit code: the tables are not what this program needs."""
 
 NO_URL = f"{VARIABLE}: write an SQLAlchemy URL such as postgresql+psycopg2://USER@HOST/NAME"
 
@@ -40,19 +40,21 @@ def database_group() -> None:
     short_help="Say which version the tables are of.",
     epilog="""\b
 Exit codes:
-  0    the tables are of this program's version
-  1    they are not: older, newer or not there yet
+  0    the tables are what this program needs
+  1    they are not: older, newer, damaged or not there yet
   3    could not run: a bad option or setting, or the database cannot be asked
 """,
 )
 def status_command() -> None:
-    """Say which version the tables are of and what an upgrade would do; changes nothing."""
+    """Look at the tables themselves and say what an upgrade would do; changes nothing."""
     with _could_not_run_means_3():
         url = _url()
-        found = _version(url)
-        todo, code = _todo(found)
+        found, wrong = _seen(url)
+        todo, code = _todo(found, wrong)
     echo(f"database: {_shown(url)}")
     echo(f"version: {found or 'none'}, this program's is {schema.HEAD}")
+    for fault in wrong:
+        echo(f"wrong: {fault}")
     echo(f"to do: {todo}")
     sys.exit(code)
 
@@ -63,39 +65,50 @@ def status_command() -> None:
     short_help="Bring the tables to this program's version.",
     epilog="""\b
 Exit codes:
-  0    the tables are of this program's version now
+  0    the tables are what this program needs now
   1    they are not: theirs is newer, or another process kept changing them
   3    could not run: a bad option or setting, or the database cannot be asked
 """,
 )
 def upgrade_command() -> None:
-    """Create the tables, or bring them to this program's version; no row is lost.
+    """Create the tables, bring them to this program's version, and put right what is damaged.
 
-    Safe while other processes start; make a copy of the database first all the same.
+    No row is lost that can be read. Safe while other processes start; make a copy of the database
+    first.
     """
     with _could_not_run_means_3():
         url = _url()
         with _opened(url) as database:
             before = database.schema_version()
+            wrong = database.schema_faults() if before == schema.HEAD else []
             try:
                 database.ensure_schema()
+                left = database.schema_faults()
             except SchemaError as error:
                 echo(f"Error: {error}", err=True)
                 sys.exit(NOT_OURS)
-    if before == schema.HEAD:
-        echo(f"nothing to do: the tables are of version {before}")
-    else:
+    for fault in left:
+        echo(f"Error: {fault}, and it could not be put right", err=True)
+    if left:
+        sys.exit(NOT_OURS)
+    for fault in wrong:
+        echo(f"put right: {fault}")
+    if before != schema.HEAD:
         echo(f"upgraded from {before or 'none'} to {schema.HEAD}: {_shown(url)}")
+    elif not wrong:
+        echo(f"nothing to do: the tables are of version {before}")
 
 
-def _todo(found: str | None) -> tuple[str, int]:
+def _todo(found: str | None, wrong: list[str]) -> tuple[str, int]:
     try:
         pending = schema.pending(found)
     except SchemaError:
         return "upgrade whale-ready: it does not know this version", NOT_OURS
-    if not pending:
-        return "nothing", 0
-    return f"whale-ready database upgrade brings {', '.join(pending)}", NOT_OURS
+    if pending:
+        return f"whale-ready database upgrade brings {', '.join(pending)}", NOT_OURS
+    if wrong:
+        return "whale-ready database upgrade puts the tables right", NOT_OURS
+    return "nothing", 0
 
 
 def _url() -> URL:
@@ -106,12 +119,13 @@ def _url() -> URL:
         raise SettingsError(NO_URL) from None
 
 
-def _version(url: URL) -> str | None:
-    """The version found; a look makes no file."""
+def _seen(url: URL) -> tuple[str | None, list[str]]:
+    """The version found, and what is wrong with its tables; a look makes no file."""
     if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
-        return None
+        return None, []
     with _opened(url) as database:
-        return database.schema_version()
+        found = database.schema_version()
+        return found, database.schema_faults() if found == schema.HEAD else []
 
 
 @contextmanager
