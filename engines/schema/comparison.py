@@ -20,8 +20,9 @@ from sqlalchemy.engine import Connection
 from engines.schema import VERSION_TABLE
 
 MISSING = "is missing"
-ASIDE = "_aside"
-"""Behind the name of a table whose rows are being taken over (:mod:`engines.schema.repair`)."""
+NEW, OLD = "_being_filled", "_taken_over"
+"""Behind the name of a table that takes over rows, and of the one it takes them from
+(:mod:`engines.schema.repair`)."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,14 @@ def faults(connection: Connection, wanted: sa.MetaData) -> list[Fault]:
     for name, table in wanted.tables.items():
         if name in there:
             found += _of_primary_key(inspector, table)
-        if f"{name}{ASIDE}" in there:
-            found.append(Fault(name, "was not filled again to the end", addable=True))
+        if left_of(name) & there:
+            found.append(Fault(name, "has a copy that a repair left behind", addable=True))
     return found
+
+
+def left_of(name: str) -> set[str]:
+    """Tables that a repair of this one leaves behind when it breaks off."""
+    return {f"{name}{NEW}", f"{name}{OLD}"}
 
 
 def by_table(found: list[Fault]) -> Mapping[str, list[Fault]]:

@@ -1,9 +1,9 @@
 """Tables put right from what they are: what is missing is made, what was guessed is made anew.
 
 An import into CTFd drops every table and makes those that had rows by guessing from the rows: no
-keys, times as text (CTFd's ``import_ctf``). Such a table is set aside under another name, made as
-it must be, and filled with the rows that can be read. A crash anywhere is made good by the next
-repair: what was set aside stays until all of it is copied.
+keys, times as text (CTFd's ``import_ctf``). Such a table is made anew as it must be, with the rows
+that can be read. A crash anywhere is made good by the next repair: the old table stays until all of
+it is copied.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from sqlalchemy.engine import Connection
 
-from engines.schema.comparison import ASIDE, Fault, by_table, faults
+from engines.schema.comparison import NEW, OLD, Fault, by_table, faults, left_of
 
 log = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 500
+_WHOLE = ("sqlite", "postgresql")
+"""Where all changes of an upgrade are one transaction."""
 
 _Row = dict[str, Any]
 
@@ -39,7 +41,7 @@ def repair(op: Operations, wanted: sa.MetaData) -> list[Fault]:
     there = set(sa.inspect(connection).get_table_names())
     for table in wanted.sorted_tables:
         if table.name in wrong:
-            _put_right(op, table, wrong[table.name], left=f"{table.name}{ASIDE}" in there)
+            _put_right(op, table, wrong[table.name], left_of(table.name) & there)
     return found
 
 
@@ -70,38 +72,65 @@ def count_on(connection: Connection, table: sa.Table) -> None:
 
 def nested(connection: Connection) -> AbstractContextManager[Any]:
     """Undo what fails within, where statements are one transaction; on MariaDB each is its own."""
-    whole = connection.dialect.name in ("sqlite", "postgresql")
-    return connection.begin_nested() if whole else nullcontext()
+    return connection.begin_nested() if connection.dialect.name in _WHOLE else nullcontext()
 
 
-def _put_right(op: Operations, table: sa.Table, wrong: list[Fault], *, left: bool) -> None:
+def _put_right(op: Operations, table: sa.Table, wrong: list[Fault], left: set[str]) -> None:
     connection = op.get_bind()
-    aside = f"{table.name}{ASIDE}"
-    if any(not fault.addable for fault in wrong):
-        if left:
-            op.drop_table(aside)
-        _set_aside(op, table, aside)
-        left = True
+    for name in left:
+        op.drop_table(name)
+    said = "; ".join(fault.what for fault in wrong)
+    if all(fault.addable for fault in wrong):
+        create_missing(connection, table)
+        count_on(connection, table)
+        log.warning("table %s: %s; made", table.name, said)
+        return
+    whole = connection.dialect.name in _WHOLE
+    kept, lost = _in_one_go(op, table) if whole else _beside(op, table)
+    log.warning("table %s: %s; made anew with %d rows, %d were lost", table.name, said, kept, lost)
+
+
+def create_missing(connection: Connection, table: sa.Table) -> None:
+    """Create the table, or its indexes, where they are missing."""
     table.create(connection, checkfirst=True)
     for index in sorted(table.indexes, key=lambda each: str(each.name)):
         index.create(connection, checkfirst=True)
-    said = "; ".join(fault.what for fault in wrong)
-    if left:
-        kept, lost = _take_over(connection, aside, table)
-        op.drop_table(aside)
-        log.warning(
-            "table %s: %s; made anew with %d rows, %d were lost", table.name, said, kept, lost
-        )
-    else:
-        log.warning("table %s: %s; made", table.name, said)
+
+
+def _in_one_go(op: Operations, table: sa.Table) -> tuple[int, int]:
+    """Where nobody sees anything of it before all is done."""
+    connection, aside = op.get_bind(), f"{table.name}{OLD}"
+    _set_aside(op, table, aside)
+    create_missing(connection, table)
+    done = _take_over(connection, aside, table)
+    op.drop_table(aside)
     count_on(connection, table)
+    return done
+
+
+def _beside(op: Operations, table: sa.Table) -> tuple[int, int]:
+    """Where each change is for good at once: the new table comes into its place with all its rows.
+
+    A worker that saw it empty would remove every container.
+    """
+    connection, name = op.get_bind(), table.name
+    filled = table.to_metadata(sa.MetaData(), name=f"{name}{NEW}")
+    filled.indexes.clear()  # named after the copy
+    for index in table.indexes:
+        columns = [filled.c[column.name] for column in index.columns]
+        sa.Index(str(index.name), *columns, unique=index.unique)
+    create_missing(connection, filled)
+    done = _take_over(connection, name, filled)
+    count_on(connection, filled)
+    swap = f"RENAME TABLE {name} TO {name}{OLD}, {name}{NEW} TO {name}"
+    connection.execute(sa.text(swap))
+    op.drop_table(f"{name}{OLD}")
+    return done
 
 
 def _set_aside(op: Operations, table: sa.Table, aside: str) -> None:
     op.rename_table(table.name, aside)
-    connection = op.get_bind()
-    if connection.dialect.name not in ("sqlite", "postgresql"):
-        return  # names of keys are each table's own
+    connection = op.get_bind()  # where no two tables may have keys of one name
     inspector = sa.inspect(connection)
     if connection.dialect.name == "postgresql":
         for key in inspector.get_unique_constraints(aside):
@@ -114,11 +143,11 @@ def _set_aside(op: Operations, table: sa.Table, aside: str) -> None:
             op.drop_index(str(index["name"]), aside)
 
 
-def _take_over(connection: Connection, aside: str, table: sa.Table) -> tuple[int, int]:
+def _take_over(connection: Connection, source: str, table: sa.Table) -> tuple[int, int]:
     """Copy the rows that can be read, the youngest first; returns how many, and how many not."""
-    there = {each["name"] for each in sa.inspect(connection).get_columns(aside)}
+    there = {each["name"] for each in sa.inspect(connection).get_columns(source)}
     columns = [column for column in table.columns if column.name in there]
-    rows: Any = sa.table(aside, *(sa.column(column.name) for column in columns))
+    rows: Any = sa.table(source, *(sa.column(column.name) for column in columns))
     wanted = sa.select(*rows.columns)
     if "id" in {column.name for column in columns}:
         wanted = wanted.order_by(rows.c.id.desc())

@@ -20,6 +20,7 @@ from engines.cre.runtimes.base import (
     LABEL_DEPLOYMENT,
     LABEL_GROUP,
     LABEL_INSTANCE,
+    LABEL_OWNER,
     Found,
     Launch,
     Launched,
@@ -146,6 +147,7 @@ class DockerRuntime(EngineRuntime):
                 row["Labels"].get(LABEL_INSTANCE, ""),
                 row.get("State") == "running",
                 fence_of(row["Labels"]),
+                row["Labels"].get(LABEL_OWNER, ""),
             )
             for row in containers + networks
         ]

@@ -22,6 +22,7 @@ from engines.contract import Isolation
 from engines.cre.runtimes.base import (
     LABEL_DEPLOYMENT,
     LABEL_INSTANCE,
+    LABEL_OWNER,
     Found,
     Launch,
     Launched,
@@ -367,7 +368,8 @@ class SwarmRuntime(EngineRuntime):
 
 
 def _found(resource_id: str, labels: dict[str, str]) -> Found:
-    return Found(resource_id, labels.get(LABEL_INSTANCE, ""), fence=fence_of(labels))
+    named, owner = labels.get(LABEL_INSTANCE, ""), labels.get(LABEL_OWNER, "")
+    return Found(resource_id, named, fence=fence_of(labels), owner=owner)
 
 
 class _NameTaken(RuntimeFault):
