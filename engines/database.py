@@ -127,20 +127,32 @@ class Database:
             sa.event.listen(self.engine, "begin", _begin_sqlite)
 
     def ensure_schema(self) -> None:
-        """Bring the tables to this program's version; one small query, once, where they are.
+        """See that the tables are this program's, and bring them to that; once in a process.
+
+        They are looked at themselves: an import into CTFd leaves a version that says nothing.
 
         Raises:
             SchemaError: they are of a version this program does not know; nothing was changed.
         """
         if self._schema_is_ours:
             return
-        if self.schema_version() != schema.HEAD:
+        if self.schema_version() != schema.HEAD or self._tables_differ():
             schema.upgrade(self.engine)
         self._schema_is_ours = True
 
     def schema_version(self) -> str | None:
         """The version of the tables; None: they are not there, or from before versions."""
         return schema.version(self._reader)
+
+    def schema_faults(self) -> list[str]:
+        """What is wrong with tables that are said to be of this program's version."""
+        return schema.faults(self._reader)
+
+    def _tables_differ(self) -> bool:
+        try:
+            return bool(self.schema_faults())
+        except (sa.exc.NoSuchTableError, sa.exc.DBAPIError):
+            return True  # another process is at work on them: wait for it, and look again
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

@@ -32,6 +32,7 @@ from engines.cre.disk_watch import DiskWatch
 from engines.cre.flags import new_flag
 from engines.cre.launching import Launcher
 from engines.cre.names import instance_name
+from engines.cre.owner import database_id
 from engines.cre.parts import Parts
 from engines.cre.removal import Removal
 from engines.cre.repair import Repair
@@ -110,6 +111,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._parts = Parts(
             backend=self.name,
             deployment=self._deployment,
+            owner=database_id(self._database),
             database=self._database,
             store=self._store,
             reservations=Reservations(self._database, self.clock),
@@ -391,7 +393,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             pool=self._pool.rows,
             owner=call.account if mark is None else f"{call.account} {mark.partition('.')[0]}",
             spec=spec,
-            name=instance_name(self._deployment, call.account, spec.id),
+            name=instance_name(self._deployment, self._parts.owner, call.account, spec.id),
             lease=self._launcher.lease,
         )
 

@@ -92,6 +92,7 @@ class Launcher:
             host_ports=self._ports(name, spec, tried),
             subnet=self._subnet(name, tried) if spec.companions else None,
             fence=fence,
+            owner=self._parts.owner,
         )
 
     def _ports(self, name: str, spec: ChallengeSpec, tried: _Tried) -> tuple[int, ...]:

@@ -27,6 +27,8 @@ class Parts:
     """The engine's name in status and audit log."""
     deployment: str
     """Value of the label that everything of this engine carries."""
+    owner: str
+    """The database's id, on everything too (:mod:`engines.cre.owner`)."""
     database: Database
     store: InstanceStore
     reservations: Reservations
@@ -41,7 +43,7 @@ class Parts:
 
     def name_of(self, row: Instance) -> str:
         """What the runtime knows a row's instance by, unless it came from the warm pool."""
-        return instance_name(self.deployment, row.account, row.challenge_id)
+        return instance_name(self.deployment, self.owner, row.account, row.challenge_id)
 
     def end_of(self, spec: ChallengeSpec | None) -> datetime | None:
         """The moment beyond which no instance of the challenge lives."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from engines.cre.owner import SHARED_FIX, SHARED_LABEL, ids_of
 from engines.cre.parts import Parts
 from engines.cre.removal import Removal
 from engines.cre.runtimes.base import Found
@@ -18,7 +19,8 @@ log = logging.getLogger(__name__)
 class Repair:
     """What the worker does in every round, and a program when it begins.
 
-    Only what carries this deployment's label is ever touched.
+    Only what carries this deployment's label is ever touched, and nothing that another database has
+    made under the same label.
     """
 
     def __init__(self, parts: Parts, pool: WarmPool, removal: Removal, lease: timedelta) -> None:
@@ -27,6 +29,7 @@ class Repair:
         self._removal = removal
         self._lease = lease
         self._stuck: set[str] = set()
+        self._told: frozenset[str] = frozenset()
 
     def reconcile(self) -> int:
         """Put right what does not agree; returns how many were put right.
@@ -46,9 +49,10 @@ class Repair:
         known = waiting | set(fences)
         ids = {row.container_id for row in rows}
         kept = known | {each.name for each in found if each.id in ids}
-        strays = [each for each in found if each.name not in kept or _outlived(each, fences)]
+        ours = self._ours(found)
+        strays = [each for each in ours if each.name not in kept or _outlived(each, fences)]
         repaired = self._remove_strays(strays)
-        for owner in holding - known:
+        for owner in holding - kept:
             self._parts.reservations.drop(owner)
         running = {each.id for each in found if each.running}
         repaired += self._removal.in_parallel(lambda row: self._put_right(row, running), rows)
@@ -68,6 +72,18 @@ class Repair:
         except BackendUnavailable as error:
             # Starts are refused until then; what is there is repaired all the same.
             log.warning("instances are not kept apart: %s", error)
+
+    def _ours(self, found: list[Found]) -> list[Found]:
+        """What this database has made; says once what another one has."""
+        owners = ids_of(self._parts.database)
+        others = frozenset(each.owner for each in found if each.owner) - owners
+        if others - self._told:
+            said = SHARED_LABEL.format(self._parts.deployment, ", ".join(sorted(others)))
+            log.error("%s: %s", said, SHARED_FIX)
+        self._told |= others
+        # What carries no id may be theirs, as soon as there are others.
+        mine = owners if others else owners | {""}
+        return [each for each in found if each.owner in mine]
 
     def _remove_strays(self, found: list[Found]) -> int:
         strays: dict[str, int] = {}

@@ -139,7 +139,7 @@ class WarmPool:
             state=WarmState.MAKING,
             version=1,
             lease_until=self._lease_end(),
-            name=warm_name(self._parts.deployment),
+            name=warm_name(self._parts.deployment, self._parts.owner),
             flag=new_flag(spec),
         )
 

@@ -105,7 +105,13 @@ def _database(connection: Connection, found: str | None) -> Finding:
         return not_ok(
             "database", f"{seen}, which this whale-ready does not know", "upgrade whale-ready"
         )
-    return ok("database", f"{seen}; the next start makes {schema.HEAD} of it" if pending else seen)
+    if pending:
+        return ok("database", f"{seen}; the next start makes {schema.HEAD} of it")
+    wrong = schema.faults(connection.engine)
+    if wrong:
+        said = f"{seen}, which are damaged: {'; '.join(wrong)}"
+        return not_ok("database", said, "run `whale-ready database upgrade`, or start CTFd again")
+    return ok("database", seen)
 
 
 def _worker(connection: Connection) -> Finding:

@@ -33,7 +33,7 @@ class RowLast(IgnoresStrays):
         spec = self._catalog.get(call.challenge_id)
         assert spec is not None
         request = self._request(call, spec)
-        name = instance_name(self.deployment, call.account, call.challenge_id)
+        name = instance_name(self.deployment, self._parts.owner, call.account, call.challenge_id)
         if self._store.find(call.account, call.challenge_id) is None:
             self._runtime.launch(Launch(name, self.deployment, spec, request.flag, "127.0.0.1"))
         return super()._start(call)

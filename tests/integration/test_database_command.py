@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
+from guessed_tables import export_and_import
 from servers import MariaDB, PostgreSQL
 
 from engines import schema
@@ -88,6 +89,31 @@ def test_what_is_up_to_date_is_left_and_what_is_newer_refused(tmp_path: Path) ->
     assert code == 1
     assert "are of version 9999" in said
     assert "upgrade whale-ready; nothing was changed" in said
+
+
+def test_after_an_import_the_status_tells_what_is_wrong_and_an_upgrade_puts_it_right(
+    mariadb: MariaDB,
+) -> None:
+    """CTFd/CTFd#861, #2421, #636: after export and import the version alone says all is well."""
+    url = mariadb.create()
+    database = Database(url)
+    database.ensure_schema()
+    with database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO cre_meta VALUES ('deployment', 'ours')")
+    export_and_import(database)
+    code, said = run(url, "status")
+    assert code == 1
+    assert "wrong: cre_instances is missing\n" in said
+    assert "wrong: cre_meta has the primary key ['id'] in the place of ['key']\n" in said
+    assert "to do: whale-ready database upgrade puts the tables right\n" in said
+    code, said = run(url, "upgrade")
+    assert code == 0
+    assert "put right: cre_instances is missing\n" in said
+    assert run(url, "status")[0] == 0
+    with database.read() as connection:
+        kept = connection.exec_driver_sql("SELECT * FROM cre_meta").all()
+    assert [tuple(row) for row in kept] == [("deployment", "ours")]
+    database.close()
 
 
 @pytest.mark.parametrize(

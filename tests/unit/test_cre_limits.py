@@ -13,6 +13,7 @@ from cre_stage import Stage
 from engines.catalog import ChallengeSpec, Companion, Port, Readiness, Transport
 from engines.contract import Code, StartResult
 from engines.cre import launching
+from engines.cre.owner import database_id
 from engines.cre.reservations import Reservations, reservations
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
@@ -109,8 +110,8 @@ def test_ports_come_from_the_range_and_go_back_to_it(any_database: Database) -> 
     full = stage.engine.start_instance(3, 1)
     assert (full.ok, full.code) == (False, Code.CAPACITY)
     assert stage.engine._parts.reservations.owners(before=stage.clock.now() + timedelta(1)) == {
-        "wr-stage-user-1-c1",
-        "wr-stage-user-2-c1",
+        f"wr-stage-{database_id(stage.database)}-user-1-c1",
+        f"wr-stage-{database_id(stage.database)}-user-2-c1",
     }
     assert stage.engine.stop_instance(1, 1).ok
     assert stage.engine.start_instance(3, 1).ok
@@ -215,7 +216,7 @@ def test_companions_get_a_subnet_and_give_it_back(any_database: Database) -> Non
     assert all(subnet.endswith("/28") for subnet in seen)
     assert stage.engine.stop_instance(1, 1).ok
     held = stage.engine._parts.reservations.owners(before=stage.clock.now() + timedelta(1))
-    assert held == {"wr-stage-user-2-c1"}
+    assert held == {f"wr-stage-{database_id(stage.database)}-user-2-c1"}
 
 
 def test_what_nobody_owns_any_more_is_given_back(any_database: Database) -> None:

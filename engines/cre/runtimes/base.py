@@ -21,6 +21,8 @@ LABEL_DEPLOYMENT = "whale-ready.deployment"
 """Only what has this label with the deployment's own value is ever touched."""
 LABEL_INSTANCE = "whale-ready.instance"
 """Name of the instance that a container, service or network belongs to."""
+LABEL_OWNER = "whale-ready.database"
+"""Id of the database that something was made for (:mod:`engines.cre.owner`)."""
 LABEL_GROUP = "whale-ready.group"
 """On everything of an instance that is more than one container."""
 LABEL_FENCE = "whale-ready.fence"
@@ -47,6 +49,8 @@ class Launch:
     """Id of the row it is made for. Of two rows of one name the younger has the larger, and
     nobody removes by name what was made for a row younger than his own: a start that was held up
     until others had cleared it away must not touch what came after it."""
+    owner: str = ""
+    """Id of the database that it is made for."""
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -54,6 +58,7 @@ class Launch:
             LABEL_DEPLOYMENT: self.deployment,
             LABEL_INSTANCE: self.name,
             LABEL_FENCE: str(self.fence),
+            **({LABEL_OWNER: self.owner} if self.owner else {}),
             "whale-ready.challenge": str(self.spec.id),
             **({} if self.alone else {LABEL_GROUP: "yes"}),
         }
@@ -114,6 +119,8 @@ class Found:
     running: bool = False
     """Whether it is a container that runs; False also where the list does not tell."""
     fence: int = 0
+    owner: str = ""
+    """Id of the database that it was made for; empty: from before there were ids."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from engines.cre.runtimes.base import (
     LABEL_FENCE,
     LABEL_GROUP,
     LABEL_INSTANCE,
+    LABEL_OWNER,
     Cleared,
     Found,
     Launch,
@@ -192,6 +193,7 @@ class DockerRuntime(EngineRuntime):
                 row["Labels"].get(LABEL_INSTANCE, ""),
                 row.get("State") == "running",
                 fence_of(row["Labels"]),
+                row["Labels"].get(LABEL_OWNER, ""),
             )
             for row in containers + networks
         ]

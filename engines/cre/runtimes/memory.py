@@ -105,7 +105,13 @@ class MemoryRuntime(Runtime):
         with self._lock:
             self._check_up()
             return [
-                Found(each.container_id, each.launch.name, each.running, each.launch.fence)
+                Found(
+                    each.container_id,
+                    each.launch.name,
+                    each.running,
+                    each.launch.fence,
+                    each.launch.owner,
+                )
                 for each in self._containers.values()
                 if each.launch.deployment == deployment
             ]

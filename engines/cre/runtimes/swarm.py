@@ -25,6 +25,7 @@ from engines.cre.evidence import LINES, Evidence, Redactor
 from engines.cre.runtimes.base import (
     LABEL_DEPLOYMENT,
     LABEL_INSTANCE,
+    LABEL_OWNER,
     Cleared,
     Found,
     Launch,
@@ -447,7 +448,8 @@ class SwarmRuntime(EngineRuntime):
 
 
 def _found(resource_id: str, labels: dict[str, str]) -> Found:
-    return Found(resource_id, labels.get(LABEL_INSTANCE, ""), fence=fence_of(labels))
+    named, owner = labels.get(LABEL_INSTANCE, ""), labels.get(LABEL_OWNER, "")
+    return Found(resource_id, named, fence=fence_of(labels), owner=owner)
 
 
 class _NameTaken(RuntimeFault):
