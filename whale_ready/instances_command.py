@@ -14,8 +14,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from engines.audit import with_detail
 from engines.contract import Code
-from engines.ending import Chosen, Selection, chosen, end_all
 from engines.database import Database
+from engines.ending import Chosen, Selection, end_all
 from engines.errors import EngineError
 from engines.factory import Ingredients, build
 from engines.hybrid import HybridBackend
