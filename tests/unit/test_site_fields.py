@@ -17,7 +17,7 @@ from engines.catalog import ChallengeSpec, Port, Pull, Readiness, Transport, Vis
 from engines.database import Database
 from engines.errors import CatalogError
 from engines.site.catalog import TABLE, complete_table
-from engines.site.fields import FIELDS, GROUPS, PREFIX, check, columns_in, spec_of
+from engines.site.fields import FIELDS, GROUPS, PREFIX, check, columns_in, spec_of, values_of
 
 MIGRATIONS = Path(__file__).parents[2] / "engines" / "web" / "ctfd" / "migrations"
 END = datetime(2026, 12, 1, 17, tzinfo=timezone.utc)
@@ -125,6 +125,76 @@ def test_what_is_not_ours_is_left_alone() -> None:
         "container_image": "web:1"
     }
     check({"container_image": "web:1", "container_ports": None})
+
+
+AS_JSON = {
+    "image": "web:1",
+    "ports": [8080, "53/udp"],
+    "memory_mb": 256,
+    "cpus": 1.5,
+    "egress": False,
+    "read_only": True,
+    "limit": None,
+    "ends_on_solve": True,
+    "ends_at": "2026-12-01T18:00:00+01:00",
+    "command": ["serve", "--name", "two words", "it's"],
+    "capabilities": ["CHOWN", "NET_RAW"],
+    "ulimits": {"nofile": 2048},
+    "environment": {"A": "1", "B": "x=y z"},
+    "companions": [
+        {
+            "name": "db",
+            "image": "db:1",
+            "flag": True,
+            "memory_mb": 64,
+            "command": ["run", 'a "quoted" \\ word', "\u007f\u00e9\U0001f40b"],
+            "environment": {"odd name": "two\nlines"},
+        },
+        {"name": "cache", "image": "cache:1"},
+    ],
+    "nodes": ["node.labels.ctf==true"],
+}
+
+
+def test_a_program_writes_fields_as_json_and_reads_the_same_again() -> None:
+    """phannhat17/CTFd-Docker-Plugin#7: ctfcli and scripts send numbers, nulls and lists."""
+    sent = {PREFIX + name: value for name, value in AS_JSON.items()}
+    columns = columns_in(sent)
+    check(columns)
+    shown = values_of(columns)
+    assert {name: shown[name] for name in sent} == sent
+    assert columns_in(shown) == columns_in(shown | sent)
+    found = spec(**AS_JSON)
+    assert found.command == ("serve", "--name", "two words", "it's")
+    assert found.companions[0].command[2] == "\u007f\u00e9\U0001f40b"
+    assert found.companions[0].environment == {"odd name": "two\nlines"}
+    assert (found.limit, found.ends_on_solve, found.environment["B"]) == (None, True, "x=y z")
+
+
+def test_what_a_table_holds_already_is_shown_even_where_it_is_wrong() -> None:
+    assert values_of({"container_memory_mb": "lots"})["container_memory_mb"] == "lots"
+    assert values_of({})["container_ports"] is None
+    assert values_of({"container_ends_on_solve": "site"})["container_ends_on_solve"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "sent", "fix"),
+    [
+        ("ports", [[80]], "Ports: write a list of texts"),
+        ("ports", {"80": 80}, "Ports: write a list of texts"),
+        ("memory_mb", [1], "Memory: write a text"),
+        ("environment", ["A=1"], "Environment: write an object"),
+        ("environment", {"A": "1\n2"}, "Environment: values are texts of one line"),
+        ("environment", {"A=B": "1"}, "Environment: write an object"),
+        ("environment", {"A": None}, "Environment: values are texts of one line"),
+        ("companions", [{"name": None}], "Companions: leave out what has no value"),
+        ("companions", {"name": "db"}, "Companions: write a list of objects"),
+        ("egress", "maybe", "Internet: write yes or no"),
+    ],
+)
+def test_json_that_no_field_takes_is_named_with_its_fix(name: str, sent: object, fix: str) -> None:
+    with pytest.raises(CatalogError, match=fix):
+        spec(**{name: sent})
 
 
 def test_the_contests_end_comes_first() -> None:
