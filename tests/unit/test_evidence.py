@@ -8,7 +8,6 @@ import pytest
 
 from engines.catalog import ChallengeSpec, Companion
 from engines.cre.evidence import HIDDEN, LINE, LINES, OUTPUT, SENTENCE, Evidence, Redactor
-from engines.cre.flags import new_flag
 
 SPEC = ChallengeSpec(
     id=1,
@@ -17,7 +16,7 @@ SPEC = ChallengeSpec(
     environment={"DB_PASSWORD": "hunter2!", "MODE": "debug", "TOKEN": "x"},
     companions=(Companion(name="db", image="b", environment={"api_key": "abcdef"}),),
 )
-FLAG = new_flag(SPEC)
+FLAG = "flag{0f1e2d3c4b5a69788796a5b4c3d2e1f0}"
 INNER = FLAG[5:-1]
 
 
