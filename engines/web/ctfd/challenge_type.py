@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from flask import Blueprint, has_request_context
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import Forbidden, HTTPException, ServiceUnavailable
+from werkzeug.exceptions import Forbidden, HTTPException, TooManyRequests
 
 from engines.audit import done_by
 from engines.contract import Code
@@ -126,13 +126,13 @@ class WhaleReadyType(BaseChallenge):  # type: ignore[misc]  # CTFd has no types
             provided = _provided(user, challenge) if logic == judging.ALL else []
             parts = judging.containers_part(held, provided, logic)
         elif logic == judging.ALL:
-            not_judged(challenge, ServiceUnavailable(), judging.CANNOT_CHECK)
+            not_judged(challenge, TooManyRequests(), judging.CANNOT_CHECK)
         compare = _LOGICS.get(logic, challenge_attempt_any)
         answer = compare(submission, challenge, [*known, *parts])
         if answer.status != "incorrect":
             return answer
         if held is None:
-            not_judged(challenge, ServiceUnavailable(), judging.CANNOT_CHECK)
+            not_judged(challenge, TooManyRequests(), judging.CANNOT_CHECK)
             return answer
         cls.deployment.note_foreign(submission, user.id, challenge.id, team_id)
         if held.counting:
@@ -170,6 +170,8 @@ def account() -> tuple[Any, int | None]:
 
 def not_judged(challenge: Any, error: HTTPException, message: str) -> None:
     """End a submission that nothing can be said of by raising ``error``; it is not counted.
+
+    Of the errors CTFd's own refusals have: one above 499 would be logged as a crash.
 
     Returns where the account has solved the challenge: that is answered as ever.
     """

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from flask import g, has_request_context, request
+from flask import g, has_app_context, has_request_context, request
 
 from engines.site import fields
 from engines.site.catalog import TYPE, WHALE_TYPE, complete_table
@@ -101,6 +101,8 @@ class _Deletions:
         self._site = site
 
         def importing() -> bool:
+            if has_app_context():  # leaving one more would close the request's session
+                return importing_now()
             with app.app_context():
                 return importing_now()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
-from werkzeug.exceptions import Forbidden, ServiceUnavailable
+from werkzeug.exceptions import Forbidden, TooManyRequests
 
 from engines.errors import BackendUnavailable
 from engines.site import judging
@@ -54,7 +54,7 @@ def served(whales: Any, site: Deployment) -> Any:
                 correct, _ = answer
                 if correct:
                     return answer
-                not_judged(challenge, ServiceUnavailable(), judging.CANNOT_CHECK)
+                not_judged(challenge, TooManyRequests(), judging.CANNOT_CHECK)
                 return answer
             return _judged(site, challenge, given, held, answer)
 
