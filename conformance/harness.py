@@ -253,6 +253,8 @@ class Challenges:
     """The one of :attr:`Options.warm`."""
     companion: int | None = None
     """Has a further container called ``inner``; ``/cgi-bin/inner`` shows what that one serves."""
+    slow_companion: int | None = None
+    """The same, but ``inner`` serves a second after it runs, and the challenge waits for it."""
     names: Mapping[int, str] = field(default_factory=dict)
     """What players know a challenge by, for messages that may say the name instead of the id."""
 

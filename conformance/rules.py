@@ -442,6 +442,13 @@ RULES: tuple[Rule, ...] = (
         "The worker removes the companions of an expired instance too.",
     ),
     *_rules(
+        "COMPANION",
+        "A start waits for a companion that its challenge waits for: that one serves as soon as "
+        "the start is done.",
+        since=2,
+        start=4,
+    ),
+    *_rules(
         "NODE",
         "Where there are several machines, starts use more than one.",
         "An instance answers at its address with its own flag on whichever machine it runs.",

@@ -17,7 +17,14 @@ from datetime import datetime, timedelta
 
 from conformance.dying import Life
 from conformance.harness import FaultKind, Hook, Limits, Options, Player, Worker, World
-from conformance.harnesses.cast import COMPANION, ENGINE_CHALLENGES, MATES, PLAYERS, crowd
+from conformance.harnesses.cast import (
+    COMPANION,
+    ENGINE_CHALLENGES,
+    MATES,
+    PLAYERS,
+    SLOW_COMPANION,
+    crowd,
+)
 from conformance.harnesses.faulty_runtime import FaultyRuntime
 from conformance.harnesses.full_state import full
 from conformance.harnesses.mortal import MortalDatabase, MortalRuntime
@@ -44,6 +51,8 @@ from engines.settings import Settings
 MISSING = "whale-ready-no-such-image:none"
 EGRESS, READ_ONLY, CAPABLE = 21, 22, 23
 EXITING = ("/bin/busybox", "false")
+SLOW = ("/bin/busybox", "sh", "-c", "sleep 1; exec /bin/busybox httpd -f -p 80 -h /www")
+"""What the challenge's image does by itself, a second later."""
 
 _NOT_OF_ALL = {
     Hook.MACHINES,
@@ -60,6 +69,7 @@ PORTS = (Port(80), Port(8080), Port(53, Transport.UDP))
 def _catalog(image: str, exiting: str, options: Options, now: datetime) -> StaticCatalog:
     first = ChallengeSpec(1, "First", image, readiness=Readiness.HTTP)
     inner = Companion(name="inner", image=image)
+    slow = replace(inner, command=SLOW, readiness=Readiness.TCP, port=80)
     return StaticCatalog(
         [
             first,
@@ -75,6 +85,7 @@ def _catalog(image: str, exiting: str, options: Options, now: datetime) -> Stati
             replace(first, id=8, name="Several ports", ports=PORTS),
             replace(first, id=9, name="Warm", warm=options.warm),
             replace(first, id=COMPANION, name="Companion", companions=(inner,)),
+            replace(first, id=SLOW_COMPANION, name="Slow companion", companions=(slow,)),
         ]
     )
 

@@ -205,12 +205,20 @@ ASKS_ONCE = f"echo | {BUSYBOX} nc -w 2 db 5432 || exit 1; exec {BUSYBOX} httpd -
 NEEDS_IT = (BUSYBOX, "sh", "-c", ASKS_ONCE)
 
 
-@pytest.mark.parametrize("fields", [{}, {"readiness": Readiness.TCP, "port": 5432}])
+HEALTHY = f'HEALTHCHECK --interval=100ms CMD ["{BUSYBOX}","nc","-w","1","127.0.0.1","5432"]'
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"readiness": Readiness.TCP, "port": 5432}, {"readiness": Readiness.HEALTHCHECK}],
+)
 def test_a_program_that_needs_its_database_at_once_comes_up(
     site: Site, image: str, fields: dict[str, object]
 ) -> None:
     """docker/compose#374: waited for where the companion says so; else started again."""
-    database = Companion(name="db", image=image, command=LATE, **fields)  # type: ignore[arg-type] # fields by name
+    healthy = fields.get("readiness") is Readiness.HEALTHCHECK
+    beside = site.build(image, HEALTHY) if healthy else image
+    database = Companion(name="db", image=beside, command=LATE, **fields)  # type: ignore[arg-type] # fields by name
     spec = replace(image, command=NEEDS_IT, readiness=Readiness.HTTP, companions=(database,))
     container = site.started(spec)
     details = site.client.api.inspect_container(container)

@@ -311,19 +311,55 @@ def test_what_the_catalogue_says_is_what_the_container_gets(
         capabilities=("NET_BIND_SERVICE",),
         environment={"MODE": "{{.Node.Hostname}} }}", "BRACES": "{{"},
         user="1000:1000",
+        shm_mb=96,
+        disk_mb=8,
+        ports=(Port(80), Port(80, Transport.UDP)),
+        host_ports=(39053, 39053),
     )
-    runtime.launch(launch)
+    launched = runtime.launch(launch)
+    assert launched.ports == ("39053", "39053")
     (container,) = containers(cluster.worker_client, launch)
     host, config = container.attrs["HostConfig"], container.attrs["Config"]
     assert (host["Memory"], host["NanoCpus"], host["PidsLimit"]) == (32 * 2**20, 250_000_000, 17)
-    assert {each["Name"]: each["Hard"] for each in host["Ulimits"]} == {"nofile": 1024, "core": 0}
+    ulimits = {each["Name"]: each["Hard"] for each in host["Ulimits"]}
+    assert ulimits == {"nofile": 1024, "core": 0, "fsize": 8 * 2**20}
+    assert host["Init"]
     assert host["ReadonlyRootfs"]
     assert config["User"] == "1000:1000"
     assert {"MODE={{.Node.Hostname}} }}", "BRACES={{", f"FLAG={launch.flag}"} <= set(config["Env"])
     bounding = says(container, "grep", "CapBnd", "/proc/1/status").split()[1]
     assert int(bounding, 16) == 1 << 10, "NET_BIND_SERVICE and no other"
+    assert says(container, "df", "-m", "/dev/shm").split()[8] == "96"  # noqa: S108 - inside a container
+    assert "Connection refused" in says(container, "nslookup", "example.org")
     assert "Read-only" in says(container, "touch", "/file")
     assert says(container, "touch", "/tmp/file") == ""  # noqa: S108 - inside a container
+
+
+def test_a_companion_is_waited_for_until_it_is_healthy(
+    cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch], image: str
+) -> None:
+    """docker/compose#374: a web program that needs its database at once, and a slow database."""
+    healthy = cluster.manager_client.containers.create(image)
+    asks = '["/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1/"]'
+    check = f"HEALTHCHECK --interval=500ms --start-period=60s CMD {asks}"
+    healthy.commit("whale-ready-healthy", "test", changes=check)
+    healthy.remove()
+    late = (BUSYBOX, "sh", "-c", f"{BUSYBOX} sleep 2; exec {BUSYBOX} httpd -f -p 80 -h /www")
+    once = f"{BUSYBOX} wget -q -O - http://db/ || exit 1; exec {BUSYBOX} httpd -f -p 80 -h /www"
+    companion = Companion(
+        name="db",
+        image="whale-ready-healthy:test",
+        command=late,
+        readiness=Readiness.HEALTHCHECK,
+    )
+    launch = launches(
+        nodes=("node.role==manager",),
+        command=(BUSYBOX, "sh", "-c", once),
+        companions=(companion,),
+    )
+    assert flag_at(started(runtime, launch)) == launch.flag
+    assert runtime.clear(launch.deployment, launch.name, 0)
+    cluster.manager_client.images.remove("whale-ready-healthy:test", force=True)
 
 
 def test_what_a_process_that_died_left_is_replaced(

@@ -55,6 +55,7 @@ CHALLENGES = Challenges(
     several_ports=17,
     warm=18,
     companion=19,
+    slow_companion=20,
     names={
         7: "First",
         8: "Second",
@@ -66,6 +67,7 @@ CHALLENGES = Challenges(
         17: "Several ports",
         18: "Warm",
         19: "Companion",
+        20: "Slow companion",
     },
 )
 FIRST_PORT = 20001
@@ -334,10 +336,18 @@ class ReferenceBackend(ContainerBackend):
         self.doubts.append(mark)
         self.under_way.append(mark)
         try:
-            return self.machine.run(ports, companion=challenge_id == CHALLENGES.companion)
+            with_companion = (CHALLENGES.companion, CHALLENGES.slow_companion)
+            made = self.machine.run(ports, companion=challenge_id in with_companion)
+            if challenge_id == CHALLENGES.slow_companion:
+                self.wait_for(self.machine.containers[inner_of(made.id)])
+            return made
         except BackendUnavailable:
             self.under_way.remove(mark)
             raise
+
+    def wait_for(self, companion: Container) -> None:
+        """Return once a companion serves."""
+        companion.serves = True
 
     def recorded(self) -> None:
         """What this process has launched is known now."""

@@ -105,7 +105,12 @@ class ReferenceWorld(World):
     def _page(self, container: Container, path: str) -> str:
         inner = self.machine.containers.get(inner_of(container.id))
         if path == COMPANION_PATH:
-            reached = inner is not None and inner.alive and inner.network == container.network
+            reached = (
+                inner is not None
+                and inner.alive
+                and inner.serves
+                and inner.network == container.network
+            )
             return "inner" if reached else ""
         return container.flag if path == FLAG_PATH else "hello"
 
