@@ -42,6 +42,7 @@ from .platform import (
 log = logging.getLogger(__name__)
 
 _LOGICS = {"all": challenge_attempt_all, "team": challenge_attempt_team}
+_OF_A_DYNAMIC_VALUE = ("initial", "decay", "minimum")
 
 
 class WhaleReadyType(BaseChallenge):  # type: ignore[misc]  # CTFd has no types
@@ -102,6 +103,11 @@ class WhaleReadyType(BaseChallenge):  # type: ignore[misc]  # CTFd has no types
         if is_admin():
             columns = {each.column: getattr(challenge, each.column) for each in fields.FIELDS}
             data |= fields.values_of(columns)
+            # ctfcli keeps our fields beside these in "extra", and where the API shows one of them
+            # its verify finds a difference, and its mirror throws ours away.
+            for name in _OF_A_DYNAMIC_VALUE:
+                if data.get(name, "") is None:
+                    del data[name]
         return data
 
     @classmethod
