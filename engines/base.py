@@ -68,6 +68,9 @@ class Call:
         self.team_id = team_id
         self.account = account_key(user_id, team_id)
         self.recorded = False
+        self.mark: str | None = None
+        """Of the account and the challenge, where a start has looked it up; see
+        :mod:`engines.owners`."""
         self.detail = dict(detail or {})
         self._backend = backend
         self._clock = clock

@@ -258,10 +258,10 @@ class ContainerRuntimeEngine(AuditedBackend):
         spec = self._catalog.get(call.challenge_id)
         if spec is None or not spec.startable or self._parts.over(spec):
             return _refused(Code.CHALLENGE_UNAVAILABLE, "This challenge is not available")
-        mark = self._parts.owners.mark(call.user_id, call.team_id, call.challenge_id)
+        call.mark = self._parts.owners.mark(call.user_id, call.team_id, call.challenge_id)
         for _ in range(ROUNDS):
-            admission = self._admission(call, spec, mark)
-            match self._store.claim(self._request(call, spec, mark), self.clock.now(), admission):
+            admission = self._admission(call, spec)
+            match self._store.claim(self._request(call, spec), self.clock.now(), admission):
                 case Claimed(row):
                     with self._parts.heartbeat.kept(row.id, row.version, self._launcher.lease):
                         return self._starter.create(call, spec, row, admission.warm)
@@ -373,7 +373,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         spec = self._catalog.get(row.challenge_id)
         return spec is None or spec.ends_on_solve is not False
 
-    def _request(self, call: Call, spec: ChallengeSpec, mark: str | None) -> Request:
+    def _request(self, call: Call, spec: ChallengeSpec) -> Request:
         return Request(
             account=call.account,
             challenge_id=call.challenge_id,
@@ -383,15 +383,15 @@ class ContainerRuntimeEngine(AuditedBackend):
             account_limit=self.settings.cre_account_limit,
             capacity=self.settings.cre_capacity,
             lease_seconds=self._parts.heartbeat.lease(self._launcher.lease).total_seconds(),
-            mark=mark,
+            mark=call.mark,
         )
 
-    def _admission(self, call: Call, spec: ChallengeSpec, mark: str | None) -> Admission:
+    def _admission(self, call: Call, spec: ChallengeSpec) -> Admission:
         return Admission(
             settings=self.settings,
             store=self._store,
             pool=self._pool.rows,
-            owner=call.account if mark is None else f"{call.account} {mark.partition('.')[0]}",
+            owner=f"{call.account} {call.mark.partition('.')[0]}" if call.mark else call.account,
             spec=spec,
             name=instance_name(self._deployment, self._parts.owner, call.account, spec.id),
             lease=self._launcher.lease,

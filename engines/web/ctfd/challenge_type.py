@@ -185,7 +185,8 @@ def not_judged(challenge: Any, error: HTTPException, message: str) -> None:
     solved = Solves.query.filter_by(account_id=user.account_id, challenge_id=challenge.id)
     if solved.first() is not None:
         return
-    give_attempt_back(user.account_id, challenge.id)
+    known = Flags.query.filter_by(challenge_id=challenge.id).first()
+    give_attempt_back(user.account_id, challenge.id, limited=known is not None)
     # CTFd's API (flask-restx) answers with these data, and with nothing of a response in the error.
     data = {"status": "ratelimited", "message": message}
     error.data = {"success": True, "data": data}  # type: ignore[attr-defined]

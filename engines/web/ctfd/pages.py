@@ -258,24 +258,34 @@ def _selection(form: Any) -> Selection:
     return Selection() if number is None else Selection(**{which: number})
 
 
-def _names(rows: Iterable[Any]) -> dict[str, dict[int, str]]:
-    """What users, teams and challenges of these rows are called."""
+def _names(rows: Iterable[Any]) -> dict[str, dict[int, Any]]:
+    """What users, teams and challenges of these rows are called.
+
+    An account is called ``(name, since)``: what is older was its number's former owner.
+    """
     listed = list(rows)
     users = {each.user_id for each in listed}
     teams = {each.team_id for each in listed if each.team_id is not None}
     challenges = {each.challenge_id for each in listed}
     return {
-        "user": _called(Users, users),
-        "team": _called(Teams, teams),
-        "challenge": _called(Challenges, challenges),
+        "user": _accounts(Users, users),
+        "team": _accounts(Teams, teams),
+        "challenge": _challenges(challenges),
     }
 
 
-def _called(model: Any, ids: set[int]) -> dict[int, str]:
-    if not ids:
-        return {}
-    rows = model.query.with_entities(model.id, model.name).filter(model.id.in_(ids)).all()
-    return dict(rows)
+def _challenges(ids: set[int]) -> dict[int, str]:
+    return dict(_found(Challenges, ids, "name"))
+
+
+def _accounts(model: Any, ids: set[int]) -> dict[int, tuple[str, str]]:
+    rows = _found(model, ids, "name", "created")
+    return {number: (name, made.isoformat()[:19] if made else "") for number, name, made in rows}
+
+
+def _found(model: Any, ids: set[int], *columns: str) -> list[Any]:
+    wanted = [model.id, *(getattr(model, name) for name in columns)]
+    return list(model.query.with_entities(*wanted).filter(model.id.in_(ids)).all()) if ids else []
 
 
 def _challenge_names() -> list[tuple[int, str]]:

@@ -39,19 +39,21 @@ except ImportError:  # before modules and release times there was nothing to kee
         return True
 
 
-def give_attempt_back(account_id: int, challenge_id: int) -> None:
+def give_attempt_back(account_id: int, challenge_id: int, *, limited: bool) -> None:
     """Undo that CTFd has counted a submission, as it does before it has it judged.
 
-    Only as often as a player may be wrong in a minute: nobody may try CTFd's own flags of the
-    challenge for ever.
+    Args:
+        limited: only as often as a player may be wrong in a minute, because the challenge has
+            flags of CTFd's too, which nobody may try for ever.
     """
     limit = int(get_config("incorrect_submissions_per_min", default=10))
     timeout = int(get_config("max_attempts_timeout", 300))
-    given_back = f"whale_ready_given_back_{account_id}_{challenge_id}"
-    times = cache.inc(given_back)
-    cache.expire(given_back, _MINUTE)
-    if times > limit:
-        return
+    if limited:
+        given_back = f"whale_ready_given_back_{account_id}_{challenge_id}"
+        times = cache.inc(given_back)
+        cache.expire(given_back, _MINUTE)
+        if times > limit:
+            return
     counted = f"account_kpm_{account_id}_{challenge_id}_{limit}_{timeout}"
     if cache.inc(counted, -1) < 0:  # an admin's preview, or a CTFd that counts otherwise
         cache.inc(counted)
