@@ -34,7 +34,7 @@ from engines.cre.runtimes.container_config import (
     flag_archive,
     with_quota,
 )
-from engines.cre.runtimes.disk_use import overfull
+from engines.cre.runtimes.disk_use import FreeSpace, overfull
 from engines.cre.runtimes.engine_api import CALL_SECONDS, EngineRuntime
 from engines.cre.runtimes.networks import BridgeNetworks
 from engines.cre.runtimes.steps import Steps
@@ -79,6 +79,7 @@ class DockerRuntime(EngineRuntime):
         )
         self._networks = networks
         self._quotas = True
+        self._free_space = FreeSpace()
 
     def launch(self, launch: Launch) -> Launched:
         for image in launch.spec.images:
@@ -124,8 +125,12 @@ class DockerRuntime(EngineRuntime):
     def is_running(self, container_id: str) -> bool:
         return self.running(container_id) is not None
 
+    def alarmed(self) -> bool:
+        return self._free_space.falls()
+
     def overfull(self, deployment: str) -> list[Overfull]:
         try:
+            self._ask(lambda: self._free_space.mark(self._api))
             return self._ask(lambda: overfull(self._api, deployment))
         except APIError as error:
             raise BackendUnavailable("the Docker engine refused to say what is written") from error
