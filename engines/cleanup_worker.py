@@ -27,6 +27,8 @@ LEASE_PERIODS = 3
 
 WATCH_SECONDS = 2.0
 """Between two looks at what cannot wait."""
+GLANCE_SECONDS = 0.25
+"""How often it is asked whether that is too long."""
 WATCH_SHARE = 5
 """A look that took long is followed by a pause so many times as long: looking is work for the
 engine."""
@@ -125,17 +127,28 @@ class CleanupWorker:
         self._let_go()
 
     def _watch(self, stopping: threading.Event) -> None:
-        pause = WATCH_SECONDS
-        while not stopping.wait(pause):
-            began = time.monotonic()
+        rest, pause = 0.0, WATCH_SECONDS
+        while not stopping.wait(rest):
             try:
-                if self._leads:
+                self._glance(stopping, pause - rest)
+                began = time.monotonic()
+                if self._leads and not stopping.is_set():
                     self._backend.watch()
-                pause = max(WATCH_SECONDS, WATCH_SHARE * (time.monotonic() - began))
+                rest = WATCH_SHARE * (time.monotonic() - began)
+                pause = max(WATCH_SECONDS, rest)
             except Exception as error:  # noqa: BLE001 - it outlives a look that failed
                 if pause < WATCH_AGAIN_SECONDS:  # once is enough: rounds say so too
                     log.warning("a look at the disk failed: %s", reason(error))
-                pause = WATCH_AGAIN_SECONDS
+                rest = pause = WATCH_AGAIN_SECONDS
+
+    def _glance(self, stopping: threading.Event, seconds: float) -> None:
+        """Wait so long, unless it is to stop or something is alarming."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if stopping.wait(min(left, GLANCE_SECONDS)) or (
+                self._leads and self._backend.alarmed()
+            ):
+                return
 
     def _let_go(self) -> None:
         try:

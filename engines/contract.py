@@ -370,5 +370,9 @@ class ContainerBackend(ABC):
         which come too late for a disk that fills within seconds."""
         return 0
 
+    def alarmed(self) -> bool:
+        """Whether :meth:`watch` should not wait until it is due; must cost next to nothing."""
+        return False
+
     def close(self) -> None:  # noqa: B027 - closing is optional: many backends hold nothing open
         """Let go of connections; instances keep running."""

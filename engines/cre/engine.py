@@ -243,6 +243,10 @@ class ContainerRuntimeEngine(AuditedBackend):
         """
         return self._disk_watch.look()
 
+    def alarmed(self) -> bool:
+        """Whether much was written to the disk since it was looked at."""
+        return self._runtime.alarmed()
+
     def close(self) -> None:
         """Stop the worker and let go of connections; instances keep running."""
         self.cleanup_worker.stop()

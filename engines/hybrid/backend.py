@@ -180,6 +180,9 @@ class HybridBackend(AuditedBackend):
         """End what uses up what all share, on each backend."""
         return self._rounds.watch()
 
+    def alarmed(self) -> bool:
+        return any(side.alarmed() for side in self.sides.values())
+
     def close(self) -> None:
         """Stop the worker and let go of what was made for this backend; instances keep running."""
         self.cleanup_worker.stop()

@@ -15,8 +15,10 @@ import pytest
 from conftest import require
 from private_engine import FIX, PrivateEngine, possible
 
+import engines.cleanup_worker
 from engines.audit import Action
 from engines.catalog import ChallengeSpec, Companion, Port, Readiness, StaticCatalog, Transport
+from engines.cleanup_worker import CleanupWorker
 from engines.contract import Code
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.guard import Guard
@@ -24,6 +26,7 @@ from engines.cre.runtimes import listening
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks, engines_mtu
 from engines.database import Database
+from engines.probe import wait_until
 from engines.settings import Settings
 
 POOL = IPv4Network(f"10.{215 + secrets.randbelow(40)}.0.0/16")
@@ -329,6 +332,21 @@ def test_who_fills_the_disk_is_ended_and_told(site: Site, image: str) -> None:
     event = engine.audit.events()[-1]
     assert (event.action, event.metadata["written_mb"]) == (Action.DISK_FULL, 9)
     assert "8 MB" in str(engine.why_ended(1, 1))
+
+
+def test_one_who_writes_fast_is_not_waited_for(
+    site: Site, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With defaults one instance wrote 6 GB in a second: what is free shows that at once."""
+    monkeypatch.setattr(engines.cleanup_worker, "WATCH_SECONDS", 3600.0)
+    container = site.started(replace(image, disk_mb=100))
+    engine = site.engine
+    assert engine is not None
+    with CleanupWorker(engine, 3600.0):
+        assert engine.watch() == 0
+        site.inside(container, f"set -- 90; {FILL}".replace("$0", "/"))
+        assert wait_until(lambda _timeout: not engine.holds(1, 1), 60.0)
+    assert engine.audit.events()[-1].action is Action.DISK_FULL
 
 
 def test_a_volume_of_the_image_counts_too(site: Site, image: str) -> None:

@@ -158,14 +158,30 @@ class Held(MemoryRuntime):
         return super().launch(launch)
 
 
-def test_a_port_that_a_program_holds_is_not_insisted_on(any_database: Database) -> None:
+class HeldLater(Held):
+    """It shows only when the container is started, once its companions serve."""
+
+    def launch(self, launch: Launch) -> Launched:
+        return MemoryRuntime.launch(self, launch)
+
+    def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
+        if self.held & set(launch.host_ports):
+            raise PortUnavailable("taken")
+        super().wait_ready(launch, launched, seconds)
+
+
+@pytest.mark.parametrize("runtime", [Held, HeldLater])
+def test_a_port_that_a_program_holds_is_not_insisted_on(
+    any_database: Database, runtime: type[Held]
+) -> None:
     settings = Settings(cre_port_range=range(30000, 30003))
-    stage = Stage(any_database, ONE, runtime=Held(), settings=settings)
+    stage = Stage(any_database, ONE, runtime=runtime(), settings=settings)
     assert stage.engine.start_instance(1, 1).instance["ports"] == ["30002"]
     with any_database.read() as connection:
         assert list(connection.execute(sa.select(reservations.c.number)).scalars()) == [30002]
     assert stage.engine.start_instance(2, 1).code is Code.CAPACITY
     assert stage.store.find("user:2", 1) is None
+    assert len(stage.runtime.running()) == 1
 
 
 class Blocked(MemoryRuntime):

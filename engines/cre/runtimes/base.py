@@ -183,6 +183,10 @@ class Runtime(ABC):
         """The deployment's containers that have written more than they may, where that is seen."""
         return []
 
+    def alarmed(self) -> bool:
+        """Whether much was written since :meth:`overfull` was asked; asks nobody."""
+        return False
+
     @abstractmethod
     def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
         """Return once the instance answers as its challenge's readiness demands.

@@ -81,12 +81,12 @@ def flag_archive(launch: Launch, sandbox: ChallengeSpec | Companion) -> tuple[st
     return str(path.parent), buffer.getvalue()
 
 
-def without_quota(config: Any) -> Any:
-    """The configuration for an engine whose storage knows no quota; None when it asks for none."""
-    if "StorageOpt" not in config["HostConfig"]:
-        return None
-    host = {key: value for key, value in config["HostConfig"].items() if key != "StorageOpt"}
-    return {**config, "HostConfig": host}
+def with_quota(config: Any, sandbox: Sandbox) -> Any:
+    """The configuration for an engine whose storage knows quotas."""
+    if not sandbox.disk_mb:
+        return config
+    quota = {"StorageOpt": {"size": f"{sandbox.disk_mb}m"}}
+    return {**config, "HostConfig": {**config["HostConfig"], **quota}}
 
 
 def _config(
@@ -163,7 +163,6 @@ def _limits(sandbox: Sandbox) -> dict[str, Any]:
         "cpu_quota": int(sandbox.cpus * CPU_PERIOD_MICROSECONDS),
         "pids_limit": sandbox.pids_limit,
         "shm_size": sandbox.shm_mb * MIB,
-        "storage_opt": {"size": f"{sandbox.disk_mb}m"} if sandbox.disk_mb else None,
         "init": sandbox.init,
         "security_opt": None if sandbox.may_gain_privileges else ["no-new-privileges"],
         "cap_drop": ["ALL"],

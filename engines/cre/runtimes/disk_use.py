@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +14,37 @@ from engines.cre.runtimes.base import (
     fence_of,
 )
 from engines.cre.runtimes.container_config import MIB
+
+ALARMING_BYTES = 128 * MIB
+"""What may be written between two glances; less is no hurry."""
+
+
+class FreeSpace:
+    """What is free on the engine's disk, where that is this machine's: one system call a glance.
+
+    An engine on another machine, or behind a socket from inside a container, is never alarming.
+    """
+
+    def __init__(self) -> None:
+        self._folder: str | None = None
+        self._marked = 0
+
+    def mark(self, api: Any) -> None:
+        """From here on."""
+        if self._folder is None:
+            self._folder = str(api.info()["DockerRootDir"])
+        self._marked = self._free()
+
+    def falls(self) -> bool:
+        """Whether much less is free than when it was marked."""
+        return self._marked - self._free() >= ALARMING_BYTES
+
+    def _free(self) -> int:
+        try:
+            found = os.statvfs(self._folder or "")
+        except OSError:
+            return self._marked
+        return found.f_bavail * found.f_frsize
 
 
 def overfull(api: Any, deployment: str) -> list[Overfull]:

@@ -37,9 +37,9 @@ from engines.cre.runtimes.container_config import (
     companion_config,
     companion_name,
     flag_archive,
-    without_quota,
+    with_quota,
 )
-from engines.cre.runtimes.disk_use import overfull
+from engines.cre.runtimes.disk_use import FreeSpace, overfull
 from engines.cre.runtimes.engine_api import CALL_SECONDS, EngineRuntime, said
 from engines.cre.runtimes.networks import BridgeNetworks
 from engines.cre.runtimes.steps import Steps
@@ -85,6 +85,7 @@ class DockerRuntime(EngineRuntime):
         )
         self._networks = networks
         self._quotas = True
+        self._free_space = FreeSpace()
 
     def launch(self, launch: Launch) -> Launched:
         for image in launch.spec.images:
@@ -159,8 +160,12 @@ class DockerRuntime(EngineRuntime):
     def is_running(self, container_id: str) -> bool:
         return self.running(container_id) is not None
 
+    def alarmed(self) -> bool:
+        return self._free_space.falls()
+
     def overfull(self, deployment: str) -> list[Overfull]:
         try:
+            self._ask(lambda: self._free_space.mark(self._api))
             return self._ask(lambda: overfull(self._api, deployment))
         except APIError as error:
             raise BackendUnavailable("the Docker engine refused to say what is written") from error
@@ -235,7 +240,7 @@ class DockerRuntime(EngineRuntime):
         self._ask(lambda: self._api.start(container))
 
     def _create(self, launch: Launch, sandbox: Anyone, config: Any, name: str) -> str:
-        container_id = self._created(launch, config, name)
+        container_id = self._created(launch, sandbox, config, name)
         self._put_flag(launch, sandbox, container_id)
         return container_id
 
@@ -254,27 +259,27 @@ class DockerRuntime(EngineRuntime):
                 f"flag_file: the engine could not put it there ({error.status_code})"
             ) from error
 
-    def _created(self, launch: Launch, config: Any, name: str) -> str:
-        if not self._quotas:
-            config = without_quota(config) or config
+    def _created(self, launch: Launch, sandbox: Anyone, plain: Any, name: str) -> str:
+        config = with_quota(plain, sandbox) if self._quotas else plain
         for _ in range(3):
             try:
                 made = self._ask(partial(self._api.create_container_from_config, config, name))
-                return str(made["Id"])
             except ImageNotFound:
                 self._images.missing(config["Image"], launch.spec.pull)
             except APIError as error:
-                if error.status_code != 409:
-                    plain = without_quota(config)
-                    if plain is None:
-                        raise
-                    # Most storage knows no quota, and says so: then the watch alone keeps it.
-                    config, self._quotas = plain, False
-                    continue
-                # The name is derived from a row that was ours: what bears it was left by a process
-                # that died, or made for a younger row. Only this deployment's, and only the former
-                # is removed.
-                self._clear_older(launch)
+                if error.status_code == 409:
+                    # The name is derived from a row that was ours: what bears it was left by a
+                    # process that died, or made for a younger row. Only this deployment's, and
+                    # only the former is removed.
+                    self._clear_older(launch)
+                elif config is plain:
+                    raise
+                else:
+                    config = plain  # most storage knows no quota, and says so
+            else:
+                if config is plain and sandbox.disk_mb:
+                    self._quotas = False  # the watch keeps it
+                return str(made["Id"])
         raise RuntimeFault("the container's name is another deployment's, or a younger start's")
 
     def _clear_older(self, launch: Launch) -> Cleared:

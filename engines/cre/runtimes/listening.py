@@ -54,7 +54,8 @@ def _from_here(details: Any) -> str | None:
     try:
         if details["Id"] not in (process / "cgroup").read_text(encoding="utf-8"):
             return None  # another machine's, or another namespace's, number
-        return "".join((process / f"net/{name}").read_text() for name in ("tcp", "tcp6"))
+        tables = [process / f"net/{name}" for name in ("tcp", "tcp6")]
+        return "".join(each.read_text(encoding="ascii") for each in tables if each.exists())
     except OSError:
         return None
 

@@ -40,6 +40,12 @@ export function link(host, port, web) {
   return { shown, href: web ? `http://${shown}/` : null };
 }
 
+// What is said when nothing runs: why it was ended, where the site knows; "" for nothing.
+export function ending(ranBefore, message) {
+  if (message !== NOTHING_RUNS) return `${message}.`;
+  return ranBefore ? "Your container has ended." : "";
+}
+
 // A refusal with the names of challenges that the page shows, instead of their numbers.
 export function named(message, nameOf) {
   return message.replace(/\bchallenge (\d+)/g, (all, number) => nameOf(number) || all);
@@ -126,8 +132,8 @@ class Panel {
     const answer = await this.ask(`${ENDPOINTS}status?challenge_id=${this.challengeId}`, options);
     if (turn !== this.turn || this.busy) return;
     if (answer.success) {
-      const why = answer.message === NOTHING_RUNS ? "Your container has ended." : `${answer.message}.`;
-      if (answer.data === null && (this.told !== null || answer.message !== NOTHING_RUNS)) this.write("message", why);
+      const ended = answer.data === null ? ending(this.told !== null, answer.message) : "";
+      if (ended) this.write("message", ended);
       const unseen = answer.code === "last_known";
       if (unseen || this.unseen) this.write("error", unseen ? answer.message : "");
       this.unseen = unseen;
