@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import threading
 
-from engines.clock import SystemClock
 from engines.contract import ContainerBackend
 from engines.database import Database
 from engines.lease import Lease
@@ -48,7 +47,7 @@ class CleanupWorker:
         self._lease: Lease | None = None
         if database is not None:
             name, seconds = f"cleanup {backend.name}", LEASE_PERIODS * period
-            self._lease = Lease(database, SystemClock(), name, seconds)
+            self._lease = Lease(database, database.clock, name, seconds)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None

@@ -10,7 +10,7 @@ from engines.base import AuditedBackend, Call
 from engines.catalog import Catalog, ChallengeSpec, StaticCatalog
 from engines.catalog_file import load_catalog
 from engines.cleanup_worker import CleanupWorker
-from engines.clock import Clock, SystemClock
+from engines.clock import Clock
 from engines.contract import (
     ActionResult,
     Addressing,
@@ -37,7 +37,7 @@ from engines.cre.runtimes.sdk import check_sdk
 from engines.cre.starting import Starter
 from engines.cre.tables import cre_instances
 from engines.cre.warm_pool import WarmPool
-from engines.database import Database
+from engines.database import Database, one_clock
 from engines.instance_store import InstanceStore
 from engines.instances import (
     AccountFull,
@@ -77,7 +77,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._own_database = database is None
         self._own_runtime = runtime is None
         self._database = database or Database(self.settings.state_url)
-        super().__init__(clock or SystemClock(), AuditLog(self._database))
+        super().__init__(one_clock(self._database, clock), AuditLog(self._database))
         self._runtime = runtime or _runtime(self.settings)
         self._catalog = catalog if catalog is not None else _catalog(self.settings)
         self._deployment = self.settings.cre_deployment or deployment_name(self._database)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from engines.clock import SystemClock
 from engines.contract import account_key
 from engines.cre.runtimes.base import Runtime
 from engines.database import Database
@@ -141,7 +140,7 @@ class Deployment:
             SQLAlchemyError: the database cannot be asked.
         """
         parts = self.parts()
-        now = SystemClock().now()
+        now = parts.database.clock.now()
         query = sa.select(leases.c.name).where(
             leases.c.name == f"cleanup {parts.backend.name}", leases.c.until > now
         )
@@ -159,7 +158,7 @@ class Deployment:
             flag = parts.backend.recorded_flag(user_id, challenge_id, team_id)
             if flag is None and parts.flags is not None:
                 account = account_key(user_id, team_id)
-                flag = parts.flags.flag(account, challenge_id, SystemClock().now())
+                flag = parts.flags.flag(account, challenge_id, parts.database.clock.now())
         except SQLAlchemyError:
             raise BackendUnavailable("the database cannot be asked for a flag") from None
         return flag
@@ -200,7 +199,7 @@ class Deployment:
             )
             backend = get_container_backend(self.config, ingredients)
             overview = DatabaseOverview(database)
-            dial = DialStore(database, SystemClock())
+            dial = DialStore(database, database.clock)
             flags = _whale_flags(settings, WhaleFlags(database, whale or site.engine))
         except BaseException:  # whatever it was, no connection is left behind; raised again
             database.close()
