@@ -44,6 +44,7 @@ class CleanupWorker:
             raise ValueError("period must be above 0 seconds")
         self._backend = backend
         self._period = period
+        self._database = database
         self._lease: Lease | None = None
         if database is not None:
             name, seconds = f"cleanup {backend.name}", LEASE_PERIODS * period
@@ -103,8 +104,17 @@ class CleanupWorker:
             except Exception as error:  # noqa: BLE001 - the worker outlives a round that failed
                 log.warning("cleanup round failed: %s", reason(error))
                 pause = max(self._period, min(2 * pause, LONGEST_PAUSE_SECONDS))
+                self._look_at_tables()
             stopping.wait(pause)
         self._let_go()
+
+    def _look_at_tables(self) -> None:
+        """A round that failed may have met tables that were replaced under our hands."""
+        try:
+            if self._database is not None:
+                self._database.look_again()
+        except Exception as error:  # noqa: BLE001 - it is tried again after the next round
+            log.warning("the tables could not be looked at: %s", reason(error))
 
     def _let_go(self) -> None:
         try:

@@ -185,6 +185,7 @@ class Database:
         self._reader: Any = self.engine.execution_options(**{_READ: True})
         self._schema_is_ours = False
         self.clock = DatabaseClock(self)
+        self._faults_seen: list[str] = []
         if self.engine.dialect.name == "sqlite":
             sa.event.listen(self.engine, "connect", _configure_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
@@ -210,6 +211,20 @@ class Database:
     def schema_faults(self) -> list[str]:
         """What is wrong with tables that are said to be of this program's version."""
         return schema.faults(self._reader)
+
+    def look_again(self) -> None:
+        """Put right tables that somebody replaced while this process runs, as an import does.
+
+        For who has met an error: what is wrong is put right once it was so at two looks, when an
+        import of CTFd's, which makes one table after the other, has passed them.
+        """
+        if self.schema_version() != schema.HEAD:
+            return
+        found = self.schema_faults()
+        if found and found == self._faults_seen:
+            schema.upgrade(self.engine)
+            found = []
+        self._faults_seen = found
 
     def _tables_differ(self) -> bool:
         try:

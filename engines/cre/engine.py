@@ -147,6 +147,7 @@ class ContainerRuntimeEngine(AuditedBackend):
     def expire_due(self) -> int:
         """Remove every expired instance once, several at a time; one that fails to go is tried
         again in the next round and holds up no other."""
+        self._repair.see_whose_rows()
         return self._removal.expire_due()
 
     def reconcile(self) -> int:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -25,6 +26,7 @@ from engines.hybrid import DialStore, HybridBackend
 from engines.lease import leases
 from engines.settings import Settings
 from engines.site.catalog import SiteCatalog
+from engines.site.imports import after_import, before_import
 from engines.site.whale_flags import WhaleFlags
 from engines.web import DatabaseOverview
 
@@ -95,6 +97,17 @@ class Deployment:
             self.problem = ""
         except (EngineError, SQLAlchemyError, ValueError, ImportError, OSError) as error:
             self._failed(error)
+
+    @contextmanager
+    def around_import(self) -> Iterator[None]:
+        """CTFd's database is replaced within, and ours with it where it is the same."""
+        settings = self.settings_or_none()
+        before = None if settings is None else before_import(settings.state_url)
+        try:
+            yield
+        finally:
+            if settings is not None:
+                after_import(settings.state_url, before)
 
     def backend(self) -> HybridBackend:
         """The backend of this process.

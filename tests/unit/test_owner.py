@@ -14,7 +14,7 @@ import pytest
 from cre_stage import Stage
 
 from engines.catalog import ChallengeSpec
-from engines.cre.owner import database_id, ids_at, ids_of, keep_id, take_over
+from engines.cre.owner import database_id, identity, ids_at, ids_of, keep_identity, take_over
 from engines.cre.runtimes.base import Launch
 from engines.database import Database
 
@@ -118,7 +118,7 @@ def test_a_look_at_the_ids_makes_no_file(tmp_path: Path) -> None:
 def test_a_database_keeps_its_id_when_its_rows_are_replaced(
     database: Database, now_there: str | None
 ) -> None:
-    before = database_id(database)
+    before = identity(database)
     with database.write() as connection:
         if now_there != "own":
             connection.exec_driver_sql("DELETE FROM cre_meta")
@@ -126,8 +126,8 @@ def test_a_database_keeps_its_id_when_its_rows_are_replaced(
             connection.exec_driver_sql(
                 "INSERT INTO cre_meta VALUES ('database', 'aaaaaaaaaaaa'), ('also b', 'b')"
             )
-    assert keep_id(database, before) is (now_there == "another's")
-    assert ids_of(database) == {before}
+    assert keep_identity(database, before) is (now_there == "another's")
+    assert identity(database) == before
 
 
 def test_a_site_alone_says_nothing(contest: Stage, caplog: pytest.LogCaptureFixture) -> None:

@@ -20,10 +20,13 @@ from engines.web import PREFIX, container_blueprint
 from .challenge_type import WhaleReadyType
 from .gate import SiteGate, admin_asks
 from .identity import SiteIdentity
+from .models import make_table
 from .overview import LazyOverview
 from .pages import Pages
 from .platform import (
     CHALLENGE_CLASSES,
+    db,
+    import_ctf,
     register_admin_plugin_menu_bar,
     register_plugin_assets_directory,
     upgrade,
@@ -45,6 +48,7 @@ def load_into(app: Any, name: str) -> None:
         name: of the folder below ``CTFd/plugins/``.
     """
     upgrade(plugin_name=name)
+    make_table(db.engine)
     site = Deployment(app.config, str(app.config["SQLALCHEMY_DATABASE_URI"]), admin_asks)
     site.prepare()
     assets = f"/plugins/{name}/assets/"
@@ -58,6 +62,7 @@ def load_into(app: Any, name: str) -> None:
     app.register_blueprint(
         container_blueprint(site.backend, SiteIdentity(), gate=gate, overview=overview)
     )
+    app.overridden_functions["import_ctf"] = _Import(site, app.overridden_functions)
     site.whale_is_here = lambda: WHALE_TYPE in CHALLENGE_CLASSES
     pages = Pages(site, name)
     app.register_blueprint(pages.blueprint())
@@ -76,6 +81,20 @@ def _types(site: Deployment) -> frozenset[str]:
     CHALLENGE_CLASSES[WHALE_TYPE] = served(CHALLENGE_CLASSES[WHALE_TYPE], site)
     site.serves_whales = True
     return frozenset({TYPE, WHALE_TYPE})
+
+
+class _Import:
+    """CTFd's import, or that of a plugin that put its own in the place, and our tables after it."""
+
+    def __init__(self, site: Deployment, overridden: dict[str, Any]) -> None:
+        self._site = site
+        self._theirs = overridden.get("import_ctf")
+
+    def __call__(self, backup: Any, erase: bool = True) -> Any:
+        with self._site.around_import():
+            if self._theirs is not None:
+                return self._theirs(backup, erase=erase)
+            return import_ctf(backup, erase=erase, ignore_overrides=True)
 
 
 class _Beginning:

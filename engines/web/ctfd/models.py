@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import sqlalchemy as sa
+
 from engines.site.catalog import TABLE, TYPE
 from engines.site.fields import FIELDS
 
@@ -19,3 +23,15 @@ class WhaleReadyChallenge(Challenges):  # type: ignore[misc]  # CTFd has no type
 
 for _field in FIELDS:
     setattr(WhaleReadyChallenge, _field.column, db.Column(db.Text, nullable=True))
+
+
+def make_table(engine: Any) -> None:
+    """Make the table where it is missing, whatever version CTFd has on record for it.
+
+    Of several processes that do so at once, one does.
+    """
+    try:
+        WhaleReadyChallenge.__table__.create(engine, checkfirst=True)
+    except sa.exc.DBAPIError:
+        if not sa.inspect(engine).has_table(TABLE):
+            raise

@@ -26,6 +26,7 @@ from CTFd.utils import get_config
 from CTFd.utils.config import is_teams_mode
 from CTFd.utils.dates import ctf_ended, ctf_paused, ctf_started, view_after_ctf
 from CTFd.utils.decorators import admins_only
+from CTFd.utils.exports import import_ctf
 from CTFd.utils.user import authed, get_current_team, get_current_user, is_verified
 
 try:
@@ -61,6 +62,7 @@ __all__ = [
     "get_config",
     "get_current_team",
     "get_current_user",
+    "import_ctf",
     "is_teams_mode",
     "is_verified",
     "register_admin_plugin_menu_bar",
