@@ -11,7 +11,6 @@ import logging
 import threading
 import time
 
-from engines.clock import SystemClock
 from engines.contract import ContainerBackend
 from engines.database import Database
 from engines.lease import Lease
@@ -59,10 +58,11 @@ class CleanupWorker:
             raise ValueError("period must be above 0 seconds")
         self._backend = backend
         self._period = period
+        self._database = database
         self._lease: Lease | None = None
         if database is not None:
             name, seconds = f"cleanup {backend.name}", LEASE_PERIODS * period
-            self._lease = Lease(database, SystemClock(), name, seconds)
+            self._lease = Lease(database, database.clock, name, seconds)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -123,6 +123,7 @@ class CleanupWorker:
             except Exception as error:  # noqa: BLE001 - the worker outlives a round that failed
                 log.warning("cleanup round failed: %s", reason(error))
                 pause = max(self._period, min(2 * pause, LONGEST_PAUSE_SECONDS))
+                self._look_at_tables()
             stopping.wait(pause)
         self._let_go()
 
@@ -149,6 +150,14 @@ class CleanupWorker:
                 self._leads and self._backend.alarmed()
             ):
                 return
+
+    def _look_at_tables(self) -> None:
+        """A round that failed may have met tables that were replaced under our hands."""
+        try:
+            if self._database is not None:
+                self._database.look_again()
+        except Exception as error:  # noqa: BLE001 - it is tried again after the next round
+            log.warning("the tables could not be looked at: %s", reason(error))
 
     def _let_go(self) -> None:
         try:

@@ -18,12 +18,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
 from engines.catalog import Catalog, not_on_whale
-from engines.clock import Clock, SystemClock
+from engines.clock import Clock
 from engines.contract import ContainerBackend
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.engine import Solved
 from engines.cre.runtimes.base import Runtime
-from engines.database import Database
+from engines.database import Database, one_clock
 from engines.doctor import Finding, SetupWatch, examine_docker
 from engines.errors import SettingsError
 from engines.hybrid import Breaker, DialReader, DialStore, HybridBackend, Keys, Router
@@ -138,8 +138,8 @@ def build(
         SettingsError: ``USE_WHALE`` is true and there is no way to Whale.
     """
     _check(settings, ingredients)
-    clock = ingredients.clock or SystemClock()
     database = ingredients.database or Database(settings.state_url)
+    clock = one_clock(database, ingredients.clock)
     home = ContainerRuntimeEngine(
         settings,
         runtime=ingredients.runtime,

@@ -142,7 +142,15 @@ class InstanceStore:
 
         First of all in it, so that its counting sees what was there a moment ago.
         """
-        connection.execute(sa.select(gates).where(self._gate).with_for_update())
+        hold = sa.select(gates).where(self._gate).with_for_update()
+        if connection.execute(hold).first() is not None:
+            return
+        # Whoever imported other rows took it away under our hands: nothing would be held.
+        postgresql = connection.dialect.name == "postgresql"  # where an error ends a transaction
+        undone = connection.begin_nested() if postgresql else contextlib.nullcontext()
+        with contextlib.suppress(sa.exc.IntegrityError), undone:
+            connection.execute(gates.insert().values(name=self._table.name))
+        connection.execute(hold)
 
     def occupied(self, connection: Connection, now: datetime, *conditions: Any) -> int:
         """How many rows take up room: all but those that only wait for their removal."""

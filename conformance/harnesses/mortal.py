@@ -33,6 +33,7 @@ class MortalDatabase(Database):
 
     def __init__(self, real: Database, life: Life) -> None:
         self.engine = real.engine
+        self.clock = real.clock
         self._real = real
         self._life = life
 

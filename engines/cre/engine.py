@@ -14,7 +14,7 @@ from engines.base import AuditedBackend, Call
 from engines.catalog import Catalog, ChallengeSpec, StaticCatalog
 from engines.catalog_file import load_catalog
 from engines.cleanup_worker import CleanupWorker
-from engines.clock import Clock, SystemClock
+from engines.clock import Clock
 from engines.contract import (
     ActionResult,
     Addressing,
@@ -42,7 +42,7 @@ from engines.cre.runtimes.sdk import check_sdk
 from engines.cre.starting import Starter
 from engines.cre.tables import cre_instances
 from engines.cre.warm_pool import WarmPool
-from engines.database import Database
+from engines.database import Database, one_clock
 from engines.errors import BackendUnavailable
 from engines.given_flags import GivenFlags
 from engines.heartbeat import Heartbeat
@@ -103,7 +103,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._own_database = database is None
         self._own_runtime = runtime is None
         self._database = database or Database(self.settings.state_url)
-        super().__init__(clock or SystemClock(), AuditLog(self._database))
+        super().__init__(one_clock(self._database, clock), AuditLog(self._database))
         self._runtime = runtime or _runtime(self.settings)
         self._catalog = catalog if catalog is not None else _catalog(self.settings)
         self._deployment = self.settings.cre_deployment or deployment_name(self._database)
@@ -196,6 +196,7 @@ class ContainerRuntimeEngine(AuditedBackend):
     def expire_due(self) -> int:
         """Remove every expired instance once, several at a time; one that fails to go is tried
         again in the next round and holds up no other."""
+        self._repair.see_whose_rows()
         return self._removal.expire_due()
 
     def end_orphans(self) -> int:

@@ -8,11 +8,12 @@ has made. What carries no id was made before there were any.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from engines.cre.deployment import meta
+from engines.cre.deployment import DEPLOYMENT_KEY, meta
 from engines.database import Database
 
 SHARED_LABEL = (
@@ -70,19 +71,28 @@ def take_over(database: Database, other: str) -> None:
     _add(database, f"{_ALSO}{other}", other)
 
 
-def keep_id(database: Database, before: str) -> bool:
-    """Give the database the id it had before its rows were replaced, as by an import.
+def identity_of(owner: str, deployment: str | None) -> dict[str, str]:
+    """That of a database with this id, which keeps the deployment's name too unless it is None."""
+    return {_KEY: owner, **({} if deployment is None else {DEPLOYMENT_KEY: deployment})}
+
+
+def identity(database: Database) -> dict[str, str]:
+    """All by which containers are known as this database's, for :func:`keep_identity`."""
+    database_id(database)
+    return _read(database)
+
+
+def keep_identity(database: Database, before: Mapping[str, str]) -> bool:
+    """Let the database be known as before its rows were replaced, as by an import.
 
     Returns whether the rows that are there now are another database's.
     """
-    found = known_id(database)
-    if found == before:
-        return False
-    ours = sa.or_(meta.c.key == _KEY, meta.c.key.startswith(_ALSO))
+    now = _read(database)
     with database.write() as connection:
-        connection.execute(meta.delete().where(ours))
-        connection.execute(meta.insert().values(key=_KEY, value=before))
-    return found is not None
+        connection.execute(meta.delete())
+        rows = [{"key": key, "value": value} for key, value in before.items()]
+        connection.execute(meta.insert(), rows)
+    return now.get(_KEY, before[_KEY]) != before[_KEY]
 
 
 def _read(database: Database) -> dict[str, str]:

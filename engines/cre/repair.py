@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from engines.cre.owner import SHARED_FIX, SHARED_LABEL, ids_of
+from engines.cre.foreign_rows import settle_rows
+from engines.cre.owner import SHARED_FIX, SHARED_LABEL, identity_of, ids_of, known_id
 from engines.cre.parts import Parts
 from engines.cre.removal import Removal
 from engines.cre.runtimes.base import Found
@@ -31,6 +32,17 @@ class Repair:
         self._stuck: set[str] = set()
         self._told: frozenset[str] = frozenset()
 
+    def see_whose_rows(self) -> None:
+        """Look whether the rows are those that were there when this process began.
+
+        For every round, before anything is removed for a row.
+        """
+        parts = self._parts
+        if known_id(parts.database) != parts.owner:
+            name = parts.deployment if parts.settings.cre_deployment is None else None
+            before = identity_of(parts.owner, name)
+            settle_rows(parts.database, parts.store, parts.clock, before)
+
     def reconcile(self) -> int:
         """Put right what does not agree; returns how many were put right.
 
@@ -38,6 +50,7 @@ class Repair:
             BackendUnavailable: the runtime cannot be asked.
         """
         self._refresh()
+        self.see_whose_rows()
         orphans = self._end_orphans()
         # What is found is looked for first and rows are read last, so that nothing that somebody
         # makes meanwhile is taken for a stray, and no container handed over by the pool either.

@@ -13,8 +13,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from engines import schema
-from engines.clock import SystemClock
-from engines.database import connectable
+from engines.database import connectable, database_time
 from engines.doctor.findings import Finding, not_ok, ok, unknown
 from engines.errors import SchemaError, SettingsError
 from engines.lease import leases
@@ -117,7 +116,7 @@ def _database(connection: Connection, found: str | None) -> Finding:
 def _worker(connection: Connection) -> Finding:
     # Another table's version would be another program's business: this one has stood since 0001.
     query = sa.select(leases.c.name).where(
-        leases.c.name.like("cleanup %"), leases.c.until > SystemClock().now()
+        leases.c.name.like("cleanup %"), leases.c.until > database_time(connection)
     )
     names = sorted(str(name) for name in connection.execute(query).scalars())
     if names:

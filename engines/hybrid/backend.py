@@ -24,7 +24,7 @@ from engines import replies
 from engines.audit import Action, AuditLog, Held, holding_back, with_detail
 from engines.base import AuditedBackend, Call
 from engines.cleanup_worker import CleanupWorker
-from engines.clock import Clock, SystemClock
+from engines.clock import Clock
 from engines.contract import (
     ActionResult,
     Capabilities,
@@ -33,7 +33,7 @@ from engines.contract import (
     StartResult,
     account_key,
 )
-from engines.database import Database
+from engines.database import Database, one_clock
 from engines.errors import BackendUnavailable
 from engines.heartbeat import Heartbeat
 from engines.hybrid.dial_store import DialStore
@@ -89,7 +89,7 @@ class HybridBackend(AuditedBackend):
         shadow: DialStore | None = None,
         owned: tuple[Callable[[], None], ...] = (),
     ) -> None:
-        super().__init__(clock or SystemClock(), AuditLog(database))
+        super().__init__(one_clock(database, clock), AuditLog(database))
         self.router = router
         self.sides: dict[str, ContainerBackend] = {router.keys.home: home}
         if new is not None and router.keys.new is not None:

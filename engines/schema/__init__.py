@@ -66,6 +66,16 @@ def pending(found: str | None) -> tuple[str, ...]:
     return versions_after(found)
 
 
+def count_on(engine: Engine) -> None:
+    """Let ids go on where none was before, whatever an import made of the rows.
+
+    A container carries the id of the row it was made for, and of two the larger is the younger.
+    """
+    from engines.schema.upgrading import count_all_on
+
+    count_all_on(engine)
+
+
 def faults(engine: Engine) -> list[str]:
     """What is wrong with the tables of a database of this program's version, a sentence each.
 

@@ -125,10 +125,9 @@ def _of_primary_key(inspector: Any, table: sa.Table) -> list[Fault]:
     found = list(inspector.get_pk_constraint(table.name)["constrained_columns"])
     if sorted(found) != sorted(wanted):
         return [Fault(table.name, f"has the primary key {found} in the place of {wanted}")]
-    counting = table.autoincrement_column
-    if counting is None or inspector.bind.dialect.name == "sqlite":  # where each such key counts up
+    counting = [column.name for column in table.primary_key.columns if column.autoincrement is True]
+    if inspector.bind.dialect.name == "sqlite":  # where each such key counts up
         return []
     columns = {each["name"]: each for each in inspector.get_columns(table.name)}
-    if columns[counting.name].get("autoincrement") in (True, "auto"):
-        return []
-    return [Fault(table.name, f"does not count up {counting.name}")]
+    still = [name for name in counting if not columns[name].get("autoincrement")]
+    return [Fault(table.name, f"does not count up {name}") for name in still]

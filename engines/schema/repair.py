@@ -46,10 +46,7 @@ def repair(op: Operations, wanted: sa.MetaData) -> list[Fault]:
 
 
 def count_on(connection: Connection, table: sa.Table) -> None:
-    """Let the table's ids go on where none was before, whatever became of its rows.
-
-    A container carries the id of the row it was made for, and of two the larger is the younger.
-    """
+    """Let the table's ids go on where none was before (:func:`engines.schema.count_on`)."""
     if not table.dialect_options["sqlite"]["autoincrement"]:
         return
     following = int(time.time() * 1000)

@@ -22,7 +22,7 @@ from engines.errors import SchemaError
 from engines.reasons import reason
 from engines.schema import HEAD, VERSION_TABLE
 from engines.schema.comparison import faults, version_table
-from engines.schema.repair import nested, repair
+from engines.schema.repair import count_on, nested, repair
 from engines.schema.tables import all_tables
 
 log = logging.getLogger(__name__)
@@ -74,6 +74,13 @@ def upgrade_to(engine: Engine, target: str) -> None:
         _stamp(connection)
         for fault in faults(connection, all_tables()):
             log.error("the database's tables cannot be put right: %s", fault)
+
+
+def count_all_on(engine: Engine) -> None:
+    """What :func:`engines.schema.count_on` does."""
+    with _alone(engine) as connection:
+        for table in all_tables().sorted_tables:
+            count_on(connection, table)
 
 
 def _any_there(connection: Connection) -> bool:

@@ -13,20 +13,18 @@ from datetime import datetime, timezone
 from typing import Any
 
 import sqlalchemy as sa
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines.catalog import ChallengeSpec, Visibility
 from engines.database import Database
 from engines.errors import CatalogError
+from engines.site.challenge_table import TABLE
 from engines.site.fields import FIELDS, spec_of
 
 log = logging.getLogger(__name__)
 
 TYPE = "whale_ready"
 """CTFd's name for our challenge type."""
-TABLE = "whale_ready_challenge"
 WHALE_TYPE = "dynamic_docker"
 """ctfd-whale's own challenge type, which is served too where an organiser asks for it."""
 ASK_AGAIN_SECONDS = 30.0
@@ -42,28 +40,6 @@ _whales: Any = sa.table(
 )
 _config: Any = sa.table("config", sa.column("key"), sa.column("value", sa.Text))
 _CONTEST = ("end", "view_after_ctf")
-
-
-def complete_table(engine: sa.engine.Engine) -> None:
-    """Add the columns of fields that came after the table was made.
-
-    CTFd's own migrations do nothing on SQLite, and nothing for a table that an import brought back
-    as an older version had it. Of several processes that do so at once, each may add some.
-    """
-    for field in FIELDS:
-        if field.column in _columns(engine):
-            continue
-        column = sa.Column(field.column, sa.Text(), nullable=True)
-        try:
-            with engine.begin() as connection:
-                Operations(MigrationContext.configure(connection)).add_column(TABLE, column)
-        except sa.exc.DBAPIError:
-            if field.column not in _columns(engine):
-                raise
-
-
-def _columns(engine: sa.engine.Engine) -> set[str]:
-    return {each["name"] for each in sa.inspect(engine).get_columns(TABLE)}
 
 
 class SiteCatalog:

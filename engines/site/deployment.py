@@ -9,16 +9,17 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines.audit import Action, ContainerEvent
-from engines.clock import SystemClock
+from engines.clock import Clock
 from engines.contract import Code, account_key
 from engines.cre.runtimes.base import Runtime
 from engines.database import Database
@@ -33,6 +34,7 @@ from engines.reasons import reason
 from engines.settings import Settings
 from engines.site import judging
 from engines.site.catalog import SiteCatalog
+from engines.site.imports import after_import, before_import
 from engines.site.judging import HeldFlags
 from engines.site.owners import SiteOwners
 from engines.site.solves import SiteSolves
@@ -112,6 +114,17 @@ class Deployment:
         except (EngineError, SQLAlchemyError, ValueError, ImportError, OSError) as error:
             self._failed(error)
 
+    @contextmanager
+    def around_import(self) -> Iterator[None]:
+        """CTFd's database is replaced within, and ours with it where it is the same."""
+        settings = self.settings_or_none()
+        before = None if settings is None else before_import(settings.state_url)
+        try:
+            yield
+        finally:
+            if settings is not None:
+                after_import(settings.state_url, before)
+
     def backend(self) -> HybridBackend:
         """The backend of this process.
 
@@ -156,7 +169,7 @@ class Deployment:
             SQLAlchemyError: the database cannot be asked.
         """
         parts = self.parts()
-        now = SystemClock().now()
+        now = parts.database.clock.now()
         query = sa.select(leases.c.name).where(
             leases.c.name == f"cleanup {parts.backend.name}", leases.c.until > now
         )
@@ -170,7 +183,8 @@ class Deployment:
         Raises:
             BackendUnavailable: it cannot be asked.
         """
-        parts, now = self.parts(), SystemClock().now()
+        parts = self.parts()
+        now = parts.database.clock.now()
         account = account_key(user_id, team_id)
         try:
             mark = parts.owners.mark(user_id, team_id, challenge_id)
@@ -197,7 +211,8 @@ class Deployment:
             mark = parts.owners.mark(user_id, team_id, challenge_id) or ""
             holder = _other_holder(parts.given.holders(submission, challenge_id), mine, mark)
             if holder is not None:
-                parts.backend.audit.record(_foreign(holder, user_id, challenge_id, team_id))
+                at = parts.database.clock.now()
+                parts.backend.audit.record(_foreign(at, holder, user_id, challenge_id, team_id))
             return holder is not None
         except (BackendUnavailable, SQLAlchemyError) as error:
             log.warning("whose flag was submitted is not known: %s", reason(error))
@@ -265,11 +280,11 @@ class Deployment:
             )
             backend = get_container_backend(self.config, ingredients)
             overview = DatabaseOverview(database)
-            dial = DialStore(database, SystemClock())
+            dial = DialStore(database, database.clock)
             flags = _whale_flags(settings, WhaleFlags(database, whale or site.engine))
             given = GivenFlags(database, NEW, timedelta(seconds=settings.flag_grace_seconds))
             if flags is not None:
-                backend.notice = partial(_note, flags, given)
+                backend.notice = partial(_note, flags, given, database.clock)
         except BaseException:  # whatever it was, no connection is left behind; raised again
             database.close()
             raise
@@ -301,9 +316,9 @@ class Deployment:
         self.problem = said
 
 
-def _note(flags: WhaleFlags, given: GivenFlags) -> None:
+def _note(flags: WhaleFlags, given: GivenFlags, clock: Clock) -> None:
     try:
-        flags.note(given, SystemClock().now())
+        flags.note(given, clock.now())
     except SQLAlchemyError as error:
         log.warning("flags on Whale are noted in the next round: %s", reason(error))
 
@@ -318,12 +333,12 @@ def _other_holder(holders: list[GivenFlag], mine: str, mark: str) -> GivenFlag |
 
 
 def _foreign(
-    holder: GivenFlag, user_id: int, challenge_id: int, team_id: int | None
+    at: datetime, holder: GivenFlag, user_id: int, challenge_id: int, team_id: int | None
 ) -> ContainerEvent:
     """Which account submitted whose flag; the flag itself is not in it."""
     former = holder.account == account_key(user_id, team_id)
     return ContainerEvent(
-        at=SystemClock().now(),
+        at=at,
         backend=holder.backend,
         user_id=user_id,
         team_id=team_id,

@@ -16,7 +16,8 @@ from sqlalchemy.engine import Connection
 from engines.database import Database
 from engines.errors import BackendUnavailable
 from engines.owners import Key, Mark
-from engines.site.catalog import TABLE, TYPE
+from engines.site.catalog import TYPE
+from engines.site.challenge_table import BORN, TABLE
 
 AT_A_TIME = 500
 """Numbers in one query: SQLite takes some thousands."""
@@ -26,7 +27,7 @@ _users: Any = sa.table(
 )
 _teams: Any = sa.table("teams", sa.column("id"), sa.column("created", sa.DateTime))
 _challenges: Any = sa.table("challenges", sa.column("id"), sa.column("type"))
-_ours: Any = sa.table(TABLE, sa.column("id"), sa.column("container_born"))
+_ours: Any = sa.table(TABLE, sa.column("id"), sa.column(BORN))
 _config: Any = sa.table("config", sa.column("key"), sa.column("value", sa.Text))
 
 
@@ -72,14 +73,14 @@ def _accounts(connection: Connection, table: Any, numbers: Iterable[int]) -> dic
 
 
 def _of_challenges(connection: Connection, numbers: Iterable[int]) -> dict[int, str]:
-    of_all = sa.select(_challenges.c.id, _challenges.c.type, _ours.c.container_born).select_from(
+    of_all = sa.select(_challenges.c.id, _challenges.c.type, _ours.c[BORN]).select_from(
         _challenges.outerjoin(_ours, _ours.c.id == _challenges.c.id)
     )
     found = {}
     for some in _batches(numbers):
         for row in connection.execute(of_all.where(_challenges.c.id.in_(some))).mappings():
             # A row of ours that a deletion past CTFd has left says nothing of another type's.
-            born = row["container_born"] if row["type"] == TYPE else None
+            born = row[BORN] if row["type"] == TYPE else None
             found[row["id"]] = _short(f"{row['type']} {born}")
     return found
 

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines.audit import container_events
-from engines.clock import Clock, SystemClock
-from engines.database import Database, UtcDateTime
+from engines.clock import Clock
+from engines.database import Database, UtcDateTime, one_clock
 from engines.ending import Chosen, Selection, chosen
 from engines.errors import BackendUnavailable
 from engines.figures import INSTANCE_TABLES
@@ -102,7 +102,7 @@ class DatabaseOverview:
 
     def __init__(self, database: Database, clock: Clock | None = None) -> None:
         self._database = database
-        self._clock = clock or SystemClock()
+        self._clock = one_clock(database, clock)
         database.ensure_schema()
 
     def live(self) -> list[LiveInstance]:

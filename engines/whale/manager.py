@@ -18,7 +18,7 @@ from engines import replies
 from engines.audit import Action, AuditLog
 from engines.base import AuditedBackend, Call
 from engines.cleanup_worker import CleanupWorker
-from engines.clock import Clock, SystemClock
+from engines.clock import Clock
 from engines.contract import (
     ActionResult,
     Addressing,
@@ -29,7 +29,7 @@ from engines.contract import (
     Scope,
     StartResult,
 )
-from engines.database import Database, connectable
+from engines.database import Database, connectable, one_clock
 from engines.errors import BackendUnavailable, SettingsError, WhaleFault
 from engines.instance_store import InstanceStore
 from engines.instances import (
@@ -100,7 +100,7 @@ class WhaleAPIManager(AuditedBackend):
         dialect = dialect_named(self.settings.whale_dialect)
         self._own_database = database is None
         self._database = database or Database(self.settings.state_url)
-        super().__init__(clock or SystemClock(), AuditLog(self._database))
+        super().__init__(one_clock(self._database, clock), AuditLog(self._database))
         client = WhaleClient(
             self.settings.whale_api_url,
             call_seconds=self.settings.whale_call_seconds,

@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from cre_stage import Stage
+from guessed_tables import export_and_import
 
+from engines.audit import Action
 from engines.catalog import ChallengeSpec
-from engines.cre.owner import database_id, ids_at, ids_of, keep_id, take_over
+from engines.cre.owner import database_id, identity, ids_at, ids_of, keep_identity, take_over
 from engines.cre.runtimes.base import Launch
 from engines.database import Database
+from engines.schema import VERSION_TABLE
+from engines.schema.tables import all_tables
+from engines.settings import Settings
 
 WEB = ChallengeSpec(id=1, name="Web", image="web", warm=1)
 STRAY = Launch("wr-stray", "stage", WEB, "flag{x}", "127.0.0.1")
@@ -118,7 +125,7 @@ def test_a_look_at_the_ids_makes_no_file(tmp_path: Path) -> None:
 def test_a_database_keeps_its_id_when_its_rows_are_replaced(
     database: Database, now_there: str | None
 ) -> None:
-    before = database_id(database)
+    before = identity(database)
     with database.write() as connection:
         if now_there != "own":
             connection.exec_driver_sql("DELETE FROM cre_meta")
@@ -126,8 +133,8 @@ def test_a_database_keeps_its_id_when_its_rows_are_replaced(
             connection.exec_driver_sql(
                 "INSERT INTO cre_meta VALUES ('database', 'aaaaaaaaaaaa'), ('also b', 'b')"
             )
-    assert keep_id(database, before) is (now_there == "another's")
-    assert ids_of(database) == {before}
+    assert keep_identity(database, before) is (now_there == "another's")
+    assert identity(database) == before
 
 
 def test_a_site_alone_says_nothing(contest: Stage, caplog: pytest.LogCaptureFixture) -> None:
@@ -135,3 +142,74 @@ def test_a_site_alone_says_nothing(contest: Stage, caplog: pytest.LogCaptureFixt
     contest.engine.start_instance(1, 1)
     contest.engine.cleanup_worker.run_once()
     assert [each for each in caplog.messages if "CRE_DEPLOYMENT" in each] == []
+
+
+def import_rows_of(other: Database, into: Database) -> None:
+    """As CTFd's import does with another site's export."""
+    names = ("cre_meta", "cre_instances", "cre_pool")
+    with other.read() as connection:
+        rows = {name: connection.execute(sa.select(table(name))).mappings().all() for name in names}
+    with into.write() as connection:
+        for name in names:
+            connection.execute(table(name).delete())
+            for row in rows[name]:
+                connection.execute(table(name).insert().values(**row))
+
+
+def table(name: str) -> sa.Table:
+    return all_tables().tables[name]
+
+
+def test_the_export_of_another_site_costs_that_site_nothing(
+    contest: Stage, rehearsal: Stage
+) -> None:
+    contest.engine.start_instance(1, 1)
+    contest.engine.fill_pool()
+    theirs = contest.runtime.running()
+    mine = rehearsal.engine.start_instance(5, 1).instance["container_id"]
+    before = identity(rehearsal.database)
+    import_rows_of(contest.database, into=rehearsal.database)
+    rehearsal.clock.advance(24 * 3600)  # all their time is over, by the rows
+    rehearsal.engine.cleanup_worker.run_once()
+    assert theirs <= contest.runtime.running()
+    assert mine not in contest.runtime.running()  # found by its label, and no row knew it
+    assert identity(rehearsal.database) == before
+    assert rehearsal.actions()[-1] is Action.REPAIRED
+    assert rehearsal.engine.get_instance_status(1, 1) is None
+
+
+def test_a_capacity_holds_after_an_import_took_the_gates_away(any_database: Database) -> None:
+    """Whoever claims within a capacity holds a row; one that is gone is hung again."""
+    stage = Stage(any_database, WEB, settings=Settings(cre_capacity=1))
+    with any_database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM instance_gates")
+    with ThreadPoolExecutor(4) as pool:
+        started = list(pool.map(lambda user: stage.engine.start_instance(user, 1).ok, range(1, 5)))
+    assert sum(started) == 1
+    with any_database.read() as connection:
+        gates = connection.exec_driver_sql("SELECT name FROM instance_gates").scalars().all()
+    assert gates == ["cre_instances"]
+
+
+def test_a_worker_that_runs_on_puts_tables_right_that_were_replaced(any_database: Database) -> None:
+    """Where CTFd's import runs without the plugin; once both of two looks find the same."""
+    any_database.ensure_schema()
+    other = Database(any_database.engine.url.render_as_string(hide_password=False))
+    export_and_import(other)
+    assert other.schema_faults() != []
+    any_database.look_again()
+    assert other.schema_faults() != [], "an import may be at work"
+    any_database.look_again()
+    assert other.schema_faults() == []
+    other.close()
+
+
+def test_a_worker_leaves_tables_alone_that_have_no_version_yet(any_database: Database) -> None:
+    any_database.ensure_schema()
+    with any_database.write() as connection:
+        for name in (*all_tables().tables, VERSION_TABLE):
+            connection.exec_driver_sql(f"DROP TABLE {name}")
+    for _ in range(3):
+        any_database.look_again()
+    with any_database.read() as connection:
+        assert sa.inspect(connection).get_table_names() == []

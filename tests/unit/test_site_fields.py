@@ -16,7 +16,7 @@ from alembic.operations import Operations
 from engines.catalog import ChallengeSpec, Port, Pull, Readiness, Transport, Visibility
 from engines.database import Database
 from engines.errors import CatalogError
-from engines.site.catalog import TABLE, complete_table
+from engines.site.challenge_table import BORN, TABLE, complete_table
 from engines.site.fields import FIELDS, GROUPS, PREFIX, check, columns_in, spec_of, values_of
 
 MIGRATIONS = Path(__file__).parents[2] / "engines" / "web" / "ctfd" / "migrations"
@@ -235,17 +235,25 @@ def test_a_table_of_an_older_version_gets_the_columns_that_came_after_it(
     first = migration()
     with engine.begin() as connection:
         first.upgrade(Operations(MigrationContext.configure(connection)))
-        connection.execute(sa.text("INSERT INTO challenges (id) VALUES (5)"))
-        old = "INSERT INTO whale_ready_challenge (id, container_image) VALUES (5, 'web:1')"
+        connection.execute(sa.text("INSERT INTO challenges (id) VALUES (5), (6)"))
+        old = "INSERT INTO whale_ready_challenge (id, container_image) VALUES (5, 'web:1'), (6, '')"
         connection.execute(sa.text(old))
-    complete_table(engine)
-    complete_table(engine)
+    words = []
+    for _ in range(2):  # as after a crash in its middle
+        complete_table(engine)
+        with engine.connect() as connection:
+            found = connection.execute(
+                sa.select(sa.column(BORN)).select_from(sa.table(TABLE)).order_by(sa.column("id"))
+            )
+            words.append(list(found.scalars()))
+    assert words[0] == words[1]
+    assert len({*words[0]} - {None, ""}) == 2
     columns = {each["name"] for each in sa.inspect(engine).get_columns(TABLE)}
-    assert columns == {"id", *(each.column for each in FIELDS)}
+    assert columns == {"id", BORN, *(each.column for each in FIELDS)}
     assert {PREFIX + name for name in first.COLUMNS} < columns
     with engine.connect() as connection:
-        (row,) = connection.execute(sa.text("SELECT * FROM whale_ready_challenge")).mappings()
-    columns_read = {name: value for name, value in row.items() if name != "id"}
+        row = connection.execute(sa.text("SELECT * FROM whale_ready_challenge WHERE id = 5"))
+    columns_read = {name: value for name, value in row.items() if name not in ("id", BORN)}
     assert spec_of(5, "Web", Visibility.VISIBLE, columns_read) == ChallengeSpec(5, "Web", "web:1")
 
 

@@ -5,14 +5,9 @@ Sources: jonschipp/ISLET#69, CTFd/CTFd#1386.
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-import sqlalchemy as sa
-from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext
 
 from engines.database import Database
 from engines.errors import BackendUnavailable
@@ -116,29 +111,3 @@ def test_more_than_fit_into_one_query(site: Database) -> None:
 def test_during_an_import_nobody_can_tell(site: Database) -> None:
     with pytest.raises(BackendUnavailable, match="import"):
         SiteOwners(site, lambda: True).marks([(7, None, 5)])
-
-
-def migration(name: str) -> ModuleType:
-    found = importlib.util.spec_from_file_location("migration", MIGRATIONS / f"{name}.py")
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
-
-
-def test_the_migration_gives_each_challenge_its_word_once(database: Database) -> None:
-    execute(
-        database,
-        "CREATE TABLE whale_ready_challenge (id INTEGER PRIMARY KEY)",
-        "INSERT INTO whale_ready_challenge VALUES (1), (2)",
-    )
-    words = sa.text("SELECT container_born FROM whale_ready_challenge ORDER BY id")
-    seen = []
-    for _ in range(2):  # as after a crash in its middle
-        with database.write() as connection:
-            module = migration("wr0002_challenge_born")
-            module.upgrade(Operations(MigrationContext.configure(connection)))
-            seen.append(list(connection.execute(words).scalars()))
-    assert seen[0] == seen[1]
-    assert len({*seen[0]} - {None, ""}) == 2

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from flask import g, has_app_context, has_request_context, request
 
 from engines.site import fields
-from engines.site.catalog import TYPE, WHALE_TYPE, complete_table
+from engines.site.catalog import TYPE, WHALE_TYPE
+from engines.site.challenge_table import complete_table
 from engines.site.deployment import Deployment
 from engines.site.waiting import Server
 from engines.web import PREFIX, container_blueprint
@@ -22,11 +23,13 @@ from engines.web import PREFIX, container_blueprint
 from .challenge_type import WhaleReadyType
 from .gate import SiteGate, admin_asks
 from .identity import SiteIdentity
+from .models import make_table
 from .overview import LazyOverview
 from .pages import Pages
 from .platform import (
     CHALLENGE_CLASSES,
     db,
+    import_ctf,
     register_admin_plugin_menu_bar,
     register_plugin_assets_directory,
     upgrade,
@@ -55,6 +58,7 @@ def load_into(app: Any, name: str) -> None:
         name: of the folder below ``CTFd/plugins/``.
     """
     upgrade(plugin_name=name)
+    make_table(db.engine)
     complete_table(db.engine)
     site = Deployment(app.config, str(app.config["SQLALCHEMY_DATABASE_URI"]), admin_asks)
     site.prepare()
@@ -70,6 +74,7 @@ def load_into(app: Any, name: str) -> None:
         container_blueprint(site.backend, SiteIdentity(), gate=gate, overview=overview)
     )
     app.after_request(_Deletions(site, app).after)
+    app.overridden_functions["import_ctf"] = _Import(site, app.overridden_functions)
     site.whale_is_here = lambda: WHALE_TYPE in CHALLENGE_CLASSES
     pages = Pages(site, name)
     app.register_blueprint(pages.blueprint())
@@ -118,6 +123,26 @@ class _Deletions:
     def _seen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if _ORPHANS.match(statement) and has_request_context():
             g.whale_ready_deleted = True
+
+
+class _Import:
+    """CTFd's import, or that of a plugin that put its own in the place, and our tables after it."""
+
+    def __init__(self, site: Deployment, overridden: dict[str, Any]) -> None:
+        self._site = site
+        self._theirs = overridden.get("import_ctf")
+
+    def __call__(self, backup: Any, erase: bool = True) -> Any:
+        with self._site.around_import():
+            done = self._imported(backup, erase)
+            make_table(db.engine)
+            complete_table(db.engine)
+        return done
+
+    def _imported(self, backup: Any, erase: bool) -> Any:
+        if self._theirs is not None:
+            return self._theirs(backup, erase=erase)
+        return import_ctf(backup, erase=erase, ignore_overrides=True)
 
 
 class _Beginning:

@@ -14,7 +14,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 
 from engines.audit import done_by
-from engines.clock import SystemClock
 from engines.contract import LARGEST_ID
 from engines.doctor import State
 from engines.ending import Selection, end_all
@@ -169,7 +168,7 @@ class Pages:
         parts = self._site.parts()
         dial, settings = parts.dial.load(), parts.settings
         limits = Limits.of(settings)
-        since = limits.since(SystemClock().now(), dial.changed_at)
+        since = limits.since(parts.database.clock.now(), dial.changed_at)
         health = measure(parts.database, NEW, since)
         held = Counter(route.backend for route in RouteStore(parts.database).all())
         return {

@@ -28,6 +28,7 @@ from CTFd.utils import get_config
 from CTFd.utils.config import is_teams_mode
 from CTFd.utils.dates import ctf_ended, ctf_paused, ctf_started, view_after_ctf
 from CTFd.utils.decorators import admins_only
+from CTFd.utils.exports import import_ctf
 from CTFd.utils.user import authed, get_current_team, get_current_user, is_admin, is_verified
 
 try:
@@ -96,6 +97,7 @@ __all__ = [
     "get_current_team",
     "get_current_user",
     "give_attempt_back",
+    "import_ctf",
     "importing",
     "is_admin",
     "is_teams_mode",
