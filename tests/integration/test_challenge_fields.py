@@ -242,10 +242,10 @@ def test_companions_start_in_their_order(site: Site, image: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "code", "said"),
+    ("command", "seconds", "code", "said"),
     [
-        (SLEEP, Code.NOT_READY, "companion db was not ready (tcp) within 1 s"),
-        ((BUSYBOX, "false"), Code.START_FAILED, "companion db ended before it was ready"),
+        (SLEEP, 1.0, Code.NOT_READY, "companion db was not ready (tcp) within 1 s"),
+        ((BUSYBOX, "false"), 30.0, Code.START_FAILED, "companion db ended before it was ready"),
     ],
 )
 def test_a_companion_that_never_serves_is_named(
@@ -253,11 +253,12 @@ def test_a_companion_that_never_serves_is_named(
     image: str,
     caplog: pytest.LogCaptureFixture,
     command: tuple[str, ...],
+    seconds: float,
     code: Code,
     said: str,
 ) -> None:
     database = Companion(name="db", image=image, command=command, readiness=Readiness.TCP)
-    engine = site.runs(replace(image, companions=(database,)), cre_ready_seconds=1.0)
+    engine = site.runs(replace(image, companions=(database,)), cre_ready_seconds=seconds)
     assert engine.start_instance(1, 1).code is code
     assert said in caplog.text
     assert site.client.api.containers(all=True, filters={"label": site.deployment}) == []
