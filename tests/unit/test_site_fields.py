@@ -252,7 +252,8 @@ def test_a_table_of_an_older_version_gets_the_columns_that_came_after_it(
     assert columns == {"id", BORN, *(each.column for each in FIELDS)}
     assert {PREFIX + name for name in first.COLUMNS} < columns
     with engine.connect() as connection:
-        row = connection.execute(sa.text("SELECT * FROM whale_ready_challenge WHERE id = 5"))
+        query = sa.text("SELECT * FROM whale_ready_challenge WHERE id = 5")
+        row = connection.execute(query).mappings().one()
     columns_read = {name: value for name, value in row.items() if name not in ("id", BORN)}
     assert spec_of(5, "Web", Visibility.VISIBLE, columns_read) == ChallengeSpec(5, "Web", "web:1")
 

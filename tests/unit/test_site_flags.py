@@ -104,7 +104,7 @@ def test_the_flag_of_the_numbers_former_owner_is_somebody_elses(site: Site) -> N
     assert not site.deployment.flags(7, 1, None).any_ever
     assert site.deployment.note_foreign(flag, 7, 1, None)
     [event] = site.told()
-    assert "deleted since" in event.metadata["why"]
+    assert "deleted since" in event.metadata["reason"]
 
 
 def test_a_flag_of_the_challenge_that_had_the_number_is_nobodys(site: Site) -> None:
