@@ -151,7 +151,7 @@ def deployment_finding(settings: Settings, api: Any) -> Finding:
         found += [row["Spec"]["Labels"] or {} for row in api.services(filters=label)]
     try:
         ours = ids_at(settings.state_url)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, SettingsError, ValueError, OSError):
         return unknown("deployment", "the database must be reached first")
     others = {labels[LABEL_OWNER] for labels in found if LABEL_OWNER in labels} - ours
     if others:

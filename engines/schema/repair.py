@@ -24,6 +24,8 @@ from engines.schema.comparison import NEW, OLD, Fault, by_table, faults, left_of
 log = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 500
+TOLD = 3
+"""Faults of a table that the log names."""
 _WHOLE = ("sqlite", "postgresql")
 """Where all changes of an upgrade are one transaction."""
 
@@ -76,7 +78,8 @@ def _put_right(op: Operations, table: sa.Table, wrong: list[Fault], left: set[st
     connection = op.get_bind()
     for name in left:
         op.drop_table(name)
-    said = "; ".join(fault.what for fault in wrong)
+    said = "; ".join(fault.what for fault in wrong[:TOLD])
+    said += f" and {len(wrong) - TOLD} more" if len(wrong) > TOLD else ""
     if all(fault.addable for fault in wrong):
         create_missing(connection, table)
         count_on(connection, table)

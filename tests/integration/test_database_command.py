@@ -14,6 +14,7 @@ from guessed_tables import export_and_import
 from servers import MariaDB, PostgreSQL
 
 from engines import schema
+from engines.cre.owner import ids_at
 from engines.database import Database
 from whale_ready.cli import main
 
@@ -133,6 +134,22 @@ def test_what_cannot_be_asked_is_said_without_the_password(url: str, reason: str
     assert (result.exit_code, said[: len("Error: ")]) == (3, "Error: ")
     assert reason in said
     assert "s3cret" not in said
+
+
+def test_another_databases_containers_are_taken_over_by_its_id(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'state.db'}"
+    code, said = run(url, "take-over", "0123456789ab")
+    assert (code, said.partition(":")[0]) == (
+        0,
+        "what database 0123456789ab made is this one's now",
+    )
+    assert ids_at(url) >= {"0123456789ab"}
+    for wrong in ("%", "0123456789ab' OR 1", "0123"):
+        code, said = run(url, "take-over", wrong)
+        assert code == 3
+        assert "an ID is 12 characters" in said
+    set_version(url, "9999")
+    assert run(url, "take-over", "0123456789ab")[0] == 1
 
 
 def test_an_unknown_command_could_not_run(tmp_path: Path) -> None:

@@ -17,9 +17,14 @@ from cre_stage import Stage
 from guessed_tables import export_and_import
 
 from engines.audit import Action
-from engines.catalog import ChallengeSpec
+from engines.catalog import ChallengeSpec, Companion
 from engines.cre.owner import database_id, identity, ids_at, ids_of, keep_identity, take_over
-from engines.cre.runtimes.base import Launch
+from engines.cre.runtimes.base import LABEL_OWNER, Launch
+from engines.cre.runtimes.swarm_config import (
+    challenge_service,
+    companion_service,
+    network_config,
+)
 from engines.database import Database
 from engines.schema import VERSION_TABLE
 from engines.schema.tables import all_tables
@@ -213,3 +218,14 @@ def test_a_worker_leaves_tables_alone_that_have_no_version_yet(any_database: Dat
         any_database.look_again()
     with any_database.read() as connection:
         assert sa.inspect(connection).get_table_names() == []
+
+
+def test_all_that_a_swarm_makes_for_an_instance_carries_the_databases_id() -> None:
+    spec = replace(WEB, companions=(Companion(name="db", image="db"),))
+    launch = replace(STRAY, spec=spec, owner="0123456789ab")
+    made = [
+        network_config(launch),
+        challenge_service(launch, "web", "network", ()),
+        companion_service(launch, spec.companions[0], "db", "network", ()),
+    ]
+    assert [each["labels"][LABEL_OWNER] for each in made] == ["0123456789ab"] * 3
