@@ -202,6 +202,8 @@ RULES: tuple[Rule, ...] = (
         "The flag never stands in a message, a returned instance or a status.",
         "The flag never stands in the audit log.",
         "The flag never stands in the program's log.",
+        "After a stop the flag still counts for its account, for the declared grace time.",
+        "After a crash that was noticed the flag still counts for its account, for that time too.",
     ),
     *_rules(
         "AUDIT",

@@ -72,6 +72,7 @@ FIRST_PORT = 20001
 ANY_NUMBER = 10_000
 """Ports there are unless a scenario wants few."""
 STEP = 900
+GRACE = 600
 RETRY_SECONDS = 10.0
 
 Key = tuple[str, int]
@@ -103,6 +104,8 @@ class ReferenceBackend(ContainerBackend):
         self.clock = VirtualClock()
         self.machine = Machine()
         self.records: dict[Key, Record] = {}
+        self.ended: dict[Key, tuple[str, datetime]] = {}
+        """The last flag of each account and challenge, and when its container ended."""
         self.waiting: list[Container] = []
         """The warm pool."""
         window = timedelta(seconds=options.start_window_seconds)
@@ -127,6 +130,7 @@ class ReferenceBackend(ContainerBackend):
         other = type(self)(self.options)
         other.clock, other.machine, other.lock = self.clock, self.machine, self.lock
         other.records, other.waiting, other.events = self.records, self.waiting, self.events
+        other.ended = self.ended
         other.rate, other.end, other.doubts = self.rate, self.end, self.doubts
         return other
 
@@ -158,6 +162,7 @@ class ReferenceBackend(ContainerBackend):
             timeout_seconds=self.options.timeout_seconds,
             extension_seconds=self.options.timeout_seconds if reset else STEP,
             isolation=frozenset(Isolation),
+            flag_grace_seconds=GRACE,
         )
 
     def start_instance(
@@ -470,7 +475,18 @@ class ReferenceBackend(ContainerBackend):
     def drop(self, record: Record) -> None:
         self.note()
         self.machine.remove(record.container.id)
-        del self.records[account_key(record.user_id, record.team_id), record.challenge_id]
+        key = account_key(record.user_id, record.team_id), record.challenge_id
+        del self.records[key]
+        self.ended[key] = record.container.flag, self.clock.now()
+
+    def recorded_flag(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> str | None:
+        key = account_key(user_id, team_id), challenge_id
+        if key in self.records:
+            return self.records[key].container.flag
+        flag, ended = self.ended.get(key, (None, self.clock.now()))
+        return flag if self.clock.now() < ended + timedelta(seconds=GRACE) else None
 
     def describe(self, record: Record) -> InstanceStatus:
         now = max(self.clock.now(), record.started_at)

@@ -21,7 +21,7 @@ from conformance.harness import (
 )
 from conformance.stage import COMPANION_PATH, FLAG_PATH
 from engines.audit import ContainerEvent
-from engines.contract import InstanceStatus, account_key
+from engines.contract import InstanceStatus
 from reference.backend import CHALLENGES, BareReference, ReferenceBackend, ResettingBackend
 from reference.inside import HOST_PORT, OUTSIDE, SIBLING, answer
 from reference.machine import Container, inner_of
@@ -92,8 +92,10 @@ class ReferenceWorld(World):
         return {each.id for each in self.machine.containers.values() if each.alive}
 
     def recorded_flag(self, player: Player, challenge_id: int) -> str:
-        key = account_key(player.user_id, player.team_id), challenge_id
-        return self.backend.records[key].container.flag
+        flag = self.backend.recorded_flag(player.user_id, challenge_id, player.team_id)
+        if flag is None:
+            raise LookupError("no flag counts for this account")
+        return flag
 
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
         for container in self.machine.containers.values():
