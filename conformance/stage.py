@@ -219,6 +219,10 @@ class Stage:
         self._hook(Hook.REMOVE_BEHIND, lambda: self._inner.remove_behind(container_id))
         self._trace.note(f"· somebody removes container {container_id} by hand")
 
+    def give_number_again(self, player: Player) -> None:
+        self._hook(Hook.OWNERS, lambda: self._inner.give_number_again(player))
+        self._trace.note(f"· the account of {player} is deleted; another one gets its number")
+
     def kill_behind(self, container_id: str) -> None:
         self._hook(Hook.KILL_BEHIND, lambda: self._inner.kill_behind(container_id))
         self._trace.note(f"· container {container_id} dies")

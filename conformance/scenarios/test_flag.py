@@ -116,6 +116,16 @@ def test_a_flag_outlives_a_crash(world: Stage) -> None:
     )
 
 
+@scenario("FLAG-012", Hook.OWNERS, Hook.RECORDED_FLAG)
+def test_a_deleted_accounts_flag_is_not_the_next_ones(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    taken = world.recorded_flag(world.alice, world.first)
+    world.give_number_again(world.alice)
+    assert not world.still_counts(world.alice, world.first, taken), (
+        "the number's new owner is credited with the old one's flag"
+    )
+
+
 def _whole_life(world: Stage) -> Flag:
     """Start, repeat, be refused, extend, stop; returns the flag of the instance."""
     started(world, world.alice, world.first)

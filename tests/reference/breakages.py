@@ -132,6 +132,13 @@ class FlagsEndWithTheirContainers(ReferenceBackend):
         return None if record is None else record.container.flag
 
 
+class NumbersAreOwners(ReferenceBackend):
+    """Whoever has the number is the owner."""
+
+    def orphaned(self, record: Record) -> bool:
+        return False
+
+
 class OneFlagForAll(ReferenceBackend):
     """Every container gets the same flag."""
 
@@ -660,6 +667,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     Undead: ("EXPIRY-001", "EXPIRY-003", "EXPIRY-004", "TIME-006"),
     AnyChallengeStops: ("STOP-005", "STOP-006", "STOP-011"),
     FlagsEndWithTheirContainers: ("FLAG-010", "FLAG-011"),
+    NumbersAreOwners: ("ACCOUNT-017", "ACCOUNT-018", "ACCOUNT-019", "FLAG-012"),
     OneFlagForAll: ("FLAG-002", "FLAG-003"),
     SilentStart: ("AUDIT-001", "TIME-007"),
     ErrorAsSuccess: ("STOP-012", "FAULT-001", "FAULT-005", "FAULT-012", "RESTART-001"),

@@ -21,7 +21,7 @@ from conformance.harness import (
 )
 from conformance.stage import COMPANION_PATH, FLAG_PATH
 from engines.audit import ContainerEvent
-from engines.contract import InstanceStatus
+from engines.contract import InstanceStatus, account_key
 from reference.backend import CHALLENGES, BareReference, ReferenceBackend, ResettingBackend
 from reference.inside import HOST_PORT, OUTSIDE, SIBLING, answer
 from reference.machine import Container, inner_of
@@ -117,6 +117,13 @@ class ReferenceWorld(World):
 
     def remove_behind(self, container_id: str) -> None:
         del self.machine.containers[container_id]
+
+    def give_number_again(self, player: Player) -> None:
+        account = account_key(player.user_id, player.team_id)
+        owners = self.backend.owners
+        owners[account] = owners.get(account, 0) + 1
+        for key in [key for key in self.backend.ended if key[0] == account]:
+            del self.backend.ended[key]
 
     def kill_behind(self, container_id: str) -> None:
         self.machine.containers[container_id].alive = False
