@@ -100,6 +100,9 @@ class Capabilities:
     """What one extend adds (additive) or sets the remaining time to (reset)."""
     isolation: frozenset[Isolation] = frozenset()
     """What instances are kept from."""
+    flag_grace_seconds: int = 0
+    """How long a flag counts after the end of its container; 0 for a backend that leaves the flags
+    to what it stands on."""
 
 
 class InstanceStatus(TypedDict):

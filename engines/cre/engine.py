@@ -155,6 +155,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             timeout_seconds=self.settings.cre_timeout_seconds,
             extension_seconds=self.settings.cre_extension_seconds,
             isolation=self._runtime.isolation,
+            flag_grace_seconds=self.settings.flag_grace_seconds,
         )
 
     @property

@@ -122,6 +122,23 @@ class AnyChallengeStops(ReferenceBackend):
         return super().stop_instance(user_id, challenge_id, team_id, auto_cleanup)
 
 
+class FlagsEndWithTheirContainers(ReferenceBackend):
+    """Whoever reads a flag and brings the service down by it has read it for nothing."""
+
+    def recorded_flag(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> str | None:
+        record = self.live(user_id, challenge_id, team_id)
+        return None if record is None else record.container.flag
+
+
+class NumbersAreOwners(ReferenceBackend):
+    """Whoever has the number is the owner."""
+
+    def orphaned(self, record: Record) -> bool:
+        return False
+
+
 class OneFlagForAll(ReferenceBackend):
     """Every container gets the same flag."""
 
@@ -649,6 +666,8 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     OneExtensionMore: ("EXTEND-007",),
     Undead: ("EXPIRY-001", "EXPIRY-003", "EXPIRY-004", "TIME-006"),
     AnyChallengeStops: ("STOP-005", "STOP-006", "STOP-011"),
+    FlagsEndWithTheirContainers: ("FLAG-010", "FLAG-011"),
+    NumbersAreOwners: ("ACCOUNT-017", "ACCOUNT-018", "ACCOUNT-019", "FLAG-012"),
     OneFlagForAll: ("FLAG-002", "FLAG-003"),
     SilentStart: ("AUDIT-001", "TIME-007"),
     ErrorAsSuccess: ("STOP-012", "FAULT-001", "FAULT-005", "FAULT-012", "RESTART-001"),
