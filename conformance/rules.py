@@ -231,6 +231,13 @@ RULES: tuple[Rule, ...] = (
         "A call that failed in an outage is audited as failed, with code UNAVAILABLE.",
     ),
     *_rules(
+        "AUDIT",
+        "The event of a start whose container failed says why, in words that the answer does not "
+        "hold.",
+        start=18,
+        since=2,
+    ),
+    *_rules(
         "INPUT",
         "A start with an id that is not a positive int raises ValueError.",
         "An extend with an id that is not a positive int raises ValueError.",

@@ -144,6 +144,7 @@ class WhaleFault(EngineError):
         retry_after: seconds after which the same call may succeed.
         definite: False when Whale may have done it all the same (time-out, connection lost).
         pending: whether Whale may still be at work on it; unless given, when it is not definite.
+        said: what was heard of Whale, for organisers; carries no secret.
     """
 
     def __init__(
@@ -154,6 +155,7 @@ class WhaleFault(EngineError):
         retry_after: float | None = None,
         definite: bool = True,
         pending: bool | None = None,
+        said: str = "",
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -161,3 +163,4 @@ class WhaleFault(EngineError):
         self.retry_after = retry_after
         self.definite = definite
         self.pending = not definite if pending is None else pending
+        self.said = said

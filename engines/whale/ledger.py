@@ -427,7 +427,7 @@ class Ledger:
 
 def settled_fault(fault: WhaleFault) -> WhaleFault:
     """The same refusal, now that a look has shown that nothing was done."""
-    return WhaleFault(fault.code, fault.message, retry_after=fault.retry_after)
+    return WhaleFault(fault.code, fault.message, retry_after=fault.retry_after, said=fault.said)
 
 
 def _is(found: Look, row: Instance) -> TypeGuard[Running]:

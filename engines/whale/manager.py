@@ -216,7 +216,7 @@ class WhaleAPIManager(AuditedBackend):
                 if result is not None:
                     return result
         except WhaleFault as fault:
-            return _start_refused(fault)
+            return _start_refused(call, fault)
         return replies.busy_start()
 
     def _attempt(self, call: Call) -> StartResult | None:
@@ -281,7 +281,7 @@ class WhaleAPIManager(AuditedBackend):
             mine = row.extending(self._ledger.lease_end())
             return self._renew(call, mine) if self._store.save(mine) else replies.busy()
         except WhaleFault as fault:
-            return _refused(fault)
+            return _refused(call, fault)
 
     def _stop(self, call: Call, action: Action) -> ActionResult:
         try:
@@ -295,7 +295,7 @@ class WhaleAPIManager(AuditedBackend):
                 return replies.busy()
             self._ledger.destroy(mine, row)
         except WhaleFault as fault:
-            return _refused(fault)
+            return _refused(call, fault)
         event = call.event(
             action, Code.OK, container_id=mine.container_id, old_expiry=iso(mine.expires_at)
         )
@@ -458,7 +458,14 @@ class WhaleAPIManager(AuditedBackend):
         raise fault if fault.pending else settled_fault(fault)
 
 
-def _start_refused(fault: WhaleFault) -> StartResult:
+def _noted(call: Call, fault: WhaleFault) -> None:
+    """Let the call's event say why, for organisers."""
+    if fault.said:
+        call.detail["reason"] = fault.said
+
+
+def _start_refused(call: Call, fault: WhaleFault) -> StartResult:
+    _noted(call, fault)
     return StartResult(
         False,
         fault.message,
@@ -468,7 +475,8 @@ def _start_refused(fault: WhaleFault) -> StartResult:
     )
 
 
-def _refused(fault: WhaleFault) -> ActionResult:
+def _refused(call: Call, fault: WhaleFault) -> ActionResult:
+    _noted(call, fault)
     return ActionResult(
         False,
         fault.message,

@@ -272,7 +272,13 @@ class Starter:
         if not self._store.save(mine):
             return replies.busy_start()
         self._ledger.destroy(mine, live)
-        event = call.event(Action.START_FAILED, Code.NOT_READY, container_id=live.container_id)
+        seconds = f"{self._settings.whale_ready_seconds:g} s"
+        event = call.event(
+            Action.START_FAILED,
+            Code.NOT_READY,
+            container_id=live.container_id,
+            reason=f"Whale's container runs and gave no answer within {seconds}",
+        )
         call.recorded = self._store.delete(mine, event)
         message = "The container started but did not answer in time; please try again"
         return StartResult(False, message, code=Code.NOT_READY)

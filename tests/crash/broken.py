@@ -13,7 +13,7 @@ from engines.base import Call
 from engines.contract import ActionResult, Code, StartResult
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.names import instance_name
-from engines.cre.runtimes.base import Found, Launch
+from engines.cre.runtimes.base import Cleared, Found, Launch
 from engines.instances import Instance, State
 
 
@@ -64,7 +64,7 @@ class ForgetsTheContainer(IgnoresStrays):
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
-        self._runtime.clear = lambda *_: False  # type: ignore[method-assign] # the bug
+        self._runtime.clear = lambda *_: Cleared()  # type: ignore[method-assign] # the bug
 
 
 class ClearsTheLiving(ContainerRuntimeEngine):

@@ -180,8 +180,14 @@ class ReferenceBackend(ContainerBackend):
                 result, action = self.start(user_id, challenge_id, team_id)
             except BackendUnavailable:
                 result, action = self.start_broke_off(), Action.START_FAILED
-            self.audit(action, result.code, user_id, challenge_id, team_id)
+            self.audit(
+                action, result.code, user_id, challenge_id, team_id, **self.why(challenge_id)
+            )
             return result
+
+    def why(self, challenge_id: int) -> dict[str, str]:
+        """What an event of a start says of a challenge that cannot work."""
+        return {"reason": "exit code 1"} if challenge_id == CHALLENGES.exits_at_once else {}
 
     def extend_instance(
         self, user_id: int, challenge_id: int, team_id: int | None = None

@@ -159,6 +159,24 @@ class SilentStart(ReferenceBackend):
             super().audit(action, *rest, **metadata)
 
 
+class UnexplainedFailure(ReferenceBackend):
+    """A start that failed says so, and nobody is told why."""
+
+    def why(self, challenge_id: int) -> dict[str, str]:
+        return {}
+
+
+class FrankFailure(ReferenceBackend):
+    """A player is told what only organisers are to know."""
+
+    def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
+        result = super().refusal(user_id, challenge_id, team_id)
+        if result is None or result.code is not Code.START_FAILED:
+            return result
+        why = self.why(challenge_id).get("reason", "")
+        return StartResult(False, f"{result.message}: {why}", code=result.code)
+
+
 class ErrorAsSuccess(ReferenceBackend):
     """An outage is told as success."""
 
@@ -670,6 +688,8 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     NumbersAreOwners: ("ACCOUNT-017", "ACCOUNT-018", "ACCOUNT-019", "FLAG-012"),
     OneFlagForAll: ("FLAG-002", "FLAG-003"),
     SilentStart: ("AUDIT-001", "TIME-007"),
+    UnexplainedFailure: ("AUDIT-018",),
+    FrankFailure: ("AUDIT-018",),
     ErrorAsSuccess: ("STOP-012", "FAULT-001", "FAULT-005", "FAULT-012", "RESTART-001"),
     UnknownAsNone: ("STATUS-015", "FAULT-014", "RESTART-001", "SWAP-010"),
     FlagInTheMessage: ("FLAG-007",),

@@ -100,7 +100,7 @@ class WhaleReadyType(BaseChallenge):  # type: ignore[misc]  # CTFd has no types
     def read(cls, challenge: Any) -> Any:
         """What the API shows of a challenge: our fields too, to admins alone."""
         data = dict(super().read(challenge))
-        if is_admin():
+        if has_request_context() and is_admin():
             columns = {each.column: getattr(challenge, each.column) for each in fields.FIELDS}
             data |= fields.values_of(columns)
             # ctfcli keeps our fields beside these in "extra", and where the API shows one of them
