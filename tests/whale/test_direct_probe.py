@@ -72,7 +72,9 @@ def test_a_slow_resolver_costs_what_its_look_up_does(seconds: float, listens_at:
     """Less than a look-up is impossible: for so long a dead port and a silent one look alike."""
     ready = ready_at(lambda _: seconds, listens_at)
     assert ready is not None
-    assert ready - listens_at <= max(0.3, seconds + 0.1, 1.25 * seconds) + 0.21 + 2 * TICK + ROUNDING
+    assert (
+        ready - listens_at <= max(0.3, seconds + 0.1, 1.25 * seconds) + 0.21 + 2 * TICK + ROUNDING
+    )
 
 
 def test_without_a_dead_connection_the_slowest_resolver_is_reckoned_with() -> None:
