@@ -64,12 +64,12 @@ class Swarm:
         return set(self._services())
 
     def machine_of(self, uuid: str) -> str | None:
-        """The machine that runs it now."""
+        """The id of the node that runs it now: machines that were cloned bear one name."""
         service = self._services().get(uuid)
         tasks: list[dict[str, Any]] = [] if service is None else service.tasks()
         for task in tasks:
             if task["Status"]["State"] == "running" and task["DesiredState"] == "running":
-                return str(self._client.nodes.get(task["NodeID"]).attrs["Description"]["Hostname"])
+                return str(task["NodeID"])
         return None
 
     def remove(self, uuid: str) -> None:

@@ -63,7 +63,7 @@ def test_only_services_of_the_accounts_count_and_only_those_since_then_are_remov
         service(emptied, f"{USERS[1]}-orphan-of-mine")
         assert swarm.running() == {"before", "mine", "orphan-of-mine"}
         eventually(lambda: swarm.machine_of("mine") is not None, "its container runs")
-        assert swarm.machine_of("mine") == emptied.client().info()["Name"]
+        assert swarm.machine_of("mine") == emptied.client().info()["Swarm"]["NodeID"]
         assert swarm.machine_of("never-there") is None
         swarm.remove("mine")
         assert swarm.running() == {"before", "orphan-of-mine"}

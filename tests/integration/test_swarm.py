@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from conftest import require
 
 from conformance.harnesses.cre_swarm import sweep
 from conformance.harnesses.fetch import http_get
+from conformance.harnesses.whale_behind import Swarm
 from engines.catalog import ChallengeSpec, Companion, Port, Readiness, StaticCatalog, Transport
 from engines.clock import VirtualClock
 from engines.contract import Code, Isolation
@@ -409,6 +411,27 @@ def test_a_node_may_name_the_host_that_players_use(
         assert launched.host == "ctf-2.example.org"
     finally:
         change_node(node, spec)
+
+
+def test_whales_machines_are_told_apart_though_they_bear_one_name(
+    cluster: Cluster, image: str
+) -> None:
+    """As clones of one virtual machine do; NODE-001 failed on a real Whale that used both."""
+    nodes = {node.id: node for node in cluster.manager_client.nodes.list()}
+    assert len({node.attrs["Description"]["Hostname"] for node in nodes.values()}) == 1
+    made = [
+        cluster.manager_client.services.create(
+            image, labels={"whale_id": f"7-{node}"}, constraints=[f"node.id=={node}"]
+        )
+        for node in nodes
+    ]
+    try:
+        with closing(Swarm(cluster.url, [7])) as swarm:
+            for node in nodes:
+                eventually(lambda node=node: swarm.machine_of(node) == node, f"it runs on {node}")  # type: ignore[misc] # mypy: lambdas with defaults
+    finally:
+        for service in made:
+            service.remove()
 
 
 def test_an_engine_without_a_swarm_says_how_to_make_one(
