@@ -224,7 +224,7 @@ def test_all_that_a_swarm_makes_for_an_instance_carries_the_databases_id() -> No
     spec = replace(WEB, companions=(Companion(name="db", image="db"),))
     launch = replace(STRAY, spec=spec, owner="0123456789ab")
     made = [
-        network_config(launch),
+        network_config(launch, 1500),
         challenge_service(launch, "web", "network", ()),
         companion_service(launch, spec.companions[0], "db", "network", ()),
     ]
