@@ -150,7 +150,7 @@ ROWS: tuple[Row, ...] = (
         "flags",
         "Flags",
         "Every instance has its own flag, the recorded one, and nobody gives it away.",
-        (*_group("FLAG"), *_some("REACH", "007")),
+        (*_group("FLAG", but=("012",)), *_some("REACH", "007")),
     ),
 )
 
@@ -171,6 +171,10 @@ def _teams(declared: Declared) -> bool:
     return bool(declared.get("teams", True))
 
 
+def _flag_grace(declared: Declared) -> bool:
+    return bool(declared.get("flag_grace_seconds"))
+
+
 ASKED_IF: dict[str, Callable[[Declared], bool]] = {
     **dict.fromkeys(_some("START", "006", "007", "008", "022"), _one_at_a_time),
     "EXPIRY-006": _one_at_a_time,
@@ -187,6 +191,8 @@ ASKED_IF: dict[str, Callable[[Declared], bool]] = {
     "REACH-005": _limits_extensions,
     "AUDIT-014": _teams,
     "FLAG-006": _teams,
+    "FLAG-010": _flag_grace,
+    "FLAG-011": lambda declared: _flag_grace(declared) and bool(declared.get("detects_loss")),
     **dict.fromkeys(_group("NODE"), _multi_node),
     "REACH-001": lambda declared: bool(declared.get("ready_on_start", True)),
     "REACH-008": lambda declared: "subdomain" in declared.get("addressing", ("subdomain",)),

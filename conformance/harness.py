@@ -115,6 +115,8 @@ class Hook(str, Enum):
     """:meth:`World.dying`: the backend's process dies in the middle of a call."""
     SLOW_START = "slow_start"
     """:meth:`World.slow_start`: starts take long, as with an image that has to be pulled."""
+    OWNERS = "owners"
+    """:meth:`World.give_number_again`: an account is deleted, and another gets its number."""
 
 
 class Trial(str, Enum):
@@ -253,6 +255,8 @@ class Challenges:
     """The one of :attr:`Options.warm`."""
     companion: int | None = None
     """Has a further container called ``inner``; ``/cgi-bin/inner`` shows what that one serves."""
+    slow_companion: int | None = None
+    """The same, but ``inner`` serves a second after it runs, and the challenge waits for it."""
     names: Mapping[int, str] = field(default_factory=dict)
     """What players know a challenge by, for messages that may say the name instead of the id."""
 
@@ -388,6 +392,11 @@ class World(ABC):
     def kill_behind(self, container_id: str) -> None:
         """End a container's process and return when it has ended; what is left of it stays."""
         raise Unsupported(Hook.KILL_BEHIND)
+
+    def give_number_again(self, player: Player) -> None:
+        """Delete the player's account past the backend, and let the next one have its number: from
+        now on the player is somebody else."""
+        raise Unsupported(Hook.OWNERS)
 
     def outage(self) -> AbstractContextManager[None]:
         """Inside the block all requests to what the backend stands on are refused at once."""

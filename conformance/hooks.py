@@ -40,6 +40,7 @@ METHODS: dict[Hook, tuple[str, ...]] = {
     Hook.NEW_IMAGE: ("change_images",),
     Hook.CRASH: ("dying",),
     Hook.SLOW_START: ("slow_start",),
+    Hook.OWNERS: ("give_number_again",),
 }
 """Methods of :class:`World` to override; a hook without any asks for :data:`OPTIONS` instead."""
 

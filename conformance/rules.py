@@ -190,6 +190,10 @@ RULES: tuple[Rule, ...] = (
         "A player who joins another team gets that team's instance.",
         "Two teams have instances of their own.",
         "A team and a user of the same number are different accounts.",
+        "Who gets a deleted account's number does not see, extend or stop its instance.",
+        "Who gets a deleted account's number starts an instance of their own at once.",
+        "What a deleted account has left is ended by the worker's next round, and audited once as "
+        "orphaned.",
     ),
     *_rules(
         "FLAG",
@@ -202,6 +206,9 @@ RULES: tuple[Rule, ...] = (
         "The flag never stands in a message, a returned instance or a status.",
         "The flag never stands in the audit log.",
         "The flag never stands in the program's log.",
+        "After a stop the flag still counts for its account, for the declared grace time.",
+        "After a crash that was noticed the flag still counts for its account, for that time too.",
+        "A deleted account's flag does not count for who gets its number.",
     ),
     *_rules(
         "AUDIT",
@@ -222,6 +229,13 @@ RULES: tuple[Rule, ...] = (
         "The event of an expiry names who had started the instance.",
         "An event that was written is never changed.",
         "A call that failed in an outage is audited as failed, with code UNAVAILABLE.",
+    ),
+    *_rules(
+        "AUDIT",
+        "The event of a start whose container failed says why, in words that the answer does not "
+        "hold.",
+        start=18,
+        since=2,
     ),
     *_rules(
         "INPUT",
@@ -440,6 +454,13 @@ RULES: tuple[Rule, ...] = (
         "An instance reaches its companion by name.",
         "A stop removes the companions too.",
         "The worker removes the companions of an expired instance too.",
+    ),
+    *_rules(
+        "COMPANION",
+        "A start waits for a companion that its challenge waits for: that one serves as soon as "
+        "the start is done.",
+        since=2,
+        start=4,
     ),
     *_rules(
         "NODE",

@@ -148,6 +148,7 @@ FEW_EXTENSIONS = _capability(
     "number of extensions from 1 to 20", lambda caps: 1 <= caps.max_extensions <= 20
 )
 READY_ON_START = _capability("readiness on start", lambda caps: caps.ready_on_start)
+FLAG_GRACE = _capability("grace time for flags", lambda caps: caps.flag_grace_seconds > 0)
 DETECTS_LOSS = _capability("detection of lost containers", lambda caps: caps.detects_loss)
 TEAMS = Need(
     "teams",
@@ -178,3 +179,4 @@ LIMITED_CHALLENGE = _challenge("challenge with a limit of its own", "limited")
 ENDED_CHALLENGE = _challenge("challenge whose time is over", "ended")
 SEVERAL_PORTS = _challenge("challenge with several ports", "several_ports")
 COMPANION_CHALLENGE = _challenge("challenge with a companion", "companion")
+SLOW_COMPANION = _challenge("challenge that waits for a companion", "slow_companion")

@@ -144,6 +144,19 @@ class Stage:
         value = self._hook(Hook.RECORDED_FLAG, lambda: self._inner.recorded_flag(player, challenge))
         return self._trace.secrets.flag(value)
 
+    def still_counts(self, player: Player, challenge: int, flag: Flag) -> bool:
+        """Whether a flag is the one that a submission is compared with; not where there is none."""
+
+        def ask() -> str | None:
+            try:
+                return self._inner.recorded_flag(player, challenge)
+            except LookupError:
+                return None
+
+        value = self._hook(Hook.RECORDED_FLAG, ask)
+        self._trace.note(f"· {'a' if value else 'no'} flag counts for {player} now")
+        return value is not None and self._trace.secrets.flag(value) == flag
+
     def answers(self, instance: InstanceStatus) -> bool:
         """Whether a player's request to the instance is answered."""
         body = self._hook(Hook.FETCH, lambda: self._inner.fetch(instance))
@@ -205,6 +218,10 @@ class Stage:
     def remove_behind(self, container_id: str) -> None:
         self._hook(Hook.REMOVE_BEHIND, lambda: self._inner.remove_behind(container_id))
         self._trace.note(f"· somebody removes container {container_id} by hand")
+
+    def give_number_again(self, player: Player) -> None:
+        self._hook(Hook.OWNERS, lambda: self._inner.give_number_again(player))
+        self._trace.note(f"· the account of {player} is deleted; another one gets its number")
 
     def kill_behind(self, container_id: str) -> None:
         self._hook(Hook.KILL_BEHIND, lambda: self._inner.kill_behind(container_id))

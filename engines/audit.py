@@ -39,8 +39,14 @@ class Action(str, Enum):
     """Removed because its time was over, by the worker or by the next call that met it."""
     LOST = "lost"
     """Found dead or removed behind the backend's back; its record was cleared."""
+    DISK_FULL = "disk_full"
+    """Ended by the engine, as it had written more to the disk than its challenge allows."""
     ADOPTED = "adopted"
     """Found running on Whale without a record here (started on Whale's own page); recorded."""
+    ORPHANED = "orphaned"
+    """Ended because its account or its challenge was deleted, or became another's."""
+    FOREIGN_FLAG = "foreign_flag"
+    """A flag was submitted that another account was given; nothing was changed."""
     REPAIRED = "repaired"
     """Left half-way by a process that died or a call that broke off; cleared up."""
 
@@ -136,27 +142,54 @@ class AuditLog:
         """Write ``event`` alone, for a call that changed nothing."""
         self._database.transact(lambda connection: self.append(connection, event))
 
+    def tells(self, action: Action, user_id: int, container_id: str) -> bool:
+        """Whether there is such an event about this user and container."""
+        events = container_events.c
+        query = sa.select(events.metadata).where(
+            events.action == action.value, events.user_id == user_id
+        )
+        with self._database.read() as connection:
+            return any(
+                json.loads(text).get("container_id") == container_id
+                for text in connection.execute(query).scalars()
+            )
+
     def events(self) -> list[ContainerEvent]:
         """All events, oldest first."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                sa.select(container_events).order_by(container_events.c.id)
-            ).mappings()
-            return [
-                ContainerEvent(
-                    at=row["at"],
-                    backend=row["backend"],
-                    user_id=row["user_id"],
-                    team_id=row["team_id"],
-                    challenge_id=row["challenge_id"],
-                    action=Action(row["action"]),
-                    code=Code(row["code"]),
-                    duration_ms=row["duration_ms"],
-                    metadata=json.loads(row["metadata"]),
-                    id=row["id"],
-                )
-                for row in rows
-            ]
+            every = sa.select(container_events).order_by(container_events.c.id)
+            return [_event(row) for row in connection.execute(every).mappings()]
+
+    def newest(
+        self, user_id: int, challenge_id: int, team_id: int | None, since: datetime
+    ) -> ContainerEvent | None:
+        """The last event of an account's instance of a challenge since then."""
+        of = container_events.c
+        whose = of.user_id == user_id if team_id is None else of.team_id == team_id
+        newest = (
+            sa.select(container_events)
+            .where(of.at >= since, of.challenge_id == challenge_id, whose)
+            .order_by(of.id.desc())
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            row = connection.execute(newest).mappings().first()
+        return None if row is None else _event(row)
+
+
+def _event(row: Any) -> ContainerEvent:
+    return ContainerEvent(
+        at=row["at"],
+        backend=row["backend"],
+        user_id=row["user_id"],
+        team_id=row["team_id"],
+        challenge_id=row["challenge_id"],
+        action=Action(row["action"]),
+        code=Code(row["code"]),
+        duration_ms=row["duration_ms"],
+        metadata=json.loads(row["metadata"]),
+        id=row["id"],
+    )
 
 
 Held = list[tuple[AuditLog, ContainerEvent]]

@@ -68,6 +68,9 @@ class Call:
         self.team_id = team_id
         self.account = account_key(user_id, team_id)
         self.recorded = False
+        self.mark: str | None = None
+        """Of the account and the challenge, where a start has looked it up; see
+        :mod:`engines.owners`."""
         self.detail = dict(detail or {})
         self._backend = backend
         self._clock = clock
@@ -102,12 +105,12 @@ class AuditedBackend(ContainerBackend):
         try:
             result = self._start(call)
         except (BackendUnavailable, SQLAlchemyError) as error:
-            code, message, retry = self._unavailable("start", error)
+            code, message, retry = self._unavailable("start", call, error)
             # A state that broke off may have done so after the container was made.
             known = isinstance(error, BackendUnavailable)
             result = StartResult(False, message, code=code, retry_after=retry, definite=known)
         except Exception as error:  # noqa: BLE001 - the contract: a start never raises
-            said = self._unexpected("start", error)
+            said = self._unexpected("start", call, error)
             result = StartResult(False, said, code=Code.INTERNAL, definite=False)
         action = Action.START_REPEATED if result.ok else Action.START_FAILED
         return self._audited(call, action, result)
@@ -119,10 +122,12 @@ class AuditedBackend(ContainerBackend):
         try:
             result = self._extend(call)
         except (BackendUnavailable, SQLAlchemyError) as error:
-            code, message, retry = self._unavailable("extend", error)
+            code, message, retry = self._unavailable("extend", call, error)
             result = ActionResult(False, message, code=code, retry_after=retry)
         except Exception as error:  # noqa: BLE001 - the contract: an extend never raises
-            result = ActionResult(False, self._unexpected("extend", error), code=Code.INTERNAL)
+            result = ActionResult(
+                False, self._unexpected("extend", call, error), code=Code.INTERNAL
+            )
         return self._audited(call, Action.EXTEND_FAILED, result)
 
     def stop_instance(
@@ -136,10 +141,10 @@ class AuditedBackend(ContainerBackend):
         try:
             result = self._stop(call, Action.EXPIRED if auto_cleanup else Action.STOPPED)
         except (BackendUnavailable, SQLAlchemyError) as error:
-            code, message, retry = self._unavailable("stop", error)
+            code, message, retry = self._unavailable("stop", call, error)
             result = ActionResult(False, message, code=code, retry_after=retry)
         except Exception as error:  # noqa: BLE001 - the contract: a stop never raises
-            result = ActionResult(False, self._unexpected("stop", error), code=Code.INTERNAL)
+            result = ActionResult(False, self._unexpected("stop", call, error), code=Code.INTERNAL)
         if auto_cleanup and result.code is Code.NOT_FOUND:
             # Cleaning up what is gone already is done: the worker's call may be repeated.
             return ActionResult(True, "Nothing left to clean up", code=Code.OK)
@@ -202,11 +207,14 @@ class AuditedBackend(ContainerBackend):
                 log.error("audit event not written: %s", reason(error))
         return result
 
-    def _unavailable(self, what: str, error: Exception) -> tuple[Code, str, float]:
-        log.warning("%s: %s cannot be asked: %s", what, self.name, reason(error))
+    def _unavailable(self, what: str, call: Call, error: Exception) -> tuple[Code, str, float]:
+        why = reason(error)
+        log.warning("%s: %s cannot be asked: %s", what, self.name, why)
+        call.detail["reason"] = why
         message = "The challenge servers cannot be reached; please try again shortly"
         return Code.UNAVAILABLE, message, RETRY_OUTAGE_SECONDS
 
-    def _unexpected(self, what: str, error: Exception) -> str:
-        log.error("%s failed inside %s: %s", what, self.name, reason(error))
+    def _unexpected(self, what: str, call: Call, error: Exception) -> str:
+        call.detail["reason"] = why = reason(error)
+        log.error("%s failed inside %s: %s", what, self.name, why)
         return "Something went wrong on our side; please tell an organiser"

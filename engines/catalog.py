@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -32,7 +32,8 @@ class Readiness(str, Enum):
     HTTP = "http"
     """Any HTTP answer on its first port."""
     TCP = "tcp"
-    """A connection to its first port is accepted and stays open."""
+    """A server listens on its first port. Seen from inside, so that a service of one connection
+    keeps it; only where that cannot be seen is a connection made, which must stay open."""
     HEALTHCHECK = "healthcheck"
     """The image's own HEALTHCHECK says healthy."""
     NONE = "none"
@@ -66,11 +67,29 @@ class Port:
         return f"{self.number}/{self.transport.value}"
 
 
+def paired(ports: Sequence[Port]) -> list[int]:
+    """The port numbers that are there for both transports, which players get one number for."""
+    numbers = [{p.number for p in ports if p.transport is transport} for transport in Transport]
+    return sorted(set.intersection(*numbers))
+
+
+COMPANIONS = 12
+"""What an instance's own network has addresses for."""
 SAFE_ULIMITS: Mapping[str, int] = {"nofile": 1024, "core": 0}
 
 
 _NOT_MADE_FROM = frozenset(
-    {"name", "visibility", "pull", "timeout_seconds", "ends_at", "limit", "warm", "whale"}
+    {
+        "name",
+        "visibility",
+        "pull",
+        "timeout_seconds",
+        "ends_at",
+        "limit",
+        "warm",
+        "whale",
+        "ends_on_solve",
+    }
 )
 """Fields of a challenge that a running container does not show."""
 
@@ -82,7 +101,7 @@ class Sandbox:
     command: tuple[str, ...] = ()
     """Replaces the image's own command when not empty."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Further variables; ``FLAG`` is always set by the engine."""
+    """Further variables; ``FLAG`` is the engine's."""
     memory_mb: int = 128
     """No swap beyond it."""
     cpus: float = 0.5
@@ -96,17 +115,47 @@ class Sandbox:
     """The root file system cannot be written to; ``/tmp`` can, in memory."""
     user: str = ""
     """User (or ``uid:gid``) the process runs as; empty for the image's own."""
+    init: bool = True
+    """A small init is process 1: it reaps orphans, which would fill ``pids_limit`` otherwise."""
+    shm_mb: int = 64
+    """Size of ``/dev/shm``; what is in it counts as memory."""
+    no_new_privileges: bool | None = None
+    """False: its set-uid programs work, as ``su`` must; see :attr:`may_gain_privileges`."""
+    disk_mb: int = 256
+    """What it may write to its file system and volumes; 0 for as much as there is."""
+    flag_file: str = ""
+    """Where it finds the flag, instead of in ``FLAG``: a file that only its owner can read."""
+    flag_owner: str = "0:0"
+    """``uid`` or ``uid:gid`` that owns :attr:`flag_file`."""
+
+    @property
+    def may_gain_privileges(self) -> bool:
+        """Whether its set-uid programs work.
+
+        Unless the challenge says, they do where it keeps both of the capabilities that changing
+        the user takes: it has asked for it, and nothing beyond its capabilities can be gained.
+        """
+        if self.no_new_privileges is None:
+            return {"SETUID", "SETGID"} <= set(self.capabilities)
+        return not self.no_new_privileges
 
 
 @dataclass(frozen=True)
 class Companion(Sandbox):
-    """A further container of a challenge, on the instance's own network."""
+    """A further container of a challenge, on the instance's own network.
+
+    Companions are started in their order; one with a readiness is waited for before the next.
+    """
 
     name: str
     """The host name under which the others reach it."""
     image: str
     flag: bool = False
-    """Whether it gets ``FLAG`` too."""
+    """Whether it gets the flag too."""
+    readiness: Readiness = Readiness.NONE
+    """When what comes after it is started: ``tcp`` (it listens), ``healthcheck`` or at once."""
+    port: int | None = None
+    """The TCP port that ``tcp`` looks for; None: any will do."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +186,8 @@ class ChallengeSpec(Sandbox):
     """Live instances of this challenge; None for as many as there is room."""
     warm: int = 0
     """Ready containers kept waiting for a start."""
+    ends_on_solve: bool | None = None
+    """Whether an instance ends when its account has solved it; None: as the site's setting says."""
     nodes: tuple[str, ...] = ()
     """Swarm only: placement constraints, as ``node.labels.ctf==true``."""
     whale: bool = True
@@ -147,9 +198,14 @@ class ChallengeSpec(Sandbox):
         return self.visibility is Visibility.VISIBLE
 
     @property
+    def containers(self) -> tuple[ChallengeSpec | Companion, ...]:
+        """Every container it is made of, its own first."""
+        return (self, *self.companions)
+
+    @property
     def images(self) -> tuple[str, ...]:
         """Every image it needs, its own first."""
-        return (self.image, *(each.image for each in self.companions))
+        return tuple(each.image for each in self.containers)
 
     @property
     def fingerprint(self) -> str:

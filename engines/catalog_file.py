@@ -12,16 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from engines.catalog import (
+    COMPANIONS,
     ChallengeSpec,
     Companion,
     Port,
     Pull,
     Readiness,
+    Sandbox,
     StaticCatalog,
     Transport,
     Visibility,
 )
 from engines.errors import CatalogError
+
+_NOT_ON_DISK = ("proc", "sys", "dev")
+"""Folders that every container has and no image."""
 
 Check = Callable[[Any, str], Any]
 """Turns a TOML value into a field's, or raises CatalogError with the place it was given."""
@@ -95,9 +100,31 @@ def _agree(spec: ChallengeSpec, where: str) -> None:
         )
     if len(set(spec.ports)) != len(spec.ports):
         raise CatalogError(f"{where}: ports names one twice; leave it out")
+    if len(spec.companions) > COMPANIONS:
+        raise CatalogError(f"{where}: companions are at most {COMPANIONS}; leave some out")
     names = [each.name for each in spec.companions]
     if len(set(names)) != len(names):
         raise CatalogError(f"{where}: companions have the same name; each needs its own")
+    _agree_inside(spec, where)
+    for each in spec.companions:
+        _agree_inside(each, f"{where}: companions {each.name}")
+        if each.readiness is Readiness.HTTP:
+            raise CatalogError(
+                f"{where}: companions {each.name}: readiness must be one of tcp, healthcheck, none"
+            )
+        if each.port is not None and each.readiness is not Readiness.TCP:
+            raise CatalogError(
+                f"{where}: companions {each.name}: port is what readiness looks for; write "
+                'readiness = "tcp" or leave it out'
+            )
+
+
+def _agree_inside(sandbox: Sandbox, where: str) -> None:
+    """What the fields of one container say together."""
+    if sandbox.flag_file and sandbox.read_only:
+        raise CatalogError(
+            f"{where}: flag_file cannot be put on a root that is read_only; leave one of them out"
+        )
 
 
 def _whole(low: int, high: int) -> Check:
@@ -184,6 +211,16 @@ def _port(value: Any, where: str) -> Port:
     return Port(int(number), Transport(transport or "tcp"))
 
 
+def _flag_file(value: Any, where: str) -> str:
+    parts = str(value).split("/")
+    right = isinstance(value, str) and len(parts) > 1 and not parts[0]
+    if not right or any(part in ("", ".", "..") for part in parts[1:]) or "\0" in value:
+        raise CatalogError(f"{where} must be a path from the root, as /home/ctf/flag.txt")
+    if parts[1] in _NOT_ON_DISK:
+        raise CatalogError(f"{where} cannot be below /{parts[1]}, which is made at each start")
+    return str(value)
+
+
 def _moment(value: Any, where: str) -> datetime:
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise CatalogError(f"{where} must be a time with its zone, as 2026-12-01T18:00:00+01:00")
@@ -207,12 +244,20 @@ _SANDBOX: Mapping[str, Check] = {
     "ulimits": _ulimits,
     "read_only": _flag,
     "user": _text,
+    "init": _flag,
+    "shm_mb": _whole(1, 1 << 20),
+    "no_new_privileges": _flag,
+    "disk_mb": _whole(0, 1 << 30),
+    "flag_file": _flag_file,
+    "flag_owner": _pattern(r"\d{1,9}(:\d{1,9})?", "numbers, as 1000 or 1000:1000"),
 }
 _COMPANION: Mapping[str, Check] = {
     **_SANDBOX,
     "name": _pattern(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", "a host name such as db"),
     "image": _text,
     "flag": _flag,
+    "readiness": _choice(Readiness),
+    "port": _whole(1, 65535),
 }
 _CHALLENGE: Mapping[str, Check] = {
     **_SANDBOX,
@@ -231,6 +276,7 @@ _CHALLENGE: Mapping[str, Check] = {
     "ends_at": _moment,
     "limit": _whole(1, 1_000_000),
     "warm": _whole(0, 1000),
+    "ends_on_solve": _flag,
     "nodes": _each(_pattern(r"[\w.-]+\s*(==|!=)\s*\S+", "node.labels.ctf==true")),
     "whale": _flag,
 }

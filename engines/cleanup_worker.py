@@ -1,14 +1,16 @@
 """The cleanup worker: a thread that removes what has expired, once a period.
 
-It works for any backend that implements :meth:`ContainerBackend.expire_due`.
+A second one looks, every two seconds, at what cannot wait for a round: a round may be making
+containers for a minute, and a disk is full within seconds. Both work for any backend that
+implements :meth:`ContainerBackend.expire_due`.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 
-from engines.clock import SystemClock
 from engines.contract import ContainerBackend
 from engines.database import Database
 from engines.lease import Lease
@@ -22,9 +24,20 @@ LEASE_PERIODS = 3
 """A worker that was not heard of for so many periods is taken for dead."""
 
 
+WATCH_SECONDS = 2.0
+"""Between two looks at what cannot wait."""
+GLANCE_SECONDS = 0.25
+"""How often it is asked whether that is too long."""
+WATCH_SHARE = 5
+"""A look that took long is followed by a pause so many times as long: looking is work for the
+engine."""
+WATCH_AGAIN_SECONDS = 30.0
+"""The longest pause after looks that failed."""
+
+
 class CleanupWorker:
-    """Calls the backend's ``expire_due()``, ``reconcile()`` and ``fill_pool()`` every ``period``
-    seconds.
+    """Calls the backend's ``expire_due()``, ``reconcile()``, ``watch()`` and ``fill_pool()`` every
+    ``period`` seconds, and ``watch()`` in between.
 
     ``stop()`` waits for the round at work and stops it for good; ``start()`` begins anew. Use it
     as a context manager to have it stopped in any case.
@@ -45,29 +58,33 @@ class CleanupWorker:
             raise ValueError("period must be above 0 seconds")
         self._backend = backend
         self._period = period
+        self._database = database
         self._lease: Lease | None = None
         if database is not None:
             name, seconds = f"cleanup {backend.name}", LEASE_PERIODS * period
-            self._lease = Lease(database, SystemClock(), name, seconds)
+            self._lease = Lease(database, database.clock, name, seconds)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
+        self._leads = False
 
     @property
     def running(self) -> bool:
         """Whether the thread is at work."""
-        return self._thread is not None and self._thread.is_alive()
+        return any(thread.is_alive() for thread in self._threads)
 
     def start(self) -> None:
         """Start the thread; does nothing when it runs already."""
         with self._lock:
             if self.running:
                 return
-            self._stopping = threading.Event()
-            self._thread = threading.Thread(
-                target=self._run, args=(self._stopping,), name="cleanup-worker", daemon=True
-            )
-            self._thread.start()
+            self._stopping = stopping = threading.Event()
+            self._threads = [
+                threading.Thread(target=work, args=(stopping,), name=name, daemon=True)
+                for name, work in (("cleanup-worker", self._run), ("cleanup-watch", self._watch))
+            ]
+            for thread in self._threads:
+                thread.start()
 
     def stop(self, timeout: float | None = None) -> None:
         """End the thread after the round at work; returns when it has ended.
@@ -75,15 +92,16 @@ class CleanupWorker:
         ``timeout`` bounds the wait in seconds; None waits as long as the round takes.
         """
         with self._lock:
-            thread, self._thread = self._thread, None
+            threads, self._threads = self._threads, []
             self._stopping.set()
-        if thread is not None:
+        for thread in threads:
             thread.join(timeout)
 
     def run_once(self) -> int:
         """One round in the caller's thread; returns how many expired instances were removed."""
         removed = self._backend.expire_due()
         self._backend.reconcile()
+        self._backend.watch()
         self._backend.fill_pool()
         return removed
 
@@ -98,14 +116,48 @@ class CleanupWorker:
         pause = self._period
         while not stopping.is_set():
             try:
-                if self._lease is None or self._lease.acquire():
+                self._leads = self._lease is None or self._lease.acquire()
+                if self._leads:
                     self.run_once()
                 pause = self._period
             except Exception as error:  # noqa: BLE001 - the worker outlives a round that failed
                 log.warning("cleanup round failed: %s", reason(error))
                 pause = max(self._period, min(2 * pause, LONGEST_PAUSE_SECONDS))
+                self._look_at_tables()
             stopping.wait(pause)
         self._let_go()
+
+    def _watch(self, stopping: threading.Event) -> None:
+        rest, pause = 0.0, WATCH_SECONDS
+        while not stopping.wait(rest):
+            try:
+                self._glance(stopping, pause - rest)
+                began = time.monotonic()
+                if self._leads and not stopping.is_set():
+                    self._backend.watch()
+                rest = WATCH_SHARE * (time.monotonic() - began)
+                pause = max(WATCH_SECONDS, rest)
+            except Exception as error:  # noqa: BLE001 - it outlives a look that failed
+                if pause < WATCH_AGAIN_SECONDS:  # once is enough: rounds say so too
+                    log.warning("a look at the disk failed: %s", reason(error))
+                rest = pause = WATCH_AGAIN_SECONDS
+
+    def _glance(self, stopping: threading.Event, seconds: float) -> None:
+        """Wait so long, unless it is to stop or something is alarming."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if stopping.wait(min(left, GLANCE_SECONDS)) or (
+                self._leads and self._backend.alarmed()
+            ):
+                return
+
+    def _look_at_tables(self) -> None:
+        """A round that failed may have met tables that were replaced under our hands."""
+        try:
+            if self._database is not None:
+                self._database.look_again()
+        except Exception as error:  # noqa: BLE001 - it is tried again after the next round
+            log.warning("the tables could not be looked at: %s", reason(error))
 
     def _let_go(self) -> None:
         try:

@@ -100,6 +100,9 @@ class Capabilities:
     """What one extend adds (additive) or sets the remaining time to (reset)."""
     isolation: frozenset[Isolation] = frozenset()
     """What instances are kept from."""
+    flag_grace_seconds: int = 0
+    """How long a flag counts after the end of its container; 0 for a backend that leaves the flags
+    to what it stands on."""
 
 
 class InstanceStatus(TypedDict):
@@ -322,12 +325,34 @@ class ContainerBackend(ABC):
     def recorded_flag(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> str | None:
-        """The flag a submission is compared with; None when no instance is live, or when the
-        backend leaves the flags to what it stands on (Whale)."""
+        """The flag a submission is compared with: that of the live instance, else the last one that
+        still counts. None when there is none, or when the backend leaves the flags to what it
+        stands on (Whale)."""
         return None
+
+    def ends_on_solve(self, challenge_id: int) -> bool:
+        """Whether an instance of this challenge is to end when its account has solved it."""
+        return False
+
+    def counting_flags(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> tuple[str, ...]:
+        """Every flag that is right for the account now: :meth:`recorded_flag` first, then those
+        of containers that ended within the grace time."""
+        flag = self.recorded_flag(user_id, challenge_id, team_id)
+        return () if flag is None else (flag,)
 
     def expire_due(self) -> int:
         """Remove what has expired, each once; returns how many. The worker's whole work."""
+        return 0
+
+    def end_orphans(self) -> int:
+        """End what belongs to an account or challenge that is gone; returns how many were ended.
+        The worker does it in every round, and whoever deletes some may ask for it at once.
+
+        Raises:
+            BackendUnavailable: it cannot be told whose instances are.
+        """
         return 0
 
     def reconcile(self) -> int:
@@ -337,6 +362,20 @@ class ContainerBackend(ABC):
     def fill_pool(self) -> int:
         """Make what later starts will take; returns how much was made. The worker's last work."""
         return 0
+
+    def why_ended(self, user_id: int, challenge_id: int, team_id: int | None = None) -> str | None:
+        """For a player: why the last instance was ended, where nobody asked for it and its time
+        was not over; None where there is nothing to tell."""
+        return None
+
+    def watch(self) -> int:
+        """End what uses up what all share; returns how many. Called between the worker's rounds,
+        which come too late for a disk that fills within seconds."""
+        return 0
+
+    def alarmed(self) -> bool:
+        """Whether :meth:`watch` should not wait until it is due; must cost next to nothing."""
+        return False
 
     def close(self) -> None:  # noqa: B027 - closing is optional: many backends hold nothing open
         """Let go of connections; instances keep running."""

@@ -5,9 +5,10 @@ Runs on SQLAlchemy 1.4.54 (what CTFd 3.8 pins) and 2.x alike: Core tables and 2.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from engines import schema
+from engines.clock import Clock, SystemClock
 from engines.errors import SettingsError
 
 metadata = sa.MetaData()
@@ -97,6 +99,66 @@ def _without_driver(url: URL, missing: str | None) -> str:
     return f"{said}: pip install 'whale-ready[{extra}]'{spelt}"
 
 
+_NOW = {
+    "mysql": sa.text("SELECT UTC_TIMESTAMP(6)"),
+    "mariadb": sa.text("SELECT UTC_TIMESTAMP(6)"),
+    "postgresql": sa.text("SELECT clock_timestamp() AT TIME ZONE 'UTC'"),
+}
+"""What time a server has. All processes that share an SQLite file share the machine's clock."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+CLOCK_SECONDS = 30.0
+"""How long a look at the server's clock holds; between two, this machine's monotonic one counts."""
+
+
+def database_time(connection: Connection) -> datetime:
+    """The time by the database's clock."""
+    asked = _NOW.get(connection.dialect.name)
+    if asked is None:
+        return datetime.now(timezone.utc)
+    found: datetime = connection.execute(asked).scalar_one()
+    return found.replace(tzinfo=timezone.utc)
+
+
+class DatabaseClock:
+    """The database's clock: the one by which all machines on a database judge leases and expiries.
+
+    It costs no call a query: a transaction that is made anyway looks at the server's clock when the
+    last look is old, and this machine's own clock may say and do what it likes.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._asks = database.engine.dialect.name in _NOW
+        self._ahead: float | None = None
+        """By how many seconds the server's clock is ahead of our monotonic one."""
+        self._looked = 0.0
+
+    def now(self) -> datetime:
+        """The time.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: it was never asked for and cannot be now.
+        """
+        if not self._asks:
+            return datetime.now(timezone.utc)
+        if self._ahead is None:
+            with self._database.read():
+                pass  # which looks
+        return _EPOCH + timedelta(seconds=time.monotonic() + (self._ahead or 0.0))
+
+    def look(self, connection: Connection) -> None:
+        """Look at the server's clock, where the last look is old."""
+        before = time.monotonic()
+        if not self._asks or (self._ahead is not None and before - self._looked < CLOCK_SECONDS):
+            return
+        found = (database_time(connection) - _EPOCH).total_seconds()
+        after = time.monotonic()
+        # The server looked in between; what is known already is only moved as far as it must be.
+        guess = found - (before + after) / 2 if self._ahead is None else self._ahead
+        self._ahead = min(max(guess, found - after), found - before)
+        self._looked = after
+
+
 class Database:
     """Transactions on one database.
 
@@ -122,19 +184,23 @@ class Database:
         self.engine: Engine = connectable(parsed, **options)
         self._reader: Any = self.engine.execution_options(**{_READ: True})
         self._schema_is_ours = False
+        self.clock = DatabaseClock(self)
+        self._faults_seen: list[str] = []
         if self.engine.dialect.name == "sqlite":
             sa.event.listen(self.engine, "connect", _configure_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
 
     def ensure_schema(self) -> None:
-        """Bring the tables to this program's version; one small query, once, where they are.
+        """See that the tables are this program's, and bring them to that; once in a process.
+
+        They are looked at themselves: an import into CTFd leaves a version that says nothing.
 
         Raises:
             SchemaError: they are of a version this program does not know; nothing was changed.
         """
         if self._schema_is_ours:
             return
-        if self.schema_version() != schema.HEAD:
+        if self.schema_version() != schema.HEAD or self._tables_differ():
             schema.upgrade(self.engine)
         self._schema_is_ours = True
 
@@ -142,10 +208,35 @@ class Database:
         """The version of the tables; None: they are not there, or from before versions."""
         return schema.version(self._reader)
 
+    def schema_faults(self) -> list[str]:
+        """What is wrong with tables that are said to be of this program's version."""
+        return schema.faults(self._reader)
+
+    def look_again(self) -> None:
+        """Put right tables that somebody replaced while this process runs, as an import does.
+
+        For who has met an error: what is wrong is put right once it was so at two looks, when an
+        import of CTFd's, which makes one table after the other, has passed them.
+        """
+        if self.schema_version() != schema.HEAD:
+            return
+        found = self.schema_faults()
+        if found and found == self._faults_seen:
+            schema.upgrade(self.engine)
+            found = []
+        self._faults_seen = found
+
+    def _tables_differ(self) -> bool:
+        try:
+            return bool(self.schema_faults())
+        except (sa.exc.NoSuchTableError, sa.exc.DBAPIError):
+            return True  # another process is at work on them: wait for it, and look again
+
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction that changes something; committed when the block ends well."""
         with self.engine.begin() as connection:
+            self.clock.look(connection)
             yield connection
 
     def transact(self, work: Callable[[Connection], _T]) -> _T:
@@ -167,11 +258,21 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """One transaction that only reads."""
         with self._reader.begin() as connection:
+            self.clock.look(connection)
             yield connection
 
     def close(self) -> None:
         """Close pooled connections."""
         self.engine.dispose()
+
+
+def one_clock(database: Database, given: Clock | None) -> Clock:
+    """What all that is stored there is judged by: the database's clock, or a test's own.
+
+    Machines' clocks differ, so none of them will do: the one that is five minutes ahead would end
+    what others have just begun.
+    """
+    return database.clock if given is None or isinstance(given, SystemClock) else given
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

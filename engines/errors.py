@@ -64,9 +64,18 @@ class BackendUnavailable(EngineError):
 
 
 class RuntimeFault(EngineError):
-    """A container runtime refused one request; ``code`` says what that means to a caller."""
+    """A container runtime refused one request; ``code`` says what that means to a caller.
+
+    Args:
+        message: why, for logs and admins; carries no secret.
+        output: the last lines that the instance's programs printed, without secrets.
+    """
 
     code = Code.START_FAILED
+
+    def __init__(self, message: str, *, output: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.output = output
 
 
 class ImageMissing(RuntimeFault):
@@ -135,6 +144,7 @@ class WhaleFault(EngineError):
         retry_after: seconds after which the same call may succeed.
         definite: False when Whale may have done it all the same (time-out, connection lost).
         pending: whether Whale may still be at work on it; unless given, when it is not definite.
+        said: what was heard of Whale, for organisers; carries no secret.
     """
 
     def __init__(
@@ -145,6 +155,7 @@ class WhaleFault(EngineError):
         retry_after: float | None = None,
         definite: bool = True,
         pending: bool | None = None,
+        said: str = "",
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -152,3 +163,4 @@ class WhaleFault(EngineError):
         self.retry_after = retry_after
         self.definite = definite
         self.pending = not definite if pending is None else pending
+        self.said = said

@@ -18,16 +18,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
 from engines.catalog import Catalog, not_on_whale
-from engines.clock import Clock, SystemClock
+from engines.clock import Clock
 from engines.contract import ContainerBackend
 from engines.cre import ContainerRuntimeEngine
+from engines.cre.engine import Solved
 from engines.cre.runtimes.base import Runtime
-from engines.database import Database
+from engines.database import Database, one_clock
 from engines.doctor import Finding, SetupWatch, examine_docker
 from engines.errors import SettingsError
 from engines.hybrid import Breaker, DialReader, DialStore, HybridBackend, Keys, Router
 from engines.hybrid.health import Limits
 from engines.hybrid.watch import Watch
+from engines.owners import Owners
 from engines.published import document
 from engines.settings import Settings
 from engines.whale import Credentials, WhaleAPIManager
@@ -47,6 +49,9 @@ class Ingredients:
     credentials: Credentials | None = None
     database: Database | None = None
     clock: Clock | None = None
+    solved: Solved | None = None
+    """See :class:`engines.cre.ContainerRuntimeEngine`."""
+    owners: Owners | None = None
 
 
 NOTHING_GIVEN = Ingredients()
@@ -133,14 +138,16 @@ def build(
         SettingsError: ``USE_WHALE`` is true and there is no way to Whale.
     """
     _check(settings, ingredients)
-    clock = ingredients.clock or SystemClock()
     database = ingredients.database or Database(settings.state_url)
+    clock = one_clock(database, ingredients.clock)
     home = ContainerRuntimeEngine(
         settings,
         runtime=ingredients.runtime,
         catalog=ingredients.catalog,
         database=database,
         clock=clock,
+        solved=ingredients.solved,
+        owners=ingredients.owners,
     )
     new: ContainerBackend | None = None
     if settings.whale_api_url is not None:
@@ -149,6 +156,7 @@ def build(
             credentials=ingredients.credentials,
             database=database,
             clock=clock,
+            owners=ingredients.owners,
             catalogue=lambda: {spec.id for spec in home.catalog.all()} - not_on_whale(home.catalog),
         )
     breaker = Breaker(

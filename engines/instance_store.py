@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from engines.audit import AuditLog, ContainerEvent
+from engines.audit import Action, AuditLog, ContainerEvent
 from engines.database import Database, metadata
 from engines.instances import (
     AccountFull,
@@ -142,13 +142,25 @@ class InstanceStore:
 
         First of all in it, so that its counting sees what was there a moment ago.
         """
-        connection.execute(sa.select(gates).where(self._gate).with_for_update())
+        hold = sa.select(gates).where(self._gate).with_for_update()
+        if connection.execute(hold).first() is not None:
+            return
+        # Whoever imported other rows took it away under our hands: nothing would be held.
+        postgresql = connection.dialect.name == "postgresql"  # where an error ends a transaction
+        undone = connection.begin_nested() if postgresql else contextlib.nullcontext()
+        with contextlib.suppress(sa.exc.IntegrityError), undone:
+            connection.execute(gates.insert().values(name=self._table.name))
+        connection.execute(hold)
 
     def occupied(self, connection: Connection, now: datetime, *conditions: Any) -> int:
         """How many rows take up room: all but those that only wait for their removal."""
         there = sa.or_(self._table.c.state != State.RUNNING.value, self._table.c.expires_at > now)
         counted = sa.select(sa.func.count()).select_from(self._table).where(there, *conditions)
         return int(connection.execute(counted).scalar_one())
+
+    def orphaned(self, user_id: int, container_id: str) -> bool:
+        """Whether this container is on record as one whose owner, with this number, is gone."""
+        return self._audit.tells(Action.ORPHANED, user_id, container_id)
 
     def _change(self, statement: Any, event: ContainerEvent | None, also: Beside | None) -> bool:
         """Change one row as it was seen, and all that belongs to it, or nothing."""
@@ -234,6 +246,7 @@ class InstanceStore:
             started_at=None,
             expires_at=None,
             extension_count=0,
+            mark=request.mark,
         )
         done = connection.execute(self._table.insert().values(**columns(row)))
         key: Any = done.inserted_primary_key

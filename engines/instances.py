@@ -74,6 +74,7 @@ def instance_table(name: str, *, per_user: bool) -> sa.Table:
         sa.Column("started_at", UtcDateTime, nullable=True),
         sa.Column("expires_at", UtcDateTime, nullable=True, index=True),
         sa.Column("extension_count", sa.Integer, nullable=False),
+        sa.Column("mark", sa.String(64), nullable=True),
         *keys,
         info={"per_user": per_user},
         # An id is never used twice: a stale copy of a deleted row must not match a younger one.
@@ -101,6 +102,8 @@ class Instance:
     started_at: datetime | None
     expires_at: datetime | None
     extension_count: int
+    mark: str | None = None
+    """What tells its owner from others with the same numbers; see :mod:`engines.owners`."""
 
     def live(self, now: datetime) -> bool:
         """Started and not expired, as far as the database knows; also while it is being stopped,
@@ -176,6 +179,10 @@ class Instance:
             self, version=self.version + 1, state=State.STOPPING, lease_until=lease_until
         )
 
+    def marked(self, mark: str) -> Instance:
+        """The next version: whose it is, for one from before there were marks."""
+        return replace(self, version=self.version + 1, mark=mark)
+
     def left_open(self, until: datetime) -> Instance:
         """The next version of a passing state: by ``until`` the write is done, or never will be."""
         return replace(self, version=self.version + 1, state=_OPENED[self.state], lease_until=until)
@@ -204,6 +211,8 @@ class Request:
     capacity: int | None
     """Live instances in the whole system; None for no limit."""
     lease_seconds: float
+    mark: str | None = None
+    """See :class:`Instance`."""
 
 
 @dataclass(frozen=True)
@@ -273,6 +282,7 @@ def columns(row: Instance) -> dict[str, Any]:
         "started_at": row.started_at,
         "expires_at": row.expires_at,
         "extension_count": row.extension_count,
+        "mark": row.mark,
     }
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from engines.clock import Clock
-from engines.database import Database, UtcDateTime, metadata
+from engines.database import Database, UtcDateTime, metadata, one_clock
 
 leases = sa.Table(
     "worker_leases",
@@ -28,7 +28,7 @@ class Lease:
 
     def __init__(self, database: Database, clock: Clock, name: str, seconds: float) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = one_clock(database, clock)
         self._name = name
         self._time = timedelta(seconds=seconds)
         self._holder = secrets.token_hex(16)

@@ -15,8 +15,8 @@ from wsgiref.simple_server import WSGIServer
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines.audit import Action
-from engines.clock import Clock, SystemClock
-from engines.database import Database
+from engines.clock import Clock
+from engines.database import Database, one_clock
 from engines.figures import DURATION_BOUNDS_MS, Backlog, Calls, Figures, read_figures
 from engines.reasons import reason
 
@@ -54,7 +54,7 @@ class InstanceCollector(Collector):
 
     def __init__(self, database: Database, clock: Clock | None = None) -> None:
         self._database = database
-        self._clock = clock or SystemClock()
+        self._clock = one_clock(database, clock)
 
     def collect(self) -> Iterator[Metric]:
         """Every metric with its present value."""

@@ -56,8 +56,21 @@ class Settings:
     challenges_file: Path | None = _setting(
         "CONTAINER_CHALLENGES_FILE", Path, None, "TOML file with the challenges and their images"
     )
+    ends_on_solve: bool = _setting(
+        "CONTAINER_ENDS_ON_SOLVE",
+        boolean,
+        False,
+        "true: an instance ends when its account has solved the challenge, unless the challenge "
+        "says otherwise; false: it goes on, and gives way when every place is taken",
+    )
     worker_seconds: float = _setting(
         "CONTAINER_WORKER_SECONDS", seconds, 10.0, "period of the cleanup worker"
+    )
+    flag_grace_seconds: int = _setting(
+        "CONTAINER_FLAG_GRACE_SECONDS",
+        whole(0, 86400),
+        600,
+        "how long a flag still counts after its container has crashed, expired or been stopped",
     )
 
     cre_timeout_seconds: int = _setting(
@@ -135,6 +148,13 @@ class Settings:
         network,
         IPv4Network("10.213.0.0/16"),
         "addresses for instances' networks; nothing else may use them",
+    )
+    cre_network_mtu: int = _setting(
+        "CRE_NETWORK_MTU",
+        whole(0, 65535),
+        0,
+        "MTU of instances' networks, as 1400 in a cloud or behind a VPN; 0: the engine's own, as "
+        "dockerd has it for its default bridge",
     )
     cre_firewall: str = _setting(
         "CRE_FIREWALL",

@@ -13,6 +13,7 @@ from engines.cre.runtimes.memory import MemoryRuntime
 from engines.cre.tables import cre_instances
 from engines.database import Database
 from engines.instance_store import InstanceStore
+from engines.owners import Owners
 from engines.settings import Settings
 
 
@@ -25,11 +26,13 @@ class Stage:
         *specs: ChallengeSpec,
         runtime: MemoryRuntime | None = None,
         settings: Settings | None = None,
+        owners: Owners | None = None,
     ) -> None:
         self.database = database
         self.clock = VirtualClock()
         self.runtime = runtime or MemoryRuntime()
         self.settings = replace(settings or Settings(), cre_deployment="stage")
+        self.owners = owners
         self.specs = {spec.id: spec for spec in specs}
         self.engine = self.another_process()
         self.store = InstanceStore(database, self.engine.audit, cre_instances)
@@ -41,6 +44,7 @@ class Stage:
             catalog=StaticCatalog(self.specs.values()),
             database=self.database,
             clock=self.clock,
+            owners=self.owners,
         )
 
     def change(self, spec: ChallengeSpec) -> None:

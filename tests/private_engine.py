@@ -8,6 +8,7 @@ nothing is changed in the machine's own except one interface, through which it r
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -16,6 +17,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import docker
@@ -100,9 +102,17 @@ class PrivateEngine:
     Args:
         switch: where it is plugged in; None for one of its own.
         live_restore: containers outlive a restart of the daemon (not on a swarm).
+        config: the daemon's own settings, as daemon.json has them.
     """
 
-    def __init__(self, switch: Switch | None = None, *, live_restore: bool = False) -> None:
+    def __init__(
+        self,
+        switch: Switch | None = None,
+        *,
+        live_restore: bool = False,
+        config: Mapping[str, object] | None = None,
+    ) -> None:
+        self._config = dict(config or {})
         self._own_switch = switch is None
         self.switch = switch or Switch()
         self._live_restore = live_restore
@@ -139,7 +149,7 @@ class PrivateEngine:
         ]
         command += [f"--config-file={self.folder / 'daemon.json'}"]  # not this machine's own
         command += ["--live-restore"] if self._live_restore else []
-        (self.folder / "daemon.json").write_text("{}")
+        (self.folder / "daemon.json").write_text(json.dumps(self._config))
         (self.folder / "pid").unlink(missing_ok=True)  # a killed daemon leaves its own
         with (self.folder / "log").open("ab") as log:
             # A session of its own: Ctrl-C is for the tests, which still need it to clean up.

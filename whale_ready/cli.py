@@ -23,6 +23,7 @@ COMMANDS = {
     "firewall": "firewall_command:firewall_group",
     "harness": "harness_command:harness_group",
     "images": "images_command:images",
+    "instances": "instances_command:instances_group",
     "metrics": "metrics_command:metrics_command",
     "preflight": "preflight_command:preflight_command",
     "readiness": "readiness_command:readiness_command",

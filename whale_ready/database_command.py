@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from engines import schema
+from engines.cre.owner import known_id, take_over
 from engines.database import Database
 from engines.doctor.database_side import VARIABLE, reason
 from engines.errors import SchemaError, SettingsError
@@ -20,9 +22,15 @@ from whale_ready.command import Command, Group, could_not_run
 from whale_ready.lines import echo
 
 NOT_OURS = 1
-"""Exit code: the tables are not of this program's version."""
+"""Exit code: the tables are not what this program needs."""
 
 NO_URL = f"{VARIABLE}: write an SQLAlchemy URL such as postgresql+psycopg2://USER@HOST/NAME"
+
+
+def _id(_context: click.Context, _parameter: click.Parameter, given: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{12}", given):
+        raise click.BadParameter("an ID is 12 characters, 0 to 9 and a to f, as the log has it")
+    return given
 
 
 @click.group("database", cls=Group, short_help="Look at the state's tables, or upgrade them.")
@@ -40,19 +48,23 @@ def database_group() -> None:
     short_help="Say which version the tables are of.",
     epilog="""\b
 Exit codes:
-  0    the tables are of this program's version
-  1    they are not: older, newer or not there yet
+  0    the tables are what this program needs
+  1    they are not: older, newer, damaged or not there yet
   3    could not run: a bad option or setting, or the database cannot be asked
 """,
 )
 def status_command() -> None:
-    """Say which version the tables are of and what an upgrade would do; changes nothing."""
+    """Look at the tables themselves and say what an upgrade would do; changes nothing."""
     with _could_not_run_means_3():
         url = _url()
-        found = _version(url)
-        todo, code = _todo(found)
+        found, wrong, owner = _seen(url)
+        todo, code = _todo(found, wrong)
     echo(f"database: {_shown(url)}")
     echo(f"version: {found or 'none'}, this program's is {schema.HEAD}")
+    if owner:
+        echo(f"id: {owner}")
+    for fault in wrong:
+        echo(f"wrong: {fault}")
     echo(f"to do: {todo}")
     sys.exit(code)
 
@@ -63,39 +75,73 @@ def status_command() -> None:
     short_help="Bring the tables to this program's version.",
     epilog="""\b
 Exit codes:
-  0    the tables are of this program's version now
+  0    the tables are what this program needs now
   1    they are not: theirs is newer, or another process kept changing them
   3    could not run: a bad option or setting, or the database cannot be asked
 """,
 )
 def upgrade_command() -> None:
-    """Create the tables, or bring them to this program's version; no row is lost.
+    """Create the tables, bring them to this program's version, and put right what is damaged.
 
-    Safe while other processes start; make a copy of the database first all the same.
+    No row is lost that can be read. Safe while other processes start; make a copy of the database
+    first.
     """
     with _could_not_run_means_3():
         url = _url()
         with _opened(url) as database:
             before = database.schema_version()
-            try:
+            wrong = database.schema_faults() if before == schema.HEAD else []
+            with _refused_means_1():
                 database.ensure_schema()
-            except SchemaError as error:
-                echo(f"Error: {error}", err=True)
-                sys.exit(NOT_OURS)
-    if before == schema.HEAD:
-        echo(f"nothing to do: the tables are of version {before}")
-    else:
+            left = database.schema_faults()
+    for fault in left:
+        echo(f"Error: {fault}, and it could not be put right", err=True)
+    if left:
+        sys.exit(NOT_OURS)
+    for fault in wrong:
+        echo(f"put right: {fault}")
+    if before != schema.HEAD:
         echo(f"upgraded from {before or 'none'} to {schema.HEAD}: {_shown(url)}")
+    elif not wrong:
+        echo(f"nothing to do: the tables are of version {before}")
 
 
-def _todo(found: str | None) -> tuple[str, int]:
+@database_group.command(
+    "take-over",
+    cls=Command,
+    short_help="Count another database's containers as this one's.",
+    epilog="""\b
+Exit codes:
+  0    the worker's next round removes what no row of this database knows
+  1    the tables are not what this program needs: see `whale-ready database status`
+  3    could not run: a bad option or setting, or the database cannot be asked
+""",
+)
+@click.argument("database_id", metavar="ID", callback=_id)
+def take_over_command(database_id: str) -> None:
+    """Say that the database ID is gone for good, and this one has its place.
+
+    Containers under one CRE_DEPLOYMENT that another database made are left alone; the log and
+    `whale-ready doctor` name its ID. Never take over a database that is in use.
+    """
+    with _could_not_run_means_3():
+        url = _url()
+        with _opened(url) as database, _refused_means_1():
+            database.ensure_schema()
+            take_over(database, database_id)
+    echo(f"what database {database_id} made is this one's now: {_shown(url)}")
+
+
+def _todo(found: str | None, wrong: list[str]) -> tuple[str, int]:
     try:
         pending = schema.pending(found)
     except SchemaError:
         return "upgrade whale-ready: it does not know this version", NOT_OURS
-    if not pending:
-        return "nothing", 0
-    return f"whale-ready database upgrade brings {', '.join(pending)}", NOT_OURS
+    if pending:
+        return f"whale-ready database upgrade brings {', '.join(pending)}", NOT_OURS
+    if wrong:
+        return "whale-ready database upgrade puts the tables right", NOT_OURS
+    return "nothing", 0
 
 
 def _url() -> URL:
@@ -106,12 +152,16 @@ def _url() -> URL:
         raise SettingsError(NO_URL) from None
 
 
-def _version(url: URL) -> str | None:
-    """The version found; a look makes no file."""
+def _seen(url: URL) -> tuple[str | None, list[str], str | None]:
+    """The version found, what is wrong with its tables, and the database's id; makes no file."""
     if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
-        return None
+        return None, [], None
     with _opened(url) as database:
-        return database.schema_version()
+        found = database.schema_version()
+        if found != schema.HEAD:
+            return found, [], None
+        wrong = database.schema_faults()
+        return found, wrong, None if wrong else known_id(database)
 
 
 @contextmanager
@@ -134,6 +184,15 @@ def _opened(url: URL) -> Iterator[Database]:
 
 class _Unreachable(Exception):
     """The database cannot be asked; says why, without a password."""
+
+
+@contextmanager
+def _refused_means_1() -> Iterator[None]:
+    try:
+        yield
+    except SchemaError as error:
+        echo(f"Error: {error}", err=True)
+        sys.exit(NOT_OURS)
 
 
 @contextmanager

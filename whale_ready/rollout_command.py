@@ -15,7 +15,6 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from engines.catalog import not_on_whale
 from engines.catalog_file import load_catalog
-from engines.clock import SystemClock
 from engines.database import Database
 from engines.errors import CatalogError, EngineError, SettingsError
 from engines.factory import NEW
@@ -109,7 +108,7 @@ def status_command() -> None:
         listed = ", ".join(f"{number} on {name}" for name, number in sorted(held.items()))
         echo(f"instances: {listed or 'none'}")
         limits = Limits.of(settings)
-        since = limits.since(SystemClock().now(), dial.changed_at)
+        since = limits.since(rollout.database.clock.now(), dial.changed_at)
         health = measure(rollout.database, NEW, since)
         echo(f"Whale since {since:%Y-%m-%d %H:%M:%S} UTC: {health}")
         echo(f"verdict: {limits.complaint(health) or _fine(limits, health.starts)}")
@@ -226,7 +225,7 @@ def forget_command(who: str, why: str) -> None:
     with _opened() as rollout:
         if not rollout.store.load().paused:
             raise SettingsError("starts may still go to Whale; `whale-ready rollout pause` first")
-        gone = RouteStore(rollout.database).forget(NEW, SystemClock().now())
+        gone = RouteStore(rollout.database).forget(NEW, rollout.database.clock.now())
         told = ", ".join(f"challenge {each.challenge_id} of {each.account}" for each in gone)
         if gone:
             rollout.store.note(who, "forget", why, before=told, after="none on whale")
@@ -318,7 +317,7 @@ def _opened() -> Iterator[Rollout]:
         kind = type(error).__name__
         sys.exit(could_not_run(f"CONTAINER_DATABASE_URL: it cannot be used ({kind})"))
     try:
-        yield Rollout(settings, database, DialStore(database, SystemClock()))
+        yield Rollout(settings, database, DialStore(database, database.clock))
     except SettingsError as error:
         sys.exit(could_not_run(str(error)))
     except (EngineError, SQLAlchemyError) as error:

@@ -22,6 +22,8 @@ ENGINE_CHALLENGES = replace(
 """With those that only our own engine has."""
 COMPANION = 10
 """The one with a further container, where containers are real."""
+SLOW_COMPANION = 11
+"""The one that waits for a further container, on a single engine."""
 PLAYERS = (Player(11), Player(12), Player(13))
 TEAM_PLAYERS = (Player(11, 4), Player(12, 5), Player(13, 6))
 """The same users where everybody is in a team: each in one of its own."""

@@ -10,14 +10,22 @@ import os
 import secrets
 import socket
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from conformance.dying import Life
 from conformance.harness import FaultKind, Hook, Limits, Options, Player, Worker, World
-from conformance.harnesses.cast import COMPANION, ENGINE_CHALLENGES, MATES, PLAYERS, crowd
+from conformance.harnesses.cast import (
+    COMPANION,
+    ENGINE_CHALLENGES,
+    MATES,
+    PLAYERS,
+    SLOW_COMPANION,
+    crowd,
+)
 from conformance.harnesses.faulty_runtime import FaultyRuntime
 from conformance.harnesses.full_state import full
 from conformance.harnesses.mortal import MortalDatabase, MortalRuntime
@@ -34,16 +42,19 @@ from engines.catalog import (
     Visibility,
 )
 from engines.clock import Clock, VirtualClock
-from engines.contract import InstanceStatus
+from engines.contract import InstanceStatus, account_key
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.base import Runtime
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.database import Database
+from engines.owners import Key, Mark
 from engines.settings import Settings
 
 MISSING = "whale-ready-no-such-image:none"
 EGRESS, READ_ONLY, CAPABLE = 21, 22, 23
 EXITING = ("/bin/busybox", "false")
+SLOW = ("/bin/busybox", "sh", "-c", "sleep 1; exec /bin/busybox httpd -f -p 80 -h /www")
+"""What the challenge's image does by itself, a second later."""
 
 _NOT_OF_ALL = {
     Hook.MACHINES,
@@ -60,6 +71,7 @@ PORTS = (Port(80), Port(8080), Port(53, Transport.UDP))
 def _catalog(image: str, exiting: str, options: Options, now: datetime) -> StaticCatalog:
     first = ChallengeSpec(1, "First", image, readiness=Readiness.HTTP)
     inner = Companion(name="inner", image=image)
+    slow = replace(inner, command=SLOW, readiness=Readiness.TCP, port=80)
     return StaticCatalog(
         [
             first,
@@ -75,8 +87,26 @@ def _catalog(image: str, exiting: str, options: Options, now: datetime) -> Stati
             replace(first, id=8, name="Several ports", ports=PORTS),
             replace(first, id=9, name="Warm", warm=options.warm),
             replace(first, id=COMPANION, name="Companion", companions=(inner,)),
+            replace(first, id=SLOW_COMPANION, name="Slow companion", companions=(slow,)),
         ]
     )
+
+
+class Numbers:
+    """Accounts by their numbers, and how often each number was given again."""
+
+    def __init__(self) -> None:
+        self._given: Counter[str] = Counter()
+
+    def give_again(self, player: Player) -> None:
+        self._given[account_key(player.user_id, player.team_id)] += 1
+
+    def marks(self, keys: Collection[Key]) -> Mapping[Key, Mark]:
+        def mark(user_id: int, team_id: int | None, challenge_id: int) -> Mark:
+            given = self._given[account_key(user_id, team_id)]
+            return Mark(f"owner {given}", f"challenge {challenge_id}")
+
+        return {key: mark(*key) for key in keys}
 
 
 class CreWorld(World):
@@ -125,6 +155,7 @@ class CreWorld(World):
             worker_seconds=0.01,
         )
         self._catalog = _catalog(image, exiting_image, options, now)
+        self._numbers = Numbers()
         self._engines: list[ContainerRuntimeEngine] = []
         self.engine = self.another()
         self.backend = self.engine
@@ -154,6 +185,9 @@ class CreWorld(World):
         if flag is None:
             raise LookupError(f"no flag is recorded for {player} and challenge {challenge_id}")
         return flag
+
+    def give_number_again(self, player: Player) -> None:
+        self._numbers.give_again(player)
 
     def another(self) -> ContainerRuntimeEngine:
         return self._made(self._faulty, self._database)
@@ -197,6 +231,7 @@ class CreWorld(World):
             catalog=self._catalog,
             database=database,
             clock=self._clock,
+            owners=self._numbers,
         )
         self._engines.append(engine)
         return engine

@@ -21,7 +21,7 @@ from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
 from conformance.harness import CannotRun, Hook, Options, Outside, Trial, World
-from conformance.harnesses.cast import COMPANION
+from conformance.harnesses.cast import COMPANION, SLOW_COMPANION
 from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.cre import HOOKS, CreWorld
 from conformance.harnesses.docker_inside import (
@@ -114,7 +114,9 @@ class DockerWorld(CreWorld):
         self._machine = machine
         self._networks = networks
         if self.has_companions:
-            self.challenges = replace(self.challenges, companion=COMPANION)
+            self.challenges = replace(
+                self.challenges, companion=COMPANION, slow_companion=self.slow_companion
+            )
         super().__init__(
             self.runtime(cast(docker.DockerClient, client)),
             options,
@@ -123,6 +125,11 @@ class DockerWorld(CreWorld):
             image=image,
             exiting_image=image,
         )
+
+    @property
+    def slow_companion(self) -> int | None:
+        """The challenge that waits for its companion, where the runtime shows who listens."""
+        return SLOW_COMPANION
 
     @property
     def has_companions(self) -> bool:

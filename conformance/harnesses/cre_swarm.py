@@ -32,6 +32,10 @@ class SwarmWorld(DockerWorld):
         return SwarmRuntime(client, constraints=Settings.from_environ().cre_constraints)
 
     @property
+    def slow_companion(self) -> int | None:
+        return None
+
+    @property
     def has_companions(self) -> bool:
         return True
 

@@ -9,7 +9,8 @@ from typing import TypeVar
 from conformance.harness import FaultKind
 from conformance.harnesses.turnstile import Turnstile
 from engines.contract import Isolation
-from engines.cre.runtimes.base import Found, Launch, Launched, Runtime
+from engines.cre.evidence import Evidence, Redactor
+from engines.cre.runtimes.base import Cleared, Found, Launch, Launched, Runtime
 from engines.errors import BackendUnavailable, EngineError, RuntimeFault
 
 _T = TypeVar("_T")
@@ -54,10 +55,10 @@ class FaultyRuntime(Runtime):
                 lambda: self._real.launch(launch), RuntimeFault("the runtime makes no container")
             )
 
-    def remove(self, container_id: str) -> bool:
+    def remove(self, container_id: str) -> Cleared:
         return self._write(lambda: self._real.remove(container_id), _STAYS)
 
-    def clear(self, deployment: str, name: str, fence: int) -> bool:
+    def clear(self, deployment: str, name: str, fence: int) -> Cleared:
         return self._write(lambda: self._real.clear(deployment, name, fence), _STAYS)
 
     def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
@@ -65,6 +66,9 @@ class FaultyRuntime(Runtime):
 
     def is_running(self, container_id: str) -> bool:
         return self._real.is_running(container_id)
+
+    def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
+        return self._real.why_ended(container_id, redactor)
 
     def find(self, deployment: str) -> list[Found]:
         return self._real.find(deployment)

@@ -17,7 +17,8 @@ from sqlalchemy.engine import Connection
 
 from conformance.dying import Life
 from engines.contract import Isolation
-from engines.cre.runtimes.base import Found, Launch, Launched, Runtime
+from engines.cre.evidence import Evidence, Redactor
+from engines.cre.runtimes.base import Cleared, Found, Launch, Launched, Runtime
 from engines.database import Database
 from engines.whale import Credentials
 
@@ -32,6 +33,7 @@ class MortalDatabase(Database):
 
     def __init__(self, real: Database, life: Life) -> None:
         self.engine = real.engine
+        self.clock = real.clock
         self._real = real
         self._life = life
 
@@ -79,10 +81,10 @@ class MortalRuntime(Runtime):
     def launch(self, launch: Launch) -> Launched:
         return self._change(lambda: self._real.launch(launch))
 
-    def remove(self, container_id: str) -> bool:
+    def remove(self, container_id: str) -> Cleared:
         return self._change(lambda: self._real.remove(container_id))
 
-    def clear(self, deployment: str, name: str, fence: int) -> bool:
+    def clear(self, deployment: str, name: str, fence: int) -> Cleared:
         return self._change(lambda: self._real.clear(deployment, name, fence))
 
     def refresh(self) -> None:
@@ -96,6 +98,10 @@ class MortalRuntime(Runtime):
     def is_running(self, container_id: str) -> bool:
         self._life.goes_on()
         return self._real.is_running(container_id)
+
+    def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
+        self._life.goes_on()
+        return self._real.why_ended(container_id, redactor)
 
     def find(self, deployment: str) -> list[Found]:
         self._life.goes_on()

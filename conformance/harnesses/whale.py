@@ -94,6 +94,7 @@ HOOKS = frozenset(Hook) - {
     Hook.OUTSIDE,
     Hook.RESTART,
     Hook.SLOW_START,
+    Hook.OWNERS,
     # Of a clock stepped back Whale makes a remaining time below zero: it counts within a day.
     Hook.CLOCK_BACK,
     # Whale has none of these.

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from conformance.harness import Hook
 from conformance.scenario import EXTENDS, ONE_AT_A_TIME, TEAMS, scenario
 from conformance.stage import Stage
 from conformance.steps import (
     done,
     gone,
     live,
+    only_event,
     refused,
     repeated,
     same,
     started,
     untouched,
 )
+from engines.audit import Action
 from engines.contract import Code
 
 
@@ -153,3 +156,33 @@ def test_a_team_is_not_the_user_of_its_number(world: Stage) -> None:
     gone(world, namesake, world.first)
     refused(world.stop(namesake, world.first), Code.NOT_FOUND)
     untouched(world, world.alice, world.first, instance)
+
+
+@scenario("ACCOUNT-017", Hook.OWNERS, Hook.GROUND_TRUTH)
+def test_a_numbers_new_owner_does_not_see_the_old_ones(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    world.give_number_again(world.alice)
+    gone(world, world.alice, world.first)
+    refused(world.extend(world.alice, world.first), Code.NOT_FOUND)
+    refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
+    assert instance["container_id"] in world.running(), "another's call has ended it"
+
+
+@scenario("ACCOUNT-018", Hook.OWNERS)
+def test_a_numbers_new_owner_starts_at_once(world: Stage) -> None:
+    old = started(world, world.alice, world.first)
+    world.give_number_again(world.alice)
+    new = started(world, world.alice, world.first)
+    assert new["container_id"] != old["container_id"], "it is the deleted account's"
+
+
+@scenario("ACCOUNT-019", Hook.OWNERS, Hook.WORKER, Hook.GROUND_TRUTH, Hook.AUDIT)
+def test_what_a_deleted_account_has_left_is_ended(world: Stage) -> None:
+    left = started(world, world.alice, world.first)
+    kept = started(world, world.bob, world.first)
+    world.give_number_again(world.alice)
+    world.run_worker()
+    assert world.running() & {left["container_id"], kept["container_id"]} == {kept["container_id"]}
+    world.run_worker()
+    event = only_event(world, Action.ORPHANED)
+    assert event.user_id == world.alice.user_id

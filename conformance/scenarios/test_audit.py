@@ -6,11 +6,12 @@ import json
 from datetime import datetime, timedelta
 
 from conformance.harness import Hook
-from conformance.scenario import EXTENDS, TEAMS, scenario
+from conformance.scenario import EXITS_AT_ONCE, EXTENDS, TEAMS, scenario
 from conformance.stage import Stage
 from conformance.steps import (
     START_SLACK_SECONDS,
     beginning,
+    demand,
     done,
     events_of,
     expiry,
@@ -198,6 +199,17 @@ def test_a_call_in_an_outage_is_audited_as_failed(world: Stage) -> None:
     event = only_event(world, Action.START_FAILED)
     assert event.code is Code.UNAVAILABLE
     assert not events_of(world, Action.STARTED), "a start that failed is audited as started"
+
+
+@scenario("AUDIT-018", Hook.AUDIT, EXITS_AT_ONCE)
+def test_a_failed_start_says_why_to_organisers_alone(world: Stage) -> None:
+    assert world.challenges.exits_at_once is not None
+    result = world.start(world.alice, world.challenges.exits_at_once)
+    demand(not result.ok, "a container that exits at once was started")
+    reason = only_event(world, Action.START_FAILED).metadata.get("reason")
+    assert isinstance(reason, str), "the event of a start that failed says no reason"
+    demand(bool(reason.strip()), "the event of a start that failed has an empty reason")
+    demand(reason not in result.message, "the answer to a player says why, in the event's words")
 
 
 def _whole_life(world: Stage) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conformance.harness import Hook
-from conformance.scenario import COMPANION_CHALLENGE, scenario
+from conformance.scenario import COMPANION_CHALLENGE, SLOW_COMPANION, scenario
 from conformance.stage import Stage
 from conformance.steps import demand, done, let_expire, started
 
@@ -28,3 +28,9 @@ def test_companions_go_when_their_instance_expires(world: Stage) -> None:
     let_expire(world, started(world, world.alice, world.challenges.companion or 0))
     world.run_worker()
     assert not world.running(), "a companion runs after its instance has expired"
+
+
+@scenario("COMPANION-004", Hook.FETCH, SLOW_COMPANION)
+def test_a_companion_that_takes_its_time_is_waited_for(world: Stage) -> None:
+    instance = started(world, world.alice, world.challenges.slow_companion or 0)
+    assert world.companion_answers(instance), "the start is done, and the companion does not serve"

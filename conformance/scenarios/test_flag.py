@@ -9,9 +9,9 @@ import pytest
 
 from conformance.harness import Hook
 from conformance.redact import Flag
-from conformance.scenario import EXTENDS, TEAMS, scenario
+from conformance.scenario import DETECTS_LOSS, EXTENDS, FLAG_GRACE, TEAMS, scenario
 from conformance.stage import Stage
-from conformance.steps import done, live, repeated, started
+from conformance.steps import done, gone, live, repeated, started
 
 
 @scenario("FLAG-001", Hook.FETCH, Hook.RECORDED_FLAG)
@@ -93,6 +93,37 @@ def test_the_log_does_not_hold_the_flag(world: Stage, caplog: pytest.LogCaptureF
         flag = _whole_life(world)
     for record in caplog.records:
         assert not flag.is_in(record.getMessage()), f"{record.name} logged the flag"
+
+
+@scenario("FLAG-010", Hook.RECORDED_FLAG, FLAG_GRACE)
+def test_a_flag_outlives_a_stop(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    taken = world.recorded_flag(world.alice, world.first)
+    done(world.stop(world.alice, world.first))
+    assert world.still_counts(world.alice, world.first, taken), (
+        "a player who has just stopped the container is told that its flag is wrong"
+    )
+
+
+@scenario("FLAG-011", Hook.KILL_BEHIND, Hook.RECORDED_FLAG, FLAG_GRACE, DETECTS_LOSS)
+def test_a_flag_outlives_a_crash(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    taken = world.recorded_flag(world.alice, world.first)
+    world.kill_behind(instance["container_id"])
+    gone(world, world.alice, world.first)
+    assert world.still_counts(world.alice, world.first, taken), (
+        "a player whose exploit ended the service is told that the flag is wrong"
+    )
+
+
+@scenario("FLAG-012", Hook.OWNERS, Hook.RECORDED_FLAG)
+def test_a_deleted_accounts_flag_is_not_the_next_ones(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    taken = world.recorded_flag(world.alice, world.first)
+    world.give_number_again(world.alice)
+    assert not world.still_counts(world.alice, world.first, taken), (
+        "the number's new owner is credited with the old one's flag"
+    )
 
 
 def _whole_life(world: Stage) -> Flag:

@@ -27,8 +27,9 @@ class Admission:
     settings: Settings
     store: InstanceStore
     pool: PoolStore
-    account: str
     spec: ChallengeSpec
+    owner: str
+    """Whose starts are counted: the account, told from others with its number."""
     name: str
     """Of the instance, as the runtime is to know it."""
     lease: timedelta
@@ -47,7 +48,7 @@ class Admission:
         ):
             return SystemFull()
         if self.settings.cre_start_limit:
-            count_start(connection, self.account, now, window=self._window)
+            count_start(connection, self.owner, now, window=self._window)
         return None
 
     @property
@@ -58,7 +59,7 @@ class Admission:
         limit = self.settings.cre_start_limit
         if not limit:
             return None
-        wait = too_soon(connection, self.account, now, limit=limit, window=self._window)
+        wait = too_soon(connection, self.owner, now, limit=limit, window=self._window)
         return None if wait is None else TooOften(wait)
 
     def _challenge_full(self, connection: Connection, now: datetime) -> Obstacle | None:

@@ -15,7 +15,7 @@ meta = sa.Table(
     sa.Column("value", sa.String(255), nullable=False),
 )
 
-_KEY = "deployment"
+DEPLOYMENT_KEY = "deployment"
 
 
 def deployment_name(database: Database) -> str:
@@ -26,7 +26,7 @@ def deployment_name(database: Database) -> str:
         try:
             with database.write() as connection:
                 value = secrets.token_hex(6)
-                connection.execute(meta.insert().values(key=_KEY, value=value))
+                connection.execute(meta.insert().values(key=DEPLOYMENT_KEY, value=value))
         except sa.exc.IntegrityError:
             pass  # another process was first; its value is read below
         found = _read(database)
@@ -35,5 +35,7 @@ def deployment_name(database: Database) -> str:
 
 def _read(database: Database) -> str | None:
     with database.read() as connection:
-        row = connection.execute(sa.select(meta.c.value).where(meta.c.key == _KEY)).first()
+        row = connection.execute(
+            sa.select(meta.c.value).where(meta.c.key == DEPLOYMENT_KEY)
+        ).first()
     return None if row is None else str(row[0])

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from engines import replies
 from engines.audit import Action, AuditLog
@@ -10,7 +14,7 @@ from engines.base import AuditedBackend, Call
 from engines.catalog import Catalog, ChallengeSpec, StaticCatalog
 from engines.catalog_file import load_catalog
 from engines.cleanup_worker import CleanupWorker
-from engines.clock import Clock, SystemClock
+from engines.clock import Clock
 from engines.contract import (
     ActionResult,
     Addressing,
@@ -24,9 +28,11 @@ from engines.contract import (
 )
 from engines.cre.admission import Admission
 from engines.cre.deployment import deployment_name
+from engines.cre.disk_watch import DiskWatch
 from engines.cre.flags import new_flag
 from engines.cre.launching import Launcher
 from engines.cre.names import instance_name
+from engines.cre.owner import database_id
 from engines.cre.parts import Parts
 from engines.cre.removal import Removal
 from engines.cre.repair import Repair
@@ -36,7 +42,10 @@ from engines.cre.runtimes.sdk import check_sdk
 from engines.cre.starting import Starter
 from engines.cre.tables import cre_instances
 from engines.cre.warm_pool import WarmPool
-from engines.database import Database
+from engines.database import Database, one_clock
+from engines.errors import BackendUnavailable
+from engines.given_flags import GivenFlags
+from engines.heartbeat import Heartbeat
 from engines.instance_store import InstanceStore
 from engines.instances import (
     AccountFull,
@@ -50,10 +59,20 @@ from engines.instances import (
     Taken,
     TooOften,
 )
+from engines.owners import Owners, Ownership
+from engines.reasons import reason
 from engines.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Solved = Callable[[Sequence[Instance]], frozenset[int]]
+"""Gives the ids of those rows whose account has solved the challenge."""
 
 ROUNDS = 5
 """How often a call looks again when others change the same row under its hands."""
+
+TOLD_FOR = timedelta(hours=1)
+"""How long a player is told why an instance was ended."""
 
 
 class ContainerRuntimeEngine(AuditedBackend):
@@ -61,6 +80,12 @@ class ContainerRuntimeEngine(AuditedBackend):
 
     Without arguments everything comes from :class:`engines.settings.Settings`; parts that are
     passed in are used instead, and closing them stays the caller's business.
+
+    Args:
+        solved: tells which rows' challenges their accounts have solved; such instances give way
+            when every place is taken. None: nobody knows, and none does.
+        owners: tells accounts and challenges from others with their numbers; where it is None the
+            numbers are all there is.
     """
 
     def __init__(
@@ -71,12 +96,14 @@ class ContainerRuntimeEngine(AuditedBackend):
         catalog: Catalog | None = None,
         database: Database | None = None,
         clock: Clock | None = None,
+        solved: Solved | None = None,
+        owners: Owners | None = None,
     ) -> None:
         self.settings = settings or Settings.from_environ()
         self._own_database = database is None
         self._own_runtime = runtime is None
         self._database = database or Database(self.settings.state_url)
-        super().__init__(clock or SystemClock(), AuditLog(self._database))
+        super().__init__(one_clock(self._database, clock), AuditLog(self._database))
         self._runtime = runtime or _runtime(self.settings)
         self._catalog = catalog if catalog is not None else _catalog(self.settings)
         self._deployment = self.settings.cre_deployment or deployment_name(self._database)
@@ -84,6 +111,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._parts = Parts(
             backend=self.name,
             deployment=self._deployment,
+            owner=database_id(self._database),
             database=self._database,
             store=self._store,
             reservations=Reservations(self._database, self.clock),
@@ -91,12 +119,19 @@ class ContainerRuntimeEngine(AuditedBackend):
             catalog=self._catalog,
             clock=self.clock,
             settings=self.settings,
+            heartbeat=Heartbeat(self._database, self.clock, cre_instances),
+            owners=Ownership(owners),
+            flags=GivenFlags(
+                self._database, self.name, timedelta(seconds=self.settings.flag_grace_seconds)
+            ),
         )
         self._launcher = Launcher(self._parts)
         self._removal = Removal(self._parts)
         self._pool = WarmPool(self._parts, self._launcher)
         self._starter = Starter(self._parts, self._launcher, self._pool, self._removal)
         self._repair = Repair(self._parts, self._pool, self._removal, self._launcher.lease)
+        self._disk_watch = DiskWatch(self._parts, self._pool, self._removal)
+        self._solved = solved
         self.cleanup_worker = CleanupWorker(
             self, self.settings.worker_seconds, database=self._database
         )
@@ -120,6 +155,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             timeout_seconds=self.settings.cre_timeout_seconds,
             extension_seconds=self.settings.cre_extension_seconds,
             isolation=self._runtime.isolation,
+            flag_grace_seconds=self.settings.flag_grace_seconds,
         )
 
     @property
@@ -135,17 +171,37 @@ class ContainerRuntimeEngine(AuditedBackend):
     def recorded_flag(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> str | None:
-        """The flag a submission is compared with, or None when no instance is live."""
-        row = self._store.find(account_key(user_id, team_id), challenge_id)
-        return row.flag if row is not None and row.live(self.clock.now()) else None
+        return next(iter(self.counting_flags(user_id, challenge_id, team_id)), None)
+
+    def counting_flags(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> tuple[str, ...]:
+        now, account = self.clock.now(), account_key(user_id, team_id)
+        mark = self._parts.owners.mark(user_id, team_id, challenge_id)
+        row = self._store.find(account, challenge_id)
+        earlier = self._parts.flags.counting(account, challenge_id, mark, now)
+        if row is None or row.expires_at is None or self._parts.owners.lost(row):
+            return earlier
+        counts = row.live(now) or now < row.expires_at + self._parts.flags.grace
+        return (row.flag, *earlier) if counts else earlier
 
     def holds_any(self) -> bool:
         return not self._store.empty()
 
+    def ends_on_solve(self, challenge_id: int) -> bool:
+        spec = self._catalog.get(challenge_id)
+        if spec is None or spec.ends_on_solve is None:
+            return self.settings.ends_on_solve
+        return spec.ends_on_solve
+
     def expire_due(self) -> int:
         """Remove every expired instance once, several at a time; one that fails to go is tried
         again in the next round and holds up no other."""
+        self._repair.see_whose_rows()
         return self._removal.expire_due()
+
+    def end_orphans(self) -> int:
+        return self._removal.end_orphans(self._store.all())
 
     def reconcile(self) -> int:
         """Make rows and containers agree after a crash or an operator's hand.
@@ -167,6 +223,32 @@ class ContainerRuntimeEngine(AuditedBackend):
         """
         return self._pool.fill()
 
+    def why_ended(self, user_id: int, challenge_id: int, team_id: int | None = None) -> str | None:
+        since = self.clock.now() - TOLD_FOR
+        try:
+            event = self.audit.newest(user_id, challenge_id, team_id, since)
+        except SQLAlchemyError as error:
+            log.warning("why an instance ended cannot be read: %s", reason(error))
+            return None
+        if event is None or event.action is not Action.DISK_FULL:
+            return None
+        return (
+            "Your container was ended: it had written more than the "
+            f"{event.metadata['disk_mb']} MB it may. You can start it again"
+        )
+
+    def watch(self) -> int:
+        """End instances that have written more to the disk than they may; returns how many.
+
+        Raises:
+            BackendUnavailable: the runtime cannot be asked.
+        """
+        return self._disk_watch.look()
+
+    def alarmed(self) -> bool:
+        """Whether much was written to the disk since it was looked at."""
+        return self._runtime.alarmed()
+
     def close(self) -> None:
         """Stop the worker and let go of connections; instances keep running."""
         self.cleanup_worker.stop()
@@ -182,11 +264,13 @@ class ContainerRuntimeEngine(AuditedBackend):
         spec = self._catalog.get(call.challenge_id)
         if spec is None or not spec.startable or self._parts.over(spec):
             return _refused(Code.CHALLENGE_UNAVAILABLE, "This challenge is not available")
+        call.mark = self._parts.owners.mark(call.user_id, call.team_id, call.challenge_id)
         for _ in range(ROUNDS):
             admission = self._admission(call, spec)
             match self._store.claim(self._request(call, spec), self.clock.now(), admission):
                 case Claimed(row):
-                    return self._starter.create(call, spec, row, admission.warm)
+                    with self._parts.heartbeat.kept(row.id, row.version, self._launcher.lease):
+                        return self._starter.create(call, spec, row, admission.warm)
                 case Taken(row):
                     if self._removal.in_the_way(row):
                         return self._already(row)
@@ -194,7 +278,9 @@ class ContainerRuntimeEngine(AuditedBackend):
                     holding = [row for row in rows if self._removal.in_the_way(row)]
                     if len(holding) == len(rows):
                         return self._limit_reached(holding)
-                case SystemFull() if self._pool.give_way():
+                case SystemFull() if self._pool.give_way() or self._solved_gives_way(None):
+                    continue
+                case ChallengeFull() if self._solved_gives_way(spec.id):
                     continue
                 case full:
                     return self._turned_away(full)
@@ -242,7 +328,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             if row.state is not State.RUNNING:
                 return replies.busy()
             if action is not Action.EXPIRED:
-                if not row.live(now):
+                if not row.live(now) or self._parts.owners.lost(row):
                     return replies.not_found()
                 if not self._removal.is_running(row):
                     self._removal.clear_lost(row)
@@ -256,14 +342,42 @@ class ContainerRuntimeEngine(AuditedBackend):
         return self._starter.describe(row) if row is not None and self._removal.live(row) else None
 
     def _holds(self, call: Call) -> bool:
-        return self._store.find(call.account, call.challenge_id) is not None
+        row = self._store.find(call.account, call.challenge_id)
+        if row is None:
+            return False
+        try:
+            return not self._removal.repaired(row)
+        except BackendUnavailable:
+            return True  # what somebody who died has left may be there
 
     def _last_known(self, call: Call) -> InstanceStatus | None:
         row = self._store.find(call.account, call.challenge_id)
-        live = row is not None and row.live(self.clock.now())
-        return self._starter.describe(row) if row is not None and live else None
+        if row is None or not row.live(self.clock.now()) or self._parts.owners.lost(row):
+            return None
+        return self._starter.describe(row)
 
     # Answers and their parts.
+
+    def _solved_gives_way(self, challenge_id: int | None) -> bool:
+        """End one instance whose challenge is solved, so that a start has its place."""
+        if self._solved is None:
+            return False
+        now = self.clock.now()
+        rows = [row for row in self._store.all() if self._may_give_way(row, challenge_id, now)]
+        try:
+            solved = self._solved(rows) if rows else frozenset[int]()
+            return any(self._removal.give_way(row) for row in rows if row.id in solved)
+        except (BackendUnavailable, SQLAlchemyError) as error:
+            log.warning("no solved instance gave way: %s", reason(error))
+            return False
+
+    def _may_give_way(self, row: Instance, challenge_id: int | None, now: datetime) -> bool:
+        if row.state is not State.RUNNING or not row.live(now):
+            return False
+        if challenge_id not in (None, row.challenge_id):
+            return False
+        spec = self._catalog.get(row.challenge_id)
+        return spec is None or spec.ends_on_solve is not False
 
     def _request(self, call: Call, spec: ChallengeSpec) -> Request:
         return Request(
@@ -274,7 +388,8 @@ class ContainerRuntimeEngine(AuditedBackend):
             flag=new_flag(spec),
             account_limit=self.settings.cre_account_limit,
             capacity=self.settings.cre_capacity,
-            lease_seconds=self._launcher.lease.total_seconds(),
+            lease_seconds=self._parts.heartbeat.lease(self._launcher.lease).total_seconds(),
+            mark=call.mark,
         )
 
     def _admission(self, call: Call, spec: ChallengeSpec) -> Admission:
@@ -282,9 +397,9 @@ class ContainerRuntimeEngine(AuditedBackend):
             settings=self.settings,
             store=self._store,
             pool=self._pool.rows,
-            account=call.account,
+            owner=f"{call.account} {call.mark.partition('.')[0]}" if call.mark else call.account,
             spec=spec,
-            name=instance_name(self._deployment, call.account, spec.id),
+            name=instance_name(self._deployment, self._parts.owner, call.account, spec.id),
             lease=self._launcher.lease,
         )
 

@@ -58,6 +58,10 @@ class Guard:
                 if time.monotonic() - self._looked >= LOOK_SECONDS:
                     self._see_to_rules()
 
+    def sees(self, interface: str) -> bool:
+        """Whether this machine has an interface of that name."""
+        return (INTERFACES / interface).exists()
+
     def refresh(self) -> None:
         """Look again, as somebody may have flushed the rules; raises as :meth:`ensure`.
 
@@ -91,7 +95,7 @@ class Guard:
                 f"{FIX}",
                 untouched=True,
             )
-        if not (INTERFACES / interface).exists():
+        if not self.sees(interface):
             raise BackendUnavailable(
                 f"there is no interface {interface} here: the Docker engine is on another machine "
                 f"or in another network namespace; {FIX}",

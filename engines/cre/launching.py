@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from engines.catalog import ChallengeSpec, Transport
+from engines.catalog import ChallengeSpec, Port, Transport, paired
 from engines.cre.parts import Parts
 from engines.cre.reservations import SUBNET
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.subnets import own_subnets
-from engines.errors import BackendUnavailable, Crowded, PortUnavailable, RuntimeFault, SubnetTaken
+from engines.errors import (
+    BackendUnavailable,
+    Crowded,
+    NoRoom,
+    PortUnavailable,
+    RuntimeFault,
+    SubnetTaken,
+)
 
 PATIENCE_SECONDS = 30.0
 """How long a start waits for its turn before it is told to come again."""
@@ -22,6 +29,9 @@ TRIES = 5
 LEASE_MARGIN_SECONDS = 120.0
 """How long, beyond the ready time-out, a row in a passing state belongs to who set it."""
 
+
+CHOSEN_HERE = range(32768, 61000)
+"""Where CRE_PORT_RANGE names none and Docker must not choose: what it would choose from."""
 
 _Tried = dict[str, set[int]]
 """By kind, the numbers that one launch has had already."""
@@ -56,13 +66,13 @@ class Launcher:
             launch = self._planned(name, spec, flag, fence, tried)
             try:
                 launched = self._in_turn(launch)
+                self._await_ready(launch, launched)
             except (PortUnavailable, SubnetTaken):
                 if not (launch.host_ports or launch.subnet):
                     raise
                 # A program or network that is not ours has one of them: try others.
                 self._parts.reservations.give_back(name, tried)
                 continue
-            self._await_ready(launch, launched)
             return launched
         raise PortUnavailable(f"{TRIES} times a port or subnet was held by another program")
 
@@ -82,17 +92,40 @@ class Launcher:
             host_ports=self._ports(name, spec, tried),
             subnet=self._subnet(name, tried) if spec.companions else None,
             fence=fence,
+            owner=self._parts.owner,
         )
 
     def _ports(self, name: str, spec: ChallengeSpec, tried: _Tried) -> tuple[int, ...]:
+        """The ports to publish on; none where Docker may choose."""
         among: Sequence[int] | None = self._parts.settings.cre_port_range
+        pairs = paired(spec.ports)
         if among is None:
-            return ()
-        picked: dict[Transport, Iterator[int]] = {}
-        for transport in {port.transport for port in spec.ports}:
-            count = sum(port.transport is transport for port in spec.ports)
-            picked[transport] = iter(self._numbers(transport.value, among, count, name, tried))
-        return tuple(next(picked[port.transport]) for port in spec.ports)
+            if not (pairs or spec.companions):
+                return ()
+            # Docker chooses for each port anew, at each start of a container.
+            among = CHOSEN_HERE
+        picked: dict[Port, int] = {}
+        for number in pairs:
+            chosen = self._pair(among, name, tried)
+            picked |= {Port(number, transport): chosen for transport in Transport}
+        for transport in Transport:
+            alone = [p for p in spec.ports if p.transport is transport and p not in picked]
+            if alone:
+                numbers = self._numbers(transport.value, among, len(alone), name, tried)
+                picked |= dict(zip(alone, numbers, strict=True))
+        return tuple(picked[port] for port in spec.ports)
+
+    def _pair(self, among: Sequence[int], name: str, tried: _Tried) -> int:
+        """A number that is free for both transports: a protocol that speaks both, as DNS, is
+        asked on one."""
+        while True:
+            (number,) = self._numbers(Transport.TCP.value, among, 1, name, tried)
+            try:
+                self._numbers(Transport.UDP.value, [number], 1, name, tried)
+            except NoRoom:
+                self._parts.reservations.give_back(name, {Transport.TCP.value: {number}})
+            else:
+                return number
 
     def _subnet(self, name: str, tried: _Tried) -> str:
         subnets = own_subnets(self._parts.settings.cre_network_pool)

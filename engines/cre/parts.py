@@ -11,8 +11,11 @@ from engines.cre.names import instance_name
 from engines.cre.reservations import Reservations
 from engines.cre.runtimes.base import Runtime
 from engines.database import Database
+from engines.given_flags import GivenFlags
+from engines.heartbeat import Heartbeat
 from engines.instance_store import InstanceStore
 from engines.instances import Instance
+from engines.owners import Ownership
 from engines.settings import Settings
 
 
@@ -24,6 +27,8 @@ class Parts:
     """The engine's name in status and audit log."""
     deployment: str
     """Value of the label that everything of this engine carries."""
+    owner: str
+    """The database's id, on everything too (:mod:`engines.cre.owner`)."""
     database: Database
     store: InstanceStore
     reservations: Reservations
@@ -31,10 +36,14 @@ class Parts:
     catalog: Catalog
     clock: Clock
     settings: Settings
+    heartbeat: Heartbeat
+    """Keeps the rows of instances that this process is at work on."""
+    owners: Ownership
+    flags: GivenFlags
 
     def name_of(self, row: Instance) -> str:
         """What the runtime knows a row's instance by, unless it came from the warm pool."""
-        return instance_name(self.deployment, row.account, row.challenge_id)
+        return instance_name(self.deployment, self.owner, row.account, row.challenge_id)
 
     def end_of(self, spec: ChallengeSpec | None) -> datetime | None:
         """The moment beyond which no instance of the challenge lives."""

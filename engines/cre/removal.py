@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -12,15 +12,17 @@ from sqlalchemy.engine import Connection
 from engines.audit import Action, ContainerEvent
 from engines.base import Call
 from engines.contract import Code
+from engines.cre.evidence import Evidence, Redactor
 from engines.cre.parts import Parts
+from engines.cre.runtimes.base import Cleared
 from engines.errors import BackendUnavailable
 from engines.instances import Instance, State
 from engines.replies import iso
 
 log = logging.getLogger(__name__)
 
-REMOVAL_LEASE_SECONDS = 120.0
-"""How long a row belongs to the process that removes its container."""
+REMOVAL_LEASE = timedelta(seconds=120)
+"""How long, at most, a row belongs to the process that removes its container."""
 
 
 class Removal:
@@ -38,8 +40,13 @@ class Removal:
         return row.container_id is not None and self._parts.runtime.is_running(row.container_id)
 
     def live(self, row: Instance) -> bool:
-        """Whether the instance is live: running, not expired, and its container really there."""
-        return row.live(self._parts.clock.now()) and self.is_running(row)
+        """Whether the instance is live: running, not expired, its container really there, and its
+        owner too."""
+        return (
+            row.live(self._parts.clock.now())
+            and not self._parts.owners.lost(row)
+            and self.is_running(row)
+        )
 
     def in_the_way(self, row: Instance) -> bool:
         """Whether a row really stands against a start; clears it away when it does not.
@@ -55,13 +62,19 @@ class Removal:
         if not row.live(now):
             self.end(row, self._call_about(row), Action.EXPIRED)
             return False
+        lost = self._parts.owners.lost(row)
+        if lost:
+            self.end(row, self._call_about(row), Action.ORPHANED, lost)
+            return False
         if not self.is_running(row):
             self.clear_lost(row)
             return False
         return True
 
-    def end(self, row: Instance, call: Call, action: Action) -> bool:
+    def end(self, row: Instance, call: Call, action: Action, why: str = "") -> bool:
         """Remove a running row for ``call``; False when another call changes the row.
+
+        ``why`` is told in the event.
 
         Raises:
             BackendUnavailable: the container could not be removed; the row is as it was.
@@ -70,16 +83,29 @@ class Removal:
         if not self._parts.store.save(mine):
             return False
         try:
-            self._clear(row)
+            with self._parts.heartbeat.kept(mine.id, mine.version, REMOVAL_LEASE):
+                told = self._why_lost(row) if action is Action.LOST else Evidence(why)
+                left = self._clear(row)
         except BackendUnavailable:
             self._parts.store.save(mine.running_again())
             raise
         event = call.event(
-            action, Code.OK, container_id=row.container_id, old_expiry=iso(row.expires_at)
+            action,
+            Code.OK,
+            container_id=row.container_id,
+            old_expiry=iso(row.expires_at),
+            **told.detail(),
+            **left,
         )
         done = self.forget(mine, event)
         call.recorded = call.recorded or done
         return done
+
+    def give_way(self, row: Instance) -> bool:
+        """End an instance whose challenge is solved, for another's sake; raises as :meth:`end`."""
+        call = self._call_about(row)
+        call.detail["reason"] = "the challenge was solved, and another start needed the place"
+        return self.end(row, call, Action.STOPPED)
 
     def expire(self, row: Instance) -> bool:
         """Remove an expired row; False when it could not be removed now."""
@@ -92,6 +118,10 @@ class Removal:
     def clear_lost(self, row: Instance) -> bool:
         """Clear away a row whose container died or was removed behind our back."""
         return self.end(row, self._call_about(row), Action.LOST)
+
+    def end_by_engine(self, row: Instance, action: Action, detail: Mapping[str, int]) -> bool:
+        """End a running row that nobody called for; the event says why."""
+        return self.end(row, self._call_about(row, detail), action)
 
     def repaired(self, row: Instance) -> bool:
         """Clear away a row whose owner died half-way, and what it may have made.
@@ -107,12 +137,15 @@ class Removal:
         mine = row.stopping(self._lease_end())
         if self._parts.store.save(mine):
             try:
-                self._clear(row)
+                with self._parts.heartbeat.kept(mine.id, mine.version, REMOVAL_LEASE):
+                    left = self._clear(row)
             except BackendUnavailable:
                 # Still abandoned work: whoever comes next may try again at once.
                 self._parts.store.save(mine.stopping(self._parts.clock.now()))
                 raise
-            event = self._call_about(row).event(Action.REPAIRED, Code.OK, state=row.state.value)
+            event = self._call_about(row).event(
+                Action.REPAIRED, Code.OK, state=row.state.value, **left
+            )
             self.forget(mine, event)
         return True
 
@@ -120,11 +153,39 @@ class Removal:
         """Remove every expired instance, several at a time; returns how many went."""
         return self.in_parallel(self.expire, self._parts.store.due(self._parts.clock.now()))
 
+    def end_orphans(self, rows: Iterable[Instance]) -> int:
+        """End what belongs to nobody any more; returns how many. What is at work waits its turn.
+
+        Raises:
+            BackendUnavailable: it cannot be told whose instances are.
+        """
+        now = self._parts.clock.now()
+        orphans: dict[int, str] = {}
+        listed = [row for row in rows if row.state is State.RUNNING and row.live(now)]
+        for row, mark, lost in self._parts.owners.examine(listed):
+            if lost:
+                orphans[row.id] = lost
+            elif row.mark is None:
+                self._parts.store.save(row.marked(mark))
+
+        def end(row: Instance) -> bool:
+            try:
+                return self.end(row, self._call_about(row), Action.ORPHANED, orphans[row.id])
+            except BackendUnavailable:
+                log.warning(
+                    "challenge %d: %s; it could not be removed", row.challenge_id, orphans[row.id]
+                )
+                return False
+
+        return self.in_parallel(end, [row for row in listed if row.id in orphans])
+
     def forget(self, row: Instance, event: ContainerEvent | None) -> bool:
         """Drop a row of which nothing is left, and give back what was reserved for it."""
         name = self._parts.name_of(row)
 
         def release(connection: Connection) -> bool:
+            if row.container_id is not None:
+                self._parts.flags.end(connection, row, row.flag, self._parts.clock.now())
             self._parts.reservations.release(connection, name)
             return True
 
@@ -141,17 +202,39 @@ class Removal:
         ) as pool:
             return sum(pool.map(work, rows))
 
-    def _clear(self, row: Instance) -> None:
-        """Remove all that the runtime has of a row."""
-        if row.container_id is None or not self._parts.runtime.remove(row.container_id):
-            # Half made, or its own container is gone already: the rest goes by the name.
-            self._parts.runtime.clear(self._parts.deployment, self._parts.name_of(row), row.id)
+    def _why_lost(self, row: Instance) -> Evidence:
+        """What is left of a container tells why it ended; asked before it goes."""
+        redactor = Redactor.of(row.flag, self._parts.catalog.get(row.challenge_id))
+        found = self._parts.runtime.why_ended(row.container_id or "", redactor)
+        log.warning(
+            "the instance of challenge %d of %s is lost: %s",
+            row.challenge_id,
+            row.account,
+            found,
+        )
+        return found
 
-    def _call_about(self, row: Instance) -> Call:
+    def _clear(self, row: Instance) -> dict[str, list[str]]:
+        """Remove all that the runtime has of a row; what had to be left, for the event."""
+        runtime = self._parts.runtime
+        done = Cleared() if row.container_id is None else runtime.remove(row.container_id)
+        if not done:
+            # Half made, or its own container is gone already: the rest goes by the name.
+            done = runtime.clear(self._parts.deployment, self._parts.name_of(row), row.id)
+        for each in done.left:
+            log.warning("challenge %d has ended, but %s", row.challenge_id, each)
+        return {"left": list(done.left)} if done.left else {}
+
+    def _call_about(self, row: Instance, detail: Mapping[str, int] | None = None) -> Call:
         """A call on behalf of whoever started the instance, for events nobody called for."""
         return Call(
-            self._parts.backend, self._parts.clock, row.user_id, row.challenge_id, row.team_id
+            self._parts.backend,
+            self._parts.clock,
+            row.user_id,
+            row.challenge_id,
+            row.team_id,
+            detail,
         )
 
     def _lease_end(self) -> datetime:
-        return self._parts.clock.now() + timedelta(seconds=REMOVAL_LEASE_SECONDS)
+        return self._parts.clock.now() + self._parts.heartbeat.lease(REMOVAL_LEASE)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from engines.cre.foreign_rows import settle_rows
+from engines.cre.owner import SHARED_FIX, SHARED_LABEL, identity_of, ids_of, known_id
 from engines.cre.parts import Parts
 from engines.cre.removal import Removal
 from engines.cre.runtimes.base import Found
@@ -18,7 +20,8 @@ log = logging.getLogger(__name__)
 class Repair:
     """What the worker does in every round, and a program when it begins.
 
-    Only what carries this deployment's label is ever touched.
+    Only what carries this deployment's label is ever touched, and nothing that another database has
+    made under the same label.
     """
 
     def __init__(self, parts: Parts, pool: WarmPool, removal: Removal, lease: timedelta) -> None:
@@ -26,6 +29,19 @@ class Repair:
         self._pool = pool
         self._removal = removal
         self._lease = lease
+        self._stuck: set[str] = set()
+        self._told: frozenset[str] = frozenset()
+
+    def see_whose_rows(self) -> None:
+        """Look whether the rows are those that were there when this process began.
+
+        For every round, before anything is removed for a row.
+        """
+        parts = self._parts
+        if known_id(parts.database) != parts.owner:
+            name = parts.deployment if parts.settings.cre_deployment is None else None
+            before = identity_of(parts.owner, name)
+            settle_rows(parts.database, parts.store, parts.clock, before)
 
     def reconcile(self) -> int:
         """Put right what does not agree; returns how many were put right.
@@ -34,21 +50,34 @@ class Repair:
             BackendUnavailable: the runtime cannot be asked.
         """
         self._refresh()
+        self.see_whose_rows()
+        orphans = self._end_orphans()
         # What is found is looked for first and rows are read last, so that nothing that somebody
         # makes meanwhile is taken for a stray, and no container handed over by the pool either.
         holding = self._parts.reservations.owners(before=self._parts.clock.now() - self._lease)
         found = self._parts.runtime.find(self._parts.deployment)
         waiting = {warm.name for warm in self._pool.rows.all()}
         rows = self._parts.store.all()
-        known = waiting | {self._parts.name_of(row) for row in rows}
+        fences = {self._parts.name_of(row): row.id for row in rows}
+        known = waiting | set(fences)
         ids = {row.container_id for row in rows}
         kept = known | {each.name for each in found if each.id in ids}
-        repaired = self._remove_strays(found, kept)
-        for owner in holding - known:
+        ours = self._ours(found)
+        strays = [each for each in ours if each.name not in kept or _outlived(each, fences)]
+        repaired = self._remove_strays(strays)
+        for owner in holding - kept:
             self._parts.reservations.drop(owner)
         running = {each.id for each in found if each.running}
         repaired += self._removal.in_parallel(lambda row: self._put_right(row, running), rows)
-        return repaired + self._pool.repair()
+        self._parts.flags.tidy(ids, self._parts.clock.now())
+        return orphans + repaired + self._pool.repair()
+
+    def _end_orphans(self) -> int:
+        try:
+            return self._removal.end_orphans(self._parts.store.all())
+        except BackendUnavailable as error:
+            log.warning("whose the instances are is looked up in the next round: %s", error)
+            return 0
 
     def _refresh(self) -> None:
         try:
@@ -57,16 +86,40 @@ class Repair:
             # Starts are refused until then; what is there is repaired all the same.
             log.warning("instances are not kept apart: %s", error)
 
-    def _remove_strays(self, found: list[Found], kept: set[str]) -> int:
+    def _ours(self, found: list[Found]) -> list[Found]:
+        """What this database has made; says once what another one has."""
+        owners = ids_of(self._parts.database)
+        others = frozenset(each.owner for each in found if each.owner) - owners
+        if others - self._told:
+            said = SHARED_LABEL.format(self._parts.deployment, ", ".join(sorted(others)))
+            log.error("%s: %s", said, SHARED_FIX)
+        self._told |= others
+        # What carries no id may be theirs, as soon as there are others.
+        mine = owners if others else owners | {""}
+        return [each for each in found if each.owner in mine]
+
+    def _remove_strays(self, found: list[Found]) -> int:
         strays: dict[str, int] = {}
         for each in found:
-            if each.name not in kept:
-                strays[each.name] = max(each.fence, strays.get(each.name, 0))
-        for name in strays:
-            log.warning("removing %s, which no row knows", name)
-        clear = self._parts.runtime.clear
-        # By its fence: a start may have made another of that name since it was found.
-        return sum(clear(self._parts.deployment, name, fence) for name, fence in strays.items())
+            strays[each.name] = max(each.fence, strays.get(each.name, 0))
+        removed = 0
+        stuck: set[str] = set()
+        for name, fence in strays.items():
+            # By its fence: a start may have made another of that name since it was found.
+            try:
+                done = self._parts.runtime.clear(self._parts.deployment, name, fence)
+            except BackendUnavailable as error:
+                stuck.add(f"{name}, which no row knows, cannot be removed: {error}")
+                continue
+            if done.left:
+                stuck.update(done.left)
+            elif done:
+                log.warning("removed %s, which no row knows", name)
+                removed += 1
+        for said in sorted(stuck - self._stuck):  # once; it is tried in every round
+            log.warning("%s", said)
+        self._stuck = stuck
+        return removed
 
     def _put_right(self, row: Instance, running: set[str]) -> bool:
         if self._removal.repaired(row):
@@ -76,3 +129,8 @@ class Repair:
         if row.container_id in running or self._removal.is_running(row):
             return False
         return self._removal.clear_lost(row)
+
+
+def _outlived(found: Found, fences: dict[str, int]) -> bool:
+    """Whether something was made for an earlier row of the name, and could not be removed then."""
+    return 0 < found.fence < fences.get(found.name, 0)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from engines.clock import Clock
-from engines.database import Database, UtcDateTime, metadata
+from engines.database import Database, UtcDateTime, metadata, one_clock
 from engines.errors import NoRoom
 
 SUBNET = "subnet"
@@ -34,7 +34,7 @@ class Reservations:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = one_clock(database, clock)
         self._random = SystemRandom()
 
     def reserve(

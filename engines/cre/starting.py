@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
+from sqlalchemy.engine import Connection
+
 from engines import replies
 from engines.audit import Action
 from engines.base import Call
 from engines.catalog import ChallengeSpec
 from engines.contract import Code, InstanceStatus, StartResult
+from engines.cre.evidence import Evidence
 from engines.cre.launching import Launcher
 from engines.cre.parts import Parts
 from engines.cre.pool_store import Warm
@@ -18,6 +21,7 @@ from engines.cre.runtimes.base import Launched
 from engines.cre.warm_pool import WarmPool
 from engines.errors import BackendUnavailable, Later, RuntimeFault
 from engines.instances import Instance
+from engines.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +85,9 @@ class Starter:
         self, call: Call, spec: ChallengeSpec, row: Instance, fault: RuntimeFault
     ) -> StartResult:
         level = logging.INFO if isinstance(fault, Later) else logging.WARNING
-        log.log(level, "challenge %d did not start: %s", spec.id, fault)
-        event = call.event(Action.START_FAILED, fault.code)
+        why = Evidence(printable(str(fault)), fault.output)
+        log.log(level, "challenge %d did not start: %s", spec.id, why)
+        event = call.event(Action.START_FAILED, fault.code, **why.detail())
         call.recorded = self._removal.forget(row, event)
         if isinstance(fault, Later):
             return StartResult(False, fault.message, code=fault.code, retry_after=fault.retry_after)
@@ -116,11 +121,12 @@ class Starter:
             **({"warm": True} if warm is not None else {}),
         )
         name = self._parts.name_of(row)
-        saved = self._parts.store.save(
-            active,
-            event,
-            also=lambda connection: warm is None or self._pool.hand_over(connection, warm, to=name),
-        )
+
+        def also(connection: Connection) -> bool:
+            self._parts.flags.give(connection, active, active.flag, now)
+            return warm is None or self._pool.hand_over(connection, warm, to=name)
+
+        saved = self._parts.store.save(active, event, also=also)
         if not saved:
             # The lease ran out and somebody repaired the row: undo our part.
             self._removal.undo(launched.container_id)

@@ -14,12 +14,14 @@ from sqlalchemy.engine import Connection
 
 from engines.catalog import ChallengeSpec
 from engines.cre.admission import has_room
+from engines.cre.evidence import Evidence
 from engines.cre.flags import new_flag
 from engines.cre.launching import Launcher
 from engines.cre.names import warm_name
 from engines.cre.parts import Parts
 from engines.cre.pool_store import PoolStore, Warm, WarmState
 from engines.errors import BackendUnavailable, RuntimeFault
+from engines.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +121,8 @@ class WarmPool:
         try:
             launched = self._launcher.launch(row.name, spec, row.flag, row.id)
         except RuntimeFault as fault:
-            log.warning("no container is kept ready for challenge %d: %s", spec.id, fault)
+            why = Evidence(printable(str(fault)), fault.output)
+            log.warning("no container is kept ready for challenge %d: %s", spec.id, why)
             self._forget(row)
             return False
         host = launched.host or spec.host or self._parts.settings.cre_public_host
@@ -136,7 +139,7 @@ class WarmPool:
             state=WarmState.MAKING,
             version=1,
             lease_until=self._lease_end(),
-            name=warm_name(self._parts.deployment),
+            name=warm_name(self._parts.deployment, self._parts.owner),
             flag=new_flag(spec),
         )
 

@@ -13,8 +13,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from engines import schema
-from engines.clock import SystemClock
-from engines.database import connectable
+from engines.database import connectable, database_time
 from engines.doctor.findings import Finding, not_ok, ok, unknown
 from engines.errors import SchemaError, SettingsError
 from engines.lease import leases
@@ -105,13 +104,19 @@ def _database(connection: Connection, found: str | None) -> Finding:
         return not_ok(
             "database", f"{seen}, which this whale-ready does not know", "upgrade whale-ready"
         )
-    return ok("database", f"{seen}; the next start makes {schema.HEAD} of it" if pending else seen)
+    if pending:
+        return ok("database", f"{seen}; the next start makes {schema.HEAD} of it")
+    wrong = schema.faults(connection.engine)
+    if wrong:
+        said = f"{seen}, which are damaged: {'; '.join(wrong)}"
+        return not_ok("database", said, "run `whale-ready database upgrade`, or start CTFd again")
+    return ok("database", seen)
 
 
 def _worker(connection: Connection) -> Finding:
     # Another table's version would be another program's business: this one has stood since 0001.
     query = sa.select(leases.c.name).where(
-        leases.c.name.like("cleanup %"), leases.c.until > SystemClock().now()
+        leases.c.name.like("cleanup %"), leases.c.until > database_time(connection)
     )
     names = sorted(str(name) for name in connection.execute(query).scalars())
     if names:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from requests.exceptions import RequestException
+from sqlalchemy.exc import SQLAlchemyError
 
 from engines.cre.firewall import FIX as FIREWALL_FIX
 from engines.cre.firewall import Firewall
 from engines.cre.guard import docker_host, is_remote
+from engines.cre.owner import SHARED_FIX, SHARED_LABEL, ids_at
 from engines.cre.runtimes import sdk
-from engines.cre.runtimes.base import LABEL_DEPLOYMENT
+from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_OWNER
 from engines.cre.runtimes.subnets import LABEL_SHARED, SHARED, shared_name, shared_subnet
 from engines.doctor.findings import Finding, State, not_ok, ok, unknown
 from engines.errors import BackendUnavailable, SettingsError
@@ -32,6 +34,7 @@ def docker_findings(settings: Settings, seconds: float = DOCKER_SECONDS) -> list
     """What instances on this site's Docker stand on."""
     installed = sdk_finding()
     engine: Finding | None = None
+    owner = unknown("deployment", "the Docker engine must be reached first")
     pool = unknown("network-pool", "the Docker engine must be reached first")
     if installed.state is State.NOT_OK:
         engine = unknown("docker", "the docker SDK must work first")
@@ -39,12 +42,13 @@ def docker_findings(settings: Settings, seconds: float = DOCKER_SECONDS) -> list
         try:
             with _asking(settings, seconds) as api:
                 engine = _engine(settings, api)
+                owner = deployment_finding(settings, api)
                 pool = pool_finding(settings, api)
         except BackendUnavailable as error:
             engine = not_ok("docker", error.seen, error.fix + _context())
         except SettingsError as error:
             engine = not_ok("docker", str(error), "correct the setting (docs/settings.md)")
-    return [installed, engine, firewall_finding(settings), pool]
+    return [installed, engine, firewall_finding(settings), owner, pool]
 
 
 def sdk_finding() -> Finding:
@@ -131,6 +135,30 @@ def _engine(settings: Settings, api: Any) -> Finding:
         fix = "name a manager in CRE_DOCKER_HOST, or `docker swarm init` (docs/cre-swarm.md)"
         return not_ok("docker", f"{seen}; it manages no swarm", fix)
     return ok("docker", seen)
+
+
+def deployment_finding(settings: Settings, api: Any) -> Finding:
+    """Whether what carries this deployment's name was made for this database, all of it."""
+    name = settings.cre_deployment
+    if name is None:
+        return ok("deployment", "its name is kept in the database")
+    label = {"label": f"{LABEL_DEPLOYMENT}={name}"}
+    found = [
+        row["Labels"] or {}
+        for row in (*api.containers(all=True, filters=label), *api.networks(filters=label))
+    ]
+    if settings.cre_runtime == "swarm":
+        found += [row["Spec"]["Labels"] or {} for row in api.services(filters=label)]
+    try:
+        ours = ids_at(settings.state_url)
+    except (SQLAlchemyError, SettingsError, ValueError, OSError):
+        return unknown("deployment", "the database must be reached first")
+    others = {labels[LABEL_OWNER] for labels in found if LABEL_OWNER in labels} - ours
+    if others:
+        return not_ok(
+            "deployment", SHARED_LABEL.format(name, ", ".join(sorted(others))), SHARED_FIX
+        )
+    return ok("deployment", f"no other database has made anything as {name}")
 
 
 def _context() -> str:

@@ -11,6 +11,8 @@ from engines.doctor.findings import Finding, State
 
 log = logging.getLogger(__name__)
 
+_SAID_OF = {"deployment": "containers are another site's"}
+"""How a fault begins in the log that keeps no container from starting, by check."""
 FRESH_SECONDS = 10.0
 """How old a look may be that a page shows."""
 
@@ -66,5 +68,6 @@ class SetupWatch:
         wrong = {each for each in found if each.state is State.NOT_OK}
         for each in found:
             if each in wrong - self._logged:
-                log.error("containers cannot start: %s", each.sentence)
+                begin = _SAID_OF.get(each.check, "containers cannot start")
+                log.error("%s: %s", begin, each.sentence)
         self._logged = wrong

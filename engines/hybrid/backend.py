@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 from typing import cast
 
@@ -23,7 +24,7 @@ from engines import replies
 from engines.audit import Action, AuditLog, Held, holding_back, with_detail
 from engines.base import AuditedBackend, Call
 from engines.cleanup_worker import CleanupWorker
-from engines.clock import Clock, SystemClock
+from engines.clock import Clock
 from engines.contract import (
     ActionResult,
     Capabilities,
@@ -32,12 +33,22 @@ from engines.contract import (
     StartResult,
     account_key,
 )
-from engines.database import Database
+from engines.database import Database, one_clock
 from engines.errors import BackendUnavailable
+from engines.heartbeat import Heartbeat
 from engines.hybrid.dial_store import DialStore
 from engines.hybrid.meeting import meet
 from engines.hybrid.router import Router
-from engines.hybrid.routes import Claimed, Full, Route, RouteState, RouteStore, Taken, Wanted, lease
+from engines.hybrid.routes import (
+    Claimed,
+    Full,
+    Route,
+    RouteState,
+    RouteStore,
+    Taken,
+    Wanted,
+    routes,
+)
 from engines.hybrid.routing import Decision, Why
 from engines.hybrid.shadow import Shadow
 from engines.hybrid.tending import Rounds
@@ -48,7 +59,7 @@ log = logging.getLogger(__name__)
 ROUNDS = 5
 """How often a start looks again when others change the same route under its hands."""
 LEASE_SECONDS = 330.0
-"""How long a route belongs to who starts its instance: longer than any backend's start takes."""
+"""How long, at most, a route belongs to who starts its instance: longer than any start takes."""
 
 
 class HybridBackend(AuditedBackend):
@@ -78,14 +89,17 @@ class HybridBackend(AuditedBackend):
         shadow: DialStore | None = None,
         owned: tuple[Callable[[], None], ...] = (),
     ) -> None:
-        super().__init__(clock or SystemClock(), AuditLog(database))
+        super().__init__(one_clock(database, clock), AuditLog(database))
         self.router = router
         self.sides: dict[str, ContainerBackend] = {router.keys.home: home}
         if new is not None and router.keys.new is not None:
             self.sides[router.keys.new] = new
         self.home = home
+        self.notice: Callable[[], None] = lambda: None
+        """Called after a start away from home, and in every round: what runs there has changed."""
         self._routes = RouteStore(database)
-        self._lease_seconds = lease_seconds
+        self._lease = timedelta(seconds=lease_seconds)
+        self._heartbeat = Heartbeat(database, self.clock, routes)
         self._shadow = None if shadow is None else Shadow(self.sides, router, shadow)
         self._owned = owned
         self._rounds = Rounds(self.sides, router, self._routes, self.clock, after_round)
@@ -111,11 +125,28 @@ class HybridBackend(AuditedBackend):
     def holds_any(self) -> bool:
         return any(side.holds_any() for side in self.sides.values())
 
+    def ends_on_solve(self, challenge_id: int) -> bool:
+        return self.home.ends_on_solve(challenge_id)
+
     def recorded_flag(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> str | None:
         side = self._owner(self._routes.find(account_key(user_id, team_id), challenge_id))
         return side.recorded_flag(user_id, challenge_id, team_id)
+
+    def why_ended(self, user_id: int, challenge_id: int, team_id: int | None = None) -> str | None:
+        told = (side.why_ended(user_id, challenge_id, team_id) for side in self.sides.values())
+        return next((each for each in told if each is not None), None)
+
+    def counting_flags(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> tuple[str, ...]:
+        # What has ended may have run elsewhere than what runs now.
+        now_there = self._owner(self._routes.find(account_key(user_id, team_id), challenge_id))
+        sides = [now_there, *(side for side in self.sides.values() if side is not now_there)]
+        return tuple(
+            flag for side in sides for flag in side.counting_flags(user_id, challenge_id, team_id)
+        )
 
     def owner_of(self, user_id: int, challenge_id: int, team_id: int | None = None) -> str | None:
         """The key of the backend that has the route of this instance; None: it has no route."""
@@ -131,13 +162,26 @@ class HybridBackend(AuditedBackend):
         """
         return self._rounds.expire_due()
 
+    def end_orphans(self) -> int:
+        """On each backend, and the routes with them."""
+        return self._rounds.end_orphans()
+
     def reconcile(self) -> int:
         """Make records and containers agree on each backend, and routes with them."""
         return self._rounds.reconcile()
 
     def fill_pool(self) -> int:
         """Fill the backends' pools, then look after the rollout."""
-        return self._rounds.fill_pool()
+        filled = self._rounds.fill_pool()
+        self.notice()
+        return filled
+
+    def watch(self) -> int:
+        """End what uses up what all share, on each backend."""
+        return self._rounds.watch()
+
+    def alarmed(self) -> bool:
+        return any(side.alarmed() for side in self.sides.values())
 
     def close(self) -> None:
         """Stop the worker and let go of what was made for this backend; instances keep running."""
@@ -215,7 +259,8 @@ class HybridBackend(AuditedBackend):
         if route.backend != self.router.keys.home:
             # Whatever has no route is at home: started before there were routes, or past us.
             try:
-                there = self._shown(call, self.home)
+                with self._heartbeat.kept(route.id, route.version, self._lease):
+                    there = self._shown(call, self.home)
             except BackendUnavailable:
                 self._routes.delete(route)
                 raise
@@ -239,8 +284,7 @@ class HybridBackend(AuditedBackend):
         if not certain:
             because = f"what became of an earlier start on {route.backend} is not known yet"
             decision = Decision(route.backend, Why.STICKY, because)
-        until = lease(now, self._lease_seconds)
-        mine = route.taken(call.user_id, call.team_id, decision.backend, until)
+        mine = route.taken(call.user_id, call.team_id, decision.backend, self._lease_end())
         if not self._routes.save(mine):
             return None
         return self._launch(call, mine, decision, certain=certain)
@@ -256,12 +300,15 @@ class HybridBackend(AuditedBackend):
         spared = self.router.spared(route.backend) if certain else None
         if spared is not None:
             return self._at_home(call, route, spared) or replies.busy_start()
-        with with_detail(**decision.detail()), holding_back() as held:
+        keeping = self._heartbeat.kept(route.id, route.version, self._lease)
+        with keeping, with_detail(**decision.detail()), holding_back() as held:
             result = side.start_instance(call.user_id, call.challenge_id, call.team_id)
         call.recorded = True
         self.router.heard(route.backend, result)
         if result.ok:
             self._write(held)
+            if side is not self.home:
+                self.notice()
             return self._kept(call, route, side, result)
         nothing = result.definite and not self._may_hold(route)
         if certain and nothing and self.router.falls_back_from(route.backend, result):
@@ -279,8 +326,7 @@ class HybridBackend(AuditedBackend):
 
     def _at_home(self, call: Call, route: Route, decision: Decision) -> StartResult | None:
         """Go on at home with a route of which nothing is; None when it is not ours any more."""
-        until = lease(self.clock.now(), self._lease_seconds)
-        moved = route.taken(call.user_id, call.team_id, decision.backend, until)
+        moved = route.taken(call.user_id, call.team_id, decision.backend, self._lease_end())
         if not self._routes.save(moved):
             return None
         return self._launch(call, moved, decision, certain=True)
@@ -299,7 +345,7 @@ class HybridBackend(AuditedBackend):
             return self._adjusted(result)
         if now_there is not None and now_there.backend == route.backend:
             return self._adjusted(result)
-        log.warning("a start outlived its lease of %g s and is undone", self._lease_seconds)
+        log.warning("a start lost its route to another and is undone")
         side.stop_instance(call.user_id, call.challenge_id, call.team_id)
         return replies.busy_start()
 
@@ -337,8 +383,11 @@ class HybridBackend(AuditedBackend):
             team_id=call.team_id,
             backend=decision.backend,
             limit=self.capabilities.account_limit,
-            until=lease(self.clock.now(), self._lease_seconds),
+            until=self._lease_end(),
         )
+
+    def _lease_end(self) -> datetime:
+        return self.clock.now() + self._heartbeat.lease(self._lease)
 
     def _owner(self, route: Route | None) -> ContainerBackend:
         """The backend of a route; what has none is at home.

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from engines.clock import Clock
-from engines.database import BigId, Database, UtcDateTime, metadata
+from engines.database import BigId, Database, UtcDateTime, metadata, one_clock
 from engines.hybrid.dial import Dial
 
 NAME = "dial"
@@ -65,7 +65,7 @@ class DialStore:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = one_clock(database, clock)
         database.ensure_schema()
 
     def load(self) -> Dial:

@@ -29,4 +29,5 @@ def _both(one: Capabilities, other: Capabilities) -> Capabilities:
         timeout_seconds=min(one.timeout_seconds, other.timeout_seconds),
         extension_seconds=min(one.extension_seconds, other.extension_seconds),
         isolation=one.isolation & other.isolation,
+        flag_grace_seconds=min(one.flag_grace_seconds, other.flag_grace_seconds),
     )

@@ -42,6 +42,9 @@ class Rounds:
         self._awake = {key for key in self._sides if self.needed(key)}
         return self._on_each(lambda side: side.expire_due())
 
+    def end_orphans(self) -> int:
+        return self._on_each(lambda side: side.end_orphans()) + self._sweep()
+
     def reconcile(self) -> int:
         return self._on_each(lambda side: side.reconcile()) + self._sweep()
 
@@ -50,6 +53,9 @@ class Rounds:
         if self._after_round is not None:
             self._after_round()
         return filled
+
+    def watch(self) -> int:
+        return self._on_each(lambda side: side.watch())
 
     def needed(self, key: str) -> bool:
         """Whether a backend's rounds have anything to do."""

@@ -4,17 +4,15 @@
 is written down there once more and does not follow the code. A new revision is safe to repeat after
 a crash in its middle, because MariaDB commits at every change of a table.
 
-Alembic is loaded only where there is something to do.
+Alembic is loaded once a process, when it looks at the tables.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-HEAD = "0005"
+HEAD = "0006"
 """The version this program works with: that of the newest revision."""
 
 VERSION_TABLE = "whale_ready_schema"
@@ -38,6 +36,9 @@ def version(engine: Engine) -> str | None:
 
 def upgrade(engine: Engine, to: str = HEAD) -> None:
     """Bring the database's tables to version ``to``; nothing is done where they are there.
+
+    Tables are put right too that are not what their version says, as after an import into CTFd:
+    what is missing is made, what was guessed is made anew with the rows that can be read.
 
     Any number of processes may do it at once: one does the work and the others wait for it.
 
@@ -65,14 +66,24 @@ def pending(found: str | None) -> tuple[str, ...]:
     return versions_after(found)
 
 
-def differences(engine: Engine, metadata: sa.MetaData) -> list[Any]:
-    """Where the database's tables differ from ``metadata``, as Alembic's autogenerate tells it.
+def count_on(engine: Engine) -> None:
+    """Let ids go on where none was before, whatever an import made of the rows.
 
-    Tables that ``metadata`` does not know are somebody else's and are not looked at.
+    A container carries the id of the row it was made for, and of two the larger is the younger.
     """
-    from engines.schema.upgrading import compare
+    from engines.schema.upgrading import count_all_on
 
-    return compare(engine, metadata)
+    count_all_on(engine)
+
+
+def faults(engine: Engine) -> list[str]:
+    """What is wrong with the tables of a database of this program's version, a sentence each.
+
+    Looks at tables, columns, types, keys and indexes; what others keep beside is left alone.
+    """
+    from engines.schema.upgrading import look
+
+    return look(engine)
 
 
 def _read(engine: Engine) -> str | None:

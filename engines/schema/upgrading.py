@@ -5,6 +5,7 @@ Alembic's ``op`` and ``context`` of a whole process are left alone: CTFd may be 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -12,14 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection, Engine
 
 from engines.errors import SchemaError
+from engines.reasons import reason
 from engines.schema import HEAD, VERSION_TABLE
+from engines.schema.comparison import faults, version_table
+from engines.schema.repair import count_on, nested, repair
+from engines.schema.tables import all_tables
+
+log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 60
 """How long one process waits for another's upgrade."""
@@ -47,10 +53,49 @@ def scripts() -> ScriptDirectory:
 def upgrade_to(engine: Engine, target: str) -> None:
     """What :func:`engines.schema.upgrade` does."""
     with _alone(engine) as connection:
+        fresh = not _any_there(connection)
+        if not fresh:
+            repair(Operations(_context(connection)), version_table())
         context = _context(connection, fn=lambda found, _: scripts()._upgrade_revs(target, found))
         for found in context.get_current_heads():
             versions_after(found)  # or a refusal
-        context.run_migrations(op=Operations(context))
+        if fresh or target != HEAD:
+            context.run_migrations(op=Operations(context))
+            return
+        try:
+            with nested(connection):
+                context.run_migrations(op=Operations(context))
+        except sa.exc.DBAPIError as error:
+            if error.connection_invalidated:
+                raise
+            # An old version's tables, and guessed ones: what can be read is taken over as it is.
+            log.warning("the tables are no real ones of their version: %s", reason(error))
+        repair(Operations(context), all_tables())
+        _stamp(connection)
+        for fault in faults(connection, all_tables()):
+            log.error("the database's tables cannot be put right: %s", fault)
+
+
+def count_all_on(engine: Engine) -> None:
+    """What :func:`engines.schema.count_on` does."""
+    with _alone(engine) as connection:
+        for table in all_tables().sorted_tables:
+            count_on(connection, table)
+
+
+def _any_there(connection: Connection) -> bool:
+    ours = {VERSION_TABLE, *all_tables().tables}
+    return not ours.isdisjoint(sa.inspect(connection).get_table_names())
+
+
+def _stamp(connection: Connection) -> None:
+    """Say that the tables are of the newest version."""
+    versions = version_table()
+    versions.create_all(connection)
+    table = versions.tables[VERSION_TABLE]
+    if connection.execute(sa.select(table.c.version_num)).scalars().all() != [HEAD]:
+        connection.execute(table.delete())
+        connection.execute(table.insert().values(version_num=HEAD))
 
 
 def versions_after(found: str | None) -> tuple[str, ...]:
@@ -66,15 +111,10 @@ def versions_after(found: str | None) -> tuple[str, ...]:
     return tuple(known[known.index(found) + 1 :])
 
 
-def compare(engine: Engine, metadata: sa.MetaData) -> list[Any]:
-    """What :func:`engines.schema.differences` does."""
-
-    def ours(name: str | None, kind: str, _parents: object) -> bool:
-        return kind != "table" or name in metadata.tables
-
+def look(engine: Engine) -> list[str]:
+    """What :func:`engines.schema.faults` does."""
     with engine.connect() as connection:
-        context = _context(connection, include_name=ours, compare_type=True)
-        return list(compare_metadata(context, metadata))
+        return [str(fault) for fault in faults(connection, all_tables())]
 
 
 def _context(connection: Connection, **more: Any) -> MigrationContext:

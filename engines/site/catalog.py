@@ -18,13 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from engines.catalog import ChallengeSpec, Visibility
 from engines.database import Database
 from engines.errors import CatalogError
+from engines.site.challenge_table import TABLE
 from engines.site.fields import FIELDS, spec_of
 
 log = logging.getLogger(__name__)
 
 TYPE = "whale_ready"
 """CTFd's name for our challenge type."""
-TABLE = "whale_ready_challenge"
 WHALE_TYPE = "dynamic_docker"
 """ctfd-whale's own challenge type, which is served too where an organiser asks for it."""
 ASK_AGAIN_SECONDS = 30.0

@@ -9,23 +9,35 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from engines.clock import SystemClock
-from engines.contract import account_key
+from engines.audit import Action, ContainerEvent
+from engines.clock import Clock
+from engines.contract import Code, account_key
 from engines.cre.runtimes.base import Runtime
 from engines.database import Database
 from engines.doctor import Finding
 from engines.errors import BackendUnavailable, EngineError, SettingsError
-from engines.factory import Ingredients, get_container_backend, setup_findings
+from engines.factory import NEW, Ingredients, get_container_backend, setup_findings
+from engines.given_flags import GivenFlag, GivenFlags
 from engines.hybrid import DialStore, HybridBackend
 from engines.lease import leases
+from engines.owners import Ownership
+from engines.reasons import reason
 from engines.settings import Settings
+from engines.site import judging
 from engines.site.catalog import SiteCatalog
+from engines.site.imports import after_import, before_import
+from engines.site.judging import HeldFlags
+from engines.site.owners import SiteOwners
+from engines.site.solves import SiteSolves
 from engines.site.whale_flags import WhaleFlags
 from engines.web import DatabaseOverview
 
@@ -49,6 +61,9 @@ class Parts:
     overview: DatabaseOverview
     dial: DialStore
     flags: WhaleFlags | None
+    owners: Ownership
+    given: GivenFlags
+    """Flags of whatever ran on Whale; those of the own engine are its own."""
 
 
 class Deployment:
@@ -75,6 +90,8 @@ class Deployment:
         """Whether the plugin has found ctfd-whale's type, and been told to serve it."""
         self.whale_is_here: Callable[[], bool] = lambda: False
         """Whether ctfd-whale is a plugin of this CTFd."""
+        self.importing: Callable[[], bool] = lambda: False
+        """Whether an import into this CTFd is at work."""
         self._site_url = site_url
         self._sees_hidden = sees_hidden
         self._lock = threading.Lock()
@@ -96,6 +113,17 @@ class Deployment:
             self.problem = ""
         except (EngineError, SQLAlchemyError, ValueError, ImportError, OSError) as error:
             self._failed(error)
+
+    @contextmanager
+    def around_import(self) -> Iterator[None]:
+        """CTFd's database is replaced within, and ours with it where it is the same."""
+        settings = self.settings_or_none()
+        before = None if settings is None else before_import(settings.state_url)
+        try:
+            yield
+        finally:
+            if settings is not None:
+                after_import(settings.state_url, before)
 
     def backend(self) -> HybridBackend:
         """The backend of this process.
@@ -141,28 +169,78 @@ class Deployment:
             SQLAlchemyError: the database cannot be asked.
         """
         parts = self.parts()
-        now = SystemClock().now()
+        now = parts.database.clock.now()
         query = sa.select(leases.c.name).where(
             leases.c.name == f"cleanup {parts.backend.name}", leases.c.until > now
         )
         with parts.database.read() as connection:
             return connection.execute(query).first() is not None
 
-    def flag(self, user_id: int, challenge_id: int, team_id: int | None) -> str | None:
-        """The flag of the account's live instance, wherever it runs; None where nobody can know.
+    def flags(self, user_id: int, challenge_id: int, team_id: int | None) -> HeldFlags:
+        """The account's flags for a challenge, wherever its instances run; none where nobody can
+        know them.
 
         Raises:
             BackendUnavailable: it cannot be asked.
         """
         parts = self.parts()
+        now = parts.database.clock.now()
+        account = account_key(user_id, team_id)
         try:
-            flag = parts.backend.recorded_flag(user_id, challenge_id, team_id)
-            if flag is None and parts.flags is not None:
-                account = account_key(user_id, team_id)
-                flag = parts.flags.flag(account, challenge_id, SystemClock().now())
+            mark = parts.owners.mark(user_id, team_id, challenge_id)
+            counting = parts.backend.counting_flags(user_id, challenge_id, team_id)
+            if parts.flags is not None:
+                parts.flags.note(parts.given, now)
+                live = parts.flags.flag(account, challenge_id, mark, now)
+                earlier = parts.given.counting(account, challenge_id, mark, now)
+                counting = tuple(dict.fromkeys([*filter(None, [live]), *counting, *earlier]))
+            digests = parts.given.digests(account, challenge_id, mark)
         except SQLAlchemyError:
             raise BackendUnavailable("the database cannot be asked for a flag") from None
-        return flag
+        return HeldFlags(counting, digests)
+
+    def note_foreign(
+        self, submission: str, user_id: int, challenge_id: int, team_id: int | None
+    ) -> bool:
+        """Tell the audit log when a submission is a flag that somebody else was given, and say so.
+
+        What cannot be looked up is told in the program's log: the submission is judged anyway.
+        """
+        try:
+            parts, mine = self.parts(), account_key(user_id, team_id)
+            mark = parts.owners.mark(user_id, team_id, challenge_id) or ""
+            holder = _other_holder(parts.given.holders(submission, challenge_id), mine, mark)
+            if holder is not None:
+                at = parts.database.clock.now()
+                parts.backend.audit.record(_foreign(at, holder, user_id, challenge_id, team_id))
+            return holder is not None
+        except (BackendUnavailable, SQLAlchemyError) as error:
+            log.warning("whose flag was submitted is not known: %s", reason(error))
+            return False
+
+    def nothing_runs(self) -> str:
+        """What a player reads whose container is gone for too long."""
+        return judging.nothing_runs(self.parts().settings.flag_grace_seconds)
+
+    def end_orphans(self, seconds: float) -> None:
+        """End what a deletion has just orphaned; goes on in the background after so many seconds.
+
+        What cannot be ended now is the worker's.
+        """
+        try:
+            backend = self.backend()
+        except BackendUnavailable:
+            return  # it is logged
+
+        def work() -> None:
+            try:
+                backend.end_orphans()
+            except (BackendUnavailable, SQLAlchemyError) as error:
+                log.warning("what is orphaned is left for the worker: %s", reason(error))
+
+        thread = threading.Thread(target=work, name="whale-ready-orphans", daemon=True)
+        thread.start()
+        thread.join(seconds)
 
     def setup(self, seconds: float = 0.0) -> tuple[Finding, ...] | None:
         """See :func:`engines.factory.setup_findings`."""
@@ -197,15 +275,30 @@ class Deployment:
                 ),
                 database=database,
                 runtime=runtime if isinstance(runtime, Runtime) else None,
+                solved=SiteSolves(site),
+                owners=SiteOwners(site, lambda: self.importing()),
             )
             backend = get_container_backend(self.config, ingredients)
             overview = DatabaseOverview(database)
-            dial = DialStore(database, SystemClock())
+            dial = DialStore(database, database.clock)
             flags = _whale_flags(settings, WhaleFlags(database, whale or site.engine))
+            given = GivenFlags(database, NEW, timedelta(seconds=settings.flag_grace_seconds))
+            if flags is not None:
+                backend.notice = partial(_note, flags, given, database.clock)
         except BaseException:  # whatever it was, no connection is left behind; raised again
             database.close()
             raise
-        return Parts(os.getpid(), settings, database, backend, overview, dial, flags)
+        return Parts(
+            os.getpid(),
+            settings,
+            database,
+            backend,
+            overview,
+            dial,
+            flags,
+            Ownership(ingredients.owners),
+            given,
+        )
 
     def _whales_database(self, settings: Settings, site: Database) -> sa.engine.Engine | None:
         """The one that is named for Whale's tokens; else this CTFd's, where Whale is its plugin."""
@@ -221,6 +314,46 @@ class Deployment:
         if said != self.problem:  # each request tries again
             log.error("whale-ready is not set up right: %s", said)
         self.problem = said
+
+
+def _note(flags: WhaleFlags, given: GivenFlags, clock: Clock) -> None:
+    try:
+        flags.note(given, clock.now())
+    except SQLAlchemyError as error:
+        log.warning("flags on Whale are noted in the next round: %s", reason(error))
+
+
+def _other_holder(holders: list[GivenFlag], mine: str, mark: str) -> GivenFlag | None:
+    """Who was given a flag of this very challenge; None where it is the account's own, or none."""
+    challenge = mark.partition(".")[2]
+    of_it = [each for each in holders if (each.mark or "").partition(".")[2] == challenge]
+    if any((each.account, each.mark or "") == (mine, mark) for each in of_it):
+        return None
+    return next(iter(of_it), None)
+
+
+def _foreign(
+    at: datetime, holder: GivenFlag, user_id: int, challenge_id: int, team_id: int | None
+) -> ContainerEvent:
+    """Which account submitted whose flag; the flag itself is not in it."""
+    former = holder.account == account_key(user_id, team_id)
+    return ContainerEvent(
+        at=at,
+        backend=holder.backend,
+        user_id=user_id,
+        team_id=team_id,
+        challenge_id=challenge_id,
+        action=Action.FOREIGN_FLAG,
+        code=Code.OK,
+        duration_ms=0,
+        metadata={
+            "flag_of": holder.account,
+            "flag_of_user": holder.user_id,
+            "flag_of_team": holder.team_id,
+            "reason": "a flag of another account was submitted"
+            + (", deleted since: its number is this one's" if former else ""),
+        },
+    )
 
 
 def _whale_flags(settings: Settings, found: WhaleFlags) -> WhaleFlags | None:

@@ -1,12 +1,15 @@
 """The fields of a challenge that an organiser fills in, as a form shows and a table stores them.
 
 Every field is a text, kept as it was typed; an empty one means the default of
-:class:`engines.catalog.ChallengeSpec`. Whether a text is right is decided where the catalogue file
-is read too (``engines/catalog_file.py``), so that both take and refuse the same.
+:class:`engines.catalog.ChallengeSpec`. A program may send and read them as JSON has them instead:
+numbers, true and false, null, lists and objects (ctfcli, scripts). Whether a text is right is
+decided where the catalogue file is read too (``engines/catalog_file.py``), so that both take and
+refuse the same.
 """
 
 from __future__ import annotations
 
+import json
 import shlex
 import tomllib
 from collections.abc import Callable, Mapping
@@ -33,6 +36,9 @@ class Field:
         parse: the text as the catalogue file would have it; raises ValueError with the fix.
         choices: texts to choose from, the default first; empty where anything may be written.
         lines: whether several lines are usual.
+        warning: what an organiser gives away by changing it.
+        write: the text of a list or an object, so that ``parse`` gives it again; None where the
+            field takes neither.
     """
 
     name: str
@@ -43,6 +49,8 @@ class Field:
     placeholder: str = ""
     choices: tuple[str, ...] = ()
     lines: bool = False
+    warning: str = ""
+    write: Callable[[Any], str] | None = None
 
     @property
     def column(self) -> str:
@@ -66,6 +74,10 @@ def _yes(text: str) -> bool:
     if text not in ("yes", "no"):
         raise ValueError("write yes or no")
     return text == "yes"
+
+
+def _yes_if_said(text: str) -> bool | None:
+    return _yes(text) if text else None
 
 
 def _words(text: str) -> list[str]:
@@ -120,7 +132,56 @@ def _tables(text: str) -> Any:
     return found["companions"]
 
 
+def _or_site(text: str) -> bool | None:
+    return None if text == "site" else _yes(text)
+
+
+def _comma_list(value: Any) -> str:
+    return ", ".join(_scalars(value))
+
+
+def _command_line(value: Any) -> str:
+    return shlex.join(_scalars(value))
+
+
+def _scalars(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(type(each) in (str, int) for each in value):
+        raise ValueError("write a list of texts")
+    return list(map(str, value))
+
+
+def _pair_lines(value: Any) -> str:
+    if not isinstance(value, dict) or any("=" in name for name in value):
+        raise ValueError('write an object such as {"NAME": "value"}')
+    values = {name: str(each) for name, each in value.items() if type(each) in (str, int, float)}
+    if len(values) < len(value) or any("\n" in each for each in values.values()):
+        raise ValueError("values are texts of one line, or numbers")
+    return "\n".join(f"{name}={each}" for name, each in values.items())
+
+
+def _table_text(value: Any) -> str:
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise ValueError("write a list of objects, one per companion")
+    tables = (
+        "\n".join(["[[companions]]", *(f"{_toml(k)} = {_toml(v)}" for k, v in each.items())])
+        for each in value
+    )
+    return "\n\n".join(tables)
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML has it; a key may be written as a text, too."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if value is None:
+        raise ValueError("leave out what has no value")
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 _NO_YES = ("no", "yes")
+_YES_NO = ("yes", "no")
 GROUPS = ("Container", "Time and number", "Limits and rights", "More")
 _RUNS, _LIFE, _MAY, _MORE = GROUPS
 
@@ -133,11 +194,12 @@ FIELDS: tuple[Field, ...] = (
         _ports,
         _RUNS,
         "80, 53/udp",
+        write=_comma_list,
     ),
     Field(
         "readiness",
         "Ready when",
-        "How a fresh container shows that it serves: it accepts a connection (tcp), answers HTTP "
+        "How a fresh container shows that it serves: it listens (tcp), answers HTTP "
         "(http), its HEALTHCHECK says so, or at once (none).",
         str,
         _RUNS,
@@ -160,6 +222,16 @@ FIELDS: tuple[Field, ...] = (
         "flag",
     ),
     Field(
+        "flag_file",
+        "Flag file",
+        "A path in the container: the flag is put there, for its owner alone to read, instead of "
+        "into FLAG, which every program of the container sees. Not on a swarm.",
+        str,
+        _RUNS,
+        "/home/ctf/flag.txt",
+    ),
+    Field("flag_owner", "Flag's owner", "uid or uid:gid.", str, _RUNS, "0:0"),
+    Field(
         "host", "Host name", "Shown to players instead of CRE_PUBLIC_HOST.", str, _RUNS, "ctf.test"
     ),
     Field("timeout_seconds", "Life", "Seconds a fresh container lives.", _whole, _LIFE, "3600"),
@@ -173,9 +245,35 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field("limit", "At most", "Live containers of this challenge at a time.", _whole, _LIFE, "50"),
     Field("warm", "Kept ready", "Containers kept waiting for a start.", _whole, _LIFE, "0"),
+    Field(
+        "ends_on_solve",
+        "Ends when solved",
+        "Whether a container ends once its account has solved the challenge; site: as "
+        "CONTAINER_ENDS_ON_SOLVE says.",
+        _or_site,
+        _LIFE,
+        choices=("site", "yes", "no"),
+    ),
     Field("memory_mb", "Memory", "Megabytes; there is no swap beyond them.", _whole, _MAY, "128"),
     Field("cpus", "CPUs", "A share of the machine's processors.", _number, _MAY, "0.5"),
     Field("pids_limit", "Processes", "Processes and threads.", _whole, _MAY, "128"),
+    Field(
+        "disk_mb",
+        "Disk",
+        "Megabytes it may write; a container that has written more is stopped. 0: no limit. On a "
+        "swarm only the size of a single file is limited.",
+        _whole,
+        _MAY,
+        "256",
+    ),
+    Field(
+        "shm_mb",
+        "Shared memory",
+        "Megabytes of /dev/shm, which count as memory; browsers want 256 and more.",
+        _whole,
+        _MAY,
+        "64",
+    ),
     Field("egress", "Internet", "Whether it may open connections.", _yes, _MAY, choices=_NO_YES),
     Field(
         "read_only",
@@ -193,9 +291,45 @@ FIELDS: tuple[Field, ...] = (
         _listed,
         _MAY,
         "NET_BIND_SERVICE",
+        write=_comma_list,
     ),
-    Field("ulimits", "Ulimits", "One per line.", _numbered, _MAY, "nofile=1024", lines=True),
-    Field("command", "Command", "Instead of the image's own.", _words, _MORE, "serve --port 80"),
+    Field(
+        "ulimits",
+        "Ulimits",
+        "One per line.",
+        _numbered,
+        _MAY,
+        "nofile=1024",
+        lines=True,
+        write=_pair_lines,
+    ),
+    Field(
+        "command",
+        "Command",
+        "Instead of the image's own.",
+        _words,
+        _MORE,
+        "serve --port 80",
+        write=_command_line,
+    ),
+    Field(
+        "no_new_privileges",
+        "No new privileges",
+        "no: its set-uid programs (su, sudo, your own) work; then write what they need into "
+        "Capabilities. Empty: yes, unless SETUID and SETGID are both kept.",
+        _yes_if_said,
+        _MAY,
+        choices=("", *_YES_NO),
+        warning="With no, a player who breaks a set-uid program is root inside the container.",
+    ),
+    Field(
+        "init",
+        "Init",
+        "A small init as process 1 reaps orphans; no for an image whose own program must be it.",
+        _yes,
+        _MORE,
+        choices=_YES_NO,
+    ),
     Field(
         "environment",
         "Environment",
@@ -204,15 +338,18 @@ FIELDS: tuple[Field, ...] = (
         _MORE,
         "NAME=value",
         lines=True,
+        write=_pair_lines,
     ),
     Field(
         "companions",
         "Companions",
-        "Further containers on a network of the instance's own, as TOML.",
+        "Further containers on a network of the instance's own, as TOML, started in this order. "
+        'readiness = "tcp" waits until one listens, "healthcheck" until it is healthy.',
         _tables,
         _MORE,
-        '[[companions]]\nname = "db"\nimage = "registry/db:tag"',
+        '[[companions]]\nname = "db"\nimage = "registry/db:tag"\nreadiness = "tcp"\nport = 5432',
         lines=True,
+        write=_table_text,
     ),
     Field(
         "nodes",
@@ -221,6 +358,7 @@ FIELDS: tuple[Field, ...] = (
         _listed,
         _MORE,
         "node.labels.ctf==true",
+        write=_comma_list,
     ),
 )
 
@@ -234,6 +372,11 @@ def columns_in(form: Mapping[str, Any]) -> dict[str, str]:
     return {
         field.column: _text(field, form[field.column]) for field in FIELDS if field.column in form
     }
+
+
+def values_of(columns: Mapping[str, str | None]) -> dict[str, Any]:
+    """Our fields as JSON: what :func:`columns_in` takes again; null where the default holds."""
+    return {field.column: _value(field, columns.get(field.column)) for field in FIELDS}
 
 
 def check(columns: Mapping[str, str | None]) -> None:
@@ -265,8 +408,9 @@ def spec_of(
     table: dict[str, Any] = {"id": challenge_id, "name": name or "challenge"}
     for field in FIELDS:
         text = columns.get(field.column)
-        if text:
-            table[field.name] = _parsed(field, text)
+        value = _parsed(field, text) if text else None
+        if value is not None:
+            table[field.name] = value
     if contest_end is not None:
         table["ends_at"] = min(table.get("ends_at", contest_end), contest_end)
     table["visibility"] = visibility.value
@@ -301,9 +445,24 @@ def _told(message: str) -> str:
     return said
 
 
+def _value(field: Field, text: str | None) -> Any:
+    if not text:
+        return None
+    try:
+        value = field.parse(text)
+    except ValueError:
+        return text  # whatever it is, an organiser is to see it
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
 def _text(field: Field, value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, (list, dict)) and field.write is not None:
+        try:
+            value = field.write(value)
+        except ValueError as error:
+            raise CatalogError(f"{field.label}: {error}") from None
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, (str, int, float)):

@@ -13,20 +13,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from engines.database import Database, UtcDateTime
+from engines.database import Database
+from engines.given_flags import GivenFlags
+from engines.instances import Instance, from_row
+from engines.whale.manager import whale_instances
 
 _containers: Any = sa.table(
     "whale_container",
     sa.column("uuid", sa.String),
     sa.column("challenge_id", sa.Integer),
     sa.column("flag", sa.String),
-)
-_ledger: Any = sa.table(
-    "whale_instances",
-    sa.column("account", sa.String),
-    sa.column("challenge_id", sa.BigInteger),
-    sa.column("container_id", sa.String),
-    sa.column("expires_at", UtcDateTime()),
 )
 
 
@@ -50,27 +46,55 @@ class WhaleFlags:
         """
         return bool(sa.inspect(self._theirs).has_table("whale_container"))
 
-    def flag(self, account: str, challenge_id: int, now: datetime) -> str | None:
+    def flag(self, account: str, challenge_id: int, mark: str | None, now: datetime) -> str | None:
         """The flag of the account's live instance, or None.
 
         Raises:
             SQLAlchemyError: a database cannot be asked.
         """
-        mine = sa.select(_ledger.c.container_id).where(
-            _ledger.c.account == account,
-            _ledger.c.challenge_id == challenge_id,
-            _ledger.c.expires_at > now,
+        mine = (
+            whale_instances.c.account == account,
+            whale_instances.c.challenge_id == challenge_id,
+        )
+        rows = [row for row in self._live(now, *mine) if row.mark in (None, mark)]
+        return next(iter(self._read(rows).values()), None)
+
+    def note(self, given: GivenFlags, now: datetime) -> None:
+        """Have the flags of what runs now remembered, since Whale forgets them with the container.
+
+        Raises:
+            SQLAlchemyError: a database cannot be asked.
+        """
+        live = self._live(now)
+        noted = given.open_ones()
+        fresh = [row for row in live if row.container_id not in noted]
+        flags = self._read(fresh) if fresh else {}
+        for row in fresh:
+            if row.id in flags:
+                given.remember(row, flags[row.id], now)
+        given.tidy({row.container_id for row in live}, now)
+
+    def _live(self, now: datetime, *conditions: Any) -> list[Instance]:
+        table = whale_instances
+        query = sa.select(table).where(
+            table.c.container_id.is_not(None), table.c.expires_at > now, *conditions
         )
         with self._ours.read() as connection:
-            uuid = connection.execute(mine).scalars().first()
-        if not uuid:
-            return None
-        theirs = sa.select(_containers.c.flag).where(
-            _containers.c.uuid == uuid, _containers.c.challenge_id == challenge_id
-        )
+            return [from_row(row) for row in connection.execute(query)]
+
+    def _read(self, rows: list[Instance]) -> dict[int, str]:
+        """The flags of these rows, by the rows' ids."""
+        found = {}
         with self._theirs.connect() as connection:
-            flag = connection.execute(theirs).scalars().first()
-        return str(flag) if flag else None
+            for row in rows:
+                theirs = sa.select(_containers.c.flag).where(
+                    _containers.c.uuid == row.container_id,
+                    _containers.c.challenge_id == row.challenge_id,
+                )
+                flag = connection.execute(theirs).scalars().first()
+                if flag:
+                    found[row.id] = str(flag)
+        return found
 
     def __repr__(self) -> str:
         return "WhaleFlags()"

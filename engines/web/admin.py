@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
 from flask import request
 
 from engines.audit import done_by
+from engines.contract import Code
+from engines.ending import Ended, Selection, end_all
+from engines.solving import end_on_solve
 from engines.web import answers, inputs
-from engines.web.answers import Answer
+from engines.web.answers import Answer, Refused, WebCode
 from engines.web.callers import Caller, Door
 from engines.web.calls import Calls
+from engines.web.inputs import CHALLENGE_NAMES
 from engines.web.overview import (
     DEFAULT_PAGE,
     LARGEST_PAGE,
@@ -21,6 +28,21 @@ from engines.web.overview import (
 from engines.web.players import BackendProvider
 
 log = logging.getLogger(__name__)
+
+
+BATCH_SECONDS = 10.0
+"""How long one request goes on ending instances: no server gives it up, and a page shows how far
+it is."""
+
+
+def told(done: Ended) -> str:
+    """What became of it, for an admin."""
+    said = f"{done.ended} ended"
+    if done.failed:
+        said += f", {len(done.failed)} could not be ended now"
+    if done.left:
+        said += f", {done.left} left: ask again"
+    return said
 
 
 class AdminEndpoints:
@@ -69,6 +91,49 @@ class AdminEndpoints:
             answer = self._calls(player, challenge).extend()
         self._note("extend", admin, player, challenge, answer.code.value)
         return answer
+
+    def stop_all(self) -> Answer:
+        """End many, for at most :data:`BATCH_SECONDS`; ``left`` says how many to come back for."""
+        admin = self._door.admin_who_changes(request)
+        selection = self._selection(inputs.members(request))
+        instances = self._overview.chosen(selection)
+        with done_by(admin.user_id, admin.name):
+            done = end_all(
+                self._backend(), instances, f"ended with {selection}", seconds=BATCH_SECONDS
+            )
+        log.info(
+            "admin %d: ended %d of %s, %d failed, %d left",
+            *(admin.user_id, done.ended, selection, len(done.failed), done.left),
+        )
+        failed = [{**asdict(each.which), "code": each.code.value} for each in done.failed]
+        data = {"ended": done.ended, "failed": failed, "left": done.left}
+        return answers.ok(told(done), data)
+
+    def solved(self) -> Answer:
+        """A player has solved a challenge: end the instance, where that is wanted."""
+        admin, player, challenge = self._order()
+        with done_by(admin.user_id, admin.name):
+            result = end_on_solve(self._backend(), player.user_id, challenge, player.team_id)
+        if result is None or result.code is Code.NOT_FOUND:
+            return answers.ok("Nothing was ended", {"ended": False})
+        self._note("solved", admin, player, challenge, result.code.value)
+        return answers.done(result, {"ended": True})
+
+    def _selection(self, found: Mapping[str, Any]) -> Selection:
+        users, teams = (
+            inputs.required(found, name) if name in found else None
+            for name in ("user_id", "team_id")
+        )
+        named = any(name in found for name in CHALLENGE_NAMES)
+        challenge = inputs.challenge_in_body(found) if named else None
+        selection = Selection(challenge, users, teams)
+        for_all = "all" in found
+        if (selection == Selection()) is not for_all or found.get("all", True) is not True:
+            raise Refused(
+                WebCode.BAD_REQUEST,
+                'Name challenge_id, user_id or team_id, or say {"all": true} and nothing else',
+            )
+        return selection
 
     def _calls(self, player: Caller, challenge: int) -> Calls:
         return Calls(self._backend(), player.user_id, challenge, player.team_id)

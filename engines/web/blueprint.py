@@ -62,6 +62,8 @@ def container_blueprint(
         _add(blueprint, "GET", "/admin/history", admin.history)
         _add(blueprint, "POST", "/admin/stop", admin.stop)
         _add(blueprint, "POST", "/admin/extend", admin.extend)
+        _add(blueprint, "POST", "/admin/stop-all", admin.stop_all)
+        _add(blueprint, "POST", "/admin/solved", admin.solved)
     text = openapi.as_json(admin=overview is not None)
     _add_view(
         blueprint, "GET", "/openapi.json", lambda: Response(text, mimetype="application/json")
@@ -77,7 +79,7 @@ def _add(blueprint: Blueprint, method: str, path: str, answer: Callable[[], Answ
 def _add_view(blueprint: Blueprint, method: str, path: str, view: Callable[[], Response]) -> None:
     blueprint.add_url_rule(
         path,
-        endpoint=path.strip("/").replace("/", "_").replace(".", "_"),
+        endpoint=path.strip("/").replace("/", "_").replace(".", "_").replace("-", "_"),
         view_func=view,
         methods=[method],
         provide_automatic_options=False,

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "/api/v1/container"
 """Where the endpoints are mounted."""
+NOTHING_RUNS = "No container is running for this challenge"
 
 
 class Calls:
@@ -60,7 +61,7 @@ class Calls:
             log.warning("a status cannot be asked for: %s", error)
             return self._status_on_record()
         if live is None:
-            return answers.ok("No container is running for this challenge")
+            return answers.ok(self._backend.why_ended(*self._whose) or NOTHING_RUNS)
         return answers.ok("The container is running", answers.instance(live))
 
     def _out_of_reach(self, result: StartResult | ActionResult) -> Answer | None:

@@ -51,6 +51,14 @@ def document(*, admin: bool = True) -> Json:
             "/admin/extend": {
                 "post": _change("Extend a player's", "admin_extend", _EXTEND, _ORDER)
             },
+            "/admin/stop-all": {
+                "post": _change("End many, for some seconds", "admin_stop_all", (Code.OK,), _MANY)
+            },
+            "/admin/solved": {
+                "post": _change(
+                    "Tell that a player has solved a challenge", "admin_solved", _STOP, _ORDER
+                )
+            },
         }
     return {
         "openapi": "3.1.0",
@@ -130,7 +138,13 @@ _EVENT = _object(
         "metadata": {
             "type": "object",
             "description": "What differs by action. actor: the admin who did it for the player",
-            "properties": {"actor": _ID, "actor_name": _TEXT},
+            "properties": {
+                "actor": _ID,
+                "actor_name": _TEXT,
+                "reason": {**_TEXT, "description": "Why, for organisers"},
+                "output": {**_PORTS, "description": "What the instance's programs printed last"},
+                "left": {**_PORTS, "description": "What could not be removed, and who keeps it"},
+            },
         },
     }
 )
@@ -146,6 +160,22 @@ _ORDER: Json = {
 }
 
 
+_NAMED: Json = {
+    "anyOf": [{"required": [name]} for name in (*CHALLENGE_NAMES, "user_id", "team_id")]
+}
+_MANY: Json = {
+    "type": "object",
+    "description": "All that fits each of the ids; or, with all and no id, all there are",
+    "properties": {
+        **_CHALLENGE["properties"],
+        "user_id": _ID,
+        "team_id": _ID,
+        "all": {"const": True},
+    },
+    "oneOf": [{"required": ["all"]}, _NAMED],
+}
+
+
 def _instance_or_null() -> Json:
     return {"oneOf": [{"$ref": "#/components/schemas/Instance"}, _NOTHING]}
 
@@ -154,6 +184,12 @@ def _data(operation: str) -> Json:
     """``data`` of what went well."""
     if operation in ("stop", "admin_stop"):
         return _NOTHING
+    if operation == "admin_solved":
+        return _object({"ended": {"type": "boolean"}})
+    if operation == "admin_stop_all":
+        failed = {"user_id": _ID, "challenge_id": _ID, "team_id": _TEAM, "code": _TEXT}
+        many = {"type": "array", "items": _object(failed)}
+        return _object({"ended": _COUNT, "failed": many, "left": _COUNT})
     if operation == "instances":
         return _object({"instances": _many("LiveInstance")})
     if operation == "history":

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines.audit import container_events
-from engines.clock import Clock, SystemClock
-from engines.database import Database, UtcDateTime
+from engines.clock import Clock
+from engines.database import Database, UtcDateTime, one_clock
+from engines.ending import Chosen, Selection, chosen
 from engines.errors import BackendUnavailable
 from engines.figures import INSTANCE_TABLES
 
@@ -85,11 +86,15 @@ class HistoryPage:
 
 
 class Overview(Protocol):
-    """Where admins' lists come from. Both raise BackendUnavailable when it cannot be asked."""
+    """Where admins' lists come from. All raise BackendUnavailable when it cannot be asked."""
 
     def live(self) -> list[LiveInstance]: ...
 
     def history(self, query: HistoryQuery) -> HistoryPage: ...
+
+    def chosen(self, selection: Selection) -> list[Chosen]:
+        """What is on record, live or just starting, to end it; see :mod:`engines.ending`."""
+        ...
 
 
 class DatabaseOverview:
@@ -97,7 +102,7 @@ class DatabaseOverview:
 
     def __init__(self, database: Database, clock: Clock | None = None) -> None:
         self._database = database
-        self._clock = clock or SystemClock()
+        self._clock = one_clock(database, clock)
         database.ensure_schema()
 
     def live(self) -> list[LiveInstance]:
@@ -112,6 +117,10 @@ class DatabaseOverview:
         except SQLAlchemyError as error:
             raise BackendUnavailable("the state database cannot be read") from error
         return sorted(found, key=lambda each: (each.started_at, each.backend))
+
+    def chosen(self, selection: Selection) -> list[Chosen]:
+        """What is on record, live or just starting."""
+        return chosen(self._database, selection)
 
     def history(self, query: HistoryQuery) -> HistoryPage:
         """One page of the audit log."""

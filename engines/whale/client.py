@@ -157,10 +157,15 @@ class WhaleClient:
                     return self._read(path, headers)
                 return self._send(method, path, headers, body, self._call_seconds)
         except (RequestException, HTTPError, OSError, zlib.error) as error:
-            log.warning("%s to Whale failed: %s", method, reason(error))
+            why = f"{method} to Whale failed: {reason(error)}"
+            log.warning("%s", why)
             definite = method == "GET" or _never_sent(error)
             raise WhaleFault(
-                Code.UNAVAILABLE, _UNREACHABLE, retry_after=RETRY_SECONDS, definite=definite
+                Code.UNAVAILABLE,
+                _UNREACHABLE,
+                retry_after=RETRY_SECONDS,
+                definite=definite,
+                said=why,
             ) from None
 
     def close(self) -> None:

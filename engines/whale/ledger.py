@@ -21,9 +21,10 @@ from engines.audit import Action
 from engines.base import Call
 from engines.clock import Clock
 from engines.contract import Code, InstanceStatus, StartResult
-from engines.errors import WhaleFault
+from engines.errors import BackendUnavailable, WhaleFault
 from engines.instance_store import InstanceStore
 from engines.instances import Instance, State
+from engines.owners import ACCOUNT, Ownership
 from engines.replies import iso
 from engines.whale.api import WhaleAPI
 from engines.whale.wire import Another, Look, Nothing, Running
@@ -55,6 +56,7 @@ class Ledger:
         settle_seconds: how long Whale may be at work on a request whose answer was lost.
         look_again_seconds: how long, of real time, to look for what became of one.
         lifetime: Whale's own time-out, from which a start time is reckoned back.
+        owners: whose the rows are.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Ledger:
         look_again_seconds: float,
         lifetime: timedelta,
         max_extensions: int,
+        owners: Ownership,
     ) -> None:
         self._backend = backend
         self._store = store
@@ -79,6 +82,7 @@ class Ledger:
         self._look_again_seconds = look_again_seconds
         self._lifetime = lifetime
         self._max_extensions = max_extensions
+        self._owners = owners
 
     def now(self) -> datetime:
         """The present time, by our own clock."""
@@ -110,6 +114,8 @@ class Ledger:
     def confirmed(self, row: Instance) -> Instance | None:
         """The row if it is live, in somebody's hands or open; else clear it away, None.
 
+        A row whose owner is another one than the number's is cleared away too.
+
         Raises:
             WhaleFault: Whale cannot be asked, or an expired container cannot be destroyed.
         """
@@ -117,6 +123,10 @@ class Ledger:
             return self.settled(row)
         if row.state is not State.RUNNING:
             return row
+        lost = self.lost(row) if row.live(self._clock.now()) else ""
+        if lost:
+            self.end_orphan(row, lost)
+            return None
         standing, row = self.examine(row)
         if standing is Standing.LIVE:
             return row
@@ -244,6 +254,10 @@ class Ledger:
 
     def reconcile(self) -> int:
         """Settle the rows that somebody left half-way; returns how many."""
+        try:
+            self.end_orphans()
+        except BackendUnavailable as error:
+            log.warning("whose the instances are is looked up in the next round: %s", error)
         now = self._clock.now()
         unfinished = [row for row in self._store.all() if row.open or row.abandoned(now)]
 
@@ -252,6 +266,80 @@ class Ledger:
             return settled is None or not settled.open
 
         return self._each(unfinished, settle)
+
+    def lost(self, row: Instance) -> str:
+        """See :meth:`engines.owners.Ownership.lost`."""
+        return self._owners.lost(row)
+
+    def was_orphaned(self, user_id: int, found: Running) -> bool:
+        """Whether a container on Whale is one that we left there when its owner was gone."""
+        return self._store.orphaned(user_id, found.uuid)
+
+    def end_orphan(self, row: Instance, why: str) -> bool:
+        """Destroy what belongs to nobody any more, as far as Whale lets us, and drop its row.
+
+        Whale knows its own users: one who is deleted there, or whose access we have not, cannot
+        ask for anything. Their container is then left to Whale, which ends it with its time.
+
+        Raises:
+            WhaleFault: Whale cannot be asked now; the row is as it was.
+        """
+        mine = row.stopping(self.lease_end())
+        if not self._store.save(mine):
+            return False
+        try:
+            left = not self._destroyed(row, why)
+        except WhaleFault:
+            self._store.save(mine.running_again())
+            raise
+        event = self._call_about(row).event(
+            Action.ORPHANED,
+            Code.OK,
+            container_id=row.container_id,
+            old_expiry=iso(row.expires_at),
+            why=why,
+            **({"left_on_whale": True} if left else {}),
+        )
+        return self._store.delete(mine, event)
+
+    def _destroyed(self, row: Instance, why: str) -> bool:
+        """Whether the container is gone; False where Whale lets nobody of ours ask."""
+        try:
+            found: Look | None = self._api.look(row.user_id, row.challenge_id)
+        except WhaleFault as fault:
+            if fault.code is Code.UNAUTHENTICATED:
+                return False
+            if fault.code is not Code.CHALLENGE_UNAVAILABLE:
+                raise
+            found = None  # hidden or deleted there: it may run on
+            if why.startswith(ACCOUNT):
+                return False  # what the number has on Whale may be its new owner's
+        if found is not None and not _is(found, row):
+            return True
+        try:
+            self._api.destroy(row.user_id, row.challenge_id)
+        except WhaleFault as fault:
+            if fault.code is not Code.NOT_FOUND:
+                raise
+        return True
+
+    def end_orphans(self) -> int:
+        """End what belongs to nobody any more; returns how many. One that fails is left for later.
+
+        Raises:
+            BackendUnavailable: it cannot be told whose instances are.
+        """
+        now = self._clock.now()
+        rows = [row for row in self._store.all() if row.state is State.RUNNING]
+        found = self._owners.examine(row for row in rows if row.live(now))
+        for row, mark, lost in found:
+            if not lost and row.mark is None:
+                self._store.save(row.marked(mark))
+        orphans = {row.id: why for row, _, why in found if why}
+        return self._each(
+            [row for row, _, why in found if why],
+            lambda row: self.end_orphan(row, orphans[row.id]),
+        )
 
     def _each(self, rows: list[Instance], work: Callable[[Instance], bool]) -> int:
         done = 0
@@ -339,7 +427,7 @@ class Ledger:
 
 def settled_fault(fault: WhaleFault) -> WhaleFault:
     """The same refusal, now that a look has shown that nothing was done."""
-    return WhaleFault(fault.code, fault.message, retry_after=fault.retry_after)
+    return WhaleFault(fault.code, fault.message, retry_after=fault.retry_after, said=fault.said)
 
 
 def _is(found: Look, row: Instance) -> TypeGuard[Running]:

@@ -18,7 +18,7 @@ from engines import replies
 from engines.audit import Action, AuditLog
 from engines.base import AuditedBackend, Call
 from engines.cleanup_worker import CleanupWorker
-from engines.clock import Clock, SystemClock
+from engines.clock import Clock
 from engines.contract import (
     ActionResult,
     Addressing,
@@ -29,7 +29,7 @@ from engines.contract import (
     Scope,
     StartResult,
 )
-from engines.database import Database, connectable
+from engines.database import Database, connectable, one_clock
 from engines.errors import BackendUnavailable, SettingsError, WhaleFault
 from engines.instance_store import InstanceStore
 from engines.instances import (
@@ -42,6 +42,7 @@ from engines.instances import (
     UserTaken,
     instance_table,
 )
+from engines.owners import Owners, Ownership
 from engines.replies import iso
 from engines.settings import Settings
 from engines.whale.api import WhaleAPI
@@ -76,6 +77,7 @@ class WhaleAPIManager(AuditedBackend):
     Args:
         observer: told of every answer of Whale, for traces; never of a token.
         catalogue: the ids of all challenges that Whale may have, besides those that its CTFd lists.
+        owners: tells accounts and challenges from others with their numbers.
 
     Raises:
         SettingsError: ``WHALE_API_URL`` is not set, or another setting is wrong.
@@ -90,6 +92,7 @@ class WhaleAPIManager(AuditedBackend):
         clock: Clock | None = None,
         observer: Callable[[Answer], None] | None = None,
         catalogue: Catalogue | None = None,
+        owners: Owners | None = None,
     ) -> None:
         self.settings = settings or Settings.from_environ()
         if self.settings.whale_api_url is None:
@@ -97,7 +100,7 @@ class WhaleAPIManager(AuditedBackend):
         dialect = dialect_named(self.settings.whale_dialect)
         self._own_database = database is None
         self._database = database or Database(self.settings.state_url)
-        super().__init__(clock or SystemClock(), AuditLog(self._database))
+        super().__init__(one_clock(self._database, clock), AuditLog(self._database))
         client = WhaleClient(
             self.settings.whale_api_url,
             call_seconds=self.settings.whale_call_seconds,
@@ -126,6 +129,7 @@ class WhaleAPIManager(AuditedBackend):
             + self.settings.whale_ready_seconds
             + LEASE_MARGIN_SECONDS
         )
+        self._owners = Ownership(owners)
         self._ledger = Ledger(
             self.name,
             self._store,
@@ -136,6 +140,7 @@ class WhaleAPIManager(AuditedBackend):
             look_again_seconds=self.settings.whale_look_again_seconds,
             lifetime=timedelta(seconds=self.settings.whale_timeout_seconds),
             max_extensions=self.settings.whale_max_extensions,
+            owners=self._owners,
         )
         self._starter = Starter(self._api, self._store, self._ledger, self.settings, catalogue)
         self.cleanup_worker = CleanupWorker(
@@ -169,10 +174,16 @@ class WhaleAPIManager(AuditedBackend):
     def holds_any(self) -> bool:
         return not self._store.empty()
 
+    def ends_on_solve(self, challenge_id: int) -> bool:
+        return self.settings.ends_on_solve
+
     def expire_due(self) -> int:
         """End what has expired, also where Whale's own cleaner has not come yet."""
         self.traits.publish()
         return self._ledger.expire_due()
+
+    def end_orphans(self) -> int:
+        return self._ledger.end_orphans()
 
     def reconcile(self) -> int:
         """Settle calls that broke off half-way."""
@@ -205,7 +216,7 @@ class WhaleAPIManager(AuditedBackend):
                 if result is not None:
                     return result
         except WhaleFault as fault:
-            return _start_refused(fault)
+            return _start_refused(call, fault)
         return replies.busy_start()
 
     def _attempt(self, call: Call) -> StartResult | None:
@@ -270,7 +281,7 @@ class WhaleAPIManager(AuditedBackend):
             mine = row.extending(self._ledger.lease_end())
             return self._renew(call, mine) if self._store.save(mine) else replies.busy()
         except WhaleFault as fault:
-            return _refused(fault)
+            return _refused(call, fault)
 
     def _stop(self, call: Call, action: Action) -> ActionResult:
         try:
@@ -284,7 +295,7 @@ class WhaleAPIManager(AuditedBackend):
                 return replies.busy()
             self._ledger.destroy(mine, row)
         except WhaleFault as fault:
-            return _refused(fault)
+            return _refused(call, fault)
         event = call.event(
             action, Code.OK, container_id=mine.container_id, old_expiry=iso(mine.expires_at)
         )
@@ -297,6 +308,8 @@ class WhaleAPIManager(AuditedBackend):
             if row is None:
                 row = self._adopted(call)
                 return None if row is None else self._ledger.describe(row)
+            if self._ledger.lost(row):
+                return None
             if row.state is State.STARTING and not row.abandoned(self.clock.now()):
                 return None  # Whale may show it by halves: it is not live before its start ends
             if self._broke_off(row):
@@ -313,8 +326,9 @@ class WhaleAPIManager(AuditedBackend):
 
     def _last_known(self, call: Call) -> InstanceStatus | None:
         row = self._store.find(call.account, call.challenge_id)
-        live = row is not None and row.live(self.clock.now())
-        return self._ledger.describe(row) if row is not None and live else None
+        if row is None or not row.live(self.clock.now()) or self._ledger.lost(row):
+            return None
+        return self._ledger.describe(row)
 
     # What the account has.
 
@@ -323,6 +337,8 @@ class WhaleAPIManager(AuditedBackend):
         row = self._store.find(call.account, call.challenge_id)
         if row is None:
             return self._adopted(call)
+        if self._ledger.lost(row):
+            return None
         if row.state is not State.RUNNING:
             return self._ledger.confirmed(row)
         standing, row = self._ledger.examine(row)
@@ -360,6 +376,8 @@ class WhaleAPIManager(AuditedBackend):
             raise
         if not isinstance(found, Running) or found.remaining_seconds <= 0:
             return None
+        if self._ledger.was_orphaned(call.user_id, found):
+            return None
         claim = self._store.claim(self._request(call), self.clock.now())
         return self._ledger.adopt(call, claim.row, found) if isinstance(claim, Claimed) else None
 
@@ -373,6 +391,7 @@ class WhaleAPIManager(AuditedBackend):
             account_limit=self._account_limit,
             capacity=None,
             lease_seconds=self._lease_seconds,
+            mark=self._owners.mark(call.user_id, call.team_id, call.challenge_id),
         )
 
     # Extending and stopping.
@@ -439,7 +458,14 @@ class WhaleAPIManager(AuditedBackend):
         raise fault if fault.pending else settled_fault(fault)
 
 
-def _start_refused(fault: WhaleFault) -> StartResult:
+def _noted(call: Call, fault: WhaleFault) -> None:
+    """Let the call's event say why, for organisers."""
+    if fault.said:
+        call.detail["reason"] = fault.said
+
+
+def _start_refused(call: Call, fault: WhaleFault) -> StartResult:
+    _noted(call, fault)
     return StartResult(
         False,
         fault.message,
@@ -449,7 +475,8 @@ def _start_refused(fault: WhaleFault) -> StartResult:
     )
 
 
-def _refused(fault: WhaleFault) -> ActionResult:
+def _refused(call: Call, fault: WhaleFault) -> ActionResult:
+    _noted(call, fault)
     return ActionResult(
         False,
         fault.message,

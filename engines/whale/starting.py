@@ -59,6 +59,9 @@ class Starter:
         """Start on Whale what our row stands for; on failure nothing of it is left."""
         try:
             found = self._api.look(row.user_id, row.challenge_id)
+            if _fresh(found) and self._ledger.was_orphaned(row.user_id, found):
+                self._api.destroy(row.user_id, row.challenge_id)
+                found = Nothing()
             if _fresh(found):
                 live = self._ledger.adopt(call, row, found)
                 return replies.busy_start() if live is None else self.already(live)
@@ -269,7 +272,13 @@ class Starter:
         if not self._store.save(mine):
             return replies.busy_start()
         self._ledger.destroy(mine, live)
-        event = call.event(Action.START_FAILED, Code.NOT_READY, container_id=live.container_id)
+        seconds = f"{self._settings.whale_ready_seconds:g} s"
+        event = call.event(
+            Action.START_FAILED,
+            Code.NOT_READY,
+            container_id=live.container_id,
+            reason=f"Whale's container runs and gave no answer within {seconds}",
+        )
         call.recorded = self._store.delete(mine, event)
         message = "The container started but did not answer in time; please try again"
         return StartResult(False, message, code=Code.NOT_READY)

@@ -128,7 +128,12 @@ def refusal_of(answer: Answer, message: object, *, known: bool) -> WhaleFault:
     """
     refused = _REFUSALS.get(message) if isinstance(message, str) else None
     if refused is not None and answer.status in (200, 400, 403, 404):
-        return WhaleFault(refused.code, refused.message, retry_after=refused.retry_after)
+        return WhaleFault(
+            refused.code,
+            refused.message,
+            retry_after=refused.retry_after,
+            said=f"Whale answered {answer.status}: {message}",
+        )
     if isinstance(message, str) and message.startswith("Container started but not from"):
         return WhaleFault(_NONE.code, _NONE.message)
     if answer.status in (401, 403) and not known:
@@ -152,7 +157,12 @@ def _in_other_words(answer: Answer, message: str) -> WhaleFault:
     elif answer.method == "POST":
         meant = _FULL if _OF_ALL.search(message) else _NOT_STARTED
     return WhaleFault(
-        meant.code, meant.message, retry_after=meant.retry_after, definite=False, pending=False
+        meant.code,
+        meant.message,
+        retry_after=meant.retry_after,
+        definite=False,
+        pending=False,
+        said=f"Whale answered {answer.status}, in words that are not Whale's own",
     )
 
 
@@ -199,6 +209,7 @@ def unreadable(answer: Answer) -> WhaleFault:
         retry_after=10.0,
         definite=answer.method == "GET",
         pending=answer.method != "GET" and not over,
+        said=f"Whale answered {answer.status}, which is no answer of Whale's",
     )
 
 

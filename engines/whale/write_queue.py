@@ -24,7 +24,7 @@ from sqlalchemy.engine import Connection
 
 from engines.clock import Clock
 from engines.contract import Code
-from engines.database import BigId, Database, UtcDateTime, metadata
+from engines.database import BigId, Database, UtcDateTime, metadata, one_clock
 from engines.errors import WhaleFault
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class WriteQueue:
         call_seconds: float,
     ) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = one_clock(database, clock)
         self._places = places
         self._wait_seconds = wait_seconds
         self._waiting = timedelta(seconds=WAITING_SECONDS)

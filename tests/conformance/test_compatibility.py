@@ -27,6 +27,7 @@ DECLARED_NEEDS = {
     parts.FEW_EXTENSIONS,
     parts.READY_ON_START,
     parts.TEAMS,
+    parts.FLAG_GRACE,
     parts.MULTI_NODE,
     parts.SUBDOMAIN,
 }

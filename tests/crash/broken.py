@@ -13,7 +13,7 @@ from engines.base import Call
 from engines.contract import ActionResult, Code, StartResult
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.names import instance_name
-from engines.cre.runtimes.base import Found, Launch
+from engines.cre.runtimes.base import Cleared, Found, Launch
 from engines.instances import Instance, State
 
 
@@ -33,7 +33,7 @@ class RowLast(IgnoresStrays):
         spec = self._catalog.get(call.challenge_id)
         assert spec is not None
         request = self._request(call, spec)
-        name = instance_name(self.deployment, call.account, call.challenge_id)
+        name = instance_name(self.deployment, self._parts.owner, call.account, call.challenge_id)
         if self._store.find(call.account, call.challenge_id) is None:
             self._runtime.launch(Launch(name, self.deployment, spec, request.flag, "127.0.0.1"))
         return super()._start(call)
@@ -64,7 +64,7 @@ class ForgetsTheContainer(IgnoresStrays):
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
-        self._runtime.clear = lambda *_: False  # type: ignore[method-assign] # the bug
+        self._runtime.clear = lambda *_: Cleared()  # type: ignore[method-assign] # the bug
 
 
 class ClearsTheLiving(ContainerRuntimeEngine):

@@ -18,6 +18,7 @@ from engines.audit import Action, ContainerEvent
 from engines.contract import account_key
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.names import instance_name
+from engines.cre.owner import database_id
 from engines.cre.pool_store import PoolStore, Warm, WarmState
 from engines.cre.reservations import reservations
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_INSTANCE
@@ -52,6 +53,8 @@ class Sight:
     """All there is of a deployment at one moment."""
 
     deployment: str
+    database: str
+    """Its id."""
     rows: Mapping[str, Instance]
     """By account."""
     waiting: tuple[Warm, ...]
@@ -93,12 +96,12 @@ class Sight:
 
     def owner(self, row: Instance) -> str:
         """The name under which numbers are reserved for a row."""
-        return instance_name(self.deployment, row.account, row.challenge_id)
+        return instance_name(self.deployment, self.database, row.account, row.challenge_id)
 
 
 def look(engine: ContainerRuntimeEngine, database: Database, client: docker.DockerClient) -> Sight:
     """Look at everything."""
-    deployment = engine.deployment
+    deployment, made_for = engine.deployment, database_id(database)
     store = InstanceStore(database, engine.audit, cre_instances)
     reserved: dict[str, set[int]] = {}
     with database.read() as connection:
@@ -107,6 +110,7 @@ def look(engine: ContainerRuntimeEngine, database: Database, client: docker.Dock
     found = {each["Id"]: each for each in client.api.containers(all=True)}
     return Sight(
         deployment=deployment,
+        database=made_for,
         rows={row.account: row for row in store.all()},
         waiting=tuple(PoolStore(database).all()),
         # By name too: one that lost its label would be found by nobody else.
@@ -114,7 +118,7 @@ def look(engine: ContainerRuntimeEngine, database: Database, client: docker.Dock
             number: each
             for number, each in found.items()
             if each["Labels"].get(LABEL_DEPLOYMENT) == deployment
-            or _name(each).startswith((f"wr-{deployment}-user-", f"wr-{deployment}-warm-"))
+            or _name(each).startswith(f"wr-{deployment}-{made_for}-")
         },
         networks=tuple(client.api.networks(filters={"label": f"{LABEL_DEPLOYMENT}={deployment}"})),
         reserved={owner: frozenset(numbers) for owner, numbers in reserved.items()},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -268,8 +269,10 @@ class Site:
 
     def _overlay(self, checkout: Path, plugins: Mapping[str, Path]) -> None:
         """Links to all of CTFd, and a folder of plugins that is ours."""
+        # Not a link: Python would take the CTFd beside the file it leads to, without our plugins.
+        shutil.copy(checkout / "manage.py", self.folder / "manage.py")
         for path in checkout.iterdir():
-            if path.name not in (".git", ".venv", "CTFd", ".data", ".ctfd_secret_key"):
+            if path.name not in ("manage.py", ".git", ".venv", "CTFd", ".data", ".ctfd_secret_key"):
                 (self.folder / path.name).symlink_to(path)
         package = self.folder / "CTFd"
         package.mkdir()

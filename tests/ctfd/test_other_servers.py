@@ -48,7 +48,7 @@ def test_mariadb_redis_and_every_server(
         database = Database(url)
         stack.callback(database.close)
         assert database.schema_version() == schema.HEAD
-        assert recorded(database, "whale_ready_alembic_version") == "wr0001"
+        assert recorded(database, "whale_ready_alembic_version") == "wr0002"
 
         site.player("alice")
         number = site.challenge("Web", container_image=docker_image)
@@ -151,8 +151,8 @@ def test_next_to_ctfd_whale(whale_plugin: Path, redis: str, tmp_path: Path) -> N
         bob = visitor_of(site, "bob")
         for number in (ours, theirs):
             status, message = told(bob, number, "flag{guessed}")
-            assert status == "incorrect"
-            assert message.startswith("Incorrect: no container of yours is running")
+            assert status == "ratelimited"  # and no attempt
+            assert "start it first" in message
         shown = alice.json("GET", f"/api/v1/challenges/{theirs}")["data"]
         assert "data-whale-ready" in shown["view"]
         # Whale's own endpoints are where they were.

@@ -11,6 +11,7 @@ from hybrid.stage import ALICE, BOB, TIMEOUT, Site
 
 from engines.audit import Action
 from engines.contract import Code, ExtendMode, Scope
+from engines.cre.runtimes.memory import MemoryRuntime
 from engines.errors import BackendUnavailable
 from engines.figures import read_figures
 from engines.hybrid import Position
@@ -438,3 +439,16 @@ def test_without_shadow_mode_one_backend_is_asked(here: Site) -> None:
     here.fake.inject(REFUSED)
     assert here.status(ALICE, 1) is not None
     here.fake.lift_faults()
+
+
+def test_the_watch_over_the_disk_goes_on_behind_the_dial(here: Site) -> None:
+    """moby/moby#28302: one player fills the disk of the machine that all containers share."""
+    here.turn(NONE)
+    runtime = here.ground.runtime
+    assert isinstance(runtime, MemoryRuntime)
+    runtime.write(here.start(ALICE, 1).instance["container_id"], 256)
+    assert here.hybrid.watch() == 1
+    assert here.status(ALICE, 1) is None
+    assert routed(here, Action.DISK_FULL) == ("cre", None)
+    assert "256 MB" in str(here.hybrid.why_ended(ALICE, 1))
+    assert here.hybrid.why_ended(BOB, 1) is None

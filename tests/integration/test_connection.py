@@ -305,6 +305,7 @@ def test_a_socket_that_is_not_there_or_deaf_is_told_apart(tmp_path: Path) -> Non
     with pytest.raises(BackendUnavailable, match=f"nothing listens at {path}: start Docker"):
         connect(Settings(cre_docker_host=f"unix://{path}"), {})
     with pytest.raises(
-        BackendUnavailable, match="reached: start it, or put the address in CRE_DOCKER_HOST"
+        BackendUnavailable,
+        match="nothing listens at its address: start it, or put the address in CRE_DOCKER",
     ):
         connect(Settings(cre_docker_host="tcp://127.0.0.1:9"), {})

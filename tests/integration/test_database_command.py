@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
+from guessed_tables import export_and_import
 from servers import MariaDB, PostgreSQL
 
 from engines import schema
+from engines.cre.owner import ids_at
 from engines.database import Database
 from whale_ready.cli import main
 
@@ -90,6 +92,31 @@ def test_what_is_up_to_date_is_left_and_what_is_newer_refused(tmp_path: Path) ->
     assert "upgrade whale-ready; nothing was changed" in said
 
 
+def test_after_an_import_the_status_tells_what_is_wrong_and_an_upgrade_puts_it_right(
+    mariadb: MariaDB,
+) -> None:
+    """CTFd/CTFd#861, #2421, #636: after export and import the version alone says all is well."""
+    url = mariadb.create()
+    database = Database(url)
+    database.ensure_schema()
+    with database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO cre_meta VALUES ('deployment', 'ours')")
+    export_and_import(database)
+    code, said = run(url, "status")
+    assert code == 1
+    assert "wrong: cre_instances is missing\n" in said
+    assert "wrong: cre_meta has the primary key ['id'] in the place of ['key']\n" in said
+    assert "to do: whale-ready database upgrade puts the tables right\n" in said
+    code, said = run(url, "upgrade")
+    assert code == 0
+    assert "put right: cre_instances is missing\n" in said
+    assert run(url, "status")[0] == 0
+    with database.read() as connection:
+        kept = connection.exec_driver_sql("SELECT * FROM cre_meta").all()
+    assert [tuple(row) for row in kept] == [("deployment", "ours")]
+    database.close()
+
+
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
@@ -107,6 +134,22 @@ def test_what_cannot_be_asked_is_said_without_the_password(url: str, reason: str
     assert (result.exit_code, said[: len("Error: ")]) == (3, "Error: ")
     assert reason in said
     assert "s3cret" not in said
+
+
+def test_another_databases_containers_are_taken_over_by_its_id(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'state.db'}"
+    code, said = run(url, "take-over", "0123456789ab")
+    assert (code, said.partition(":")[0]) == (
+        0,
+        "what database 0123456789ab made is this one's now",
+    )
+    assert ids_at(url) >= {"0123456789ab"}
+    for wrong in ("%", "0123456789ab' OR 1", "0123"):
+        code, said = run(url, "take-over", wrong)
+        assert code == 3
+        assert "an ID is 12 characters" in said
+    set_version(url, "9999")
+    assert run(url, "take-over", "0123456789ab")[0] == 1
 
 
 def test_an_unknown_command_could_not_run(tmp_path: Path) -> None:

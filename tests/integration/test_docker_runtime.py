@@ -47,13 +47,15 @@ def launch_of(image: str, deployment: str, **fields: object) -> Launch:
 def test_a_container_lives_serves_its_flag_and_goes(
     runtime: DockerRuntime, image: str, deployment: str
 ) -> None:
-    launch = launch_of(image, deployment)
+    launch = replace(launch_of(image, deployment), owner="0123456789ab")
     launched = runtime.launch(launch)
     runtime.wait_ready(launch, launched, READY_SECONDS)
     port = int(launched.ports[0])
     assert http_get("127.0.0.1", port, "/cgi-bin/flag") == "flag{runtime}"
     assert runtime.is_running(launched.container_id)
-    assert runtime.find(deployment) == [Found(launched.container_id, launch.name, running=True)]
+    assert runtime.find(deployment) == [
+        Found(launched.container_id, launch.name, running=True, owner="0123456789ab")
+    ]
     assert runtime.remove(launched.container_id)
     assert not runtime.remove(launched.container_id)
     assert not runtime.is_running(launched.container_id)

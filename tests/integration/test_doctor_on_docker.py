@@ -14,7 +14,10 @@ import docker
 import pytest
 from docker.types import IPAMConfig, IPAMPool
 
-from engines.doctor import State
+from engines.cre.owner import database_id, take_over
+from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_OWNER
+from engines.database import Database
+from engines.doctor import Finding, State
 from engines.doctor.docker_side import docker_findings
 from engines.factory import get_container_backend, reset_container_backend, setup_findings
 from engines.settings import Settings
@@ -85,3 +88,32 @@ def test_a_process_comes_up_while_its_docker_hangs_and_then_says_why(
         assert "docker: the Docker engine cannot be reached" in said[0]
     finally:
         reset_container_backend()
+
+
+def test_another_database_under_the_same_deployment_is_named(
+    docker_client: docker.DockerClient, deployment: str, tmp_path: Path
+) -> None:
+    """livepeer/go-livepeer#3754, codefreak/codefreak#100: a second site with a copied ``.env``."""
+    url = f"sqlite:///{tmp_path / 'state.db'}"
+    database = Database(url)
+    mine, theirs = database_id(database), "0123456789ab"
+    settings = Settings(cre_firewall="none", cre_deployment=deployment, database_url=url)
+
+    def seen() -> Finding:
+        (found,) = [each for each in docker_findings(settings) if each.check == "deployment"]
+        return found
+
+    networks = []
+    try:
+        for owner, state in ((mine, State.OK), (theirs, State.NOT_OK)):
+            labels = {LABEL_DEPLOYMENT: deployment, LABEL_OWNER: owner}
+            networks.append(docker_client.networks.create(f"{deployment}-{owner}", labels=labels))
+            assert seen().state is state
+        assert theirs in seen().seen
+        assert mine not in seen().seen
+        take_over(database, theirs)
+        assert seen().state is State.OK
+    finally:
+        for network in networks:
+            network.remove()
+        database.close()

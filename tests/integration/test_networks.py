@@ -12,8 +12,9 @@ import docker
 import pytest
 
 from engines.catalog import ChallengeSpec, Companion
-from engines.cre.guard import Guard
-from engines.cre.runtimes.base import Launch
+from engines.child import run
+from engines.cre.guard import INTERFACES, Guard
+from engines.cre.runtimes.base import Cleared, Launch
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks
 from engines.cre.runtimes.subnets import own_subnets, shared_subnet
@@ -59,21 +60,106 @@ def test_a_network_that_is_not_as_it_must_be_is_never_used(
         networks(docker_client, family).shared(egress=True)
 
 
-def test_one_that_an_operator_removed_is_made_anew_once_it_is_forgotten(
-    docker_client: docker.DockerClient, image: str, deployment: str, family: str
+@pytest.fixture
+def one_bridge(docker_client: docker.DockerClient, family: str) -> BridgeNetworks:
+    return BridgeNetworks(lambda: docker_client.api, POOL, Guard("none"), family=family, bridges=1)
+
+
+def test_a_shared_network_that_was_pruned_is_made_anew_by_the_start_that_misses_it(
+    docker_client: docker.DockerClient, image: str, deployment: str, one_bridge: BridgeNetworks
 ) -> None:
-    one = BridgeNetworks(lambda: docker_client.api, POOL, Guard("none"), family=family, bridges=1)
-    runtime = DockerRuntime(docker_client, networks=one)
-    docker_client.api.remove_network(one.shared(egress=False))
+    """coollabsio/coolify#1764, spotify/docker-gc#174: docker system prune while nobody plays."""
+    runtime = DockerRuntime(docker_client, networks=one_bridge)
+    docker_client.api.remove_network(one_bridge.shared(egress=False))
     launch = Launch(
         "wr-a", deployment, ChallengeSpec(id=1, name="A", image=image), "f", "127.0.0.1"
     )
-    with pytest.raises(RuntimeFault):
-        runtime.launch(launch)
-    assert runtime.find(deployment) == []
     launched = runtime.launch(launch)
     assert runtime.is_running(launched.container_id)
     runtime.clear(deployment, "wr-a", 0)
+
+
+class Looking(Guard):
+    """As ``CRE_FIREWALL=engine`` looks for a bridge; its rules are another test's business."""
+
+    def ensure(self, interface: str) -> None:
+        self._check_place(interface)
+
+
+@pytest.mark.parametrize("removal", ["the network", "its interface"])
+def test_a_shared_bridge_that_is_gone_under_the_firewall_is_made_anew(
+    docker_client: docker.DockerClient, family: str, removal: str
+) -> None:
+    """coollabsio/coolify#1764: a bridge that this process knew is not there any more."""
+    found = BridgeNetworks(
+        lambda: docker_client.api, POOL, Looking("engine"), family=family, bridges=1
+    )
+    name = found.shared(egress=False)
+    if removal == "the network":
+        docker_client.api.remove_network(name)
+    else:
+        run(["ip", "link", "delete", f"wrc-{family}0"], seconds=10)
+    assert found.shared(egress=False) == name
+    assert (INTERFACES / f"wrc-{family}0").exists()
+
+
+def test_a_bridge_that_was_never_seen_is_left_alone(
+    docker_client: docker.DockerClient, family: str
+) -> None:
+    """An engine in another network namespace: its networks are others' too."""
+    networks(docker_client, family).shared(egress=False)
+    (before,) = docker_client.api.networks(names=[f"whale-ready-{family}-"])
+    run(["ip", "link", "delete", f"wrc-{family}0"], seconds=10)
+    blind = BridgeNetworks(
+        lambda: docker_client.api, POOL, Looking("engine"), family=family, bridges=1
+    )
+    with pytest.raises(BackendUnavailable, match="there is no interface"):
+        blind.shared(egress=False)
+    (after,) = docker_client.api.networks(names=[f"whale-ready-{family}-"])
+    assert after["Id"] == before["Id"]
+
+
+def test_a_foreign_endpoint_keeps_a_network_and_neither_the_stop_nor_the_next_start(
+    docker_client: docker.DockerClient, image: str, deployment: str, family: str
+) -> None:
+    """moby/moby#17217, #42119: an organiser's debugging container on an instance's network."""
+    runtime = DockerRuntime(docker_client, networks=networks(docker_client, family))
+    spec = ChallengeSpec(
+        id=1, name="A", image=image, companions=(Companion(name="db", image=image),)
+    )
+    subnets = own_subnets(POOL)
+    first, second = (
+        Launch(
+            "wr-a", deployment, spec, "f", "127.0.0.1", subnet=str(subnets[number]), fence=number
+        )
+        for number in (1, 2)
+    )
+    launched = runtime.launch(first)
+    ((network, _),) = docker_client.api.inspect_container(launched.container_id)["NetworkSettings"][
+        "Networks"
+    ].items()
+    stranger = docker_client.api.create_container(
+        image,
+        ["/bin/busybox", "sleep", "600"],
+        name=f"stranger-{family}",
+        host_config=docker_client.api.create_host_config(network_mode=network),
+    )["Id"]
+    docker_client.api.start(stranger)
+    try:
+        done = runtime.remove(launched.container_id)
+        assert done
+        (left,) = done.left
+        assert network in left
+        assert f"stranger-{family}" in left
+        again = runtime.launch(second)
+        assert runtime.is_running(again.container_id)
+        assert [each.fence for each in runtime.find(deployment)].count(1) == 1, "not the network?"
+    finally:
+        docker_client.api.remove_container(stranger, force=True)
+    assert runtime.clear(deployment, "wr-a", 1) == Cleared(True)
+    assert runtime.is_running(again.container_id)
+    assert runtime.remove(again.container_id) == Cleared(True)
+    assert runtime.find(deployment) == []
 
 
 def test_only_what_was_made_and_is_not_in_use_is_removed(

@@ -23,6 +23,7 @@ from engines.catalog import ChallengeSpec, Companion, Port, Readiness, StaticCat
 from engines.clock import VirtualClock
 from engines.contract import Code, Isolation
 from engines.cre import ContainerRuntimeEngine
+from engines.cre.evidence import HIDDEN
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_INSTANCE, Launch, Launched
 from engines.cre.runtimes.swarm import LABEL_HOST, NO_MANAGER, SwarmRuntime
 from engines.database import Database
@@ -196,21 +197,69 @@ def test_tcp_and_udp_ports_where_they_were_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("fields", "fault"),
+    ("fields", "fault", "said"),
     [
-        ({"image": "whale-ready-no-such-image:none"}, ImageMissing),
-        ({"command": ("/no/such/program",)}, ContainerExited),
-        ({"nodes": ("node.labels.nowhere==true",)}, NoRoom),
-        ({"readiness": Readiness.HEALTHCHECK}, NotReady),
+        ({"image": "whale-ready-no-such-image:none"}, ImageMissing, "not on the swarm's manager"),
+        ({"command": ("/no/such/program",)}, ContainerExited, "/no/such/program"),
+        ({"nodes": ("node.labels.nowhere==true",)}, NoRoom, "no suitable node"),
+        ({"readiness": Readiness.HEALTHCHECK}, NotReady, "no HEALTHCHECK"),
     ],
 )
 def test_what_cannot_start_says_why_and_leaves_nothing(
-    runtime: SwarmRuntime, launches: Callable[..., Launch], fields: Any, fault: type[RuntimeFault]
+    runtime: SwarmRuntime,
+    launches: Callable[..., Launch],
+    fields: Any,
+    fault: type[RuntimeFault],
+    said: str,
 ) -> None:
+    """hexbay/ocean_ctf#18, GZTimeWalker/GZCTF#31: in the swarm's own words."""
     launch = launches(**fields)
-    with pytest.raises(fault):
+    with pytest.raises(fault, match=said):
         runtime.launch(launch)
     assert runtime.find(launch.deployment) == []
+
+
+def test_what_a_program_printed_before_it_ended_is_told_without_the_flag(
+    runtime: SwarmRuntime, launches: Callable[..., Launch]
+) -> None:
+    script = "/bin/busybox sleep 2; echo cannot open /data: $FLAG; exit 3"
+    launch = launches(command=(BUSYBOX, "sh", "-c", script))
+    with pytest.raises(ContainerExited) as failure:
+        started(runtime, launch)
+    assert "exit code 3" in str(failure.value)
+    assert failure.value.output == (f"cannot open /data: {HIDDEN}",)
+    runtime.clear(launch.deployment, launch.name, launch.fence)
+
+
+def test_a_network_that_another_service_holds_keeps_neither_stop_nor_start(
+    cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch], image: str
+) -> None:
+    """moby/moby#17217, #42119: an organiser joins a service to an instance's network."""
+    launch = launches(nodes=MANAGER)
+    launched = started(runtime, launch)
+    (network,) = runtime._networks([f"{LABEL_INSTANCE}={launch.name}"])
+    stranger = cluster.manager_client.services.create(
+        image,
+        command=[BUSYBOX, "sleep", "600"],
+        networks=[network["Id"]],
+        constraints=list(MANAGER),
+        name=f"stranger-{secrets.token_hex(4)}",
+    )
+    try:
+        done = runtime.remove(launched.container_id)
+        assert done
+        (left,) = done.left
+        assert network["Name"] in left
+        assert "in use by service" in left
+        again = started(runtime, replace(launch, fence=launch.fence + 1))
+        assert flag_at(again) == launch.flag
+    finally:
+        stranger.remove()
+    eventually(
+        lambda: not runtime.clear(launch.deployment, launch.name, launch.fence).left,
+        "the network goes once nobody holds it",
+    )
+    assert runtime.remove(again.container_id)
 
 
 def test_a_container_that_exits_at_once_is_no_instance(
@@ -264,19 +313,55 @@ def test_what_the_catalogue_says_is_what_the_container_gets(
         capabilities=("NET_BIND_SERVICE",),
         environment={"MODE": "{{.Node.Hostname}} }}", "BRACES": "{{"},
         user="1000:1000",
+        shm_mb=96,
+        disk_mb=8,
+        ports=(Port(80), Port(80, Transport.UDP)),
+        host_ports=(39053, 39053),
     )
-    runtime.launch(launch)
+    launched = runtime.launch(launch)
+    assert launched.ports == ("39053", "39053")
     (container,) = containers(cluster.worker_client, launch)
     host, config = container.attrs["HostConfig"], container.attrs["Config"]
     assert (host["Memory"], host["NanoCpus"], host["PidsLimit"]) == (32 * 2**20, 250_000_000, 17)
-    assert {each["Name"]: each["Hard"] for each in host["Ulimits"]} == {"nofile": 1024, "core": 0}
+    ulimits = {each["Name"]: each["Hard"] for each in host["Ulimits"]}
+    assert ulimits == {"nofile": 1024, "core": 0, "fsize": 8 * 2**20}
+    assert host["Init"]
     assert host["ReadonlyRootfs"]
     assert config["User"] == "1000:1000"
     assert {"MODE={{.Node.Hostname}} }}", "BRACES={{", f"FLAG={launch.flag}"} <= set(config["Env"])
     bounding = says(container, "grep", "CapBnd", "/proc/1/status").split()[1]
     assert int(bounding, 16) == 1 << 10, "NET_BIND_SERVICE and no other"
+    assert says(container, "df", "-m", "/dev/shm").split()[8] == "96"  # noqa: S108 - inside a container
+    assert "Connection refused" in says(container, "nslookup", "example.org")
     assert "Read-only" in says(container, "touch", "/file")
     assert says(container, "touch", "/tmp/file") == ""  # noqa: S108 - inside a container
+
+
+def test_a_companion_is_waited_for_until_it_is_healthy(
+    cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch], image: str
+) -> None:
+    """docker/compose#374: a web program that needs its database at once, and a slow database."""
+    healthy = cluster.manager_client.containers.create(image)
+    asks = '["/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1/"]'
+    check = f"HEALTHCHECK --interval=500ms --start-period=60s CMD {asks}"
+    healthy.commit("whale-ready-healthy", "test", changes=check)
+    healthy.remove()
+    late = (BUSYBOX, "sh", "-c", f"{BUSYBOX} sleep 2; exec {BUSYBOX} httpd -f -p 80 -h /www")
+    once = f"{BUSYBOX} wget -q -O - http://db/ || exit 1; exec {BUSYBOX} httpd -f -p 80 -h /www"
+    companion = Companion(
+        name="db",
+        image="whale-ready-healthy:test",
+        command=late,
+        readiness=Readiness.HEALTHCHECK,
+    )
+    launch = launches(
+        nodes=("node.role==manager",),
+        command=(BUSYBOX, "sh", "-c", once),
+        companions=(companion,),
+    )
+    assert flag_at(started(runtime, launch)) == launch.flag
+    assert runtime.clear(launch.deployment, launch.name, 0)
+    cluster.manager_client.images.remove("whale-ready-healthy:test", force=True)
 
 
 def test_what_a_process_that_died_left_is_replaced(
@@ -308,6 +393,8 @@ def test_a_dead_container_is_not_restarted(
     eventually(over, "the swarm has dealt with the end of the container")
     assert len(service.tasks()) == 1
     assert not runtime.is_running(launched.container_id)
+    why = runtime.why_ended(launched.container_id, launch.redactor)
+    assert "exit code 137, killed" in why.reason
     assert runtime.remove(launched.container_id)
     assert runtime.find(launch.deployment) == []
 

@@ -55,6 +55,7 @@ CHALLENGES = Challenges(
     several_ports=17,
     warm=18,
     companion=19,
+    slow_companion=20,
     names={
         7: "First",
         8: "Second",
@@ -66,12 +67,14 @@ CHALLENGES = Challenges(
         17: "Several ports",
         18: "Warm",
         19: "Companion",
+        20: "Slow companion",
     },
 )
 FIRST_PORT = 20001
 ANY_NUMBER = 10_000
 """Ports there are unless a scenario wants few."""
 STEP = 900
+GRACE = 600
 RETRY_SECONDS = 10.0
 
 Key = tuple[str, int]
@@ -89,6 +92,8 @@ class Record:
     started_at: datetime
     expires_at: datetime
     extensions: int = 0
+    owner: int = 0
+    """Which of the owners that the account's number has had."""
 
 
 class ReferenceBackend(ContainerBackend):
@@ -103,6 +108,10 @@ class ReferenceBackend(ContainerBackend):
         self.clock = VirtualClock()
         self.machine = Machine()
         self.records: dict[Key, Record] = {}
+        self.ended: dict[Key, tuple[str, datetime]] = {}
+        """The last flag of each account and challenge, and when its container ended."""
+        self.owners: dict[str, int] = {}
+        """How often an account's number was given again."""
         self.waiting: list[Container] = []
         """The warm pool."""
         window = timedelta(seconds=options.start_window_seconds)
@@ -127,6 +136,7 @@ class ReferenceBackend(ContainerBackend):
         other = type(self)(self.options)
         other.clock, other.machine, other.lock = self.clock, self.machine, self.lock
         other.records, other.waiting, other.events = self.records, self.waiting, self.events
+        other.ended, other.owners = self.ended, self.owners
         other.rate, other.end, other.doubts = self.rate, self.end, self.doubts
         return other
 
@@ -158,6 +168,7 @@ class ReferenceBackend(ContainerBackend):
             timeout_seconds=self.options.timeout_seconds,
             extension_seconds=self.options.timeout_seconds if reset else STEP,
             isolation=frozenset(Isolation),
+            flag_grace_seconds=GRACE,
         )
 
     def start_instance(
@@ -169,8 +180,14 @@ class ReferenceBackend(ContainerBackend):
                 result, action = self.start(user_id, challenge_id, team_id)
             except BackendUnavailable:
                 result, action = self.start_broke_off(), Action.START_FAILED
-            self.audit(action, result.code, user_id, challenge_id, team_id)
+            self.audit(
+                action, result.code, user_id, challenge_id, team_id, **self.why(challenge_id)
+            )
             return result
+
+    def why(self, challenge_id: int) -> dict[str, str]:
+        """What an event of a start says of a challenge that cannot work."""
+        return {"reason": "exit code 1"} if challenge_id == CHALLENGES.exits_at_once else {}
 
     def extend_instance(
         self, user_id: int, challenge_id: int, team_id: int | None = None
@@ -225,7 +242,7 @@ class ReferenceBackend(ContainerBackend):
         validate_ids(user_id, challenge_id, team_id)
         with self.lock:
             record = self.records.get((account_key(user_id, team_id), challenge_id))
-            if record is None or record.expires_at <= self.clock.now():
+            if record is None or record.expires_at <= self.clock.now() or self.orphaned(record):
                 return None
             return self.describe(record)
 
@@ -246,7 +263,9 @@ class ReferenceBackend(ContainerBackend):
             try:
                 for record in list(self.records.values()):
                     expired = record.expires_at <= self.clock.now()
-                    if not expired and not self.alive(record):
+                    if not expired and self.orphaned(record):
+                        self.lose(record, Action.ORPHANED)
+                    elif not expired and not self.alive(record):
                         self.lose(record)
                 return self.clear_doubt()
             except BackendUnavailable:
@@ -308,6 +327,7 @@ class ReferenceBackend(ContainerBackend):
         container = self.take(challenge_id) or self.launch(challenge_id)
         expires_at = self.last(now + timedelta(seconds=self.options.timeout_seconds))
         record = Record(user_id, team_id, challenge_id, container, now, expires_at)
+        record.owner = self.owners.get(account_key(user_id, team_id), 0)
         self.records[account_key(user_id, team_id), challenge_id] = record
         self.recorded()
         self.rate.count(self.rated(user_id, team_id), now)
@@ -334,10 +354,18 @@ class ReferenceBackend(ContainerBackend):
         self.doubts.append(mark)
         self.under_way.append(mark)
         try:
-            return self.machine.run(ports, companion=challenge_id == CHALLENGES.companion)
+            with_companion = (CHALLENGES.companion, CHALLENGES.slow_companion)
+            made = self.machine.run(ports, companion=challenge_id in with_companion)
+            if challenge_id == CHALLENGES.slow_companion:
+                self.wait_for(self.machine.containers[inner_of(made.id)])
+            return made
         except BackendUnavailable:
             self.under_way.remove(mark)
             raise
+
+    def wait_for(self, companion: Container) -> None:
+        """Return once a companion serves."""
+        companion.serves = True
 
     def recorded(self) -> None:
         """What this process has launched is known now."""
@@ -442,9 +470,14 @@ class ReferenceBackend(ContainerBackend):
 
     def live(self, user_id: int, challenge_id: int, team_id: int | None) -> Record | None:
         record = self.records.get((account_key(user_id, team_id), challenge_id))
-        if record is None or record.expires_at <= self.clock.now():
+        if record is None or record.expires_at <= self.clock.now() or self.orphaned(record):
             return None
         return record if self.alive(record) else None
+
+    def orphaned(self, record: Record) -> bool:
+        """Whether the account is gone, whoever has its number now."""
+        owner = self.owners.get(account_key(record.user_id, record.team_id), 0)
+        return record.owner != owner
 
     def alive(self, record: Record) -> bool:
         return self.machine.runs(record.container.id)
@@ -454,13 +487,15 @@ class ReferenceBackend(ContainerBackend):
         record = self.records[key]
         if record.expires_at <= self.clock.now():
             self.expire(record)
+        elif self.orphaned(record):
+            self.lose(record, Action.ORPHANED)
         elif not self.alive(record):
             self.lose(record)
 
-    def lose(self, record: Record) -> None:
+    def lose(self, record: Record, action: Action = Action.LOST) -> None:
         self.drop(record)
         owner = (record.user_id, record.challenge_id, record.team_id)
-        self.audit(Action.LOST, Code.OK, *owner)
+        self.audit(action, Code.OK, *owner)
 
     def expire(self, record: Record) -> None:
         self.drop(record)
@@ -470,7 +505,20 @@ class ReferenceBackend(ContainerBackend):
     def drop(self, record: Record) -> None:
         self.note()
         self.machine.remove(record.container.id)
-        del self.records[account_key(record.user_id, record.team_id), record.challenge_id]
+        key = account_key(record.user_id, record.team_id), record.challenge_id
+        del self.records[key]
+        if not self.orphaned(record):
+            self.ended[key] = record.container.flag, self.clock.now()
+
+    def recorded_flag(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> str | None:
+        key = account_key(user_id, team_id), challenge_id
+        record = self.records.get(key)
+        if record is not None:
+            return None if self.orphaned(record) else record.container.flag
+        flag, ended = self.ended.get(key, (None, self.clock.now()))
+        return flag if self.clock.now() < ended + timedelta(seconds=GRACE) else None
 
     def describe(self, record: Record) -> InstanceStatus:
         now = max(self.clock.now(), record.started_at)

@@ -122,6 +122,23 @@ class AnyChallengeStops(ReferenceBackend):
         return super().stop_instance(user_id, challenge_id, team_id, auto_cleanup)
 
 
+class FlagsEndWithTheirContainers(ReferenceBackend):
+    """Whoever reads a flag and brings the service down by it has read it for nothing."""
+
+    def recorded_flag(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> str | None:
+        record = self.live(user_id, challenge_id, team_id)
+        return None if record is None else record.container.flag
+
+
+class NumbersAreOwners(ReferenceBackend):
+    """Whoever has the number is the owner."""
+
+    def orphaned(self, record: Record) -> bool:
+        return False
+
+
 class OneFlagForAll(ReferenceBackend):
     """Every container gets the same flag."""
 
@@ -140,6 +157,24 @@ class SilentStart(ReferenceBackend):
     def audit(self, action: Action, *rest: Any, **metadata: Any) -> None:
         if action is not Action.STARTED:
             super().audit(action, *rest, **metadata)
+
+
+class UnexplainedFailure(ReferenceBackend):
+    """A start that failed says so, and nobody is told why."""
+
+    def why(self, challenge_id: int) -> dict[str, str]:
+        return {}
+
+
+class FrankFailure(ReferenceBackend):
+    """A player is told what only organisers are to know."""
+
+    def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
+        result = super().refusal(user_id, challenge_id, team_id)
+        if result is None or result.code is not Code.START_FAILED:
+            return result
+        why = self.why(challenge_id).get("reason", "")
+        return StartResult(False, f"{result.message}: {why}", code=result.code)
 
 
 class ErrorAsSuccess(ReferenceBackend):
@@ -649,8 +684,12 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     OneExtensionMore: ("EXTEND-007",),
     Undead: ("EXPIRY-001", "EXPIRY-003", "EXPIRY-004", "TIME-006"),
     AnyChallengeStops: ("STOP-005", "STOP-006", "STOP-011"),
+    FlagsEndWithTheirContainers: ("FLAG-010", "FLAG-011"),
+    NumbersAreOwners: ("ACCOUNT-017", "ACCOUNT-018", "ACCOUNT-019", "FLAG-012"),
     OneFlagForAll: ("FLAG-002", "FLAG-003"),
     SilentStart: ("AUDIT-001", "TIME-007"),
+    UnexplainedFailure: ("AUDIT-018",),
+    FrankFailure: ("AUDIT-018",),
     ErrorAsSuccess: ("STOP-012", "FAULT-001", "FAULT-005", "FAULT-012", "RESTART-001"),
     UnknownAsNone: ("STATUS-015", "FAULT-014", "RESTART-001", "SWAP-010"),
     FlagInTheMessage: ("FLAG-007",),

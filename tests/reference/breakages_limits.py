@@ -316,6 +316,13 @@ class CompanionOutOfReach(ReferenceBackend):
         return made
 
 
+class CompanionNotAwaited(ReferenceBackend):
+    """A start is done as soon as the companion runs, whether or not it serves."""
+
+    def wait_for(self, companion: Container) -> None:
+        companion.serves = False
+
+
 class CompanionLeftBehind(ReferenceBackend):
     """A stop removes the container that players know of, and no other."""
 
@@ -358,6 +365,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     NoPortLeftOver: ("PORT-003",),
     PortsNeverGivenBack: ("PORT-004", "PORT-005"),
     CompanionOutOfReach: ("COMPANION-001",),
+    CompanionNotAwaited: ("COMPANION-004",),
     CompanionLeftBehind: ("COMPANION-002", "COMPANION-003"),
 }
 """Every breakage and the scenarios that must fail on it."""

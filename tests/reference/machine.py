@@ -37,6 +37,7 @@ class Container:
     image: int = 0
     """How often the images had changed when it was made."""
     alive: bool = True
+    serves: bool = True
     node: str = ""
     """Which of the pretended machines it runs on."""
 

@@ -92,8 +92,10 @@ class ReferenceWorld(World):
         return {each.id for each in self.machine.containers.values() if each.alive}
 
     def recorded_flag(self, player: Player, challenge_id: int) -> str:
-        key = account_key(player.user_id, player.team_id), challenge_id
-        return self.backend.records[key].container.flag
+        flag = self.backend.recorded_flag(player.user_id, challenge_id, player.team_id)
+        if flag is None:
+            raise LookupError("no flag counts for this account")
+        return flag
 
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
         for container in self.machine.containers.values():
@@ -105,7 +107,12 @@ class ReferenceWorld(World):
     def _page(self, container: Container, path: str) -> str:
         inner = self.machine.containers.get(inner_of(container.id))
         if path == COMPANION_PATH:
-            reached = inner is not None and inner.alive and inner.network == container.network
+            reached = (
+                inner is not None
+                and inner.alive
+                and inner.serves
+                and inner.network == container.network
+            )
             return "inner" if reached else ""
         return container.flag if path == FLAG_PATH else "hello"
 
@@ -115,6 +122,13 @@ class ReferenceWorld(World):
 
     def remove_behind(self, container_id: str) -> None:
         del self.machine.containers[container_id]
+
+    def give_number_again(self, player: Player) -> None:
+        account = account_key(player.user_id, player.team_id)
+        owners = self.backend.owners
+        owners[account] = owners.get(account, 0) + 1
+        for key in [key for key in self.backend.ended if key[0] == account]:
+            del self.backend.ended[key]
 
     def kill_behind(self, container_id: str) -> None:
         self.machine.containers[container_id].alive = False

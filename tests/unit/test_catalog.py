@@ -21,6 +21,7 @@ from engines.catalog import (
     Visibility,
     may_be_on_whale,
     not_on_whale,
+    paired,
 )
 from engines.catalog_file import load_catalog
 from engines.errors import CatalogError
@@ -94,12 +95,20 @@ def test_what_a_challenge_may_ask_for(tmp_path: Path) -> None:
             warm = 3
             nodes = ["node.labels.ctf==true"]
             whale = false
+            init = false
+            shm_mb = 256
+            no_new_privileges = false
+            disk_mb = 1024
+            flag_owner = "1000:1001"
 
             [[challenge.companions]]
             name = "db"
             image = "ctf/db:1"
             flag = true
             memory_mb = 256
+            readiness = "tcp"
+            port = 5432
+            flag_file = "/home/ctf/flag.txt"
             """,
         )
     )
@@ -122,7 +131,22 @@ def test_what_a_challenge_may_ask_for(tmp_path: Path) -> None:
         warm=3,
         nodes=("node.labels.ctf==true",),
         whale=False,
-        companions=(Companion(name="db", image="ctf/db:1", flag=True, memory_mb=256),),
+        init=False,
+        shm_mb=256,
+        no_new_privileges=False,
+        disk_mb=1024,
+        flag_owner="1000:1001",
+        companions=(
+            Companion(
+                name="db",
+                image="ctf/db:1",
+                flag=True,
+                memory_mb=256,
+                readiness=Readiness.TCP,
+                port=5432,
+                flag_file="/home/ctf/flag.txt",
+            ),
+        ),
     )
 
 
@@ -131,6 +155,30 @@ def test_what_it_does_not_ask_for_is_closed() -> None:
     assert (spec.capabilities, spec.egress, spec.companions, spec.warm) == ((), False, (), 0)
     assert (spec.memory_mb, spec.pids_limit, spec.ulimits["nofile"]) == (128, 128, 1024)
     assert spec.pull is Pull.NEVER
+    assert (spec.init, spec.shm_mb, spec.disk_mb, spec.flag_file) == (True, 64, 256, "")
+
+
+@pytest.mark.parametrize(
+    ("said", "capabilities", "may"),
+    [
+        (None, (), False),
+        (None, ("CHOWN", "SETUID"), False),
+        (None, ("SETGID", "SETUID"), True),
+        (True, ("SETGID", "SETUID"), False),
+        (False, (), True),
+    ],
+)
+def test_set_uid_programs_work_where_a_challenge_asks_for_it(
+    said: bool | None, capabilities: tuple[str, ...], may: bool
+) -> None:
+    """NilsIrl/dockerc#53, container2wasm/container2wasm#239: a privilege-escalation challenge."""
+    spec = ChallengeSpec(1, "A", "a", capabilities=capabilities, no_new_privileges=said)
+    assert spec.may_gain_privileges is may
+
+
+def test_a_number_that_is_there_for_both_transports_is_a_pair() -> None:
+    udp = Transport.UDP
+    assert paired((Port(80), Port(53), Port(53, udp), Port(81, udp))) == [53]
 
 
 SPEC = ChallengeSpec(1, "A", "a", companions=(Companion(name="db", image="db"),))
@@ -203,6 +251,28 @@ ENTRY = '[[challenge]]\nid = 1\nname = "A"\nimage = "a"\n'
         (
             ENTRY + 'companions = [{ name = "a", image = "a" }, { name = "a", image = "b" }]',
             "companions have the same name",
+        ),
+        (ENTRY + 'init = "yes"', "init must be true or false"),
+        (ENTRY + "shm_mb = 0", "shm_mb must be a whole number from 1"),
+        (ENTRY + "disk_mb = -1", "disk_mb must be a whole number from 0"),
+        (ENTRY + 'no_new_privileges = "no"', "no_new_privileges must be true or false"),
+        (ENTRY + 'flag_file = "flag"', "flag_file must be a path from the root"),
+        (ENTRY + 'flag_file = "/a/../flag"', "flag_file must be a path from the root"),
+        (ENTRY + 'flag_file = "/dev/shm/flag"', "flag_file cannot be below /dev"),
+        (ENTRY + 'flag_file = "/flag"\nread_only = true', "flag_file cannot be put on a root that"),
+        (ENTRY + 'flag_owner = "ctf"', "flag_owner must be written as numbers"),
+        (
+            ENTRY + 'companions = [{ name = "a", image = "a", readiness = "http" }]',
+            "companions a: readiness must be one of tcp, healthcheck, none",
+        ),
+        (
+            ENTRY + 'companions = [{ name = "a", image = "a", port = 5432 }]',
+            'companions a: port is what readiness looks for; write readiness = "tcp"',
+        ),
+        (
+            ENTRY
+            + "".join(f'[[challenge.companions]]\nname = "c{n}"\nimage = "a"\n' for n in range(13)),
+            "companions are at most 12",
         ),
         (ENTRY + ENTRY, "challenge id 1 is given twice"),
         ('[[challenge]]\nid = 1\nname = " "\nimage = "a"', "name must be a text"),

@@ -10,9 +10,10 @@ import pytest
 import sqlalchemy as sa
 from cre_stage import Stage
 
-from engines.catalog import ChallengeSpec, Companion, Port, Transport
+from engines.catalog import ChallengeSpec, Companion, Port, Readiness, Transport
 from engines.contract import Code, StartResult
 from engines.cre import launching
+from engines.cre.owner import database_id
 from engines.cre.reservations import Reservations, reservations
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
@@ -109,11 +110,41 @@ def test_ports_come_from_the_range_and_go_back_to_it(any_database: Database) -> 
     full = stage.engine.start_instance(3, 1)
     assert (full.ok, full.code) == (False, Code.CAPACITY)
     assert stage.engine._parts.reservations.owners(before=stage.clock.now() + timedelta(1)) == {
-        "wr-stage-user-1-c1",
-        "wr-stage-user-2-c1",
+        f"wr-stage-{database_id(stage.database)}-user-1-c1",
+        f"wr-stage-{database_id(stage.database)}-user-2-c1",
     }
     assert stage.engine.stop_instance(1, 1).ok
     assert stage.engine.start_instance(3, 1).ok
+
+
+PAIR = ChallengeSpec(4, "DNS", "d", ports=(Port(80), Port(53), Port(53, Transport.UDP)))
+
+
+@pytest.mark.parametrize("among", [None, range(30000, 30008)])
+def test_a_tcp_and_udp_pair_is_published_on_one_number(
+    any_database: Database, among: range | None
+) -> None:
+    """A protocol that speaks both, as DNS, is asked by players on one number."""
+    stage = Stage(any_database, PAIR, settings=Settings(cre_port_range=among))
+    numbers = [stage.engine.start_instance(user, 4).instance["ports"] for user in (1, 2)]
+    for web, tcp, udp in numbers:
+        assert tcp == udp != web
+    assert len({number for each in numbers for number in each}) == 4
+
+
+def test_a_pair_passes_over_numbers_that_one_transport_has_in_use(any_database: Database) -> None:
+    udp = ChallengeSpec(5, "U", "u", ports=(Port(9, Transport.UDP),), readiness=Readiness.NONE)
+    pair = replace(PAIR, ports=(Port(53), Port(53, Transport.UDP)))
+    stage = Stage(any_database, udp, pair, settings=Settings(cre_port_range=range(30000, 30002)))
+    (taken,) = stage.engine.start_instance(1, 5).instance["ports"]
+    (free,) = {"30000", "30001"} - {taken}
+    assert stage.engine.start_instance(2, 4).instance["ports"] == [free, free]
+    assert stage.engine.start_instance(3, 4).code is Code.CAPACITY
+    with any_database.read() as connection:
+        held = connection.execute(sa.select(reservations.c.kind, reservations.c.number))
+        assert sorted(held.all()) == sorted(
+            [("udp", int(taken)), ("tcp", int(free)), ("udp", int(free))]
+        )
 
 
 class Held(MemoryRuntime):
@@ -127,14 +158,30 @@ class Held(MemoryRuntime):
         return super().launch(launch)
 
 
-def test_a_port_that_a_program_holds_is_not_insisted_on(any_database: Database) -> None:
+class HeldLater(Held):
+    """It shows only when the container is started, once its companions serve."""
+
+    def launch(self, launch: Launch) -> Launched:
+        return MemoryRuntime.launch(self, launch)
+
+    def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
+        if self.held & set(launch.host_ports):
+            raise PortUnavailable("taken")
+        super().wait_ready(launch, launched, seconds)
+
+
+@pytest.mark.parametrize("runtime", [Held, HeldLater])
+def test_a_port_that_a_program_holds_is_not_insisted_on(
+    any_database: Database, runtime: type[Held]
+) -> None:
     settings = Settings(cre_port_range=range(30000, 30003))
-    stage = Stage(any_database, ONE, runtime=Held(), settings=settings)
+    stage = Stage(any_database, ONE, runtime=runtime(), settings=settings)
     assert stage.engine.start_instance(1, 1).instance["ports"] == ["30002"]
     with any_database.read() as connection:
         assert list(connection.execute(sa.select(reservations.c.number)).scalars()) == [30002]
     assert stage.engine.start_instance(2, 1).code is Code.CAPACITY
     assert stage.store.find("user:2", 1) is None
+    assert len(stage.runtime.running()) == 1
 
 
 class Blocked(MemoryRuntime):
@@ -185,7 +232,7 @@ def test_companions_get_a_subnet_and_give_it_back(any_database: Database) -> Non
     assert all(subnet.endswith("/28") for subnet in seen)
     assert stage.engine.stop_instance(1, 1).ok
     held = stage.engine._parts.reservations.owners(before=stage.clock.now() + timedelta(1))
-    assert held == {"wr-stage-user-2-c1"}
+    assert held == {f"wr-stage-{database_id(stage.database)}-user-2-c1"}
 
 
 def test_what_nobody_owns_any_more_is_given_back(any_database: Database) -> None:

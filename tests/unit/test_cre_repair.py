@@ -11,6 +11,7 @@ from engines.audit import Action
 from engines.catalog import ChallengeSpec
 from engines.contract import Code
 from engines.cre.names import instance_name
+from engines.cre.owner import database_id
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.database import Database
@@ -96,7 +97,7 @@ def test_a_container_that_no_row_knows_is_removed_and_others_are_not(stage: Stag
 
 def test_a_start_that_comes_while_strays_are_removed_keeps_its_container(stage: Stage) -> None:
     spec = SPECS[0]
-    name = instance_name(stage.engine.deployment, "user:1", spec.id)
+    name = instance_name(stage.engine.deployment, database_id(stage.database), "user:1", spec.id)
     stage.runtime.launch(Launch(name, stage.engine.deployment, spec, "flag{x}", "127.0.0.1"))
     started: list[str] = []
 

@@ -33,7 +33,7 @@ EVERYWHERE = {
 CHROMIUM = {"chromium", "chromium-browser", "chromium-headless-shell", "google-chrome"}
 """One of these; ensure_chromium sees to it."""
 
-OWN = {"pip", "pytest", "uv", "verify", "whale-ready"}
+OWN = {"ctf", "pip", "pytest", "uv", "verify", "whale-ready"}
 """Of the virtual environments that tests make, and words of our own command line."""
 
 RUN = {"Popen", "Program", "check_call", "check_output", "program", "run", "which"}

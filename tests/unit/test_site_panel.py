@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from engines.web.calls import NOTHING_RUNS
+
 PANEL = Path(__file__).parents[2] / "engines" / "web" / "ctfd" / "assets" / "panel.js"
 SOURCE = base64.b64encode(PANEL.read_bytes()).decode()
 
@@ -85,3 +87,18 @@ def test_challenges_are_called_by_their_names(page: Page) -> None:
 
 def test_no_clock_of_the_browsers_is_read() -> None:
     assert "Date" not in PANEL.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("ran_before", "message", "said"),
+    [
+        ("false", NOTHING_RUNS, ""),
+        ("true", NOTHING_RUNS, "Your container has ended."),
+        ("false", "It wrote too much", "It wrote too much."),
+        ("true", "It wrote too much", "It wrote too much."),
+    ],
+)
+def test_a_player_is_told_why_it_has_ended(
+    page: Page, ran_before: str, message: str, said: str
+) -> None:
+    assert run(page, f"panel.ending({ran_before}, {message!r})") == said

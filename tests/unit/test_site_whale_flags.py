@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from engines.clock import VirtualClock
 from engines.database import Database, UtcDateTime
+from engines.given_flags import GivenFlags
 from engines.site.whale_flags import WhaleFlags
 
 FLAG = "flag{of-whale}"
@@ -54,11 +55,40 @@ def flags(database: Database) -> WhaleFlags:
 def test_the_accounts_own_flag(flags: WhaleFlags) -> None:
     now = VirtualClock().now()
     assert flags.possible()
-    assert flags.flag("team:3", 5, now) == FLAG
-    assert flags.flag("team:4", 5, now) is None
-    assert flags.flag("team:3", 6, now) is None
-    assert flags.flag("team:3", 5, now + timedelta(hours=2)) is None
+    assert flags.flag("team:3", 5, None, now) == FLAG
+    assert flags.flag("team:4", 5, None, now) is None
+    assert flags.flag("team:3", 6, None, now) is None
+    assert flags.flag("team:3", 5, None, now + timedelta(hours=2)) is None
     assert FLAG not in repr(flags)
+
+
+def test_whales_flags_are_noted_and_outlive_their_containers(
+    flags: WhaleFlags, database: Database
+) -> None:
+    """Whale forgets a flag with its container; source: ctfer-io/chall-manager#1046."""
+    now, grace = VirtualClock().now(), timedelta(minutes=10)
+    given = GivenFlags(database, "whale", grace)
+    for _ in range(2):
+        flags.note(given, now)
+    assert given.open_ones() == {"u-1"}
+    assert given.counting("team:3", 5, None, now) == ()  # it runs: the row says so
+    with database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM whale_container")
+        connection.exec_driver_sql("DELETE FROM whale_instances")
+    flags.note(given, now)
+    assert given.counting("team:3", 5, None, now) == (FLAG,)
+    assert given.counting("team:4", 5, None, now) == ()
+    assert [each.account for each in given.holders(FLAG, 5)] == ["team:3"]
+    flags.note(given, now + grace)
+    assert given.counting("team:3", 5, None, now) == ()  # wiped
+
+
+def test_the_flag_of_another_owner_of_the_number(flags: WhaleFlags, database: Database) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE whale_instances SET mark = 'a.c'")
+    now = VirtualClock().now()
+    assert flags.flag("team:3", 5, "a.c", now) == FLAG
+    assert flags.flag("team:3", 5, "b.c", now) is None
 
 
 def test_a_database_without_such_a_table(database: Database) -> None:

@@ -7,9 +7,15 @@ from typing import Any
 import pytest
 from docker.errors import APIError
 
-from engines.catalog import ChallengeSpec, Port, Readiness, Transport
+from engines.catalog import ChallengeSpec, Companion, Port, Readiness, Transport
 from engines.cre.runtimes.base import Launch
-from engines.cre.runtimes.swarm_config import LONGEST_NAME, challenge_service, swarm_name
+from engines.cre.runtimes.swarm_config import (
+    LONGEST_NAME,
+    challenge_service,
+    check,
+    network_config,
+    swarm_name,
+)
 from engines.cre.runtimes.swarm_tasks import (
     digest_of,
     fault_of,
@@ -128,3 +134,36 @@ def test_the_images_own_check_counts_only_where_it_is_asked_for(readiness: Readi
     launch = Launch("wr-a", "d", spec, "flag{x}", "127.0.0.1")
     container = challenge_service(launch, "web", "n", ())["task_template"]["ContainerSpec"]
     assert ("Healthcheck" not in container) == (readiness is Readiness.HEALTHCHECK)
+
+
+@pytest.mark.parametrize(
+    ("spec", "fix"),
+    [
+        (
+            ChallengeSpec(1, "A", "a", flag_file="/flag"),
+            "flag_file: a swarm cannot .* leave it out",
+        ),
+        (
+            ChallengeSpec(
+                1, "A", "a", companions=(Companion(name="db", image="d", flag_file="/flag"),)
+            ),
+            "flag_file: a swarm cannot",
+        ),
+        (
+            ChallengeSpec(
+                1, "A", "a", companions=(Companion(name="db", image="d", readiness=Readiness.TCP),)
+            ),
+            "companion db: a swarm does not show whether it listens; give its image a HEALTHCHECK",
+        ),
+    ],
+)
+def test_what_a_swarm_cannot_do_is_refused(spec: ChallengeSpec, fix: str) -> None:
+    with pytest.raises(RuntimeFault, match=fix):
+        check(spec)
+    check(ChallengeSpec(1, "A", "a", disk_mb=1, shm_mb=1, init=False, no_new_privileges=False))
+
+
+def test_its_networks_have_the_mtu_of_what_is_between_the_nodes() -> None:
+    launch = Launch("wr-a", "d", ChallengeSpec(1, "A", "a"), "f", "127.0.0.1")
+    assert network_config(launch, 1500)["options"] == {}
+    assert network_config(launch, 1400)["options"] == {"com.docker.network.driver.mtu": "1400"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from web_site import BOB, Site, site_app, site_of
 
@@ -13,6 +15,7 @@ from engines.web import KEYS, DatabaseOverview, HistoryQuery
 
 READS = ("admin/instances", "admin/history")
 CHANGES = ("admin/stop", "admin/extend")
+MORE_CHANGES = ("admin/stop-all", "admin/solved")
 NOWHERE = "postgresql+psycopg2://ctfd:hunter2@127.0.0.1:9/ctfd"
 
 
@@ -23,7 +26,7 @@ def test_for_admins_only(site: Site, cre_world: MemoryWorld, name: str | None, s
 
     replies = [site.get(name, f"{path}?is_admin=true") for path in READS]
     body = {"challenge_id": 1, "user_id": BOB.user_id, "is_admin": True}
-    replies += [site.post(name, path, body) for path in CHANGES]
+    replies += [site.post(name, path, body) for path in CHANGES + MORE_CHANGES]
 
     for reply in replies:
         assert reply.status == status
@@ -101,6 +104,75 @@ def test_an_admin_names_the_account(site: Site, body: dict[str, object], named: 
         reply = site.post("admin", path, body)
         assert reply.status == 400
         assert reply.body["message"].startswith(named)
+
+
+def test_an_admin_ends_many_at_once(site: Site, cre_world: MemoryWorld) -> None:
+    """CTF-Cafe/CTF_Cafe_platform#72."""
+    for name, number in (("alice", 1), ("bob", 1), ("mate", 2)):
+        assert site.post(name, "start", {"challenge_id": number}).status == 201
+
+    one = site.post("admin", "admin/stop-all", {"challenge_id": 1})
+    everything = site.post("admin", "admin/stop-all", {"all": True})
+    nothing = site.post("admin", "admin/stop-all", {"team_id": 2})
+
+    assert one.body["data"] == {"ended": 2, "failed": [], "left": 0}
+    assert everything.body["data"] == {"ended": 1, "failed": [], "left": 0}
+    assert nothing.body["data"] == {"ended": 0, "failed": [], "left": 0}
+    assert one.body["message"] == "2 ended"
+    assert not cre_world.running()
+    events = site.get("admin", "admin/history").body["data"]["events"]
+    assert [event["metadata"].get("reason") for event in events[:3]] == [
+        "ended with all instances",
+        *["ended with all instances of challenge 1"] * 2,
+    ]
+    assert {event["metadata"]["actor"] for event in events[:3]} == {13}
+
+
+def test_what_an_outage_keeps_running_is_named(site: Site, cre_world: MemoryWorld) -> None:
+    site.post("mate", "start", {"challenge_id": 1})
+    with cre_world.outage():
+        reply = site.post("admin", "admin/stop-all", {"team_id": 2})
+    failed = [{"user_id": 21, "challenge_id": 1, "team_id": 2, "code": "unavailable"}]
+    assert reply.body["data"] == {"ended": 0, "failed": failed, "left": 0}
+    assert reply.body["message"] == "0 ended, 1 could not be ended now"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"all": False},
+        {"all": 1},
+        {"all": None, "challenge_id": 1},
+        {"all": True, "challenge_id": 1},
+        {"challenge_id": None},
+        {"user_id": "1"},
+        {"team_id": 0},
+    ],
+)
+def test_all_is_ended_only_where_all_is_said(
+    site: Site, cre_world: MemoryWorld, body: dict[str, object]
+) -> None:
+    site.post("alice", "start", {"challenge_id": 1})
+    assert site.post("admin", "admin/stop-all", body).status == 400
+    assert len(cre_world.running()) == 1
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_site_without_the_plugin_tells_of_a_solve(
+    site: Site, cre_world: MemoryWorld, wanted: bool
+) -> None:
+    """GZTimeWalker/GZCTF#430, ctfer-io/ctfd-chall-manager#60, otter-sec/rctf#222."""
+    cre_world.engine.settings = replace(cre_world.engine.settings, ends_on_solve=wanted)
+    site.post("mate", "start", {"challenge_id": 1})
+    order = {"challenge_id": 1, "user_id": 22, "team_id": 2}
+
+    first = site.post("admin", "admin/solved", order)
+    second = site.post("admin", "admin/solved", order)
+
+    assert (first.status, first.body["data"]) == (200, {"ended": wanted})
+    assert (second.status, second.body["data"]) == (200, {"ended": False})
+    assert bool(cre_world.running()) is not wanted
 
 
 def test_the_history_has_pages(site: Site) -> None:

@@ -59,7 +59,7 @@ def test_only_declared_answers(site: Site, caller: str, mode: GenerationMode) ->
 
         check()
     # All but the document itself, which Schemathesis does not ask for again.
-    assert tried == (8 if mode is GenerationMode.POSITIVE else 7)
+    assert tried == (10 if mode is GenerationMode.POSITIVE else 9)
 
 
 def test_the_life_of_an_instance_is_as_declared(site: Site) -> None:

@@ -14,7 +14,9 @@ from engines.errors import BackendUnavailable, WhaleFault
 from engines.instance_store import InstanceStore
 from engines.whale import StaticTokens
 from engines.whale.api import WhaleAPI
+from engines.whale.client import Answer
 from engines.whale.manager import whale_instances
+from engines.whale.wire import refusal_of
 from fake_whale.redis import Redis
 
 ALICE, BOB, MATE, OTHER_MATE = 11, 12, 21, 22
@@ -211,6 +213,25 @@ def test_a_start_that_never_answers_is_destroyed_again(world: FakeWhaleWorld) ->
     assert (result.ok, result.code) == (False, Code.NOT_READY)
     assert world.running() == set()
     assert writes(world) == ["POST", "DELETE"]
+    assert "gave no answer within" in world.events()[-1].metadata["reason"]
+
+
+def test_what_whale_said_of_a_failure_is_in_the_audit_row_and_not_in_the_answer(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """hexbay/ocean_ctf#18, GZTimeWalker/GZCTF#31."""
+
+    def refusing(api: WhaleAPI, user: int, challenge: int) -> None:
+        answer = Answer("POST", "/", 200, "application/json", {"success": False}, 1)
+        raise refusal_of(answer, "Container creation failed", known=True)
+
+    monkeypatch.setattr(WhaleAPI, "create", refusing)
+    result = world.manager.start_instance(ALICE, 1)
+    assert result.code is Code.START_FAILED
+    assert "Whale" not in result.message
+    event = world.events()[-1]
+    assert (event.action, event.code) == (Action.START_FAILED, Code.START_FAILED)
+    assert event.metadata["reason"] == "Whale answered 200: Container creation failed"
 
 
 LOST = WhaleFault(Code.UNAVAILABLE, "lost", definite=False)

@@ -7,7 +7,7 @@ import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 
-from engines.cre.runtimes.base import Launch, Launched
+from engines.cre.runtimes.base import Cleared, Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
 
 REQUEST_SECONDS = 10.0
@@ -36,12 +36,12 @@ class AnsweringRuntime(MemoryRuntime):
         self._close_the_doors_of_the_gone()
         return launched
 
-    def remove(self, container_id: str) -> bool:
+    def remove(self, container_id: str) -> Cleared:
         removed = super().remove(container_id)
         self._close_the_doors_of_the_gone()
         return removed
 
-    def clear(self, deployment: str, name: str, fence: int) -> bool:
+    def clear(self, deployment: str, name: str, fence: int) -> Cleared:
         cleared = super().clear(deployment, name, fence)
         self._close_the_doors_of_the_gone()
         return cleared

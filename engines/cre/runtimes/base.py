@@ -13,17 +13,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from engines.catalog import ChallengeSpec
+from engines.catalog import ChallengeSpec, Companion, Readiness
 from engines.contract import Isolation
+from engines.cre.evidence import Evidence, Redactor
 
 LABEL_DEPLOYMENT = "whale-ready.deployment"
 """Only what has this label with the deployment's own value is ever touched."""
 LABEL_INSTANCE = "whale-ready.instance"
 """Name of the instance that a container, service or network belongs to."""
+LABEL_OWNER = "whale-ready.database"
+"""Id of the database that something was made for (:mod:`engines.cre.owner`)."""
 LABEL_GROUP = "whale-ready.group"
 """On everything of an instance that is more than one container."""
 LABEL_FENCE = "whale-ready.fence"
 """Fencing token: id of the row that something was made for."""
+LABEL_DISK = "whale-ready.disk-mb"
+"""What a container may write; 0 for as much as there is."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Launch:
     """Id of the row it is made for. Of two rows of one name the younger has the larger, and
     nobody removes by name what was made for a row younger than his own: a start that was held up
     until others had cleared it away must not touch what came after it."""
+    owner: str = ""
+    """Id of the database that it is made for."""
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -51,6 +58,7 @@ class Launch:
             LABEL_DEPLOYMENT: self.deployment,
             LABEL_INSTANCE: self.name,
             LABEL_FENCE: str(self.fence),
+            **({LABEL_OWNER: self.owner} if self.owner else {}),
             "whale-ready.challenge": str(self.spec.id),
             **({} if self.alone else {LABEL_GROUP: "yes"}),
         }
@@ -61,9 +69,32 @@ class Launch:
         return not self.spec.companions
 
     @property
+    def redactor(self) -> Redactor:
+        """Takes the instance's secrets out of what is said of it."""
+        return Redactor.of(self.flag, self.spec)
+
+    @property
     def environment(self) -> Mapping[str, str]:
         """Of the challenge's own container."""
-        return {**self.spec.environment, "FLAG": self.flag}
+        return self.environment_of(self.spec)
+
+    def environment_of(self, sandbox: ChallengeSpec | Companion) -> Mapping[str, str]:
+        """Of one of its containers; the flag is in it unless a file has it."""
+        gets_it = not isinstance(sandbox, Companion) or sandbox.flag
+        flag = {"FLAG": self.flag} if gets_it and not sandbox.flag_file else {}
+        return {**sandbox.environment, **flag}
+
+    @property
+    def in_steps(self) -> bool:
+        """Whether a companion is waited for before others are started."""
+        return any(each.readiness is not Readiness.NONE for each in self.spec.companions)
+
+    @property
+    def waits_for_companions(self) -> bool:
+        """Whether the challenge's own container, should it end before it is ready, is started
+        again: it may have missed a companion that takes its time. Its ports must be known for
+        that, as Docker would choose others."""
+        return not self.alone and len(self.host_ports) == len(self.spec.ports)
 
 
 @dataclass(frozen=True)
@@ -88,6 +119,35 @@ class Found:
     running: bool = False
     """Whether it is a container that runs; False also where the list does not tell."""
     fence: int = 0
+    owner: str = ""
+    """Id of the database that it was made for; empty: from before there were ids."""
+
+
+@dataclass(frozen=True)
+class Overfull:
+    """A container that has written more to the disk than it may."""
+
+    name: str
+    """Name of the instance it belongs to."""
+    fence: int
+    written_mb: int
+    allowed_mb: int
+
+
+@dataclass(frozen=True)
+class Cleared:
+    """What became of a removal: true where there was anything to remove.
+
+    A container that cannot be removed is an error. A network that others hold on to is not: the
+    instance is over without it, and the next rounds of the worker try again.
+    """
+
+    found: bool = False
+    left: tuple[str, ...] = ()
+    """What is still there and what keeps it, in words for admins."""
+
+    def __bool__(self) -> bool:
+        return self.found
 
 
 def fence_of(labels: Mapping[str, str]) -> int:
@@ -119,9 +179,19 @@ class Runtime(ABC):
             RuntimeFault: it could not be made; ``code`` says why.
         """
 
+    def overfull(self, deployment: str) -> list[Overfull]:
+        """The deployment's containers that have written more than they may, where that is seen."""
+        return []
+
+    def alarmed(self) -> bool:
+        """Whether much was written since :meth:`overfull` was asked; asks nobody."""
+        return False
+
     @abstractmethod
     def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
         """Return once the instance answers as its challenge's readiness demands.
+
+        Starts what :meth:`launch` has left for later: containers that wait for a companion.
 
         Raises:
             ContainerExited: it ended first.
@@ -132,19 +202,20 @@ class Runtime(ABC):
     def is_running(self, container_id: str) -> bool:
         """Whether this very container exists and its process runs."""
 
+    def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
+        """Why an instance that was running does not run any more, as far as can be seen."""
+        return Evidence()
+
     @abstractmethod
-    def remove(self, container_id: str) -> bool:
+    def remove(self, container_id: str) -> Cleared:
         """Remove at once the instance whose own container this is, with its anonymous volumes.
 
-        False when there is no such container; then others of the instance may still be there.
+        Nothing is found when there is no such container; others of the instance may still be there.
         """
 
     @abstractmethod
-    def clear(self, deployment: str, name: str, fence: int) -> bool:
-        """Remove everything of an instance by its name, except for what has a larger fence.
-
-        False when there was nothing.
-        """
+    def clear(self, deployment: str, name: str, fence: int) -> Cleared:
+        """Remove everything of an instance by its name, except for what has a larger fence."""
 
     @abstractmethod
     def find(self, deployment: str) -> list[Found]:

@@ -26,6 +26,7 @@ def runtime_from(settings: Settings) -> Runtime:
             connect=connector(settings),
             constraints=settings.cre_constraints,
             probe_host=settings.cre_probe_host or None,
+            mtu=settings.cre_network_mtu,
         )
     connect = _once(connector(settings))
     return DockerRuntime(

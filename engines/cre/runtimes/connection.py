@@ -28,7 +28,7 @@ from docker.utils import parse_host
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException, Timeout
 
-from engines.cre.runtimes.engine_api import CALL_SECONDS, causes
+from engines.cre.runtimes.engine_api import CALL_SECONDS, causes, unreachable
 from engines.cre.runtimes.local_socket import LocalSocket
 from engines.cre.runtimes.ssh import SSHAdapter, ssh_command
 from engines.errors import BackendUnavailable, SettingsError
@@ -317,7 +317,7 @@ def _unavailable(
         seen = "the Docker engine cannot be reached: it does not answer"
         fix = f"see whether it runs and whether {where.setting} is right"
     else:
-        seen = "the Docker engine cannot be reached"
+        seen = str(unreachable(error))
         fix = f"start it, or put the address in {where.setting} right"
     return BackendUnavailable(seen, untouched=True, fix=fix)
 

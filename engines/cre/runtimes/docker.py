@@ -6,32 +6,43 @@ a start costs exactly create, start and inspect here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import docker
 from docker.errors import APIError, ImageNotFound, NotFound
 
-from engines.catalog import Port, Readiness
+from engines.catalog import ChallengeSpec, Companion, Port
 from engines.contract import Isolation
+from engines.cre.evidence import LINES, Evidence, Redactor
 from engines.cre.image_pull import pull_image
 from engines.cre.images import Images
 from engines.cre.runtimes.base import (
     LABEL_DEPLOYMENT,
+    LABEL_FENCE,
     LABEL_GROUP,
     LABEL_INSTANCE,
+    LABEL_OWNER,
+    Cleared,
     Found,
     Launch,
     Launched,
+    Overfull,
     fence_of,
 )
 from engines.cre.runtimes.container_config import (
     challenge_config,
     companion_config,
     companion_name,
+    flag_archive,
+    with_quota,
 )
-from engines.cre.runtimes.engine_api import CALL_SECONDS, EngineRuntime, answers
+from engines.cre.runtimes.disk_use import FreeSpace, overfull
+from engines.cre.runtimes.engine_api import CALL_SECONDS, EngineRuntime, said
 from engines.cre.runtimes.networks import BridgeNetworks
+from engines.cre.runtimes.steps import Steps
 from engines.errors import (
     BackendUnavailable,
     ContainerExited,
@@ -42,6 +53,8 @@ from engines.errors import (
     RuntimeFault,
 )
 from engines.probe import wait_until
+
+Anyone = ChallengeSpec | Companion
 
 
 class DockerRuntime(EngineRuntime):
@@ -71,72 +84,111 @@ class DockerRuntime(EngineRuntime):
             lambda image, tell, canceller: pull_image(self._api, image, tell, canceller)
         )
         self._networks = networks
+        self._quotas = True
+        self._free_space = FreeSpace()
 
     def launch(self, launch: Launch) -> Launched:
         for image in launch.spec.images:
             self._images.before(image, launch.spec.pull)
         try:
-            network = self._network(launch)
-            for companion in launch.spec.companions:
-                config = companion_config(self._api, launch, companion, network)
-                self._start(launch, config, companion_name(launch, companion))
-            config = challenge_config(self._api, launch, network)
-            container_id = self._start(launch, config, launch.name)
+            return self._made(launch)
+        except _NetworkGone:
+            # Somebody removed it, as docker system prune does: it is made anew.
+            return self._made(launch)
+
+    def _made(self, launch: Launch) -> Launched:
+        try:
+            container_id = self._create_all(launch)
+            if not launch.in_steps:  # else wait_ready starts them
+                for companion in launch.spec.companions:
+                    with _refused_of(companion):
+                        self._start(companion_name(launch, companion))
+                self._start(container_id)
             details = self._ask(lambda: self._api.inspect_container(container_id))
+            if launch.waits_for_companions:
+                return Launched(container_id, tuple(map(str, launch.host_ports)))
             if not details["State"]["Running"]:
-                raise ContainerExited(f"exit code {details['State']['ExitCode']}")
+                raise ContainerExited("the container ended at once")
             return Launched(container_id, _published(details, launch.spec.ports))
+        except (ContainerExited, PortUnavailable) as fault:
+            told = self._with_evidence(fault, launch)
+            self._discard(launch)
+            raise told from None
         except (RuntimeFault, BackendUnavailable) as error:
             if not (isinstance(error, BackendUnavailable) and error.untouched):
                 self._discard(launch)
             raise
         except APIError as error:
             self._discard(launch)
+            refused = _fault(error, launch.redactor)
             if self._networks is not None and error.status_code == 404:
-                self._networks.forget()  # somebody removed it: the next start makes it anew
-            raise _fault(error) from error
+                self._networks.forget()
+                raise _NetworkGone(str(refused)) from error
+            raise refused from error
 
     def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
-        readiness = launch.spec.readiness
-        if readiness is Readiness.NONE:
-            return
         host = self._probe_host or _reachable(launch.bind_address)
+        try:
+            Steps(self._api, self, launch, launched, host, seconds).take()
+        except (ContainerExited, NotReady) as fault:
+            raise self._with_evidence(fault, launch) from None
 
-        def ready(timeout: float) -> bool:
-            if readiness is Readiness.HEALTHCHECK:
-                return self._healthy(launched.container_id)
-            port = int(launched.ports[0])
-            answered = answers(readiness, host, port, timeout)
-            if not answered and not self.is_running(launched.container_id):
-                raise ContainerExited("the container ended before it answered")
-            return answered
+    def start_container(self, launch: Launch, container: str) -> None:
+        """Start one that is made; raises what its refusal means."""
+        try:
+            self._start(container)
+        except APIError as error:
+            raise _fault(error, launch.redactor) from error
 
-        if not wait_until(ready, seconds):
-            raise NotReady(f"no answer within {seconds:g} s")
+    def running(self, container: str) -> Any | None:
+        """What the engine shows of a container while it runs."""
+        details = self._inspect(container)
+        return details if details is not None and details["State"]["Running"] else None
+
+    def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
+        try:
+            details = self._inspect(container_id)
+            if details is None:
+                return Evidence("its container is not there any more: somebody removed it")
+            labels = details["Config"]["Labels"]
+            others = [f"{LABEL_DEPLOYMENT}={labels[LABEL_DEPLOYMENT]}"]
+            others.append(f"{LABEL_INSTANCE}={labels[LABEL_INSTANCE]}")
+            return self._evidence("its container does not run", others, redactor)
+        except (BackendUnavailable, KeyError):
+            return Evidence()
 
     def is_running(self, container_id: str) -> bool:
-        details = self._inspect(container_id)
-        return details is not None and bool(details["State"]["Running"])
+        return self.running(container_id) is not None
 
-    def remove(self, container_id: str) -> bool:
+    def alarmed(self) -> bool:
+        return self._free_space.falls()
+
+    def overfull(self, deployment: str) -> list[Overfull]:
+        try:
+            self._ask(lambda: self._free_space.mark(self._api))
+            return self._ask(lambda: overfull(self._api, deployment))
+        except APIError as error:
+            raise BackendUnavailable("the Docker engine refused to say what is written") from error
+
+    def remove(self, container_id: str) -> Cleared:
         details = self._inspect(container_id)
         if details is None:
-            return False
+            return Cleared()
         labels = details["Config"]["Labels"]
         if LABEL_GROUP in labels:
             name = labels[LABEL_INSTANCE]
             return self.clear(labels[LABEL_DEPLOYMENT], name, fence_of(labels))
-        return self._remove_container(container_id)
+        return Cleared(self._remove_container(container_id))
 
-    def clear(self, deployment: str, name: str, fence: int) -> bool:
+    def clear(self, deployment: str, name: str, fence: int) -> Cleared:
         labels = [f"{LABEL_DEPLOYMENT}={deployment}", f"{LABEL_INSTANCE}={name}"]
         containers, networks = (
             [row["Id"] for row in rows if fence_of(row["Labels"]) <= fence]
             for rows in self._list(labels)
         )
         gone = [self._remove_container(container_id) for container_id in containers]
-        gone += [self._remove_network(network_id) for network_id in networks]
-        return any(gone)
+        left = tuple(filter(None, map(self._remove_network, networks)))
+        return Cleared(any(gone) or bool(networks), left)
 
     def find(self, deployment: str) -> list[Found]:
         containers, networks = self._list([f"{LABEL_DEPLOYMENT}={deployment}"])
@@ -146,6 +198,7 @@ class DockerRuntime(EngineRuntime):
                 row["Labels"].get(LABEL_INSTANCE, ""),
                 row.get("State") == "running",
                 fence_of(row["Labels"]),
+                row["Labels"].get(LABEL_OWNER, ""),
             )
             for row in containers + networks
         ]
@@ -173,28 +226,63 @@ class DockerRuntime(EngineRuntime):
         self._clear_older(launch)  # a network's name keeps no second one away
         return self._networks.own(launch)
 
-    def _start(self, launch: Launch, config: Any, name: str) -> str:
-        container_id = self._create(launch, config, name)
-        self._ask(lambda: self._api.start(container_id))
+    def _create_all(self, launch: Launch) -> str:
+        """Make the network and the containers; returns the id of the challenge's own."""
+        network = self._network(launch)
+        for companion in launch.spec.companions:
+            config = companion_config(self._api, launch, companion, network)
+            with _refused_of(companion):
+                self._create(launch, companion, config, companion_name(launch, companion))
+        config = challenge_config(self._api, launch, network)
+        return self._create(launch, launch.spec, config, launch.name)
+
+    def _start(self, container: str) -> None:
+        self._ask(lambda: self._api.start(container))
+
+    def _create(self, launch: Launch, sandbox: Anyone, config: Any, name: str) -> str:
+        container_id = self._created(launch, sandbox, config, name)
+        self._put_flag(launch, sandbox, container_id)
         return container_id
 
-    def _create(self, launch: Launch, config: Any, name: str) -> str:
-        for _ in range(2):
+    def _put_flag(self, launch: Launch, sandbox: Anyone, container_id: str) -> None:
+        archive = flag_archive(launch, sandbox)
+        if archive is None:
+            return
+        try:
+            self._ask(lambda: self._api.put_archive(container_id, *archive))
+        except NotFound:
+            raise RuntimeFault(
+                f"flag_file: the image has no folder {archive[0]}; make it there, or choose another"
+            ) from None
+        except APIError as error:
+            raise RuntimeFault(
+                f"flag_file: the engine could not put it there ({error.status_code})"
+            ) from error
+
+    def _created(self, launch: Launch, sandbox: Anyone, plain: Any, name: str) -> str:
+        config = with_quota(plain, sandbox) if self._quotas else plain
+        for _ in range(3):
             try:
-                made = self._ask(lambda: self._api.create_container_from_config(config, name))
-                return str(made["Id"])
+                made = self._ask(partial(self._api.create_container_from_config, config, name))
             except ImageNotFound:
                 self._images.missing(config["Image"], launch.spec.pull)
             except APIError as error:
-                if error.status_code != 409:
-                    raise _fault(error) from error
-                # The name is derived from a row that was ours: what bears it was left by a process
-                # that died, or made for a younger row. Only this deployment's, and only the former
-                # is removed.
-                self._clear_older(launch)
+                if error.status_code == 409:
+                    # The name is derived from a row that was ours: what bears it was left by a
+                    # process that died, or made for a younger row. Only this deployment's, and
+                    # only the former is removed.
+                    self._clear_older(launch)
+                elif config is plain:
+                    raise
+                else:
+                    config = plain  # most storage knows no quota, and says so
+            else:
+                if config is plain and sandbox.disk_mb:
+                    self._quotas = False  # the watch keeps it
+                return str(made["Id"])
         raise RuntimeFault("the container's name is another deployment's, or a younger start's")
 
-    def _clear_older(self, launch: Launch) -> bool:
+    def _clear_older(self, launch: Launch) -> Cleared:
         return self.clear(launch.deployment, launch.name, launch.fence)
 
     def _discard(self, launch: Launch) -> None:
@@ -204,14 +292,43 @@ class DockerRuntime(EngineRuntime):
         except BackendUnavailable as error:
             raise BackendUnavailable("a container that failed to start may be left") from error
 
-    def _healthy(self, container_id: str) -> bool:
-        details = self._inspect(container_id)
-        if details is None or not details["State"]["Running"]:
-            raise ContainerExited("the container ended before it was healthy")
-        health = details["State"].get("Health")
-        if health is None:
-            raise NotReady("the image has no HEALTHCHECK; choose another readiness")
-        return bool(health["Status"] == "healthy")
+    def _with_evidence(self, fault: RuntimeFault, launch: Launch) -> RuntimeFault:
+        """The same fault, with what the instance's containers tell of it."""
+        labels = [
+            f"{LABEL_DEPLOYMENT}={launch.deployment}",
+            f"{LABEL_INSTANCE}={launch.name}",
+            f"{LABEL_FENCE}={launch.fence}",
+        ]
+        try:
+            found = self._evidence(str(fault), labels, launch.redactor)
+        except BackendUnavailable:
+            return fault
+        return type(fault)(found.reason, output=found.output)
+
+    def _evidence(self, happened: str, labels: list[str], redactor: Redactor) -> Evidence:
+        """What the containers with these labels tell, the challenge's own first."""
+        containers, _ = self._list(labels)
+        rows = sorted((_own_name(row), row["Id"]) for row in containers)
+        told = [happened]
+        output: list[str] = []
+        for name, container_id in rows:
+            details = self._inspect(container_id)
+            if details is None:
+                continue
+            ending = _ending(details)
+            if ending:
+                told.append(redactor.sentence(f"{name or 'the container'} {ending}"))
+            if ending or not name:
+                output += redactor.lines(self._printed(container_id), name)
+        return Evidence("; ".join(told), tuple(output))
+
+    def _printed(self, container_id: str) -> str:
+        """The last of what a container's programs have printed."""
+        try:
+            log = self._ask(lambda: self._api.logs(container_id, tail=LINES))
+        except APIError:
+            return ""  # another log driver, or it is just being removed
+        return bytes(log).decode(errors="replace")
 
     def _inspect(self, container_id: str) -> Any | None:
         try:
@@ -219,7 +336,9 @@ class DockerRuntime(EngineRuntime):
         except NotFound:
             return None
         except APIError as error:
-            raise BackendUnavailable("the Docker engine refused to say what runs") from error
+            raise BackendUnavailable(
+                f"the Docker engine refused to say what runs: {said(error)}"
+            ) from error
 
     def _list(self, labels: list[str]) -> tuple[list[Any], list[Any]]:
         """Containers and networks with these labels."""
@@ -228,7 +347,9 @@ class DockerRuntime(EngineRuntime):
             containers = self._ask(lambda: self._api.containers(all=True, filters=wanted))
             networks = self._ask(lambda: self._api.networks(filters=wanted))
         except APIError as error:
-            raise BackendUnavailable("the Docker engine refused to list what is there") from error
+            raise BackendUnavailable(
+                f"the Docker engine refused to list what is there: {said(error)}"
+            ) from error
         return containers, networks
 
     def _remove_container(self, container_id: str) -> bool:
@@ -239,17 +360,34 @@ class DockerRuntime(EngineRuntime):
         except APIError as error:
             if error.status_code == 409:  # its removal is under way already: wait for the end
                 return self._await_removal(container_id)
-            raise BackendUnavailable("the Docker engine could not remove a container") from error
+            raise BackendUnavailable(
+                f"the Docker engine could not remove a container: {said(error)}"
+            ) from error
         return True
 
-    def _remove_network(self, network_id: str) -> bool:
+    def _remove_network(self, network_id: str) -> str:
+        """Remove it; what keeps it there, in words, or nothing."""
         try:
             self._ask(lambda: self._api.remove_network(network_id))
         except NotFound:
-            return False
+            return ""
         except APIError as error:
-            raise BackendUnavailable("the Docker engine could not remove a network") from error
-        return True
+            return self._kept_by(network_id, said(error))
+        return ""
+
+    def _kept_by(self, network_id: str, docker_says: str) -> str:
+        try:
+            details = self._ask(lambda: self._api.inspect_network(network_id))
+        except APIError:  # it went meanwhile, or there is nothing more to be learnt
+            return f"network {network_id[:12]} is still there: {docker_says}"
+        holders = sorted(each["Name"] for each in (details["Containers"] or {}).values())
+        if not holders:
+            return f"network {details['Name']} is still there: {docker_says}"
+        named = Redactor().sentence(", ".join(holders))
+        return (
+            f"network {details['Name']} is kept by {named}: remove that, or disconnect it with "
+            f"docker network disconnect --force {details['Name']} {named}"
+        )
 
     def _await_removal(self, container_id: str) -> bool:
         if wait_until(lambda _timeout: self._inspect(container_id) is None, CALL_SECONDS):
@@ -267,16 +405,56 @@ def _published(details: Any, ports: tuple[Port, ...]) -> tuple[str, ...]:
     return tuple(numbers)
 
 
-def _fault(error: APIError) -> RuntimeFault:
+def _own_name(row: Any) -> str:
+    """Of a companion its name; empty for the challenge's own container."""
+    instance = str(row["Labels"].get(LABEL_INSTANCE, ""))
+    names = [str(each).lstrip("/") for each in row["Names"] or ()]
+    return next((n.removeprefix(f"{instance}.") for n in names if n.startswith(f"{instance}.")), "")
+
+
+def _ending(details: Any) -> str:
+    """How a container ended; empty while it runs."""
+    state = details["State"]
+    if state["Running"]:
+        return ""
+    told = [f"ended with exit code {state['ExitCode']}"]
+    if state.get("OOMKilled"):
+        megabytes = details["HostConfig"]["Memory"] // (1024 * 1024)
+        told.append(f"out of memory (it has {megabytes} MB)")
+    if state.get("Error"):
+        told.append(str(state["Error"]))
+    return ", ".join(told)
+
+
+class _NetworkGone(RuntimeFault):
+    """The network that was handed out is not there any more."""
+
+
+@contextmanager
+def _refused_of(companion: Companion) -> Iterator[None]:
+    """Within, what the engine refuses is said to be the companion's."""
+    try:
+        yield
+    except APIError as error:
+        error.explanation = f"companion {companion.name}: {error.explanation}"
+        raise
+
+
+def _fault(error: APIError, redactor: Redactor) -> RuntimeFault:
     """What a refusal of create or start means; Docker has no codes finer than the HTTP status."""
     text = str(error.explanation or "").lower()
+    reason = said(error, redactor)
     if "port is already allocated" in text or "address already in use" in text:
-        return PortUnavailable("the port is taken")
+        return PortUnavailable(f"the port is taken: {reason}")
     if "no such image" in text:
-        return ImageMissing("the image is not on the engine")
+        return ImageMissing(f"the image is not on the engine: {reason}")
+    if "docker-init" in text:
+        return RuntimeFault(
+            "the engine has no docker-init: install tini there, or set init = false"
+        )
     if "no available ipv4 addresses" in text:
-        return NoRoom("every address of a shared network is in use")
-    return RuntimeFault(f"the Docker engine answered {error.status_code}")
+        return NoRoom(f"every address of a shared network is in use: {reason}")
+    return RuntimeFault(f"the Docker engine answered {error.status_code}: {reason}")
 
 
 def _reachable(bind_address: str) -> str:

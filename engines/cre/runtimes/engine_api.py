@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import docker
 from docker.errors import APIError, DockerException, NotFound
-from requests.exceptions import RequestException
+from requests.exceptions import RequestException, Timeout
 
 from engines.catalog import Readiness
+from engines.cre.evidence import Redactor
 from engines.cre.runtimes.base import Runtime
 from engines.errors import BackendUnavailable
-from engines.probe import answers_http, answers_tcp
+from engines.probe import ATTEMPT_SECONDS, answers_http, answers_tcp, look_up
 
 CALL_SECONDS = 60.0
 """Deadline of one request to the engine."""
@@ -55,7 +57,7 @@ class EngineRuntime(Runtime):
                 try:
                     self._client = self._connect()
                 except (DockerException, RequestException) as error:
-                    raise BackendUnavailable("the Docker engine cannot be reached") from error
+                    raise unreachable(error) from error
             return self._client.api if self._client is not None else None
 
     def image_id(self, image: str) -> str | None:
@@ -64,7 +66,9 @@ class EngineRuntime(Runtime):
         except NotFound:
             return None
         except APIError as error:
-            raise BackendUnavailable("the Docker engine refused to show an image") from error
+            raise BackendUnavailable(
+                f"the Docker engine refused to show an image: {said(error)}"
+            ) from error
 
     def versions(self) -> dict[str, str]:
         details = self._ask(self._api.version)
@@ -82,9 +86,7 @@ class EngineRuntime(Runtime):
         except APIError:
             raise
         except (DockerException, RequestException, json.JSONDecodeError, OSError) as error:
-            raise BackendUnavailable(
-                "the Docker engine cannot be reached", untouched=_refused(error)
-            ) from error
+            raise unreachable(error) from error
 
 
 def answers(readiness: Readiness, host: str, port: int, timeout: float) -> bool:
@@ -103,11 +105,45 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         seen += [one for one in inner if isinstance(one, BaseException) and one not in seen]
 
 
-def _refused(error: BaseException) -> bool:
-    """Whether the connection itself was refused, so that no request can have arrived."""
-    return any(
-        isinstance(each, (ConnectionRefusedError, FileNotFoundError)) for each in causes(error)
+_WHY: tuple[tuple[type[BaseException], str], ...] = (
+    (PermissionError, "its socket may not be opened (permission denied)"),
+    (FileNotFoundError, "there is no such socket"),
+    (ConnectionRefusedError, "nothing listens at its address"),
+    (socket.gaierror, "its host name cannot be looked up"),
+    (Timeout, "it does not answer in time"),
+    (TimeoutError, "it does not answer in time"),
+    (ConnectionError, "the connection broke off"),
+)
+_NEVER_ARRIVED = (PermissionError, FileNotFoundError, ConnectionRefusedError, socket.gaierror)
+
+
+def unreachable(error: BaseException) -> BackendUnavailable:
+    """What it means that a request brought no answer of the engine's.
+
+    It is certainly untouched where no connection was made at all.
+    """
+    found = list(causes(error))
+    why = next(
+        (f": {words}" for kind, words in _WHY if any(isinstance(e, kind) for e in found)), ""
     )
+    return BackendUnavailable(
+        f"the Docker engine cannot be reached{why}",
+        untouched=any(isinstance(each, _NEVER_ARRIVED) for each in found),
+    )
+
+
+def said(error: APIError, redactor: Redactor | None = None) -> str:
+    """Docker's own sentence, as it may be shown to admins."""
+    return (redactor or Redactor()).sentence(str(error.explanation or "it gives no reason"))
+
+
+def unknown_name(host: str, setting: str) -> str:
+    """For a message: that a host has no address here; empty where it has one."""
+    try:
+        look_up(host, 0, ATTEMPT_SECONDS)
+    except OSError as error:
+        return f"; the name {host} ({setting}) cannot be looked up here: {error}"
+    return ""
 
 
 def _bracketed(host: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from engines.catalog import Transport
-from engines.cre.runtimes.base import Found, Launch, Launched, Runtime
+from engines.cre.runtimes.base import Cleared, Found, Launch, Launched, Overfull, Runtime
 from engines.errors import (
     BackendUnavailable,
     ContainerExited,
@@ -32,6 +32,7 @@ class _Container:
     launch: Launch
     ports: tuple[int, ...]
     running: bool = True
+    written_mb: int = 0
     stubborn: bool = False
 
     @property
@@ -83,12 +84,12 @@ class MemoryRuntime(Runtime):
             container = self._containers.get(container_id)
             return container is not None and container.running
 
-    def remove(self, container_id: str) -> bool:
+    def remove(self, container_id: str) -> Cleared:
         with self._lock:
             self._check_up()
             return self._remove([container_id] if container_id in self._containers else [])
 
-    def clear(self, deployment: str, name: str, fence: int) -> bool:
+    def clear(self, deployment: str, name: str, fence: int) -> Cleared:
         with self._lock:
             self._check_up()
             return self._remove(
@@ -104,10 +105,28 @@ class MemoryRuntime(Runtime):
         with self._lock:
             self._check_up()
             return [
-                Found(each.container_id, each.launch.name, each.running, each.launch.fence)
+                Found(
+                    each.container_id,
+                    each.launch.name,
+                    each.running,
+                    each.launch.fence,
+                    each.launch.owner,
+                )
                 for each in self._containers.values()
                 if each.launch.deployment == deployment
             ]
+
+    def overfull(self, deployment: str) -> list[Overfull]:
+        with self._lock:
+            self._check_up()
+            found = [
+                Overfull(
+                    each.launch.name, each.launch.fence, each.written_mb, each.launch.spec.disk_mb
+                )
+                for each in self._containers.values()
+                if each.launch.deployment == deployment and each.launch.spec.disk_mb
+            ]
+            return [each for each in found if each.written_mb >= each.allowed_mb]
 
     def image_id(self, image: str) -> str | None:
         return image if self._images is None or image in self._images else None
@@ -134,6 +153,11 @@ class MemoryRuntime(Runtime):
         """The container's process dies."""
         with self._lock:
             self._containers[container_id].running = False
+
+    def write(self, container_id: str, megabytes: int) -> None:
+        """The container writes to its disk."""
+        with self._lock:
+            self._containers[container_id].written_mb += megabytes
 
     def discard(self, container_id: str) -> None:
         """Somebody removes the container by hand."""
@@ -165,12 +189,12 @@ class MemoryRuntime(Runtime):
         if self._down:
             raise BackendUnavailable("the runtime is down", untouched=True)
 
-    def _remove(self, container_ids: list[str]) -> bool:
+    def _remove(self, container_ids: list[str]) -> Cleared:
         for container_id in container_ids:
             if self._containers[container_id].stubborn:
                 raise BackendUnavailable("the container cannot be removed")
             del self._containers[container_id]
-        return bool(container_ids)
+        return Cleared(bool(container_ids))
 
     def _ports_for(self, launch: Launch) -> tuple[int, ...]:
         taken = {each for known in self._containers.values() for each in known.published}

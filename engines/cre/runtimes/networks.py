@@ -9,9 +9,10 @@ Their addresses come from ``CRE_NETWORK_POOL`` (:mod:`engines.cre.runtimes.subne
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
+import logging
+import secrets
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,14 +27,19 @@ from engines.contract import Isolation
 from engines.cre.firewall import CLOSED, OPEN
 from engines.cre.guard import Guard, docker_host
 from engines.cre.runtimes.base import Launch
+from engines.cre.runtimes.engine_api import unreachable
 from engines.cre.runtimes.subnets import LABEL_SHARED, SHARED, shared_name, shared_subnet
 from engines.errors import BackendUnavailable, RuntimeFault, SubnetTaken
 from engines.probe import wait_until
 from engines.settings import Settings
 
+log = logging.getLogger(__name__)
+
 OTHERS_SECONDS = 5.0
 """How long another process may be at work on a shared network that we want too."""
 
+USUAL_MTU = 1500
+MTU = "com.docker.network.driver.mtu"
 _ICC = "com.docker.network.bridge.enable_icc"
 _INTERFACE = "com.docker.network.bridge.name"
 
@@ -47,10 +53,15 @@ class _Wanted:
     subnet: IPv4Network | None
     labels: Mapping[str, str]
     icc: bool
+    mtu: int
 
     @property
     def options(self) -> dict[str, str]:
-        return {_ICC: str(self.icc).lower(), _INTERFACE: self.interface}
+        plain = {_ICC: str(self.icc).lower(), _INTERFACE: self.interface}
+        return plain if self.mtu == USUAL_MTU else {**plain, MTU: str(self.mtu)}
+
+    def mtu_differs(self, details: Any) -> bool:
+        return mtu_of(details) != self.mtu
 
     def differences(self, details: Any) -> list[str]:
         """What of the network that the engine shows is otherwise, for a message."""
@@ -78,6 +89,7 @@ class BridgeNetworks:
         api: gives the engine's low-level client; asked for on first use.
         pool: addresses for all networks.
         guard: sees to the firewall before a network is handed out.
+        mtu: of all networks; 0 for what the engine's default bridge has.
         family: put into names of shared networks and their interfaces, at most 6 characters; for
             networks that have nothing to do with those of the host's deployments.
         bridges: shared networks of a kind to use.
@@ -89,17 +101,21 @@ class BridgeNetworks:
         pool: IPv4Network,
         guard: Guard,
         *,
+        mtu: int = 0,
         family: str = "",
         bridges: int = SHARED,
     ) -> None:
         self._api = api
         self._pool = pool
         self._guard = guard
+        self._mtu = mtu
         self._family = family
         self._bridges = bridges
         self._lock = threading.Lock()
         self._known: set[str] = set()
         self._made: set[str] = set()
+        self._seen: set[str] = set()
+        """Those whose interface was there once: where it is not, somebody removed it."""
         self._turns = itertools.count()
 
     @property
@@ -125,7 +141,14 @@ class BridgeNetworks:
                 if wanted.name not in self._known:
                     self._look_or_make(wanted)
                     self._known.add(wanted.name)
-        self._guard.ensure(wanted.interface)
+        try:
+            self._guard.ensure(wanted.interface)
+        except BackendUnavailable:
+            if not self._vanished(wanted):
+                raise
+            self._renew(wanted)
+            self._guard.ensure(wanted.interface)
+        self._seen.add(wanted.name)
         return wanted.name
 
     def own(self, launch: Launch) -> str:
@@ -136,10 +159,14 @@ class BridgeNetworks:
             BackendUnavailable: engine or firewall cannot be had; the network may have been made.
             RuntimeFault: the engine refused it.
         """
-        digest = hashlib.sha256(launch.name.encode()).hexdigest()
+        # Never of the name that an earlier one had: others may keep that from being removed. By
+        # its labels it is found all the same.
+        own = secrets.token_hex(6)[:11]
         prefix = OPEN if launch.spec.egress else CLOSED
         subnet = IPv4Network(launch.subnet) if launch.subnet else None
-        wanted = _Wanted(launch.name, f"{prefix}{digest[:11]}", subnet, launch.labels, icc=True)
+        interface, mtu = f"{prefix}{own}", self._right_mtu()
+        name = f"{launch.name}-{own}"
+        wanted = _Wanted(name, interface, subnet, launch.labels, icc=True, mtu=mtu)
         try:
             self._make(wanted)
         except APIError as error:
@@ -174,6 +201,15 @@ class BridgeNetworks:
             return False
         return True
 
+    def _vanished(self, wanted: _Wanted) -> bool:
+        return wanted.name in self._seen and not self._guard.sees(wanted.interface)
+
+    def _renew(self, wanted: _Wanted) -> None:
+        """Make a shared network anew whose interface somebody removed, with it or without."""
+        with self._lock:
+            self._remove(wanted.name)
+            self._look_or_make(wanted)
+
     def _shared(self, number: int, *, egress: bool) -> _Wanted:
         kind, prefix = ("open", OPEN) if egress else ("closed", CLOSED)
         return _Wanted(
@@ -182,14 +218,21 @@ class BridgeNetworks:
             shared_subnet(self._pool, number, egress=egress),
             {LABEL_SHARED: kind},
             icc=False,
+            mtu=self._right_mtu(),
         )
+
+    def _right_mtu(self) -> int:
+        if not self._mtu:
+            self._mtu = self._ask(lambda: engines_mtu(self._api()))
+        return self._mtu
 
     def _look_or_make(self, wanted: _Wanted) -> None:
         """Find the network as it must be, or make it; others may do the same at this moment."""
         refusals: list[APIError] = []
 
         def there(_timeout: float) -> bool:
-            if self._find(wanted) is not None:
+            details = self._find(wanted)
+            if details is not None and not self._outdated(wanted, details):
                 return True
             try:
                 self._make(wanted)
@@ -210,6 +253,19 @@ class BridgeNetworks:
                 f"it (docker network rm {wanted.name}) and it is made anew, or set "
                 "CRE_NETWORK_POOL to the same addresses in every deployment on this host"
             )
+
+    def _outdated(self, wanted: _Wanted, details: Any) -> bool:
+        """Whether the network had another MTU and is gone: what runs on it keeps it."""
+        if not wanted.mtu_differs(details):
+            return False
+        if self._remove(wanted.name):
+            return True
+        log.warning(
+            "network %s has an MTU of %d, not %d, and is in use; it is made anew by the first "
+            "process that begins when nothing runs on it",
+            *(wanted.name, mtu_of(details), wanted.mtu),
+        )
+        return False
 
     def _find(self, wanted: _Wanted) -> Any | None:
         # By exact name: Docker's filter finds parts of names, and inspect takes ids too.
@@ -242,15 +298,25 @@ class BridgeNetworks:
             raise
         except (DockerException, RequestException, json.JSONDecodeError, OSError) as error:
             # No container was asked for yet: nothing of the instance can be there.
-            raise BackendUnavailable(
-                "the Docker engine cannot be reached", untouched=True
-            ) from error
+            raise BackendUnavailable(str(unreachable(error)), untouched=True) from error
+
+
+def mtu_of(details: Any) -> int:
+    """The MTU of a network, as the engine shows it."""
+    return int((details["Options"] or {}).get(MTU, USUAL_MTU))
+
+
+def engines_mtu(api: Any) -> int:
+    """The MTU that dockerd was told, which it gives to its default bridge alone."""
+    rows = [row for row in api.networks(names=["bridge"]) if row["Name"] == "bridge"]
+    return mtu_of(rows[0]) if rows else USUAL_MTU
 
 
 def networks_from(settings: Settings, api: Callable[[], Any]) -> BridgeNetworks:
     """The networks that the settings describe, with the firewall they ask for."""
     guard = Guard(settings.cre_firewall, docker_host(settings))
-    return BridgeNetworks(api, settings.cre_network_pool, guard)
+    mtu = settings.cre_network_mtu
+    return BridgeNetworks(api, settings.cre_network_pool, guard, mtu=mtu)
 
 
 def _refusal(error: APIError) -> RuntimeFault:

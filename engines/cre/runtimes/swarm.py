@@ -16,19 +16,30 @@ from typing import Any, TypeVar
 
 import docker
 from docker.errors import APIError, NotFound
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
 
 from engines.catalog import Pull, Readiness
 from engines.contract import Isolation
+from engines.cre.evidence import LINES, Evidence, Redactor
 from engines.cre.runtimes.base import (
     LABEL_DEPLOYMENT,
     LABEL_INSTANCE,
+    LABEL_OWNER,
+    Cleared,
     Found,
     Launch,
     Launched,
     fence_of,
 )
-from engines.cre.runtimes.engine_api import EngineRuntime, answers
-from engines.cre.runtimes.swarm_config import challenge_service, companion_service, network_config
+from engines.cre.runtimes.engine_api import EngineRuntime, answers, said, unknown_name
+from engines.cre.runtimes.networks import engines_mtu
+from engines.cre.runtimes.swarm_config import (
+    challenge_service,
+    check,
+    companion_service,
+    network_config,
+)
 from engines.cre.runtimes.swarm_tasks import (
     ENDED,
     digest_of,
@@ -38,6 +49,7 @@ from engines.cre.runtimes.swarm_tasks import (
     own_address,
     published,
     was_missing,
+    why_of,
 )
 from engines.errors import (
     BackendUnavailable,
@@ -74,6 +86,7 @@ class SwarmRuntime(EngineRuntime):
         client: of a manager of the swarm; see :class:`EngineRuntime`.
         constraints: placement constraints of every instance, beside its challenge's own.
         probe_host: where published ports are reached from here; None for the node's own address.
+        mtu: of the network between the nodes; 0 for what the manager's default bridge has.
     """
 
     name = "swarm"
@@ -87,11 +100,14 @@ class SwarmRuntime(EngineRuntime):
         connect: Callable[[], docker.DockerClient] | None = None,
         constraints: tuple[str, ...] = (),
         probe_host: str | None = None,
+        mtu: int = 0,
     ) -> None:
         super().__init__(client, connect=connect, probe_host=probe_host)
         self._constraints = constraints
+        self._mtu = mtu
 
     def launch(self, launch: Launch) -> Launched:
+        check(launch.spec)
         try:
             images = {image: self._pinned(launch, image) for image in launch.spec.images}
             try:
@@ -120,8 +136,17 @@ class SwarmRuntime(EngineRuntime):
                 raise ContainerExited("the container ended before it answered")
             return answered
 
-        if not wait_until(ready, seconds):
-            raise NotReady(f"no answer within {seconds:g} s")
+        try:
+            if not wait_until(ready, seconds):
+                raise NotReady(
+                    f"no answer ({readiness.value}, port {launch.spec.ports[0]}) within "
+                    f"{seconds:g} s{unknown_name(host, 'CRE_PROBE_HOST')}"
+                )
+        except (ContainerExited, NotReady) as fault:
+            task = self._task(launched.container_id)
+            if task is None:
+                raise
+            raise self._with_evidence(fault, task, launch.redactor) from None
 
     def is_running(self, container_id: str) -> bool:
         """Whether its container runs, on a node that is not down.
@@ -131,7 +156,18 @@ class SwarmRuntime(EngineRuntime):
         task = self._task(container_id)
         return task is not None and is_up(task) and not self._down(task)
 
-    def remove(self, container_id: str) -> bool:
+    def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
+        try:
+            task = self._task(container_id)
+            if task is None:
+                return Evidence("its service is not there any more: somebody removed it")
+            if self._down(task):
+                return Evidence(f"its node {task['NodeID']} is down, or left the swarm")
+            return self._evidence(why_of(task) or "its container does not run", task, redactor)
+        except (BackendUnavailable, KeyError):
+            return Evidence()
+
+    def remove(self, container_id: str) -> Cleared:
         """Remove the whole instance: even one of a single container has a network.
 
         Waits until the containers are gone, except for those on nodes that are down. Such a node
@@ -139,24 +175,25 @@ class SwarmRuntime(EngineRuntime):
         """
         labels = self._labels(container_id)
         if labels is None:
-            return False
+            return Cleared()
         return self.clear(labels[LABEL_DEPLOYMENT], labels[LABEL_INSTANCE], fence_of(labels))
 
-    def clear(self, deployment: str, name: str, fence: int) -> bool:
+    def clear(self, deployment: str, name: str, fence: int) -> Cleared:
         labels = [f"{LABEL_DEPLOYMENT}={deployment}", f"{LABEL_INSTANCE}={name}"]
         services, networks = self._list(labels)
         older = [row["ID"] for row in services if fence_of(row["Spec"]["Labels"]) <= fence]
         gone = [self._drop(self._api.remove_service, service_id) for service_id in older]
         gone.append(self._await_end(labels, fence))
         network_ids = {row["Id"] for row in networks if fence_of(row["Labels"]) <= fence}
-        gone += [self._drop(self._api.remove_network, network_id) for network_id in network_ids]
+        left = {row["Id"]: self._drop_network(row) for row in networks if row["Id"] in network_ids}
+        network_ids -= {network_id for network_id, kept in left.items() if kept}
 
         def cleared(_timeout: float) -> bool:
             # A manager lists a network until the last container on it is cleared away.
             return network_ids.isdisjoint(row["Id"] for row in self._networks(labels))
 
         wait_until(cleared, REMOVE_SECONDS)
-        return any(gone)
+        return Cleared(any(gone) or bool(left), tuple(filter(None, left.values())))
 
     def find(self, deployment: str) -> list[Found]:
         services, networks = self._list([f"{LABEL_DEPLOYMENT}={deployment}"])
@@ -186,8 +223,10 @@ class SwarmRuntime(EngineRuntime):
             if launch.spec.pull is Pull.NEVER:
                 raise ImageMissing(f"image {image} is not on the swarm's manager") from None
             return image
-        own = image == launch.spec.image
-        if own and launch.spec.readiness is Readiness.HEALTHCHECK and not has_check(details):
+        checked = {
+            each.image for each in launch.spec.containers if each.readiness is Readiness.HEALTHCHECK
+        }
+        if image in checked and not has_check(details):
             raise NotReady("the image has no HEALTHCHECK; choose another readiness")
         digest = None if launch.spec.pull is Pull.NEVER else digest_of(details, image)
         return digest or str(details["Id"])
@@ -195,17 +234,21 @@ class SwarmRuntime(EngineRuntime):
     def _make(self, launch: Launch, images: dict[str, str]) -> list[str]:
         """Make the network and the services; returns the services' ids, the challenge's last."""
         spec = launch.spec
-        wanted = network_config(launch)
+        self._mtu = self._mtu or self._read(lambda: engines_mtu(self._api))
+        wanted = network_config(launch, self._mtu)
         network = self._created(lambda: self._api.create_network(**wanted)["Id"])
-        configs = [
-            companion_service(launch, each, images[each.image], network, self._constraints)
-            for each in spec.companions
-        ]
-        configs.append(challenge_service(launch, images[spec.image], network, self._constraints))
-        return [
-            self._created(lambda config=config: self._api.create_service(**config)["ID"])  # type: ignore[misc] # mypy: lambdas with defaults
-            for config in configs
-        ]
+        services: list[str] = []
+
+        def add(config: dict[str, Any]) -> None:
+            services.append(self._created(lambda: self._api.create_service(**config)["ID"]))
+
+        for companion in spec.companions:
+            image = images[companion.image]
+            add(companion_service(launch, companion, image, network, self._constraints))
+            if companion.readiness is Readiness.HEALTHCHECK:
+                self._await_tasks(launch, services)  # shown as running once it is healthy
+        add(challenge_service(launch, images[spec.image], network, self._constraints))
+        return services
 
     def _created(self, request: Callable[[], Any]) -> str:
         try:
@@ -215,10 +258,15 @@ class SwarmRuntime(EngineRuntime):
                 raise _NameTaken(
                     "the instance's name is another deployment's, or a younger start's"
                 ) from error
-            raise RuntimeFault(f"the swarm answered {error.status_code}") from error
+            raise RuntimeFault(f"the swarm answered {error.status_code}: {said(error)}") from error
 
     def _await_running(self, launch: Launch, services: list[str]) -> Launched:
-        """Wait until all containers run.
+        """Wait until all containers run."""
+        task = self._await_tasks(launch, services)[services[-1]]
+        return Launched(services[-1], published(task, launch.spec.ports), self._host(task))
+
+    def _await_tasks(self, launch: Launch, services: list[str]) -> dict[str, Any]:
+        """Wait until the containers of these services run; returns their tasks.
 
         Raises:
             RuntimeFault: one never will, or not within :data:`LAUNCH_SECONDS`.
@@ -230,15 +278,36 @@ class SwarmRuntime(EngineRuntime):
             listed = self._tasks([f"{LABEL_INSTANCE}={launch.name}"])
             tasks.update({task["ServiceID"]: task for task in listed})
             mine = [tasks[service] for service in services if service in tasks]
-            for fault in map(fault_of, mine):
+            for each in mine:
+                fault = fault_of(each)
                 if fault is not None:
-                    raise fault
+                    raise self._with_evidence(fault, each, launch.redactor)
             return len(mine) == len(services) and all(map(is_up, mine))
 
         if not wait_until(running, LAUNCH_SECONDS):
-            raise NotReady(f"not running within {LAUNCH_SECONDS:g} s")
-        task = tasks[services[-1]]
-        return Launched(services[-1], published(task, launch.spec.ports), self._host(task))
+            waiting = [why_of(each) for each in tasks.values() if not is_up(each)]
+            told = launch.redactor.sentence("; ".join(filter(None, waiting)) or "no task was made")
+            raise NotReady(f"not running within {LAUNCH_SECONDS:g} s: {told}")
+        return tasks
+
+    def _with_evidence(self, fault: RuntimeFault, task: Any, redactor: Redactor) -> RuntimeFault:
+        """The same fault, with what the task's container has printed."""
+        try:
+            found = self._evidence(f"{fault}: {why_of(task)}", task, redactor)
+        except BackendUnavailable:
+            return fault
+        return type(fault)(found.reason, output=found.output)
+
+    def _evidence(self, happened: str, task: Any, redactor: Redactor) -> Evidence:
+        service = task["ServiceID"]
+        try:
+            log = self._ask(
+                lambda: self._api.service_logs(service, stdout=True, stderr=True, tail=LINES)
+            )
+            printed = b"".join(log).decode(errors="replace")
+        except (APIError, RequestException, HTTPError):
+            printed = ""  # its node is silent, or has another log driver
+        return Evidence(redactor.sentence(happened), redactor.lines(printed))
 
     def _discard(self, launch: Launch) -> None:
         """Remove what a failed start made; if that fails too, say that something may be left."""
@@ -247,7 +316,7 @@ class SwarmRuntime(EngineRuntime):
         except BackendUnavailable as error:
             raise BackendUnavailable("services that failed to start may be left") from error
 
-    def _clear_older(self, launch: Launch) -> bool:
+    def _clear_older(self, launch: Launch) -> Cleared:
         return self.clear(launch.deployment, launch.name, launch.fence)
 
     # Ending.
@@ -292,8 +361,18 @@ class SwarmRuntime(EngineRuntime):
         except APIError as error:
             if was_missing(error):
                 return False
-            raise BackendUnavailable("the swarm could not remove a part of an instance") from error
+            raise BackendUnavailable(
+                f"the swarm could not remove a part of an instance: {said(error)}"
+            ) from error
         return True
+
+    def _drop_network(self, row: Any) -> str:
+        """Remove it; what keeps it there, in words, or nothing."""
+        try:
+            self._ask(lambda: self._api.remove_network(row["Id"]))
+        except APIError as error:
+            return "" if was_missing(error) else f"network {row['Name']} stays: {said(error)}"
+        return ""
 
     # Asking.
 
@@ -353,7 +432,9 @@ class SwarmRuntime(EngineRuntime):
         except NotFound:
             raise
         except APIError as error:
-            raise BackendUnavailable("the swarm refused to say what is there") from error
+            raise BackendUnavailable(
+                f"the swarm refused to say what is there: {said(error)}"
+            ) from error
 
     def _ask(self, request: Callable[[], _T]) -> _T:
         try:
@@ -367,7 +448,8 @@ class SwarmRuntime(EngineRuntime):
 
 
 def _found(resource_id: str, labels: dict[str, str]) -> Found:
-    return Found(resource_id, labels.get(LABEL_INSTANCE, ""), fence=fence_of(labels))
+    named, owner = labels.get(LABEL_INSTANCE, ""), labels.get(LABEL_OWNER, "")
+    return Found(resource_id, named, fence=fence_of(labels), owner=owner)
 
 
 class _NameTaken(RuntimeFault):

@@ -4,30 +4,72 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from typing import Any
 
 from engines.catalog import ChallengeSpec, Companion, Readiness, Sandbox
 from engines.cre.runtimes.base import Launch
-from engines.cre.runtimes.container_config import LOG_LIMIT, NO_DNS
+from engines.cre.runtimes.container_config import (
+    LOG_LIMIT,
+    MIB,
+    NO_DNS,
+    SHORT_WAIT,
+    ulimits_of,
+)
+from engines.cre.runtimes.networks import MTU, USUAL_MTU
+from engines.errors import RuntimeFault
 
 LONGEST_NAME = 63
 """A service's name is a DNS label to the swarm, and no dot may stand in it."""
 SCRATCH_BYTES = 64 * 1024 * 1024
 SCRATCH_MODE = 0o1777
+USUAL_SHM_MB = 64
+NO_RESOLVER = {
+    "Type": "bind",
+    "Source": "/dev/null",
+    "Target": "/etc/resolv.conf",
+    "ReadOnly": True,
+}
+"""As on a single engine (:mod:`engines.cre.runtimes.container_config`)."""
 NO_HEALTHCHECK = {"Test": ["NONE"]}
 """A swarm shows a container as running only once its image's check passes, and kills it when the
 check fails later; both only where the challenge asks for that check."""
 
 
-def network_config(launch: Launch) -> dict[str, Any]:
+def check(spec: ChallengeSpec) -> None:
+    """Whether a swarm can do all that a challenge asks for.
+
+    Raises:
+        RuntimeFault: it cannot; names the field and the fix.
+    """
+    if any(each.flag_file for each in spec.containers):
+        raise RuntimeFault(
+            "flag_file: a swarm cannot put a file into a container; leave it out, and the flag is "
+            "in FLAG, or run the challenge with CRE_RUNTIME=docker"
+        )
+    for companion in spec.companions:
+        if companion.readiness is Readiness.TCP:
+            raise RuntimeFault(
+                f"companion {companion.name}: a swarm does not show whether it listens; give its "
+                'image a HEALTHCHECK and write readiness = "healthcheck"'
+            )
+
+
+def network_config(launch: Launch, mtu: int) -> dict[str, Any]:
     """The overlay network that the instance has to itself; containers started by hand on a node
-    cannot join it."""
+    cannot join it.
+
+    Args:
+        mtu: of the network between the nodes; the overlay takes off what it needs itself.
+    """
     pools = [{"Subnet": launch.subnet}] if launch.subnet else []
     return {
-        "name": swarm_name(launch.name),
+        # Never of the name that an earlier one had: others may keep that from being removed.
+        "name": swarm_name(f"{launch.name}-{secrets.token_hex(4)}"),
         "driver": "overlay",
         "labels": dict(launch.labels),
         "attachable": False,
+        "options": {} if mtu == USUAL_MTU else {MTU: str(mtu)},
         "ipam": {"Driver": "default", "Config": pools},
     }
 
@@ -60,9 +102,8 @@ def companion_service(
     launch: Launch, companion: Companion, image: str, network: str, constraints: tuple[str, ...]
 ) -> dict[str, Any]:
     """The service of a companion: no port of it is published."""
-    flag = {"FLAG": launch.flag} if companion.flag else {}
     attached = {"Target": network, "Aliases": [companion.name]}
-    environment = {**companion.environment, **flag}
+    environment = dict(launch.environment_of(companion))
     return {
         "name": swarm_name(f"{launch.name}.{companion.name}"),
         "task_template": _task(launch, companion, image, environment, attached, constraints),
@@ -89,7 +130,7 @@ def _one_replica(launch: Launch, ports: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _task(
     launch: Launch,
-    sandbox: Sandbox,
+    sandbox: ChallengeSpec | Companion,
     image: str,
     environment: dict[str, str],
     attached: dict[str, Any],
@@ -113,7 +154,7 @@ def _task(
 
 
 def _container(
-    launch: Launch, sandbox: Sandbox, image: str, environment: dict[str, str]
+    launch: Launch, sandbox: ChallengeSpec | Companion, image: str, environment: dict[str, str]
 ) -> dict[str, Any]:
     config: dict[str, Any] = {
         "Image": image,
@@ -124,23 +165,46 @@ def _container(
         "ReadOnly": sandbox.read_only,
         "CapabilityDrop": ["ALL"],
         "CapabilityAdd": list(sandbox.capabilities),
+        "Init": sandbox.init,
         "Ulimits": [
-            {"Name": name, "Soft": limit, "Hard": limit} for name, limit in sandbox.ulimits.items()
+            {"Name": name, "Soft": limit, "Hard": limit} for name, limit in ulimits_of(sandbox)
         ],
-        "Privileges": {"NoNewPrivileges": True},  # taken from engine 25 (API 1.44) on
-        "DNSConfig": {} if launch.spec.egress else {"Nameservers": NO_DNS},
+        # Taken from engine 25 (API 1.44) on.
+        "Privileges": {"NoNewPrivileges": not sandbox.may_gain_privileges},
+        "DNSConfig": _dns(launch),
+        "Mounts": _mounts(launch, sandbox),
         "StopGracePeriod": 0,
     }
-    if sandbox.read_only:
-        options = {"SizeBytes": SCRATCH_BYTES, "Mode": SCRATCH_MODE}
-        config["Mounts"] = [{"Type": "tmpfs", "Target": "/tmp", "TmpfsOptions": options}]  # noqa: S108 - inside a container
-    if not _own_healthcheck(launch, sandbox):
+    if not _own_healthcheck(sandbox):
         config["Healthcheck"] = NO_HEALTHCHECK
     return config
 
 
-def _own_healthcheck(launch: Launch, sandbox: Sandbox) -> bool:
-    return isinstance(sandbox, ChallengeSpec) and launch.spec.readiness is Readiness.HEALTHCHECK
+def _dns(launch: Launch) -> dict[str, Any]:
+    """Companions have no address before they run: they are found by the engine's own resolver."""
+    if launch.spec.egress or launch.alone:
+        return {}
+    return {"Nameservers": NO_DNS, "Options": SHORT_WAIT}
+
+
+def _mounts(launch: Launch, sandbox: Sandbox) -> list[dict[str, Any]]:
+    mounts = []
+    if sandbox.read_only:
+        mounts.append(_in_memory("/tmp", SCRATCH_BYTES))  # noqa: S108 - inside a container
+    if sandbox.shm_mb != USUAL_SHM_MB:
+        mounts.append(_in_memory("/dev/shm", sandbox.shm_mb * MIB))  # noqa: S108 - the same
+    if launch.alone and not launch.spec.egress:
+        mounts.append(NO_RESOLVER)
+    return mounts
+
+
+def _in_memory(path: str, size: int) -> dict[str, Any]:
+    options = {"SizeBytes": size, "Mode": SCRATCH_MODE}
+    return {"Type": "tmpfs", "Target": path, "TmpfsOptions": options}
+
+
+def _own_healthcheck(sandbox: ChallengeSpec | Companion) -> bool:
+    return sandbox.readiness is Readiness.HEALTHCHECK
 
 
 def _literal(value: str) -> str:

@@ -12,6 +12,9 @@ from engines.errors import ContainerExited, ImageMissing, NoRoom, PortUnavailabl
 ENDED = frozenset({"complete", "shutdown", "failed", "rejected", "remove", "orphaned"})
 """States of a task that has no container that runs."""
 
+KILLED = 137
+"""Exit code of a program that got SIGKILL; a swarm does not tell why."""
+
 _MEANINGS: tuple[tuple[str, type[RuntimeFault], str], ...] = (
     ("host-mode port already in use", PortUnavailable, "a port is taken on every node in question"),
     ("port is already allocated", PortUnavailable, "a port is taken on the node"),
@@ -40,6 +43,19 @@ def fault_of(task: Any) -> RuntimeFault | None:
             return kind(meaning)
     code = (task["Status"].get("ContainerStatus") or {}).get("ExitCode", "unknown")
     return ContainerExited(f"{state}, exit code {code}")
+
+
+def why_of(task: Any) -> str:
+    """What a swarm says of a task that does not run: its state, exit code and error, which may
+    hold what the container was started with."""
+    status = task["Status"]
+    told = [f"task {status['State']}"]
+    code = (status.get("ContainerStatus") or {}).get("ExitCode")
+    if code:
+        killed = ", killed: out of memory, as a rule" if code == KILLED else ""
+        told.append(f"exit code {code}{killed}")
+    told.append(str(status.get("Err") or ""))
+    return ", ".join(filter(None, told))
 
 
 def published(task: Any, ports: tuple[Port, ...]) -> tuple[str, ...]:

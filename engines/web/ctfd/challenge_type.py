@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from flask import Blueprint, has_request_context
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.exceptions import Forbidden, HTTPException, TooManyRequests
 
 from engines.audit import done_by
+from engines.contract import Code
 from engines.errors import BackendUnavailable, CatalogError
 from engines.reasons import reason
-from engines.site import fields
+from engines.site import fields, judging
 from engines.site.catalog import TYPE
 from engines.site.deployment import Deployment
+from engines.solving import end_on_solve
 
 from .models import WhaleReadyChallenge
 from .platform import (
@@ -25,22 +28,21 @@ from .platform import (
     ChallengeResponse,
     ChallengeUpdateException,
     Flags,
+    Partials,
+    Solves,
     challenge_attempt_all,
     challenge_attempt_any,
     challenge_attempt_team,
     get_current_user,
+    give_attempt_back,
+    is_admin,
     is_teams_mode,
 )
 
 log = logging.getLogger(__name__)
 
 _LOGICS = {"all": challenge_attempt_all, "team": challenge_attempt_team}
-INCORRECT = "Incorrect"
-"""CTFd's own word."""
-NOTHING_RUNS = (
-    "Incorrect: no container of yours is running. Its flag counts while it runs; start it first"
-)
-_CANNOT_CHECK = "Your flag cannot be checked just now, and nothing was counted; try again shortly"
+_OF_A_DYNAMIC_VALUE = ("initial", "decay", "minimum")
 
 
 class WhaleReadyType(BaseChallenge):  # type: ignore[misc]  # CTFd has no types
@@ -95,44 +97,106 @@ class WhaleReadyType(BaseChallenge):  # type: ignore[misc]  # CTFd has no types
         super().delete(challenge)
 
     @classmethod
+    def read(cls, challenge: Any) -> Any:
+        """What the API shows of a challenge: our fields too, to admins alone."""
+        data = dict(super().read(challenge))
+        if has_request_context() and is_admin():
+            columns = {each.column: getattr(challenge, each.column) for each in fields.FIELDS}
+            data |= fields.values_of(columns)
+            # ctfcli keeps our fields beside these in "extra", and where the API shows one of them
+            # its verify finds a difference, and its mirror throws ours away.
+            for name in _OF_A_DYNAMIC_VALUE:
+                if data.get(name, "") is None:
+                    del data[name]
+        return data
+
+    @classmethod
+    def solve(cls, user: Any, team: Any, challenge: Any, request: Any) -> None:
+        """Record a solve, and end the instance where site or challenge want that."""
+        super().solve(user, team, challenge, request)
+        ends_with_its_solve(cls.deployment, user, team, challenge.id)
+
+    @classmethod
     def attempt(cls, challenge: Any, request: Any) -> Any:
-        """Compare with the flag of the account's own instance, and with CTFd's own flags."""
+        """Compare with the flags of the account's own instances, and with CTFd's own flags."""
         submission = _data(request)["submission"].strip()
         known = list(Flags.query.filter_by(challenge_id=challenge.id).all())
+        user, team_id = account()
         try:
-            own = own_flag(cls.deployment, challenge.id)
+            held = cls.deployment.flags(user.id, challenge.id, team_id)
         except BackendUnavailable:
-            own, unknown = None, True
-        else:
-            unknown = False
-        flags = [*known, *([_static(own)] if own else [])]
-        compare = _LOGICS.get(challenge.logic, challenge_attempt_any)
-        answer = compare(submission, challenge, flags)
-        if answer.status != "incorrect" or own:
+            held = None
+        logic = challenge.logic
+        parts = []
+        if held is not None:
+            provided = _provided(user, challenge) if logic == judging.ALL else []
+            parts = judging.containers_part(held, provided, logic)
+        elif logic == judging.ALL:
+            not_judged(challenge, TooManyRequests(), judging.CANNOT_CHECK)
+        compare = _LOGICS.get(logic, challenge_attempt_any)
+        answer = compare(submission, challenge, [*known, *parts])
+        if answer.status != "incorrect":
             return answer
-        if unknown:
-            cannot_check()
-        return answer if known else ChallengeResponse("incorrect", NOTHING_RUNS)
+        if held is None:
+            not_judged(challenge, TooManyRequests(), judging.CANNOT_CHECK)
+            return answer
+        cls.deployment.note_foreign(submission, user.id, challenge.id, team_id)
+        if held.counting:
+            return answer
+        if not held.any_ever and not known:
+            not_judged(challenge, Forbidden(), judging.NOTHING_STARTED)
+        return ChallengeResponse("incorrect", cls.deployment.nothing_runs())
 
 
-def own_flag(deployment: Deployment, challenge_id: int) -> str | None:
-    """The flag of the instance of whoever is logged in; None where there is none.
+def ends_with_its_solve(deployment: Deployment, user: Any, team: Any, challenge_id: int) -> None:
+    """End the instance that a solve was made on, where that is wanted; nobody waits for it."""
+    team_id = team.id if team is not None and is_teams_mode() else None
+    threading.Thread(
+        target=_end_quietly, args=(deployment, user.id, challenge_id, team_id), daemon=True
+    ).start()
 
-    Raises:
-        BackendUnavailable: it cannot be asked.
+
+def _end_quietly(
+    deployment: Deployment, user_id: int, challenge_id: int, team_id: int | None
+) -> None:
+    try:
+        result = end_on_solve(deployment.backend(), user_id, challenge_id, team_id)
+    except (BackendUnavailable, SQLAlchemyError) as error:
+        log.warning("a solved instance goes on until its time is over: %s", reason(error))
+        return
+    if result is not None and result.code not in (Code.OK, Code.NOT_FOUND):
+        log.warning("a solved instance goes on until its time is over: %s", result.code.value)
+
+
+def account() -> tuple[Any, int | None]:
+    """Who is logged in, and the team whose account counts."""
+    user = get_current_user()
+    return user, user.team_id if is_teams_mode() else None
+
+
+def not_judged(challenge: Any, error: HTTPException, message: str) -> None:
+    """End a submission that nothing can be said of by raising ``error``; it is not counted.
+
+    Of the errors CTFd's own refusals have: one above 499 would be logged as a crash.
+
+    Returns where the account has solved the challenge: that is answered as ever.
     """
     user = get_current_user()
-    team_id = user.team_id if is_teams_mode() else None
-    return deployment.flag(user.id, challenge_id, team_id)
-
-
-def cannot_check() -> NoReturn:
-    """End a submission that nobody can check now, without counting it."""
-    said = {"status": "ratelimited", "message": _CANNOT_CHECK}
-    error = ServiceUnavailable()
+    solved = Solves.query.filter_by(account_id=user.account_id, challenge_id=challenge.id)
+    if solved.first() is not None:
+        return
+    known = Flags.query.filter_by(challenge_id=challenge.id).first()
+    give_attempt_back(user.account_id, challenge.id, limited=known is not None)
     # CTFd's API (flask-restx) answers with these data, and with nothing of a response in the error.
-    error.data = {"success": True, "data": said}  # type: ignore[attr-defined]
+    data = {"status": "ratelimited", "message": message}
+    error.data = {"success": True, "data": data}  # type: ignore[attr-defined]
     raise error
+
+
+def _provided(user: Any, challenge: Any) -> list[str]:
+    """What the account has given of a challenge that asks for all flags."""
+    rows = Partials.query.filter_by(account_id=user.account_id, challenge_id=challenge.id)
+    return [str(row.provided).strip() for row in rows.all()]
 
 
 def stop_all(deployment: Deployment, challenge_id: int) -> None:
@@ -175,8 +239,3 @@ def _others(data: dict[str, Any]) -> dict[str, Any]:
 def _as_request(data: dict[str, Any]) -> Any:
     """What CTFd's own methods read a form from."""
     return SimpleNamespace(form=data, get_json=lambda: data)
-
-
-def _static(flag: str) -> Any:
-    """The instance's flag, as one of CTFd's own static ones."""
-    return SimpleNamespace(id=0, type="static", content=flag, data="")

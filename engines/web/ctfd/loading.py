@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
-from flask import request
+import sqlalchemy as sa
+from flask import g, has_app_context, has_request_context, request
 
 from engines.site import fields
 from engines.site.catalog import TYPE, WHALE_TYPE
+from engines.site.challenge_table import complete_table
 from engines.site.deployment import Deployment
 from engines.site.waiting import Server
 from engines.web import PREFIX, container_blueprint
@@ -20,20 +23,30 @@ from engines.web import PREFIX, container_blueprint
 from .challenge_type import WhaleReadyType
 from .gate import SiteGate, admin_asks
 from .identity import SiteIdentity
+from .models import make_table
 from .overview import LazyOverview
 from .pages import Pages
 from .platform import (
     CHALLENGE_CLASSES,
+    db,
+    import_ctf,
     register_admin_plugin_menu_bar,
     register_plugin_assets_directory,
     upgrade,
 )
+from .platform import importing as importing_now
 from .whale_type import served
 
 log = logging.getLogger(__name__)
 
 _COMMANDS = frozenset({"flask", "manage.py", "import.py", "export.py", "populate.py", "alembic"})
 """Programs that load CTFd and serve nobody."""
+_ORPHANS = re.compile(
+    r"\s*(DELETE\s+FROM\s+\W?(users|teams|challenges)\b|(UPDATE|INSERT\s+INTO)\s+\W?config\b)", re.I
+)
+"""Statements that may leave an instance without its owner: config has the mode, users or teams."""
+ORPHAN_SECONDS = 20.0
+"""How long such a request waits until what it orphaned has ended; the rest ends behind it."""
 WORKER_DELAY_SECONDS = 5.0
 """After the server came up, where no request is faster."""
 
@@ -45,6 +58,8 @@ def load_into(app: Any, name: str) -> None:
         name: of the folder below ``CTFd/plugins/``.
     """
     upgrade(plugin_name=name)
+    make_table(db.engine)
+    complete_table(db.engine)
     site = Deployment(app.config, str(app.config["SQLALCHEMY_DATABASE_URI"]), admin_asks)
     site.prepare()
     assets = f"/plugins/{name}/assets/"
@@ -58,6 +73,8 @@ def load_into(app: Any, name: str) -> None:
     app.register_blueprint(
         container_blueprint(site.backend, SiteIdentity(), gate=gate, overview=overview)
     )
+    app.after_request(_Deletions(site, app).after)
+    app.overridden_functions["import_ctf"] = _Import(site, app.overridden_functions)
     site.whale_is_here = lambda: WHALE_TYPE in CHALLENGE_CLASSES
     pages = Pages(site, name)
     app.register_blueprint(pages.blueprint())
@@ -76,6 +93,56 @@ def _types(site: Deployment) -> frozenset[str]:
     CHALLENGE_CLASSES[WHALE_TYPE] = served(CHALLENGE_CLASSES[WHALE_TYPE], site)
     site.serves_whales = True
     return frozenset({TYPE, WHALE_TYPE})
+
+
+class _Deletions:
+    """Ends what a request has orphaned, before it is answered.
+
+    Whatever deletes accounts or challenges in this process is seen: an admin's button, a team's
+    captain, a reset, another plugin. What happens past it is found by the worker's next round.
+    """
+
+    def __init__(self, site: Deployment, app: Any) -> None:
+        self._site = site
+
+        def importing() -> bool:
+            if has_app_context():  # leaving one more would close the request's session
+                return importing_now()
+            with app.app_context():
+                return importing_now()
+
+        site.importing = importing
+        sa.event.listen(db.engine, "after_cursor_execute", self._seen)
+
+    def after(self, response: Any) -> Any:
+        if g.pop("whale_ready_deleted", False):
+            self._site.end_orphans(ORPHAN_SECONDS)
+        return response
+
+    @staticmethod
+    def _seen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if _ORPHANS.match(statement) and has_request_context():
+            g.whale_ready_deleted = True
+
+
+class _Import:
+    """CTFd's import, or that of a plugin that put its own in the place, and our tables after it."""
+
+    def __init__(self, site: Deployment, overridden: dict[str, Any]) -> None:
+        self._site = site
+        self._theirs = overridden.get("import_ctf")
+
+    def __call__(self, backup: Any, erase: bool = True) -> Any:
+        with self._site.around_import():
+            done = self._imported(backup, erase)
+            make_table(db.engine)
+            complete_table(db.engine)
+        return done
+
+    def _imported(self, backup: Any, erase: bool) -> Any:
+        if self._theirs is not None:
+            return self._theirs(backup, erase=erase)
+        return import_ctf(backup, erase=erase, ignore_overrides=True)
 
 
 class _Beginning:

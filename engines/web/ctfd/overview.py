@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engines.ending import Chosen, Selection
 from engines.site.deployment import Deployment
 from engines.web import HistoryQuery
 from engines.web.overview import HistoryPage, LiveInstance
@@ -15,6 +16,9 @@ class LazyOverview:
 
     def live(self) -> list[LiveInstance]:
         return self._site.parts().overview.live()
+
+    def chosen(self, selection: Selection) -> list[Chosen]:
+        return self._site.parts().overview.chosen(selection)
 
     def history(self, query: HistoryQuery) -> HistoryPage:
         return self._site.parts().overview.history(query)

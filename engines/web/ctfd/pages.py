@@ -14,9 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 
 from engines.audit import done_by
-from engines.clock import SystemClock
 from engines.contract import LARGEST_ID
 from engines.doctor import State
+from engines.ending import Selection, end_all
 from engines.errors import BackendUnavailable
 from engines.factory import NEW
 from engines.hybrid.health import Limits, measure
@@ -25,6 +25,7 @@ from engines.site import setting_rows, turning, waiting
 from engines.site.deployment import Deployment
 from engines.site.waiting import Server
 from engines.web import HistoryQuery
+from engines.web.admin import BATCH_SECONDS, told
 
 from .platform import Challenges, Teams, Users, admins_only, get_current_user
 
@@ -83,6 +84,8 @@ class Pages:
 
     def act(self) -> Response:
         form = request.form
+        if form.get("action") == "stop_all":
+            return self._stop_many(form)
         user_id, challenge_id = _number(form, "user_id"), _number(form, "challenge_id")
         if user_id is None or challenge_id is None:
             raise ValueError("the form names no instance; reload the page")
@@ -96,6 +99,21 @@ class Pages:
             result = (backend.stop_instance if action == "stop" else backend.extend_instance)(*who)
         log.info("admin %d: %s for %s: %s", admin.id, action, who, result.code.value)
         flash(result.message, "success" if result.ok else "danger")
+        return self._back("instances")
+
+    def _stop_many(self, form: Any) -> Response:
+        """End many without a script on the page: as many as some seconds are enough for."""
+        selection = _selection(form)
+        parts, admin = self._site.parts(), get_current_user()
+        with done_by(admin.id, admin.name):
+            done = end_all(
+                parts.backend,
+                parts.overview.chosen(selection),
+                f"ended with {selection}",
+                seconds=BATCH_SECONDS,
+            )
+        log.info("admin %d: %s: %s", admin.id, selection, done)
+        flash(told(done), "danger" if done.failed or done.left else "success")
         return self._back("instances")
 
     # What happened.
@@ -150,7 +168,7 @@ class Pages:
         parts = self._site.parts()
         dial, settings = parts.dial.load(), parts.settings
         limits = Limits.of(settings)
-        since = limits.since(SystemClock().now(), dial.changed_at)
+        since = limits.since(parts.database.clock.now(), dial.changed_at)
         health = measure(parts.database, NEW, since)
         held = Counter(route.backend for route in RouteStore(parts.database).all())
         return {
@@ -222,24 +240,51 @@ def _number(values: Any, name: str) -> int | None:
     return int(text)
 
 
-def _names(rows: Iterable[Any]) -> dict[str, dict[int, str]]:
-    """What users, teams and challenges of these rows are called."""
+def _selection(form: Any) -> Selection:
+    """What a form wants ended.
+
+    Raises:
+        ValueError: it does not say what, or was not confirmed.
+    """
+    which = form.get("which", "")
+    if which not in ("all", "challenge_id", "user_id", "team_id"):
+        raise ValueError("choose what to end")
+    if form.get("sure") != "yes":
+        raise ValueError("tick the box: players lose what they have running")
+    number = _number(form, "number")
+    if (which == "all") is not (number is None):
+        raise ValueError("write the number of the challenge, user or team, and none for all")
+    return Selection() if number is None else Selection(**{which: number})
+
+
+def _names(rows: Iterable[Any]) -> dict[str, dict[int, Any]]:
+    """What users, teams and challenges of these rows are called.
+
+    An account is called ``(name, since)``: what is older was its number's former owner.
+    """
     listed = list(rows)
     users = {each.user_id for each in listed}
     teams = {each.team_id for each in listed if each.team_id is not None}
     challenges = {each.challenge_id for each in listed}
     return {
-        "user": _called(Users, users),
-        "team": _called(Teams, teams),
-        "challenge": _called(Challenges, challenges),
+        "user": _accounts(Users, users),
+        "team": _accounts(Teams, teams),
+        "challenge": _challenges(challenges),
     }
 
 
-def _called(model: Any, ids: set[int]) -> dict[int, str]:
-    if not ids:
-        return {}
-    rows = model.query.with_entities(model.id, model.name).filter(model.id.in_(ids)).all()
-    return dict(rows)
+def _challenges(ids: set[int]) -> dict[int, str]:
+    return dict(_found(Challenges, ids, "name"))
+
+
+def _accounts(model: Any, ids: set[int]) -> dict[int, tuple[str, str]]:
+    rows = _found(model, ids, "name", "created")
+    return {number: (name, made.isoformat()[:19] if made else "") for number, name, made in rows}
+
+
+def _found(model: Any, ids: set[int], *columns: str) -> list[Any]:
+    wanted = [model.id, *(getattr(model, name) for name in columns)]
+    return list(model.query.with_entities(*wanted).filter(model.id.in_(ids)).all()) if ids else []
 
 
 def _challenge_names() -> list[tuple[int, str]]:

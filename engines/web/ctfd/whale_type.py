@@ -5,15 +5,18 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
+from werkzeug.exceptions import Forbidden, TooManyRequests
+
 from engines.errors import BackendUnavailable
+from engines.site import judging
 from engines.site.deployment import Deployment
+from engines.site.judging import HeldFlags
 
 from .challenge_type import (
-    INCORRECT,
-    NOTHING_RUNS,
     WhaleReadyType,
-    cannot_check,
-    own_flag,
+    account,
+    ends_with_its_solve,
+    not_judged,
     stop_all,
 )
 
@@ -39,21 +42,26 @@ def served(whales: Any, site: Deployment) -> Any:
         def attempt(cls, challenge: Any, request: Any) -> Any:
             data = request.form or request.get_json()
             given = str(data["submission"]).strip()
+            user, team_id = account()
             try:
-                flag, unknown = own_flag(site, challenge.id), False
+                held = site.flags(user.id, challenge.id, team_id)
             except BackendUnavailable:
-                flag, unknown = None, True
-            if flag and hmac.compare_digest(flag.encode(), given.encode()):
+                held = None
+            if held is not None and any(_same(flag, given) for flag in held.counting):
                 return True, "Correct"
             answer = super().attempt(challenge, request)
-            correct, said = answer
-            if correct:
+            if held is None:
+                correct, _ = answer
+                if correct:
+                    return answer
+                not_judged(challenge, TooManyRequests(), judging.CANNOT_CHECK)
                 return answer
-            if unknown:
-                cannot_check()
-            if flag and getattr(answer, "status", "incorrect") == "incorrect":
-                return False, INCORRECT
-            return (False, NOTHING_RUNS) if said == _WHALE_HAS_NONE else answer
+            return _judged(site, challenge, given, held, answer)
+
+        @classmethod
+        def solve(cls, user: Any, team: Any, challenge: Any, request: Any) -> None:
+            super().solve(user, team, challenge, request)
+            ends_with_its_solve(site, user, team, challenge.id)
 
         @classmethod
         def delete(cls, challenge: Any) -> None:
@@ -61,3 +69,26 @@ def served(whales: Any, site: Deployment) -> Any:
             super().delete(challenge)
 
     return ServedWhaleType
+
+
+def _judged(site: Deployment, challenge: Any, given: str, held: HeldFlags, answer: Any) -> Any:
+    """Whale's own answer, in our words where it knows less than we do."""
+    correct, said = answer
+    user, team_id = account()
+    if not correct and getattr(answer, "status", "incorrect") != "incorrect":
+        return answer
+    foreign = site.note_foreign(given, user.id, challenge.id, team_id)
+    if correct:
+        # Whale goes by numbers: what the number's former owner had is no flag of theirs.
+        return (False, judging.INCORRECT) if foreign else answer
+    if held.counting:
+        return False, judging.INCORRECT
+    if said != _WHALE_HAS_NONE:
+        return answer
+    if not held.any_ever:
+        not_judged(challenge, Forbidden(), judging.NOTHING_STARTED)
+    return False, site.nothing_runs()
+
+
+def _same(flag: str, given: str) -> bool:
+    return hmac.compare_digest(flag.encode(), given.encode())

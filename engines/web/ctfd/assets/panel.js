@@ -9,6 +9,7 @@ const WAIT_FOR_PAGE_MS = 5000;
 const MARKS = [300, 60];
 const BUSY = { start: "Starting your container; this may take a moment …", extend: "Extending …", stop: "Stopping …" };
 const DONE = { start: "Your container is running.", extend: "You have more time now.", stop: "Your container is stopped." };
+const NOTHING_RUNS = "No container is running for this challenge"; // unless the site knows why
 const UNREACHABLE = "The site cannot be reached; check your connection and try again.";
 const STRANGE = "The site answered something else; reload the page, and log in again if it asks.";
 
@@ -37,6 +38,12 @@ export function announcement(before, after) {
 export function link(host, port, web) {
   const shown = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   return { shown, href: web ? `http://${shown}/` : null };
+}
+
+// What is said when nothing runs: why it was ended, where the site knows; "" for nothing.
+export function ending(ranBefore, message) {
+  if (message !== NOTHING_RUNS) return `${message}.`;
+  return ranBefore ? "Your container has ended." : "";
 }
 
 // A refusal with the names of challenges that the page shows, instead of their numbers.
@@ -125,7 +132,8 @@ class Panel {
     const answer = await this.ask(`${ENDPOINTS}status?challenge_id=${this.challengeId}`, options);
     if (turn !== this.turn || this.busy) return;
     if (answer.success) {
-      if (this.told !== null && answer.data === null) this.write("message", "Your container has ended.");
+      const ended = answer.data === null ? ending(this.told !== null, answer.message) : "";
+      if (ended) this.write("message", ended);
       const unseen = answer.code === "last_known";
       if (unseen || this.unseen) this.write("error", unseen ? answer.message : "");
       this.unseen = unseen;

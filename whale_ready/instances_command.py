@@ -1,0 +1,165 @@
+"""``whale-ready instances``: what runs, and the end of many at once."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from engines.audit import with_detail
+from engines.contract import Code
+from engines.database import Database
+from engines.ending import Chosen, Selection, end_all
+from engines.errors import EngineError
+from engines.factory import Ingredients, build
+from engines.hybrid import HybridBackend
+from engines.settings import Settings
+from engines.web import DatabaseOverview
+from whale_ready.command import Command, Group, could_not_run
+from whale_ready.console import Console
+from whale_ready.lines import echo
+
+NOT_ALL = 1
+"""Exit code: some could not be ended now."""
+
+
+@click.group("instances", cls=Group, short_help="See what runs, or end many at once.")
+def instances_group() -> None:
+    """The instances on record in CONTAINER_DATABASE_URL, wherever they run.
+
+    For a site with the CTFd plugin that is CTFd's own database, unless you set another.
+    """
+
+
+@instances_group.command(
+    "list",
+    cls=Command,
+    short_help="Print what runs.",
+    epilog="""\b
+Exit codes:
+  0    printed
+  3    could not run: a bad setting, or the database cannot be asked
+""",
+)
+def list_command() -> None:
+    """Print every live instance: whose it is, where it runs and how long it has left."""
+    with _set_up() as (_backend, overview):
+        live = overview.live()
+    for each in live:
+        team = f" of team {each.team_id}" if each.team_id is not None else ""
+        left = f"{each.remaining_seconds // 60} min {each.remaining_seconds % 60} s left"
+        where = ", ".join(f"{each.host}:{port}" for port in each.ports)
+        echo(
+            f"challenge {each.challenge_id}  user {each.user_id}{team}  {each.backend}  "
+            f"{where}  {each.state}, {left}"
+        )
+    echo(f"{len(live)} live")
+
+
+@instances_group.command(
+    "stop",
+    cls=Command,
+    short_help="End all, or all of a challenge or an account.",
+    epilog="""\b
+Exit codes:
+  0    all that were meant have ended
+  1    some could not be ended now; the lines say which and why
+  3    could not run: a bad option or setting, or the database cannot be asked
+""",
+)
+@click.option("--all", "everything", is_flag=True, help="All there are.")
+@click.option("--challenge", type=click.IntRange(1), help="All of this challenge.")
+@click.option("--user", type=click.IntRange(1), help="All that this user started.")
+@click.option("--team", type=click.IntRange(1), help="All of this team.")
+@click.option("--why", default="", help="The reason, for the audit log.")
+def stop_command(
+    everything: bool, challenge: int | None, user: int | None, team: int | None, why: str
+) -> None:
+    """End instances now, some at a time. Players lose what they have running.
+
+    With several options what fits them all. Run it again for what could not be ended.
+    """
+    selection = Selection(challenge, user, team)
+    if everything is not (selection == Selection()):
+        said = "say what to end: --all alone, or --challenge, --user, --team"
+        sys.exit(could_not_run(said))
+    with _set_up() as (backend, overview):
+        meant = overview.chosen(selection)
+        echo(f"{selection}: {len(meant)} on record")
+        because = why or f"ended with {selection}"
+        with _shown(len(meant)) as told, with_detail(command=getpass.getuser()):
+            done = end_all(backend, meant, because, told=told)
+        for each in done.failed:
+            which = each.which
+            echo(f"challenge {which.challenge_id} of user {which.user_id}: {each.code.value}")
+        echo(f"{done.ended} ended, {len(done.failed)} could not be ended now")
+    sys.exit(NOT_ALL if done.failed else 0)
+
+
+class _Lines:
+    """A line every few, for logs."""
+
+    STEP = 25
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._codes: Counter[Code] = Counter()
+
+    def __call__(self, _which: Chosen, code: Code) -> None:
+        self._codes[code] += 1
+        done = sum(self._codes.values())
+        if done % self.STEP == 0 and done < self._total:
+            echo(f"{done} of {self._total}")
+
+
+@contextmanager
+def _shown(total: int) -> Iterator[Callable[[Chosen, Code], None]]:
+    """Progress: a bar on a terminal, lines elsewhere."""
+    console = Console()
+    if not console.is_terminal:
+        yield _Lines(total)
+        return
+    columns = (TextColumn("ending"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield _Bar(bar, total)
+
+
+class _Bar:
+    """A bar, on a terminal."""
+
+    def __init__(self, bar: Progress, total: int) -> None:
+        self._bar = bar
+        self._task = bar.add_task("ending", total=total)
+
+    def __call__(self, _which: Chosen, _code: Code) -> None:
+        self._bar.update(self._task, advance=1)
+
+
+@contextmanager
+def _set_up() -> Iterator[tuple[HybridBackend, DatabaseOverview]]:
+    try:
+        settings = Settings.from_environ()
+        database = Database(settings.state_url)
+    except ArgumentError:  # its message repeats the URL, password and all
+        sys.exit(could_not_run("CONTAINER_DATABASE_URL is no address of a database"))
+    except (EngineError, ValueError) as error:
+        sys.exit(could_not_run(str(error)))
+    try:
+        overview = DatabaseOverview(database)
+        backend = build(settings, Ingredients(database=database))
+        try:
+            yield backend, overview
+        finally:
+            backend.close()
+    except EngineError as error:
+        sys.exit(could_not_run(str(error)))
+    except SQLAlchemyError as error:
+        sys.exit(could_not_run(f"the database cannot be asked ({type(error).__name__})"))
+    finally:
+        database.close()
