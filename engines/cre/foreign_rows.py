@@ -33,7 +33,7 @@ def settle_rows(
     rows = store.all()
     for row in rows:
         call = Call(BACKEND, clock, row.user_id, row.challenge_id, row.team_id)
-        what = {"state": row.state.value, "why": "imported from another site"}
+        what = {"state": row.state.value, "reason": "imported from another site"}
         store.delete(row, call.event(Action.REPAIRED, Code.OK, **what))
     with database.write() as connection:
         connection.execute(pool.delete())

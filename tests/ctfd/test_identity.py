@@ -152,9 +152,9 @@ def test_the_number_of_a_deleted_account_is_anothers(world: World) -> None:
     assert new.submit(number, world.flag(number))[0] == "correct"
     events = world.history(number)
     orphaned = [event for event in events if event["action"] == "orphaned"]
-    assert [event["metadata"]["why"] for event in orphaned] == ["its account is gone"]
+    assert [event["metadata"]["reason"] for event in orphaned] == ["its account is gone"]
     told = [event for event in events if event["action"] == "foreign_flag"]
-    assert "deleted since" in told[0]["metadata"]["why"]
+    assert "deleted since" in told[0]["metadata"]["reason"]
     assert flag not in json.dumps(events)
     page = world.site.admin.get(f"/plugins/whale_ready/admin/history?challenge_id={number}").text
     kind = "team" if world.teams else "user"
@@ -175,7 +175,7 @@ def test_past_our_hooks_the_worker_finds_it(world: World) -> None:
     assert old.submit(number, flag)[0] != "correct"
     until(lambda: world.live() == [])
     [event] = [each for each in world.history(number) if each["action"] == "orphaned"]
-    assert event["metadata"]["why"].endswith("another one has the number")
+    assert event["metadata"]["reason"].endswith("another one has the number")
 
 
 def test_the_number_of_a_deleted_challenge_is_anothers(world: World) -> None:
@@ -329,7 +329,7 @@ def test_a_reset_of_the_challenges(world: World) -> None:
     assert player.start(number) == "ok"
     assert world.site.admin.form("/admin/reset", challenges="true", submissions="true").ok
     assert world.live() == []
-    assert world.history(number)[0]["metadata"]["why"] == "its challenge is gone"
+    assert world.history(number)[0]["metadata"]["reason"] == "its challenge is gone"
     world.give_again("challenges")
     again = world.challenge()
     assert not player.sees(again)
@@ -345,7 +345,7 @@ def test_a_switch_between_users_and_teams(world: World) -> None:
     world.site.admin.log_in("admin")
     world.site.config(user_mode="users" if world.teams else "teams")
     assert world.live() == []
-    assert world.history(number)[0]["metadata"]["why"] == "its account is gone"
+    assert world.history(number)[0]["metadata"]["reason"] == "its account is gone"
     world.teams = not world.teams
 
 
