@@ -65,8 +65,8 @@ def upgrade_to(engine: Engine, target: str) -> None:
         try:
             with nested(connection):
                 context.run_migrations(op=Operations(context))
-        except sa.exc.DBAPIError as error:
-            if error.connection_invalidated:
+        except (sa.exc.DBAPIError, ValueError) as error:  # the latter of a value that is no time
+            if isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
                 raise
             # An old version's tables, and guessed ones: what can be read is taken over as it is.
             log.warning("the tables are no real ones of their version: %s", reason(error))

@@ -297,7 +297,7 @@ class Ledger:
             Code.OK,
             container_id=row.container_id,
             old_expiry=iso(row.expires_at),
-            why=why,
+            reason=why,
             **({"left_on_whale": True} if left else {}),
         )
         return self._store.delete(mine, event)

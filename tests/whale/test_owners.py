@@ -41,7 +41,7 @@ class Site:
     def last(self) -> tuple[Action, str, bool]:
         event = self.adapter.audit.events()[-1]
         told = event.metadata
-        return event.action, str(told.get("why", "")), bool(told.get("left_on_whale"))
+        return event.action, str(told.get("reason", "")), bool(told.get("left_on_whale"))
 
     def without_access(self) -> WhaleAPIManager:
         """As the adapter is once Whale's user is deleted."""
