@@ -65,6 +65,10 @@ class Site:
         assert result.ok, result.message
         return str(result.instance["container_id"])
 
+    def beside(self, container: str, companion: str) -> str:
+        """The name of a companion's container."""
+        return f"{self.client.containers.get(container).name}.{companion}"
+
     def inside(self, container: str, line: str, user: str = "") -> str:
         command = [BUSYBOX, "sh", "-c", line]
         done = self.client.containers.get(container).exec_run(command, user=user)
@@ -168,7 +172,7 @@ def test_names_are_refused_at_once_and_companions_are_found(site: Site, image: s
     container = site.started(replace(image, companions=companions))
     said = site.inside(container, f"{BUSYBOX} nslookup example.org")
     assert "Connection refused" in said
-    for asker in (container, f"wr-{site.deployment}-user-1-c1.db"):
+    for asker in (container, site.beside(container, "db")):
         assert "PING api (10." in site.inside(asker, f"{BUSYBOX} ping -c 1 api")  # not permitted
 
 
@@ -189,7 +193,7 @@ def test_the_flag_is_in_a_file_that_one_user_can_read(site: Site, image: str) ->
     assert "FLAG" not in site.inside(
         container, f"{BUSYBOX} env; {BUSYBOX} tr '\\0' '\\n' < /proc/1/environ"
     )
-    beside = f"wr-{site.deployment}-user-1-c1.db"
+    beside = site.beside(container, "db")
     assert site.inside(beside, f"{BUSYBOX} cat /db-flag; {BUSYBOX} env").startswith(str(flag))
     assert "FLAG=" not in site.inside(beside, f"{BUSYBOX} env")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import logging
 import secrets
+import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network
@@ -67,15 +68,34 @@ def engine_with(
     networks.remove_unused()
 
 
-@pytest.fixture
-def broken_format(docker_client: docker.DockerClient, image: str) -> Iterator[str]:
-    """An image whose program is no program."""
+BROKEN: Mapping[str, tuple[bytes, str]] = {
+    "junk": (b"junk", "exec format error: /prog is no program"),
+    "script": (b"#!/bin/bash\n", "/prog asks for /bin/bash, which is not in the image"),
+    "another processor": (
+        b"\x7fELF\2\1\1" + bytes(9) + b"\2\0\xfe\xca" + bytes(44),
+        "exec format error: /prog is for another kind of processor",
+    ),
+}
+"""A program that cannot be run, and what is said of it."""
+
+
+@pytest.fixture(params=BROKEN)
+def broken_program(
+    docker_client: docker.DockerClient, image: str, request: pytest.FixtureRequest
+) -> Iterator[tuple[str, str]]:
+    """An image whose program cannot be run, and what is said of it."""
+    content, said = BROKEN[request.param]
     tag = f"whale-ready-test:{secrets.token_hex(4)}"
-    lines = f"FROM {image}\nRUN echo junk > /prog && /bin/busybox chmod 755 /prog\n"
-    shell = 'SHELL ["/bin/busybox", "sh", "-c"]\n'
-    text = lines.replace("\n", f"\n{shell}", 1) + 'CMD ["/prog"]\n'
-    docker_client.images.build(fileobj=io.BytesIO(text.encode()), tag=tag, rm=True)
-    yield tag
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        dockerfile = f'FROM {image}\nCOPY prog /prog\nCMD ["/prog"]\n'.encode()
+        for name, data in (("Dockerfile", dockerfile), ("prog", content)):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), 0o755
+            archive.addfile(entry, io.BytesIO(data))
+    context.seek(0)
+    docker_client.images.build(fileobj=context, custom_context=True, tag=tag, rm=True)
+    yield tag, said
     docker_client.images.remove(tag, force=True)
 
 
@@ -96,7 +116,12 @@ def is_for_players(result: StartResult, *never: str) -> None:
 
 
 FAILURES: Mapping[str, tuple[dict[str, Any], Code, tuple[str, ...]]] = {
-    "no such program": ({"command": ("/nope",)}, Code.START_FAILED, ("/nope", "400")),
+    "no such program": ({"command": ("/nope",)}, Code.START_FAILED, ("/nope", "127")),
+    "no such program, without an init": (
+        {"command": ("/nope",), "init": False},
+        Code.START_FAILED,
+        ("/nope", "400"),
+    ),
     "no such user": ({"user": "ctf"}, Code.START_FAILED, ("unable to find user ctf",)),
     "the program says why": (
         {"command": (*SHELL, "echo cannot open /data/x >&2; exit 3")},
@@ -139,10 +164,14 @@ def test_log_and_audit_row_say_why_a_start_failed(
         assert text in caplog.text
 
 
-def test_a_program_of_the_wrong_format_is_told(engine_with: Makes, broken_format: str) -> None:
-    engine = engine_with(ChallengeSpec(id=1, name="A", image=broken_format))
-    is_for_players(engine.start_instance(USER, 1), "format")
-    assert "exec format error" in told(last(engine))
+def test_a_program_that_cannot_be_run_is_told(
+    engine_with: Makes, broken_program: tuple[str, str]
+) -> None:
+    """The init in front of it says of each that it is not there."""
+    image, said = broken_program
+    engine = engine_with(ChallengeSpec(id=1, name="A", image=image))
+    is_for_players(engine.start_instance(USER, 1), "format", "/prog")
+    assert said in told(last(engine))
 
 
 def test_the_companion_that_failed_is_named(engine_with: Makes, image: str) -> None:
@@ -159,7 +188,7 @@ def test_the_companion_that_failed_is_named(engine_with: Makes, image: str) -> N
     assert "db ended with exit code 4" in said
     assert "db: disk is full" in said
     is_for_players(engine.start_instance(USER, 2), "cache")
-    assert "companion cache: " in told(last(engine))
+    assert "companion cache ended; cache ended with exit code 127" in told(last(engine))
     assert "/nope" in told(last(engine))
 
 
@@ -235,6 +264,7 @@ def test_a_name_that_cannot_be_looked_up_is_named(
     docker_client: docker.DockerClient, deployment: str, image: str, tmp_path: Path
 ) -> None:
     runtime = DockerRuntime(docker_client, probe_host="no-such-host.invalid")
+    spec = ChallengeSpec(id=1, name="A", image=image, readiness=Readiness.HTTP)
     engine = ContainerRuntimeEngine(
         replace(
             Settings(),
@@ -243,7 +273,7 @@ def test_a_name_that_cannot_be_looked_up_is_named(
             database_url=f"sqlite:///{tmp_path / 'state.db'}",
         ),
         runtime=runtime,
-        catalog=StaticCatalog([ChallengeSpec(id=1, name="A", image=image)]),
+        catalog=StaticCatalog([spec]),
     )
     result = engine.start_instance(USER, 1)
     engine.close()

@@ -42,6 +42,7 @@ from engines.cre.runtimes.container_config import (
 from engines.cre.runtimes.disk_use import FreeSpace, overfull
 from engines.cre.runtimes.engine_api import CALL_SECONDS, EngineRuntime, said
 from engines.cre.runtimes.networks import BridgeNetworks
+from engines.cre.runtimes.programs import GAVE_UP, why_not_run
 from engines.cre.runtimes.steps import Steps
 from engines.errors import (
     BackendUnavailable,
@@ -144,6 +145,13 @@ class DockerRuntime(EngineRuntime):
         """What the engine shows of a container while it runs."""
         details = self._inspect(container)
         return details if details is not None and details["State"]["Running"] else None
+
+    def exit_code(self, container: str) -> int | None:
+        """With what a container ended; None while it runs or where it is not."""
+        details = self._inspect(container)
+        if details is None or details["State"]["Running"]:
+            return None
+        return int(details["State"]["ExitCode"])
 
     def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
         try:
@@ -319,8 +327,15 @@ class DockerRuntime(EngineRuntime):
             if ending:
                 told.append(redactor.sentence(f"{name or 'the container'} {ending}"))
             if ending or not name:
-                output += redactor.lines(self._printed(container_id), name)
+                printed = self._printed(container_id)
+                output += redactor.lines(printed, name)
+                if ending and GAVE_UP in printed:
+                    told += self._why_not_run(container_id, details["Path"], redactor)
         return Evidence("; ".join(told), tuple(output))
+
+    def _why_not_run(self, container_id: str, program: str, redactor: Redactor) -> list[str]:
+        why = self._ask(lambda: why_not_run(self._api, container_id, program))
+        return [redactor.sentence(why)] if why else []
 
     def _printed(self, container_id: str) -> str:
         """The last of what a container's programs have printed."""

@@ -30,6 +30,10 @@ class Containers(Protocol):
         """What inspect shows of it while it runs."""
         ...
 
+    def exit_code(self, container: str) -> int | None:
+        """With what it ended; None while it runs or where it is not."""
+        ...
+
 
 class Steps:
     """The wait for one instance, within ``seconds``.
@@ -69,6 +73,7 @@ class Steps:
                 self._bring_up(companion)
             self._containers.start_container(self._launch, self._launched.container_id)
         if self._launch.spec.readiness is Readiness.NONE or self._wait(self._ready):
+            self._look_at_companions()
             return
         if self._again.count:
             said = f"the container ended {self._again.count} times before it answered"
@@ -79,6 +84,14 @@ class Steps:
             f"no answer ({spec.readiness.value}, port {port}) within {self._seconds:g} s"
             f"{unknown_name(self._host, 'CRE_PROBE_HOST')}"
         )
+
+    def _look_at_companions(self) -> None:
+        """One that nobody waits for may be done by now, but not have failed."""
+        for companion in self._launch.spec.companions:
+            if companion.readiness is Readiness.NONE:
+                code = self._containers.exit_code(companion_name(self._launch, companion))
+                if code:
+                    raise ContainerExited(f"companion {companion.name} ended")
 
     def _wait(self, ready: Callable[[float], bool]) -> bool:
         return wait_until(ready, max(0.0, self._until - time.monotonic()))
