@@ -184,7 +184,7 @@ def test_the_companion_that_failed_is_named(engine_with: Makes, image: str) -> N
     )
     is_for_players(engine.start_instance(USER, 1), "db")
     said = told(last(engine))
-    assert "the container ended with exit code 1" in said
+    assert "before it answered, the last time with exit code 1" in said
     assert "db ended with exit code 4" in said
     assert "db: disk is full" in said
     is_for_players(engine.start_instance(USER, 2), "cache")

@@ -76,8 +76,10 @@ class Steps:
             self._look_at_companions()
             return
         if self._again.count:
-            said = f"the container ended {self._again.count} times before it answered"
-            raise ContainerExited(said)
+            raise ContainerExited(
+                f"the container ended {self._again.count} times before it answered, the last time "
+                f"with exit code {self._again.code}"
+            )
         spec = self._launch.spec
         port = spec.ports[0] if spec.ports else None
         raise NotReady(
@@ -107,18 +109,23 @@ class Steps:
             )
 
     def _serves(self, companion: Companion) -> bool:
-        details = self._containers.running(companion_name(self._launch, companion))
-        if details is None:
-            raise ContainerExited(f"companion {companion.name} ended before it was ready")
+        details = self._running(companion)
         if companion.readiness is Readiness.HEALTHCHECK:
             return _healthy(details, f"companion {companion.name}: ")
         listening = listening_ports(self._api, details)
         if listening is None:
+            self._running(companion)  # nothing is seen of one that has just ended, either
             raise NotReady(
                 f"companion {companion.name}: nothing shows whether it listens, as its image has "
                 'no cat; give it a HEALTHCHECK and write readiness = "healthcheck"'
             )
         return companion.port in listening if companion.port else bool(listening)
+
+    def _running(self, companion: Companion) -> Any:
+        details = self._containers.running(companion_name(self._launch, companion))
+        if details is None:
+            raise ContainerExited(f"companion {companion.name} ended before it was ready")
+        return details
 
     def _ready(self, timeout: float) -> bool:
         return self._answers_http(timeout) or self._shows(timeout)
@@ -138,6 +145,7 @@ class Steps:
             if not self._launch.waits_for_companions:
                 raise ContainerExited("the container ended before it answered")
             if self._again.due():
+                self._again.code = self._containers.exit_code(self._launched.container_id)
                 self._containers.start_container(self._launch, self._launched.container_id)
             return False
         readiness = self._launch.spec.readiness
@@ -157,6 +165,8 @@ class _Again:
 
     count: int = 0
     at: float = 0.0
+    code: int | None = None
+    """With what it ended the last time."""
 
     def due(self) -> bool:
         now = time.monotonic()
