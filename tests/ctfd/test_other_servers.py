@@ -48,7 +48,7 @@ def test_mariadb_redis_and_every_server(
         database = Database(url)
         stack.callback(database.close)
         assert database.schema_version() == schema.HEAD
-        assert recorded(database, "whale_ready_alembic_version") == "wr0002"
+        assert recorded(database, "whale_ready_alembic_version") == "wr0001"
 
         site.player("alice")
         number = site.challenge("Web", container_image=docker_image)

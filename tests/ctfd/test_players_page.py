@@ -125,7 +125,8 @@ def test_the_flag_of_the_own_container(
 
     page.fill("#challenge-input", "flag{guessed}")
     page.click("#challenge-submit")
-    expect(page.locator(".notification-row")).to_contain_text("no container of yours is running")
+    said = expect(page.locator(".notification-row"))
+    said.to_contain_text("You have not started this challenge's container yet")
 
     button(panel, "Start").click()
     expect(panel.get_by_role("timer")).to_be_visible(timeout=START_MS)
