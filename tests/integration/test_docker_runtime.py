@@ -99,7 +99,7 @@ def test_a_command_that_does_not_exist_leaves_nothing(
     runtime: DockerRuntime, image: str, deployment: str
 ) -> None:
     with pytest.raises(RuntimeFault):
-        runtime.launch(launch_of(image, deployment, command=("/no/such/program",)))
+        runtime.launch(launch_of(image, deployment, command=("/no/such/program",), init=False))
     assert runtime.find(deployment) == []
 
 
