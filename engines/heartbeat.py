@@ -66,6 +66,7 @@ class Heartbeat:
         self._lock = threading.Lock()
         self._held: set[_Held] = set()
         self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
 
     def lease(self, longest: timedelta) -> timedelta:
         """For how long to take a row at first, by who is done after ``longest`` at the latest."""
@@ -86,13 +87,20 @@ class Heartbeat:
             with self._lock:
                 self._held.discard(held)
 
+    def close(self) -> None:
+        """End the thread; what is still kept lapses unless its owner is done before."""
+        self._closing.set()
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join()
+
     def _run(self) -> None:
-        pause = threading.Event()
         while True:
-            pause.wait(self._beat)
+            closing = self._closing.wait(self._beat)
             with self._lock:
                 held = list(self._held)
-                if not held:
+                if closing or not held:
                     self._thread = None
                     return
             try:

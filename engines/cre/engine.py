@@ -253,6 +253,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         """Stop the worker and let go of connections; instances keep running."""
         self.cleanup_worker.stop()
         self._launcher.close()
+        self._parts.heartbeat.close()
         if self._own_runtime:
             self._runtime.close()
         if self._own_database:

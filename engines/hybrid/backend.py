@@ -188,6 +188,7 @@ class HybridBackend(AuditedBackend):
         self.cleanup_worker.stop()
         if self._shadow is not None:
             self._shadow.close()
+        self._heartbeat.close()
         for close in self._owned:
             close()
 

@@ -108,7 +108,7 @@ class TellsLater(ContainerRuntimeEngine):
 CAUGHT_AS: dict[type[ContainerRuntimeEngine], tuple[str, str, Kind]] = {
     RowLast: ("start", "GET containers/*/json: answered", Kind.LEAK),
     LeavesTheAbandoned: ("start", "POST containers/create: answered", Kind.LEAK),
-    ForgetsTheContainer: ("start", "POST containers/create: sent", Kind.LEAK),
+    ForgetsTheContainer: ("start", "POST containers/*/start: not sent", Kind.LEAK),
     ForgetsFirst: ("stop", "DELETE containers/*: not sent", Kind.LEAK),
     ClearsTheLiving: ("start", "transaction: not begun", Kind.LOST),
     TellsLater: ("extend", "UPDATE cre_instances: committed", Kind.WRONG),

@@ -200,7 +200,11 @@ def test_tcp_and_udp_ports_where_they_were_asked_for(
     ("fields", "fault", "said"),
     [
         ({"image": "whale-ready-no-such-image:none"}, ImageMissing, "not on the swarm's manager"),
-        ({"command": ("/no/such/program",)}, ContainerExited, "/no/such/program"),
+        (
+            {"command": ("/no/such/program",), "init": False},
+            ContainerExited,
+            "/no/such/program",
+        ),
         ({"nodes": ("node.labels.nowhere==true",)}, NoRoom, "no suitable node"),
         ({"readiness": Readiness.HEALTHCHECK}, NotReady, "no HEALTHCHECK"),
     ],
@@ -428,7 +432,9 @@ def test_whales_machines_are_told_apart_though_they_bear_one_name(
     try:
         with closing(Swarm(cluster.url, [7])) as swarm:
             for node in nodes:
-                eventually(lambda node=node: swarm.machine_of(node) == node, f"it runs on {node}")  # type: ignore[misc] # mypy: lambdas with defaults
+                eventually(
+                    lambda node=node: swarm.machine_of(node) == node, f"it runs on {node}", 90.0
+                )  # type: ignore[misc] # mypy: lambdas with defaults
     finally:
         for service in made:
             service.remove()
