@@ -348,7 +348,7 @@ class ContainerBackend(ABC):
 
     def end_orphans(self) -> int:
         """End what belongs to an account or challenge that is gone; returns how many were ended.
-        The worker does it in every round, and whoever deletes some may ask for it at once.
+        The worker does it in every round; code that deletes accounts may ask for it at once.
 
         Raises:
             BackendUnavailable: it cannot be told whose instances are.

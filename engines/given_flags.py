@@ -129,7 +129,7 @@ class GivenFlags:
             return frozenset(connection.execute(query).scalars())
 
     def holders(self, flag: str, challenge_id: int) -> list[GivenFlag]:
-        """Whoever was given this flag for the challenge, the newest first."""
+        """The accounts that were given this flag for the challenge, the newest first."""
         wanted = ("account", "user_id", "team_id", "mark", "backend", "ended_at")
         query = (
             sa.select(*(given_flags.c[name] for name in wanted))

@@ -2,9 +2,9 @@
 
 A row in a passing state belongs to who set it until its lease ends. A lease as long as the longest
 start would shut a player out for minutes after a server has killed one of its workers. So leases
-are short, and whoever is at work prolongs his own while he lives, up to the moment at which he
-must be done. Who was held up for longer than a lease is found out by the row's version and the
-fence of what he made, as ever.
+are short, and a process prolongs its own while it lives, up to the moment at which it must be
+done. A process that was held up for longer than a lease is found out by the row's version and the
+fence of what it made.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ class InstanceStore:
         hold = sa.select(gates).where(self._gate).with_for_update()
         if connection.execute(hold).first() is not None:
             return
-        # Whoever imported other rows took it away under our hands: nothing would be held.
+        # An import has removed the row under our hands: nothing would be held.
         postgresql = connection.dialect.name == "postgresql"  # where an error ends a transaction
         undone = connection.begin_nested() if postgresql else contextlib.nullcontext()
         with contextlib.suppress(sa.exc.IntegrityError), undone:

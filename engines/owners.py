@@ -1,8 +1,8 @@
 """Whether a number still means what it meant when an instance began.
 
 Users, teams and challenges can be deleted, and some databases give their numbers to others. An
-instance therefore remembers a mark of its account and its challenge: whoever has the numbers now
-and other marks is somebody else.
+instance therefore remembers a mark of its account and its challenge: an account with the same
+numbers and other marks is somebody else.
 """
 
 from __future__ import annotations

@@ -355,7 +355,7 @@ def _until(met: Callable[[], bool]) -> None:
     end = time.monotonic() + LONGEST_WAIT_SECONDS
     while not met():
         demand(time.monotonic() < end, "a start neither came to its container nor answered")
-        time.sleep(0.005)
+        time.sleep(0.005)  # a start that is still at work gives no sign
 
 
 def _of(recorder: Recorder, player: Player, challenge: int, calls: str) -> Programme:

@@ -75,6 +75,10 @@ BROKEN: Mapping[str, tuple[bytes, str]] = {
         b"\x7fELF\2\1\1" + bytes(9) + b"\2\0\xfe\xca" + bytes(44),
         "exec format error: /prog is for another kind of processor",
     ),
+    "no loader": (
+        Path("/bin/true").read_bytes(),
+        "/prog needs a loader or libraries that are not in the image",
+    ),
 }
 """A program that cannot be run, and what is said of it."""
 
@@ -190,6 +194,12 @@ def test_the_companion_that_failed_is_named(engine_with: Makes, image: str) -> N
     is_for_players(engine.start_instance(USER, 2), "cache")
     assert "companion cache ended; cache ended with exit code 127" in told(last(engine))
     assert "/nope" in told(last(engine))
+
+
+def test_a_companion_that_is_done_is_no_failure(engine_with: Makes, image: str) -> None:
+    done = Companion(name="init", image=image, command=(*SHELL, "exit 0"))
+    engine = engine_with(ChallengeSpec(id=1, name="A", image=image, companions=(done,)))
+    assert engine.start_instance(USER, 1).code is Code.OK
 
 
 def test_no_secret_and_no_escape_gets_out(

@@ -160,7 +160,7 @@ class BridgeNetworks:
             RuntimeFault: the engine refused it.
         """
         # Never of the name that an earlier one had: others may keep that from being removed. By
-        # its labels it is found all the same.
+        # its labels it is still found.
         own = secrets.token_hex(6)[:11]
         prefix = OPEN if launch.spec.egress else CLOSED
         subnet = IPv4Network(launch.subnet) if launch.subnet else None

@@ -1,6 +1,6 @@
 """Whose an instance is, beyond the numbers; the flags that accounts were given.
 
-An instance from before has no mark: the worker gives it that of whoever has its numbers then.
+An older instance has no mark: the worker gives it that of the account with its numbers.
 """
 
 from __future__ import annotations
