@@ -140,3 +140,12 @@ def test_a_row_is_prolonged_to_the_agreed_moment_and_only_in_its_version(
     assert until()[1] == timedelta(seconds=-90), "prolonged beyond the agreed moment"
     assert until()[2] == timedelta(seconds=-110), "another's version"
     assert wait_until(lambda _: heart._thread is None, PATIENCE_SECONDS), "it beats for nobody"
+
+
+def test_no_thread_outlives_the_backend(database: Database) -> None:
+    before = set(threading.enumerate())
+    site = backend(database, SystemClock(), MemoryRuntime(images={"a"}))
+    assert site.start_instance(1, 1).code is Code.OK
+    site.close()
+    left = [each.name for each in set(threading.enumerate()) - before]
+    assert "heartbeat" not in left
