@@ -44,6 +44,12 @@ def test_nor_does_one_in_the_middle_of_anything_else(operation: str, kills: Camp
     assert tally.kills == SAMPLE
 
 
+def test_a_run_with_fewer_boundaries_than_the_first_is_killed_too(kills: Campaign) -> None:
+    tally = kills.play("extend", lambda boundaries: [len(boundaries)])
+    assert tally.bad == []
+    assert tally.kills == 1
+
+
 @pytest.mark.parametrize("kind", CAUGHT_AS, ids=lambda kind: kind.__name__)
 def test_an_engine_that_does_not_survive_a_kill_is_caught(
     kind: type[ContainerRuntimeEngine], kills: Campaign
