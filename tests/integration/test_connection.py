@@ -247,14 +247,13 @@ def silent_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program.write_text("#!/bin/sh\nexec sleep 1000\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr("engines.cre.runtimes.connection.CALL_SECONDS", 1.0)
 
 
 @pytest.mark.usefixtures("silent_ssh")
 def test_a_far_side_that_is_silent_has_a_deadline() -> None:
     before = children()
     with pytest.raises(BackendUnavailable, match="over ssh"):
-        connect(Settings(cre_docker_host="ssh://127.0.0.1"))
+        connector(Settings(cre_docker_host="ssh://127.0.0.1"), seconds=1.0)()
     assert children() == before
 
 
