@@ -150,7 +150,7 @@ ROWS: tuple[Row, ...] = (
         "flags",
         "Flags",
         "Every instance has its own flag, the recorded one, and nobody gives it away.",
-        (*_group("FLAG", but=("012",)), *_some("REACH", "007")),
+        (*_group("FLAG", but=("012", "013")), *_some("REACH", "007")),
     ),
 )
 

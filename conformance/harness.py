@@ -117,6 +117,8 @@ class Hook(str, Enum):
     """:meth:`World.slow_start`: starts take long, as with an image that has to be pulled."""
     OWNERS = "owners"
     """:meth:`World.give_number_again`: an account is deleted, and another gets its number."""
+    NEW_CHALLENGE = "new_challenge"
+    """:meth:`World.give_challenge_again`: a challenge is deleted, and another gets its number."""
 
 
 class Trial(str, Enum):
@@ -397,6 +399,11 @@ class World(ABC):
         """Delete the player's account past the backend, and let the next one have its number: from
         now on the player is somebody else."""
         raise Unsupported(Hook.OWNERS)
+
+    def give_challenge_again(self, challenge_id: int) -> None:
+        """Delete a challenge past the backend, and let another one, which is set up the same, have
+        its number: from now on the number means that one."""
+        raise Unsupported(Hook.NEW_CHALLENGE)
 
     def outage(self) -> AbstractContextManager[None]:
         """Inside the block all requests to what the backend stands on are refused at once."""

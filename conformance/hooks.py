@@ -41,6 +41,7 @@ METHODS: dict[Hook, tuple[str, ...]] = {
     Hook.CRASH: ("dying",),
     Hook.SLOW_START: ("slow_start",),
     Hook.OWNERS: ("give_number_again",),
+    Hook.NEW_CHALLENGE: ("give_challenge_again",),
 }
 """Methods of :class:`World` to override; a hook without any asks for :data:`OPTIONS` instead."""
 

@@ -196,6 +196,16 @@ RULES: tuple[Rule, ...] = (
         "orphaned.",
     ),
     *_rules(
+        "ACCOUNT",
+        "Who plays a challenge that has a deleted one's number does not see, extend or stop an "
+        "instance of that one.",
+        "Who plays a challenge that has a deleted one's number starts an instance of it at once.",
+        "What a deleted challenge has left is ended by the worker's next round, and audited once "
+        "as orphaned.",
+        start=20,
+        since=2,
+    ),
+    *_rules(
         "FLAG",
         "FLAG in the container is the flag that was recorded for the instance.",
         "Two accounts have different flags for the same challenge.",
@@ -209,6 +219,12 @@ RULES: tuple[Rule, ...] = (
         "After a stop the flag still counts for its account, for the declared grace time.",
         "After a crash that was noticed the flag still counts for its account, for that time too.",
         "A deleted account's flag does not count for who gets its number.",
+    ),
+    *_rules(
+        "FLAG",
+        "A deleted challenge's flag does not count for the challenge that gets its number.",
+        start=13,
+        since=2,
     ),
     *_rules(
         "AUDIT",

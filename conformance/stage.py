@@ -223,6 +223,10 @@ class Stage:
         self._hook(Hook.OWNERS, lambda: self._inner.give_number_again(player))
         self._trace.note(f"· the account of {player} is deleted; another one gets its number")
 
+    def give_challenge_again(self, challenge: int) -> None:
+        self._hook(Hook.NEW_CHALLENGE, lambda: self._inner.give_challenge_again(challenge))
+        self._trace.note(f"· challenge {challenge} is deleted; another one gets its number")
+
     def kill_behind(self, container_id: str) -> None:
         self._hook(Hook.KILL_BEHIND, lambda: self._inner.kill_behind(container_id))
         self._trace.note(f"· container {container_id} dies")

@@ -93,18 +93,23 @@ def _catalog(image: str, exiting: str, options: Options, now: datetime) -> Stati
 
 
 class Numbers:
-    """Accounts by their numbers, and how often each number was given again."""
+    """Accounts and challenges by their numbers, and how often each number was given again."""
 
     def __init__(self) -> None:
         self._given: Counter[str] = Counter()
+        self._challenges: Counter[int] = Counter()
 
     def give_again(self, player: Player) -> None:
         self._given[account_key(player.user_id, player.team_id)] += 1
 
+    def give_challenge_again(self, challenge_id: int) -> None:
+        self._challenges[challenge_id] += 1
+
     def marks(self, keys: Collection[Key]) -> Mapping[Key, Mark]:
         def mark(user_id: int, team_id: int | None, challenge_id: int) -> Mark:
             given = self._given[account_key(user_id, team_id)]
-            return Mark(f"owner {given}", f"challenge {challenge_id}")
+            edition = self._challenges[challenge_id]
+            return Mark(f"owner {given}", f"challenge {challenge_id} {edition}")
 
         return {key: mark(*key) for key in keys}
 
@@ -188,6 +193,9 @@ class CreWorld(World):
 
     def give_number_again(self, player: Player) -> None:
         self._numbers.give_again(player)
+
+    def give_challenge_again(self, challenge_id: int) -> None:
+        self._numbers.give_challenge_again(challenge_id)
 
     def another(self) -> ContainerRuntimeEngine:
         return self._made(self._faulty, self._database)

@@ -34,7 +34,7 @@ DIALS = {
 _OF_A_SIDE = frozenset(
     {Hook.CAPACITY, Hook.STRICT_CAPACITY, Hook.RESTART, Hook.STUBBORN, Hook.KILL_BEHIND}
 )
-_OF_NONE = frozenset({Hook.CRASH, Hook.OWNERS})
+_OF_NONE = frozenset({Hook.CRASH, Hook.OWNERS, Hook.NEW_CHALLENGE})
 """Of a process that dies here the row of the route would have to die too: not written yet."""
 BREAKER_FAILURES = 1000
 """Scenarios are about what each backend says; a breaker that opens would hide it."""

@@ -95,6 +95,7 @@ HOOKS = frozenset(Hook) - {
     Hook.RESTART,
     Hook.SLOW_START,
     Hook.OWNERS,
+    Hook.NEW_CHALLENGE,
     # Of a clock stepped back Whale makes a remaining time below zero: it counts within a day.
     Hook.CLOCK_BACK,
     # Whale has none of these.

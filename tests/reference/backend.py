@@ -94,6 +94,8 @@ class Record:
     extensions: int = 0
     owner: int = 0
     """Which of the owners that the account's number has had."""
+    edition: int = 0
+    """Which of the challenges that the challenge's number has had."""
 
 
 class ReferenceBackend(ContainerBackend):
@@ -112,6 +114,8 @@ class ReferenceBackend(ContainerBackend):
         """The last flag of each account and challenge, and when its container ended."""
         self.owners: dict[str, int] = {}
         """How often an account's number was given again."""
+        self.editions: dict[int, int] = {}
+        """How often a challenge's number was given again."""
         self.waiting: list[Container] = []
         """The warm pool."""
         window = timedelta(seconds=options.start_window_seconds)
@@ -136,7 +140,7 @@ class ReferenceBackend(ContainerBackend):
         other = type(self)(self.options)
         other.clock, other.machine, other.lock = self.clock, self.machine, self.lock
         other.records, other.waiting, other.events = self.records, self.waiting, self.events
-        other.ended, other.owners = self.ended, self.owners
+        other.ended, other.owners, other.editions = self.ended, self.owners, self.editions
         other.rate, other.end, other.doubts = self.rate, self.end, self.doubts
         return other
 
@@ -328,6 +332,7 @@ class ReferenceBackend(ContainerBackend):
         expires_at = self.last(now + timedelta(seconds=self.options.timeout_seconds))
         record = Record(user_id, team_id, challenge_id, container, now, expires_at)
         record.owner = self.owners.get(account_key(user_id, team_id), 0)
+        record.edition = self.editions.get(challenge_id, 0)
         self.records[account_key(user_id, team_id), challenge_id] = record
         self.recorded()
         self.rate.count(self.rated(user_id, team_id), now)
@@ -475,9 +480,15 @@ class ReferenceBackend(ContainerBackend):
         return record if self.alive(record) else None
 
     def orphaned(self, record: Record) -> bool:
-        """Whether the account is gone, whoever has its number now."""
+        """Whether its account or its challenge is gone, whatever has the number now."""
+        return self.of_another_account(record) or self.of_another_challenge(record)
+
+    def of_another_account(self, record: Record) -> bool:
         owner = self.owners.get(account_key(record.user_id, record.team_id), 0)
         return record.owner != owner
+
+    def of_another_challenge(self, record: Record) -> bool:
+        return record.edition != self.editions.get(record.challenge_id, 0)
 
     def alive(self, record: Record) -> bool:
         return self.machine.runs(record.container.id)

@@ -135,7 +135,14 @@ class FlagsEndWithTheirContainers(ReferenceBackend):
 class NumbersAreOwners(ReferenceBackend):
     """Whoever has the number is the owner."""
 
-    def orphaned(self, record: Record) -> bool:
+    def of_another_account(self, record: Record) -> bool:
+        return False
+
+
+class NumbersAreChallenges(ReferenceBackend):
+    """An instance belongs to whatever challenge has the number."""
+
+    def of_another_challenge(self, record: Record) -> bool:
         return False
 
 
@@ -686,6 +693,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     AnyChallengeStops: ("STOP-005", "STOP-006", "STOP-011"),
     FlagsEndWithTheirContainers: ("FLAG-010", "FLAG-011"),
     NumbersAreOwners: ("ACCOUNT-017", "ACCOUNT-018", "ACCOUNT-019", "FLAG-012"),
+    NumbersAreChallenges: ("ACCOUNT-020", "ACCOUNT-021", "ACCOUNT-022", "FLAG-013"),
     OneFlagForAll: ("FLAG-002", "FLAG-003"),
     SilentStart: ("AUDIT-001", "TIME-007"),
     UnexplainedFailure: ("AUDIT-018",),
