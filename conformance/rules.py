@@ -501,6 +501,8 @@ RULES: tuple[Rule, ...] = (
         "What was done before a death in the middle of a call is told in the audit log, and "
         "nothing that was not.",
         "A death in the middle of one account's start touches no other account's instance.",
+        "An account whose start died in the middle can start again once the declared time of 20 s "
+        "at most is over, whether or not the worker has run.",
         since=2,
     ),
     *_rules(

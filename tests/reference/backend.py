@@ -75,6 +75,7 @@ ANY_NUMBER = 10_000
 """Ports there are unless a scenario wants few."""
 STEP = 900
 GRACE = 600
+LAPSE = 1
 RETRY_SECONDS = 10.0
 
 Key = tuple[str, int]
@@ -173,6 +174,7 @@ class ReferenceBackend(ContainerBackend):
             extension_seconds=self.options.timeout_seconds if reset else STEP,
             isolation=frozenset(Isolation),
             flag_grace_seconds=GRACE,
+            lapse_seconds=LAPSE,
         )
 
     def start_instance(
