@@ -250,6 +250,8 @@ RULES: tuple[Rule, ...] = (
         "AUDIT",
         "The event of a start whose container failed says why, in words that the answer does not "
         "hold.",
+        "The event of a lost instance says why: of a container that died something else than of "
+        "one that was removed.",
         start=18,
         since=2,
     ),

@@ -506,9 +506,15 @@ class ReferenceBackend(ContainerBackend):
             self.lose(record)
 
     def lose(self, record: Record, action: Action = Action.LOST) -> None:
+        why = self.why_lost(record) if action is Action.LOST else {}
         self.drop(record)
         owner = (record.user_id, record.challenge_id, record.team_id)
-        self.audit(action, Code.OK, *owner)
+        self.audit(action, Code.OK, *owner, **why)
+
+    def why_lost(self, record: Record) -> dict[str, str]:
+        """What the event of a loss says of it."""
+        there = record.container.id in self.machine.containers
+        return {"reason": "its process died" if there else "somebody removed it"}
 
     def expire(self, record: Record) -> None:
         self.drop(record)

@@ -173,6 +173,20 @@ class UnexplainedFailure(ReferenceBackend):
         return {}
 
 
+class UnexplainedLoss(ReferenceBackend):
+    """A lost instance is told, and not what became of it."""
+
+    def why_lost(self, record: Record) -> dict[str, str]:
+        return {}
+
+
+class LostForWhateverReason(ReferenceBackend):
+    """All losses are told in the same words."""
+
+    def why_lost(self, record: Record) -> dict[str, str]:
+        return {"reason": "it does not run"}
+
+
 class FrankFailure(ReferenceBackend):
     """A player is told what only organisers are to know."""
 
@@ -698,6 +712,8 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     SilentStart: ("AUDIT-001", "TIME-007"),
     UnexplainedFailure: ("AUDIT-018",),
     FrankFailure: ("AUDIT-018",),
+    UnexplainedLoss: ("AUDIT-019",),
+    LostForWhateverReason: ("AUDIT-019",),
     ErrorAsSuccess: ("STOP-012", "FAULT-001", "FAULT-005", "FAULT-012", "RESTART-001"),
     UnknownAsNone: ("STATUS-015", "FAULT-014", "RESTART-001", "SWAP-010"),
     FlagInTheMessage: ("FLAG-007",),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from engines.catalog import Transport
+from engines.cre.evidence import Evidence, Redactor
 from engines.cre.runtimes.base import Cleared, Found, Launch, Launched, Overfull, Runtime
 from engines.errors import (
     BackendUnavailable,
@@ -83,6 +84,12 @@ class MemoryRuntime(Runtime):
             self._check_up()
             container = self._containers.get(container_id)
             return container is not None and container.running
+
+    def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
+        with self._lock:
+            if container_id in self._containers:
+                return Evidence("its container does not run: its process was ended")
+            return Evidence("its container is not there any more: somebody removed it")
 
     def remove(self, container_id: str) -> Cleared:
         with self._lock:
