@@ -76,6 +76,8 @@ class Hook(str, Enum):
     """:meth:`World.outage`: what the backend stands on (Docker, Whale) refuses all requests."""
     STUBBORN = "stubborn"
     """:meth:`World.stubborn`: one container cannot be removed."""
+    HELD_NETWORK = "held_network"
+    """:meth:`World.held_network`: something of an organiser's is on an instance's network."""
     CAPACITY = "capacity"
     """:attr:`Options.capacity` is honoured."""
     STRICT_CAPACITY = "strict_capacity"
@@ -412,6 +414,11 @@ class World(ABC):
     def stubborn(self, container_id: str) -> AbstractContextManager[None]:
         """Inside the block every attempt to remove this container is refused."""
         raise Unsupported(Hook.STUBBORN)
+
+    def held_network(self, container_id: str) -> AbstractContextManager[None]:
+        """Inside the block something that the backend has never heard of is on every network of
+        this container, as a tool for debugging may be, and keeps them from being removed."""
+        raise Unsupported(Hook.HELD_NETWORK)
 
     def fault(self, kind: FaultKind) -> AbstractContextManager[None]:
         """What the backend stands on goes wrong in this way, for all calls to it."""

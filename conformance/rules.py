@@ -134,6 +134,13 @@ RULES: tuple[Rule, ...] = (
         "definite.",
     ),
     *_rules(
+        "STOP",
+        "What others hold on to of an instance, as a network with something of theirs on it, "
+        "keeps neither its stop nor the account's next starts.",
+        start=16,
+        since=2,
+    ),
+    *_rules(
         "STATUS",
         "The status of a live instance has every key of the contract with the right type.",
         "The status is None when nothing was started.",

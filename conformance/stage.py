@@ -245,6 +245,13 @@ class Stage:
             yield
 
     @contextmanager
+    def held_network(self, container_id: str) -> Iterator[None]:
+        """Something foreign is on the container's networks inside this block."""
+        text = f"something foreign is on the networks of container {container_id}"
+        with self._while(Hook.HELD_NETWORK, lambda: self._inner.held_network(container_id), text):
+            yield
+
+    @contextmanager
     def fault(self, kind: FaultKind) -> Iterator[None]:
         """What the backend stands on goes wrong inside this block."""
         text = f"fault {kind.value} in what the backend stands on"

@@ -297,6 +297,9 @@ class MemoryWorld(CreWorld):
     def stubborn(self, container_id: str) -> AbstractContextManager[None]:
         return self._memory.stubborn(container_id)
 
+    def held_network(self, container_id: str) -> AbstractContextManager[None]:
+        return self._memory.held_network(container_id)
+
     def remove_containers(self) -> None:
         for container_id in self._memory.running():
             self._memory.discard(container_id)

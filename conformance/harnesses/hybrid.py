@@ -32,7 +32,10 @@ DIALS = {
 }
 """By what stands behind ``hybrid:``."""
 _OF_A_SIDE = frozenset(
-    {Hook.CAPACITY, Hook.STRICT_CAPACITY, Hook.RESTART, Hook.STUBBORN, Hook.KILL_BEHIND}
+    {
+        *(Hook.CAPACITY, Hook.STRICT_CAPACITY, Hook.RESTART),
+        *(Hook.STUBBORN, Hook.HELD_NETWORK, Hook.KILL_BEHIND),
+    }
 )
 _OF_NONE = frozenset({Hook.CRASH, Hook.OWNERS, Hook.NEW_CHALLENGE})
 """Of a process that dies here the row of the route would have to die too: not written yet."""
@@ -130,6 +133,9 @@ class HybridWorld(World):
 
     def stubborn(self, container_id: str) -> AbstractContextManager[None]:
         return self._leads.stubborn(container_id)
+
+    def held_network(self, container_id: str) -> AbstractContextManager[None]:
+        return self._leads.held_network(container_id)
 
     def restart(self) -> AbstractContextManager[None]:
         return self._leads.restart()

@@ -89,6 +89,7 @@ NODES = ("linux-1", "linux-2")
 HOOKS = frozenset(Hook) - {
     Hook.KILL_BEHIND,
     Hook.STUBBORN,
+    Hook.HELD_NETWORK,
     Hook.ACCOUNT_LIMIT,
     Hook.INSIDE,
     Hook.OUTSIDE,

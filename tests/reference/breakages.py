@@ -105,6 +105,24 @@ class Undead(ReferenceBackend):
         return told
 
 
+class StopsWithItsNetworkOnly(ReferenceBackend):
+    """A stop is done when nothing is left, and until then the instance is said to run."""
+
+    def drop(self, record: Record) -> None:
+        if record.container.id in self.machine.held:
+            raise BackendUnavailable("the network is in use")
+        super().drop(record)
+
+
+class WaitsForItsNetwork(ReferenceBackend):
+    """A start waits for what is left of the instance before, and others keep that."""
+
+    def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
+        if self.machine.held - self.machine.containers.keys():
+            return StartResult(False, "Being cleared", code=Code.BUSY, retry_after=1.0)
+        return super().refusal(user_id, challenge_id, team_id)
+
+
 class AnyChallengeStops(ReferenceBackend):
     """A stop takes whatever the account has running, as Whale's DELETE does."""
 
@@ -701,6 +719,8 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
         *("STOP-002", "REACH-003", "EXPIRY-007", "CONC-008", "RESTART-009"),
         *("SWAP-003", "SWAP-008"),
     ),
+    StopsWithItsNetworkOnly: ("STOP-016",),
+    WaitsForItsNetwork: ("STOP-016",),
     ShorteningExtend: ("EXTEND-002", "EXTEND-004", "SWAP-002"),
     OneExtensionMore: ("EXTEND-007",),
     Undead: ("EXPIRY-001", "EXPIRY-003", "EXPIRY-004", "TIME-006"),

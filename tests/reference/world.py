@@ -158,6 +158,14 @@ class ReferenceWorld(World):
         finally:
             self.machine.stubborn.discard(container_id)
 
+    @contextmanager
+    def held_network(self, container_id: str) -> Iterator[None]:
+        self.machine.held.add(container_id)
+        try:
+            yield
+        finally:
+            self.machine.held.discard(container_id)
+
     def inside(self, instance: InstanceStatus, trial: Trial, *arguments: str) -> str:
         missing = self.backend.missing_walls
         return answer(missing, CHALLENGES, instance["challenge_id"], trial, arguments)
