@@ -101,6 +101,8 @@ class Hook(str, Enum):
     """:meth:`World.restart_live`: it is restarted, and what ran runs on."""
     STATE_FULL = "state_full"
     """:meth:`World.state_full`: there is no room in the database of the backend's state."""
+    REPLACED_TABLES = "replaced_tables"
+    """:meth:`World.replaced_tables`: the tables of the backend's state are replaced."""
     ANOTHER_PROCESS = "another_process"
     """:meth:`World.another`: the backend as another process has it."""
     START_RATE = "start_rate"
@@ -453,6 +455,15 @@ class World(ABC):
     def state_full(self, after: int) -> AbstractContextManager[None]:
         """Inside the block ``after`` more changes of the state find room, and no further one."""
         raise Unsupported(Hook.STATE_FULL)
+
+    def replaced_tables(self, *, rows_kept: bool) -> AbstractContextManager[None]:
+        """When the block begins, the tables of the state are dropped; with ``rows_kept`` others
+        with the same rows are there in their place, their columns guessed and without keys. Those
+        that had no row are not made again.
+
+        Nothing of this may be left for the next world.
+        """
+        raise Unsupported(Hook.REPLACED_TABLES)
 
     def another(self) -> ContainerBackend:
         """The same backend as another process has it: only the state, and what both stand on, is

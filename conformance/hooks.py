@@ -36,6 +36,7 @@ METHODS: dict[Hook, tuple[str, ...]] = {
     Hook.RESTART: ("restart",),
     Hook.RESTART_LIVE: ("restart_live",),
     Hook.STATE_FULL: ("state_full",),
+    Hook.REPLACED_TABLES: ("replaced_tables",),
     Hook.ANOTHER_PROCESS: ("another",),
     Hook.PORT_RANGE: ("port_range",),
     Hook.NEW_IMAGE: ("change_images",),

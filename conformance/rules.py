@@ -422,6 +422,16 @@ RULES: tuple[Rule, ...] = (
         "audited once.",
     ),
     *_rules(
+        "STATE",
+        "After its tables were replaced by guessed ones with the same rows, as by an import into "
+        "CTFd, a backend serves again when its process starts anew at the latest, and knows what "
+        "is live.",
+        "After its tables were dropped a backend serves again when its process starts anew at the "
+        "latest.",
+        start=9,
+        since=2,
+    ),
+    *_rules(
         "TIME",
         "After the clock was stepped back an instance is live as it was, and its remaining "
         "time lies between 0 and its full life.",

@@ -280,6 +280,20 @@ class Stage:
             yield
 
     @contextmanager
+    def replaced_tables(self, *, rows_kept: bool) -> Iterator[None]:
+        """The tables of the state are others from the beginning of this block, or none."""
+        manager = self._hook(
+            Hook.REPLACED_TABLES, lambda: self._inner.replaced_tables(rows_kept=rows_kept)
+        )
+        self._hook(Hook.REPLACED_TABLES, manager.__enter__)
+        others = "guessed ones with the same rows" if rows_kept else "none"
+        self._trace.note(f"· the tables of the state are replaced by {others}")
+        try:
+            yield
+        finally:
+            self._hook(Hook.REPLACED_TABLES, lambda: manager.__exit__(None, None, None))
+
+    @contextmanager
     def another_process(self) -> Iterator[None]:
         """The calls inside this block are made by another process."""
         mine = self.backend

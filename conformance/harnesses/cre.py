@@ -28,8 +28,9 @@ from conformance.harnesses.cast import (
 )
 from conformance.harnesses.faulty_runtime import FaultyRuntime
 from conformance.harnesses.full_state import full
+from conformance.harnesses.guessed_tables import replaced
 from conformance.harnesses.mortal import MortalDatabase, MortalRuntime
-from conformance.harnesses.state import StatefulHarness
+from conformance.harnesses.state import StatefulHarness, as_another_process
 from engines.audit import ContainerEvent
 from engines.catalog import (
     SAFE_ULIMITS,
@@ -162,7 +163,9 @@ class CreWorld(World):
         self._catalog = _catalog(image, exiting_image, options, now)
         self._numbers = Numbers()
         self._engines: list[ContainerRuntimeEngine] = []
-        self.engine = self.another()
+        self._databases: list[Database] = []
+        """Of further processes."""
+        self.engine = self._made(self._faulty, database)
         self.backend = self.engine
 
     @property
@@ -198,7 +201,8 @@ class CreWorld(World):
         self._numbers.give_challenge_again(challenge_id)
 
     def another(self) -> ContainerRuntimeEngine:
-        return self._made(self._faulty, self._database)
+        self._databases.append(as_another_process(self._database))
+        return self._made(self._faulty, self._databases[-1])
 
     @contextmanager
     def dying(self, boundary: int) -> Iterator[None]:
@@ -208,7 +212,7 @@ class CreWorld(World):
         try:
             yield
         finally:
-            self.engine = self.backend = self.another()
+            self.engine = self.backend = self._made(self._faulty, self._database)
 
     def port_range(self) -> range:
         return self._ports or range(0)
@@ -218,6 +222,9 @@ class CreWorld(World):
 
     def state_full(self, after: int) -> AbstractContextManager[None]:
         return full(self._database, after)
+
+    def replaced_tables(self, *, rows_kept: bool) -> AbstractContextManager[None]:
+        return replaced(self._database, rows_kept=rows_kept)
 
     def slow_start(self) -> AbstractContextManager[Callable[[], int]]:
         return self._faulty.slow()
@@ -231,6 +238,8 @@ class CreWorld(World):
         finally:
             for engine in self._engines:
                 engine.close()
+            for database in self._databases:
+                database.close()
 
     def _made(self, runtime: Runtime, database: Database) -> ContainerRuntimeEngine:
         engine = self.engine_class(

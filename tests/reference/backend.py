@@ -99,6 +99,14 @@ class Record:
     """Which of the challenges that the challenge's number has had."""
 
 
+@dataclass
+class Tables:
+    """What the records are kept in, for all processes."""
+
+    replaced: bool = False
+    """Whether somebody has put others in their place, which cannot be used."""
+
+
 class ReferenceBackend(ContainerBackend):
     """The contract on a :class:`Machine`."""
 
@@ -131,6 +139,7 @@ class ReferenceBackend(ContainerBackend):
         """Those of them that this process is at work on."""
         self.lock: AbstractContextManager[object] = threading.RLock()
         self.events: list[ContainerEvent] = []
+        self.tables = Tables()
         self.room: int | None = None
         """How many more changes may be recorded; None for any number."""
         self.life: Life | None = None
@@ -143,6 +152,8 @@ class ReferenceBackend(ContainerBackend):
         other.records, other.waiting, other.events = self.records, self.waiting, self.events
         other.ended, other.owners, other.editions = self.ended, self.owners, self.editions
         other.rate, other.end, other.doubts = self.rate, self.end, self.doubts
+        other.tables = self.tables
+        other.look_at_tables()
         return other
 
     def dying(self, boundary: int) -> ReferenceBackend:
@@ -253,6 +264,7 @@ class ReferenceBackend(ContainerBackend):
             return self.describe(record)
 
     def expire_due(self) -> int:
+        self.read()
         removed = 0
         with self.lock:
             for record in list(self.records.values()):
@@ -290,6 +302,15 @@ class ReferenceBackend(ContainerBackend):
 
     # What the breakages override.
 
+    def look_at_tables(self) -> None:
+        """Put right, when a process begins, what is not as it must be."""
+        self.tables.replaced = False
+
+    def read(self) -> None:
+        """Whatever is done begins with the records."""
+        if self.tables.replaced:
+            raise BackendUnavailable("these tables are not ours")
+
     def note(self) -> None:
         """Make room for one more change of the records."""
         if self.life is not None:
@@ -315,6 +336,7 @@ class ReferenceBackend(ContainerBackend):
     def start(
         self, user_id: int, challenge_id: int, team_id: int | None
     ) -> tuple[StartResult, Action]:
+        self.read()
         self.machine.ask()
         failure = self.refusal(user_id, challenge_id, team_id)
         if failure is not None:
@@ -476,6 +498,7 @@ class ReferenceBackend(ContainerBackend):
         return len(self.records) + len(self.waiting)
 
     def live(self, user_id: int, challenge_id: int, team_id: int | None) -> Record | None:
+        self.read()
         record = self.records.get((account_key(user_id, team_id), challenge_id))
         if record is None or record.expires_at <= self.clock.now() or self.orphaned(record):
             return None

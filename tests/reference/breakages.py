@@ -676,6 +676,22 @@ class DeadButListed(ReferenceBackend):
         return record if record.container.id in self.machine.containers else None
 
 
+class TrustsItsTables(ReferenceBackend):
+    """Tables that are there, or were once, are taken for right."""
+
+    def look_at_tables(self) -> None:
+        """They are said to be of the newest version."""
+
+
+class BeginsFromNothing(ReferenceBackend):
+    """Tables that are not right are made anew, and the rows in them are lost."""
+
+    def look_at_tables(self) -> None:
+        if self.tables.replaced:
+            self.records.clear()
+        super().look_at_tables()
+
+
 def _same_address(container: Container) -> None:
     container.host, container.ports = "ctf.example.com", ["20000"]
 
@@ -781,6 +797,8 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     CountsFromTheClock: ("TIME-001",),
     ExtendsFromTheClock: ("TIME-002",),
     StopsWithoutRoom: ("STATE-003", "STATE-006"),
+    TrustsItsTables: ("STATE-009", "STATE-010"),
+    BeginsFromNothing: ("STATE-009",),
     DeadButListed: ("STATUS-013", "RESTART-002", "RESTART-004"),
     **breakages_limits.CAUGHT_BY,
     **breakages_nodes.CAUGHT_BY,

@@ -200,6 +200,15 @@ class ReferenceWorld(World):
         finally:
             self.backend.room = None
 
+    @contextmanager
+    def replaced_tables(self, *, rows_kept: bool) -> Iterator[None]:
+        self.backend.tables.replaced = True
+        if not rows_kept:
+            self.backend.records.clear()
+            self.backend.doubts.append("what ran")
+        yield
+        self.backend.tables.replaced = False
+
     def slow_start(self) -> AbstractContextManager[Callable[[], int]]:
         return self.machine.turnstile.shut()
 
