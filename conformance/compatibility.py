@@ -150,7 +150,7 @@ ROWS: tuple[Row, ...] = (
         "flags",
         "Flags",
         "Every instance has its own flag, the recorded one, and nobody gives it away.",
-        (*_group("FLAG", but=("012",)), *_some("REACH", "007")),
+        (*_group("FLAG", but=("012", "013")), *_some("REACH", "007")),
     ),
 )
 
@@ -190,6 +190,7 @@ ASKED_IF: dict[str, Callable[[Declared], bool]] = {
     "FLAG-004": _limits_extensions,
     "REACH-005": _limits_extensions,
     "AUDIT-014": _teams,
+    "AUDIT-019": lambda declared: bool(declared.get("detects_loss")),
     "FLAG-006": _teams,
     "FLAG-010": _flag_grace,
     "FLAG-011": lambda declared: _flag_grace(declared) and bool(declared.get("detects_loss")),

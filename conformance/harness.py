@@ -76,6 +76,8 @@ class Hook(str, Enum):
     """:meth:`World.outage`: what the backend stands on (Docker, Whale) refuses all requests."""
     STUBBORN = "stubborn"
     """:meth:`World.stubborn`: one container cannot be removed."""
+    HELD_NETWORK = "held_network"
+    """:meth:`World.held_network`: something of an organiser's is on an instance's network."""
     CAPACITY = "capacity"
     """:attr:`Options.capacity` is honoured."""
     STRICT_CAPACITY = "strict_capacity"
@@ -99,6 +101,8 @@ class Hook(str, Enum):
     """:meth:`World.restart_live`: it is restarted, and what ran runs on."""
     STATE_FULL = "state_full"
     """:meth:`World.state_full`: there is no room in the database of the backend's state."""
+    REPLACED_TABLES = "replaced_tables"
+    """:meth:`World.replaced_tables`: the tables of the backend's state are replaced."""
     ANOTHER_PROCESS = "another_process"
     """:meth:`World.another`: the backend as another process has it."""
     START_RATE = "start_rate"
@@ -117,6 +121,8 @@ class Hook(str, Enum):
     """:meth:`World.slow_start`: starts take long, as with an image that has to be pulled."""
     OWNERS = "owners"
     """:meth:`World.give_number_again`: an account is deleted, and another gets its number."""
+    NEW_CHALLENGE = "new_challenge"
+    """:meth:`World.give_challenge_again`: a challenge is deleted, and another gets its number."""
 
 
 class Trial(str, Enum):
@@ -398,6 +404,11 @@ class World(ABC):
         now on the player is somebody else."""
         raise Unsupported(Hook.OWNERS)
 
+    def give_challenge_again(self, challenge_id: int) -> None:
+        """Delete a challenge past the backend, and let another one, which is set up the same, have
+        its number: from now on the number means that one."""
+        raise Unsupported(Hook.NEW_CHALLENGE)
+
     def outage(self) -> AbstractContextManager[None]:
         """Inside the block all requests to what the backend stands on are refused at once."""
         raise Unsupported(Hook.OUTAGE)
@@ -405,6 +416,11 @@ class World(ABC):
     def stubborn(self, container_id: str) -> AbstractContextManager[None]:
         """Inside the block every attempt to remove this container is refused."""
         raise Unsupported(Hook.STUBBORN)
+
+    def held_network(self, container_id: str) -> AbstractContextManager[None]:
+        """Inside the block something that the backend has never heard of is on every network of
+        this container, as a tool for debugging may be, and keeps them from being removed."""
+        raise Unsupported(Hook.HELD_NETWORK)
 
     def fault(self, kind: FaultKind) -> AbstractContextManager[None]:
         """What the backend stands on goes wrong in this way, for all calls to it."""
@@ -439,6 +455,15 @@ class World(ABC):
     def state_full(self, after: int) -> AbstractContextManager[None]:
         """Inside the block ``after`` more changes of the state find room, and no further one."""
         raise Unsupported(Hook.STATE_FULL)
+
+    def replaced_tables(self, *, rows_kept: bool) -> AbstractContextManager[None]:
+        """When the block begins, the tables of the state are dropped; with ``rows_kept`` others
+        with the same rows are there in their place, their columns guessed and without keys. Those
+        that had no row are not made again.
+
+        Nothing of this may be left for the next world.
+        """
+        raise Unsupported(Hook.REPLACED_TABLES)
 
     def another(self) -> ContainerBackend:
         """The same backend as another process has it: only the state, and what both stand on, is

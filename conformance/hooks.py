@@ -28,6 +28,7 @@ METHODS: dict[Hook, tuple[str, ...]] = {
     Hook.KILL_BEHIND: ("kill_behind",),
     Hook.OUTAGE: ("outage",),
     Hook.STUBBORN: ("stubborn",),
+    Hook.HELD_NETWORK: ("held_network",),
     Hook.WORKER_THREAD: ("worker",),
     Hook.FAULTS: ("fault",),
     Hook.INSIDE: ("inside", "inner_addresses", "host_port"),
@@ -35,12 +36,14 @@ METHODS: dict[Hook, tuple[str, ...]] = {
     Hook.RESTART: ("restart",),
     Hook.RESTART_LIVE: ("restart_live",),
     Hook.STATE_FULL: ("state_full",),
+    Hook.REPLACED_TABLES: ("replaced_tables",),
     Hook.ANOTHER_PROCESS: ("another",),
     Hook.PORT_RANGE: ("port_range",),
     Hook.NEW_IMAGE: ("change_images",),
     Hook.CRASH: ("dying",),
     Hook.SLOW_START: ("slow_start",),
     Hook.OWNERS: ("give_number_again",),
+    Hook.NEW_CHALLENGE: ("give_challenge_again",),
 }
 """Methods of :class:`World` to override; a hook without any asks for :data:`OPTIONS` instead."""
 

@@ -134,6 +134,13 @@ RULES: tuple[Rule, ...] = (
         "definite.",
     ),
     *_rules(
+        "STOP",
+        "What others hold on to of an instance, as a network with something of theirs on it, "
+        "keeps neither its stop nor the account's next starts.",
+        start=16,
+        since=2,
+    ),
+    *_rules(
         "STATUS",
         "The status of a live instance has every key of the contract with the right type.",
         "The status is None when nothing was started.",
@@ -196,6 +203,16 @@ RULES: tuple[Rule, ...] = (
         "orphaned.",
     ),
     *_rules(
+        "ACCOUNT",
+        "Who plays a challenge that has a deleted one's number does not see, extend or stop an "
+        "instance of that one.",
+        "Who plays a challenge that has a deleted one's number starts an instance of it at once.",
+        "What a deleted challenge has left is ended by the worker's next round, and audited once "
+        "as orphaned.",
+        start=20,
+        since=2,
+    ),
+    *_rules(
         "FLAG",
         "FLAG in the container is the flag that was recorded for the instance.",
         "Two accounts have different flags for the same challenge.",
@@ -209,6 +226,12 @@ RULES: tuple[Rule, ...] = (
         "After a stop the flag still counts for its account, for the declared grace time.",
         "After a crash that was noticed the flag still counts for its account, for that time too.",
         "A deleted account's flag does not count for who gets its number.",
+    ),
+    *_rules(
+        "FLAG",
+        "A deleted challenge's flag does not count for the challenge that gets its number.",
+        start=13,
+        since=2,
     ),
     *_rules(
         "AUDIT",
@@ -234,6 +257,8 @@ RULES: tuple[Rule, ...] = (
         "AUDIT",
         "The event of a start whose container failed says why, in words that the answer does not "
         "hold.",
+        "The event of a lost instance says why: of a container that died something else than of "
+        "one that was removed.",
         start=18,
         since=2,
     ),
@@ -397,6 +422,16 @@ RULES: tuple[Rule, ...] = (
         "audited once.",
     ),
     *_rules(
+        "STATE",
+        "After its tables were replaced by guessed ones with the same rows, as by an import into "
+        "CTFd, a backend serves again when its process starts anew at the latest, and knows what "
+        "is live.",
+        "After its tables were dropped a backend serves again when its process starts anew at the "
+        "latest.",
+        start=9,
+        since=2,
+    ),
+    *_rules(
         "TIME",
         "After the clock was stepped back an instance is live as it was, and its remaining "
         "time lies between 0 and its full life.",
@@ -485,6 +520,8 @@ RULES: tuple[Rule, ...] = (
         "What was done before a death in the middle of a call is told in the audit log, and "
         "nothing that was not.",
         "A death in the middle of one account's start touches no other account's instance.",
+        "An account whose start died in the middle can start again once the declared time of 20 s "
+        "at most is over, whether or not the worker has run.",
         since=2,
     ),
     *_rules(

@@ -149,6 +149,9 @@ FEW_EXTENSIONS = _capability(
 )
 READY_ON_START = _capability("readiness on start", lambda caps: caps.ready_on_start)
 FLAG_GRACE = _capability("grace time for flags", lambda caps: caps.flag_grace_seconds > 0)
+LAPSES = _capability(
+    "time after which a start that died is in nobody's way", lambda caps: caps.lapse_seconds > 0
+)
 DETECTS_LOSS = _capability("detection of lost containers", lambda caps: caps.detects_loss)
 TEAMS = Need(
     "teams",

@@ -223,6 +223,10 @@ class Stage:
         self._hook(Hook.OWNERS, lambda: self._inner.give_number_again(player))
         self._trace.note(f"· the account of {player} is deleted; another one gets its number")
 
+    def give_challenge_again(self, challenge: int) -> None:
+        self._hook(Hook.NEW_CHALLENGE, lambda: self._inner.give_challenge_again(challenge))
+        self._trace.note(f"· challenge {challenge} is deleted; another one gets its number")
+
     def kill_behind(self, container_id: str) -> None:
         self._hook(Hook.KILL_BEHIND, lambda: self._inner.kill_behind(container_id))
         self._trace.note(f"· container {container_id} dies")
@@ -238,6 +242,13 @@ class Stage:
         """The container cannot be removed inside this block."""
         text = f"container {container_id} cannot be removed"
         with self._while(Hook.STUBBORN, lambda: self._inner.stubborn(container_id), text):
+            yield
+
+    @contextmanager
+    def held_network(self, container_id: str) -> Iterator[None]:
+        """Something foreign is on the container's networks inside this block."""
+        text = f"something foreign is on the networks of container {container_id}"
+        with self._while(Hook.HELD_NETWORK, lambda: self._inner.held_network(container_id), text):
             yield
 
     @contextmanager
@@ -267,6 +278,20 @@ class Stage:
         text = f"the state has room for {after} more changes"
         with self._while(Hook.STATE_FULL, lambda: self._inner.state_full(after), text):
             yield
+
+    @contextmanager
+    def replaced_tables(self, *, rows_kept: bool) -> Iterator[None]:
+        """The tables of the state are others from the beginning of this block, or none."""
+        manager = self._hook(
+            Hook.REPLACED_TABLES, lambda: self._inner.replaced_tables(rows_kept=rows_kept)
+        )
+        self._hook(Hook.REPLACED_TABLES, manager.__enter__)
+        others = "guessed ones with the same rows" if rows_kept else "none"
+        self._trace.note(f"· the tables of the state are replaced by {others}")
+        try:
+            yield
+        finally:
+            self._hook(Hook.REPLACED_TABLES, lambda: manager.__exit__(None, None, None))
 
     @contextmanager
     def another_process(self) -> Iterator[None]:

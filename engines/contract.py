@@ -103,6 +103,9 @@ class Capabilities:
     flag_grace_seconds: int = 0
     """How long a flag counts after the end of its container; 0 for a backend that leaves the flags
     to what it stands on."""
+    lapse_seconds: int = 0
+    """After how long a start whose process has died is in its account's way no more; 0 where that
+    is not said."""
 
 
 class InstanceStatus(TypedDict):

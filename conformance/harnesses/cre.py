@@ -28,8 +28,9 @@ from conformance.harnesses.cast import (
 )
 from conformance.harnesses.faulty_runtime import FaultyRuntime
 from conformance.harnesses.full_state import full
+from conformance.harnesses.guessed_tables import replaced
 from conformance.harnesses.mortal import MortalDatabase, MortalRuntime
-from conformance.harnesses.state import StatefulHarness
+from conformance.harnesses.state import StatefulHarness, as_another_process
 from engines.audit import ContainerEvent
 from engines.catalog import (
     SAFE_ULIMITS,
@@ -93,18 +94,23 @@ def _catalog(image: str, exiting: str, options: Options, now: datetime) -> Stati
 
 
 class Numbers:
-    """Accounts by their numbers, and how often each number was given again."""
+    """Accounts and challenges by their numbers, and how often each number was given again."""
 
     def __init__(self) -> None:
         self._given: Counter[str] = Counter()
+        self._challenges: Counter[int] = Counter()
 
     def give_again(self, player: Player) -> None:
         self._given[account_key(player.user_id, player.team_id)] += 1
 
+    def give_challenge_again(self, challenge_id: int) -> None:
+        self._challenges[challenge_id] += 1
+
     def marks(self, keys: Collection[Key]) -> Mapping[Key, Mark]:
         def mark(user_id: int, team_id: int | None, challenge_id: int) -> Mark:
             given = self._given[account_key(user_id, team_id)]
-            return Mark(f"owner {given}", f"challenge {challenge_id}")
+            edition = self._challenges[challenge_id]
+            return Mark(f"owner {given}", f"challenge {challenge_id} {edition}")
 
         return {key: mark(*key) for key in keys}
 
@@ -157,7 +163,9 @@ class CreWorld(World):
         self._catalog = _catalog(image, exiting_image, options, now)
         self._numbers = Numbers()
         self._engines: list[ContainerRuntimeEngine] = []
-        self.engine = self.another()
+        self._databases: list[Database] = []
+        """Of further processes."""
+        self.engine = self._made(self._faulty, database)
         self.backend = self.engine
 
     @property
@@ -189,8 +197,12 @@ class CreWorld(World):
     def give_number_again(self, player: Player) -> None:
         self._numbers.give_again(player)
 
+    def give_challenge_again(self, challenge_id: int) -> None:
+        self._numbers.give_challenge_again(challenge_id)
+
     def another(self) -> ContainerRuntimeEngine:
-        return self._made(self._faulty, self._database)
+        self._databases.append(as_another_process(self._database))
+        return self._made(self._faulty, self._databases[-1])
 
     @contextmanager
     def dying(self, boundary: int) -> Iterator[None]:
@@ -200,7 +212,7 @@ class CreWorld(World):
         try:
             yield
         finally:
-            self.engine = self.backend = self.another()
+            self.engine = self.backend = self._made(self._faulty, self._database)
 
     def port_range(self) -> range:
         return self._ports or range(0)
@@ -210,6 +222,9 @@ class CreWorld(World):
 
     def state_full(self, after: int) -> AbstractContextManager[None]:
         return full(self._database, after)
+
+    def replaced_tables(self, *, rows_kept: bool) -> AbstractContextManager[None]:
+        return replaced(self._database, rows_kept=rows_kept)
 
     def slow_start(self) -> AbstractContextManager[Callable[[], int]]:
         return self._faulty.slow()
@@ -223,6 +238,8 @@ class CreWorld(World):
         finally:
             for engine in self._engines:
                 engine.close()
+            for database in self._databases:
+                database.close()
 
     def _made(self, runtime: Runtime, database: Database) -> ContainerRuntimeEngine:
         engine = self.engine_class(
@@ -288,6 +305,9 @@ class MemoryWorld(CreWorld):
 
     def stubborn(self, container_id: str) -> AbstractContextManager[None]:
         return self._memory.stubborn(container_id)
+
+    def held_network(self, container_id: str) -> AbstractContextManager[None]:
+        return self._memory.held_network(container_id)
 
     def remove_containers(self) -> None:
         for container_id in self._memory.running():

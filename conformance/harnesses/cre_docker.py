@@ -10,7 +10,7 @@ import os
 import platform
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,7 @@ from engines.settings import Settings
 
 END_SECONDS = 10.0
 """How long a removed container may take to go away."""
+IDLE = ["/bin/busybox", "sleep", "600"]
 INNER_PORT = 80
 """What the challenge image listens on."""
 
@@ -111,6 +112,7 @@ class DockerWorld(CreWorld):
     ) -> None:
         self._client = client
         self._deployment = deployment
+        self._image = image
         self._machine = machine
         self._networks = networks
         if self.has_companions:
@@ -170,6 +172,19 @@ class DockerWorld(CreWorld):
 
     def stubborn(self, container_id: str) -> AbstractContextManager[None]:
         return self._client.stubborn(container_id)
+
+    @contextmanager
+    def held_network(self, container_id: str) -> Iterator[None]:
+        client = self._client.real
+        details = client.api.inspect_container(container_id)
+        labels = {LABEL_DEPLOYMENT: f"{self._deployment}-foreign"}  # swept, and not the engine's
+        with ExitStack() as stack:
+            for network in details["NetworkSettings"]["Networks"]:
+                foreign = client.containers.run(
+                    self._image, IDLE, detach=True, network=network, labels=labels
+                )
+                stack.callback(foreign.remove, force=True)
+            yield
 
     def remove_containers(self) -> None:
         sweep(self._client.real, self._deployment)

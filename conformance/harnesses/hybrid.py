@@ -16,6 +16,8 @@ from conformance.harnesses.cast import CHALLENGES
 from conformance.harnesses.cre import HOOKS as CRE_HOOKS
 from conformance.harnesses.cre import MemoryHarness, MemoryWorld
 from conformance.harnesses.full_state import full
+from conformance.harnesses.guessed_tables import replaced
+from conformance.harnesses.state import as_another_process
 from conformance.harnesses.whale import HOOKS as WHALE_HOOKS
 from conformance.harnesses.whale import FakesClock, FakeWhaleHarness, FakeWhaleWorld
 from engines.audit import ContainerEvent
@@ -32,9 +34,12 @@ DIALS = {
 }
 """By what stands behind ``hybrid:``."""
 _OF_A_SIDE = frozenset(
-    {Hook.CAPACITY, Hook.STRICT_CAPACITY, Hook.RESTART, Hook.STUBBORN, Hook.KILL_BEHIND}
+    {
+        *(Hook.CAPACITY, Hook.STRICT_CAPACITY, Hook.RESTART),
+        *(Hook.STUBBORN, Hook.HELD_NETWORK, Hook.KILL_BEHIND),
+    }
 )
-_OF_NONE = frozenset({Hook.CRASH, Hook.OWNERS})
+_OF_NONE = frozenset({Hook.CRASH, Hook.OWNERS, Hook.NEW_CHALLENGE})
 """Of a process that dies here the row of the route would have to die too: not written yet."""
 BREAKER_FAILURES = 1000
 """Scenarios are about what each backend says; a breaker that opens would hide it."""
@@ -88,6 +93,8 @@ class HybridWorld(World):
         self.faults = cre.faults & whale.faults
         self._hybrid = hybrid(cre.backend, whale.backend, self._dial, database, clock)
         self._others: list[HybridBackend] = []
+        self._databases: list[Database] = []
+        """Of further processes."""
         self.backend = self._hybrid
 
     def crowd(self, number: int) -> tuple[Player, ...]:
@@ -131,6 +138,9 @@ class HybridWorld(World):
     def stubborn(self, container_id: str) -> AbstractContextManager[None]:
         return self._leads.stubborn(container_id)
 
+    def held_network(self, container_id: str) -> AbstractContextManager[None]:
+        return self._leads.held_network(container_id)
+
     def restart(self) -> AbstractContextManager[None]:
         return self._leads.restart()
 
@@ -146,14 +156,19 @@ class HybridWorld(World):
     def state_full(self, after: int) -> AbstractContextManager[None]:
         return full(self._database, after)
 
+    def replaced_tables(self, *, rows_kept: bool) -> AbstractContextManager[None]:
+        return replaced(self._database, rows_kept=rows_kept)
+
     def slow_start(self) -> AbstractContextManager[Callable[[], int]]:
         return self._cre.slow_start()
 
     def another(self) -> ContainerBackend:
+        database = as_another_process(self._database)
         other = hybrid(
-            self._cre.another(), self._whale.another(), self._dial, self._database, self._clock
+            self._cre.another(), self._whale.another(), self._dial, database, self._clock
         )
         self._others.append(other)
+        self._databases.append(database)
         return other
 
     def port_range(self) -> range:
@@ -168,6 +183,8 @@ class HybridWorld(World):
     def close(self) -> None:
         for each in (self._hybrid, *self._others):
             each.close()
+        for database in self._databases:
+            database.close()
         self._whale.close()
         self._cre.close()
 

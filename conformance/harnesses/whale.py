@@ -19,8 +19,9 @@ from conformance.harness import FaultKind, Hook, Options, Player, Worker, World
 from conformance.harnesses.cast import CHALLENGES, MATES, PLAYERS, TEAM_PLAYERS, crowd
 from conformance.harnesses.fetch import http_get
 from conformance.harnesses.full_state import full
+from conformance.harnesses.guessed_tables import replaced
 from conformance.harnesses.mortal import MortalCredentials, MortalDatabase
-from conformance.harnesses.state import StatefulHarness
+from conformance.harnesses.state import StatefulHarness, as_another_process
 from engines.audit import ContainerEvent
 from engines.contract import InstanceStatus
 from engines.database import Database
@@ -89,12 +90,14 @@ NODES = ("linux-1", "linux-2")
 HOOKS = frozenset(Hook) - {
     Hook.KILL_BEHIND,
     Hook.STUBBORN,
+    Hook.HELD_NETWORK,
     Hook.ACCOUNT_LIMIT,
     Hook.INSIDE,
     Hook.OUTSIDE,
     Hook.RESTART,
     Hook.SLOW_START,
     Hook.OWNERS,
+    Hook.NEW_CHALLENGE,
     # Of a clock stepped back Whale makes a remaining time below zero: it counts within a day.
     Hook.CLOCK_BACK,
     # Whale has none of these.
@@ -225,13 +228,17 @@ class FakeWhaleWorld(World):
         self._options = options
         self._expected = self._fake.clock.time()
         self._others: list[WhaleAPIManager] = []
+        self._databases: list[Database] = []
+        """Of further processes."""
         self.manager = self._manager()
         self.backend = self.manager
 
-    def _manager(self, life: Life | None = None) -> WhaleAPIManager:
+    def _manager(
+        self, life: Life | None = None, database: Database | None = None
+    ) -> WhaleAPIManager:
         """The adapter as a process of its own has it."""
         tokens = StaticTokens({**TOKENS, **_tokens(self._whale.further)})
-        database = self.database
+        database = database or self.database
         if life is None:
             return self._made(tokens, database, self._observe)
 
@@ -290,8 +297,12 @@ class FakeWhaleWorld(World):
     def state_full(self, after: int) -> AbstractContextManager[None]:
         return full(self.database, after)
 
+    def replaced_tables(self, *, rows_kept: bool) -> AbstractContextManager[None]:
+        return replaced(self.database, rows_kept=rows_kept)
+
     def another(self) -> WhaleAPIManager:
-        manager = self._manager()
+        self._databases.append(as_another_process(self.database))
+        manager = self._manager(database=self._databases[-1])
         self._others.append(manager)
         return manager
 
@@ -358,6 +369,8 @@ class FakeWhaleWorld(World):
     def close(self) -> None:
         for manager in (self.manager, *self._others):
             manager.close()
+        for database in self._databases:
+            database.close()
 
     def _observe(self, answer: Answer) -> None:
         if answer.method == "POST" and self._fake.flavour.routed_by_cleaner:

@@ -186,3 +186,34 @@ def test_what_a_deleted_account_has_left_is_ended(world: Stage) -> None:
     world.run_worker()
     event = only_event(world, Action.ORPHANED)
     assert event.user_id == world.alice.user_id
+
+
+@scenario("ACCOUNT-020", Hook.NEW_CHALLENGE, Hook.GROUND_TRUTH)
+def test_a_new_challenge_does_not_show_the_deleted_ones_instance(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    world.give_challenge_again(world.first)
+    gone(world, world.alice, world.first)
+    refused(world.extend(world.alice, world.first), Code.NOT_FOUND)
+    refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
+    assert instance["container_id"] in world.running(), "a call about the new one has ended it"
+
+
+@scenario("ACCOUNT-021", Hook.NEW_CHALLENGE)
+def test_a_new_challenge_is_started_at_once(world: Stage) -> None:
+    old = started(world, world.alice, world.first)
+    world.give_challenge_again(world.first)
+    new = started(world, world.alice, world.first)
+    assert new["container_id"] != old["container_id"], "it is the deleted challenge's"
+    untouched(world, world.alice, world.first, new)
+
+
+@scenario("ACCOUNT-022", Hook.NEW_CHALLENGE, Hook.WORKER, Hook.GROUND_TRUTH, Hook.AUDIT)
+def test_what_a_deleted_challenge_has_left_is_ended(world: Stage) -> None:
+    left = started(world, world.alice, world.first)
+    kept = started(world, world.bob, world.second)
+    world.give_challenge_again(world.first)
+    world.run_worker()
+    assert world.running() & {left["container_id"], kept["container_id"]} == {kept["container_id"]}
+    world.run_worker()
+    event = only_event(world, Action.ORPHANED)
+    assert (event.user_id, event.challenge_id) == (world.alice.user_id, world.first)

@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timedelta
 
 from conformance.harness import Hook
-from conformance.scenario import EXITS_AT_ONCE, EXTENDS, TEAMS, scenario
+from conformance.scenario import DETECTS_LOSS, EXITS_AT_ONCE, EXTENDS, TEAMS, scenario
 from conformance.stage import Stage
 from conformance.steps import (
     START_SLACK_SECONDS,
@@ -210,6 +210,27 @@ def test_a_failed_start_says_why_to_organisers_alone(world: Stage) -> None:
     assert isinstance(reason, str), "the event of a start that failed says no reason"
     demand(bool(reason.strip()), "the event of a start that failed has an empty reason")
     demand(reason not in result.message, "the answer to a player says why, in the event's words")
+
+
+@scenario(
+    "AUDIT-019",
+    *(Hook.AUDIT, Hook.WORKER, Hook.KILL_BEHIND, Hook.REMOVE_BEHIND, DETECTS_LOSS),
+)
+def test_the_event_of_a_loss_says_why(world: Stage) -> None:
+    died = started(world, world.alice, world.first)
+    removed = started(world, world.bob, world.first)
+    world.kill_behind(died["container_id"])
+    world.remove_behind(removed["container_id"])
+    world.run_worker()
+    told = {event.user_id: event.metadata.get("reason") for event in events_of(world, Action.LOST)}
+    assert set(told) == {world.alice.user_id, world.bob.user_id}, "not each loss has its event"
+    for reason in told.values():
+        assert isinstance(reason, str), "the event of a lost instance says no reason"
+        demand(bool(reason.strip()), "the event of a lost instance has an empty reason")
+    demand(
+        told[world.alice.user_id] != told[world.bob.user_id],
+        "the events say the same of a container that died and of one that was removed",
+    )
 
 
 def _whole_life(world: Stage) -> None:

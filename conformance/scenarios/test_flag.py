@@ -126,6 +126,16 @@ def test_a_deleted_accounts_flag_is_not_the_next_ones(world: Stage) -> None:
     )
 
 
+@scenario("FLAG-013", Hook.NEW_CHALLENGE, Hook.RECORDED_FLAG)
+def test_a_deleted_challenges_flag_is_not_the_next_ones(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    taken = world.recorded_flag(world.alice, world.first)
+    world.give_challenge_again(world.first)
+    assert not world.still_counts(world.alice, world.first, taken), (
+        "a player is credited for a challenge with the flag of the one that had its number"
+    )
+
+
 def _whole_life(world: Stage) -> Flag:
     """Start, repeat, be refused, extend, stop; returns the flag of the instance."""
     started(world, world.alice, world.first)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from math import ceil
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -45,7 +46,7 @@ from engines.cre.warm_pool import WarmPool
 from engines.database import Database, one_clock
 from engines.errors import BackendUnavailable
 from engines.given_flags import GivenFlags
-from engines.heartbeat import Heartbeat
+from engines.heartbeat import LAPSE_SECONDS, Heartbeat
 from engines.instance_store import InstanceStore
 from engines.instances import (
     AccountFull,
@@ -156,6 +157,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             extension_seconds=self.settings.cre_extension_seconds,
             isolation=self._runtime.isolation,
             flag_grace_seconds=self.settings.flag_grace_seconds,
+            lapse_seconds=ceil(LAPSE_SECONDS),
         )
 
     @property

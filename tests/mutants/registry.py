@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from engines.cre import ContainerRuntimeEngine
 from engines.whale import WhaleAPIManager
-from mutants import adapter, cre, cre_deaths, fake
+from mutants import adapter, cre, cre_deaths, cre_lives, fake
 from mutants.kinds import Mutant, Part, wire
 
 _Cre = tuple[type[ContainerRuntimeEngine], str, str, str]
@@ -106,6 +106,26 @@ CRE: dict[str, _Cre] = {
     "leaves_the_abandoned": (
         *(cre_deaths.LeavesTheAbandoned, "lock of the dead stays"),
         *(_LOCKS, "CRASH-003"),
+    ),
+    "knows_challenges_by_number": (
+        *(cre_lives.KnowsChallengesByNumber, "a number given again"),
+        *("CTFd (CTFd/CTFd#1386)", "ACCOUNT-020"),
+    ),
+    "leases_for_the_longest_start": (
+        *(cre_lives.LeasesForTheLongestStart, "lock of the dead stays for minutes"),
+        *("CTFd (CTFd/CTFd#468)", "CRASH-009"),
+    ),
+    "loses_without_a_word": (
+        *(cre_lives.LosesWithoutAWord, "cause of a failure is not kept"),
+        *("ocean_ctf (hexbay/ocean_ctf#18)", "AUDIT-019"),
+    ),
+    "waits_for_the_network": (
+        *(cre_lives.WaitsForTheNetwork, "network with a foreign endpoint"),
+        *("Docker (moby/moby#17217)", "STOP-016"),
+    ),
+    "believes_the_version": (
+        *(cre_lives.BelievesTheVersion, "tables replaced by an import"),
+        *("CTFd (CTFd/CTFd#861)", "STATE-009"),
     ),
 }
 ADAPTER: dict[str, _Adapter] = {

@@ -75,6 +75,7 @@ ANY_NUMBER = 10_000
 """Ports there are unless a scenario wants few."""
 STEP = 900
 GRACE = 600
+LAPSE = 1
 RETRY_SECONDS = 10.0
 
 Key = tuple[str, int]
@@ -94,6 +95,16 @@ class Record:
     extensions: int = 0
     owner: int = 0
     """Which of the owners that the account's number has had."""
+    edition: int = 0
+    """Which of the challenges that the challenge's number has had."""
+
+
+@dataclass
+class Tables:
+    """What the records are kept in, for all processes."""
+
+    replaced: bool = False
+    """Whether somebody has put others in their place, which cannot be used."""
 
 
 class ReferenceBackend(ContainerBackend):
@@ -112,6 +123,8 @@ class ReferenceBackend(ContainerBackend):
         """The last flag of each account and challenge, and when its container ended."""
         self.owners: dict[str, int] = {}
         """How often an account's number was given again."""
+        self.editions: dict[int, int] = {}
+        """How often a challenge's number was given again."""
         self.waiting: list[Container] = []
         """The warm pool."""
         window = timedelta(seconds=options.start_window_seconds)
@@ -126,6 +139,7 @@ class ReferenceBackend(ContainerBackend):
         """Those of them that this process is at work on."""
         self.lock: AbstractContextManager[object] = threading.RLock()
         self.events: list[ContainerEvent] = []
+        self.tables = Tables()
         self.room: int | None = None
         """How many more changes may be recorded; None for any number."""
         self.life: Life | None = None
@@ -136,8 +150,10 @@ class ReferenceBackend(ContainerBackend):
         other = type(self)(self.options)
         other.clock, other.machine, other.lock = self.clock, self.machine, self.lock
         other.records, other.waiting, other.events = self.records, self.waiting, self.events
-        other.ended, other.owners = self.ended, self.owners
+        other.ended, other.owners, other.editions = self.ended, self.owners, self.editions
         other.rate, other.end, other.doubts = self.rate, self.end, self.doubts
+        other.tables = self.tables
+        other.look_at_tables()
         return other
 
     def dying(self, boundary: int) -> ReferenceBackend:
@@ -169,6 +185,7 @@ class ReferenceBackend(ContainerBackend):
             extension_seconds=self.options.timeout_seconds if reset else STEP,
             isolation=frozenset(Isolation),
             flag_grace_seconds=GRACE,
+            lapse_seconds=LAPSE,
         )
 
     def start_instance(
@@ -247,6 +264,7 @@ class ReferenceBackend(ContainerBackend):
             return self.describe(record)
 
     def expire_due(self) -> int:
+        self.read()
         removed = 0
         with self.lock:
             for record in list(self.records.values()):
@@ -284,6 +302,15 @@ class ReferenceBackend(ContainerBackend):
 
     # What the breakages override.
 
+    def look_at_tables(self) -> None:
+        """Put right, when a process begins, what is not as it must be."""
+        self.tables.replaced = False
+
+    def read(self) -> None:
+        """Whatever is done begins with the records."""
+        if self.tables.replaced:
+            raise BackendUnavailable("these tables are not ours")
+
     def note(self) -> None:
         """Make room for one more change of the records."""
         if self.life is not None:
@@ -309,6 +336,7 @@ class ReferenceBackend(ContainerBackend):
     def start(
         self, user_id: int, challenge_id: int, team_id: int | None
     ) -> tuple[StartResult, Action]:
+        self.read()
         self.machine.ask()
         failure = self.refusal(user_id, challenge_id, team_id)
         if failure is not None:
@@ -328,6 +356,7 @@ class ReferenceBackend(ContainerBackend):
         expires_at = self.last(now + timedelta(seconds=self.options.timeout_seconds))
         record = Record(user_id, team_id, challenge_id, container, now, expires_at)
         record.owner = self.owners.get(account_key(user_id, team_id), 0)
+        record.edition = self.editions.get(challenge_id, 0)
         self.records[account_key(user_id, team_id), challenge_id] = record
         self.recorded()
         self.rate.count(self.rated(user_id, team_id), now)
@@ -469,15 +498,22 @@ class ReferenceBackend(ContainerBackend):
         return len(self.records) + len(self.waiting)
 
     def live(self, user_id: int, challenge_id: int, team_id: int | None) -> Record | None:
+        self.read()
         record = self.records.get((account_key(user_id, team_id), challenge_id))
         if record is None or record.expires_at <= self.clock.now() or self.orphaned(record):
             return None
         return record if self.alive(record) else None
 
     def orphaned(self, record: Record) -> bool:
-        """Whether the account is gone, whoever has its number now."""
+        """Whether its account or its challenge is gone, whatever has the number now."""
+        return self.of_another_account(record) or self.of_another_challenge(record)
+
+    def of_another_account(self, record: Record) -> bool:
         owner = self.owners.get(account_key(record.user_id, record.team_id), 0)
         return record.owner != owner
+
+    def of_another_challenge(self, record: Record) -> bool:
+        return record.edition != self.editions.get(record.challenge_id, 0)
 
     def alive(self, record: Record) -> bool:
         return self.machine.runs(record.container.id)
@@ -493,9 +529,15 @@ class ReferenceBackend(ContainerBackend):
             self.lose(record)
 
     def lose(self, record: Record, action: Action = Action.LOST) -> None:
+        why = self.why_lost(record) if action is Action.LOST else {}
         self.drop(record)
         owner = (record.user_id, record.challenge_id, record.team_id)
-        self.audit(action, Code.OK, *owner)
+        self.audit(action, Code.OK, *owner, **why)
+
+    def why_lost(self, record: Record) -> dict[str, str]:
+        """What the event of a loss says of it."""
+        there = record.container.id in self.machine.containers
+        return {"reason": "its process died" if there else "somebody removed it"}
 
     def expire(self, record: Record) -> None:
         self.drop(record)

@@ -105,6 +105,24 @@ class Undead(ReferenceBackend):
         return told
 
 
+class StopsWithItsNetworkOnly(ReferenceBackend):
+    """A stop is done when nothing is left, and until then the instance is said to run."""
+
+    def drop(self, record: Record) -> None:
+        if record.container.id in self.machine.held:
+            raise BackendUnavailable("the network is in use")
+        super().drop(record)
+
+
+class WaitsForItsNetwork(ReferenceBackend):
+    """A start waits for what is left of the instance before, and others keep that."""
+
+    def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
+        if self.machine.held - self.machine.containers.keys():
+            return StartResult(False, "Being cleared", code=Code.BUSY, retry_after=1.0)
+        return super().refusal(user_id, challenge_id, team_id)
+
+
 class AnyChallengeStops(ReferenceBackend):
     """A stop takes whatever the account has running, as Whale's DELETE does."""
 
@@ -135,7 +153,14 @@ class FlagsEndWithTheirContainers(ReferenceBackend):
 class NumbersAreOwners(ReferenceBackend):
     """Whoever has the number is the owner."""
 
-    def orphaned(self, record: Record) -> bool:
+    def of_another_account(self, record: Record) -> bool:
+        return False
+
+
+class NumbersAreChallenges(ReferenceBackend):
+    """An instance belongs to whatever challenge has the number."""
+
+    def of_another_challenge(self, record: Record) -> bool:
         return False
 
 
@@ -164,6 +189,20 @@ class UnexplainedFailure(ReferenceBackend):
 
     def why(self, challenge_id: int) -> dict[str, str]:
         return {}
+
+
+class UnexplainedLoss(ReferenceBackend):
+    """A lost instance is told, and not what became of it."""
+
+    def why_lost(self, record: Record) -> dict[str, str]:
+        return {}
+
+
+class LostForWhateverReason(ReferenceBackend):
+    """All losses are told in the same words."""
+
+    def why_lost(self, record: Record) -> dict[str, str]:
+        return {"reason": "it does not run"}
 
 
 class FrankFailure(ReferenceBackend):
@@ -637,6 +676,22 @@ class DeadButListed(ReferenceBackend):
         return record if record.container.id in self.machine.containers else None
 
 
+class TrustsItsTables(ReferenceBackend):
+    """Tables that are there, or were once, are taken for right."""
+
+    def look_at_tables(self) -> None:
+        """They are said to be of the newest version."""
+
+
+class BeginsFromNothing(ReferenceBackend):
+    """Tables that are not right are made anew, and the rows in them are lost."""
+
+    def look_at_tables(self) -> None:
+        if self.tables.replaced:
+            self.records.clear()
+        super().look_at_tables()
+
+
 def _same_address(container: Container) -> None:
     container.host, container.ports = "ctf.example.com", ["20000"]
 
@@ -680,16 +735,21 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
         *("STOP-002", "REACH-003", "EXPIRY-007", "CONC-008", "RESTART-009"),
         *("SWAP-003", "SWAP-008"),
     ),
+    StopsWithItsNetworkOnly: ("STOP-016",),
+    WaitsForItsNetwork: ("STOP-016",),
     ShorteningExtend: ("EXTEND-002", "EXTEND-004", "SWAP-002"),
     OneExtensionMore: ("EXTEND-007",),
     Undead: ("EXPIRY-001", "EXPIRY-003", "EXPIRY-004", "TIME-006"),
     AnyChallengeStops: ("STOP-005", "STOP-006", "STOP-011"),
     FlagsEndWithTheirContainers: ("FLAG-010", "FLAG-011"),
     NumbersAreOwners: ("ACCOUNT-017", "ACCOUNT-018", "ACCOUNT-019", "FLAG-012"),
+    NumbersAreChallenges: ("ACCOUNT-020", "ACCOUNT-021", "ACCOUNT-022", "FLAG-013"),
     OneFlagForAll: ("FLAG-002", "FLAG-003"),
     SilentStart: ("AUDIT-001", "TIME-007"),
     UnexplainedFailure: ("AUDIT-018",),
     FrankFailure: ("AUDIT-018",),
+    UnexplainedLoss: ("AUDIT-019",),
+    LostForWhateverReason: ("AUDIT-019",),
     ErrorAsSuccess: ("STOP-012", "FAULT-001", "FAULT-005", "FAULT-012", "RESTART-001"),
     UnknownAsNone: ("STATUS-015", "FAULT-014", "RESTART-001", "SWAP-010"),
     FlagInTheMessage: ("FLAG-007",),
@@ -737,6 +797,8 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     CountsFromTheClock: ("TIME-001",),
     ExtendsFromTheClock: ("TIME-002",),
     StopsWithoutRoom: ("STATE-003", "STATE-006"),
+    TrustsItsTables: ("STATE-009", "STATE-010"),
+    BeginsFromNothing: ("STATE-009",),
     DeadButListed: ("STATUS-013", "RESTART-002", "RESTART-004"),
     **breakages_limits.CAUGHT_BY,
     **breakages_nodes.CAUGHT_BY,

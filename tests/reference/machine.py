@@ -49,6 +49,8 @@ class Machine:
     containers: dict[str, Container] = field(default_factory=dict)
     fault: FaultKind | None = None
     stubborn: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
+    """Containers on whose network something foreign is: the network stays where it is."""
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     turns: Iterator[bool] = field(default_factory=lambda: itertools.cycle((False, False, True)))
     image: int = 0

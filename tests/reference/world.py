@@ -130,6 +130,12 @@ class ReferenceWorld(World):
         for key in [key for key in self.backend.ended if key[0] == account]:
             del self.backend.ended[key]
 
+    def give_challenge_again(self, challenge_id: int) -> None:
+        editions = self.backend.editions
+        editions[challenge_id] = editions.get(challenge_id, 0) + 1
+        for key in [key for key in self.backend.ended if key[1] == challenge_id]:
+            del self.backend.ended[key]
+
     def kill_behind(self, container_id: str) -> None:
         self.machine.containers[container_id].alive = False
 
@@ -151,6 +157,14 @@ class ReferenceWorld(World):
             yield
         finally:
             self.machine.stubborn.discard(container_id)
+
+    @contextmanager
+    def held_network(self, container_id: str) -> Iterator[None]:
+        self.machine.held.add(container_id)
+        try:
+            yield
+        finally:
+            self.machine.held.discard(container_id)
 
     def inside(self, instance: InstanceStatus, trial: Trial, *arguments: str) -> str:
         missing = self.backend.missing_walls
@@ -185,6 +199,15 @@ class ReferenceWorld(World):
             yield
         finally:
             self.backend.room = None
+
+    @contextmanager
+    def replaced_tables(self, *, rows_kept: bool) -> Iterator[None]:
+        self.backend.tables.replaced = True
+        if not rows_kept:
+            self.backend.records.clear()
+            self.backend.doubts.append("what ran")
+        yield
+        self.backend.tables.replaced = False
 
     def slow_start(self) -> AbstractContextManager[Callable[[], int]]:
         return self.machine.turnstile.shut()

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from guessed_tables import export_and_import
 from servers import MariaDB
 
+from conformance.harnesses.guessed_tables import export_and_import
 from engines import schema
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.memory import MemoryRuntime
