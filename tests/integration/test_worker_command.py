@@ -92,8 +92,7 @@ def test_one_round(environ: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("server", [LASTING], ids=["lasting"], indirect=True)
-@pytest.mark.parametrize("options", [(), ("--backend", "whale")], ids=["all", "whale"])
-@pytest.mark.parametrize("kind", ["sqlite", "mariadb"])
+@pytest.mark.parametrize(("kind", "options"), [("sqlite", ("--backend", "whale")), ("mariadb", ())])
 def test_on_a_ctfds_database_it_ends_what_a_deletion_left(
     environ: dict[str, str], kind: str, options: tuple[str, ...], request: pytest.FixtureRequest
 ) -> None:
