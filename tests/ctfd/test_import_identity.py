@@ -55,7 +55,6 @@ class Backups(World):
         return self.site.admin.get("/admin/export").content
 
     def restore(self, backup: bytes, edit: Edit) -> None:
-        self.site.log.write_bytes(b"")  # gunicorn appends: what is said comes after this
         imported(self.site, edited(backup, edit))
         assert self.database.schema_faults() == []
         del self.site._admin
@@ -87,7 +86,6 @@ class SQLiteBackups(Backups):
         return copied.read_bytes()
 
     def restore(self, backup: bytes, edit: Edit) -> None:
-        self.site.log.write_bytes(b"")
         copied = self.site.folder / "back.db"
         copied.write_bytes(backup)
         with closing(sqlite3.connect(copied)) as file:
@@ -132,6 +130,7 @@ def world(ctfd: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
     site.stop()
 
 
+@pytest.mark.timeout(300)  # two imports, each a process of CTFd of its own
 def test_nobody_is_given_anothers(world: Backups) -> None:
     accounts = "teams" if world.teams else "users"
     web, other, pwn = world.challenge(), world.challenge(), world.challenge()
@@ -189,7 +188,7 @@ def test_nobody_is_given_anothers(world: Backups) -> None:
         for row in tables["cre_meta"]:
             if row["key"] == "database":
                 row["value"] = "0123456789ab"
-        for row in [*tables["users"], *tables["teams"]]:
+        for row in [*tables["users"], *tables.get("teams", [])]:
             made = datetime.fromisoformat(row["created"]) - timedelta(days=1)
             row["created"] = made.isoformat(sep=row["created"][10])
 
