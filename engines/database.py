@@ -200,7 +200,7 @@ class Database:
         """
         if self._schema_is_ours:
             return
-        if self.schema_version() != schema.HEAD or self._tables_differ():
+        if self.schema_version() != schema.HEAD or self.tables_differ():
             schema.upgrade(self.engine)
         self._schema_is_ours = True
 
@@ -226,7 +226,11 @@ class Database:
             found = []
         self._faults_seen = found
 
-    def _tables_differ(self) -> bool:
+    def tables_differ(self) -> bool:
+        """Whether the tables are not this program's now: guessed, missing, or being made.
+
+        They are so from the first to the last moment of an import into CTFd on this database.
+        """
         try:
             return bool(self.schema_faults())
         except (sa.exc.NoSuchTableError, sa.exc.DBAPIError):

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import NoReturn
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
+from engines.catalog_file import catalog_from
 from engines.cre import ContainerRuntimeEngine
+from engines.database import Database
 from engines.doctor import SetupWatch, examine_docker
 from engines.errors import BackendUnavailable, EngineError
-from engines.factory import build
+from engines.factory import Ingredients, build
 from engines.hybrid import HybridBackend
+from engines.reasons import reason
 from engines.settings import Settings
+from engines.site.beside import SiteBeside
 from engines.whale import WhaleAPIManager
 from whale_ready.command import Command, could_not_run, told_to_stop
 from whale_ready.lines import echo
@@ -29,7 +37,7 @@ BACKENDS = ("cre", "whale", "hybrid")
     epilog="""\b
 Exit codes:
   0    stopped by SIGTERM or Ctrl-C, or --once is done
-  1    --once: the backend cannot be asked
+  1    the database cannot be asked, or with --once the backend
   3    could not run: a bad option or setting
 """,
 )
@@ -44,17 +52,26 @@ Exit codes:
 def worker_command(name: str | None, once: bool, address: Address | None) -> None:
     """Remove expired containers and put right what a crash left, every CONTAINER_WORKER_SECONDS.
 
-    Everything comes from the environment (docs/settings.md). It also watches a rollout and turns
-    its dial back when Whale passes a limit (docs/rollout.md). Start as many as you like, on as many
-    machines: one of them does the work, and another takes over when it dies.
+    Everything comes from the environment (docs/settings.md). On the database of a CTFd with the
+    plugin it also ends what belongs to users, teams and challenges that were deleted. It watches a
+    rollout and turns its dial back when Whale passes a limit (docs/rollout.md). Start as many as
+    you like, on as many machines: one of them does the work, and another takes over when it dies.
     """
     if once and address is not None:
         sys.exit(could_not_run("--metrics serves while the worker runs: leave --once out"))
     try:
         settings = Settings.from_environ()
-        backend = _backend_named(name, settings)
-    except EngineError as error:
+        with _backend_named(name, settings) as backend:
+            _clean_up(backend, settings, once=once, address=address, docker=name != "whale")
+    except (CannotServe, EngineError) as error:
         sys.exit(could_not_run(str(error)))
+    except SQLAlchemyError as error:
+        _cannot_ask(f"the database cannot be asked: {reason(error)}")
+
+
+def _clean_up(
+    backend: CleanedUp, settings: Settings, *, once: bool, address: Address | None, docker: bool
+) -> None:
     try:
         if once:
             removed = backend.cleanup_worker.run_once()
@@ -64,28 +81,44 @@ def worker_command(name: str | None, once: bool, address: Address | None) -> Non
             if serving is not None:
                 echo(f"metrics at http://{serving}/metrics")
             echo(f"cleaning up for {backend.name} every {settings.worker_seconds:g} s")
-            if name != "whale":
+            if docker:
                 SetupWatch(lambda: examine_docker(settings)).begin()
             _work_until_told(backend)
         echo("stopped")
-    except CannotServe as error:
-        sys.exit(could_not_run(str(error)))
     except BackendUnavailable as error:
-        echo(f"Error: {error}", err=True)
-        sys.exit(1)
-    finally:
-        backend.close()
+        _cannot_ask(str(error))
 
 
-def _backend_named(name: str | None, settings: Settings) -> CleanedUp:
+def _cannot_ask(why: str) -> NoReturn:
+    echo(f"Error: {why}", err=True)
+    sys.exit(1)
+
+
+@contextmanager
+def _backend_named(name: str | None, settings: Settings) -> Iterator[CleanedUp]:
     """The backend to clean up for; None: whatever :func:`engines.factory.build` makes.
 
     Raises:
         SettingsError: a setting is missing or wrong.
     """
-    if name == "whale":
-        return WhaleAPIManager(settings)
-    return ContainerRuntimeEngine(settings) if name == "cre" else build(settings)
+    with ExitStack() as stack:
+        database = Database(settings.state_url)
+        stack.callback(database.close)
+        site = SiteBeside(settings, database, catalog_from(settings))
+        stack.callback(site.close)
+        backend: CleanedUp
+        if name == "whale":
+            backend = WhaleAPIManager(settings, database=database, owners=site)
+        elif name == "cre":
+            backend = ContainerRuntimeEngine(
+                settings, catalog=site, database=database, solved=site, owners=site
+            )
+        else:
+            given = Ingredients(catalog=site, database=database, solved=site, owners=site)
+            backend = hybrid = build(settings, given)
+            site.notice(hybrid)
+        stack.callback(backend.close)
+        yield backend
 
 
 def _work_until_told(backend: CleanedUp) -> None:

@@ -12,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from engines import replies
 from engines.audit import Action, AuditLog
 from engines.base import AuditedBackend, Call
-from engines.catalog import Catalog, ChallengeSpec, StaticCatalog
-from engines.catalog_file import load_catalog
+from engines.catalog import Catalog, ChallengeSpec
+from engines.catalog_file import catalog_from
 from engines.cleanup_worker import CleanupWorker
 from engines.clock import Clock
 from engines.contract import (
@@ -106,7 +106,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._database = database or Database(self.settings.state_url)
         super().__init__(one_clock(self._database, clock), AuditLog(self._database))
         self._runtime = runtime or _runtime(self.settings)
-        self._catalog = catalog if catalog is not None else _catalog(self.settings)
+        self._catalog = catalog if catalog is not None else catalog_from(self.settings)
         self._deployment = self.settings.cre_deployment or deployment_name(self._database)
         self._store = InstanceStore(self._database, self.audit, cre_instances)
         self._parts = Parts(
@@ -442,12 +442,6 @@ def _runtime(settings: Settings) -> Runtime:
     from engines.cre.runtimes.chosen import runtime_from
 
     return runtime_from(settings)
-
-
-def _catalog(settings: Settings) -> Catalog:
-    if settings.challenges_file is None:
-        return StaticCatalog()
-    return load_catalog(settings.challenges_file)
 
 
 def _duration(seconds: int) -> str:

@@ -19,7 +19,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines.audit import Action, ContainerEvent
-from engines.clock import Clock
 from engines.contract import Code, account_key
 from engines.cre.runtimes.base import Runtime
 from engines.database import Database
@@ -33,12 +32,13 @@ from engines.owners import Ownership
 from engines.reasons import reason
 from engines.settings import Settings
 from engines.site import judging
+from engines.site.beside import SERVES_WHALES, asked_to_serve_whales
 from engines.site.catalog import SiteCatalog
 from engines.site.imports import after_import, before_import
 from engines.site.judging import HeldFlags
 from engines.site.owners import SiteOwners
 from engines.site.solves import SiteSolves
-from engines.site.whale_flags import WhaleFlags
+from engines.site.whale_flags import WhaleFlags, note, readable
 from engines.web import DatabaseOverview
 
 log = logging.getLogger(__name__)
@@ -46,8 +46,6 @@ log = logging.getLogger(__name__)
 DATABASE = "CONTAINER_DATABASE_URL"
 RUNTIME = "WHALE_READY_RUNTIME"
 """Where another plugin, loaded before, may put an :class:`engines.cre.runtimes.base.Runtime`."""
-SERVES_WHALES = "WHALE_READY_SERVES_WHALE"
-"""``true``: challenges of ctfd-whale's own type, in this CTFd, are started through us too."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class Deployment:
 
     def asked_to_serve_whales(self) -> bool:
         """Whether an organiser wants ctfd-whale's challenges served too."""
-        return self._text(SERVES_WHALES).lower() in ("true", "1", "yes")
+        return asked_to_serve_whales(self._text(SERVES_WHALES))
 
     def prepare(self) -> None:
         """Bring the engine's tables up to date; what is wrong is logged and kept in ``problem``."""
@@ -281,10 +279,10 @@ class Deployment:
             backend = get_container_backend(self.config, ingredients)
             overview = DatabaseOverview(database)
             dial = DialStore(database, database.clock)
-            flags = _whale_flags(settings, WhaleFlags(database, whale or site.engine))
+            flags = readable(settings, WhaleFlags(database, whale or site.engine))
             given = GivenFlags(database, NEW, timedelta(seconds=settings.flag_grace_seconds))
             if flags is not None:
-                backend.notice = partial(_note, flags, given, database.clock)
+                backend.notice = partial(note, flags, given, database.clock)
         except BaseException:  # whatever it was, no connection is left behind; raised again
             database.close()
             raise
@@ -314,13 +312,6 @@ class Deployment:
         if said != self.problem:  # each request tries again
             log.error("whale-ready is not set up right: %s", said)
         self.problem = said
-
-
-def _note(flags: WhaleFlags, given: GivenFlags, clock: Clock) -> None:
-    try:
-        flags.note(given, clock.now())
-    except SQLAlchemyError as error:
-        log.warning("flags on Whale are noted in the next round: %s", reason(error))
 
 
 def _other_holder(holders: list[GivenFlag], mine: str, mark: str) -> GivenFlag | None:
@@ -354,14 +345,3 @@ def _foreign(
             + (", deleted since: its number is this one's" if former else ""),
         },
     )
-
-
-def _whale_flags(settings: Settings, found: WhaleFlags) -> WhaleFlags | None:
-    """Whale's own flags, where there is a Whale and they can be read."""
-    if settings.whale_api_url is None:
-        return None
-    try:
-        return found if found.possible() else None
-    except SQLAlchemyError as error:
-        log.error("Whale's own database cannot be asked for flags: %s", type(error).__name__)
-        return None

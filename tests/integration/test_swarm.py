@@ -27,6 +27,8 @@ from engines.cre.evidence import HIDDEN
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_INSTANCE, Launch, Launched
 from engines.cre.runtimes.swarm import LABEL_HOST, NO_MANAGER, SwarmRuntime
 from engines.database import Database
+from engines.doctor import State
+from engines.doctor.docker_side import docker_findings
 from engines.errors import (
     BackendUnavailable,
     ContainerExited,
@@ -339,6 +341,33 @@ def test_what_the_catalogue_says_is_what_the_container_gets(
     assert "Connection refused" in says(container, "nslookup", "example.org")
     assert "Read-only" in says(container, "touch", "/file")
     assert says(container, "touch", "/tmp/file") == ""  # noqa: S108 - inside a container
+
+
+def test_who_fills_the_managers_disk_is_seen_and_of_other_nodes_the_doctor_tells(
+    cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch]
+) -> None:
+    """moby/moby#28302, #23187: an engine tells of its own containers alone."""
+    write = "for n in 1 2 3; do /bin/busybox dd if=/dev/zero of=/fill$n bs=1048576 count=3; done"
+    found = {}
+    for name, node, nodes in (
+        ("m", cluster.manager_client, MANAGER),
+        ("w", cluster.worker_client, WORKER),
+    ):
+        launch = launches(name, nodes=nodes, disk_mb=8)
+        started(runtime, launch)
+        (found[name],) = containers(node, launch)
+    deployment = launch.deployment
+    assert runtime.overfull(deployment) == []
+    for container in found.values():
+        says(container, "sh", "-c", write)
+    (full,) = runtime.overfull(deployment)
+    assert (full.name, full.allowed_mb) == (f"wr-{deployment}-m", 8)
+    assert full.written_mb == 9
+    settings = Settings(cre_runtime="swarm", cre_docker_host=cluster.url)
+    (told,) = [each for each in docker_findings(settings) if each.check == "disk"]
+    assert told.state is State.UNKNOWN
+    assert "instances on 1 of the swarm's 2 nodes" in told.seen
+    assert "overlay2.size" in told.fix
 
 
 def test_a_companion_is_waited_for_until_it_is_healthy(

@@ -83,8 +83,6 @@ def flag_archive(launch: Launch, sandbox: ChallengeSpec | Companion) -> tuple[st
 
 def with_quota(config: Any, sandbox: Sandbox) -> Any:
     """The configuration for an engine whose storage knows quotas."""
-    if not sandbox.disk_mb:
-        return config
     quota = {"StorageOpt": {"size": f"{sandbox.disk_mb}m"}}
     return {**config, "HostConfig": {**config["HostConfig"], **quota}}
 

@@ -39,7 +39,7 @@ from engines.cre.runtimes.container_config import (
     flag_archive,
     with_quota,
 )
-from engines.cre.runtimes.disk_use import FreeSpace, overfull
+from engines.cre.runtimes.disk_use import FreeSpace, may_have_quotas, overfull
 from engines.cre.runtimes.engine_api import CALL_SECONDS, EngineRuntime, said
 from engines.cre.runtimes.networks import BridgeNetworks
 from engines.cre.runtimes.programs import GAVE_UP, why_not_run
@@ -85,7 +85,8 @@ class DockerRuntime(EngineRuntime):
             lambda image, tell, canceller: pull_image(self._api, image, tell, canceller)
         )
         self._networks = networks
-        self._quotas = True
+        self._quotas: bool | None = None
+        """Whether the engine's storage may know quotas; None before it was asked."""
         self._free_space = FreeSpace()
 
     def launch(self, launch: Launch) -> Launched:
@@ -268,7 +269,7 @@ class DockerRuntime(EngineRuntime):
             ) from error
 
     def _created(self, launch: Launch, sandbox: Anyone, plain: Any, name: str) -> str:
-        config = with_quota(plain, sandbox) if self._quotas else plain
+        config = with_quota(plain, sandbox) if sandbox.disk_mb and self._may_quota() else plain
         for _ in range(3):
             try:
                 made = self._ask(partial(self._api.create_container_from_config, config, name))
@@ -289,6 +290,11 @@ class DockerRuntime(EngineRuntime):
                     self._quotas = False  # the watch keeps it
                 return str(made["Id"])
         raise RuntimeFault("the container's name is another deployment's, or a younger start's")
+
+    def _may_quota(self) -> bool:
+        if self._quotas is None:
+            self._quotas = may_have_quotas(self._ask(self._api.info))
+        return self._quotas
 
     def _clear_older(self, launch: Launch) -> Cleared:
         return self.clear(launch.deployment, launch.name, launch.fence)

@@ -30,8 +30,10 @@ from engines.cre.runtimes.base import (
     Found,
     Launch,
     Launched,
+    Overfull,
     fence_of,
 )
+from engines.cre.runtimes.disk_use import FreeSpace, overfull
 from engines.cre.runtimes.engine_api import EngineRuntime, answers, said, unknown_name
 from engines.cre.runtimes.networks import engines_mtu
 from engines.cre.runtimes.swarm_config import (
@@ -105,6 +107,7 @@ class SwarmRuntime(EngineRuntime):
         super().__init__(client, connect=connect, probe_host=probe_host)
         self._constraints = constraints
         self._mtu = mtu
+        self._free_space = FreeSpace()
 
     def launch(self, launch: Launch) -> Launched:
         check(launch.spec)
@@ -166,6 +169,14 @@ class SwarmRuntime(EngineRuntime):
             return self._evidence(why_of(task) or "its container does not run", task, redactor)
         except (BackendUnavailable, KeyError):
             return Evidence()
+
+    def alarmed(self) -> bool:
+        return self._free_space.falls()
+
+    def overfull(self, deployment: str) -> list[Overfull]:
+        """Those on the manager's own node: no manager can be asked for what is on another one."""
+        self._read(lambda: self._free_space.mark(self._api))
+        return self._read(lambda: overfull(self._api, deployment))
 
     def remove(self, container_id: str) -> Cleared:
         """Remove the whole instance: even one of a single container has a network.

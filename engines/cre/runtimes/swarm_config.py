@@ -8,7 +8,7 @@ import secrets
 from typing import Any
 
 from engines.catalog import ChallengeSpec, Companion, Readiness, Sandbox
-from engines.cre.runtimes.base import Launch
+from engines.cre.runtimes.base import LABEL_DISK, Launch
 from engines.cre.runtimes.container_config import (
     LOG_LIMIT,
     MIB,
@@ -160,7 +160,7 @@ def _container(
         "Image": image,
         "Args": list(sandbox.command),
         "Env": [f"{name}={_literal(value)}" for name, value in environment.items()],
-        "Labels": dict(launch.labels),
+        "Labels": {**launch.labels, LABEL_DISK: str(sandbox.disk_mb)},
         "User": sandbox.user,
         "ReadOnly": sandbox.read_only,
         "CapabilityDrop": ["ALL"],
