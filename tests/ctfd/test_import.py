@@ -20,7 +20,7 @@ from ctfd.site import Site, Visitor
 from ctfd.test_rules_of_the_site import START
 from engines.cre.owner import identity
 from engines.database import Database
-from engines.site.imports import DONE
+from engines.site.imports import BROKE_OFF, DONE
 
 SECONDS = 120.0
 
@@ -57,7 +57,8 @@ def imported(site: Site, zipped: bytes) -> None:
         timeout=60,
     )
     assert sent.ok
-    wait_for(lambda: log_of(site).count(DONE) > earlier)
+    wait_for(lambda: log_of(site).count(DONE) > earlier or BROKE_OFF in log_of(site))
+    assert BROKE_OFF not in log_of(site), site.said()
     wait_for(lambda: not importing(site.folder))
 
 

@@ -21,7 +21,8 @@ import pytest
 from ctfd.conftest import MEMORY
 from ctfd.site import Site
 from ctfd.test_identity import Player, World, until
-from ctfd.test_import import DONE, imported, log_of, wait_for
+from ctfd.test_import import imported, log_of, wait_for
+from engines.site.imports import BROKE_OFF
 
 Tables = dict[str, list[dict[str, Any]]]
 Edit = Callable[[Tables], None]
@@ -217,7 +218,7 @@ def test_on_sqlite_a_refused_import_changes_nothing(ctfd: Path, tmp_path: Path) 
             data={"nonce": site.admin.nonce},
             timeout=60,
         )
-        wait_for(lambda: DONE in log_of(site))
+        wait_for(lambda: BROKE_OFF in log_of(site))
         assert world.container(player, number) == runs
         assert player.submit(number, world.flag(number))[0] == "correct"
         assert player.stop(number) == "ok"
