@@ -117,6 +117,14 @@ class Hook(str, Enum):
     """:meth:`World.slow_start`: starts take long, as with an image that has to be pulled."""
     OWNERS = "owners"
     """:meth:`World.give_number_again`: an account is deleted, and another gets its number."""
+    COUNTED_FLAGS = "counted_flags"
+    """:meth:`World.counted_flags`: every flag that is right for a player, not only the newest."""
+    ANOTHER_SITE = "another_site"
+    """:meth:`World.another_site`: a site with a database of its own that bears the same name."""
+    CLOCK_AHEAD = "clock_ahead"
+    """:meth:`World.machine_ahead`: the backend on a machine whose clock is ahead."""
+    DISK = "disk"
+    """:meth:`World.write_disk`: a program in an instance writes to the disk that all share."""
 
 
 class Trial(str, Enum):
@@ -141,6 +149,10 @@ class Trial(str, Enum):
     SPEND = "spend"
     """``memory`` (MiB), ``processes`` or ``files``, and how many to have at one time: the same
     word and how many could be had."""
+
+
+LITTLE_DISK_MB = 8
+"""What :attr:`Challenges.little_disk` may write."""
 
 
 class FaultKind(str, Enum):
@@ -257,6 +269,10 @@ class Challenges:
     """Has a further container called ``inner``; ``/cgi-bin/inner`` shows what that one serves."""
     slow_companion: int | None = None
     """The same, but ``inner`` serves a second after it runs, and the challenge waits for it."""
+    dying_companion: int | None = None
+    """The same, but ``inner`` ends at once."""
+    little_disk: int | None = None
+    """May write :data:`LITTLE_DISK_MB` to the disk."""
     names: Mapping[int, str] = field(default_factory=dict)
     """What players know a challenge by, for messages that may say the name instead of the id."""
 
@@ -373,6 +389,10 @@ class World(ABC):
         """
         raise Unsupported(Hook.RECORDED_FLAG)
 
+    def counted_flags(self, player: Player, challenge_id: int) -> frozenset[str]:
+        """Every flag that a submission of this player would be right with now; none: empty."""
+        raise Unsupported(Hook.COUNTED_FLAGS)
+
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
         """The body a player gets from the instance's first port, or None when nobody answers.
 
@@ -444,6 +464,27 @@ class World(ABC):
         """The same backend as another process has it: only the state, and what both stand on, is
         shared. The world closes it."""
         raise Unsupported(Hook.ANOTHER_PROCESS)
+
+    def another_site(self) -> World:
+        """A site whose settings are a copy of this one's, its deployment's name too, and whose
+        state is its own and empty.
+
+        What both stand on is shared, and so is the clock: :meth:`running` tells of both sites'
+        containers. This world closes it.
+        """
+        raise Unsupported(Hook.ANOTHER_SITE)
+
+    def machine_ahead(self, seconds: float) -> World:
+        """This world as a process has it on another machine, whose own clock is so far ahead of the
+        time in this world. All else is shared, and this world closes it."""
+        raise Unsupported(Hook.CLOCK_AHEAD)
+
+    def write_disk(self, instance: InstanceStatus, megabytes: int) -> int:
+        """Have a program in the instance write so much to its file system, in several files.
+
+        Returns how many megabytes it could write.
+        """
+        raise Unsupported(Hook.DISK)
 
     def port_range(self) -> range:
         """The ports there are, with :attr:`Options.port_count`."""

@@ -173,6 +173,14 @@ RULES: tuple[Rule, ...] = (
         "An expired instance that a new start replaces is audited as expired once.",
     ),
     *_rules(
+        "EXPIRY",
+        "The worker removes nothing that another database made under the same deployment's name.",
+        "A worker that finds what another database made under its deployment's name says so in the "
+        "log.",
+        start=18,
+        since=2,
+    ),
+    *_rules(
         "ACCOUNT",
         "Two accounts have an instance of their own of the same challenge.",
         "A player never sees another account's instance.",
@@ -196,6 +204,18 @@ RULES: tuple[Rule, ...] = (
         "orphaned.",
     ),
     *_rules(
+        "ACCOUNT",
+        "What a deleted account has left does not count towards the limit of who gets its number.",
+        "What an account has left that was deleted in an outage is ended by a later round of the "
+        "worker, audited once as orphaned.",
+        "Who gets a deleted team's number does not see, extend or stop its instance, and starts "
+        "one of their own at once.",
+        "Of two sites with one deployment's name and a database each, neither's calls touch the "
+        "other's instance of an account with the same number.",
+        start=20,
+        since=2,
+    ),
+    *_rules(
         "FLAG",
         "FLAG in the container is the flag that was recorded for the instance.",
         "Two accounts have different flags for the same challenge.",
@@ -209,6 +229,16 @@ RULES: tuple[Rule, ...] = (
         "After a stop the flag still counts for its account, for the declared grace time.",
         "After a crash that was noticed the flag still counts for its account, for that time too.",
         "A deleted account's flag does not count for who gets its number.",
+    ),
+    *_rules(
+        "FLAG",
+        "After a stop the flag counts until the declared grace time is over, and no longer.",
+        "After its expiry an instance's flag counts until the grace time is over, and no longer, "
+        "whether or not the worker has run.",
+        "Beside a new instance's flag that of the one before it counts until its grace time is "
+        "over, and no longer.",
+        start=13,
+        since=2,
     ),
     *_rules(
         "AUDIT",
@@ -365,6 +395,13 @@ RULES: tuple[Rule, ...] = (
         "Players reach instances with and without egress, and see each its own.",
     ),
     *_rules(
+        "ISOLATION",
+        "An instance that writes more to the disk than its challenge allows is ended, audited once "
+        "as disk_full, and no other one is.",
+        start=18,
+        since=2,
+    ),
+    *_rules(
         "RESTART",
         "While what the backend stands on is down, start, extend and stop return False and "
         "code UNAVAILABLE, and a status raises BackendUnavailable.",
@@ -410,6 +447,14 @@ RULES: tuple[Rule, ...] = (
         "instance ends at its time.",
         "An instance lives as long as ever when the machine's clocks are put forward in summer.",
         "An instance lives as long as ever when the machine's clocks are put back in autumn.",
+    ),
+    *_rules(
+        "TIME",
+        "A process on a machine whose clock is ahead ends nothing early.",
+        "A process on a machine whose clock is ahead gives up no start that is still at work.",
+        "What a process on a machine whose clock is ahead starts ends at its time, like any other.",
+        start=10,
+        since=2,
     ),
     *_rules(
         "LIMIT",
@@ -459,6 +504,8 @@ RULES: tuple[Rule, ...] = (
         "COMPANION",
         "A start waits for a companion that its challenge waits for: that one serves as soon as "
         "the start is done.",
+        "A start whose companion ends before it serves returns False with a code of its own and "
+        "leaves nothing behind.",
         since=2,
         start=4,
     ),
@@ -511,6 +558,7 @@ RULES: tuple[Rule, ...] = (
         "Team mates share an instance over HTTP, and another team does not see it.",
         "An extend over HTTP at the limit of extensions is answered 409 and code extension_limit.",
         "What has expired is not shown over HTTP as last known.",
+        "A status over HTTP says why an instance was ended that had written more than it may.",
         since=2,
     ),
     *_rules(

@@ -157,6 +157,14 @@ class Stage:
         self._trace.note(f"· {'a' if value else 'no'} flag counts for {player} now")
         return value is not None and self._trace.secrets.flag(value) == flag
 
+    def counts(self, player: Player, challenge: int, flag: Flag) -> bool:
+        """Whether a submission with this flag would be right."""
+        values = self._hook(
+            Hook.COUNTED_FLAGS, lambda: self._inner.counted_flags(player, challenge)
+        )
+        self._trace.note(f"· {len(values)} flags count for {player} now")
+        return flag in {self._trace.secrets.flag(value) for value in values}
+
     def answers(self, instance: InstanceStatus) -> bool:
         """Whether a player's request to the instance is answered."""
         body = self._hook(Hook.FETCH, lambda: self._inner.fetch(instance))
@@ -223,6 +231,12 @@ class Stage:
         self._hook(Hook.OWNERS, lambda: self._inner.give_number_again(player))
         self._trace.note(f"· the account of {player} is deleted; another one gets its number")
 
+    def write_disk(self, instance: InstanceStatus, megabytes: int) -> int:
+        """Have a program inside write so much; returns how much it could."""
+        written = self._hook(Hook.DISK, lambda: self._inner.write_disk(instance, megabytes))
+        self._trace.note(f"· {_address(instance)} has written {written} of {megabytes} MB")
+        return written
+
     def kill_behind(self, container_id: str) -> None:
         self._hook(Hook.KILL_BEHIND, lambda: self._inner.kill_behind(container_id))
         self._trace.note(f"· container {container_id} dies")
@@ -280,6 +294,31 @@ class Stage:
         finally:
             self.backend = mine
             self._trace.note("· from the first process again:")
+
+    @contextmanager
+    def another_site(self) -> Iterator[None]:
+        """All inside this block is of another site that bears the same name."""
+        with self._elsewhere(Hook.ANOTHER_SITE, self._inner.another_site, "another site"):
+            yield
+
+    @contextmanager
+    def machine_ahead(self, seconds: float) -> Iterator[None]:
+        """All inside this block is done on another machine, whose clock is so far ahead."""
+        where = f"a machine whose clock is {seconds:g} s ahead"
+        with self._elsewhere(Hook.CLOCK_AHEAD, lambda: self._inner.machine_ahead(seconds), where):
+            yield
+
+    @contextmanager
+    def _elsewhere(self, hook: Hook, make: Callable[[], World], where: str) -> Iterator[None]:
+        here, mine = self._inner, self.backend
+        self._inner = self._hook(hook, make)
+        self.backend = WatchedBackend(self._inner.backend, self._trace)
+        self._trace.note(f"· from {where}:")
+        try:
+            yield
+        finally:
+            self._inner, self.backend = here, mine
+            self._trace.note("· from here again:")
 
     def dies(self, boundary: int, work: Callable[[], object]) -> bool:
         """Do this work in a process that dies at this boundary, and go on in a fresh one.

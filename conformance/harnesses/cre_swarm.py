@@ -86,6 +86,10 @@ class SwarmHarness(DockerHarness):
     parallel = False  # networks and nodes are the swarm's: one run after the other
     world_class = SwarmWorld
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.hooks -= {Hook.DISK}  # no manager sees what nodes have written
+
     def open(self) -> None:
         super().open()
         if self._client is not None and not _manages(self._client):

@@ -34,7 +34,12 @@ DIALS = {
 _OF_A_SIDE = frozenset(
     {Hook.CAPACITY, Hook.STRICT_CAPACITY, Hook.RESTART, Hook.STUBBORN, Hook.KILL_BEHIND}
 )
-_OF_NONE = frozenset({Hook.CRASH, Hook.OWNERS})
+_OF_NONE = frozenset(
+    {
+        *(Hook.CRASH, Hook.OWNERS, Hook.COUNTED_FLAGS),
+        *(Hook.ANOTHER_SITE, Hook.CLOCK_AHEAD, Hook.DISK),
+    }
+)
 """Of a process that dies here the row of the route would have to die too: not written yet."""
 BREAKER_FAILURES = 1000
 """Scenarios are about what each backend says; a breaker that opens would hide it."""

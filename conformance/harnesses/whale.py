@@ -95,6 +95,7 @@ HOOKS = frozenset(Hook) - {
     Hook.RESTART,
     Hook.SLOW_START,
     Hook.OWNERS,
+    *(Hook.COUNTED_FLAGS, Hook.ANOTHER_SITE, Hook.CLOCK_AHEAD, Hook.DISK),
     # Of a clock stepped back Whale makes a remaining time below zero: it counts within a day.
     Hook.CLOCK_BACK,
     # Whale has none of these.

@@ -10,12 +10,12 @@ import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import Any, cast
 
 from conformance.dying import Life
-from conformance.harness import Challenges, Options
+from conformance.harness import LITTLE_DISK_MB, Challenges, Options
 from engines.audit import Action, ContainerEvent
 from engines.clock import VirtualClock
 from engines.contract import (
@@ -56,6 +56,8 @@ CHALLENGES = Challenges(
     warm=18,
     companion=19,
     slow_companion=20,
+    dying_companion=21,
+    little_disk=22,
     names={
         7: "First",
         8: "Second",
@@ -68,6 +70,8 @@ CHALLENGES = Challenges(
         18: "Warm",
         19: "Companion",
         20: "Slow companion",
+        21: "Dying companion",
+        22: "Little disk",
     },
 )
 FIRST_PORT = 20001
@@ -76,9 +80,11 @@ ANY_NUMBER = 10_000
 STEP = 900
 GRACE = 600
 RETRY_SECONDS = 10.0
+NEVER_START = (CHALLENGES.missing_image, CHALLENGES.exits_at_once, CHALLENGES.dying_companion)
 
 Key = tuple[str, int]
 """Account and challenge."""
+NEVER: tuple[str | None, datetime] = None, datetime.min.replace(tzinfo=timezone.utc)
 
 
 @dataclass
@@ -102,13 +108,15 @@ class ReferenceBackend(ContainerBackend):
     extend_mode = ExtendMode.ADDITIVE
     known: Mapping[int, str] = CHALLENGES.names
     missing_walls: frozenset[Wall] = frozenset()
+    site = 0
+    """Which of the sites that share the machine it belongs to."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.clock = VirtualClock()
         self.machine = Machine()
         self.records: dict[Key, Record] = {}
-        self.ended: dict[Key, tuple[str, datetime]] = {}
+        self.ended: dict[Key, tuple[str | None, datetime]] = {}
         """The last flag of each account and challenge, and when its container ended."""
         self.owners: dict[str, int] = {}
         """How often an account's number was given again."""
@@ -139,6 +147,17 @@ class ReferenceBackend(ContainerBackend):
         other.ended, other.owners = self.ended, self.owners
         other.rate, other.end, other.doubts = self.rate, self.end, self.doubts
         return other
+
+    def another_site(self) -> ReferenceBackend:
+        """A site beside this one: the machine is shared, the state is not."""
+        other = type(self)(self.options)
+        other.clock, other.machine = self.clock, self.machine
+        other.site = self.site + 1
+        return other
+
+    def on_machine_ahead(self, seconds: float) -> ReferenceBackend:
+        """As a process has it whose machine's clock is ahead: it goes by the one all share."""
+        return self.another()
 
     def dying(self, boundary: int) -> ReferenceBackend:
         """As a process has it that dies at a boundary: before or after the machine does something,
@@ -245,6 +264,30 @@ class ReferenceBackend(ContainerBackend):
             if record is None or record.expires_at <= self.clock.now() or self.orphaned(record):
                 return None
             return self.describe(record)
+
+    def why_ended(self, user_id: int, challenge_id: int, team_id: int | None = None) -> str | None:
+        account = account_key(user_id, team_id)
+        for event in reversed(self.events):
+            if (account_key(event.user_id, event.team_id), event.challenge_id) == (
+                account,
+                challenge_id,
+            ):
+                full = event.action is Action.DISK_FULL
+                return "It had written more than it may" if full else None
+        return None
+
+    def watch(self) -> int:
+        """End what has written more than it may; returns how many."""
+        with self.lock:
+            full = [
+                record
+                for (_, challenge_id), record in self.records.items()
+                if challenge_id == CHALLENGES.little_disk
+                and record.container.written_mb > LITTLE_DISK_MB
+            ]
+            for record in full:
+                self.lose(record, Action.DISK_FULL)
+        return len(full)
 
     def expire_due(self) -> int:
         removed = 0
@@ -355,7 +398,8 @@ class ReferenceBackend(ContainerBackend):
         self.under_way.append(mark)
         try:
             with_companion = (CHALLENGES.companion, CHALLENGES.slow_companion)
-            made = self.machine.run(ports, companion=challenge_id in with_companion)
+            companion = challenge_id in with_companion
+            made = self.machine.run(ports, companion=companion, site=self.site)
             if challenge_id == CHALLENGES.slow_companion:
                 self.wait_for(self.machine.containers[inner_of(made.id)])
             return made
@@ -389,11 +433,16 @@ class ReferenceBackend(ContainerBackend):
             return 0
         known = [each.container.id for each in self.records.values()]
         known += [each.id for each in self.waiting]
-        strays = self.machine.containers.keys() - {*known, *map(inner_of, known)}
+        ours = {name for name, each in self.machine.containers.items() if self.owns(each)}
+        strays = ours - {*known, *map(inner_of, known)}
         for stray in strays:
             self.machine.remove(stray)
         self.doubts.clear()
         return len(strays)
+
+    def owns(self, container: Container) -> bool:
+        """Whether this site has made a container."""
+        return container.site == self.site
 
     def extend(
         self, user_id: int, challenge_id: int, team_id: int | None, times: dict[str, str]
@@ -418,7 +467,7 @@ class ReferenceBackend(ContainerBackend):
         return record.expires_at + timedelta(seconds=STEP)
 
     def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
-        if challenge_id in (CHALLENGES.missing_image, CHALLENGES.exits_at_once):
+        if self.never_starts(challenge_id):
             return StartResult(False, "The container did not start", code=Code.START_FAILED)
         if challenge_id not in self.known or self.over(challenge_id):
             return StartResult(False, "Not available", code=Code.CHALLENGE_UNAVAILABLE)
@@ -437,6 +486,10 @@ class ReferenceBackend(ContainerBackend):
         if self.full(challenge_id):
             return StartResult(False, "All places are taken", code=Code.CAPACITY)
         return None
+
+    def never_starts(self, challenge_id: int) -> bool:
+        """Whether a part of this challenge ends at once, or has no image."""
+        return challenge_id in NEVER_START
 
     def rated(self, user_id: int, team_id: int | None) -> str:
         """Whose start rate a start counts towards."""
@@ -508,17 +561,27 @@ class ReferenceBackend(ContainerBackend):
         key = account_key(record.user_id, record.team_id), record.challenge_id
         del self.records[key]
         if not self.orphaned(record):
-            self.ended[key] = record.container.flag, self.clock.now()
+            self.ended[key] = record.container.flag, min(self.clock.now(), record.expires_at)
+
+    def counting_flags(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> tuple[str, ...]:
+        key = account_key(user_id, team_id), challenge_id
+        record, (earlier, ended) = self.records.get(key), self.ended.get(key, NEVER)
+        counts = self.clock.now() < ended + timedelta(seconds=GRACE)
+        before = (earlier,) if earlier is not None and counts else ()
+        if record is None or self.orphaned(record) or self.outlived(record):
+            return before
+        return (record.container.flag, *before)
+
+    def outlived(self, record: Record) -> bool:
+        """Whether even the grace time of what nobody has removed yet is over."""
+        return self.clock.now() >= record.expires_at + timedelta(seconds=GRACE)
 
     def recorded_flag(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> str | None:
-        key = account_key(user_id, team_id), challenge_id
-        record = self.records.get(key)
-        if record is not None:
-            return None if self.orphaned(record) else record.container.flag
-        flag, ended = self.ended.get(key, (None, self.clock.now()))
-        return flag if self.clock.now() < ended + timedelta(seconds=GRACE) else None
+        return next(iter(self.counting_flags(user_id, challenge_id, team_id)), None)
 
     def describe(self, record: Record) -> InstanceStatus:
         now = max(self.clock.now(), record.started_at)

@@ -62,10 +62,17 @@ class ReferenceWorld(World):
     def run_worker(self) -> None:
         self.backend.expire_due()
         self.backend.reconcile()
+        self.backend.watch()
         self.backend.refill()
 
     def another(self) -> ReferenceBackend:
         return self.backend.another()
+
+    def another_site(self) -> ReferenceWorld:
+        return ReferenceWorld(self.backend.another_site())
+
+    def machine_ahead(self, seconds: float) -> ReferenceWorld:
+        return ReferenceWorld(self.backend.on_machine_ahead(seconds))
 
     @contextmanager
     def dying(self, boundary: int) -> Iterator[None]:
@@ -96,6 +103,14 @@ class ReferenceWorld(World):
         if flag is None:
             raise LookupError("no flag counts for this account")
         return flag
+
+    def counted_flags(self, player: Player, challenge_id: int) -> frozenset[str]:
+        ids = player.user_id, challenge_id, player.team_id
+        return frozenset(self.backend.counting_flags(*ids))
+
+    def write_disk(self, instance: InstanceStatus, megabytes: int) -> int:
+        self.machine.containers[instance["container_id"]].written_mb += megabytes
+        return megabytes
 
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
         for container in self.machine.containers.values():
