@@ -6,11 +6,12 @@ here.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, cast
 
@@ -82,9 +83,10 @@ GRACE = 600
 RETRY_SECONDS = 10.0
 NEVER_START = (CHALLENGES.missing_image, CHALLENGES.exits_at_once, CHALLENGES.dying_companion)
 
+log = logging.getLogger(__name__)
+
 Key = tuple[str, int]
 """Account and challenge."""
-NEVER: tuple[str | None, datetime] = None, datetime.min.replace(tzinfo=timezone.utc)
 
 
 @dataclass
@@ -108,6 +110,7 @@ class ReferenceBackend(ContainerBackend):
     extend_mode = ExtendMode.ADDITIVE
     known: Mapping[int, str] = CHALLENGES.names
     missing_walls: frozenset[Wall] = frozenset()
+    grace = timedelta(seconds=GRACE)
     site = 0
     """Which of the sites that share the machine it belongs to."""
 
@@ -116,7 +119,7 @@ class ReferenceBackend(ContainerBackend):
         self.clock = VirtualClock()
         self.machine = Machine()
         self.records: dict[Key, Record] = {}
-        self.ended: dict[Key, tuple[str | None, datetime]] = {}
+        self.ended: dict[Key, tuple[str, datetime]] = {}
         """The last flag of each account and challenge, and when its container ended."""
         self.owners: dict[str, int] = {}
         """How often an account's number was given again."""
@@ -303,6 +306,7 @@ class ReferenceBackend(ContainerBackend):
 
     def reconcile(self) -> int:
         with self.lock:
+            self.tell_of_others()
             try:
                 for record in list(self.records.values()):
                     expired = record.expires_at <= self.clock.now()
@@ -440,6 +444,12 @@ class ReferenceBackend(ContainerBackend):
         self.doubts.clear()
         return len(strays)
 
+    def tell_of_others(self) -> None:
+        """Say that another site's containers are here too."""
+        others = [name for name, each in self.machine.containers.items() if not self.owns(each)]
+        if others:
+            log.warning("another site has made %s", ", ".join(others))
+
     def owns(self, container: Container) -> bool:
         """Whether this site has made a container."""
         return container.site == self.site
@@ -567,16 +577,16 @@ class ReferenceBackend(ContainerBackend):
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> tuple[str, ...]:
         key = account_key(user_id, team_id), challenge_id
-        record, (earlier, ended) = self.records.get(key), self.ended.get(key, NEVER)
-        counts = self.clock.now() < ended + timedelta(seconds=GRACE)
-        before = (earlier,) if earlier is not None and counts else ()
+        record, past = self.records.get(key), self.ended.get(key)
+        counts = past is not None and self.clock.now() - past[1] < self.grace
+        before = (past[0],) if past is not None and counts else ()
         if record is None or self.orphaned(record) or self.outlived(record):
             return before
         return (record.container.flag, *before)
 
     def outlived(self, record: Record) -> bool:
         """Whether even the grace time of what nobody has removed yet is over."""
-        return self.clock.now() >= record.expires_at + timedelta(seconds=GRACE)
+        return self.clock.now() - record.expires_at >= self.grace
 
     def recorded_flag(
         self, user_id: int, challenge_id: int, team_id: int | None = None

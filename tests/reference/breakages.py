@@ -20,6 +20,7 @@ from engines.contract import (
 )
 from engines.errors import BackendUnavailable
 from reference import (
+    breakages_contest,
     breakages_deaths,
     breakages_http,
     breakages_limits,
@@ -738,6 +739,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     ExtendsFromTheClock: ("TIME-002",),
     StopsWithoutRoom: ("STATE-003", "STATE-006"),
     DeadButListed: ("STATUS-013", "RESTART-002", "RESTART-004"),
+    **breakages_contest.CAUGHT_BY,
     **breakages_limits.CAUGHT_BY,
     **breakages_nodes.CAUGHT_BY,
     **breakages_outages.CAUGHT_BY,
