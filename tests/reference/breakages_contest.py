@@ -9,7 +9,7 @@ from conformance.harness import Options
 from conformance.harnesses.skewed import AheadClock
 from engines.audit import Action
 from engines.clock import Clock
-from engines.contract import StartResult, account_key
+from engines.contract import StartResult, account_key, validate_ids
 from engines.errors import BackendUnavailable
 from engines.replies import busy_start
 from reference.backend import CHALLENGES, Key, Record, ReferenceBackend
@@ -164,6 +164,7 @@ class GivesUpByItsOwnClock(ReferenceBackend):
     def start_instance(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> StartResult:
+        validate_ids(user_id, challenge_id, team_id)
         self.begun.setdefault((account_key(user_id, team_id), challenge_id), self.clock.now())
         return super().start_instance(user_id, challenge_id, team_id)
 
