@@ -271,6 +271,12 @@ class Challenges:
     """The same, but ``inner`` serves a second after it runs, and the challenge waits for it."""
     dying_companion: int | None = None
     """The same, but ``inner`` ends at once."""
+    paired_ports: int | None = None
+    """Has a TCP and a UDP port of one number, in this order; the first answers HTTP."""
+    one_connection: int | None = None
+    """Answers one connection, a request for ``/``, and ends."""
+    flag_file: int | None = None
+    """Has its flag in a file, which ``/flag.txt`` shows, instead of in ``FLAG``."""
     little_disk: int | None = None
     """May write :data:`LITTLE_DISK_MB` to the disk."""
     names: Mapping[int, str] = field(default_factory=dict)

@@ -237,6 +237,7 @@ RULES: tuple[Rule, ...] = (
         "whether or not the worker has run.",
         "Beside a new instance's flag that of the one before it counts until its grace time is "
         "over, and no longer.",
+        "A challenge that reads its flag from a file finds it there, and not in FLAG.",
         start=13,
         since=2,
     ),
@@ -292,6 +293,12 @@ RULES: tuple[Rule, ...] = (
         "A new start after a stop answers on the address it returns, with the new flag.",
         "A challenge under a host name of its own answers there.",
         "A challenge on a port of its own answers there.",
+    ),
+    *_rules(
+        "REACH",
+        "A service that takes one connection still has it when start returns.",
+        start=10,
+        since=2,
     ),
     *_rules(
         "CONC",
@@ -493,6 +500,12 @@ RULES: tuple[Rule, ...] = (
         "leaves nothing behind.",
         "A stop gives its ports back.",
         "The worker gives the ports of expired instances back.",
+    ),
+    *_rules(
+        "PORT",
+        "A challenge's TCP and UDP port of one number are told as one number.",
+        start=6,
+        since=2,
     ),
     *_rules(
         "COMPANION",

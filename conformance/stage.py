@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 FLAG_PATH = "/cgi-bin/flag"
+FLAG_FILE_PATH = "/flag.txt"
 COMPANION_PATH = "/cgi-bin/inner"
 
 
@@ -177,10 +178,11 @@ class Stage:
         self._trace.note(f"· the companion {'answers' if body else 'is silent'}")
         return bool(body)
 
-    def flag_inside(self, instance: InstanceStatus) -> Flag:
-        """The value of FLAG in the container, asked for over its address."""
-        body = self._hook(Hook.FETCH, lambda: self._inner.fetch(instance, FLAG_PATH))
-        self._trace.note(f"· {_address(instance)}{FLAG_PATH} {'answers' if body else 'is silent'}")
+    def flag_inside(self, instance: InstanceStatus, path: str = FLAG_PATH) -> Flag:
+        """The value of FLAG in the container, asked for over its address; of the file that has it
+        with :data:`FLAG_FILE_PATH`."""
+        body = self._hook(Hook.FETCH, lambda: self._inner.fetch(instance, path))
+        self._trace.note(f"· {_address(instance)}{path} {'answers' if body else 'is silent'}")
         if body is None:
             raise RuleBroken("REACH-001", f"{_address(instance)} did not tell its flag")
         return self._trace.secrets.flag(body.strip())

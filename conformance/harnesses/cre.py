@@ -32,8 +32,11 @@ from conformance.harnesses.cast import (
     COMPANION,
     DYING_COMPANION,
     ENGINE_CHALLENGES,
+    FLAG_FILE,
     LITTLE_DISK,
     MATES,
+    ONE_CONNECTION,
+    PAIRED_PORTS,
     PLAYERS,
     SLOW_COMPANION,
     crowd,
@@ -68,6 +71,9 @@ EGRESS, READ_ONLY, CAPABLE = 21, 22, 23
 EXITING = ("/bin/busybox", "false")
 SLOW = ("/bin/busybox", "sh", "-c", "sleep 1; exec /bin/busybox httpd -f -p 80 -h /www")
 """What the challenge's image does by itself, a second later."""
+_ANSWER = r"printf 'HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nonce'; /bin/busybox cat >/dev/null"
+ONCE = (*("/bin/busybox", "nc", "-l", "-p", "80", "-e"), "/bin/busybox", "sh", "-c", _ANSWER)
+"""Answers its first connection, reads that to its end, and ends."""
 
 _NOT_OF_ALL = {
     Hook.MACHINES,
@@ -80,6 +86,7 @@ _NOT_OF_ALL = {
 }
 HOOKS = frozenset(Hook) - _NOT_OF_ALL
 PORTS = (Port(80), Port(8080), Port(53, Transport.UDP))
+PAIR = (Port(80), Port(80, Transport.UDP))
 
 
 def _catalog(image: str, exiting: str, options: Options, now: datetime) -> StaticCatalog:
@@ -104,6 +111,15 @@ def _catalog(image: str, exiting: str, options: Options, now: datetime) -> Stati
             replace(first, id=COMPANION, name="Companion", companions=(inner,)),
             replace(first, id=SLOW_COMPANION, name="Slow companion", companions=(slow,)),
             replace(first, id=DYING_COMPANION, name="Dying companion", companions=(dying,)),
+            replace(first, id=PAIRED_PORTS, name="Paired ports", ports=PAIR),
+            replace(first, id=FLAG_FILE, name="Flag in a file", flag_file="/www/flag.txt"),
+            replace(
+                first,
+                id=ONE_CONNECTION,
+                name="One connection",
+                command=ONCE,
+                readiness=Readiness.TCP,
+            ),
             replace(first, id=LITTLE_DISK, name="Little disk", disk_mb=LITTLE_DISK_MB),
         ]
     )
@@ -135,6 +151,8 @@ class CreWorld(World):
         read_only=READ_ONLY,
         capable=CAPABLE,
         little_disk=LITTLE_DISK,
+        paired_ports=PAIRED_PORTS,
+        flag_file=FLAG_FILE,
         limits=Limits(memory_mb=128, processes=128, open_files=SAFE_ULIMITS["nofile"]),
     )
     players = PLAYERS

@@ -21,7 +21,7 @@ from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
 from conformance.harness import CannotRun, Hook, Options, Outside, Trial, World
-from conformance.harnesses.cast import COMPANION, DYING_COMPANION, SLOW_COMPANION
+from conformance.harnesses.cast import COMPANION, DYING_COMPANION, ONE_CONNECTION, SLOW_COMPANION
 from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.cre import HOOKS, CreWorld
 from conformance.harnesses.docker_inside import (
@@ -120,6 +120,8 @@ class DockerWorld(CreWorld):
                 slow_companion=self.slow_companion,
                 dying_companion=self.slow_companion and DYING_COMPANION,
             )
+        if self.slow_companion is not None:
+            self.challenges = replace(self.challenges, one_connection=ONE_CONNECTION)
         super().__init__(
             self.runtime(cast(docker.DockerClient, client)),
             options,

@@ -9,8 +9,8 @@ import pytest
 
 from conformance.harness import Hook, Player
 from conformance.redact import Flag
-from conformance.scenario import DETECTS_LOSS, EXTENDS, FLAG_GRACE, TEAMS, scenario
-from conformance.stage import Stage
+from conformance.scenario import DETECTS_LOSS, EXTENDS, FLAG_FILE, FLAG_GRACE, TEAMS, scenario
+from conformance.stage import FLAG_FILE_PATH, Stage
 from conformance.steps import SLACK_SECONDS, done, gone, let_expire, live, repeated, started
 
 
@@ -157,6 +157,15 @@ def test_the_flag_before_counts_beside_the_new_one(world: Stage) -> None:
     world.advance(world.capabilities.flag_grace_seconds + SLACK_SECONDS)
     assert not world.counts(world.alice, world.first, old), "a flag counts for longer than its time"
     assert world.counts(world.alice, world.first, new)
+
+
+@scenario("FLAG-016", Hook.FETCH, Hook.RECORDED_FLAG, FLAG_FILE)
+def test_a_flag_in_a_file_is_nowhere_else(world: Stage) -> None:
+    challenge = world.challenges.flag_file or 0
+    instance = started(world, world.alice, challenge)
+    recorded = world.recorded_flag(world.alice, challenge)
+    assert world.flag_inside(instance, FLAG_FILE_PATH) == recorded, "the file has another flag"
+    assert world.flag_inside(instance).empty, "FLAG has it too, for all of the container to read"
 
 
 def _counts_to_the_end_of_its_grace(world: Stage, player: Player, taken: Flag) -> None:

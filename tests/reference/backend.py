@@ -59,6 +59,9 @@ CHALLENGES = Challenges(
     slow_companion=20,
     dying_companion=21,
     little_disk=22,
+    paired_ports=23,
+    one_connection=24,
+    flag_file=25,
     names={
         7: "First",
         8: "Second",
@@ -73,6 +76,9 @@ CHALLENGES = Challenges(
         20: "Slow companion",
         21: "Dying companion",
         22: "Little disk",
+        23: "Paired ports",
+        24: "One connection",
+        25: "Flag in a file",
     },
 )
 FIRST_PORT = 20001
@@ -374,6 +380,9 @@ class ReferenceBackend(ContainerBackend):
         container = self.take(challenge_id) or self.launch(challenge_id)
         expires_at = self.last(now + timedelta(seconds=self.options.timeout_seconds))
         record = Record(user_id, team_id, challenge_id, container, now, expires_at)
+        container.once = challenge_id == CHALLENGES.one_connection
+        container.flag_in_file = challenge_id == CHALLENGES.flag_file
+        container.flag_in_environment = not container.flag_in_file
         record.owner = self.owners.get(account_key(user_id, team_id), 0)
         self.records[account_key(user_id, team_id), challenge_id] = record
         self.recorded()
@@ -593,6 +602,11 @@ class ReferenceBackend(ContainerBackend):
     ) -> str | None:
         return next(iter(self.counting_flags(user_id, challenge_id, team_id)), None)
 
+    def shown_ports(self, record: Record) -> list[str]:
+        """A pair of ports is on one number."""
+        paired = record.challenge_id == CHALLENGES.paired_ports
+        return record.container.ports * (2 if paired else 1)
+
     def describe(self, record: Record) -> InstanceStatus:
         now = max(self.clock.now(), record.started_at)
         left = (record.expires_at - now).total_seconds()
@@ -601,7 +615,7 @@ class ReferenceBackend(ContainerBackend):
             container_id=record.container.id,
             challenge_id=record.challenge_id,
             host=record.container.host,
-            ports=list(record.container.ports),
+            ports=self.shown_ports(record),
             started_at=record.started_at.isoformat(),
             expires_at=record.expires_at.isoformat(),
             remaining_seconds=int(left),

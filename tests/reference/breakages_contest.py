@@ -189,6 +189,32 @@ class HalfAnInstance(ReferenceBackend):
         return challenge_id != CHALLENGES.dying_companion and super().never_starts(challenge_id)
 
 
+class TwoNumbersForAPair(ReferenceBackend):
+    """The TCP and the UDP port of a protocol that speaks both are on two numbers."""
+
+    def shown_ports(self, record: Record) -> list[str]:
+        first, *more = super().shown_ports(record)
+        return [first, *(str(int(port) + place) for place, port in enumerate(more, start=1))]
+
+
+class KnocksFirst(ReferenceBackend):
+    """A start connects to what it waits for."""
+
+    def begin(self, user_id: int, challenge_id: int, team_id: int | None) -> Record:
+        record = super().begin(user_id, challenge_id, team_id)
+        record.container.connections += 1
+        return record
+
+
+class FlagInBoth(ReferenceBackend):
+    """A flag that is to be in a file is in the environment besides."""
+
+    def begin(self, user_id: int, challenge_id: int, team_id: int | None) -> Record:
+        record = super().begin(user_id, challenge_id, team_id)
+        record.container.flag_in_environment = True
+        return record
+
+
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     TakesAllOfItsName: ("EXPIRY-018", "EXPIRY-019"),
     SilentAboutOthers: ("EXPIRY-019",),
@@ -204,6 +230,9 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     EndedInSilence: ("HTTP-016",),
     GoesByItsOwnClock: ("TIME-010", "TIME-012"),
     GivesUpByItsOwnClock: ("TIME-011",),
+    TwoNumbersForAPair: ("PORT-006",),
+    KnocksFirst: ("REACH-010",),
+    FlagInBoth: ("FLAG-016",),
     HalfAnInstance: ("COMPANION-005",),
 }
 """Every breakage and the scenarios that must fail on it."""

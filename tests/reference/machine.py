@@ -43,6 +43,11 @@ class Container:
     site: int = 0
     """Which of the sites that share the machines has made it."""
     written_mb: int = 0
+    once: bool = False
+    """Answers its first connection only."""
+    connections: int = 0
+    flag_in_file: bool = False
+    flag_in_environment: bool = True
 
 
 @dataclass

@@ -19,7 +19,7 @@ from conformance.harness import (
     Worker,
     World,
 )
-from conformance.stage import COMPANION_PATH, FLAG_PATH
+from conformance.stage import COMPANION_PATH, FLAG_FILE_PATH, FLAG_PATH
 from engines.audit import ContainerEvent
 from engines.contract import InstanceStatus, account_key
 from reference.backend import CHALLENGES, BareReference, ReferenceBackend, ResettingBackend
@@ -119,7 +119,12 @@ class ReferenceWorld(World):
                 return self._page(container, path)
         return None
 
-    def _page(self, container: Container, path: str) -> str:
+    def _page(self, container: Container, path: str) -> str | None:
+        container.connections += 1
+        if container.once and container.connections > 1:
+            return None
+        if path == FLAG_FILE_PATH:
+            return container.flag if container.flag_in_file else None
         inner = self.machine.containers.get(inner_of(container.id))
         if path == COMPANION_PATH:
             reached = (
@@ -129,7 +134,9 @@ class ReferenceWorld(World):
                 and inner.network == container.network
             )
             return "inner" if reached else ""
-        return container.flag if path == FLAG_PATH else "hello"
+        if path == FLAG_PATH:
+            return container.flag if container.flag_in_environment else ""
+        return "hello"
 
     def machine_of(self, container_id: str) -> str | None:
         found = self.machine.containers.get(container_id)
