@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from engines.clock import Clock
 from engines.cre import ContainerRuntimeEngine
 from engines.instances import Instance
+from mutants.own_clock import Unknown
 
 
 class TakesAllOfItsName(ContainerRuntimeEngine):
@@ -18,21 +19,11 @@ class TakesAllOfItsName(ContainerRuntimeEngine):
         self._repair._ours = lambda found: found  # type: ignore[method-assign] # the bug
 
 
-class _Own:
-    """A machine's clock that is not known for one."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-
-    def now(self) -> datetime:
-        return self._clock.now()
-
-
 class GoesByItsOwnClock(ContainerRuntimeEngine):
     """Leases and expiries are judged by the machine's own clock."""
 
     def __init__(self, *args: Any, clock: Clock, **parts: Any) -> None:
-        super().__init__(*args, clock=_Own(clock), **parts)
+        super().__init__(*args, clock=Unknown(clock), **parts)
 
 
 class WatchesNoDisk(ContainerRuntimeEngine):

@@ -218,6 +218,14 @@ ADAPTER: dict[str, _Adapter] = {
         *(adapter.WritesAtOnce, "N+1 capacity"),
         *(_CONCURRENCY, "CONC-019"),
     ),
+    "adapter_numbers_are_owners": (
+        *(adapter.NumbersAreOwners, "number given to another account"),
+        *("ISLET (jonschipp/ISLET#69)", "ACCOUNT-017"),
+    ),
+    "adapter_goes_by_its_own_clock": (
+        *(adapter.GoesByItsOwnClock, "expiry judged by the machine's clock"),
+        *("occurrent (johanhaleby/occurrent#659)", "TIME-010"),
+    ),
 }
 FAKE: dict[str, tuple[str, str, str]] = {
     "fake_orphans": ("orphan", _FAULTS, "STOP-002"),
