@@ -188,14 +188,14 @@ def test_what_a_deleted_account_has_left_is_ended(world: Stage) -> None:
     assert event.user_id == world.alice.user_id
 
 
-@scenario("ACCOUNT-020", Hook.OWNERS, ONE_AT_A_TIME)
+@scenario("ACCOUNT-023", Hook.OWNERS, ONE_AT_A_TIME)
 def test_what_a_deleted_account_has_left_takes_no_place(world: Stage) -> None:
     started(world, world.alice, world.second)
     world.give_number_again(world.alice)
     started(world, world.alice, world.first)
 
 
-@scenario("ACCOUNT-021", Hook.OWNERS, Hook.OUTAGE, Hook.WORKER, Hook.GROUND_TRUTH, Hook.AUDIT)
+@scenario("ACCOUNT-024", Hook.OWNERS, Hook.OUTAGE, Hook.WORKER, Hook.GROUND_TRUTH, Hook.AUDIT)
 def test_an_account_may_be_deleted_in_an_outage(world: Stage) -> None:
     left = started(world, world.alice, world.first)
     with world.outage():
@@ -207,7 +207,7 @@ def test_an_account_may_be_deleted_in_an_outage(world: Stage) -> None:
     only_event(world, Action.ORPHANED)
 
 
-@scenario("ACCOUNT-022", Hook.OWNERS, TEAMS)
+@scenario("ACCOUNT-025", Hook.OWNERS, TEAMS)
 def test_a_teams_number_may_be_given_again(world: Stage) -> None:
     starter, mate = world.mates[:2]
     old = started(world, starter, world.first)
@@ -219,7 +219,7 @@ def test_a_teams_number_may_be_given_again(world: Stage) -> None:
     assert new["container_id"] != old["container_id"], "it is the deleted team's"
 
 
-@scenario("ACCOUNT-023", Hook.ANOTHER_SITE, Hook.GROUND_TRUTH)
+@scenario("ACCOUNT-026", Hook.ANOTHER_SITE, Hook.GROUND_TRUTH)
 def test_an_account_of_another_site_is_another_account(world: Stage) -> None:
     hers = started(world, world.alice, world.first)
     with world.another_site():

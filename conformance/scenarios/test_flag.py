@@ -126,7 +126,7 @@ def test_a_deleted_accounts_flag_is_not_the_next_ones(world: Stage) -> None:
     )
 
 
-@scenario("FLAG-013", Hook.CLOCK, Hook.RECORDED_FLAG, FLAG_GRACE)
+@scenario("FLAG-014", Hook.CLOCK, Hook.RECORDED_FLAG, FLAG_GRACE)
 def test_a_flag_counts_for_its_grace_time_and_no_longer(world: Stage) -> None:
     started(world, world.alice, world.first)
     taken = world.recorded_flag(world.alice, world.first)
@@ -134,7 +134,7 @@ def test_a_flag_counts_for_its_grace_time_and_no_longer(world: Stage) -> None:
     _counts_to_the_end_of_its_grace(world, world.alice, taken)
 
 
-@scenario("FLAG-014", Hook.CLOCK, Hook.WORKER, Hook.RECORDED_FLAG, FLAG_GRACE)
+@scenario("FLAG-015", Hook.CLOCK, Hook.WORKER, Hook.RECORDED_FLAG, FLAG_GRACE)
 def test_the_grace_time_begins_at_the_expiry(world: Stage) -> None:
     for player, worker_runs in ((world.alice, False), (world.bob, True)):
         instance = started(world, player, world.first)
@@ -145,7 +145,7 @@ def test_the_grace_time_begins_at_the_expiry(world: Stage) -> None:
         _counts_to_the_end_of_its_grace(world, player, taken)
 
 
-@scenario("FLAG-015", Hook.CLOCK, Hook.RECORDED_FLAG, Hook.COUNTED_FLAGS, FLAG_GRACE)
+@scenario("FLAG-016", Hook.CLOCK, Hook.RECORDED_FLAG, Hook.COUNTED_FLAGS, FLAG_GRACE)
 def test_the_flag_before_counts_beside_the_new_one(world: Stage) -> None:
     started(world, world.alice, world.first)
     old = world.recorded_flag(world.alice, world.first)
@@ -159,7 +159,7 @@ def test_the_flag_before_counts_beside_the_new_one(world: Stage) -> None:
     assert world.counts(world.alice, world.first, new)
 
 
-@scenario("FLAG-016", Hook.FETCH, Hook.RECORDED_FLAG, FLAG_FILE)
+@scenario("FLAG-017", Hook.FETCH, Hook.RECORDED_FLAG, FLAG_FILE)
 def test_a_flag_in_a_file_is_nowhere_else(world: Stage) -> None:
     challenge = world.challenges.flag_file or 0
     instance = started(world, world.alice, challenge)

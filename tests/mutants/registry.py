@@ -119,10 +119,10 @@ CRE: dict[str, _Cre] = {
         *(cre_contest.WatchesNoDisk, "one instance fills the host's disk"),
         *("Docker (moby/moby#28302)", "ISOLATION-018"),
     ),
-    "flags_for_good": (cre_contest.FlagsForGood, "grace time without an end", "", "FLAG-013"),
+    "flags_for_good": (cre_contest.FlagsForGood, "grace time without an end", "", "FLAG-014"),
     "counts_the_orphans": (
         *(cre_contest.CountsTheOrphans, "number given to another account"),
-        *("ISLET (jonschipp/ISLET#69)", "ACCOUNT-020"),
+        *("ISLET (jonschipp/ISLET#69)", "ACCOUNT-023"),
     ),
 }
 ADAPTER: dict[str, _Adapter] = {
