@@ -123,6 +123,14 @@ class Hook(str, Enum):
     """:meth:`World.give_number_again`: an account is deleted, and another gets its number."""
     NEW_CHALLENGE = "new_challenge"
     """:meth:`World.give_challenge_again`: a challenge is deleted, and another gets its number."""
+    COUNTED_FLAGS = "counted_flags"
+    """:meth:`World.counted_flags`: every flag that is right for a player, not only the newest."""
+    ANOTHER_SITE = "another_site"
+    """:meth:`World.another_site`: a site with a database of its own that bears the same name."""
+    CLOCK_AHEAD = "clock_ahead"
+    """:meth:`World.machine_ahead`: the backend on a machine whose clock is ahead."""
+    DISK = "disk"
+    """:meth:`World.write_disk`: a program in an instance writes to the disk that all share."""
 
 
 class Trial(str, Enum):
@@ -147,6 +155,10 @@ class Trial(str, Enum):
     SPEND = "spend"
     """``memory`` (MiB), ``processes`` or ``files``, and how many to have at one time: the same
     word and how many could be had."""
+
+
+LITTLE_DISK_MB = 8
+"""What :attr:`Challenges.little_disk` may write."""
 
 
 class FaultKind(str, Enum):
@@ -263,6 +275,16 @@ class Challenges:
     """Has a further container called ``inner``; ``/cgi-bin/inner`` shows what that one serves."""
     slow_companion: int | None = None
     """The same, but ``inner`` serves a second after it runs, and the challenge waits for it."""
+    dying_companion: int | None = None
+    """The same, but ``inner`` ends at once."""
+    paired_ports: int | None = None
+    """Has a TCP and a UDP port of one number, in this order; the first answers HTTP."""
+    one_connection: int | None = None
+    """Answers one connection, a request for ``/``, and ends."""
+    flag_file: int | None = None
+    """Has its flag in a file, which ``/flag.txt`` shows, instead of in ``FLAG``."""
+    little_disk: int | None = None
+    """May write :data:`LITTLE_DISK_MB` to the disk."""
     names: Mapping[int, str] = field(default_factory=dict)
     """What players know a challenge by, for messages that may say the name instead of the id."""
 
@@ -379,6 +401,10 @@ class World(ABC):
         """
         raise Unsupported(Hook.RECORDED_FLAG)
 
+    def counted_flags(self, player: Player, challenge_id: int) -> frozenset[str]:
+        """Every flag that a submission of this player would be right with now; none: empty."""
+        raise Unsupported(Hook.COUNTED_FLAGS)
+
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
         """The body a player gets from the instance's first port, or None when nobody answers.
 
@@ -469,6 +495,27 @@ class World(ABC):
         """The same backend as another process has it: only the state, and what both stand on, is
         shared. The world closes it."""
         raise Unsupported(Hook.ANOTHER_PROCESS)
+
+    def another_site(self) -> World:
+        """A site whose settings are a copy of this one's, its deployment's name too, and whose
+        state is its own and empty.
+
+        What both stand on is shared, and so is the clock: :meth:`running` tells of both sites'
+        containers. This world closes it.
+        """
+        raise Unsupported(Hook.ANOTHER_SITE)
+
+    def machine_ahead(self, seconds: float) -> World:
+        """This world as a process has it on another machine, whose own clock is so far ahead of the
+        time in this world. All else is shared, and this world closes it."""
+        raise Unsupported(Hook.CLOCK_AHEAD)
+
+    def write_disk(self, instance: InstanceStatus, megabytes: int) -> int:
+        """Have a program in the instance write so much to its file system, in several files.
+
+        Returns how many megabytes it could write.
+        """
+        raise Unsupported(Hook.DISK)
 
     def port_range(self) -> range:
         """The ports there are, with :attr:`Options.port_count`."""

@@ -180,6 +180,14 @@ RULES: tuple[Rule, ...] = (
         "An expired instance that a new start replaces is audited as expired once.",
     ),
     *_rules(
+        "EXPIRY",
+        "The worker removes nothing that another database made under the same deployment's name.",
+        "A worker that finds what another database made under its deployment's name says so in the "
+        "log.",
+        start=18,
+        since=2,
+    ),
+    *_rules(
         "ACCOUNT",
         "Two accounts have an instance of their own of the same challenge.",
         "A player never sees another account's instance.",
@@ -209,6 +217,13 @@ RULES: tuple[Rule, ...] = (
         "Who plays a challenge that has a deleted one's number starts an instance of it at once.",
         "What a deleted challenge has left is ended by the worker's next round, and audited once "
         "as orphaned.",
+        "What a deleted account has left does not count towards the limit of who gets its number.",
+        "What an account has left that was deleted in an outage is ended by a later round of the "
+        "worker, audited once as orphaned.",
+        "Who gets a deleted team's number does not see, extend or stop its instance, and starts "
+        "one of their own at once.",
+        "Of two sites with one deployment's name and a database each, neither's calls touch the "
+        "other's instance of an account with the same number.",
         start=20,
         since=2,
     ),
@@ -230,6 +245,12 @@ RULES: tuple[Rule, ...] = (
     *_rules(
         "FLAG",
         "A deleted challenge's flag does not count for the challenge that gets its number.",
+        "After a stop the flag counts until the declared grace time is over, and no longer.",
+        "After its expiry an instance's flag counts until the grace time is over, and no longer, "
+        "whether or not the worker has run.",
+        "Beside a new instance's flag that of the one before it counts until its grace time is "
+        "over, and no longer.",
+        "A challenge that reads its flag from a file finds it there, and not in FLAG.",
         start=13,
         since=2,
     ),
@@ -287,6 +308,12 @@ RULES: tuple[Rule, ...] = (
         "A new start after a stop answers on the address it returns, with the new flag.",
         "A challenge under a host name of its own answers there.",
         "A challenge on a port of its own answers there.",
+    ),
+    *_rules(
+        "REACH",
+        "A service that takes one connection still has it when start returns.",
+        start=10,
+        since=2,
     ),
     *_rules(
         "CONC",
@@ -390,6 +417,13 @@ RULES: tuple[Rule, ...] = (
         "Players reach instances with and without egress, and see each its own.",
     ),
     *_rules(
+        "ISOLATION",
+        "An instance that writes more to the disk than its challenge allows is ended, audited once "
+        "as disk_full, and no other one is.",
+        start=18,
+        since=2,
+    ),
+    *_rules(
         "RESTART",
         "While what the backend stands on is down, start, extend and stop return False and "
         "code UNAVAILABLE, and a status raises BackendUnavailable.",
@@ -447,6 +481,14 @@ RULES: tuple[Rule, ...] = (
         "An instance lives as long as ever when the machine's clocks are put back in autumn.",
     ),
     *_rules(
+        "TIME",
+        "A process on a machine whose clock is ahead ends nothing early.",
+        "A process on a machine whose clock is ahead gives up no start that is still at work.",
+        "What a process on a machine whose clock is ahead starts ends at its time, like any other.",
+        start=10,
+        since=2,
+    ),
+    *_rules(
         "LIMIT",
         "A start beyond the account's start rate returns False, code RATE_LIMITED and a "
         "retry_after within the window.",
@@ -485,6 +527,12 @@ RULES: tuple[Rule, ...] = (
         "The worker gives the ports of expired instances back.",
     ),
     *_rules(
+        "PORT",
+        "A challenge's TCP and UDP port of one number are told as one number.",
+        start=6,
+        since=2,
+    ),
+    *_rules(
         "COMPANION",
         "An instance reaches its companion by name.",
         "A stop removes the companions too.",
@@ -494,6 +542,8 @@ RULES: tuple[Rule, ...] = (
         "COMPANION",
         "A start waits for a companion that its challenge waits for: that one serves as soon as "
         "the start is done.",
+        "A start whose companion ends before it serves returns False with a code of its own and "
+        "leaves nothing behind.",
         since=2,
         start=4,
     ),
@@ -548,6 +598,7 @@ RULES: tuple[Rule, ...] = (
         "Team mates share an instance over HTTP, and another team does not see it.",
         "An extend over HTTP at the limit of extensions is answered 409 and code extension_limit.",
         "What has expired is not shown over HTTP as last known.",
+        "A status over HTTP says why an instance was ended that had written more than it may.",
         since=2,
     ),
     *_rules(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 FLAG_PATH = "/cgi-bin/flag"
+FLAG_FILE_PATH = "/flag.txt"
 COMPANION_PATH = "/cgi-bin/inner"
 
 
@@ -157,6 +158,14 @@ class Stage:
         self._trace.note(f"· {'a' if value else 'no'} flag counts for {player} now")
         return value is not None and self._trace.secrets.flag(value) == flag
 
+    def counts(self, player: Player, challenge: int, flag: Flag) -> bool:
+        """Whether a submission with this flag would be right."""
+        values = self._hook(
+            Hook.COUNTED_FLAGS, lambda: self._inner.counted_flags(player, challenge)
+        )
+        self._trace.note(f"· {len(values)} flags count for {player} now")
+        return flag in {self._trace.secrets.flag(value) for value in values}
+
     def answers(self, instance: InstanceStatus) -> bool:
         """Whether a player's request to the instance is answered."""
         body = self._hook(Hook.FETCH, lambda: self._inner.fetch(instance))
@@ -169,10 +178,11 @@ class Stage:
         self._trace.note(f"· the companion {'answers' if body else 'is silent'}")
         return bool(body)
 
-    def flag_inside(self, instance: InstanceStatus) -> Flag:
-        """The value of FLAG in the container, asked for over its address."""
-        body = self._hook(Hook.FETCH, lambda: self._inner.fetch(instance, FLAG_PATH))
-        self._trace.note(f"· {_address(instance)}{FLAG_PATH} {'answers' if body else 'is silent'}")
+    def flag_inside(self, instance: InstanceStatus, path: str = FLAG_PATH) -> Flag:
+        """The value of FLAG in the container, asked for over its address; of the file that has it
+        with :data:`FLAG_FILE_PATH`."""
+        body = self._hook(Hook.FETCH, lambda: self._inner.fetch(instance, path))
+        self._trace.note(f"· {_address(instance)}{path} {'answers' if body else 'is silent'}")
         if body is None:
             raise RuleBroken("REACH-001", f"{_address(instance)} did not tell its flag")
         return self._trace.secrets.flag(body.strip())
@@ -226,6 +236,12 @@ class Stage:
     def give_challenge_again(self, challenge: int) -> None:
         self._hook(Hook.NEW_CHALLENGE, lambda: self._inner.give_challenge_again(challenge))
         self._trace.note(f"· challenge {challenge} is deleted; another one gets its number")
+
+    def write_disk(self, instance: InstanceStatus, megabytes: int) -> int:
+        """Have a program inside write so much; returns how much it could."""
+        written = self._hook(Hook.DISK, lambda: self._inner.write_disk(instance, megabytes))
+        self._trace.note(f"· {_address(instance)} has written {written} of {megabytes} MB")
+        return written
 
     def kill_behind(self, container_id: str) -> None:
         self._hook(Hook.KILL_BEHIND, lambda: self._inner.kill_behind(container_id))
@@ -305,6 +321,31 @@ class Stage:
         finally:
             self.backend = mine
             self._trace.note("· from the first process again:")
+
+    @contextmanager
+    def another_site(self) -> Iterator[None]:
+        """All inside this block is of another site that bears the same name."""
+        with self._elsewhere(Hook.ANOTHER_SITE, self._inner.another_site, "another site"):
+            yield
+
+    @contextmanager
+    def machine_ahead(self, seconds: float) -> Iterator[None]:
+        """All inside this block is done on another machine, whose clock is so far ahead."""
+        where = f"a machine whose clock is {seconds:g} s ahead"
+        with self._elsewhere(Hook.CLOCK_AHEAD, lambda: self._inner.machine_ahead(seconds), where):
+            yield
+
+    @contextmanager
+    def _elsewhere(self, hook: Hook, make: Callable[[], World], where: str) -> Iterator[None]:
+        here, mine = self._inner, self.backend
+        self._inner = self._hook(hook, make)
+        self.backend = WatchedBackend(self._inner.backend, self._trace)
+        self._trace.note(f"· from {where}:")
+        try:
+            yield
+        finally:
+            self._inner, self.backend = here, mine
+            self._trace.note("· from here again:")
 
     def dies(self, boundary: int, work: Callable[[], object]) -> bool:
         """Do this work in a process that dies at this boundary, and go on in a fresh one.

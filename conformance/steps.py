@@ -32,6 +32,8 @@ FIXED = (*IDENTITY, "expires_at", "extension_count")
 MOST_EXTENDS = 20
 """How many extends a scenario makes at most to use them up."""
 
+LONGEST_WAIT_SECONDS = 15.0
+
 SETTLING_SECONDS = 200
 """How long a backend may not know what became of a call that a fault hit."""
 STATE_SETTLING_SECONDS = 600
@@ -127,6 +129,14 @@ def agree(world: Stage, *players: Player) -> set[str]:
     demand(running <= shown, f"runs, but no status tells of it: {sorted(running - shown)}")
     demand(shown <= running, f"status tells of what does not run: {sorted(shown - running)}")
     return running
+
+
+def until(met: Callable[[], bool]) -> None:
+    """Wait until this is so of a start that is at work."""
+    end = time.monotonic() + LONGEST_WAIT_SECONDS
+    while not met():
+        demand(time.monotonic() < end, "a start neither came to its container nor answered")
+        time.sleep(0.005)  # a start that is still at work gives no sign
 
 
 def settle(world: Stage, seconds: float = SETTLING_SECONDS) -> None:

@@ -13,15 +13,30 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from conformance.dying import Life
-from conformance.harness import FaultKind, Hook, Limits, Options, Player, Worker, World
+from conformance.harness import (
+    LITTLE_DISK_MB,
+    FaultKind,
+    Hook,
+    Limits,
+    Options,
+    Player,
+    Worker,
+    World,
+)
 from conformance.harnesses.cast import (
     COMPANION,
+    DYING_COMPANION,
     ENGINE_CHALLENGES,
+    FLAG_FILE,
+    LITTLE_DISK,
     MATES,
+    ONE_CONNECTION,
+    PAIRED_PORTS,
     PLAYERS,
     SLOW_COMPANION,
     crowd,
@@ -30,7 +45,8 @@ from conformance.harnesses.faulty_runtime import FaultyRuntime
 from conformance.harnesses.full_state import full
 from conformance.harnesses.guessed_tables import replaced
 from conformance.harnesses.mortal import MortalDatabase, MortalRuntime
-from conformance.harnesses.state import StatefulHarness, as_another_process
+from conformance.harnesses.skewed import AheadClock, on_the_clock_of
+from conformance.harnesses.state import StatefulHarness, TemporaryState, as_another_process
 from engines.audit import ContainerEvent
 from engines.catalog import (
     SAFE_ULIMITS,
@@ -56,6 +72,9 @@ EGRESS, READ_ONLY, CAPABLE = 21, 22, 23
 EXITING = ("/bin/busybox", "false")
 SLOW = ("/bin/busybox", "sh", "-c", "sleep 1; exec /bin/busybox httpd -f -p 80 -h /www")
 """What the challenge's image does by itself, a second later."""
+_ANSWER = r"printf 'HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nonce'; /bin/busybox cat >/dev/null"
+ONCE = (*("/bin/busybox", "nc", "-l", "-p", "80", "-e"), "/bin/busybox", "sh", "-c", _ANSWER)
+"""Answers its first connection, reads that to its end, and ends."""
 
 _NOT_OF_ALL = {
     Hook.MACHINES,
@@ -64,15 +83,18 @@ _NOT_OF_ALL = {
     Hook.RESTART,
     Hook.RESTART_LIVE,
     Hook.CRASH,
+    Hook.DISK,
 }
 HOOKS = frozenset(Hook) - _NOT_OF_ALL
 PORTS = (Port(80), Port(8080), Port(53, Transport.UDP))
+PAIR = (Port(80), Port(80, Transport.UDP))
 
 
 def _catalog(image: str, exiting: str, options: Options, now: datetime) -> StaticCatalog:
     first = ChallengeSpec(1, "First", image, readiness=Readiness.HTTP)
     inner = Companion(name="inner", image=image)
     slow = replace(inner, command=SLOW, readiness=Readiness.TCP, port=80)
+    dying = replace(slow, command=EXITING)
     return StaticCatalog(
         [
             first,
@@ -89,6 +111,17 @@ def _catalog(image: str, exiting: str, options: Options, now: datetime) -> Stati
             replace(first, id=9, name="Warm", warm=options.warm),
             replace(first, id=COMPANION, name="Companion", companions=(inner,)),
             replace(first, id=SLOW_COMPANION, name="Slow companion", companions=(slow,)),
+            replace(first, id=DYING_COMPANION, name="Dying companion", companions=(dying,)),
+            replace(first, id=PAIRED_PORTS, name="Paired ports", ports=PAIR),
+            replace(first, id=FLAG_FILE, name="Flag in a file", flag_file="/www/flag.txt"),
+            replace(
+                first,
+                id=ONE_CONNECTION,
+                name="One connection",
+                command=ONCE,
+                readiness=Readiness.TCP,
+            ),
+            replace(first, id=LITTLE_DISK, name="Little disk", disk_mb=LITTLE_DISK_MB),
         ]
     )
 
@@ -123,6 +156,9 @@ class CreWorld(World):
         egress=EGRESS,
         read_only=READ_ONLY,
         capable=CAPABLE,
+        little_disk=LITTLE_DISK,
+        paired_ports=PAIRED_PORTS,
+        flag_file=FLAG_FILE,
         limits=Limits(memory_mb=128, processes=128, open_files=SAFE_ULIMITS["nofile"]),
     )
     players = PLAYERS
@@ -165,6 +201,7 @@ class CreWorld(World):
         self._engines: list[ContainerRuntimeEngine] = []
         self._databases: list[Database] = []
         """Of further processes."""
+        self._sites: list[TemporaryState] = []
         self.engine = self._made(self._faulty, database)
         self.backend = self.engine
 
@@ -194,11 +231,24 @@ class CreWorld(World):
             raise LookupError(f"no flag is recorded for {player} and challenge {challenge_id}")
         return flag
 
+    def counted_flags(self, player: Player, challenge_id: int) -> frozenset[str]:
+        ids = player.user_id, challenge_id, player.team_id
+        return frozenset(self.engine.counting_flags(*ids))
+
     def give_number_again(self, player: Player) -> None:
         self._numbers.give_again(player)
 
     def give_challenge_again(self, challenge_id: int) -> None:
         self._numbers.give_challenge_again(challenge_id)
+
+    def another_site(self) -> World:
+        site = TemporaryState()
+        self._sites.append(site)
+        return self._elsewhere(site.emptied(), self._clock)
+
+    def machine_ahead(self, seconds: float) -> World:
+        database = on_the_clock_of(self._clock, self._database)
+        return self._elsewhere(database, AheadClock(self._clock, seconds))
 
     def another(self) -> ContainerRuntimeEngine:
         self._databases.append(as_another_process(self._database))
@@ -240,14 +290,25 @@ class CreWorld(World):
                 engine.close()
             for database in self._databases:
                 database.close()
+            for site in self._sites:
+                site.close()
 
-    def _made(self, runtime: Runtime, database: Database) -> ContainerRuntimeEngine:
+    def _elsewhere(self, database: Database, clock: Clock) -> CreWorld:
+        """This world with another engine, which is closed with this one's."""
+        world = copy(self)
+        world._database = database
+        world.engine = world.backend = self._made(self._faulty, database, clock)
+        return world
+
+    def _made(
+        self, runtime: Runtime, database: Database, clock: Clock | None = None
+    ) -> ContainerRuntimeEngine:
         engine = self.engine_class(
             self._settings,
             runtime=runtime,
             catalog=self._catalog,
             database=database,
-            clock=self._clock,
+            clock=clock or self._clock,
             owners=self._numbers,
         )
         self._engines.append(engine)
@@ -283,6 +344,10 @@ class MemoryWorld(CreWorld):
 
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
         return self._memory.fetch(instance["ports"][0], path)
+
+    def write_disk(self, instance: InstanceStatus, megabytes: int) -> int:
+        self._memory.write(instance["container_id"], megabytes)
+        return megabytes
 
     def remove_behind(self, container_id: str) -> None:
         self._memory.discard(container_id)
@@ -320,7 +385,7 @@ class MemoryHarness(StatefulHarness):
     kind = "ContainerRuntimeEngine on simulated containers"
     simulated = True
     parallel = True
-    hooks = HOOKS | {Hook.RESTART, Hook.RESTART_LIVE, Hook.CRASH}
+    hooks = HOOKS | {Hook.RESTART, Hook.RESTART_LIVE, Hook.CRASH, Hook.DISK}
 
     def __init__(self) -> None:
         self._runtimes: list[MemoryRuntime] = []

@@ -21,7 +21,7 @@ from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
 from conformance.harness import CannotRun, Hook, Options, Outside, Trial, World
-from conformance.harnesses.cast import COMPANION, SLOW_COMPANION
+from conformance.harnesses.cast import COMPANION, DYING_COMPANION, ONE_CONNECTION, SLOW_COMPANION
 from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.cre import HOOKS, CreWorld
 from conformance.harnesses.docker_inside import (
@@ -117,8 +117,13 @@ class DockerWorld(CreWorld):
         self._networks = networks
         if self.has_companions:
             self.challenges = replace(
-                self.challenges, companion=COMPANION, slow_companion=self.slow_companion
+                self.challenges,
+                companion=COMPANION,
+                slow_companion=self.slow_companion,
+                dying_companion=self.slow_companion and DYING_COMPANION,
             )
+        if self.slow_companion is not None:
+            self.challenges = replace(self.challenges, one_connection=ONE_CONNECTION)
         super().__init__(
             self.runtime(cast(docker.DockerClient, client)),
             options,
@@ -157,6 +162,10 @@ class DockerWorld(CreWorld):
 
     def inside(self, instance: InstanceStatus, trial: Trial, *arguments: str) -> str:
         return ask_inside(instance, trial, arguments)
+
+    def write_disk(self, instance: InstanceStatus, megabytes: int) -> int:
+        said = self.inside(instance, Trial.SPEND, "disk", str(megabytes))
+        return int(said.split()[1])
 
     def inner_addresses(self, instance: InstanceStatus) -> list[str]:
         return inner_addresses(self._client.real.api, instance["container_id"], INNER_PORT)
@@ -199,7 +208,8 @@ class DockerHarness(StatefulHarness):
     world_class: type[DockerWorld] = DockerWorld
 
     def __init__(self) -> None:
-        self.hooks = HOOKS | {Hook.INSIDE, Hook.CRASH} | ({Hook.OUTSIDE} if possible() else set())
+        more = {Hook.INSIDE, Hook.CRASH, Hook.DISK} | ({Hook.OUTSIDE} if possible() else set())
+        self.hooks = HOOKS | more
         self._machine = OutsideMachine()
         self._bench: Bench | None = None
         self._client: docker.DockerClient | None = None

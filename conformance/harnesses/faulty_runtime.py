@@ -10,7 +10,7 @@ from conformance.harness import FaultKind
 from conformance.harnesses.turnstile import Turnstile
 from engines.contract import Isolation
 from engines.cre.evidence import Evidence, Redactor
-from engines.cre.runtimes.base import Cleared, Found, Launch, Launched, Runtime
+from engines.cre.runtimes.base import Cleared, Found, Launch, Launched, Overfull, Runtime
 from engines.errors import BackendUnavailable, EngineError, RuntimeFault
 
 _T = TypeVar("_T")
@@ -72,6 +72,12 @@ class FaultyRuntime(Runtime):
 
     def find(self, deployment: str) -> list[Found]:
         return self._real.find(deployment)
+
+    def overfull(self, deployment: str) -> list[Overfull]:
+        return self._real.overfull(deployment)
+
+    def alarmed(self) -> bool:
+        return self._real.alarmed()
 
     def change_images(self) -> None:
         """From now on every image is another one, by the same name."""

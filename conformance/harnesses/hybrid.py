@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from copy import copy
 from dataclasses import replace
 
 from conformance.harness import FaultKind, Hook, Options, Player, Worker, World
@@ -17,6 +18,7 @@ from conformance.harnesses.cre import HOOKS as CRE_HOOKS
 from conformance.harnesses.cre import MemoryHarness, MemoryWorld
 from conformance.harnesses.full_state import full
 from conformance.harnesses.guessed_tables import replaced
+from conformance.harnesses.skewed import AheadClock, on_the_clock_of
 from conformance.harnesses.state import as_another_process
 from conformance.harnesses.whale import HOOKS as WHALE_HOOKS
 from conformance.harnesses.whale import FakesClock, FakeWhaleHarness, FakeWhaleWorld
@@ -39,7 +41,7 @@ _OF_A_SIDE = frozenset(
         *(Hook.STUBBORN, Hook.HELD_NETWORK, Hook.KILL_BEHIND),
     }
 )
-_OF_NONE = frozenset({Hook.CRASH, Hook.OWNERS, Hook.NEW_CHALLENGE})
+_OF_NONE = frozenset({Hook.CRASH, Hook.ANOTHER_SITE})
 """Of a process that dies here the row of the route would have to die too: not written yet."""
 BREAKER_FAILURES = 1000
 """Scenarios are about what each backend says; a breaker that opens would hide it."""
@@ -121,6 +123,13 @@ class HybridWorld(World):
         owner: World = self._whale if key == "whale" else self._cre
         return owner.recorded_flag(player, challenge_id)
 
+    def counted_flags(self, player: Player, challenge_id: int) -> frozenset[str]:
+        ids = player.user_id, challenge_id, player.team_id
+        return frozenset(self._hybrid.counting_flags(*ids))
+
+    def write_disk(self, instance: InstanceStatus, megabytes: int) -> int:
+        return self._cre.write_disk(instance, megabytes)
+
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
         owner: World = self._whale if instance["backend"] == "whale" else self._cre
         return owner.fetch(instance, path)
@@ -146,6 +155,27 @@ class HybridWorld(World):
 
     def restart_live(self) -> AbstractContextManager[None]:
         return _one_after_the_other(self._cre.restart_live(), self._whale.restart_live())
+
+    def give_number_again(self, player: Player) -> None:
+        self._cre.give_number_again(player)
+        self._whale.give_number_again(player)
+
+    def give_challenge_again(self, challenge_id: int) -> None:
+        self._cre.give_challenge_again(challenge_id)
+        self._whale.give_challenge_again(challenge_id)
+
+    def machine_ahead(self, seconds: float) -> World:
+        world = copy(self)
+        world._hybrid = hybrid(
+            self._cre.machine_ahead(seconds).backend,
+            self._whale.machine_ahead(seconds).backend,
+            self._dial,
+            on_the_clock_of(self._clock, self._database),
+            AheadClock(self._clock, seconds),
+        )
+        world.backend = world._hybrid
+        self._others.append(world._hybrid)
+        return world
 
     def outage(self) -> AbstractContextManager[None]:
         return _one_after_the_other(self._cre.outage(), self._whale.outage())

@@ -10,6 +10,7 @@ import ipaddress
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -17,12 +18,15 @@ from importlib.metadata import version
 from conformance.dying import Life
 from conformance.harness import FaultKind, Hook, Options, Player, Worker, World
 from conformance.harnesses.cast import CHALLENGES, MATES, PLAYERS, TEAM_PLAYERS, crowd
+from conformance.harnesses.cre import Numbers
 from conformance.harnesses.fetch import http_get
 from conformance.harnesses.full_state import full
 from conformance.harnesses.guessed_tables import replaced
 from conformance.harnesses.mortal import MortalCredentials, MortalDatabase
+from conformance.harnesses.skewed import AheadClock, on_the_clock_of
 from conformance.harnesses.state import StatefulHarness, as_another_process
 from engines.audit import ContainerEvent
+from engines.clock import Clock
 from engines.contract import InstanceStatus
 from engines.database import Database
 from engines.settings import Settings
@@ -96,8 +100,7 @@ HOOKS = frozenset(Hook) - {
     Hook.OUTSIDE,
     Hook.RESTART,
     Hook.SLOW_START,
-    Hook.OWNERS,
-    Hook.NEW_CHALLENGE,
+    *(Hook.COUNTED_FLAGS, Hook.ANOTHER_SITE, Hook.DISK),
     # Of a clock stepped back Whale makes a remaining time below zero: it counts within a day.
     Hook.CLOCK_BACK,
     # Whale has none of these.
@@ -230,6 +233,7 @@ class FakeWhaleWorld(World):
         self._others: list[WhaleAPIManager] = []
         self._databases: list[Database] = []
         """Of further processes."""
+        self._numbers = Numbers()
         self.manager = self._manager()
         self.backend = self.manager
 
@@ -237,8 +241,7 @@ class FakeWhaleWorld(World):
         self, life: Life | None = None, database: Database | None = None
     ) -> WhaleAPIManager:
         """The adapter as a process of its own has it."""
-        tokens = StaticTokens({**TOKENS, **_tokens(self._whale.further)})
-        database = database or self.database
+        tokens, database = self._tokens(), database or self.database
         if life is None:
             return self._made(tokens, database, self._observe)
 
@@ -248,8 +251,15 @@ class FakeWhaleWorld(World):
 
         return self._made(MortalCredentials(tokens, life), MortalDatabase(database, life), answered)
 
+    def _tokens(self) -> StaticTokens:
+        return StaticTokens({**TOKENS, **_tokens(self._whale.further)})
+
     def _made(
-        self, credentials: Credentials, database: Database, observer: Callable[[Answer], None]
+        self,
+        credentials: Credentials,
+        database: Database,
+        observer: Callable[[Answer], None],
+        clock: Clock | None = None,
     ) -> WhaleAPIManager:
         whale, options = self._whale, self._options
         return self.manager_class(
@@ -267,7 +277,8 @@ class FakeWhaleWorld(World):
             ),
             credentials=credentials,
             database=database,
-            clock=FakesClock(self._fake),
+            clock=clock or FakesClock(self._fake),
+            owners=self._numbers,
             observer=observer,
         )
 
@@ -299,6 +310,22 @@ class FakeWhaleWorld(World):
 
     def replaced_tables(self, *, rows_kept: bool) -> AbstractContextManager[None]:
         return replaced(self.database, rows_kept=rows_kept)
+
+    def give_number_again(self, player: Player) -> None:
+        self._numbers.give_again(player)
+
+    def give_challenge_again(self, challenge_id: int) -> None:
+        self._numbers.give_challenge_again(challenge_id)
+
+    def machine_ahead(self, seconds: float) -> World:
+        clock = FakesClock(self._fake)
+        database = on_the_clock_of(clock, self.database)
+        world = copy(self)
+        ahead = AheadClock(clock, seconds)
+        world.manager = self._made(self._tokens(), database, self._observe, ahead)
+        world.backend = world.manager
+        self._others.append(world.manager)
+        return world
 
     def another(self) -> WhaleAPIManager:
         self._databases.append(as_another_process(self.database))

@@ -217,3 +217,49 @@ def test_what_a_deleted_challenge_has_left_is_ended(world: Stage) -> None:
     world.run_worker()
     event = only_event(world, Action.ORPHANED)
     assert (event.user_id, event.challenge_id) == (world.alice.user_id, world.first)
+
+
+@scenario("ACCOUNT-023", Hook.OWNERS, ONE_AT_A_TIME)
+def test_what_a_deleted_account_has_left_takes_no_place(world: Stage) -> None:
+    started(world, world.alice, world.second)
+    world.give_number_again(world.alice)
+    started(world, world.alice, world.first)
+
+
+@scenario("ACCOUNT-024", Hook.OWNERS, Hook.OUTAGE, Hook.WORKER, Hook.GROUND_TRUTH, Hook.AUDIT)
+def test_an_account_may_be_deleted_in_an_outage(world: Stage) -> None:
+    left = started(world, world.alice, world.first)
+    with world.outage():
+        world.give_number_again(world.alice)
+        world.try_worker()
+    for _ in range(2):
+        world.run_worker()
+    assert left["container_id"] not in world.running(), "it runs, and belongs to nobody"
+    only_event(world, Action.ORPHANED)
+
+
+@scenario("ACCOUNT-025", Hook.OWNERS, TEAMS)
+def test_a_teams_number_may_be_given_again(world: Stage) -> None:
+    starter, mate = world.mates[:2]
+    old = started(world, starter, world.first)
+    world.give_number_again(starter)
+    gone(world, mate, world.first)
+    refused(world.extend(mate, world.first), Code.NOT_FOUND)
+    refused(world.stop(mate, world.first), Code.NOT_FOUND)
+    new = started(world, mate, world.first)
+    assert new["container_id"] != old["container_id"], "it is the deleted team's"
+
+
+@scenario("ACCOUNT-026", Hook.ANOTHER_SITE, Hook.GROUND_TRUTH)
+def test_an_account_of_another_site_is_another_account(world: Stage) -> None:
+    hers = started(world, world.alice, world.first)
+    with world.another_site():
+        gone(world, world.alice, world.first)
+        refused(world.extend(world.alice, world.first), Code.NOT_FOUND)
+        refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
+        theirs = started(world, world.alice, world.first)
+        assert theirs["container_id"] != hers["container_id"], "two sites share one container"
+        assert hers["container_id"] in world.running(), "a start has replaced another site's"
+        done(world.stop(world.alice, world.first))
+    untouched(world, world.alice, world.first, hers)
+    assert world.running() == {hers["container_id"]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -27,13 +26,13 @@ from conformance.steps import (
     settle,
     started,
     together,
+    until,
 )
 from engines.audit import Action
 from engines.contract import ActionResult, Code, StartResult
 
 CALLS = 8
 """Calls at one moment."""
-LONGEST_WAIT_SECONDS = 15.0
 SLOW_SECONDS = 100
 """How long a start may take: as long as a pull, and longer than many a lock lasts."""
 GIVEN_UP_SECONDS = 1800
@@ -334,11 +333,11 @@ def _a_slow_start_and_another(world: Stage, seconds: int) -> None:
     with ThreadPoolExecutor(2) as threads:
         with world.slow_start() as waiting:
             slow = threads.submit(world.start, world.alice, world.first)
-            _until(lambda: slow.done() or waiting() >= 1)
+            until(lambda: slow.done() or waiting() >= 1)
             world.advance(seconds)
             world.run_worker()
             second = threads.submit(world.start, world.alice, world.first)
-            _until(lambda: second.done() or waiting() >= 2)
+            until(lambda: second.done() or waiting() >= 2)
             world.run_worker()
         answers = [slow.result(), second.result()]
     demand(any(answer.ok for answer in answers), "of a slow start and a second one none succeeded")
@@ -348,14 +347,6 @@ def _a_slow_start_and_another(world: Stage, seconds: int) -> None:
     told = {answer.instance["container_id"] for answer in answers if answer.ok}
     assert told <= running, "a start that took long returned True, and its container does not run"
     demand(world.start(world.alice, world.first).ok, "after a slow start no start works")
-
-
-def _until(met: Callable[[], bool]) -> None:
-    """Wait until this is so."""
-    end = time.monotonic() + LONGEST_WAIT_SECONDS
-    while not met():
-        demand(time.monotonic() < end, "a start neither came to its container nor answered")
-        time.sleep(0.005)  # a start that is still at work gives no sign
 
 
 def _of(recorder: Recorder, player: Player, challenge: int, calls: str) -> Programme:

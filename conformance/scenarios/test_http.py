@@ -5,8 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, cast
 
-from conformance.harness import Hook
-from conformance.scenario import EXTENDS, FEW_EXTENSIONS, ONE_AT_A_TIME, TEAMS, scenario
+from conformance.harness import LITTLE_DISK_MB, Hook
+from conformance.scenario import (
+    EXTENDS,
+    FEW_EXTENSIONS,
+    LITTLE_DISK,
+    ONE_AT_A_TIME,
+    TEAMS,
+    scenario,
+)
 from conformance.stage import Stage
 from conformance.steps import (
     demand,
@@ -211,6 +218,22 @@ def test_what_has_expired_is_not_shown_as_last_known(world: Stage) -> None:
         world.advance(world.capabilities.timeout_seconds + 1)
         seen = web.status(world.alice, world.first)
     demand(seen.data is None, "what has expired is shown as live")
+
+
+@scenario("HTTP-016", Hook.DISK, Hook.WORKER, LITTLE_DISK)
+def test_a_status_says_why_an_instance_was_ended(world: Stage) -> None:
+    challenge = world.challenges.little_disk
+    assert challenge is not None
+    with world.web() as web:
+        nothing = web.status(world.alice, challenge)
+        world.write_disk(started(world, world.alice, challenge), 2 * LITTLE_DISK_MB)
+        world.run_worker()
+        ended = web.status(world.alice, challenge)
+        other = web.status(world.bob, challenge)
+    _answered(ended, 200, "ok")
+    if ended.data is None:  # else it could not write more
+        assert ended.message != nothing.message, "a player is not told why the instance was ended"
+    assert other.message == nothing.message, "somebody else is told"
 
 
 def _answered(answer: WebAnswer, status: int, code: str) -> None:

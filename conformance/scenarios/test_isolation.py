@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from conformance.harness import Hook, Limits, Outside, Trial
+from conformance.harness import LITTLE_DISK_MB, Hook, Limits, Outside, Trial
 from conformance.scenario import (
     CAPABLE_CHALLENGE,
     EGRESS_CHALLENGE,
     HOST,
     INTERNET,
     LIMITS,
+    LITTLE_DISK,
     PRIVILEGES,
     READ_ONLY_CHALLENGE,
     RESOURCES,
@@ -16,7 +17,8 @@ from conformance.scenario import (
     scenario,
 )
 from conformance.stage import Stage
-from conformance.steps import started
+from conformance.steps import demand, gone, only_event, started, untouched
+from engines.audit import Action
 from engines.contract import InstanceStatus
 
 NET_BIND_SERVICE = 1 << 10
@@ -155,6 +157,24 @@ def test_players_reach_what_is_kept_apart(world: Stage) -> None:
     closed = started(world, world.alice, world.first)
     opened = started(world, world.bob, _egress(world))
     assert world.flag_inside(closed) != world.flag_inside(opened), "two addresses, one container"
+
+
+@scenario("ISOLATION-018", *(Hook.DISK, Hook.WORKER, Hook.GROUND_TRUTH, Hook.AUDIT), LITTLE_DISK)
+def test_who_fills_the_disk_is_ended(world: Stage) -> None:
+    challenge = world.challenges.little_disk
+    assert challenge is not None
+    full = started(world, world.alice, challenge)
+    other = started(world, world.bob, challenge)
+    world.write_disk(other, LITTLE_DISK_MB // 2)
+    written = world.write_disk(full, 2 * LITTLE_DISK_MB)
+    world.run_worker()
+    if written > LITTLE_DISK_MB or full["container_id"] not in world.running():
+        gone(world, world.alice, challenge)
+        demand(full["container_id"] not in world.running(), "it goes on to fill the disk")
+        world.run_worker()
+        event = only_event(world, Action.DISK_FULL)
+        assert event.user_id == world.alice.user_id
+    untouched(world, world.bob, challenge, other)
 
 
 def _egress(world: Stage) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from engines.cre import ContainerRuntimeEngine
 from engines.whale import WhaleAPIManager
-from mutants import adapter, cre, cre_deaths, cre_lives, fake
+from mutants import adapter, cre, cre_contest, cre_deaths, cre_lives, fake
 from mutants.kinds import Mutant, Part, wire
 
 _Cre = tuple[type[ContainerRuntimeEngine], str, str, str]
@@ -127,6 +127,23 @@ CRE: dict[str, _Cre] = {
         *(cre_lives.BelievesTheVersion, "tables replaced by an import"),
         *("CTFd (CTFd/CTFd#861)", "STATE-009"),
     ),
+    "takes_all_of_its_name": (
+        *(cre_contest.TakesAllOfItsName, "two sites under one label"),
+        *("go-livepeer (livepeer/go-livepeer#3754)", "EXPIRY-018"),
+    ),
+    "goes_by_its_own_clock": (
+        *(cre_contest.GoesByItsOwnClock, "lease judged by the machine's clock"),
+        *("occurrent (johanhaleby/occurrent#659)", "TIME-010"),
+    ),
+    "watches_no_disk": (
+        *(cre_contest.WatchesNoDisk, "one instance fills the host's disk"),
+        *("Docker (moby/moby#28302)", "ISOLATION-018"),
+    ),
+    "flags_for_good": (cre_contest.FlagsForGood, "grace time without an end", "", "FLAG-014"),
+    "counts_the_orphans": (
+        *(cre_contest.CountsTheOrphans, "number given to another account"),
+        *("ISLET (jonschipp/ISLET#69)", "ACCOUNT-023"),
+    ),
 }
 ADAPTER: dict[str, _Adapter] = {
     "adapter_stops_anything": (
@@ -220,6 +237,14 @@ ADAPTER: dict[str, _Adapter] = {
     "adapter_writes_at_once": (
         *(adapter.WritesAtOnce, "N+1 capacity"),
         *(_CONCURRENCY, "CONC-019"),
+    ),
+    "adapter_numbers_are_owners": (
+        *(adapter.NumbersAreOwners, "number given to another account"),
+        *("ISLET (jonschipp/ISLET#69)", "ACCOUNT-017"),
+    ),
+    "adapter_goes_by_its_own_clock": (
+        *(adapter.GoesByItsOwnClock, "expiry judged by the machine's clock"),
+        *("occurrent (johanhaleby/occurrent#659)", "TIME-010"),
     ),
 }
 FAKE: dict[str, tuple[str, str, str]] = {

@@ -6,6 +6,7 @@ here.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -15,7 +16,7 @@ from itertools import islice
 from typing import Any, cast
 
 from conformance.dying import Life
-from conformance.harness import Challenges, Options
+from conformance.harness import LITTLE_DISK_MB, Challenges, Options
 from engines.audit import Action, ContainerEvent
 from engines.clock import VirtualClock
 from engines.contract import (
@@ -56,6 +57,11 @@ CHALLENGES = Challenges(
     warm=18,
     companion=19,
     slow_companion=20,
+    dying_companion=21,
+    little_disk=22,
+    paired_ports=23,
+    one_connection=24,
+    flag_file=25,
     names={
         7: "First",
         8: "Second",
@@ -68,6 +74,11 @@ CHALLENGES = Challenges(
         18: "Warm",
         19: "Companion",
         20: "Slow companion",
+        21: "Dying companion",
+        22: "Little disk",
+        23: "Paired ports",
+        24: "One connection",
+        25: "Flag in a file",
     },
 )
 FIRST_PORT = 20001
@@ -77,6 +88,9 @@ STEP = 900
 GRACE = 600
 LAPSE = 1
 RETRY_SECONDS = 10.0
+NEVER_START = (CHALLENGES.missing_image, CHALLENGES.exits_at_once, CHALLENGES.dying_companion)
+
+log = logging.getLogger(__name__)
 
 Key = tuple[str, int]
 """Account and challenge."""
@@ -113,6 +127,9 @@ class ReferenceBackend(ContainerBackend):
     extend_mode = ExtendMode.ADDITIVE
     known: Mapping[int, str] = CHALLENGES.names
     missing_walls: frozenset[Wall] = frozenset()
+    grace = timedelta(seconds=GRACE)
+    site = 0
+    """Which of the sites that share the machine it belongs to."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -155,6 +172,17 @@ class ReferenceBackend(ContainerBackend):
         other.tables = self.tables
         other.look_at_tables()
         return other
+
+    def another_site(self) -> ReferenceBackend:
+        """A site beside this one: the machine is shared, the state is not."""
+        other = type(self)(self.options)
+        other.clock, other.machine = self.clock, self.machine
+        other.site = self.site + 1
+        return other
+
+    def on_machine_ahead(self, seconds: float) -> ReferenceBackend:
+        """As a process has it whose machine's clock is ahead: it goes by the one all share."""
+        return self.another()
 
     def dying(self, boundary: int) -> ReferenceBackend:
         """As a process has it that dies at a boundary: before or after the machine does something,
@@ -263,6 +291,30 @@ class ReferenceBackend(ContainerBackend):
                 return None
             return self.describe(record)
 
+    def why_ended(self, user_id: int, challenge_id: int, team_id: int | None = None) -> str | None:
+        account = account_key(user_id, team_id)
+        for event in reversed(self.events):
+            if (account_key(event.user_id, event.team_id), event.challenge_id) == (
+                account,
+                challenge_id,
+            ):
+                full = event.action is Action.DISK_FULL
+                return "It had written more than it may" if full else None
+        return None
+
+    def watch(self) -> int:
+        """End what has written more than it may; returns how many."""
+        with self.lock:
+            full = [
+                record
+                for (_, challenge_id), record in self.records.items()
+                if challenge_id == CHALLENGES.little_disk
+                and record.container.written_mb > LITTLE_DISK_MB
+            ]
+            for record in full:
+                self.lose(record, Action.DISK_FULL)
+        return len(full)
+
     def expire_due(self) -> int:
         self.read()
         removed = 0
@@ -278,6 +330,7 @@ class ReferenceBackend(ContainerBackend):
 
     def reconcile(self) -> int:
         with self.lock:
+            self.tell_of_others()
             try:
                 for record in list(self.records.values()):
                     expired = record.expires_at <= self.clock.now()
@@ -355,6 +408,9 @@ class ReferenceBackend(ContainerBackend):
         container = self.take(challenge_id) or self.launch(challenge_id)
         expires_at = self.last(now + timedelta(seconds=self.options.timeout_seconds))
         record = Record(user_id, team_id, challenge_id, container, now, expires_at)
+        container.once = challenge_id == CHALLENGES.one_connection
+        container.flag_in_file = challenge_id == CHALLENGES.flag_file
+        container.flag_in_environment = not container.flag_in_file
         record.owner = self.owners.get(account_key(user_id, team_id), 0)
         record.edition = self.editions.get(challenge_id, 0)
         self.records[account_key(user_id, team_id), challenge_id] = record
@@ -384,7 +440,8 @@ class ReferenceBackend(ContainerBackend):
         self.under_way.append(mark)
         try:
             with_companion = (CHALLENGES.companion, CHALLENGES.slow_companion)
-            made = self.machine.run(ports, companion=challenge_id in with_companion)
+            companion = challenge_id in with_companion
+            made = self.machine.run(ports, companion=companion, site=self.site)
             if challenge_id == CHALLENGES.slow_companion:
                 self.wait_for(self.machine.containers[inner_of(made.id)])
             return made
@@ -418,11 +475,22 @@ class ReferenceBackend(ContainerBackend):
             return 0
         known = [each.container.id for each in self.records.values()]
         known += [each.id for each in self.waiting]
-        strays = self.machine.containers.keys() - {*known, *map(inner_of, known)}
+        ours = {name for name, each in self.machine.containers.items() if self.owns(each)}
+        strays = ours - {*known, *map(inner_of, known)}
         for stray in strays:
             self.machine.remove(stray)
         self.doubts.clear()
         return len(strays)
+
+    def tell_of_others(self) -> None:
+        """Say that another site's containers are here too."""
+        others = [name for name, each in self.machine.containers.items() if not self.owns(each)]
+        if others:
+            log.warning("another site has made %s", ", ".join(others))
+
+    def owns(self, container: Container) -> bool:
+        """Whether this site has made a container."""
+        return container.site == self.site
 
     def extend(
         self, user_id: int, challenge_id: int, team_id: int | None, times: dict[str, str]
@@ -447,7 +515,7 @@ class ReferenceBackend(ContainerBackend):
         return record.expires_at + timedelta(seconds=STEP)
 
     def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
-        if challenge_id in (CHALLENGES.missing_image, CHALLENGES.exits_at_once):
+        if self.never_starts(challenge_id):
             return StartResult(False, "The container did not start", code=Code.START_FAILED)
         if challenge_id not in self.known or self.over(challenge_id):
             return StartResult(False, "Not available", code=Code.CHALLENGE_UNAVAILABLE)
@@ -466,6 +534,10 @@ class ReferenceBackend(ContainerBackend):
         if self.full(challenge_id):
             return StartResult(False, "All places are taken", code=Code.CAPACITY)
         return None
+
+    def never_starts(self, challenge_id: int) -> bool:
+        """Whether a part of this challenge ends at once, or has no image."""
+        return challenge_id in NEVER_START
 
     def rated(self, user_id: int, team_id: int | None) -> str:
         """Whose start rate a start counts towards."""
@@ -550,17 +622,32 @@ class ReferenceBackend(ContainerBackend):
         key = account_key(record.user_id, record.team_id), record.challenge_id
         del self.records[key]
         if not self.orphaned(record):
-            self.ended[key] = record.container.flag, self.clock.now()
+            self.ended[key] = record.container.flag, min(self.clock.now(), record.expires_at)
+
+    def counting_flags(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> tuple[str, ...]:
+        key = account_key(user_id, team_id), challenge_id
+        record, past = self.records.get(key), self.ended.get(key)
+        counts = past is not None and self.clock.now() - past[1] < self.grace
+        before = (past[0],) if past is not None and counts else ()
+        if record is None or self.orphaned(record) or self.outlived(record):
+            return before
+        return (record.container.flag, *before)
+
+    def outlived(self, record: Record) -> bool:
+        """Whether even the grace time of what nobody has removed yet is over."""
+        return self.clock.now() - record.expires_at >= self.grace
 
     def recorded_flag(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> str | None:
-        key = account_key(user_id, team_id), challenge_id
-        record = self.records.get(key)
-        if record is not None:
-            return None if self.orphaned(record) else record.container.flag
-        flag, ended = self.ended.get(key, (None, self.clock.now()))
-        return flag if self.clock.now() < ended + timedelta(seconds=GRACE) else None
+        return next(iter(self.counting_flags(user_id, challenge_id, team_id)), None)
+
+    def shown_ports(self, record: Record) -> list[str]:
+        """A pair of ports is on one number."""
+        paired = record.challenge_id == CHALLENGES.paired_ports
+        return record.container.ports * (2 if paired else 1)
 
     def describe(self, record: Record) -> InstanceStatus:
         now = max(self.clock.now(), record.started_at)
@@ -570,7 +657,7 @@ class ReferenceBackend(ContainerBackend):
             container_id=record.container.id,
             challenge_id=record.challenge_id,
             host=record.container.host,
-            ports=list(record.container.ports),
+            ports=self.shown_ports(record),
             started_at=record.started_at.isoformat(),
             expires_at=record.expires_at.isoformat(),
             remaining_seconds=int(left),

@@ -40,6 +40,14 @@ class Container:
     serves: bool = True
     node: str = ""
     """Which of the pretended machines it runs on."""
+    site: int = 0
+    """Which of the sites that share the machines has made it."""
+    written_mb: int = 0
+    once: bool = False
+    """Answers its first connection only."""
+    connections: int = 0
+    flag_in_file: bool = False
+    flag_in_environment: bool = True
 
 
 @dataclass
@@ -83,8 +91,8 @@ class Machine:
             raise BackendUnavailable("the machine did not say what it did")
         return done
 
-    def run(self, ports: list[str], *, companion: bool = False) -> Container:
-        return self.write(lambda: self._made(ports, companion=companion))
+    def run(self, ports: list[str], *, companion: bool = False, site: int = 0) -> Container:
+        return self.write(lambda: self._made(ports, companion=companion, site=site))
 
     def renew(self) -> None:
         """Agree to a longer life; the time itself is kept by the backend."""
@@ -101,7 +109,7 @@ class Machine:
         found = self.containers.get(container_id)
         return found is not None and found.alive
 
-    def _made(self, ports: list[str], *, companion: bool) -> Container:
+    def _made(self, ports: list[str], *, companion: bool, site: int) -> Container:
         number = next(self.numbers)
         made = Container(
             id=f"container-{number}",
@@ -111,10 +119,12 @@ class Machine:
             network=f"network-{number}",
             image=self.image,
             node=self.node_of(number),
+            site=site,
         )
         self.containers[made.id] = made
         if companion:
             inner = Container(inner_of(made.id), "inner", [], "", network=made.network)
+            inner.site = site
             self.containers[inner.id] = inner
         return made
 
@@ -145,8 +155,8 @@ class MortalMachine:
         self._life.goes_on()
         return self._real.runs(container_id)
 
-    def run(self, ports: list[str], *, companion: bool = False) -> Container:
-        return self._change(lambda: self._real.run(ports, companion=companion))
+    def run(self, ports: list[str], *, companion: bool = False, site: int = 0) -> Container:
+        return self._change(lambda: self._real.run(ports, companion=companion, site=site))
 
     def renew(self) -> None:
         self._change(self._real.renew)

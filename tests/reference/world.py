@@ -19,7 +19,7 @@ from conformance.harness import (
     Worker,
     World,
 )
-from conformance.stage import COMPANION_PATH, FLAG_PATH
+from conformance.stage import COMPANION_PATH, FLAG_FILE_PATH, FLAG_PATH
 from engines.audit import ContainerEvent
 from engines.contract import InstanceStatus, account_key
 from reference.backend import CHALLENGES, BareReference, ReferenceBackend, ResettingBackend
@@ -62,10 +62,17 @@ class ReferenceWorld(World):
     def run_worker(self) -> None:
         self.backend.expire_due()
         self.backend.reconcile()
+        self.backend.watch()
         self.backend.refill()
 
     def another(self) -> ReferenceBackend:
         return self.backend.another()
+
+    def another_site(self) -> ReferenceWorld:
+        return ReferenceWorld(self.backend.another_site())
+
+    def machine_ahead(self, seconds: float) -> ReferenceWorld:
+        return ReferenceWorld(self.backend.on_machine_ahead(seconds))
 
     @contextmanager
     def dying(self, boundary: int) -> Iterator[None]:
@@ -97,6 +104,14 @@ class ReferenceWorld(World):
             raise LookupError("no flag counts for this account")
         return flag
 
+    def counted_flags(self, player: Player, challenge_id: int) -> frozenset[str]:
+        ids = player.user_id, challenge_id, player.team_id
+        return frozenset(self.backend.counting_flags(*ids))
+
+    def write_disk(self, instance: InstanceStatus, megabytes: int) -> int:
+        self.machine.containers[instance["container_id"]].written_mb += megabytes
+        return megabytes
+
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
         for container in self.machine.containers.values():
             address = (container.host, container.ports[:1])
@@ -104,7 +119,12 @@ class ReferenceWorld(World):
                 return self._page(container, path)
         return None
 
-    def _page(self, container: Container, path: str) -> str:
+    def _page(self, container: Container, path: str) -> str | None:
+        container.connections += 1
+        if container.once and container.connections > 1:
+            return None
+        if path == FLAG_FILE_PATH:
+            return container.flag if container.flag_in_file else None
         inner = self.machine.containers.get(inner_of(container.id))
         if path == COMPANION_PATH:
             reached = (
@@ -114,7 +134,9 @@ class ReferenceWorld(World):
                 and inner.network == container.network
             )
             return "inner" if reached else ""
-        return container.flag if path == FLAG_PATH else "hello"
+        if path == FLAG_PATH:
+            return container.flag if container.flag_in_environment else ""
+        return "hello"
 
     def machine_of(self, container_id: str) -> str | None:
         found = self.machine.containers.get(container_id)

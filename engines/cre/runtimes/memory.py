@@ -156,6 +156,8 @@ class MemoryRuntime(Runtime):
             for each in self._containers.values():
                 if int(port) in each.ports and each.running:
                     if path == "/cgi-bin/flag":
+                        return each.launch.environment.get("FLAG", "")
+                    if each.launch.spec.flag_file == f"/www{path}":
                         return each.launch.flag
                     return f"challenge {each.launch.spec.id}"
             return None
