@@ -192,7 +192,7 @@ ASKED_IF: dict[str, Callable[[Declared], bool]] = {
     "AUDIT-014": _teams,
     "AUDIT-019": lambda declared: bool(declared.get("detects_loss")),
     "FLAG-006": _teams,
-    "FLAG-010": _flag_grace,
+    **dict.fromkeys(_some("FLAG", "010", "014", "015", "016"), _flag_grace),
     "FLAG-011": lambda declared: _flag_grace(declared) and bool(declared.get("detects_loss")),
     **dict.fromkeys(_group("NODE"), _multi_node),
     "REACH-001": lambda declared: bool(declared.get("ready_on_start", True)),
