@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-SPEC_VERSION = 2
+SPEC_VERSION = 3
 """Version of the contract these rules belong to; stands in every report.
 
 A rule that asks more of every backend comes with the next version (:attr:`Rule.since`), so that a
@@ -363,6 +363,15 @@ RULES: tuple[Rule, ...] = (
         "An instance cannot have more processes than its limit, and outlives the attempt.",
         "A program inside an instance cannot have more files open than its limit.",
         "Players reach instances with and without egress, and see each its own.",
+    ),
+    *_rules(
+        "ISOLATION",
+        "The names that a sibling finds for an instance's address hold nothing of user, team, "
+        "challenge and deployment, and a new instance has others.",
+        "What a program inside an instance reads of its whereabouts holds nothing of user, team, "
+        "challenge and deployment.",
+        start=18,
+        since=3,
     ),
     *_rules(
         "RESTART",

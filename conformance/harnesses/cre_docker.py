@@ -111,6 +111,7 @@ class DockerWorld(CreWorld):
     ) -> None:
         self._client = client
         self._deployment = deployment
+        self.known_as = frozenset({deployment})
         self._machine = machine
         self._networks = networks
         if self.has_companions:

@@ -4,11 +4,13 @@ Every method may raise :class:`engines.errors.BackendUnavailable` when the runti
 
 An *instance* here is everything that was made under one name: a container, or a container with its
 companions and the network they share. All of it carries the deployment's label and the instance's
-name, so that whatever a crash leaves can be found and told to whom it belongs.
+name as labels, so that whatever a crash leaves can be found and told to whom it belongs. What the
+engine calls it, which programs in other instances can look up, is another name that says nothing.
 """
 
 from __future__ import annotations
 
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +27,8 @@ LABEL_OWNER = "whale-ready.database"
 """Id of the database that something was made for (:mod:`engines.cre.owner`)."""
 LABEL_GROUP = "whale-ready.group"
 """On everything of an instance that is more than one container."""
+LABEL_COMPANION = "whale-ready.companion"
+"""On a companion: its name in the challenge."""
 LABEL_FENCE = "whale-ready.fence"
 """Fencing token: id of the row that something was made for."""
 LABEL_DISK = "whale-ready.disk-mb"
@@ -36,7 +40,7 @@ class Launch:
     """One instance to be made."""
 
     name: str
-    """Derived from the row, so that a crash leaves something that can be found."""
+    """Derived from the row, so that a crash leaves something that can be found; only in labels."""
     deployment: str
     spec: ChallengeSpec
     flag: str = field(repr=False)
@@ -51,6 +55,13 @@ class Launch:
     until others had cleared it away must not touch what came after it."""
     owner: str = ""
     """Id of the database that it is made for."""
+    opaque: str = field(init=False, default_factory=lambda: f"wr-{secrets.token_hex(8)}")
+    """What its containers, services and network are called: a random name, of this launch alone.
+    The engine's resolver tells names to every program on a network that instances share."""
+
+    def opaque_of(self, companion: Companion) -> str:
+        """What a companion's container is called."""
+        return f"{self.opaque}-{companion.name}"
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -170,10 +181,8 @@ class Runtime(ABC):
 
     @abstractmethod
     def launch(self, launch: Launch) -> Launched:
-        """Create and start an instance. On any failure nothing of it is left.
-
-        What an older row's owner left under its name is removed; what a younger one's has made is
-        not touched.
+        """Create and start an instance. On any failure nothing of it is left; what was made for
+        a younger row is not touched.
 
         Raises:
             RuntimeFault: it could not be made; ``code`` says why.

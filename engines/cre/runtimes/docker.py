@@ -20,6 +20,7 @@ from engines.cre.evidence import LINES, Evidence, Redactor
 from engines.cre.image_pull import pull_image
 from engines.cre.images import Images
 from engines.cre.runtimes.base import (
+    LABEL_COMPANION,
     LABEL_DEPLOYMENT,
     LABEL_FENCE,
     LABEL_GROUP,
@@ -35,7 +36,6 @@ from engines.cre.runtimes.base import (
 from engines.cre.runtimes.container_config import (
     challenge_config,
     companion_config,
-    companion_name,
     flag_archive,
     with_quota,
 )
@@ -103,7 +103,7 @@ class DockerRuntime(EngineRuntime):
             if not launch.in_steps:  # else wait_ready starts them
                 for companion in launch.spec.companions:
                     with _refused_of(companion):
-                        self._start(companion_name(launch, companion))
+                        self._start(launch.opaque_of(companion))
                 self._start(container_id)
             details = self._ask(lambda: self._api.inspect_container(container_id))
             if launch.waits_for_companions:
@@ -240,9 +240,9 @@ class DockerRuntime(EngineRuntime):
         for companion in launch.spec.companions:
             config = companion_config(self._api, launch, companion, network)
             with _refused_of(companion):
-                self._create(launch, companion, config, companion_name(launch, companion))
+                self._create(launch, companion, config, launch.opaque_of(companion))
         config = challenge_config(self._api, launch, network)
-        return self._create(launch, launch.spec, config, launch.name)
+        return self._create(launch, launch.spec, config, launch.opaque)
 
     def _start(self, container: str) -> None:
         self._ask(lambda: self._api.start(container))
@@ -274,21 +274,15 @@ class DockerRuntime(EngineRuntime):
                 made = self._ask(partial(self._api.create_container_from_config, config, name))
             except ImageNotFound:
                 self._images.missing(config["Image"], launch.spec.pull)
-            except APIError as error:
-                if error.status_code == 409:
-                    # The name is derived from a row that was ours: what bears it was left by a
-                    # process that died, or made for a younger row. Only this deployment's, and
-                    # only the former is removed.
-                    self._clear_older(launch)
-                elif config is plain:
+            except APIError:
+                if config is plain:
                     raise
-                else:
-                    config = plain  # most storage knows no quota, and says so
+                config = plain  # most storage knows no quota, and says so
             else:
                 if config is plain and sandbox.disk_mb:
                     self._quotas = False  # the watch keeps it
                 return str(made["Id"])
-        raise RuntimeFault("the container's name is another deployment's, or a younger start's")
+        raise RuntimeFault("somebody removes the image as often as it is pulled")
 
     def _clear_older(self, launch: Launch) -> Cleared:
         return self.clear(launch.deployment, launch.name, launch.fence)
@@ -422,9 +416,7 @@ def _published(details: Any, ports: tuple[Port, ...]) -> tuple[str, ...]:
 
 def _own_name(row: Any) -> str:
     """Of a companion its name; empty for the challenge's own container."""
-    instance = str(row["Labels"].get(LABEL_INSTANCE, ""))
-    names = [str(each).lstrip("/") for each in row["Names"] or ()]
-    return next((n.removeprefix(f"{instance}.") for n in names if n.startswith(f"{instance}.")), "")
+    return str(row["Labels"].get(LABEL_COMPANION, ""))
 
 
 def _ending(details: Any) -> str:

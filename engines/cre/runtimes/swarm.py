@@ -110,15 +110,7 @@ class SwarmRuntime(EngineRuntime):
         check(launch.spec)
         try:
             images = {image: self._pinned(launch, image) for image in launch.spec.images}
-            try:
-                services = self._make(launch, images)
-            except _NameTaken:
-                # The name is derived from a row that was ours: what bears it was left by a process
-                # that died, or made for a younger row. Only this deployment's, and only the former
-                # is removed.
-                self._clear_older(launch)
-                services = self._make(launch, images)
-            return self._await_running(launch, services)
+            return self._await_running(launch, self._make(launch, images))
         except (RuntimeFault, BackendUnavailable) as error:
             if not (isinstance(error, BackendUnavailable) and error.untouched):
                 self._discard(launch)
@@ -254,10 +246,6 @@ class SwarmRuntime(EngineRuntime):
         try:
             return str(self._ask(request))
         except APIError as error:
-            if error.status_code == 409:
-                raise _NameTaken(
-                    "the instance's name is another deployment's, or a younger start's"
-                ) from error
             raise RuntimeFault(f"the swarm answered {error.status_code}: {said(error)}") from error
 
     def _await_running(self, launch: Launch, services: list[str]) -> Launched:
@@ -450,7 +438,3 @@ class SwarmRuntime(EngineRuntime):
 def _found(resource_id: str, labels: dict[str, str]) -> Found:
     named, owner = labels.get(LABEL_INSTANCE, ""), labels.get(LABEL_OWNER, "")
     return Found(resource_id, named, fence=fence_of(labels), owner=owner)
-
-
-class _NameTaken(RuntimeFault):
-    """A network or service of this name is there already."""
