@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from engines.catalog import ChallengeSpec, Companion, Readiness
 from engines.contract import Isolation
 from engines.cre.evidence import Evidence, Redactor
+from engines.errors import RuntimeFault
 
 LABEL_DEPLOYMENT = "whale-ready.deployment"
 """Only what has this label with the deployment's own value is ever touched."""
@@ -166,6 +167,23 @@ def fence_of(labels: Mapping[str, str]) -> int:
     return int(labels.get(LABEL_FENCE, 0))
 
 
+def labels_of(deployment: str, name: str) -> list[str]:
+    """What everything of an instance carries, as a filter for the engine."""
+    return [f"{LABEL_DEPLOYMENT}={deployment}", f"{LABEL_INSTANCE}={name}"]
+
+
+def is_leftover(launch: Launch, fences: Iterable[int]) -> bool:
+    """Whether of what bears the instance's name, with these tokens, something has to go first.
+
+    Raises:
+        RuntimeFault: a younger start has made it; this one was given up meanwhile.
+    """
+    there = list(fences)
+    if any(fence > launch.fence for fence in there):
+        raise RuntimeFault("a younger start has made this instance")
+    return bool(there)
+
+
 class Runtime(ABC):
     """Runs instances."""
 
@@ -181,8 +199,10 @@ class Runtime(ABC):
 
     @abstractmethod
     def launch(self, launch: Launch) -> Launched:
-        """Create and start an instance. On any failure nothing of it is left; what was made for
-        a younger row is not touched.
+        """Create and start an instance. On any failure nothing of it is left.
+
+        What an older row's owner left under its name is removed; what a younger one's has made is
+        not touched.
 
         Raises:
             RuntimeFault: it could not be made; ``code`` says why.

@@ -32,6 +32,8 @@ from engines.cre.runtimes.base import (
     Launched,
     Overfull,
     fence_of,
+    is_leftover,
+    labels_of,
 )
 from engines.cre.runtimes.container_config import (
     challenge_config,
@@ -159,8 +161,7 @@ class DockerRuntime(EngineRuntime):
             if details is None:
                 return Evidence("its container is not there any more: somebody removed it")
             labels = details["Config"]["Labels"]
-            others = [f"{LABEL_DEPLOYMENT}={labels[LABEL_DEPLOYMENT]}"]
-            others.append(f"{LABEL_INSTANCE}={labels[LABEL_INSTANCE]}")
+            others = labels_of(labels[LABEL_DEPLOYMENT], labels[LABEL_INSTANCE])
             return self._evidence("its container does not run", others, redactor)
         except (BackendUnavailable, KeyError):
             return Evidence()
@@ -189,7 +190,7 @@ class DockerRuntime(EngineRuntime):
         return Cleared(self._remove_container(container_id))
 
     def clear(self, deployment: str, name: str, fence: int) -> Cleared:
-        labels = [f"{LABEL_DEPLOYMENT}={deployment}", f"{LABEL_INSTANCE}={name}"]
+        labels = labels_of(deployment, name)
         containers, networks = (
             [row["Id"] for row in rows if fence_of(row["Labels"]) <= fence]
             for rows in self._list(labels)
@@ -231,11 +232,17 @@ class DockerRuntime(EngineRuntime):
             return "bridge"
         if launch.alone:
             return self._networks.shared(egress=launch.spec.egress)
-        self._clear_older(launch)  # a network's name keeps no second one away
         return self._networks.own(launch)
+
+    def _make_way(self, launch: Launch) -> None:
+        """Remove what somebody who died has left of the instance: no name keeps a second away."""
+        containers = self._containers(labels_of(launch.deployment, launch.name))
+        if is_leftover(launch, (fence_of(row["Labels"]) for row in containers)) or not launch.alone:
+            self._clear_older(launch)
 
     def _create_all(self, launch: Launch) -> str:
         """Make the network and the containers; returns the id of the challenge's own."""
+        self._make_way(launch)
         network = self._network(launch)
         for companion in launch.spec.companions:
             config = companion_config(self._api, launch, companion, network)
@@ -297,8 +304,7 @@ class DockerRuntime(EngineRuntime):
     def _with_evidence(self, fault: RuntimeFault, launch: Launch) -> RuntimeFault:
         """The same fault, with what the instance's containers tell of it."""
         labels = [
-            f"{LABEL_DEPLOYMENT}={launch.deployment}",
-            f"{LABEL_INSTANCE}={launch.name}",
+            *labels_of(launch.deployment, launch.name),
             f"{LABEL_FENCE}={launch.fence}",
         ]
         try:
@@ -351,15 +357,18 @@ class DockerRuntime(EngineRuntime):
 
     def _list(self, labels: list[str]) -> tuple[list[Any], list[Any]]:
         """Containers and networks with these labels."""
-        wanted = {"label": labels}
+        return self._containers(labels), self._listed(self._api.networks, labels)
+
+    def _containers(self, labels: list[str]) -> list[Any]:
+        return self._listed(partial(self._api.containers, all=True), labels)
+
+    def _listed(self, kind: Callable[..., list[Any]], labels: list[str]) -> list[Any]:
         try:
-            containers = self._ask(lambda: self._api.containers(all=True, filters=wanted))
-            networks = self._ask(lambda: self._api.networks(filters=wanted))
+            return self._ask(lambda: kind(filters={"label": labels}))
         except APIError as error:
             raise BackendUnavailable(
                 f"the Docker engine refused to list what is there: {said(error)}"
             ) from error
-        return containers, networks
 
     def _remove_container(self, container_id: str) -> bool:
         try:

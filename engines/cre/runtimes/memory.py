@@ -20,6 +20,7 @@ from engines.errors import (
     ContainerExited,
     ImageMissing,
     PortUnavailable,
+    RuntimeFault,
 )
 
 FIRST_PORT, LAST_PORT = 30000, 60000
@@ -62,6 +63,11 @@ class MemoryRuntime(Runtime):
             self._check_up()
             if self._images is not None and launch.spec.image not in self._images:
                 raise ImageMissing(f"image {launch.spec.image} does not exist")
+            for known in list(self._containers.values()):
+                if known.launch.name == launch.name:
+                    if known.launch.fence > launch.fence:
+                        raise RuntimeFault("a younger start has made this container")
+                    del self._containers[known.container_id]
             if launch.spec.image in self._crashing:
                 raise ContainerExited(f"image {launch.spec.image} ended at once")
             container = _Container(secrets.token_hex(32), launch, self._ports_for(launch))

@@ -31,6 +31,8 @@ from engines.cre.runtimes.base import (
     Launch,
     Launched,
     fence_of,
+    is_leftover,
+    labels_of,
 )
 from engines.cre.runtimes.engine_api import EngineRuntime, answers, said, unknown_name
 from engines.cre.runtimes.networks import engines_mtu
@@ -171,7 +173,7 @@ class SwarmRuntime(EngineRuntime):
         return self.clear(labels[LABEL_DEPLOYMENT], labels[LABEL_INSTANCE], fence_of(labels))
 
     def clear(self, deployment: str, name: str, fence: int) -> Cleared:
-        labels = [f"{LABEL_DEPLOYMENT}={deployment}", f"{LABEL_INSTANCE}={name}"]
+        labels = labels_of(deployment, name)
         services, networks = self._list(labels)
         older = [row["ID"] for row in services if fence_of(row["Spec"]["Labels"]) <= fence]
         gone = [self._drop(self._api.remove_service, service_id) for service_id in older]
@@ -226,6 +228,7 @@ class SwarmRuntime(EngineRuntime):
     def _make(self, launch: Launch, images: dict[str, str]) -> list[str]:
         """Make the network and the services; returns the services' ids, the challenge's last."""
         spec = launch.spec
+        self._make_way(launch)
         self._mtu = self._mtu or self._read(lambda: engines_mtu(self._api))
         wanted = network_config(launch, self._mtu)
         network = self._created(lambda: self._api.create_network(**wanted)["Id"])
@@ -241,6 +244,13 @@ class SwarmRuntime(EngineRuntime):
                 self._await_tasks(launch, services)  # shown as running once it is healthy
         add(challenge_service(launch, images[spec.image], network, self._constraints))
         return services
+
+    def _make_way(self, launch: Launch) -> None:
+        """Remove what somebody who died has left of the instance: no name keeps a second away."""
+        services, networks = self._list(labels_of(launch.deployment, launch.name))
+        labels = [row["Spec"]["Labels"] for row in services] + [row["Labels"] for row in networks]
+        if is_leftover(launch, map(fence_of, labels)):
+            self._clear_older(launch)
 
     def _created(self, request: Callable[[], Any]) -> str:
         try:
