@@ -5,9 +5,10 @@ Runs on SQLAlchemy 1.4.54 (what CTFd 3.8 pins) and 2.x alike: Core tables and 2.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +20,9 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from engines import schema
 from engines.clock import Clock, SystemClock
 from engines.errors import SettingsError
+from engines.private_files import make_private, open_to_others
+
+log = logging.getLogger(__name__)
 
 metadata = sa.MetaData()
 
@@ -163,7 +167,8 @@ class Database:
     """Transactions on one database.
 
     Args:
-        url: an SQLAlchemy URL. A SQLite file's folder is made when it is missing.
+        url: an SQLAlchemy URL. A SQLite file and its folder are made for their owner alone when
+            they are missing; once in a process the log says where others may read them.
 
     On SQLite a writing transaction takes the write lock at once (``BEGIN IMMEDIATE``) and the file
     is in WAL mode, so that readers never wait and two processes never deadlock on an upgrade.
@@ -177,7 +182,6 @@ class Database:
                 raise ValueError(
                     "an in-memory SQLite database is seen by one connection only; name a file"
                 )
-            Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
             options["connect_args"] = {"timeout": SQLITE_BUSY_SECONDS}
         else:
             options["pool_pre_ping"] = True  # a server hangs up on connections that were idle
@@ -187,6 +191,9 @@ class Database:
         self.clock = DatabaseClock(self)
         self._faults_seen: list[str] = []
         if self.engine.dialect.name == "sqlite":
+            path = sqlite_file(parsed)
+            if path is not None:
+                sa.event.listen(self.engine, "do_connect", lambda *_: _keep_private(path))
             sa.event.listen(self.engine, "connect", _configure_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
 
@@ -273,6 +280,25 @@ def one_clock(database: Database, given: Clock | None) -> Clock:
     what others have just begun.
     """
     return database.clock if given is None or isinstance(given, SystemClock) else given
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """The file of an SQLite database; None where there is none, or SQLite is to find it itself."""
+    named = url.database or ""
+    plain = url.get_backend_name() == "sqlite" and "uri" not in url.query
+    return Path(named) if plain and named not in ("", ":memory:") else None
+
+
+_looked_at: set[Path] = set()
+
+
+def _keep_private(path: Path) -> None:
+    with suppress(OSError):  # SQLite says itself what keeps it from the file
+        make_private(path)
+    if path not in _looked_at:
+        _looked_at.add(path)
+        for said in open_to_others(path):
+            log.warning("other users of this machine may have the flags in the database: %s", said)
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
