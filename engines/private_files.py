@@ -17,20 +17,31 @@ _BESIDE = ("", "-wal", "-shm", "-journal")
 """What SQLite has beside a database, with parts of its rows in it."""
 
 
-def make_private(path: Path) -> None:
-    """Make an empty file for its owner alone, and its folder, where they are not there.
-
-    Whatever the umask. SQLite gives the files beside a database the mode of the database.
+def make_private_folder(folder: Path) -> None:
+    """Make a folder for its owner alone, whatever the umask, where it is not there.
 
     Raises:
         OSError: it cannot be made.
     """
-    folder = path.parent
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):  # another process was first
-            folder.mkdir(FOLDER_MODE)
-            folder.chmod(FOLDER_MODE)
+    if folder.is_dir():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(FOLDER_MODE)
+        folder.chmod(FOLDER_MODE)
+    except FileExistsError:
+        if not folder.is_dir():  # else another process was first
+            raise
+
+
+def make_private_file(path: Path) -> None:
+    """Make an empty file for its owner alone, whatever the umask, where it is not there.
+
+    SQLite gives the files beside a database the mode of the database.
+
+    Raises:
+        OSError: it cannot be made.
+    """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
         path.chmod(FILE_MODE)

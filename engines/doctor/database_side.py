@@ -13,14 +13,13 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from engines import schema
-from engines.database import connectable, database_time, sqlite_file
+from engines.database import VARIABLE, connectable, database_time, sqlite_file
 from engines.doctor.findings import Finding, not_ok, ok, unknown
 from engines.errors import SchemaError, SettingsError
 from engines.lease import leases
 from engines.private_files import open_to_others
 from engines.settings import Settings
 
-VARIABLE = "CONTAINER_DATABASE_URL"
 CONNECT_SECONDS = 10
 _BOUNDED = ("pymysql", "mysqldb", "psycopg2", "psycopg")
 """Drivers that take ``connect_timeout``."""

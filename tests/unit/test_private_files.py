@@ -15,6 +15,7 @@ from engines import database as module
 from engines.database import Database
 from engines.doctor import State
 from engines.doctor.database_side import database_findings, state_file_finding
+from engines.errors import SettingsError
 from engines.settings import Settings
 
 
@@ -101,11 +102,16 @@ def test_there_may_be_no_file_to_look_at(url: str) -> None:
     )
 
 
-def test_a_file_that_cannot_be_made_is_sqlites_to_tell(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     settings = Settings(database_url=f"sqlite:///{tmp_path}/file/state.db")
-    with pytest.raises(OperationalError, match="unable to open database file"):
+    with pytest.raises(SettingsError, match=r"Not a directory|File exists"):
+        made(tmp_path / "file" / "folder" / "state.db")
+    with pytest.raises(SettingsError, match=r"CONTAINER_DATABASE_URL: .*/file: File exists"):
         made(tmp_path / "file" / "state.db")
+    (tmp_path / "folder.db").mkdir()
+    with pytest.raises(OperationalError, match="unable to open database file"):
+        made(tmp_path / "folder.db")
     assert database_findings(settings)[0].state is State.OK, "it is made by the first start"
 
 
