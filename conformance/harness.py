@@ -152,6 +152,13 @@ class Trial(str, Enum):
     """``PATH socket`` for every Unix socket in the file system, then ``search done``."""
     WRITE = "write"
     """``FOLDER written`` or ``FOLDER refused`` for ``/``, ``/bin``, ``/www`` and ``/tmp``."""
+    NAMES = "names"
+    """For each address given, ``ADDRESS NAME`` with the names, joined by commas, that the resolver
+    of the container's network has for it, or ``ADDRESS silent``."""
+    TRACES = "traces"
+    """``SOURCE.NUMBER WORD`` for every word the program reads of its whereabouts. Sources:
+    ``hostname``, ``hosts`` (names only), ``resolver`` (domains to search), ``environment`` (without
+    ``FLAG``), ``cgroup`` and ``mount`` (the paths of either)."""
     SPEND = "spend"
     """``memory`` (MiB), ``processes`` or ``files``, and how many to have at one time: the same
     word and how many could be had."""
@@ -348,6 +355,8 @@ class World(ABC):
     """Four users: two of one team, then two of another. Empty when there are no teams."""
     faults: frozenset[FaultKind] = frozenset()
     """The kinds that :meth:`fault` knows."""
+    known_as: frozenset[str] = frozenset()
+    """Names of the deployment that players' programs must not come across."""
 
     def crowd(self, number: int) -> tuple[Player, ...]:
         """So many accounts for a load test, or as many as there are; no two of one account."""

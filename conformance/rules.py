@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-SPEC_VERSION = 2
+SPEC_VERSION = 3
 """Version of the contract these rules belong to; stands in every report.
 
 A rule that asks more of every backend comes with the next version (:attr:`Rule.since`), so that a
@@ -418,9 +418,18 @@ RULES: tuple[Rule, ...] = (
     ),
     *_rules(
         "ISOLATION",
+        "The names that a sibling finds for an instance's address hold nothing of user, team, "
+        "challenge and deployment, and a new instance has others.",
+        "What a program inside an instance reads of its whereabouts holds nothing of user, team, "
+        "challenge and deployment.",
+        start=18,
+        since=3,
+    ),
+    *_rules(
+        "ISOLATION",
         "An instance that writes more to the disk than its challenge allows is ended, audited once "
         "as disk_full, and no other one is.",
-        start=18,
+        start=20,
         since=2,
     ),
     *_rules(

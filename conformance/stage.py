@@ -57,6 +57,7 @@ class Stage:
         self.second = inner.challenges.second
         self.alice, self.bob, self.carol = inner.players[:3]
         self.mates = inner.mates
+        self.known_as = inner.known_as
         self.faults = tuple(kind for kind in FaultKind if kind in inner.faults)
 
     def __repr__(self) -> str:

@@ -113,6 +113,7 @@ class DockerWorld(CreWorld):
         self._client = client
         self._deployment = deployment
         self._image = image
+        self.known_as = frozenset({deployment})
         self._machine = machine
         self._networks = networks
         if self.has_companions:

@@ -137,7 +137,7 @@ CRE: dict[str, _Cre] = {
     ),
     "watches_no_disk": (
         *(cre_contest.WatchesNoDisk, "one instance fills the host's disk"),
-        *("Docker (moby/moby#28302)", "ISOLATION-018"),
+        *("Docker (moby/moby#28302)", "ISOLATION-020"),
     ),
     "flags_for_good": (cre_contest.FlagsForGood, "grace time without an end", "", "FLAG-014"),
     "counts_the_orphans": (

@@ -725,6 +725,22 @@ class TooManyRights(ReferenceBackend):
     missing_walls = frozenset({Wall.CAPABILITIES, Wall.NO_NEW_PRIVILEGES, Wall.READ_ONLY})
 
 
+class TellingNames(ReferenceBackend):
+    missing_walls = frozenset({Wall.NAMES})
+
+
+class OneNameForEver(ReferenceBackend):
+    missing_walls = frozenset({Wall.FRESH_NAMES})
+
+
+class TellsItsDeployment(ReferenceBackend):
+    missing_walls = frozenset({Wall.TRACES})
+
+
+class TellsItsOwner(ReferenceBackend):
+    missing_walls = frozenset({Wall.OWNER})
+
+
 class NoLimits(ReferenceBackend):
     missing_walls = frozenset({Wall.MEMORY, Wall.PROCESSES, Wall.FILES})
 
@@ -794,6 +810,10 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     NoWayOut: ("ISOLATION-008",),
     TooManyRights: ("ISOLATION-010", "ISOLATION-011", "ISOLATION-012", "ISOLATION-013"),
     NoLimits: ("ISOLATION-014", "ISOLATION-015", "ISOLATION-016"),
+    TellingNames: ("ISOLATION-018",),
+    OneNameForEver: ("ISOLATION-018",),
+    TellsItsDeployment: ("ISOLATION-019",),
+    TellsItsOwner: ("ISOLATION-019",),
     RecordsInLocalTime: ("TIME-007", "TIME-008"),
     CountsFromTheClock: ("TIME-001",),
     ExtendsFromTheClock: ("TIME-002",),

@@ -23,7 +23,7 @@ from conformance.stage import COMPANION_PATH, FLAG_FILE_PATH, FLAG_PATH
 from engines.audit import ContainerEvent
 from engines.contract import InstanceStatus, account_key
 from reference.backend import CHALLENGES, BareReference, ReferenceBackend, ResettingBackend
-from reference.inside import HOST_PORT, OUTSIDE, SIBLING, answer
+from reference.inside import DEPLOYMENT, HOST_PORT, OUTSIDE, SIBLING, answer
 from reference.machine import Container, inner_of
 
 
@@ -49,6 +49,7 @@ class ReferenceWorld(World):
 
     challenges = CHALLENGES
     faults = frozenset(FaultKind)
+    known_as = frozenset({DEPLOYMENT})
     players = (Player(1), Player(2), Player(3))
     mates = (Player(11, 5), Player(12, 5), Player(21, 6), Player(22, 6))
 
@@ -190,10 +191,16 @@ class ReferenceWorld(World):
 
     def inside(self, instance: InstanceStatus, trial: Trial, *arguments: str) -> str:
         missing = self.backend.missing_walls
-        return answer(missing, CHALLENGES, instance["challenge_id"], trial, arguments)
+        owner = self._owner(instance)
+        return answer(missing, CHALLENGES, instance["challenge_id"], owner, trial, arguments)
 
     def inner_addresses(self, instance: InstanceStatus) -> list[str]:
-        return [SIBLING.format(instance["container_id"])]
+        return [SIBLING.format(self._owner(instance), instance["container_id"])]
+
+    def _owner(self, instance: InstanceStatus) -> int:
+        records = self.backend.records.values()
+        number = instance["container_id"]
+        return next(each.user_id for each in records if each.container.id == number)
 
     def host_port(self, instance: InstanceStatus) -> AbstractContextManager[list[str]]:
         return nullcontext([HOST_PORT])

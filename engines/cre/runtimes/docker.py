@@ -20,6 +20,7 @@ from engines.cre.evidence import LINES, Evidence, Redactor
 from engines.cre.image_pull import pull_image
 from engines.cre.images import Images
 from engines.cre.runtimes.base import (
+    LABEL_COMPANION,
     LABEL_DEPLOYMENT,
     LABEL_FENCE,
     LABEL_GROUP,
@@ -31,11 +32,12 @@ from engines.cre.runtimes.base import (
     Launched,
     Overfull,
     fence_of,
+    is_leftover,
+    labels_of,
 )
 from engines.cre.runtimes.container_config import (
     challenge_config,
     companion_config,
-    companion_name,
     flag_archive,
     with_quota,
 )
@@ -104,7 +106,7 @@ class DockerRuntime(EngineRuntime):
             if not launch.in_steps:  # else wait_ready starts them
                 for companion in launch.spec.companions:
                     with _refused_of(companion):
-                        self._start(companion_name(launch, companion))
+                        self._start(launch.opaque_of(companion))
                 self._start(container_id)
             details = self._ask(lambda: self._api.inspect_container(container_id))
             if launch.waits_for_companions:
@@ -160,8 +162,7 @@ class DockerRuntime(EngineRuntime):
             if details is None:
                 return Evidence("its container is not there any more: somebody removed it")
             labels = details["Config"]["Labels"]
-            others = [f"{LABEL_DEPLOYMENT}={labels[LABEL_DEPLOYMENT]}"]
-            others.append(f"{LABEL_INSTANCE}={labels[LABEL_INSTANCE]}")
+            others = labels_of(labels[LABEL_DEPLOYMENT], labels[LABEL_INSTANCE])
             return self._evidence("its container does not run", others, redactor)
         except (BackendUnavailable, KeyError):
             return Evidence()
@@ -190,7 +191,7 @@ class DockerRuntime(EngineRuntime):
         return Cleared(self._remove_container(container_id))
 
     def clear(self, deployment: str, name: str, fence: int) -> Cleared:
-        labels = [f"{LABEL_DEPLOYMENT}={deployment}", f"{LABEL_INSTANCE}={name}"]
+        labels = labels_of(deployment, name)
         containers, networks = (
             [row["Id"] for row in rows if fence_of(row["Labels"]) <= fence]
             for rows in self._list(labels)
@@ -232,18 +233,24 @@ class DockerRuntime(EngineRuntime):
             return "bridge"
         if launch.alone:
             return self._networks.shared(egress=launch.spec.egress)
-        self._clear_older(launch)  # a network's name keeps no second one away
         return self._networks.own(launch)
+
+    def _make_way(self, launch: Launch) -> None:
+        """Remove what somebody who died has left of the instance: no name keeps a second away."""
+        containers = self._containers(labels_of(launch.deployment, launch.name))
+        if is_leftover(launch, (fence_of(row["Labels"]) for row in containers)) or not launch.alone:
+            self._clear_older(launch)
 
     def _create_all(self, launch: Launch) -> str:
         """Make the network and the containers; returns the id of the challenge's own."""
+        self._make_way(launch)
         network = self._network(launch)
         for companion in launch.spec.companions:
             config = companion_config(self._api, launch, companion, network)
             with _refused_of(companion):
-                self._create(launch, companion, config, companion_name(launch, companion))
+                self._create(launch, companion, config, launch.opaque_of(companion))
         config = challenge_config(self._api, launch, network)
-        return self._create(launch, launch.spec, config, launch.name)
+        return self._create(launch, launch.spec, config, launch.opaque)
 
     def _start(self, container: str) -> None:
         self._ask(lambda: self._api.start(container))
@@ -275,21 +282,15 @@ class DockerRuntime(EngineRuntime):
                 made = self._ask(partial(self._api.create_container_from_config, config, name))
             except ImageNotFound:
                 self._images.missing(config["Image"], launch.spec.pull)
-            except APIError as error:
-                if error.status_code == 409:
-                    # The name is derived from a row that was ours: what bears it was left by a
-                    # process that died, or made for a younger row. Only this deployment's, and
-                    # only the former is removed.
-                    self._clear_older(launch)
-                elif config is plain:
+            except APIError:
+                if config is plain:
                     raise
-                else:
-                    config = plain  # most storage knows no quota, and says so
+                config = plain  # most storage knows no quota, and says so
             else:
                 if config is plain and sandbox.disk_mb:
                     self._quotas = False  # the watch keeps it
                 return str(made["Id"])
-        raise RuntimeFault("the container's name is another deployment's, or a younger start's")
+        raise RuntimeFault("somebody removes the image as often as it is pulled")
 
     def _may_quota(self) -> bool:
         if self._quotas is None:
@@ -309,8 +310,7 @@ class DockerRuntime(EngineRuntime):
     def _with_evidence(self, fault: RuntimeFault, launch: Launch) -> RuntimeFault:
         """The same fault, with what the instance's containers tell of it."""
         labels = [
-            f"{LABEL_DEPLOYMENT}={launch.deployment}",
-            f"{LABEL_INSTANCE}={launch.name}",
+            *labels_of(launch.deployment, launch.name),
             f"{LABEL_FENCE}={launch.fence}",
         ]
         try:
@@ -363,15 +363,18 @@ class DockerRuntime(EngineRuntime):
 
     def _list(self, labels: list[str]) -> tuple[list[Any], list[Any]]:
         """Containers and networks with these labels."""
-        wanted = {"label": labels}
+        return self._containers(labels), self._listed(self._api.networks, labels)
+
+    def _containers(self, labels: list[str]) -> list[Any]:
+        return self._listed(partial(self._api.containers, all=True), labels)
+
+    def _listed(self, kind: Callable[..., list[Any]], labels: list[str]) -> list[Any]:
         try:
-            containers = self._ask(lambda: self._api.containers(all=True, filters=wanted))
-            networks = self._ask(lambda: self._api.networks(filters=wanted))
+            return self._ask(lambda: kind(filters={"label": labels}))
         except APIError as error:
             raise BackendUnavailable(
                 f"the Docker engine refused to list what is there: {said(error)}"
             ) from error
-        return containers, networks
 
     def _remove_container(self, container_id: str) -> bool:
         try:
@@ -428,9 +431,7 @@ def _published(details: Any, ports: tuple[Port, ...]) -> tuple[str, ...]:
 
 def _own_name(row: Any) -> str:
     """Of a companion its name; empty for the challenge's own container."""
-    instance = str(row["Labels"].get(LABEL_INSTANCE, ""))
-    names = [str(each).lstrip("/") for each in row["Names"] or ()]
-    return next((n.removeprefix(f"{instance}.") for n in names if n.startswith(f"{instance}.")), "")
+    return str(row["Labels"].get(LABEL_COMPANION, ""))
 
 
 def _ending(details: Any) -> str:

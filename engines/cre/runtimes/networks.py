@@ -165,8 +165,7 @@ class BridgeNetworks:
         prefix = OPEN if launch.spec.egress else CLOSED
         subnet = IPv4Network(launch.subnet) if launch.subnet else None
         interface, mtu = f"{prefix}{own}", self._right_mtu()
-        name = f"{launch.name}-{own}"
-        wanted = _Wanted(name, interface, subnet, launch.labels, icc=True, mtu=mtu)
+        wanted = _Wanted(f"wr-{own}", interface, subnet, launch.labels, icc=True, mtu=mtu)
         try:
             self._make(wanted)
         except APIError as error:

@@ -32,6 +32,8 @@ from engines.cre.runtimes.base import (
     Launched,
     Overfull,
     fence_of,
+    is_leftover,
+    labels_of,
 )
 from engines.cre.runtimes.disk_use import FreeSpace, overfull
 from engines.cre.runtimes.engine_api import EngineRuntime, answers, said, unknown_name
@@ -113,15 +115,7 @@ class SwarmRuntime(EngineRuntime):
         check(launch.spec)
         try:
             images = {image: self._pinned(launch, image) for image in launch.spec.images}
-            try:
-                services = self._make(launch, images)
-            except _NameTaken:
-                # The name is derived from a row that was ours: what bears it was left by a process
-                # that died, or made for a younger row. Only this deployment's, and only the former
-                # is removed.
-                self._clear_older(launch)
-                services = self._make(launch, images)
-            return self._await_running(launch, services)
+            return self._await_running(launch, self._make(launch, images))
         except (RuntimeFault, BackendUnavailable) as error:
             if not (isinstance(error, BackendUnavailable) and error.untouched):
                 self._discard(launch)
@@ -190,7 +184,7 @@ class SwarmRuntime(EngineRuntime):
         return self.clear(labels[LABEL_DEPLOYMENT], labels[LABEL_INSTANCE], fence_of(labels))
 
     def clear(self, deployment: str, name: str, fence: int) -> Cleared:
-        labels = [f"{LABEL_DEPLOYMENT}={deployment}", f"{LABEL_INSTANCE}={name}"]
+        labels = labels_of(deployment, name)
         services, networks = self._list(labels)
         older = [row["ID"] for row in services if fence_of(row["Spec"]["Labels"]) <= fence]
         gone = [self._drop(self._api.remove_service, service_id) for service_id in older]
@@ -245,6 +239,7 @@ class SwarmRuntime(EngineRuntime):
     def _make(self, launch: Launch, images: dict[str, str]) -> list[str]:
         """Make the network and the services; returns the services' ids, the challenge's last."""
         spec = launch.spec
+        self._make_way(launch)
         self._mtu = self._mtu or self._read(lambda: engines_mtu(self._api))
         wanted = network_config(launch, self._mtu)
         network = self._created(lambda: self._api.create_network(**wanted)["Id"])
@@ -261,14 +256,17 @@ class SwarmRuntime(EngineRuntime):
         add(challenge_service(launch, images[spec.image], network, self._constraints))
         return services
 
+    def _make_way(self, launch: Launch) -> None:
+        """Remove what somebody who died has left of the instance: no name keeps a second away."""
+        services, networks = self._list(labels_of(launch.deployment, launch.name))
+        labels = [row["Spec"]["Labels"] for row in services] + [row["Labels"] for row in networks]
+        if is_leftover(launch, map(fence_of, labels)):
+            self._clear_older(launch)
+
     def _created(self, request: Callable[[], Any]) -> str:
         try:
             return str(self._ask(request))
         except APIError as error:
-            if error.status_code == 409:
-                raise _NameTaken(
-                    "the instance's name is another deployment's, or a younger start's"
-                ) from error
             raise RuntimeFault(f"the swarm answered {error.status_code}: {said(error)}") from error
 
     def _await_running(self, launch: Launch, services: list[str]) -> Launched:
@@ -461,7 +459,3 @@ class SwarmRuntime(EngineRuntime):
 def _found(resource_id: str, labels: dict[str, str]) -> Found:
     named, owner = labels.get(LABEL_INSTANCE, ""), labels.get(LABEL_OWNER, "")
     return Found(resource_id, named, fence=fence_of(labels), owner=owner)
-
-
-class _NameTaken(RuntimeFault):
-    """A network or service of this name is there already."""
