@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class ExportFolder:
     ) -> None:
         """Write rows beside their file, in the transaction that deletes them; :meth:`publish`
         follows once that is committed."""
-        file = self._current() or self._path / f"container-events-{now:%Y%m%dT%H%M%S%f}.jsonl"
+        file = self._current() or self._new(now)
         token = secrets.token_hex(16)
         part = self._path / f".{file.name}.{token}{_PART}"
         before = file.read_bytes() if file.exists() else b""
@@ -118,8 +119,13 @@ class ExportFolder:
 
     def _current(self) -> Path | None:
         """The file that is not full yet."""
-        newest = max(self._path.glob("container-events-*.jsonl"), default=None)
-        return newest if newest is not None and newest.stat().st_size < LARGEST_FILE else None
+        there = [(file.stat(), file) for file in self._path.glob("container-events-*.jsonl")]
+        newest = max(there, key=lambda each: (each[0].st_mtime_ns, each[1].name), default=None)
+        return newest[1] if newest is not None and newest[0].st_size < LARGEST_FILE else None
+
+    def _new(self, now: datetime) -> Path:
+        names = (f"container-events-{now:%Y%m%dT%H%M%SZ}-{number:04}.jsonl" for number in count(1))
+        return next(file for name in names if not (file := self._path / name).exists())
 
     def _put(self, part: Path, file: Path) -> None:
         part.replace(file)
