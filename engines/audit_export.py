@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -104,7 +104,8 @@ class ExportFolder:
         token = secrets.token_hex(16)
         part = self._path / f".{file.name}.{token}{_PART}"
         before = file.read_bytes() if file.exists() else b""
-        write_private(part, before + b"".join(line(row) for row in rows))
+        with private_file(part) as written:
+            written.write(before + b"".join(line(row) for row in rows))
         mine = audit_exports.update().where(audit_exports.c.folder == self._id)
         if connection.execute(mine.values(written=token)).rowcount == 0:
             values = {"folder": self._id, "written": token}
@@ -145,9 +146,10 @@ def line(row: Mapping[str, Any]) -> bytes:
     return json.dumps(told, sort_keys=True).encode() + b"\n"
 
 
-def write_private(path: Path, data: bytes) -> None:
+@contextmanager
+def private_file(path: Path) -> Iterator[IO[bytes]]:
     """Write a new file that only its owner can read, down to the disk."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
+        yield file
         file.flush()
         os.fsync(file.fileno())
