@@ -201,20 +201,23 @@ class AuditLog:
         row_id = self._open.get(key)
         if row_id is None:
             return False
-        row = container_events.c
-        latest = sa.case((row.last_at > event.at, row.last_at), else_=event.at)
-        mine = (row.id == row_id, row.same == key)
-        open_now = (row.at > event.at - MERGED_FOR, row.at <= event.at)
-        count = container_events.update().where(*mine, *open_now)
-        count = count.values(times=row.times + 1, last_at=latest)
-        return self._database.transact(lambda connection: connection.execute(count).rowcount == 1)
+        given = {
+            "row_id": row_id,
+            "key": key,
+            "now": event.at,
+            "begun_after": event.at - MERGED_FOR,
+        }
+        return self._database.transact(
+            lambda connection: connection.execute(_COUNT, given).rowcount == 1
+        )
 
     def _begin(self, key: str, event: ContainerEvent) -> bool:
         """Write a row that further calls are counted in; False when there is one."""
         before = self._open.pop(key, None)
-        row = container_events.c
-        over = sa.or_(row.at <= event.at - MERGED_FOR, row.at > event.at)
-        close = container_events.update().where(row.id == before, row.same == key, over)
+        if before is not None:
+            row = container_events.c
+            over = sa.or_(row.at <= event.at - MERGED_FOR, row.at > event.at)
+            close = container_events.update().where(row.id == before, row.same == key, over)
 
         def begin(connection: Connection) -> int:
             if before is not None:
@@ -275,23 +278,42 @@ class AuditLog:
         return None if row is None else _event(row)
 
 
-def _insert(connection: Connection, event: ContainerEvent, same: str | None) -> int:
-    done = connection.execute(
-        container_events.insert().values(
-            at=event.at,
-            backend=event.backend,
-            user_id=event.user_id,
-            team_id=event.team_id,
-            challenge_id=event.challenge_id,
-            action=event.action.value,
-            code=event.code.value,
-            duration_ms=event.duration_ms,
-            metadata=json.dumps(dict(event.metadata), sort_keys=True),
-            times=event.times,
-            last_at=event.last_at,
-            same=same,
-        )
+# Built once: each refused call sends one of them, and building it costs more than running it.
+_INSERT = container_events.insert()
+_COUNT = (
+    container_events.update()
+    .where(
+        container_events.c.id == sa.bindparam("row_id"),
+        container_events.c.same == sa.bindparam("key"),
+        container_events.c.at > sa.bindparam("begun_after"),
+        container_events.c.at <= sa.bindparam("now"),
     )
+    .values(
+        times=container_events.c.times + 1,
+        last_at=sa.case(
+            (container_events.c.last_at > sa.bindparam("now"), container_events.c.last_at),
+            else_=sa.bindparam("now", type_=UtcDateTime),
+        ),
+    )
+)
+
+
+def _insert(connection: Connection, event: ContainerEvent, same: str | None) -> int:
+    row = {
+        "at": event.at,
+        "backend": event.backend,
+        "user_id": event.user_id,
+        "team_id": event.team_id,
+        "challenge_id": event.challenge_id,
+        "action": event.action.value,
+        "code": event.code.value,
+        "duration_ms": event.duration_ms,
+        "metadata": json.dumps(dict(event.metadata), sort_keys=True),
+        "times": event.times,
+        "last_at": event.last_at,
+        "same": same,
+    }
+    done = connection.execute(_INSERT, row)
     key: Any = done.inserted_primary_key
     return int(key[0])
 
