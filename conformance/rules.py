@@ -271,7 +271,8 @@ RULES: tuple[Rule, ...] = (
         "The metadata of every event is JSON.",
         "Events name the team when there is one.",
         "The event of an expiry names who had started the instance.",
-        "An event that was written is never changed.",
+        "An event that was written is never changed, but for how many equal refusals it tells of "
+        "and when the last came.",
         "A call that failed in an outage is audited as failed, with code UNAVAILABLE.",
     ),
     *_rules(
@@ -280,6 +281,10 @@ RULES: tuple[Rule, ...] = (
         "hold.",
         "The event of a lost instance says why: of a container that died something else than of "
         "one that was removed.",
+        "Refused calls that repeat are all told: by an event each, or by one that says how many "
+        "they were and when the last came.",
+        "A change has an event of its own, however soon an equal one follows; only refusals are "
+        "told together.",
         start=18,
         since=2,
     ),

@@ -13,6 +13,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -30,6 +31,7 @@ from engines.contract import (
 )
 from engines.errors import BackendUnavailable
 from engines.reasons import reason
+from engines.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -94,9 +96,10 @@ class Call:
 class AuditedBackend(ContainerBackend):
     """The four calls of the contract around a backend's own work."""
 
-    def __init__(self, clock: Clock, audit: AuditLog) -> None:
+    def __init__(self, clock: Clock, audit: AuditLog, upkeep: Upkeep | None = None) -> None:
         self.clock = clock
         self.audit = audit
+        self._upkeep = upkeep
 
     def start_instance(
         self, user_id: int, challenge_id: int, team_id: int | None = None
@@ -169,6 +172,12 @@ class AuditedBackend(ContainerBackend):
         with _reading():
             return self._last_known(call)
 
+    def throttle(self, user_id: int, team_id: int | None = None) -> float | None:
+        return None if self._upkeep is None else self._upkeep.throttle(user_id, team_id)
+
+    def forget_old(self) -> int:
+        return 0 if self._upkeep is None else self._upkeep.forget_old()
+
     @abstractmethod
     def _start(self, call: Call) -> StartResult: ...
 
@@ -197,11 +206,16 @@ class AuditedBackend(ContainerBackend):
             try:
                 unknown = {} if result.definite else {"definite": False}
                 event = call.event(action, result.code, **unknown)
+                write = partial(
+                    self.audit.record_refusal,
+                    event,
+                    of_a_challenge=result.ok or self.may_be_challenge(call.challenge_id),
+                )
                 waiting = held_back.get()
                 if waiting is not None:
-                    waiting.append((self.audit, event))
+                    waiting.append(write)
                 else:
-                    self.audit.record(event)
+                    write()
             except SQLAlchemyError as error:
                 # Nothing changed, so the log misses an attempt, not a change.
                 log.error("audit event not written: %s", reason(error))

@@ -99,10 +99,13 @@ class CleanupWorker:
 
     def run_once(self) -> int:
         """One round in the caller's thread; returns how many expired instances were removed."""
-        removed = self._backend.expire_due()
-        self._backend.reconcile()
-        self._backend.watch()
-        self._backend.fill_pool()
+        try:
+            removed = self._backend.expire_due()
+            self._backend.reconcile()
+            self._backend.watch()
+            self._backend.fill_pool()
+        finally:
+            self._backend.forget_old()  # also while the engine cannot be asked
         return removed
 
     def __enter__(self) -> CleanupWorker:

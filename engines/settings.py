@@ -73,6 +73,35 @@ class Settings:
         "how long a flag still counts after its container has crashed, expired or been stopped",
     )
 
+    calls_per_minute: int = _setting(
+        "CONTAINER_CALLS_PER_MINUTE",
+        whole(0, 100_000),
+        120,
+        "starts, extensions and stops an account may ask the endpoints for in a minute, refused "
+        "ones among them; 0 for as many as it likes",
+    )
+    audit_days: int = _setting(
+        "CONTAINER_AUDIT_DAYS",
+        whole(0, 36_500),
+        90,
+        "how long the audit log is kept: 90 days are longer than any contest and its complaints; "
+        "0 for ever",
+    )
+    audit_rows: int = _setting(
+        "CONTAINER_AUDIT_ROWS",
+        whole(0, 1_000_000_000),
+        1_000_000,
+        "rows of the audit log that are kept: a million take some 400 MB; of more, those of calls "
+        "that changed nothing go first; 0 for any number",
+    )
+    audit_export_folder: Path | None = _setting(
+        "CONTAINER_AUDIT_EXPORT_FOLDER",
+        Path,
+        None,
+        "folder that rows of the audit log are written to, as JSON lines, before they are deleted; "
+        "empty: they are not",
+    )
+
     cre_timeout_seconds: int = _setting(
         "CRE_TIMEOUT_SECONDS", whole(1, 30 * 86400), 3600, "full life of a fresh instance"
     )

@@ -13,6 +13,7 @@ from engines import __version__
 from whale_ready.command import Group, could_not_run, faults_could_not_run
 
 COMMANDS = {
+    "audit": "audit_command:audit_group",
     "backends": "backends_command:backends_command",
     "bench": "bench_command:bench_group",
     "check": "check_command:check_command",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import datetime, timedelta
 
 from conformance.harness import Hook
@@ -24,6 +25,9 @@ from conformance.steps import (
 )
 from engines.audit import Action, ContainerEvent
 from engines.contract import Code
+
+REPEATED = 4
+"""Equal refused calls."""
 
 
 @scenario("AUDIT-001", Hook.AUDIT)
@@ -231,6 +235,38 @@ def test_the_event_of_a_loss_says_why(world: Stage) -> None:
         told[world.alice.user_id] != told[world.bob.user_id],
         "the events say the same of a container that died and of one that was removed",
     )
+
+
+@scenario("AUDIT-020", Hook.AUDIT)
+def test_repeated_refusals_are_all_told(world: Stage) -> None:
+    for _ in range(REPEATED):
+        refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
+    refused(world.extend(world.alice, world.first), Code.NOT_FOUND)
+    refused(world.stop(world.alice, world.second), Code.NOT_FOUND)
+    refused(world.stop(world.bob, world.first), Code.NOT_FOUND)
+    told: Counter[tuple[Action, int, int]] = Counter()
+    for event in world.events():
+        demand(
+            (event.last_at or event.at) >= event.at and (event.times == 1 or bool(event.last_at)),
+            f"{event.times} calls, the first at {event.at} and the last at {event.last_at}",
+        )
+        told[event.action, event.user_id, event.challenge_id] += event.times
+    alice, bob = world.alice.user_id, world.bob.user_id
+    assert told == {
+        (Action.STOP_FAILED, alice, world.first): REPEATED,
+        (Action.EXTEND_FAILED, alice, world.first): 1,
+        (Action.STOP_FAILED, alice, world.second): 1,
+        (Action.STOP_FAILED, bob, world.first): 1,
+    }, "the audit log tells of other calls than there were"
+
+
+@scenario("AUDIT-021", Hook.AUDIT)
+def test_a_change_is_told_alone(world: Stage) -> None:
+    for _ in range(2):
+        started(world, world.alice, world.first)
+        done(world.stop(world.alice, world.first))
+    told = [(event.action, event.times) for event in world.events()]
+    assert told == [(Action.STARTED, 1), (Action.STOPPED, 1)] * 2
 
 
 def _whole_life(world: Stage) -> None:

@@ -63,6 +63,7 @@ from engines.instances import (
 from engines.owners import Owners, Ownership
 from engines.reasons import reason
 from engines.settings import Settings
+from engines.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,9 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._own_database = database is None
         self._own_runtime = runtime is None
         self._database = database or Database(self.settings.state_url)
-        super().__init__(one_clock(self._database, clock), AuditLog(self._database))
+        clock = one_clock(self._database, clock)
+        upkeep = Upkeep(self._database, clock, self.settings)
+        super().__init__(clock, AuditLog(self._database), upkeep)
         self._runtime = runtime or _runtime(self.settings)
         self._catalog = catalog if catalog is not None else catalog_from(self.settings)
         self._deployment = self.settings.cre_deployment or deployment_name(self._database)
@@ -195,6 +198,9 @@ class ContainerRuntimeEngine(AuditedBackend):
         if spec is None or spec.ends_on_solve is None:
             return self.settings.ends_on_solve
         return spec.ends_on_solve
+
+    def may_be_challenge(self, challenge_id: int) -> bool:
+        return self._catalog.get(challenge_id) is not None
 
     def expire_due(self) -> int:
         """Remove every expired instance once, several at a time; one that fails to go is tried

@@ -39,7 +39,7 @@ from engines.site.judging import HeldFlags
 from engines.site.owners import SiteOwners
 from engines.site.solves import SiteSolves
 from engines.site.whale_flags import WhaleFlags, note, readable
-from engines.web import DatabaseOverview
+from engines.web import Caller, DatabaseOverview
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +148,13 @@ class Deployment:
                 raise BackendUnavailable("the containers are not set up right") from error
             self.problem = ""
             return made
+
+    def holds(self, caller: Caller, challenge_id: int) -> bool:
+        """Whether anything of the account's instance is on record; when in doubt, yes."""
+        try:
+            return self.backend().holds(caller.user_id, challenge_id, caller.team_id)
+        except BackendUnavailable:
+            return True  # the call itself will say so
 
     def work(self) -> None:
         """Have the cleanup worker run in this process; of all that run, one has the lease."""

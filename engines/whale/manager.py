@@ -45,6 +45,7 @@ from engines.instances import (
 from engines.owners import Owners, Ownership
 from engines.replies import iso
 from engines.settings import Settings
+from engines.upkeep import Upkeep
 from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer, WhaleClient
 from engines.whale.credentials import Credentials, CredentialsFile, StaticTokens
@@ -100,7 +101,9 @@ class WhaleAPIManager(AuditedBackend):
         dialect = dialect_named(self.settings.whale_dialect)
         self._own_database = database is None
         self._database = database or Database(self.settings.state_url)
-        super().__init__(one_clock(self._database, clock), AuditLog(self._database))
+        clock = one_clock(self._database, clock)
+        upkeep = Upkeep(self._database, clock, self.settings)
+        super().__init__(clock, AuditLog(self._database), upkeep)
         client = WhaleClient(
             self.settings.whale_api_url,
             call_seconds=self.settings.whale_call_seconds,

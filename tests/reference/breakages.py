@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -183,6 +184,26 @@ class SilentStart(ReferenceBackend):
     def audit(self, action: Action, *rest: Any, **metadata: Any) -> None:
         if action is not Action.STARTED:
             super().audit(action, *rest, **metadata)
+
+
+class ToldOnce(ReferenceBackend):
+    """A refusal that repeats is not told again."""
+
+    def audit(self, action: Action, code: Code, *of: Any, **metadata: Any) -> None:
+        told = [(e.action, e.code, e.user_id, e.challenge_id, e.team_id) for e in self.events]
+        if code is Code.OK or (action, code, *of) not in told:
+            super().audit(action, code, *of, **metadata)
+
+
+class ChangesToldTogether(ReferenceBackend):
+    """Equal events are told by one, whatever they tell of."""
+
+    def audit(self, action: Action, code: Code, *of: Any, **metadata: Any) -> None:
+        for number, e in enumerate(self.events):
+            if (action, code, *of) == (e.action, e.code, e.user_id, e.challenge_id, e.team_id):
+                self.events[number] = replace(e, times=e.times + 1, last_at=self.clock.now())
+                return
+        super().audit(action, code, *of, **metadata)
 
 
 class UnexplainedFailure(ReferenceBackend):
@@ -764,6 +785,8 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     OneFlagForAll: ("FLAG-002", "FLAG-003"),
     SilentStart: ("AUDIT-001", "TIME-007"),
     UnexplainedFailure: ("AUDIT-018",),
+    ToldOnce: ("AUDIT-020",),
+    ChangesToldTogether: ("AUDIT-021",),
     FrankFailure: ("AUDIT-018",),
     UnexplainedLoss: ("AUDIT-019",),
     LostForWhateverReason: ("AUDIT-019",),

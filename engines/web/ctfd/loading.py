@@ -70,7 +70,7 @@ def load_into(app: Any, name: str) -> None:
     app.jinja_env.globals.update(
         whale_ready_plugin=name, whale_ready_fields=fields.FIELDS, whale_ready_groups=fields.GROUPS
     )
-    gate, overview = SiteGate(_types(site)), LazyOverview(site)
+    gate, overview = SiteGate(_types(site), site.holds), LazyOverview(site)
     app.register_blueprint(
         container_blueprint(site.backend, SiteIdentity(), gate=gate, overview=overview)
     )
