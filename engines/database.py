@@ -115,14 +115,23 @@ def may_come(error: sa.exc.SQLAlchemyError) -> bool:
     return "FATAL" not in text or any(words in text for words in _FOR_NOW)
 
 
+CONNECT_SECONDS = 10
+"""How long a server may take to be connected with, unless its URL says ``?connect_timeout=``."""
+_BOUNDED = ("pymysql", "mysqldb", "psycopg2", "psycopg")
+"""Drivers that take it; not all of them have a bound of their own."""
+
+
 def connectable(url: str | URL, **options: Any) -> Engine:
-    """SQLAlchemy's engine for a URL.
+    """SQLAlchemy's engine for a URL; a server that does not answer is given up in time.
 
     Raises:
         SettingsError: its driver is not installed; says which extra brings one.
         sqlalchemy.exc.ArgumentError: it is no URL of a database.
     """
     parsed = make_url(url)
+    bounded = parsed.get_driver_name() in _BOUNDED and "connect_timeout" not in parsed.query
+    if bounded:
+        options.setdefault("connect_args", {})["connect_timeout"] = CONNECT_SECONDS
     try:
         return sa.create_engine(parsed, future=True, **options)
     except ImportError as error:

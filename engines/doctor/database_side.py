@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, quote_plus
 
 import sqlalchemy as sa
@@ -19,10 +18,6 @@ from engines.errors import SchemaError, SettingsError
 from engines.lease import leases
 from engines.private_files import open_to_others
 from engines.settings import Settings
-
-CONNECT_SECONDS = 10
-_BOUNDED = ("pymysql", "mysqldb", "psycopg2", "psycopg")
-"""Drivers that take ``connect_timeout``."""
 
 
 class _Cannot(Exception):
@@ -88,11 +83,8 @@ def _parsed(text: str) -> URL:
 
 @contextmanager
 def _looking(url: URL) -> Iterator[Connection]:
-    options: dict[str, Any] = {}
     try:
-        if url.get_driver_name() in _BOUNDED:
-            options["connect_args"] = {"connect_timeout": CONNECT_SECONDS}
-        engine = connectable(url, **options)
+        engine = connectable(url)
     except SettingsError as error:
         seen, fix = str(error).split(": ", 1)
         raise _Cannot(f"{VARIABLE}: {seen}", fix) from None

@@ -344,6 +344,27 @@ def test_what_the_catalogue_says_is_what_the_container_gets(
     assert says(container, "touch", "/tmp/file") == ""  # noqa: S108 - inside a container
 
 
+def test_what_a_program_inside_looks_up_says_nothing(
+    cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch], image: str
+) -> None:
+    companion = Companion(name="db", image=image)
+    launch = launches("user-11-c7", nodes=WORKER, companions=(companion,))
+    started(runtime, launch)
+    found = containers(cluster.worker_client, launch)
+    assert len(found) == 2
+    for container in found:
+        networks = container.attrs["NetworkSettings"]["Networks"].values()
+        addresses = [each["IPAddress"] for each in networks if each["IPAddress"]]
+        looked_up = [says(container, "nslookup", each, "127.0.0.11") for each in addresses]
+        assert any("name = wr-" in said for said in looked_up), looked_up
+        read = [says(container, "cat", path) for path in ("/etc/hosts", "/etc/resolv.conf")]
+        said = " ".join([*looked_up, *read, says(container, "hostname"), container.name])
+        assert launch.deployment not in said
+        assert "user-11" not in said
+        assert "search" not in said, "the node's domain is not told"
+    assert runtime.clear(launch.deployment, launch.name, 0)
+
+
 def test_a_companion_is_waited_for_until_it_is_healthy(
     cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch], image: str
 ) -> None:
