@@ -37,6 +37,7 @@ from engines.cre.parts import Parts
 from engines.cre.removal import Removal
 from engines.cre.repair import Repair
 from engines.cre.reservations import Reservations
+from engines.cre.rounds import Rounds
 from engines.cre.runtimes.base import Runtime
 from engines.cre.runtimes.sdk import check_sdk
 from engines.cre.starting import Starter
@@ -125,6 +126,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             flags=GivenFlags(
                 self._database, self.name, timedelta(seconds=self.settings.flag_grace_seconds)
             ),
+            rounds=Rounds(self.settings.answer_seconds, self.settings.cre_parallel_removals),
         )
         self._launcher = Launcher(self._parts)
         self._removal = Removal(self._parts)
