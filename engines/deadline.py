@@ -77,6 +77,17 @@ def looking(seconds: float) -> Iterator[None]:
         _running.looking = before
 
 
+@contextmanager
+def afresh(seconds: float) -> Iterator[None]:
+    """A deadline whatever the outer ones say: for what must not be broken off by who looks."""
+    until, looks = _running.until, _running.looking
+    _running.until, _running.looking = time.monotonic() + seconds, False
+    try:
+        yield
+    finally:
+        _running.until, _running.looking = until, looks
+
+
 def only_looks() -> bool:
     """Whether this thread is within :func:`looking`."""
     return _running.looking

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from requests.exceptions import RequestException
+
 from engines.breaker import Breaker
 from engines.clock import SystemClock
 from engines.deadline import Ready, deadline, only_looks, time_left, watched
@@ -82,6 +84,9 @@ class Pulse:
         except BackendUnavailable as error:
             if not error.untouched:
                 self._suspect()
+            raise
+        except (RequestException, OSError):
+            self._suspect()
             raise
 
     def check(self) -> None:

@@ -124,6 +124,8 @@ class CreWorld(World):
     faults = frozenset(FaultKind) - {FaultKind.GARBAGE, FaultKind.FUZZED}
     engine_class: type[ContainerRuntimeEngine] = ContainerRuntimeEngine
     """Replaced where a broken engine is to be shown failing."""
+    look_seconds, hang_seconds = 2.0, 4.0
+    """How long a runtime that hangs is waited for, by who looks and by who works."""
 
     def __init__(
         self,
@@ -138,7 +140,9 @@ class CreWorld(World):
     ) -> None:
         self._own_clock = VirtualClock()
         self._clock: Clock = clock or self._own_clock
-        self._faulty = FaultyRuntime(runtime)
+        self._faulty = FaultyRuntime(
+            runtime, look_seconds=self.look_seconds, answer_seconds=self.hang_seconds
+        )
         self._database = database
         now = self._clock.now()
         self._ports = _port_range(options.port_count)
@@ -152,6 +156,7 @@ class CreWorld(World):
             cre_start_window_seconds=options.start_window_seconds,
             cre_ends_at=_after(now, options.ends_in_seconds),
             cre_port_range=self._ports,
+            look_seconds=self.look_seconds,
             worker_seconds=0.01,
         )
         self._catalog = _catalog(image, exiting_image, options, now)
@@ -223,6 +228,7 @@ class CreWorld(World):
         finally:
             for engine in self._engines:
                 engine.close()
+            self._faulty.end()
 
     def _made(self, runtime: Runtime, database: Database) -> ContainerRuntimeEngine:
         engine = self.engine_class(
@@ -243,6 +249,9 @@ class CreWorld(World):
 
 class MemoryWorld(CreWorld):
     """Containers are records in this process."""
+
+    look_seconds, hang_seconds = 0.2, 0.5
+    answers_within = 10.0
 
     def __init__(self, options: Options, database: Database, clock: Clock | None = None) -> None:
         self._memory = MemoryRuntime(images={"good", "exiting"}, crashing={"exiting"})
