@@ -191,7 +191,8 @@ class _Stream(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         if _running.watch is not None and not _has_more(self._sock):
             _running.watch.wait(lambda seconds: wait_for_read(self._sock, seconds), self._allowed)
-        self._sock.settimeout(min(self._allowed, time_left()))
+        left = min(self._allowed, time_left())
+        self._sock.settimeout(left if math.isfinite(left) else None)
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
