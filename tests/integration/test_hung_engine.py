@@ -21,6 +21,7 @@ from held_engine import HeldEngine
 from private_engine import PrivateEngine
 
 from engines.catalog import ChallengeSpec, Readiness, StaticCatalog
+from engines.clock import VirtualClock
 from engines.contract import ActionResult, Code, StartResult
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.guard import Guard
@@ -66,6 +67,7 @@ class Site:
     """A deployment on one engine, as one process has it."""
 
     def __init__(self, url: str, state: Path, image: str, deployment: str) -> None:
+        self.clock = VirtualClock()
         settings = replace(
             Settings(),
             cre_docker_host=url,
@@ -93,6 +95,7 @@ class Site:
             runtime=self.runtime,
             catalog=StaticCatalog([ChallengeSpec(1, "A", image, readiness=Readiness.NONE)]),
             database=self.database,
+            clock=self.clock,
         )
 
     def containers(self) -> set[str]:
@@ -116,7 +119,7 @@ class Site:
 
         def agreed(_timeout: float) -> bool:
             try:
-                self.engine.reconcile()
+                self.engine.cleanup_worker.run_once()
             except BackendUnavailable:
                 return False
             rows = self.engine._store.all()
@@ -247,24 +250,46 @@ def test_a_program_that_begins_while_the_engine_hangs_serves_from_its_records(
     site: Site, own: PrivateEngine, tmp_path: Path, image: str
 ) -> None:
     mine = site.started(ALICE)
-    with closing(fresh(site)) as late:
+    with closing(fresh(site)) as late, closing(fresh(site, answer_seconds=10 * HANGS)) as patient:
         with own.hanging():
             outcomes = answered(
                 *[lambda: late.get_instance_status(ALICE, 1)] * 8,
+                # Who only looks does not wait for what a start would wait for.
+                lambda: patient.get_instance_status(ALICE, 1),
+                lambda: patient.extend_instance(ALICE, 1),
                 lambda: late.start_instance(BOB, 1),
             )
-            assert all(isinstance(each, BackendUnavailable) for each in outcomes[:-1]), outcomes
-            unavailable(outcomes[-1], definite=True)  # nothing was asked but who is there
+            *looks, extend, start = outcomes
+            assert all(isinstance(each, BackendUnavailable) for each in looks), looks
+            unavailable(extend, definite=True)
+            unavailable(start, definite=True)  # nothing was asked but who is there
             assert late.last_known(ALICE, 1) is not None
-        assert wait_until(lambda _timeout: status_of(late, ALICE) == mine, HANGS)
+        for each in (late, patient):
+            assert wait_until(lambda _timeout, it=each: status_of(it, ALICE) == mine, HANGS)
 
 
-def fresh(site: Site) -> ContainerRuntimeEngine:
+@pytest.mark.timeout(300)
+def test_a_request_that_is_refused_does_not_unmake_what_those_before_it_made(site: Site) -> None:
+    site.started(ALICE)
+    mine = site.containers()
+
+    def refuse() -> None:
+        raise BackendUnavailable("it does not answer in time", untouched=True)
+
+    site.runtime.before_start = refuse
+    unavailable(site.engine.start_instance(BOB, 1), definite=False)
+    assert site.containers() == mine
+    site.settled(ALICE)
+    site.started(BOB)
+
+
+def fresh(site: Site, answer_seconds: float = ANSWER_SECONDS) -> ContainerRuntimeEngine:
     """Another process's engine, which has not met Docker yet."""
     return ContainerRuntimeEngine(
-        replace(site.engine.settings, cre_firewall="none"),
+        replace(site.engine.settings, cre_firewall="none", answer_seconds=answer_seconds),
         catalog=site.engine.catalog,
         database=site.database,
+        clock=site.clock,
     )
 
 
@@ -298,9 +323,11 @@ def test_one_container_that_hangs_holds_up_no_other(
         url = held_engine.environment["DOCKER_HOST"]
         site = stack.enter_context(closing(Site(url, tmp_path / "state.db", image, deployment)))
         stack.callback(site.networks.remove_unused)
-        site.started(ALICE)
+        stuck.append(site.started(ALICE))
+        site.started(DAVE)
+        site.clock.advance(site.engine.settings.cre_timeout_seconds / 2)
         theirs = site.started(BOB)
-        stuck.append(site.engine.get_instance_status(ALICE, 1)["container_id"])  # type: ignore[index]
+        # A look, a stop and a removal by the worker meet what hangs, and such as do not.
         look, stop, worker = answered(
             lambda: site.engine.get_instance_status(ALICE, 1),
             lambda: site.engine.stop_instance(BOB, 1),
@@ -311,9 +338,11 @@ def test_one_container_that_hangs_holds_up_no_other(
         assert stop.ok, stop
         assert worker == 0
         assert site.started(CAROL) != theirs
+        site.clock.advance(site.engine.settings.cre_timeout_seconds / 2)
+        (worker,) = answered(site.engine.cleanup_worker.run_once)
+        assert worker == 1  # dave's; alice's hangs
         assert status_of(site.engine, CAROL)  # the engine itself is not taken to hang
         go_on()
-        assert wait_until(lambda _timeout: status_of(site.engine, ALICE) == stuck[0], HANGS)
-        for user in (ALICE, CAROL):
-            assert site.engine.stop_instance(user, 1).ok
+        site.settled(CAROL)
+        assert site.engine.stop_instance(CAROL, 1).ok
         site.settled()
