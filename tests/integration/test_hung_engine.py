@@ -35,7 +35,7 @@ from engines.probe import wait_until
 from engines.settings import Settings
 
 LOOK_SECONDS, ANSWER_SECONDS = 1.0, 4.0
-HANGS = 60.0
+HANGS = 45.0
 """How long the engine hangs where somebody waits for it: many times what he may wait."""
 ALICE, BOB, CAROL, DAVE = 1, 2, 3, 4
 POOL = IPv4Network("10.231.0.0/16")
