@@ -31,7 +31,8 @@ class EngineRuntime(Runtime):
     """A runtime that speaks to a Docker engine through the SDK's low-level client.
 
     Args:
-        client: an SDK client to use; it is then the caller's to close.
+        client: an SDK client to use; it is then the caller's to close. One that is not from
+            engines/cre/runtimes/connection.py waits for as long as its own time-out says.
         connect: makes the client on first use (engines/cre/runtimes/connection.py) when none is
             given.
         probe_host: where published ports are reached from here; None for where they are published.
