@@ -133,6 +133,10 @@ class Hook(str, Enum):
     """:meth:`World.write_disk`: a program in an instance writes to the disk that all share."""
 
 
+LONGEST_ANSWER_SECONDS = 30.0
+"""What the contract allows a call to take while what the backend stands on hangs."""
+
+
 class Trial(str, Enum):
     """What a program inside an instance tries, and its answer: lines of two words.
 
@@ -184,6 +188,9 @@ class FaultKind(str, Enum):
     FUZZED = "fuzzed"
     """Some of it is carried out, and every answer is anything at all, another thing each time:
     wrong in types, depth, range, encoding, framing or time, a few of them lies."""
+    HANGS = "hangs"
+    """Nothing is answered and nothing is refused. At the end of the block all that was asked for is
+    carried out, whether or not anybody waits for it."""
 
 
 @dataclass(frozen=True)
@@ -357,6 +364,10 @@ class World(ABC):
     """The kinds that :meth:`fault` knows."""
     known_as: frozenset[str] = frozenset()
     """Names of the deployment that players' programs must not come across."""
+    answers_within: float = LONGEST_ANSWER_SECONDS
+    """Seconds of real time that a call may take in :attr:`FaultKind.HANGS`. What the contract
+    allows at most; less where the backend under test is set to give up sooner, so that a run need
+    not wait so long for one that never does."""
 
     def crowd(self, number: int) -> tuple[Player, ...]:
         """So many accounts for a load test, or as many as there are; no two of one account."""

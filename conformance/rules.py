@@ -400,6 +400,22 @@ RULES: tuple[Rule, ...] = (
         since=2,
     ),
     *_rules(
+        "FAULT",
+        "While nothing is answered, a status comes back within 30 s and never says None.",
+        "While nothing is answered, an extend returns False, code UNAVAILABLE and a retry_after "
+        "within 30 s, and changes nothing.",
+        "While nothing is answered, a start returns False, code UNAVAILABLE and a retry_after "
+        "within 30 s; whatever becomes of it later is not leaked, and a later start works.",
+        "While nothing is answered, a stop returns False, code UNAVAILABLE and a retry_after "
+        "within 30 s; nothing runs later that status does not tell of, and a start works.",
+        "While nothing is answered, a round of the worker comes back within 30 s, and a later one "
+        "does its work.",
+        "While nothing is answered, calls at one moment do not wait for one another: each comes "
+        "back within 30 s.",
+        start=19,
+        since=3,
+    ),
+    *_rules(
         "ISOLATION",
         "A program inside an instance cannot connect to another account's container.",
         "Challenges with and without egress cannot connect to one another's containers.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from conformance.dying import ProcessDied
 from conformance.harness import (
+    LONGEST_ANSWER_SECONDS,
     FaultKind,
     Hook,
     Outside,
@@ -59,6 +60,7 @@ class Stage:
         self.mates = inner.mates
         self.known_as = inner.known_as
         self.faults = tuple(kind for kind in FaultKind if kind in inner.faults)
+        self.answers_within = min(inner.answers_within, LONGEST_ANSWER_SECONDS)
 
     def __repr__(self) -> str:
         return "world"
@@ -397,8 +399,9 @@ class Stage:
             yield lambda: self._hook(Hook.SLOW_START, waiting)
         self._trace.note("· starts go on")
 
-    def try_worker(self) -> None:
-        """Run the worker once, in a round that may fail: it is the next one that must not."""
+    def try_worker(self) -> bool:
+        """Run the worker once, in a round that may fail: it is the next one that must not. Returns
+        whether it did not."""
         self._allow(Hook.WORKER)
         try:
             with self.backend.underway("worker"):
@@ -406,6 +409,8 @@ class Stage:
             self._trace.note("· the worker has run")
         except Exception as error:  # noqa: BLE001 - whatever it is, the worker's thread outlives it
             self._trace.note(f"· the worker's round failed: {type(error).__name__}")
+            return False
+        return True
 
     @contextmanager
     def _while(

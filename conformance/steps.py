@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
-from conformance.harness import Player
+from conformance.harness import FaultKind, Player
 from conformance.shape import moment
 from conformance.stage import Stage
 from engines.audit import Action, ContainerEvent
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
+from engines.errors import BackendUnavailable
 
 _T = TypeVar("_T")
 
@@ -23,6 +24,9 @@ SLACK_SECONDS = 5
 """What a real clock may move on between two calls, and what whole seconds round away."""
 START_SLACK_SECONDS = 60
 """How much of its life an instance may have used up while it became ready."""
+
+AGAIN_SECONDS = 0.05
+"""Between two looks whether a backend has noticed that it is answered again."""
 
 IDENTITY = ("container_id", "host", "ports", "started_at")
 """What never changes while an instance is live."""
@@ -169,6 +173,71 @@ def together(calls: Sequence[Callable[[], _T]]) -> list[_T]:
     for thread in threads:
         thread.join()
     return [answer.result() for answer in answers]
+
+
+Outcome = object
+"""What a call gave, or the BackendUnavailable that it raised."""
+InTime = Callable[..., list[Outcome]]
+"""Makes calls at one moment, each on a thread of its own; their outcomes in order."""
+
+
+@contextmanager
+def hanging(world: Stage, again: Callable[[], bool]) -> Iterator[InTime]:
+    """What the backend stands on hangs inside this block, and every call must come back in it.
+
+    Ends when it is answered again and has noticed that, as ``again`` says: it need not do so at
+    once.
+    """
+    threads: list[threading.Thread] = []
+    limit = world.answers_within
+
+    def make(call: Callable[[], object], outcomes: dict[int, Outcome], place: int) -> None:
+        try:
+            outcomes[place] = call()
+        except BackendUnavailable as error:
+            outcomes[place] = error
+        except BaseException as error:  # noqa: BLE001 - raised again on the scenario's own thread
+            raised.append(error)
+
+    raised: list[BaseException] = []
+
+    def in_time(*calls: Callable[[], object]) -> list[Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        mine = [
+            threading.Thread(target=make, args=(call, outcomes, place), daemon=True)
+            for place, call in enumerate(calls)
+        ]
+        threads.extend(mine)
+        until = time.monotonic() + limit
+        with world.backend.allows(BackendUnavailable):
+            for thread in mine:
+                thread.start()
+            for thread in mine:
+                thread.join(max(0.0, until - time.monotonic()))
+        if raised:
+            raise raised[0]
+        late = sum(thread.is_alive() for thread in mine)
+        demand(not late, f"{late} of {len(mine)} calls did not come back within {limit:g} s")
+        return [outcomes[place] for place in range(len(calls))]
+
+    try:
+        with world.fault(FaultKind.HANGS):
+            yield in_time
+    finally:
+        for thread in threads:
+            thread.join(limit)
+    until = time.monotonic() + limit
+    while not again():
+        demand(time.monotonic() < until, f"nothing works {limit:g} s after all is answered again")
+        time.sleep(AGAIN_SECONDS)
+
+
+def told(world: Stage, player: Player, challenge: int) -> bool:
+    """Whether a status can be asked."""
+    found: list[object] = []
+    with world.backend.allows(BackendUnavailable):
+        found.append(world.status(player, challenge))
+    return bool(found)
 
 
 def expiry(instance: InstanceStatus) -> datetime:

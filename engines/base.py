@@ -29,7 +29,7 @@ from engines.contract import (
     account_key,
     validate_ids,
 )
-from engines.errors import BackendUnavailable
+from engines.errors import BackendUnavailable, OutcomeUnknown
 from engines.reasons import reason
 from engines.upkeep import Upkeep
 
@@ -110,7 +110,7 @@ class AuditedBackend(ContainerBackend):
         except (BackendUnavailable, SQLAlchemyError) as error:
             code, message, retry = self._unavailable("start", call, error)
             # A state that broke off may have done so after the container was made.
-            known = isinstance(error, BackendUnavailable)
+            known = isinstance(error, BackendUnavailable) and not isinstance(error, OutcomeUnknown)
             result = StartResult(False, message, code=code, retry_after=retry, definite=known)
         except Exception as error:  # noqa: BLE001 - the contract: a start never raises
             said = self._unexpected("start", call, error)
@@ -145,7 +145,8 @@ class AuditedBackend(ContainerBackend):
             result = self._stop(call, Action.EXPIRED if auto_cleanup else Action.STOPPED)
         except (BackendUnavailable, SQLAlchemyError) as error:
             code, message, retry = self._unavailable("stop", call, error)
-            result = ActionResult(False, message, code=code, retry_after=retry)
+            known = not isinstance(error, OutcomeUnknown)
+            result = ActionResult(False, message, code=code, retry_after=retry, definite=known)
         except Exception as error:  # noqa: BLE001 - the contract: a stop never raises
             result = ActionResult(False, self._unexpected("stop", call, error), code=Code.INTERNAL)
         if auto_cleanup and result.code is Code.NOT_FOUND:

@@ -66,6 +66,21 @@ class Settings:
     worker_seconds: float = _setting(
         "CONTAINER_WORKER_SECONDS", seconds, 10.0, "period of the cleanup worker"
     )
+    look_seconds: float = _setting(
+        "CONTAINER_LOOK_SECONDS",
+        seconds,
+        2.0,
+        "how long a status or an extension waits for a Docker engine or a Whale that hangs; what "
+        "is on record is shown then. An engine reached over ssh from far away may need more",
+    )
+    answer_seconds: float = _setting(
+        "CONTAINER_ANSWER_SECONDS",
+        seconds,
+        10.0,
+        "how long a Docker engine may give no sign of life at all before starts and stops are "
+        "answered unavailable; work that takes long meanwhile goes on. Of a Whale: how long it may "
+        "take to be looked at",
+    )
     flag_grace_seconds: int = _setting(
         "CONTAINER_FLAG_GRACE_SECONDS",
         whole(0, 86400),
@@ -413,6 +428,11 @@ class Settings:
                 "WHALE_READY_SECONDS: write at least twice WHALE_DIRECT_HOLD_SECONDS "
                 f"({found.whale_direct_hold_seconds:g}): a silent service is watched for that long "
                 "before it counts as started"
+            )
+        if found.answer_seconds < found.look_seconds:
+            raise SettingsError(
+                "CONTAINER_ANSWER_SECONDS: write at least CONTAINER_LOOK_SECONDS "
+                f"({found.look_seconds:g}): who starts waits for no less than who looks"
             )
         return found
 

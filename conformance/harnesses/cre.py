@@ -166,6 +166,8 @@ class CreWorld(World):
     faults = frozenset(FaultKind) - {FaultKind.GARBAGE, FaultKind.FUZZED}
     engine_class: type[ContainerRuntimeEngine] = ContainerRuntimeEngine
     """Replaced where a broken engine is to be shown failing."""
+    look_seconds, hang_seconds = 2.0, 4.0
+    """How long a runtime that hangs is waited for, by who looks and by who works."""
 
     def __init__(
         self,
@@ -180,7 +182,9 @@ class CreWorld(World):
     ) -> None:
         self._own_clock = VirtualClock()
         self._clock: Clock = clock or self._own_clock
-        self._faulty = FaultyRuntime(runtime)
+        self._faulty = FaultyRuntime(
+            runtime, look_seconds=self.look_seconds, answer_seconds=self.hang_seconds
+        )
         self._database = database
         now = self._clock.now()
         self._ports = _port_range(options.port_count)
@@ -194,6 +198,7 @@ class CreWorld(World):
             cre_start_window_seconds=options.start_window_seconds,
             cre_ends_at=_after(now, options.ends_in_seconds),
             cre_port_range=self._ports,
+            look_seconds=self.look_seconds,
             worker_seconds=0.01,
         )
         self._catalog = _catalog(image, exiting_image, options, now)
@@ -292,6 +297,7 @@ class CreWorld(World):
                 database.close()
             for site in self._sites:
                 site.close()
+            self._faulty.end()
 
     def _elsewhere(self, database: Database, clock: Clock) -> CreWorld:
         """This world with another engine, which is closed with this one's."""
@@ -321,6 +327,9 @@ class CreWorld(World):
 
 class MemoryWorld(CreWorld):
     """Containers are records in this process."""
+
+    look_seconds, hang_seconds = 0.2, 0.5
+    answers_within = 10.0
 
     def __init__(self, options: Options, database: Database, clock: Clock | None = None) -> None:
         self._memory = MemoryRuntime(images={"good", "exiting"}, crashing={"exiting"})

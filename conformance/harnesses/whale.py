@@ -61,6 +61,8 @@ READY_SECONDS = 2.0
 """Longer than one hold of a silent direct connection; all others answer at once or never."""
 LOOK_AGAIN_SECONDS = 0.01
 """As above: what a lost request did shows at once."""
+LOOK_SECONDS, ANSWER_SECONDS = 1.0, 2.0
+"""A fake that hangs is not worth the wait; one that does not answers within milliseconds."""
 UNLIMITED = 100_000
 SUFFIX = "127.0.0.1.nip.io"
 CLEANER_SECONDS = 10.0
@@ -81,6 +83,7 @@ FAULTS: dict[FaultKind, list[dict[str, object]]] = {
         {"kind": "reset_before_headers", "method": method, "when": "before"} for method in _WRITES
     ],
     FaultKind.GARBAGE: [{"kind": "html"}],
+    FaultKind.HANGS: [{"kind": "hang", "when": "before"}],
     FaultKind.FUZZED: [
         {"kind": "fuzzed", "when": "before", "probability": 0.5},
         {"kind": "fuzzed", "when": "after"},
@@ -217,6 +220,7 @@ class FakeWhaleWorld(World):
     challenges = replace(CHALLENGES, subdomain=CHALLENGES.first, own_port=OWN_PORT)
     mates = MATES
     faults = frozenset(FAULTS)
+    answers_within = 20.0
     manager_class: type[WhaleAPIManager] = WhaleAPIManager
     """Replaced where a broken adapter is to be shown failing."""
     ready_seconds = READY_SECONDS
@@ -273,6 +277,8 @@ class FakeWhaleWorld(World):
                 whale_probe_gateway="http://{}:{}".format(*whale.gateway),
                 whale_ready_seconds=self.ready_seconds,
                 whale_look_again_seconds=LOOK_AGAIN_SECONDS,
+                look_seconds=LOOK_SECONDS,
+                answer_seconds=ANSWER_SECONDS,
                 worker_seconds=0.01,
             ),
             credentials=credentials,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from conformance.harness import FaultKind, Hook
 from conformance.scenario import EXTENDS, scenario
 from conformance.stage import Stage
@@ -9,12 +11,14 @@ from conformance.steps import (
     MOST_EXTENDS,
     OWN_START_CODES,
     WAITING_CODES,
+    Outcome,
     agree,
     demand,
     done,
     events_of,
     expiry,
     gone,
+    hanging,
     let_expire,
     live,
     only_event,
@@ -24,6 +28,7 @@ from conformance.steps import (
     says_when,
     settle,
     started,
+    told,
     untouched,
 )
 from engines.audit import Action
@@ -31,6 +36,7 @@ from engines.contract import ActionResult, Code, InstanceStatus, StartResult
 from engines.errors import BackendUnavailable
 
 FUZZED_ROUNDS, CALLS_PER_ROUND = 12, 3
+LOOKS_AT_ONCE = 8
 SETTLES = (Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
 
 
@@ -179,7 +185,7 @@ def test_garbage_is_neither_a_stop_nor_a_status(world: Stage) -> None:
 @scenario("FAULT-015", Hook.FAULTS, *SETTLES)
 def test_a_fault_in_ones_calls_touches_nobody_else(world: Stage) -> None:
     his = started(world, world.bob, world.first)
-    for kind in world.faults:
+    for kind in _that_answer(world):
         with world.fault(kind):
             world.start(world.alice, world.first)
             world.stop(world.alice, world.first)
@@ -192,7 +198,7 @@ def test_a_fault_in_ones_calls_touches_nobody_else(world: Stage) -> None:
 @scenario("FAULT-016", Hook.FAULTS)
 def test_a_refusal_that_will_not_last_says_so(world: Stage) -> None:
     started(world, world.alice, world.first)
-    for kind in world.faults:
+    for kind in _that_answer(world):
         with world.fault(kind):
             says_when(world.start(world.bob, world.first))
             says_when(world.extend(world.alice, world.first))
@@ -226,6 +232,80 @@ def test_no_answer_gets_through_that_makes_no_sense(world: Stage) -> None:
         _settled_and_started(world)
         done(world.stop(world.alice, world.first))
         demand(not world.running(), "something runs after a stop that succeeded")
+
+
+@scenario("FAULT-019", FaultKind.HANGS)
+def test_a_status_comes_back_while_nothing_is_answered(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with hanging(world, lambda: _told(world)) as in_time:
+        (outcome,) = in_time(lambda: world.status(world.alice, world.first))
+        demand(outcome is not None, "status says None of an instance that nobody could be asked of")
+        if not isinstance(outcome, BackendUnavailable):
+            same(instance, cast(InstanceStatus, outcome))
+    untouched(world, world.alice, world.first, instance)
+
+
+@scenario("FAULT-020", FaultKind.HANGS)
+def test_an_extend_comes_back_while_nothing_is_answered(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with hanging(world, lambda: _told(world)) as in_time:
+        _unavailable(in_time(lambda: world.extend(world.alice, world.first)))
+    untouched(world, world.alice, world.first, instance)
+
+
+@scenario("FAULT-021", FaultKind.HANGS, *SETTLES)
+def test_a_start_comes_back_while_nothing_is_answered(world: Stage) -> None:
+    with hanging(world, lambda: world.try_worker() and _told(world)) as in_time:
+        _unavailable(in_time(lambda: world.start(world.alice, world.first)))
+    _settled_and_started(world)
+
+
+@scenario("FAULT-022", FaultKind.HANGS, *SETTLES)
+def test_a_stop_comes_back_while_nothing_is_answered(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    with hanging(world, lambda: world.try_worker() and _told(world)) as in_time:
+        _unavailable(in_time(lambda: world.stop(world.alice, world.first)))
+    _settled_and_started(world)
+
+
+@scenario("FAULT-023", FaultKind.HANGS, Hook.AUDIT, *SETTLES)
+def test_a_round_of_the_worker_comes_back_while_nothing_is_answered(world: Stage) -> None:
+    let_expire(world, started(world, world.alice, world.first))
+    with hanging(world, lambda: world.try_worker() and _told(world)) as in_time:
+        in_time(world.try_worker)
+    settle(world)
+    demand(not world.running(), "the worker did not come back to what it could not remove")
+    only_event(world, Action.EXPIRED)
+
+
+@scenario("FAULT-024", FaultKind.HANGS)
+def test_calls_at_one_moment_come_back_while_nothing_is_answered(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+
+    def look() -> InstanceStatus | None:
+        return world.status(world.alice, world.first)
+
+    with hanging(world, lambda: _told(world)) as in_time:
+        looks = in_time(*[look] * LOOKS_AT_ONCE)
+        demand(None not in looks, "status says None of an instance that nobody could be asked of")
+    untouched(world, world.alice, world.first, instance)
+
+
+def _told(world: Stage) -> bool:
+    return told(world, world.alice, world.first)
+
+
+def _that_answer(world: Stage) -> list[FaultKind]:
+    """The kinds in which a call comes back in any case."""
+    return [kind for kind in world.faults if kind is not FaultKind.HANGS]
+
+
+def _unavailable(outcomes: list[Outcome]) -> None:
+    """The one call must have been refused, and say when to try again."""
+    (result,) = outcomes
+    demand(isinstance(result, (StartResult, ActionResult)), f"the call raised {result!r}")
+    refused(cast(ActionResult, result), Code.UNAVAILABLE)
+    says_when(cast(ActionResult, result))
 
 
 def _half_way(world: Stage) -> InstanceStatus:

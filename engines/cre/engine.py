@@ -38,13 +38,15 @@ from engines.cre.parts import Parts
 from engines.cre.removal import Removal
 from engines.cre.repair import Repair
 from engines.cre.reservations import Reservations
+from engines.cre.rounds import Rounds
 from engines.cre.runtimes.base import Runtime
 from engines.cre.runtimes.sdk import check_sdk
 from engines.cre.starting import Starter
 from engines.cre.tables import cre_instances
 from engines.cre.warm_pool import WarmPool
 from engines.database import Database, one_clock
-from engines.errors import BackendUnavailable
+from engines.deadline import looking
+from engines.errors import BackendUnavailable, OutcomeUnknown
 from engines.given_flags import GivenFlags
 from engines.heartbeat import LAPSE_SECONDS, Heartbeat
 from engines.instance_store import InstanceStore
@@ -128,6 +130,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             flags=GivenFlags(
                 self._database, self.name, timedelta(seconds=self.settings.flag_grace_seconds)
             ),
+            rounds=Rounds(self.settings.answer_seconds, self.settings.cre_parallel_removals),
         )
         self._launcher = Launcher(self._parts)
         self._removal = Removal(self._parts)
@@ -296,6 +299,10 @@ class ContainerRuntimeEngine(AuditedBackend):
         return replies.busy_start()
 
     def _extend(self, call: Call) -> ActionResult:
+        with looking(self.settings.look_seconds):
+            return self._extended(call)
+
+    def _extended(self, call: Call) -> ActionResult:
         for _ in range(ROUNDS):
             row = self._store.find(call.account, call.challenge_id)
             if row is None or self._removal.repaired(row):
@@ -342,20 +349,32 @@ class ContainerRuntimeEngine(AuditedBackend):
                 if not self._removal.is_running(row):
                     self._removal.clear_lost(row)
                     return replies.not_found()
-            if self._removal.end(row, call, action):
+            if self._ended(row, call, action):
                 return replies.stopped()
         return replies.busy()
 
+    def _ended(self, row: Instance, call: Call, action: Action) -> bool:
+        """See :meth:`Removal.end`; says so where the engine may have done it all the same."""
+        try:
+            return self._removal.end(row, call, action)
+        except BackendUnavailable as error:
+            if error.unanswered:
+                raise OutcomeUnknown(str(error)) from error
+            raise
+
     def _status(self, call: Call) -> InstanceStatus | None:
         row = self._store.find(call.account, call.challenge_id)
-        return self._starter.describe(row) if row is not None and self._removal.live(row) else None
+        with looking(self.settings.look_seconds):
+            live = row is not None and self._removal.live(row)
+        return self._starter.describe(row) if row is not None and live else None
 
     def _holds(self, call: Call) -> bool:
         row = self._store.find(call.account, call.challenge_id)
         if row is None:
             return False
         try:
-            return not self._removal.repaired(row)
+            with looking(self.settings.look_seconds):
+                return not self._removal.repaired(row)
         except BackendUnavailable:
             return True  # what somebody who died has left may be there
 

@@ -57,6 +57,10 @@ CRE: dict[str, _Cre] = {
     ),
     "forgets_the_lost": (cre.ForgetsTheLost, "dead rows hold places", _DEAD_ROWS, "RESTART-005"),
     "down_is_nothing": (cre.DownIsNothing, "daemon down told as nothing runs", "", "RESTART-001"),
+    "retries_without_end": (
+        *(cre.RetriesWithoutEnd, "a daemon that hangs holds up whoever asks"),
+        *("", "FAULT-019"),
+    ),
     "counts_from_the_clock": (cre.CountsFromTheClock, "clock stepped back", _EXPIRY, "TIME-001"),
     "tells_local_time": (cre.TellsLocalTime, "local time told as UTC", "", "TIME-007"),
     "counts_in_local_time": (cre.CountsInLocalTime, "naive local time, DST", "", "TIME-008"),

@@ -23,6 +23,7 @@ from engines.errors import BackendUnavailable
 from reference import (
     breakages_contest,
     breakages_deaths,
+    breakages_hangs,
     breakages_http,
     breakages_limits,
     breakages_nodes,
@@ -848,6 +849,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     **breakages_limits.CAUGHT_BY,
     **breakages_nodes.CAUGHT_BY,
     **breakages_outages.CAUGHT_BY,
+    **breakages_hangs.CAUGHT_BY,
     **breakages_deaths.CAUGHT_BY,
     **breakages_orders.CAUGHT_BY,
     **breakages_http.CAUGHT_BY,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -66,6 +67,13 @@ class Machine:
     boots: int = 0
     """How often it was restarted."""
 
+    goes_on: threading.Event = field(default_factory=threading.Event)
+    """Set at the end of the time in which it hangs."""
+    patience: float | None = 0.05
+    """Seconds that it is waited for while it hangs; None for as long as it does."""
+    late: list[Callable[[], object]] = field(default_factory=list)
+    """What it was asked for while it hung, and nobody waits for any more."""
+
     turnstile: Turnstile = field(default_factory=Turnstile)
     """Where starts are held up."""
 
@@ -78,12 +86,24 @@ class Machine:
         self.boots += 1
 
     def ask(self) -> None:
+        if self.fault is FaultKind.HANGS and not self.goes_on.wait(self.patience):
+            raise BackendUnavailable("the machine says nothing")
         if self.fault is FaultKind.UNREACHABLE:
             raise BackendUnavailable("the machine is out of reach")
         if self.fault is FaultKind.GARBAGE or (self.fault is FaultKind.FUZZED and self.odd()):
             raise BackendUnavailable("the machine says what nobody understands")
 
+    def go_on(self) -> None:
+        """Do what was asked for while nothing was said."""
+        self.fault = None
+        self.goes_on.set()
+        while self.late:
+            self.late.pop()()
+
     def write(self, work: Callable[[], _T]) -> _T:
+        if self.fault is FaultKind.HANGS and not self.goes_on.wait(self.patience):
+            self.late.append(work)
+            raise BackendUnavailable("the machine says nothing")
         if self.fault in NOTHING_DONE or (self.fault is FaultKind.FUZZED and self.odd()):
             raise BackendUnavailable("the machine did nothing")
         done = work()

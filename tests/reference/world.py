@@ -50,6 +50,7 @@ class ReferenceWorld(World):
     challenges = CHALLENGES
     faults = frozenset(FaultKind)
     known_as = frozenset({DEPLOYMENT})
+    answers_within = 2.0
     players = (Player(1), Player(2), Player(3))
     mates = (Player(11, 5), Player(12, 5), Player(21, 6), Player(22, 6))
 
@@ -167,11 +168,12 @@ class ReferenceWorld(World):
 
     @contextmanager
     def fault(self, kind: FaultKind) -> Iterator[None]:
+        self.machine.goes_on.clear()
         self.machine.fault = kind
         try:
             yield
         finally:
-            self.machine.fault = None
+            self.machine.go_on()
 
     @contextmanager
     def stubborn(self, container_id: str) -> Iterator[None]:

@@ -43,12 +43,14 @@ from engines.cre.runtimes.container_config import (
 )
 from engines.cre.runtimes.disk_use import FreeSpace, may_have_quotas, overfull
 from engines.cre.runtimes.engine_api import CALL_SECONDS, EngineRuntime, said
+from engines.cre.runtimes.listening import listening_ports
 from engines.cre.runtimes.networks import BridgeNetworks
 from engines.cre.runtimes.programs import GAVE_UP, why_not_run
 from engines.cre.runtimes.steps import Steps
 from engines.errors import (
     BackendUnavailable,
     ContainerExited,
+    EngineError,
     ImageMissing,
     NoRoom,
     NotReady,
@@ -56,6 +58,7 @@ from engines.errors import (
     RuntimeFault,
 )
 from engines.probe import wait_until
+from engines.pulse import ANSWER_SECONDS, LOOK_SECONDS
 
 Anyone = ChallengeSpec | Companion
 
@@ -68,6 +71,7 @@ class DockerRuntime(EngineRuntime):
         connect: makes the client on first use (engines/cre/runtimes/connection.py) when none is
             given.
         probe_host: where published ports are reached from here; None for the bind address.
+        look_seconds, answer_seconds: see :class:`engines.pulse.Pulse`.
         networks: the networks that instances are put on; None for Docker's default bridge, which
             keeps no instance from another.
     """
@@ -81,12 +85,22 @@ class DockerRuntime(EngineRuntime):
         connect: Callable[[], docker.DockerClient] | None = None,
         probe_host: str | None = None,
         networks: BridgeNetworks | None = None,
+        look_seconds: float = LOOK_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        super().__init__(client, connect=connect, probe_host=probe_host)
+        super().__init__(
+            client,
+            connect=connect,
+            probe_host=probe_host,
+            look_seconds=look_seconds,
+            answer_seconds=answer_seconds,
+        )
         self._images = Images(
             lambda image, tell, canceller: pull_image(self._api, image, tell, canceller)
         )
         self._networks = networks
+        if networks is not None:
+            networks.watch(self._pulse)
         self._quotas: bool | None = None
         """Whether the engine's storage may know quotas; None before it was asked."""
         self._free_space = FreeSpace()
@@ -101,8 +115,9 @@ class DockerRuntime(EngineRuntime):
             return self._made(launch)
 
     def _made(self, launch: Launch) -> Launched:
+        begun: list[str] = []
         try:
-            container_id = self._create_all(launch)
+            container_id = self._create_all(launch, begun)
             if not launch.in_steps:  # else wait_ready starts them
                 for companion in launch.spec.companions:
                     with _refused_of(companion):
@@ -119,9 +134,7 @@ class DockerRuntime(EngineRuntime):
             self._discard(launch)
             raise told from None
         except (RuntimeFault, BackendUnavailable) as error:
-            if not (isinstance(error, BackendUnavailable) and error.untouched):
-                self._discard(launch)
-            raise
+            raise self._undone(error, launch, begun)  # noqa: B904 - it is mostly the same
         except APIError as error:
             self._discard(launch)
             refused = _fault(error, launch.redactor)
@@ -133,7 +146,7 @@ class DockerRuntime(EngineRuntime):
     def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
         host = self._probe_host or _reachable(launch.bind_address)
         try:
-            Steps(self._api, self, launch, launched, host, seconds).take()
+            Steps(self, launch, launched, host, seconds).take()
         except (ContainerExited, NotReady) as fault:
             raise self._with_evidence(fault, launch) from None
 
@@ -155,6 +168,10 @@ class DockerRuntime(EngineRuntime):
         if details is None or details["State"]["Running"]:
             return None
         return int(details["State"]["ExitCode"])
+
+    def listening(self, details: Any) -> frozenset[int] | None:
+        """The ports that its programs listen on; None where that cannot be seen."""
+        return self._ask(lambda: listening_ports(self._api, details))
 
     def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
         try:
@@ -241,24 +258,27 @@ class DockerRuntime(EngineRuntime):
         if is_leftover(launch, (fence_of(row["Labels"]) for row in containers)) or not launch.alone:
             self._clear_older(launch)
 
-    def _create_all(self, launch: Launch) -> str:
-        """Make the network and the containers; returns the id of the challenge's own."""
+    def _create_all(self, launch: Launch, begun: list[str]) -> str:
+        """Make the network and the containers; returns the id of the challenge's own.
+
+        ``begun`` is given what there is of the instance.
+        """
         self._make_way(launch)
         network = self._network(launch)
+        if not launch.alone:
+            begun.append(network)
         for companion in launch.spec.companions:
             config = companion_config(self._api, launch, companion, network)
             with _refused_of(companion):
-                self._create(launch, companion, config, launch.opaque_of(companion))
+                begun.append(self._created(launch, companion, config, launch.opaque_of(companion)))
+                self._put_flag(launch, companion, begun[-1])
         config = challenge_config(self._api, launch, network)
-        return self._create(launch, launch.spec, config, launch.opaque)
+        begun.append(self._created(launch, launch.spec, config, launch.opaque))
+        self._put_flag(launch, launch.spec, begun[-1])
+        return begun[-1]
 
     def _start(self, container: str) -> None:
         self._ask(lambda: self._api.start(container))
-
-    def _create(self, launch: Launch, sandbox: Anyone, config: Any, name: str) -> str:
-        container_id = self._created(launch, sandbox, config, name)
-        self._put_flag(launch, sandbox, container_id)
-        return container_id
 
     def _put_flag(self, launch: Launch, sandbox: Anyone, container_id: str) -> None:
         archive = flag_archive(launch, sandbox)
@@ -306,6 +326,16 @@ class DockerRuntime(EngineRuntime):
             self._clear_older(launch)
         except BackendUnavailable as error:
             raise BackendUnavailable("a container that failed to start may be left") from error
+
+    def _undone(self, error: EngineError, launch: Launch, begun: list[str]) -> EngineError:
+        """The error of a start of which nothing is left."""
+        if isinstance(error, BackendUnavailable) and error.untouched:
+            if not begun:
+                return error
+            # That this request did not arrive does not mean that nothing was made.
+            error = BackendUnavailable(str(error))
+        self._discard(launch)
+        return error
 
     def _with_evidence(self, fault: RuntimeFault, launch: Launch) -> RuntimeFault:
         """The same fault, with what the instance's containers tell of it."""

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from engines.catalog import Companion, Readiness
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.engine_api import answers, unknown_name
-from engines.cre.runtimes.listening import listening_ports
 from engines.errors import ContainerExited, NotReady
 from engines.probe import wait_until
 
@@ -33,25 +32,26 @@ class Containers(Protocol):
         """With what it ended; None while it runs or where it is not."""
         ...
 
+    def listening(self, details: Any) -> frozenset[int] | None:
+        """The ports that its programs listen on; None where that cannot be seen."""
+        ...
+
 
 class Steps:
     """The wait for one instance, within ``seconds``.
 
     Args:
-        api: the engine's low-level client.
         host: where its published ports are reached.
     """
 
     def __init__(
         self,
-        api: Any,
         containers: Containers,
         launch: Launch,
         launched: Launched,
         host: str,
         seconds: float,
     ) -> None:
-        self._api = api
         self._containers = containers
         self._launch = launch
         self._launched = launched
@@ -111,7 +111,7 @@ class Steps:
         details = self._running(companion)
         if companion.readiness is Readiness.HEALTHCHECK:
             return _healthy(details, f"companion {companion.name}: ")
-        listening = listening_ports(self._api, details)
+        listening = self._containers.listening(details)
         if listening is None:
             self._running(companion)  # nothing is seen of one that has just ended, either
             raise NotReady(
@@ -152,7 +152,7 @@ class Steps:
             return _healthy(details)
         if readiness is Readiness.HTTP:
             return False
-        listening = listening_ports(self._api, details)
+        listening = self._containers.listening(details)
         if listening is None:
             return self._answers(timeout)
         return self._launch.spec.ports[0].number in listening

@@ -63,6 +63,7 @@ from engines.errors import (
     RuntimeFault,
 )
 from engines.probe import wait_until
+from engines.pulse import ANSWER_SECONDS, LOOK_SECONDS
 
 LAUNCH_SECONDS = 90.0
 """How long the nodes may take until an instance runs, and is healthy where that is asked for."""
@@ -105,21 +106,34 @@ class SwarmRuntime(EngineRuntime):
         constraints: tuple[str, ...] = (),
         probe_host: str | None = None,
         mtu: int = 0,
+        look_seconds: float = LOOK_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        super().__init__(client, connect=connect, probe_host=probe_host)
+        super().__init__(
+            client,
+            connect=connect,
+            probe_host=probe_host,
+            look_seconds=look_seconds,
+            answer_seconds=answer_seconds,
+        )
         self._constraints = constraints
         self._mtu = mtu
         self._free_space = FreeSpace()
 
     def launch(self, launch: Launch) -> Launched:
         check(launch.spec)
+        begun: list[str] = []
         try:
             images = {image: self._pinned(launch, image) for image in launch.spec.images}
-            return self._await_running(launch, self._make(launch, images))
+            return self._await_running(launch, self._make(launch, images, begun))
         except (RuntimeFault, BackendUnavailable) as error:
-            if not (isinstance(error, BackendUnavailable) and error.untouched):
-                self._discard(launch)
-            raise
+            if isinstance(error, BackendUnavailable) and error.untouched:
+                if not begun:
+                    raise
+                # That this request did not arrive does not mean that nothing was made.
+                error = BackendUnavailable(str(error))
+            self._discard(launch)
+            raise error
 
     def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
         readiness = launch.spec.readiness
@@ -236,13 +250,17 @@ class SwarmRuntime(EngineRuntime):
         digest = None if launch.spec.pull is Pull.NEVER else digest_of(details, image)
         return digest or str(details["Id"])
 
-    def _make(self, launch: Launch, images: dict[str, str]) -> list[str]:
-        """Make the network and the services; returns the services' ids, the challenge's last."""
+    def _make(self, launch: Launch, images: dict[str, str], begun: list[str]) -> list[str]:
+        """Make the network and the services; returns the services' ids, the challenge's last.
+
+        ``begun`` is given what there is of the instance.
+        """
         spec = launch.spec
         self._make_way(launch)
         self._mtu = self._mtu or self._read(lambda: engines_mtu(self._api))
         wanted = network_config(launch, self._mtu)
         network = self._created(lambda: self._api.create_network(**wanted)["Id"])
+        begun.append(network)
         services: list[str] = []
 
         def add(config: dict[str, Any]) -> None:
