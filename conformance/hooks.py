@@ -41,6 +41,11 @@ METHODS: dict[Hook, tuple[str, ...]] = {
     Hook.CRASH: ("dying",),
     Hook.SLOW_START: ("slow_start",),
     Hook.OWNERS: ("give_number_again",),
+    Hook.REPLACE_BEHIND: ("replace_behind",),
+    Hook.ACCESS: ("locked_out",),
+    Hook.LURE: ("lured",),
+    Hook.MOMENTS: ("amid",),
+    Hook.SLOW_ANSWERS: ("slow_answers",),
 }
 """Methods of :class:`World` to override; a hook without any asks for :data:`OPTIONS` instead."""
 

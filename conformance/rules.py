@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-SPEC_VERSION = 2
+SPEC_VERSION = 3
 """Version of the contract these rules belong to; stands in every report.
 
 A rule that asks more of every backend comes with the next version (:attr:`Rule.since`), so that a
@@ -115,6 +115,13 @@ RULES: tuple[Rule, ...] = (
         "A new instance begins with no extension used, whatever the one before it had.",
     ),
     *_rules(
+        "EXTEND",
+        "The last extension in the last minute of an instance's time is granted, and gives as "
+        "much as any other.",
+        since=3,
+        start=16,
+    ),
+    *_rules(
         "STOP",
         "A stop of a live instance returns True and code OK, and status is None afterwards.",
         "A stop removes the container.",
@@ -151,6 +158,13 @@ RULES: tuple[Rule, ...] = (
         "A start works after a container died.",
         "A status that cannot be asked raises BackendUnavailable and never says None.",
         "An instance is still known, as it was, when the outage is over.",
+    ),
+    *_rules(
+        "STATUS",
+        "A container that has taken the place of an instance's own is not told of as that "
+        "instance.",
+        since=3,
+        start=17,
     ),
     *_rules(
         "EXPIRY",
@@ -196,6 +210,17 @@ RULES: tuple[Rule, ...] = (
         "orphaned.",
     ),
     *_rules(
+        "ACCOUNT",
+        "What is last known of a team's instance is told to each of the team, as status tells "
+        "of it, and to nobody else.",
+        "A start of a user who is not let in returns False and code UNAUTHENTICATED, makes "
+        "nothing, and keeps nobody else from a start.",
+        "An instance whose user is not let in any more is never told as gone, and is as it was "
+        "once the user is let in again.",
+        since=3,
+        start=20,
+    ),
+    *_rules(
         "FLAG",
         "FLAG in the container is the flag that was recorded for the instance.",
         "Two accounts have different flags for the same challenge.",
@@ -209,6 +234,16 @@ RULES: tuple[Rule, ...] = (
         "After a stop the flag still counts for its account, for the declared grace time.",
         "After a crash that was noticed the flag still counts for its account, for that time too.",
         "A deleted account's flag does not count for who gets its number.",
+    ),
+    *_rules(
+        "FLAG",
+        "After the expiry a flag still counts for its account, for the declared grace time, "
+        "whether or not the worker has run.",
+        "A flag counts no more once the grace time is over, whether its instance was stopped "
+        "or has expired.",
+        "A team's flag is recorded for each of the team, and for nobody who is not in it.",
+        since=3,
+        start=13,
     ),
     *_rules(
         "AUDIT",
@@ -236,6 +271,15 @@ RULES: tuple[Rule, ...] = (
         "hold.",
         start=18,
         since=2,
+    ),
+    *_rules(
+        "AUDIT",
+        "An event names who called and the team that the call was for, and one that nobody "
+        "called for names who had started the instance.",
+        "An event's duration is no shorter than the call had to wait for an answer, and no "
+        "longer than the call.",
+        since=3,
+        start=19,
     ),
     *_rules(
         "INPUT",
@@ -305,6 +349,13 @@ RULES: tuple[Rule, ...] = (
         since=2,
     ),
     *_rules(
+        "CONC",
+        "A start at any moment of a round of the worker is live afterwards, as the start told.",
+        "A round of the worker at any moment of a start neither fails nor undoes it.",
+        since=3,
+        start=22,
+    ),
+    *_rules(
         "FAULT",
         "While nothing gets through, start, extend and stop return False, code UNAVAILABLE and a "
         "retry_after.",
@@ -341,6 +392,17 @@ RULES: tuple[Rule, ...] = (
         "afterwards what runs is what status tells of, and a start works.",
         start=18,
         since=2,
+    ),
+    *_rules(
+        "FAULT",
+        "After a fault in an extend and a stop, and after the repair, as many extensions are "
+        "left as the count says, and none was given back.",
+        "A start and a stop whose requests something in front answered say True of what was "
+        "done only, a start says that it does not know, and nothing is doubled or forgotten.",
+        "A redirect is not followed: no request goes where it points, no call says True, and "
+        "afterwards the instance is as it was.",
+        since=3,
+        start=19,
     ),
     *_rules(
         "ISOLATION",
@@ -429,6 +491,15 @@ RULES: tuple[Rule, ...] = (
         "An expired instance holds no place of its challenge, whether or not the worker has run.",
     ),
     *_rules(
+        "LIMIT",
+        "A lost instance does not count towards the account's limit, whether or not the worker "
+        "has run.",
+        "Once the worker has run, a lost instance holds no place in a full system.",
+        "Once the worker has run, a lost instance holds no place of its challenge.",
+        since=3,
+        start=13,
+    ),
+    *_rules(
         "POOL",
         "A start of a challenge with a warm pool returns a container that was ready.",
         "An instance from the warm pool has the flag that was recorded for it, and no other "
@@ -448,6 +519,12 @@ RULES: tuple[Rule, ...] = (
         "leaves nothing behind.",
         "A stop gives its ports back.",
         "The worker gives the ports of expired instances back.",
+    ),
+    *_rules(
+        "PORT",
+        "Once the worker has run, the ports of a lost instance are given back.",
+        since=3,
+        start=6,
     ),
     *_rules(
         "COMPANION",
@@ -514,6 +591,25 @@ RULES: tuple[Rule, ...] = (
         since=2,
     ),
     *_rules(
+        "HTTP",
+        "A change over HTTP without the caller's own CSRF token is answered 403 and code "
+        "csrf_failed, and changes nothing.",
+        "Who is not logged in is answered 401 and code login_required over HTTP, and changes "
+        "nothing.",
+        "What admins may do is answered 403 and code forbidden to players over HTTP, and "
+        "changes nothing.",
+        "An admin's change over HTTP without the admin's own CSRF token is answered 403 and "
+        "code csrf_failed, and changes nothing.",
+        "An admin extends and stops over HTTP the instance of the player who is named, and no "
+        "other.",
+        "A change is asked for by POST alone over HTTP: GET is answered 405 and code "
+        "method_not_allowed, and changes nothing.",
+        "While its backend is out of reach, a team's instance is shown over HTTP as last known "
+        "to each of the team, and to nobody else.",
+        since=3,
+        start=16,
+    ),
+    *_rules(
         "SWAP",
         "After a swap an instance that was started before it is found, as it was.",
         "An extend after a swap gives the instance from before it more time, and changes nothing "
@@ -529,6 +625,20 @@ RULES: tuple[Rule, ...] = (
         "False and code UNAVAILABLE, a status raises BackendUnavailable, and nothing starts "
         "elsewhere.",
         since=2,
+    ),
+    *_rules(
+        "SWAP",
+        "While the new backend is out of reach a start goes to the other one, and only there.",
+        "A start for which the new backend is full returns False and code CAPACITY, goes "
+        "nowhere else, and does not count as a failure.",
+        "A start beyond the account's limit on the new backend returns False and code "
+        "LIMIT_REACHED, and goes nowhere else.",
+        "A start of which it is not known what became goes nowhere else, nor does the next one "
+        "while that is so.",
+        "After failures in a row the new backend is left alone for a while, then one start "
+        "finds out whether it is back, and once it is all go there again.",
+        since=3,
+        start=11,
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
@@ -25,6 +26,7 @@ class FaultyRuntime(Runtime):
         self._fault: FaultKind | None = None
         self._images = ""
         self._turnstile = Turnstile()
+        self._seconds = 0.0
         self.name = real.name
         self.simulated = real.simulated
         self.multi_node = real.multi_node
@@ -44,6 +46,15 @@ class FaultyRuntime(Runtime):
             yield
         finally:
             self._fault = None
+
+    @contextmanager
+    def slow_answers(self, seconds: float) -> Iterator[Callable[[], int]]:
+        """Every request takes so long; gives how many there were."""
+        self._seconds, self._requests = seconds, 0
+        try:
+            yield lambda: self._requests
+        finally:
+            self._seconds = 0.0
 
     def slow(self) -> AbstractContextManager[Callable[[], int]]:
         """No container is made before the block ends; gives what tells how many are wanted."""
@@ -65,6 +76,7 @@ class FaultyRuntime(Runtime):
         self._real.wait_ready(launch, launched, seconds)
 
     def is_running(self, container_id: str) -> bool:
+        self._take_time()
         return self._real.is_running(container_id)
 
     def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
@@ -88,6 +100,7 @@ class FaultyRuntime(Runtime):
         self._real.close()
 
     def _write(self, work: Callable[[], _T], refusal: EngineError) -> _T:
+        self._take_time()
         if self._fault is FaultKind.REFUSES_WRITES:
             raise refusal
         if self._fault is FaultKind.LOST_REQUEST:
@@ -96,3 +109,8 @@ class FaultyRuntime(Runtime):
         if self._fault is FaultKind.LOST_ANSWER:
             raise BackendUnavailable("the connection broke before the answer")
         return done
+
+    def _take_time(self) -> None:
+        if self._seconds:
+            time.sleep(self._seconds)
+            self._requests += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conformance.harness import Hook, Options
-from conformance.scenario import SEVERAL_PORTS, scenario
+from conformance.scenario import DETECTS_LOSS, SEVERAL_PORTS, scenario
 from conformance.stage import Stage
 from conformance.steps import demand, done, gone, let_expire, refused, started
 from engines.contract import Code
@@ -59,6 +59,15 @@ def test_the_worker_gives_ports_back(world: Stage) -> None:
     world.run_worker()
     for player in (world.carol, world.alice):
         started(world, player, world.first)
+
+
+@scenario("PORT-006", Hook.PORT_RANGE, Hook.KILL_BEHIND, Hook.WORKER, DETECTS_LOSS, options=TWO)
+def test_the_lost_give_ports_back(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    world.kill_behind(started(world, world.bob, world.first)["container_id"])
+    world.run_worker()
+    started(world, world.carol, world.first)
+    refused(world.start(world.bob, world.first), Code.CAPACITY)
 
 
 def _numbers(ports: list[str]) -> list[int]:
