@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -56,6 +57,13 @@ class Machine:
     boots: int = 0
     """How often it was restarted."""
 
+    seconds: float = 0.0
+    """How long it takes over each request."""
+    requests: int = 0
+    """How often it has taken its time."""
+    elsewhere: list[str] | None = None
+    """Where it redirects every request to, and what came there; None: it answers itself."""
+
     turnstile: Turnstile = field(default_factory=Turnstile)
     """Where starts are held up."""
 
@@ -67,13 +75,27 @@ class Machine:
         """What is done at the end of a restart."""
         self.boots += 1
 
+    def take_time(self) -> None:
+        """Answer as slowly as it does, or with a redirect."""
+        if self.elsewhere is not None:
+            self.redirected()
+            raise BackendUnavailable("the machine is elsewhere")
+        if self.seconds:
+            time.sleep(self.seconds)
+            self.requests += 1
+
+    def redirected(self) -> None:
+        """A request was answered with a redirect, which nobody follows."""
+
     def ask(self) -> None:
+        self.take_time()
         if self.fault is FaultKind.UNREACHABLE:
             raise BackendUnavailable("the machine is out of reach")
         if self.fault is FaultKind.GARBAGE or (self.fault is FaultKind.FUZZED and self.odd()):
             raise BackendUnavailable("the machine says what nobody understands")
 
     def write(self, work: Callable[[], _T]) -> _T:
+        self.take_time()
         if self.fault in NOTHING_DONE or (self.fault is FaultKind.FUZZED and self.odd()):
             raise BackendUnavailable("the machine did nothing")
         done = work()
@@ -88,9 +110,15 @@ class Machine:
         """Agree to a longer life; the time itself is kept by the backend."""
         self.write(lambda: None)
 
+    def replaced(self, container_id: str) -> str:
+        """Past every backend: another container takes the place of this one."""
+        made = self._made(self.containers[container_id].ports, companion=False)
+        self._removed(container_id)
+        return made.id
+
     def remove(self, container_id: str) -> None:
         """Remove a container with its companion."""
-        if container_id in self.stubborn:
+        if container_id in self.stubborn or self.fault is FaultKind.BAD_GATEWAY:
             raise BackendUnavailable("the container cannot be removed")
         self.write(lambda: self._removed(container_id))
 
