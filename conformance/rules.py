@@ -401,6 +401,8 @@ RULES: tuple[Rule, ...] = (
         "done only, a start says that it does not know, and nothing is doubled or forgotten.",
         "A redirect is not followed: no request goes where it points, no call says True, and "
         "afterwards the instance is as it was.",
+        "A container that took an instance's place while a stop of it had failed is not told "
+        "of as that instance.",
         since=3,
         start=19,
     ),
@@ -637,6 +639,9 @@ RULES: tuple[Rule, ...] = (
         "while that is so.",
         "After failures in a row the new backend is left alone for a while, then one start "
         "finds out whether it is back, and once it is all go there again.",
+        "What is last known is asked of the backend that has the instance, before and after "
+        "a swap.",
+        "A start of which it is not known what became is not done elsewhere after a swap.",
         since=3,
         start=11,
     ),

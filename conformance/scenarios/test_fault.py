@@ -277,6 +277,22 @@ def test_a_redirect_is_not_followed(world: Stage) -> None:
     gone(world, world.bob, world.first)
 
 
+@scenario("FAULT-022", FaultKind.LOST_REQUEST, Hook.REPLACE_BEHIND, *SETTLES)
+def test_what_took_its_place_in_a_fault_is_not_it(world: Stage) -> None:
+    old = started(world, world.alice, world.first)
+    with world.fault(FaultKind.LOST_REQUEST):
+        _failed(world.stop(world.alice, world.first))
+    world.replace_behind(world.alice, old)
+    for _ in range(2):
+        status = world.status(world.alice, world.first)
+        shown = None if status is None else status["container_id"]
+        demand(shown != old["container_id"], "status tells of the container that is gone")
+        settle(world)
+    result = world.start(world.alice, world.first)
+    demand(result.ok, f"a start after that is refused: {result.message} ({result.code.value})")
+    agree(world, world.alice)
+
+
 def _counted_through(world: Stage, kind: FaultKind) -> None:
     started(world, world.alice, world.first)
     done(world.extend(world.alice, world.first))

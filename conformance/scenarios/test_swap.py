@@ -10,6 +10,7 @@ from conformance.scenario import EXTENDS, ONE_AT_A_TIME, scenario
 from conformance.stage import Stage
 from conformance.steps import (
     IDENTITY,
+    STATE_SETTLING_SECONDS,
     demand,
     done,
     expiry,
@@ -27,6 +28,8 @@ from conformance.swap import Fallback, fallback, swap
 from engines.contract import Code, StartResult
 from engines.errors import BackendUnavailable
 
+MOST_CHANGES = 6
+"""More than a start needs until what it made is recorded."""
 LONG = 3600.0
 """Seconds: longer than any start belongs to who began it."""
 CALLS = 4
@@ -241,6 +244,47 @@ def test_what_fails_again_and_again_is_left_alone_for_a_while(world: Stage) -> N
             demand(_asks(world, front), "it is back, and starts are not sent there")
         hers = started(world, world.alice, world.first)
         assert world.running() == {hers["container_id"]}
+
+
+@scenario("SWAP-016")
+def test_what_is_last_known_is_asked_of_who_has_it(world: Stage) -> None:
+    with swap(world) as swapped:
+        hers = started(world, world.alice, world.first)
+        known = world.last_known(world.alice, world.first)
+        swapped.away()
+        his = started(world, world.bob, world.first)
+        told = world.last_known(world.bob, world.first)
+        if told is None:
+            raise AssertionError("what runs on the other backend is on record, and not told of")
+        same(his, told)
+        later = world.last_known(world.alice, world.first)
+        demand((known is None) is (later is None), "a swap changes what is on record")
+        if later is not None:
+            same(hers, later)
+
+
+@scenario("SWAP-017", Hook.STATE_FULL, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_a_start_that_may_have_come_to_something_stays_where_it_was(world: Stage) -> None:
+    with swap(world) as swapped:
+        for room in range(MOST_CHANGES):
+            with world.state_full(room):
+                first = world.start(world.alice, world.first)
+                swapped.away()
+                world.start(world.alice, world.first)
+                elsewhere = swapped.running_elsewhere()
+                demand(
+                    not (world.running() and elsewhere),
+                    "a start of which it is not known what became is done elsewhere too",
+                )
+            settle(world, STATE_SETTLING_SECONDS)
+            result = world.start(world.alice, world.first)
+            demand(result.ok, f"no start works afterwards: {result.message} ({result.code.value})")
+            running = world.running() | swapped.running_elsewhere()
+            assert running == {result.instance["container_id"]}, "a start was done twice"
+            done(world.stop(world.alice, world.first))
+            swapped.back()
+            if first.ok:
+                return
 
 
 def _asks(world: Stage, front: Fallback) -> bool:

@@ -8,7 +8,6 @@ from typing import Any
 from conformance.harness import Harness
 from conformance.harnesses.cre import MemoryHarness
 from conformance.harnesses.hybrid import HybridHarness
-from conformance.harnesses.whale import FakeWhaleHarness
 from engines.audit import Action
 from engines.base import Call
 from engines.contract import Code, InstanceStatus, StartResult
@@ -159,11 +158,6 @@ def leaves_the_abandoned(sound: Any, route: Route, now: Any) -> bool:
     return route.state is RouteState.STARTING
 
 
-def sweeps_nothing(sound: Any, rounds: Rounds) -> int:
-    """Routes of what has ended stay where they are."""
-    return 0
-
-
 def _hybrid(routed: str = "") -> Callable[[], Harness]:
     return lambda: HybridHarness(routed)
 
@@ -178,7 +172,7 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         (Change(HybridBackend, "_last_known", last_known_of_the_user),),
     ),
     "hybrid_last_known_at_home": (
-        _hybrid("whale"),
+        MemoryHarness,
         (Change(HybridBackend, "_last_known", last_known_at_home),),
     ),
     "hybrid_flag_of_the_user": (
@@ -209,7 +203,7 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         (Change(Router, "falls_back_from", limit_goes_home),),
     ),
     "hybrid_unknown_goes_home": (
-        FakeWhaleHarness,
+        MemoryHarness,
         (Change(HybridBackend, "_launch", unknown_goes_home),),
     ),
     "hybrid_anything_may_be_nothing": (
@@ -217,7 +211,7 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         (Change(HybridBackend, "_may_hold", anything_may_be_nothing),),
     ),
     "hybrid_a_second_start_goes_home": (
-        FakeWhaleHarness,
+        MemoryHarness,
         (Change(Route, "uncertain", a_second_start_goes_home),),
     ),
     "hybrid_never_goes_home": (
@@ -244,5 +238,4 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         _hybrid("cre"),
         (Change(Route, "at_work", leaves_the_abandoned),),
     ),
-    "hybrid_sweeps_nothing": (_hybrid("cre"), (Change(Rounds, "_sweep", sweeps_nothing),)),
 }

@@ -15,7 +15,6 @@ from engines.contract import ActionResult, Code, InstanceStatus, account_key
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.removal import Removal
 from engines.cre.repair import Repair
-from engines.cre.reservations import Reservations
 from engines.given_flags import GivenFlags
 from engines.instance_store import InstanceStore
 from engines.instances import Instance, State
@@ -156,14 +155,6 @@ def keeps_what_the_lost_held(
         done: bool = sound(removal, row, event)
         return done
     return removal._parts.store.delete(row, event)
-
-
-def lost_ports_are_dropped_too_soon(
-    sound: Any, reservations: Reservations, before: datetime
-) -> set[str]:
-    """Ports are taken for nobody's the moment that they are reserved."""
-    found: set[str] = sound(reservations, before + timedelta(days=1))
-    return found
 
 
 def the_lost_stand_in_the_way(sound: Any, removal: Removal, row: Instance) -> bool:
@@ -324,10 +315,6 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         (Change(Instance, "extended", late_extends_count_from_now),),
     ),
     "keeps_what_the_lost_held": (_ENGINE, (Change(Removal, "forget", keeps_what_the_lost_held),)),
-    "drops_fresh_reservations": (
-        _ENGINE,
-        (Change(Reservations, "owners", lost_ports_are_dropped_too_soon),),
-    ),
     "the_lost_stand_in_the_way": (
         _ENGINE,
         (Change(Removal, "in_the_way", the_lost_stand_in_the_way),),

@@ -221,7 +221,7 @@ class NothingIsKnownOfTheLost(ReferenceBackend):
 
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     TooLateToExtend: ("EXTEND-016",),
-    KnownByItsPort: ("STATUS-017",),
+    KnownByItsPort: ("STATUS-017", "FAULT-022"),
     LastKnownIsTheUsers: ("ACCOUNT-020", "HTTP-022"),
     LetsAnybodyIn: ("ACCOUNT-021",),
     ForgetsWhoIsLockedOut: ("ACCOUNT-022",),
