@@ -44,7 +44,7 @@ METHODS: dict[Hook, tuple[str, ...]] = {
     Hook.REPLACE_BEHIND: ("replace_behind",),
     Hook.ACCESS: ("locked_out",),
     Hook.LURE: ("lured",),
-    Hook.MOMENTS: ("amid",),
+    Hook.MOMENTS: ("amid", "another"),
     Hook.SLOW_ANSWERS: ("slow_answers",),
 }
 """Methods of :class:`World` to override; a hook without any asks for :data:`OPTIONS` instead."""

@@ -159,12 +159,12 @@ def test_a_flag_ends_with_its_grace_time(world: Stage) -> None:
         world.run_worker()
 
 
-@scenario("FLAG-015", Hook.RECORDED_FLAG, TEAMS)
+@scenario("FLAG-015", Hook.FETCH, Hook.RECORDED_FLAG, TEAMS)
 def test_a_teams_flag_is_the_teams(world: Stage) -> None:
     starter, mate, stranger = world.mates[:3]
-    started(world, starter, world.first)
-    flag = world.recorded_flag(starter, world.first)
-    assert world.still_counts(mate, world.first, flag), "a mate is judged by another flag"
+    flag = world.flag_inside(started(world, starter, world.first))
+    for each in (starter, mate):
+        assert world.still_counts(each, world.first, flag), "one of the team is told it is wrong"
     for other in (stranger, starter.leaves(), mate.leaves(), world.alice):
         assert not world.still_counts(other, world.first, flag), (
             "who is not in the team is credited with its flag"
