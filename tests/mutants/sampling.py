@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +59,7 @@ class Place:
         return hashlib.sha256(told.encode()).hexdigest()[:12]
 
     def source(self) -> str:
-        return (ROOT / self.path).read_text(encoding="utf-8")
+        return _text(self.path)
 
     def changed(self) -> str:
         """The file's text with the change made."""
@@ -71,6 +72,11 @@ class Place:
             self.source().splitlines(), self.changed().splitlines(), lineterm="", n=1
         )
         return "\n".join(list(lines)[2:])
+
+
+@cache
+def _text(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
 
 
 def places(package: str) -> list[Place]:
