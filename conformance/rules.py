@@ -513,6 +513,13 @@ RULES: tuple[Rule, ...] = (
         "After the images have changed no start gets a container that was made before.",
     ),
     *_rules(
+        "POOL",
+        "The worker makes another container in the place of one that died waiting, and starts get "
+        "living ones alone.",
+        since=3,
+        start=8,
+    ),
+    *_rules(
         "PORT",
         "A challenge with several ports tells each of them, in the challenge's order, and the "
         "first answers.",

@@ -394,11 +394,14 @@ class ReferenceBackend(ContainerBackend):
         return self.waiting.pop(0) if self.waiting else None
 
     def clear_pool(self) -> None:
-        """Remove what waits and was made of an image that has changed since."""
+        """Remove what waits and is of no use: dead, or made of an image that has changed since."""
         for container in list(self.waiting):
-            if container.image != self.machine.image:
+            if container.image != self.machine.image or self.died_waiting(container):
                 self.machine.remove(container.id)
                 self.waiting.remove(container)
+
+    def died_waiting(self, container: Container) -> bool:
+        return not self.machine.runs(container.id)
 
     def launch(self, challenge_id: int | None) -> Container:
         self.clear_doubt()

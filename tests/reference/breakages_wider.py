@@ -8,6 +8,7 @@ from engines.audit import Action
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult, account_key
 from engines.errors import BackendUnavailable
 from reference.backend import GRACE, Record, ReferenceBackend
+from reference.machine import Container
 
 LATE = timedelta(seconds=60)
 
@@ -190,6 +191,13 @@ class TheLostCount(ReferenceBackend):
         return super().taken_ports() | kept
 
 
+class TheDeadWait(ReferenceBackend):
+    """What died waiting for a start waits on."""
+
+    def died_waiting(self, container: Container) -> bool:
+        return False
+
+
 class UncertainInAnOutage(ReferenceBackend):
     """A start while nothing gets through says that it never got an answer, and made nothing."""
 
@@ -236,6 +244,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     CertainOfTheUnknown: ("FAULT-020",),
     FollowsRedirects: ("FAULT-021",),
     TheLostCount: ("LIMIT-013", "LIMIT-014", "LIMIT-015", "PORT-006"),
+    TheDeadWait: ("POOL-008",),
     UncertainInAnOutage: ("SWAP-011", "SWAP-015"),
     FullIsDown: ("SWAP-012", "SWAP-013"),
     NothingIsKnownOfTheLost: ("SWAP-014",),
