@@ -218,7 +218,7 @@ RULES: tuple[Rule, ...] = (
         "An instance whose user is not let in any more is never told as gone, and is as it was "
         "once the user is let in again.",
         since=3,
-        start=20,
+        start=27,
     ),
     *_rules(
         "FLAG",
@@ -237,13 +237,9 @@ RULES: tuple[Rule, ...] = (
     ),
     *_rules(
         "FLAG",
-        "After the expiry a flag still counts for its account, for the declared grace time, "
-        "whether or not the worker has run.",
-        "A flag counts no more once the grace time is over, whether its instance was stopped "
-        "or has expired.",
         "A team's flag is recorded for each of the team, and for nobody who is not in it.",
         since=3,
-        start=13,
+        start=18,
     ),
     *_rules(
         "AUDIT",
@@ -279,7 +275,7 @@ RULES: tuple[Rule, ...] = (
         "An event's duration is no shorter than the call had to wait for an answer, and no "
         "longer than the call.",
         since=3,
-        start=19,
+        start=22,
     ),
     *_rules(
         "INPUT",
@@ -404,7 +400,7 @@ RULES: tuple[Rule, ...] = (
         "A container that took an instance's place while a stop of it had failed is not told "
         "of as that instance.",
         since=3,
-        start=19,
+        start=25,
     ),
     *_rules(
         "ISOLATION",
@@ -533,7 +529,7 @@ RULES: tuple[Rule, ...] = (
         "PORT",
         "Once the worker has run, the ports of a lost instance are given back.",
         since=3,
-        start=6,
+        start=7,
     ),
     *_rules(
         "COMPANION",
@@ -616,7 +612,7 @@ RULES: tuple[Rule, ...] = (
         "While its backend is out of reach, a team's instance is shown over HTTP as last known "
         "to each of the team, and to nobody else.",
         since=3,
-        start=16,
+        start=17,
     ),
     *_rules(
         "SWAP",

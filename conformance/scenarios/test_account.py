@@ -190,7 +190,7 @@ def test_what_a_deleted_account_has_left_is_ended(world: Stage) -> None:
     assert event.user_id == world.alice.user_id
 
 
-@scenario("ACCOUNT-020", TEAMS)
+@scenario("ACCOUNT-027", TEAMS)
 def test_what_is_last_known_of_a_teams_is_told_to_the_team(world: Stage) -> None:
     starter, mate, stranger = world.mates[:3]
     started(world, world.alice, world.first)
@@ -213,7 +213,7 @@ def test_what_is_last_known_of_a_teams_is_told_to_the_team(world: Stage) -> None
         )
 
 
-@scenario("ACCOUNT-021", Hook.ACCESS, Hook.GROUND_TRUTH)
+@scenario("ACCOUNT-028", Hook.ACCESS, Hook.GROUND_TRUTH)
 def test_who_is_not_let_in_changes_nothing(world: Stage) -> None:
     for why in Lockout:
         with world.locked_out(world.alice, why):
@@ -226,7 +226,7 @@ def test_who_is_not_let_in_changes_nothing(world: Stage) -> None:
             done(world.stop(each, world.first))
 
 
-@scenario("ACCOUNT-022", Hook.ACCESS, Hook.WORKER, Hook.GROUND_TRUTH)
+@scenario("ACCOUNT-029", Hook.ACCESS, Hook.WORKER, Hook.GROUND_TRUTH)
 def test_who_is_locked_out_loses_nothing(world: Stage) -> None:
     instance = started(world, world.alice, world.first)
     for why in Lockout:

@@ -220,7 +220,7 @@ def test_a_failed_start_says_why_to_organisers_alone(world: Stage) -> None:
     demand(reason not in result.message, "the answer to a player says why, in the event's words")
 
 
-@scenario("AUDIT-019", Hook.AUDIT, Hook.CLOCK, Hook.WORKER, TEAMS, EXTENDS)
+@scenario("AUDIT-022", Hook.AUDIT, Hook.CLOCK, Hook.WORKER, TEAMS, EXTENDS)
 def test_events_name_who_called(world: Stage) -> None:
     starter, mate = world.mates[:2]
     started(world, starter, world.first)
@@ -237,7 +237,7 @@ def test_events_name_who_called(world: Stage) -> None:
     assert (event.user_id, event.team_id) == (starter.user_id, starter.team_id)
 
 
-@scenario("AUDIT-020", Hook.AUDIT, Hook.SLOW_ANSWERS)
+@scenario("AUDIT-023", Hook.AUDIT, Hook.SLOW_ANSWERS)
 def test_a_duration_is_what_the_call_took(world: Stage) -> None:
     calls: list[Callable[[], object]] = [
         partial(world.start, world.alice, world.first),

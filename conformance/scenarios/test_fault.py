@@ -230,14 +230,14 @@ def test_no_answer_gets_through_that_makes_no_sense(world: Stage) -> None:
         demand(not world.running(), "something runs after a stop that succeeded")
 
 
-@scenario("FAULT-019", Hook.FAULTS, FEW_EXTENSIONS, *SETTLES, options=Options(max_extensions=3))
+@scenario("FAULT-025", Hook.FAULTS, FEW_EXTENSIONS, *SETTLES, options=Options(max_extensions=3))
 def test_extensions_are_counted_through_a_fault(world: Stage) -> None:
     for kind in world.faults:
         if kind is not FaultKind.FUZZED:  # which lies
             _counted_through(world, kind)
 
 
-@scenario("FAULT-020", FaultKind.BAD_GATEWAY, *SETTLES)
+@scenario("FAULT-026", FaultKind.BAD_GATEWAY, *SETTLES)
 def test_what_something_in_front_says_is_no_answer(world: Stage) -> None:
     with world.fault(FaultKind.BAD_GATEWAY):
         first = world.start(world.alice, world.first)
@@ -255,7 +255,7 @@ def test_what_something_in_front_says_is_no_answer(world: Stage) -> None:
     demand(not world.running(), "the container still runs after a stop that succeeded")
 
 
-@scenario("FAULT-021", Hook.LURE)
+@scenario("FAULT-027", Hook.LURE)
 def test_a_redirect_is_not_followed(world: Stage) -> None:
     instance = started(world, world.alice, world.first)
     with world.lured() as came:
@@ -277,7 +277,7 @@ def test_a_redirect_is_not_followed(world: Stage) -> None:
     gone(world, world.bob, world.first)
 
 
-@scenario("FAULT-022", FaultKind.LOST_REQUEST, Hook.REPLACE_BEHIND, *SETTLES)
+@scenario("FAULT-028", FaultKind.LOST_REQUEST, Hook.REPLACE_BEHIND, *SETTLES)
 def test_what_took_its_place_in_a_fault_is_not_it(world: Stage) -> None:
     old = started(world, world.alice, world.first)
     with world.fault(FaultKind.LOST_REQUEST):

@@ -126,40 +126,7 @@ def test_a_deleted_accounts_flag_is_not_the_next_ones(world: Stage) -> None:
     )
 
 
-@scenario("FLAG-013", Hook.RECORDED_FLAG, Hook.CLOCK, Hook.WORKER, FLAG_GRACE)
-def test_a_flag_outlives_its_expiry(world: Stage) -> None:
-    let_expire(world, started(world, world.bob, world.first))
-    instance = started(world, world.alice, world.first)
-    taken = world.recorded_flag(world.alice, world.first)
-    let_expire(world, instance)
-    late = "a player whose time has just ended is told that the flag is wrong"
-    assert world.still_counts(world.alice, world.first, taken), late
-    world.run_worker()
-    assert world.still_counts(world.alice, world.first, taken), f"{late} once the worker has run"
-
-
-@scenario("FLAG-014", Hook.RECORDED_FLAG, Hook.CLOCK, Hook.WORKER, FLAG_GRACE)
-def test_a_flag_ends_with_its_grace_time(world: Stage) -> None:
-    grace = world.capabilities.flag_grace_seconds
-    started(world, world.alice, world.first)
-    his = started(world, world.bob, world.first)
-    hers_counts, his_counts = (
-        world.recorded_flag(each, world.first) for each in (world.alice, world.bob)
-    )
-    done(world.stop(world.alice, world.first))
-    world.advance(grace + 1)
-    assert not world.still_counts(world.alice, world.first, hers_counts), (
-        "the flag of a stopped instance counts beyond the grace time"
-    )
-    world.advance(his["remaining_seconds"] + 1)
-    for when in ("before the worker has come", "once the worker has run"):
-        assert not world.still_counts(world.bob, world.first, his_counts), (
-            f"the flag of an expired instance counts beyond the grace time, {when}"
-        )
-        world.run_worker()
-
-
-@scenario("FLAG-015", Hook.FETCH, Hook.RECORDED_FLAG, TEAMS)
+@scenario("FLAG-018", Hook.FETCH, Hook.RECORDED_FLAG, TEAMS)
 def test_a_teams_flag_is_the_teams(world: Stage) -> None:
     starter, mate, stranger = world.mates[:3]
     flag = world.flag_inside(started(world, starter, world.first))

@@ -213,7 +213,7 @@ def test_what_has_expired_is_not_shown_as_last_known(world: Stage) -> None:
     demand(seen.data is None, "what has expired is shown as live")
 
 
-@scenario("HTTP-016")
+@scenario("HTTP-017")
 def test_a_change_needs_the_callers_own_csrf_token(world: Stage) -> None:
     instance = started(world, world.alice, world.first)
     with world.web() as web:
@@ -230,7 +230,7 @@ def test_a_change_needs_the_callers_own_csrf_token(world: Stage) -> None:
         _answered(own, 200, "ok")
 
 
-@scenario("HTTP-017")
+@scenario("HTTP-018")
 def test_who_is_not_logged_in_may_nothing(world: Stage) -> None:
     instance = started(world, world.alice, world.first)
     one = {"challenge_id": world.first, "user_id": world.alice.user_id}
@@ -245,7 +245,7 @@ def test_who_is_not_logged_in_may_nothing(world: Stage) -> None:
     untouched(world, world.alice, world.first, instance)
 
 
-@scenario("HTTP-018")
+@scenario("HTTP-019")
 def test_players_are_no_admins(world: Stage) -> None:
     instance = started(world, world.bob, world.first)
     one = _of(world.bob, world.first)
@@ -259,7 +259,7 @@ def test_players_are_no_admins(world: Stage) -> None:
     untouched(world, world.bob, world.first, instance)
 
 
-@scenario("HTTP-019")
+@scenario("HTTP-020")
 def test_an_admins_change_needs_the_admins_own_csrf_token(world: Stage) -> None:
     instance = started(world, world.bob, world.first)
     with world.web() as web:
@@ -273,7 +273,7 @@ def test_an_admins_change_needs_the_admins_own_csrf_token(world: Stage) -> None:
     untouched(world, world.bob, world.first, instance)
 
 
-@scenario("HTTP-020", EXTENDS)
+@scenario("HTTP-021", EXTENDS)
 def test_an_admin_acts_for_the_player_who_is_named(world: Stage) -> None:
     hers = started(world, world.alice, world.first)
     started(world, world.bob, world.first)
@@ -289,7 +289,7 @@ def test_an_admin_acts_for_the_player_who_is_named(world: Stage) -> None:
     untouched(world, world.alice, world.first, hers)
 
 
-@scenario("HTTP-021")
+@scenario("HTTP-022")
 def test_changes_are_asked_for_by_post_alone(world: Stage) -> None:
     instance = started(world, world.alice, world.first)
     with world.web() as web:
@@ -301,7 +301,7 @@ def test_changes_are_asked_for_by_post_alone(world: Stage) -> None:
     untouched(world, world.alice, world.first, instance)
 
 
-@scenario("HTTP-022", Hook.OUTAGE, TEAMS)
+@scenario("HTTP-023", Hook.OUTAGE, TEAMS)
 def test_what_is_last_known_of_a_teams_is_shown_to_the_team(world: Stage) -> None:
     starter, mate, stranger = world.mates[:3]
     instance = started(world, starter, world.first)

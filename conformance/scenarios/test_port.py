@@ -61,7 +61,7 @@ def test_the_worker_gives_ports_back(world: Stage) -> None:
         started(world, player, world.first)
 
 
-@scenario("PORT-006", Hook.PORT_RANGE, Hook.KILL_BEHIND, Hook.WORKER, DETECTS_LOSS, options=TWO)
+@scenario("PORT-007", Hook.PORT_RANGE, Hook.KILL_BEHIND, Hook.WORKER, DETECTS_LOSS, options=TWO)
 def test_the_lost_give_ports_back(world: Stage) -> None:
     started(world, world.alice, world.first)
     world.kill_behind(started(world, world.bob, world.first)["container_id"])
