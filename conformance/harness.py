@@ -131,6 +131,16 @@ class Hook(str, Enum):
     """:meth:`World.machine_ahead`: the backend on a machine whose clock is ahead."""
     DISK = "disk"
     """:meth:`World.write_disk`: a program in an instance writes to the disk that all share."""
+    REPLACE_BEHIND = "replace_behind"
+    """:meth:`World.replace_behind`: another container takes the place of an instance's own."""
+    ACCESS = "access"
+    """:meth:`World.locked_out`: what the backend stands on does not let a user in."""
+    LURE = "lure"
+    """:meth:`World.lured`: every request of the backend is answered with a redirect elsewhere."""
+    MOMENTS = "moments"
+    """:meth:`World.amid`: something is done in the middle of a call or of the worker's round."""
+    SLOW_ANSWERS = "slow_answers"
+    """:meth:`World.slow_answers`: what the backend stands on takes its time over each request."""
 
 
 LONGEST_ANSWER_SECONDS = 30.0
@@ -172,6 +182,15 @@ LITTLE_DISK_MB = 8
 """What :attr:`Challenges.little_disk` may write."""
 
 
+class Lockout(str, Enum):
+    """Why a user is not let in by what the backend stands on."""
+
+    NO_ACCESS = "no_access"
+    """The backend has nothing to show for the user."""
+    REVOKED = "revoked"
+    """What the backend shows for the user is not taken any more."""
+
+
 class FaultKind(str, Enum):
     """How what the backend stands on (Docker, Whale) goes wrong."""
 
@@ -185,6 +204,8 @@ class FaultKind(str, Enum):
     """Writes break off before anything of them is done."""
     GARBAGE = "garbage"
     """All is carried out, but no answer can be understood."""
+    BAD_GATEWAY = "bad_gateway"
+    """Something in front answers writes: a start or an extend was carried out, a stop was not."""
     FUZZED = "fuzzed"
     """Some of it is carried out, and every answer is anything at all, another thing each time:
     wrong in types, depth, range, encoding, framing or time, a few of them lies."""
@@ -454,6 +475,36 @@ class World(ABC):
         """Delete a challenge past the backend, and let another one, which is set up the same, have
         its number: from now on the number means that one."""
         raise Unsupported(Hook.NEW_CHALLENGE)
+
+    def replace_behind(self, player: Player, instance: InstanceStatus) -> str:
+        """Past the backend, have another container of the player and challenge take the place of
+        this one, which goes; returns its id, as ``container_id`` would have it."""
+        raise Unsupported(Hook.REPLACE_BEHIND)
+
+    def locked_out(self, player: Player, why: Lockout) -> AbstractContextManager[None]:
+        """Inside the block what the backend stands on does not let this user in."""
+        raise Unsupported(Hook.ACCESS)
+
+    def lured(self) -> AbstractContextManager[Callable[[], list[str]]]:
+        """Inside the block every request of :attr:`backend` to what it stands on is answered with a
+        redirect to a server of the harness's own. What the block is given tells of each request
+        that came there, and of all that it carried."""
+        raise Unsupported(Hook.LURE)
+
+    def amid(self, moment: int, work: Callable[[], object]) -> AbstractContextManager[None]:
+        """Inside the block ``work`` is done once, in the middle of what :attr:`backend` or
+        :meth:`run_worker` does: at its moment ``moment``, counted from 0, just before or after it
+        asks or changes something outside of the process.
+
+        What ``work`` calls is another process's (:meth:`another`), or the worker of one. No moment
+        lies within a transaction. A block that comes to fewer moments does no work.
+        """
+        raise Unsupported(Hook.MOMENTS)
+
+    def slow_answers(self, seconds: float) -> AbstractContextManager[Callable[[], int]]:
+        """Inside the block what the backend stands on takes so long, or longer, over each request;
+        what it is given tells how many have been answered."""
+        raise Unsupported(Hook.SLOW_ANSWERS)
 
     def outage(self) -> AbstractContextManager[None]:
         """Inside the block all requests to what the backend stands on are refused at once."""

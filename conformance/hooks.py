@@ -48,6 +48,11 @@ METHODS: dict[Hook, tuple[str, ...]] = {
     Hook.ANOTHER_SITE: ("another_site",),
     Hook.CLOCK_AHEAD: ("machine_ahead",),
     Hook.DISK: ("write_disk",),
+    Hook.REPLACE_BEHIND: ("replace_behind",),
+    Hook.ACCESS: ("locked_out",),
+    Hook.LURE: ("lured",),
+    Hook.MOMENTS: ("amid", "another"),
+    Hook.SLOW_ANSWERS: ("slow_answers",),
 }
 """Methods of :class:`World` to override; a hook without any asks for :data:`OPTIONS` instead."""
 

@@ -115,6 +115,13 @@ RULES: tuple[Rule, ...] = (
         "A new instance begins with no extension used, whatever the one before it had.",
     ),
     *_rules(
+        "EXTEND",
+        "The last extension in the last minute of an instance's time is granted, and gives as "
+        "much as any other.",
+        since=3,
+        start=16,
+    ),
+    *_rules(
         "STOP",
         "A stop of a live instance returns True and code OK, and status is None afterwards.",
         "A stop removes the container.",
@@ -138,7 +145,7 @@ RULES: tuple[Rule, ...] = (
         "What others hold on to of an instance, as a network with something of theirs on it, "
         "keeps neither its stop nor the account's next starts.",
         start=16,
-        since=2,
+        since=3,
     ),
     *_rules(
         "STATUS",
@@ -158,6 +165,13 @@ RULES: tuple[Rule, ...] = (
         "A start works after a container died.",
         "A status that cannot be asked raises BackendUnavailable and never says None.",
         "An instance is still known, as it was, when the outage is over.",
+    ),
+    *_rules(
+        "STATUS",
+        "A container that has taken the place of an instance's own is not told of as that "
+        "instance.",
+        since=3,
+        start=17,
     ),
     *_rules(
         "EXPIRY",
@@ -185,7 +199,7 @@ RULES: tuple[Rule, ...] = (
         "A worker that finds what another database made under its deployment's name says so in the "
         "log.",
         start=18,
-        since=2,
+        since=3,
     ),
     *_rules(
         "ACCOUNT",
@@ -205,13 +219,13 @@ RULES: tuple[Rule, ...] = (
         "A player who joins another team gets that team's instance.",
         "Two teams have instances of their own.",
         "A team and a user of the same number are different accounts.",
+    ),
+    *_rules(
+        "ACCOUNT",
         "Who gets a deleted account's number does not see, extend or stop its instance.",
         "Who gets a deleted account's number starts an instance of their own at once.",
         "What a deleted account has left is ended by the worker's next round, and audited once as "
         "orphaned.",
-    ),
-    *_rules(
-        "ACCOUNT",
         "Who plays a challenge that has a deleted one's number does not see, extend or stop an "
         "instance of that one.",
         "Who plays a challenge that has a deleted one's number starts an instance of it at once.",
@@ -224,8 +238,14 @@ RULES: tuple[Rule, ...] = (
         "one of their own at once.",
         "Of two sites with one deployment's name and a database each, neither's calls touch the "
         "other's instance of an account with the same number.",
-        start=20,
-        since=2,
+        "What is last known of a team's instance is told to each of the team, as status tells "
+        "of it, and to nobody else.",
+        "A start of a user who is not let in returns False and code UNAUTHENTICATED, makes "
+        "nothing, and keeps nobody else from a start.",
+        "An instance whose user is not let in any more is never told as gone, and is as it was "
+        "once the user is let in again.",
+        start=17,
+        since=3,
     ),
     *_rules(
         "FLAG",
@@ -238,12 +258,12 @@ RULES: tuple[Rule, ...] = (
         "The flag never stands in a message, a returned instance or a status.",
         "The flag never stands in the audit log.",
         "The flag never stands in the program's log.",
-        "After a stop the flag still counts for its account, for the declared grace time.",
-        "After a crash that was noticed the flag still counts for its account, for that time too.",
-        "A deleted account's flag does not count for who gets its number.",
     ),
     *_rules(
         "FLAG",
+        "After a stop the flag still counts for its account, for the declared grace time.",
+        "After a crash that was noticed the flag still counts for its account, for that time too.",
+        "A deleted account's flag does not count for who gets its number.",
         "A deleted challenge's flag does not count for the challenge that gets its number.",
         "After a stop the flag counts until the declared grace time is over, and no longer.",
         "After its expiry an instance's flag counts until the grace time is over, and no longer, "
@@ -251,8 +271,9 @@ RULES: tuple[Rule, ...] = (
         "Beside a new instance's flag that of the one before it counts until its grace time is "
         "over, and no longer.",
         "A challenge that reads its flag from a file finds it there, and not in FLAG.",
-        start=13,
-        since=2,
+        "A team's flag is recorded for each of the team, and for nobody who is not in it.",
+        start=10,
+        since=3,
     ),
     *_rules(
         "AUDIT",
@@ -285,8 +306,12 @@ RULES: tuple[Rule, ...] = (
         "they were and when the last came.",
         "A change has an event of its own, however soon an equal one follows; only refusals are "
         "told together.",
+        "An event names who called and the team that the call was for, and one that nobody "
+        "called for names who had started the instance.",
+        "An event's duration is no shorter than the call had to wait for an answer, and no "
+        "longer than the call.",
         start=18,
-        since=2,
+        since=3,
     ),
     *_rules(
         "INPUT",
@@ -318,7 +343,7 @@ RULES: tuple[Rule, ...] = (
         "REACH",
         "A service that takes one connection still has it when start returns.",
         start=10,
-        since=2,
+        since=3,
     ),
     *_rules(
         "CONC",
@@ -360,6 +385,13 @@ RULES: tuple[Rule, ...] = (
         "the two says True, and for what runs.",
         start=13,
         since=2,
+    ),
+    *_rules(
+        "CONC",
+        "A start at any moment of a round of the worker is live afterwards, as the start told.",
+        "A round of the worker at any moment of a start neither fails nor undoes it.",
+        since=3,
+        start=22,
     ),
     *_rules(
         "FAULT",
@@ -412,6 +444,14 @@ RULES: tuple[Rule, ...] = (
         "does its work.",
         "While nothing is answered, calls at one moment do not wait for one another: each comes "
         "back within 30 s.",
+        "After a fault in an extend and a stop, and after the repair, as many extensions are "
+        "left as the count says, and none was given back.",
+        "A start and a stop whose requests something in front answered say True of what was "
+        "done only, a start says that it does not know, and nothing is doubled or forgotten.",
+        "A redirect is not followed: no request goes where it points, no call says True, and "
+        "afterwards the instance is as it was.",
+        "A container that took an instance's place while a stop of it had failed is not told "
+        "of as that instance.",
         start=19,
         since=3,
     ),
@@ -443,15 +483,10 @@ RULES: tuple[Rule, ...] = (
         "challenge and deployment, and a new instance has others.",
         "What a program inside an instance reads of its whereabouts holds nothing of user, team, "
         "challenge and deployment.",
-        start=18,
-        since=3,
-    ),
-    *_rules(
-        "ISOLATION",
         "An instance that writes more to the disk than its challenge allows is ended, audited once "
         "as disk_full, and no other one is.",
-        start=20,
-        since=2,
+        start=18,
+        since=3,
     ),
     *_rules(
         "RESTART",
@@ -493,7 +528,7 @@ RULES: tuple[Rule, ...] = (
         "After its tables were dropped a backend serves again when its process starts anew at the "
         "latest.",
         start=9,
-        since=2,
+        since=3,
     ),
     *_rules(
         "TIME",
@@ -516,7 +551,7 @@ RULES: tuple[Rule, ...] = (
         "A process on a machine whose clock is ahead gives up no start that is still at work.",
         "What a process on a machine whose clock is ahead starts ends at its time, like any other.",
         start=10,
-        since=2,
+        since=3,
     ),
     *_rules(
         "LIMIT",
@@ -536,6 +571,15 @@ RULES: tuple[Rule, ...] = (
         "An expired instance holds no place of its challenge, whether or not the worker has run.",
     ),
     *_rules(
+        "LIMIT",
+        "A lost instance does not count towards the account's limit, whether or not the worker "
+        "has run.",
+        "Once the worker has run, a lost instance holds no place in a full system.",
+        "Once the worker has run, a lost instance holds no place of its challenge.",
+        since=3,
+        start=13,
+    ),
+    *_rules(
         "POOL",
         "A start of a challenge with a warm pool returns a container that was ready.",
         "An instance from the warm pool has the flag that was recorded for it, and no other "
@@ -545,6 +589,13 @@ RULES: tuple[Rule, ...] = (
         "A start works when no container of the warm pool is ready.",
         "Containers of the warm pool count towards the whole system's capacity.",
         "After the images have changed no start gets a container that was made before.",
+    ),
+    *_rules(
+        "POOL",
+        "The worker makes another container in the place of one that died waiting, and starts get "
+        "living ones alone.",
+        since=3,
+        start=8,
     ),
     *_rules(
         "PORT",
@@ -559,8 +610,9 @@ RULES: tuple[Rule, ...] = (
     *_rules(
         "PORT",
         "A challenge's TCP and UDP port of one number are told as one number.",
+        "Once the worker has run, the ports of a lost instance are given back.",
         start=6,
-        since=2,
+        since=3,
     ),
     *_rules(
         "COMPANION",
@@ -574,7 +626,7 @@ RULES: tuple[Rule, ...] = (
         "the start is done.",
         "A start whose companion ends before it serves returns False with a code of its own and "
         "leaves nothing behind.",
-        since=2,
+        since=3,
         start=4,
     ),
     *_rules(
@@ -600,9 +652,14 @@ RULES: tuple[Rule, ...] = (
         "What was done before a death in the middle of a call is told in the audit log, and "
         "nothing that was not.",
         "A death in the middle of one account's start touches no other account's instance.",
+        since=2,
+    ),
+    *_rules(
+        "CRASH",
         "An account whose start died in the middle can start again once the declared time of 20 s "
         "at most is over, whether or not the worker has run.",
-        since=2,
+        start=9,
+        since=3,
     ),
     *_rules(
         "HTTP",
@@ -628,8 +685,27 @@ RULES: tuple[Rule, ...] = (
         "Team mates share an instance over HTTP, and another team does not see it.",
         "An extend over HTTP at the limit of extensions is answered 409 and code extension_limit.",
         "What has expired is not shown over HTTP as last known.",
-        "A status over HTTP says why an instance was ended that had written more than it may.",
         since=2,
+    ),
+    *_rules(
+        "HTTP",
+        "A status over HTTP says why an instance was ended that had written more than it may.",
+        "A change over HTTP without the caller's own CSRF token is answered 403 and code "
+        "csrf_failed, and changes nothing.",
+        "Who is not logged in is answered 401 and code login_required over HTTP, and changes "
+        "nothing.",
+        "What admins may do is answered 403 and code forbidden to players over HTTP, and "
+        "changes nothing.",
+        "An admin's change over HTTP without the admin's own CSRF token is answered 403 and "
+        "code csrf_failed, and changes nothing.",
+        "An admin extends and stops over HTTP the instance of the player who is named, and no "
+        "other.",
+        "A change is asked for by POST alone over HTTP: GET is answered 405 and code "
+        "method_not_allowed, and changes nothing.",
+        "While its backend is out of reach, a team's instance is shown over HTTP as last known "
+        "to each of the team, and to nobody else.",
+        start=16,
+        since=3,
     ),
     *_rules(
         "SWAP",
@@ -647,6 +723,23 @@ RULES: tuple[Rule, ...] = (
         "False and code UNAVAILABLE, a status raises BackendUnavailable, and nothing starts "
         "elsewhere.",
         since=2,
+    ),
+    *_rules(
+        "SWAP",
+        "While the new backend is out of reach a start goes to the other one, and only there.",
+        "A start for which the new backend is full returns False and code CAPACITY, goes "
+        "nowhere else, and does not count as a failure.",
+        "A start beyond the account's limit on the new backend returns False and code "
+        "LIMIT_REACHED, and goes nowhere else.",
+        "A start of which it is not known what became goes nowhere else, nor does the next one "
+        "while that is so.",
+        "After failures in a row the new backend is left alone for a while, then one start "
+        "finds out whether it is back, and once it is all go there again.",
+        "What is last known is asked of the backend that has the instance, before and after "
+        "a swap.",
+        "A start of which it is not known what became is not done elsewhere after a swap.",
+        since=3,
+        start=11,
     ),
 )
 

@@ -11,6 +11,7 @@ from conformance.harness import (
     LONGEST_ANSWER_SECONDS,
     FaultKind,
     Hook,
+    Lockout,
     Outside,
     Player,
     Trial,
@@ -249,6 +250,70 @@ class Stage:
     def kill_behind(self, container_id: str) -> None:
         self._hook(Hook.KILL_BEHIND, lambda: self._inner.kill_behind(container_id))
         self._trace.note(f"· container {container_id} dies")
+
+    def replace_behind(self, player: Player, instance: InstanceStatus) -> str:
+        made = self._hook(Hook.REPLACE_BEHIND, lambda: self._inner.replace_behind(player, instance))
+        self._trace.note(
+            f"· {made} takes the place of {instance['container_id']}, past the backend"
+        )
+        return made
+
+    @contextmanager
+    def locked_out(self, player: Player, why: Lockout) -> Iterator[None]:
+        """What the backend stands on does not let this user in inside this block."""
+        text = f"{player} is not let in ({why.value})"
+        with self._while(Hook.ACCESS, lambda: self._inner.locked_out(player, why), text):
+            yield
+
+    @contextmanager
+    def lured(self) -> Iterator[Callable[[], list[str]]]:
+        """Requests are answered with a redirect inside this block; gives what came there."""
+        with self._lent(Hook.LURE, self._inner.lured) as came:
+            self.backend = WatchedBackend(self._inner.backend, self._trace)
+            self._trace.note("· every request is answered with a redirect to elsewhere")
+            yield lambda: self._hook(Hook.LURE, came)
+        self.backend = WatchedBackend(self._inner.backend, self._trace)
+        self._trace.note("· no request is redirected any more")
+
+    @contextmanager
+    def slow_answers(self, seconds: float) -> Iterator[Callable[[], int]]:
+        """Requests take so long inside this block; it is given what tells how many there were."""
+        slow = self._lent(Hook.SLOW_ANSWERS, lambda: self._inner.slow_answers(seconds))
+        with slow as requests:
+            self._trace.note(f"· each request takes {seconds:g} s from here on")
+            yield lambda: self._hook(Hook.SLOW_ANSWERS, requests)
+        self._trace.note("· requests are fast again")
+
+    def interrupted(
+        self,
+        moment: int,
+        work: Callable[[], object],
+        meanwhile: Callable[[ContainerBackend], object],
+    ) -> bool:
+        """Do this work, and in the middle of it something else; False when it came to no such
+        moment.
+
+        ``meanwhile`` is given the backend as another process has it.
+        """
+        did = False
+
+        def at_the_moment() -> None:
+            nonlocal did
+            did = True
+            self._trace.note(f"· in the middle of it, at moment {moment}:")
+            other = self._hook(Hook.MOMENTS, self._inner.another)
+            meanwhile(WatchedBackend(other, self._trace))
+            self._trace.note("· and it goes on:")
+
+        doing = self._hook(Hook.MOMENTS, lambda: self._inner.amid(moment, at_the_moment))
+        self._hook(Hook.MOMENTS, doing.__enter__)
+        self.backend = WatchedBackend(self._inner.backend, self._trace)
+        try:
+            work()
+        finally:
+            self._hook(Hook.MOMENTS, lambda: doing.__exit__(None, None, None))
+            self.backend = WatchedBackend(self._inner.backend, self._trace)
+        return did
 
     @contextmanager
     def outage(self) -> Iterator[None]:

@@ -44,6 +44,7 @@ from conformance.harnesses.cast import (
 from conformance.harnesses.faulty_runtime import FaultyRuntime
 from conformance.harnesses.full_state import full
 from conformance.harnesses.guessed_tables import replaced
+from conformance.harnesses.moments import BetweenTransactions, Moments
 from conformance.harnesses.mortal import MortalDatabase, MortalRuntime
 from conformance.harnesses.skewed import AheadClock, on_the_clock_of
 from conformance.harnesses.state import StatefulHarness, TemporaryState, as_another_process
@@ -84,6 +85,10 @@ _NOT_OF_ALL = {
     Hook.RESTART_LIVE,
     Hook.CRASH,
     Hook.DISK,
+    Hook.REPLACE_BEHIND,
+    Hook.ACCESS,
+    Hook.LURE,
+    Hook.MOMENTS,
 }
 HOOKS = frozenset(Hook) - _NOT_OF_ALL
 PORTS = (Port(80), Port(8080), Port(53, Transport.UDP))
@@ -163,7 +168,7 @@ class CreWorld(World):
     )
     players = PLAYERS
     mates = MATES
-    faults = frozenset(FaultKind) - {FaultKind.GARBAGE, FaultKind.FUZZED}
+    faults = frozenset(FaultKind) - {FaultKind.GARBAGE, FaultKind.FUZZED, FaultKind.BAD_GATEWAY}
     engine_class: type[ContainerRuntimeEngine] = ContainerRuntimeEngine
     """Replaced where a broken engine is to be shown failing."""
     look_seconds, hang_seconds = 2.0, 4.0
@@ -259,15 +264,27 @@ class CreWorld(World):
         self._databases.append(as_another_process(self._database))
         return self._made(self._faulty, self._databases[-1])
 
-    @contextmanager
-    def dying(self, boundary: int) -> Iterator[None]:
+    def dying(self, boundary: int) -> AbstractContextManager[None]:
         life = Life(boundary)
+        return self.living(life, life)
+
+    def amid(self, moment: int, work: Callable[[], object]) -> AbstractContextManager[None]:
+        moments = Moments(moment, work)
+        return self.living(moments, BetweenTransactions(moments))
+
+    @contextmanager
+    def living(self, life: Life, state: Life) -> Iterator[None]:
+        """Inside the block the engine is a process with this life, and what it does to its state
+        has that one."""
         runtime = MortalRuntime(self._faulty, life)
-        self.engine = self.backend = self._made(runtime, MortalDatabase(self._database, life))
+        self.engine = self.backend = self._made(runtime, MortalDatabase(self._database, state))
         try:
             yield
         finally:
             self.engine = self.backend = self._made(self._faulty, self._database)
+
+    def slow_answers(self, seconds: float) -> AbstractContextManager[Callable[[], int]]:
+        return self._faulty.slow_answers(seconds)
 
     def port_range(self) -> range:
         return self._ports or range(0)
@@ -364,6 +381,9 @@ class MemoryWorld(CreWorld):
     def kill_behind(self, container_id: str) -> None:
         self._memory.kill(container_id)
 
+    def replace_behind(self, player: Player, instance: InstanceStatus) -> str:
+        return self._memory.replace(instance["container_id"])
+
     def outage(self) -> AbstractContextManager[None]:
         return self._memory.outage()
 
@@ -394,7 +414,10 @@ class MemoryHarness(StatefulHarness):
     kind = "ContainerRuntimeEngine on simulated containers"
     simulated = True
     parallel = True
-    hooks = HOOKS | {Hook.RESTART, Hook.RESTART_LIVE, Hook.CRASH, Hook.DISK}
+    hooks = HOOKS | {
+        *(Hook.RESTART, Hook.RESTART_LIVE, Hook.CRASH, Hook.DISK),
+        *(Hook.REPLACE_BEHIND, Hook.MOMENTS),
+    }
 
     def __init__(self) -> None:
         self._runtimes: list[MemoryRuntime] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TypeVar
@@ -44,6 +45,7 @@ class FaultyRuntime(Runtime):
         self._fault: FaultKind | None = None
         self._images = ""
         self._turnstile = Turnstile()
+        self._seconds = 0.0
         self.name = real.name
         self.simulated = real.simulated
         self.multi_node = real.multi_node
@@ -66,6 +68,15 @@ class FaultyRuntime(Runtime):
         finally:
             self._fault = None
             self._go_on()
+
+    @contextmanager
+    def slow_answers(self, seconds: float) -> Iterator[Callable[[], int]]:
+        """Every request takes so long; gives how many there were."""
+        self._seconds, self._requests = seconds, 0
+        try:
+            yield lambda: self._requests
+        finally:
+            self._seconds = 0.0
 
     def slow(self) -> AbstractContextManager[Callable[[], int]]:
         """No container is made before the block ends; gives what tells how many are wanted."""
@@ -135,11 +146,13 @@ class FaultyRuntime(Runtime):
             raise BackendUnavailable("nothing was answered", unanswered=True) from None
 
     def _read(self, look: Callable[[], _T]) -> _T:
+        self._take_time()
         with self._pulse.asking():
             self._hang()
         return look()
 
     def _write(self, work: Callable[[], _T], refusal: EngineError) -> _T:
+        self._take_time()
         if self._fault is FaultKind.REFUSES_WRITES:
             raise refusal
         if self._fault is FaultKind.LOST_REQUEST:
@@ -155,3 +168,8 @@ class FaultyRuntime(Runtime):
         if self._fault is FaultKind.LOST_ANSWER:
             raise BackendUnavailable("the connection broke before the answer", unanswered=True)
         return done
+
+    def _take_time(self) -> None:
+        if self._seconds:
+            time.sleep(self._seconds)
+            self._requests += 1

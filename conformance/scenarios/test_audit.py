@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from conformance.harness import Hook
 from conformance.scenario import DETECTS_LOSS, EXITS_AT_ONCE, EXTENDS, TEAMS, scenario
@@ -23,11 +27,14 @@ from conformance.steps import (
     repeated,
     started,
 )
+from conformance.trace import HarnessFault
 from engines.audit import Action, ContainerEvent
 from engines.contract import Code
 
 REPEATED = 4
 """Equal refused calls."""
+SLOW_SECONDS = 0.03
+"""What each request takes where it is seen whether durations are true."""
 
 
 @scenario("AUDIT-001", Hook.AUDIT)
@@ -267,6 +274,49 @@ def test_a_change_is_told_alone(world: Stage) -> None:
         done(world.stop(world.alice, world.first))
     told = [(event.action, event.times) for event in world.events()]
     assert told == [(Action.STARTED, 1), (Action.STOPPED, 1)] * 2
+
+
+@scenario("AUDIT-022", Hook.AUDIT, Hook.CLOCK, Hook.WORKER, TEAMS, EXTENDS)
+def test_events_name_who_called(world: Stage) -> None:
+    starter, mate = world.mates[:2]
+    started(world, starter, world.first)
+    repeated(world, mate, world.first)
+    done(world.extend(mate, world.first))
+    refused(world.extend(mate, world.second), Code.NOT_FOUND)
+    refused(world.stop(starter, world.second), Code.NOT_FOUND)
+    who = [(event.user_id, event.team_id) for event in world.events()]
+    called = (starter, mate, mate, mate, starter)
+    assert who == [(each.user_id, each.team_id) for each in called]
+    let_expire(world, live(world, starter, world.first))
+    world.run_worker()
+    event = only_event(world, Action.EXPIRED)
+    assert (event.user_id, event.team_id) == (starter.user_id, starter.team_id)
+
+
+@scenario("AUDIT-023", Hook.AUDIT, Hook.SLOW_ANSWERS)
+def test_a_duration_is_what_the_call_took(world: Stage) -> None:
+    calls: list[Callable[[], object]] = [
+        partial(world.start, world.alice, world.first),
+        partial(world.start, world.alice, world.first),
+        partial(world.start, world.alice, world.second),
+        partial(world.extend, world.alice, world.first),
+        partial(world.stop, world.alice, world.first),
+    ]
+    waited = 0
+    with world.slow_answers(SLOW_SECONDS) as requests:
+        for call in calls:
+            told, asked, began = len(world.events()), requests(), time.perf_counter()
+            call()
+            took = (time.perf_counter() - began) * 1000
+            for event in world.events()[told:]:
+                said = f"{event.action.value} says {event.duration_ms} ms"
+                assert event.duration_ms <= math.ceil(took), f"{said}, the call took {took:.0f}"
+                if requests() > asked:
+                    waited += 1
+                    least = SLOW_SECONDS * 1000 - 1
+                    assert event.duration_ms >= least, f"{said}, it waited for {least:.0f} or more"
+    if not waited:
+        raise HarnessFault("no call waited for an answer that was slow")
 
 
 def _whole_life(world: Stage) -> None:

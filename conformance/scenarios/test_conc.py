@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import cast
 
 from conformance.harness import Hook, Options, Player
 from conformance.model.histories import Programme, Recorder, run_together
@@ -27,9 +28,11 @@ from conformance.steps import (
     started,
     together,
     until,
+    untouched,
 )
+from conformance.trace import HarnessFault
 from engines.audit import Action
-from engines.contract import ActionResult, Code, StartResult
+from engines.contract import ActionResult, Code, ContainerBackend, InstanceStatus, StartResult
 
 CALLS = 8
 """Calls at one moment."""
@@ -41,6 +44,8 @@ RACES = 8
 """How often one place is raced for: who counts first and takes later is not caught by each."""
 LAST_SECONDS = 30
 """What is left of an instance when the calls meet its expiry."""
+MOST_MOMENTS = 150
+"""More than any call or round has."""
 ROUNDS = 2
 """How often an instance comes and goes under the watchers' eyes."""
 
@@ -326,6 +331,56 @@ def test_a_slow_start_is_not_doubled(world: Stage) -> None:
 @scenario("CONC-021", Hook.SLOW_START, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
 def test_a_start_that_was_given_up_comes_back(world: Stage) -> None:
     _a_slow_start_and_another(world, GIVEN_UP_SECONDS)
+
+
+@scenario("CONC-022", Hook.MOMENTS, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_a_start_amid_a_round_is_left_alone(world: Stage) -> None:
+    def start(other: ContainerBackend) -> None:
+        alice = world.alice
+        answers.append(other.start_instance(alice.user_id, world.first, alice.team_id))
+
+    answers: list[StartResult] = []
+    for moment in range(MOST_MOMENTS):
+        let_expire(world, started(world, world.bob, world.first))
+        if not world.interrupted(moment, world.run_worker, start):
+            break
+        _is_one_of(answers[-1], Code.OK, Code.BUSY)
+        if answers[-1].ok:
+            _stays(world, answers[-1])
+        world.stop(world.alice, world.first)
+    _came_to_moments(answers)
+    demand(any(each.ok for each in answers), "no start succeeded while the worker went its round")
+
+
+@scenario("CONC-023", Hook.MOMENTS, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_a_round_amid_a_start_leaves_it_alone(world: Stage) -> None:
+    def start() -> None:
+        answers.append(world.start(world.alice, world.first))
+
+    answers: list[StartResult] = []
+    for moment in range(MOST_MOMENTS):
+        if not world.interrupted(moment, start, lambda _: world.run_worker()):
+            break
+        demand(answers[-1].ok, f"a round made a start fail: {answers[-1].message}")
+        _stays(world, answers[-1])
+        done(world.stop(world.alice, world.first))
+    _came_to_moments(answers[:-1])
+
+
+def _stays(world: Stage, answer: StartResult) -> None:
+    """What a start told of is live and all that runs, now and after the next round."""
+    for _ in range(2):
+        told = answer.instance["container_id"]
+        runs = world.running()
+        demand(told in runs, "what a start has made was removed by a round of the worker")
+        demand(agree(world, world.alice) == {told}, "something else runs than was started")
+        untouched(world, world.alice, world.first, cast(InstanceStatus, answer.instance))
+        world.run_worker()
+
+
+def _came_to_moments(answers: list[StartResult]) -> None:
+    if not answers or len(answers) == MOST_MOMENTS:
+        raise HarnessFault(f"{len(answers)} moments: the work has none, or goes round in circles")
 
 
 def _a_slow_start_and_another(world: Stage, seconds: int) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from conformance.harness import FaultKind, Hook
-from conformance.scenario import EXTENDS, scenario
+from conformance.harness import FaultKind, Hook, Options
+from conformance.scenario import EXTENDS, FEW_EXTENSIONS, scenario
 from conformance.stage import Stage
 from conformance.steps import (
     MOST_EXTENDS,
@@ -37,6 +37,8 @@ from engines.errors import BackendUnavailable
 
 FUZZED_ROUNDS, CALLS_PER_ROUND = 12, 3
 LOOKS_AT_ONCE = 8
+MOVED_SECONDS = 600
+"""So that any extend moves the expiry."""
 SETTLES = (Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
 
 
@@ -306,6 +308,89 @@ def _unavailable(outcomes: list[Outcome]) -> None:
     demand(isinstance(result, (StartResult, ActionResult)), f"the call raised {result!r}")
     refused(cast(ActionResult, result), Code.UNAVAILABLE)
     says_when(cast(ActionResult, result))
+
+
+@scenario("FAULT-025", Hook.FAULTS, FEW_EXTENSIONS, *SETTLES, options=Options(max_extensions=3))
+def test_extensions_are_counted_through_a_fault(world: Stage) -> None:
+    for kind in _that_answer(world):
+        if kind is not FaultKind.FUZZED:  # which lies
+            _counted_through(world, kind)
+
+
+@scenario("FAULT-026", FaultKind.BAD_GATEWAY, *SETTLES)
+def test_what_something_in_front_says_is_no_answer(world: Stage) -> None:
+    with world.fault(FaultKind.BAD_GATEWAY):
+        first = world.start(world.alice, world.first)
+        _truly_started(world, first)
+        if world.running() and not first.ok:
+            demand(not first.definite, "a start is told as certain to have failed, and runs")
+    _truly_started(world, world.start(world.alice, world.first))
+    demand(len(world.running()) <= 1, "a start that something in front answered is doubled")
+    _settled_and_started(world)
+    instance = live(world, world.alice, world.first)
+    with world.fault(FaultKind.BAD_GATEWAY):
+        _truly_stopped(world, instance, world.stop(world.alice, world.first))
+    _settled_and_started(world)
+    done(world.stop(world.alice, world.first))
+    demand(not world.running(), "the container still runs after a stop that succeeded")
+
+
+@scenario("FAULT-027", Hook.LURE)
+def test_a_redirect_is_not_followed(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.lured() as came:
+        results = [
+            world.start(world.bob, world.first),
+            world.extend(world.alice, world.first),
+            world.stop(world.alice, world.first),
+        ]
+        with world.backend.allows(BackendUnavailable):
+            demand(
+                world.status(world.alice, world.first) is not None,
+                "a redirect is told as nothing running",
+            )
+        requests = came()
+    demand(not requests, f"{len(requests)} requests went where a redirect points")
+    for result in results:
+        demand(not result[0], "a call that was answered with a redirect returned True")
+    untouched(world, world.alice, world.first, instance)
+    gone(world, world.bob, world.first)
+
+
+@scenario("FAULT-028", FaultKind.LOST_REQUEST, Hook.REPLACE_BEHIND, *SETTLES)
+def test_what_took_its_place_in_a_fault_is_not_it(world: Stage) -> None:
+    old = started(world, world.alice, world.first)
+    with world.fault(FaultKind.LOST_REQUEST):
+        _failed(world.stop(world.alice, world.first))
+    world.replace_behind(world.alice, old)
+    for _ in range(2):
+        status = world.status(world.alice, world.first)
+        shown = None if status is None else status["container_id"]
+        demand(shown != old["container_id"], "status tells of the container that is gone")
+        settle(world)
+    result = world.start(world.alice, world.first)
+    demand(result.ok, f"a start after that is refused: {result.message} ({result.code.value})")
+    agree(world, world.alice)
+
+
+def _counted_through(world: Stage, kind: FaultKind) -> None:
+    started(world, world.alice, world.first)
+    done(world.extend(world.alice, world.first))
+    world.advance(MOVED_SECONDS)
+    with world.fault(kind):
+        extended = world.extend(world.alice, world.first)
+        world.stop(world.alice, world.first)
+    settle(world)
+    status = world.status(world.alice, world.first)
+    if status is None:
+        return  # the stop was carried out
+    count = status["extension_count"]
+    least = 1 + int(extended.ok)
+    demand(least <= count <= 2, f"{count} extensions are counted after {kind.value}")
+    for _ in range(world.capabilities.max_extensions - count):
+        done(world.extend(world.alice, world.first))
+    refused(world.extend(world.alice, world.first), Code.EXTENSION_LIMIT)
+    done(world.stop(world.alice, world.first))
 
 
 def _half_way(world: Stage) -> InstanceStatus:

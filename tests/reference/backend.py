@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -36,7 +37,7 @@ from engines.contract import (
 from engines.errors import BackendUnavailable
 from reference.inside import LIMITS, Wall
 from reference.limits import ContestEnd, StartRate
-from reference.machine import Container, Machine, MortalMachine, inner_of
+from reference.machine import NOTHING_DONE, Container, Machine, MortalMachine, inner_of
 
 CHALLENGES = Challenges(
     first=7,
@@ -94,6 +95,10 @@ log = logging.getLogger(__name__)
 
 Key = tuple[str, int]
 """Account and challenge."""
+
+
+class NotLetIn(Exception):
+    """The machine does not let the user in."""
 
 
 @dataclass
@@ -159,6 +164,12 @@ class ReferenceBackend(ContainerBackend):
         self.tables = Tables()
         self.room: int | None = None
         """How many more changes may be recorded; None for any number."""
+        self.barred: set[int] = set()
+        """Users whom the machine does not let in."""
+        self.pause: Callable[[], None] = lambda: None
+        """Called before and after each call and each part of the worker's round."""
+        self.began = time.perf_counter()
+        """When the call at work began."""
         self.life: Life | None = None
         """Of a process that is to die; None for one that is not."""
 
@@ -168,6 +179,7 @@ class ReferenceBackend(ContainerBackend):
         other.clock, other.machine, other.lock = self.clock, self.machine, self.lock
         other.records, other.waiting, other.events = self.records, self.waiting, self.events
         other.ended, other.owners, other.editions = self.ended, self.owners, self.editions
+        other.barred = self.barred
         other.rate, other.end, other.doubts = self.rate, self.end, self.doubts
         other.tables = self.tables
         other.look_at_tables()
@@ -220,9 +232,13 @@ class ReferenceBackend(ContainerBackend):
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> StartResult:
         validate_ids(user_id, challenge_id, team_id)
-        with self.machine.turnstile.passing(), self.lock:
+        with self.machine.turnstile.passing(), self.call():
             try:
+                self.let_in(user_id)
                 result, action = self.start(user_id, challenge_id, team_id)
+            except NotLetIn:
+                result = StartResult(False, "Log in again", code=Code.UNAUTHENTICATED)
+                action = Action.START_FAILED
             except BackendUnavailable:
                 result, action = self.start_broke_off(), Action.START_FAILED
             self.audit(
@@ -239,9 +255,12 @@ class ReferenceBackend(ContainerBackend):
     ) -> ActionResult:
         validate_ids(user_id, challenge_id, team_id)
         times: dict[str, str] = {}
-        with self.lock:
+        with self.call():
             try:
+                self.let_in(user_id)
                 result = self.extend(user_id, challenge_id, team_id, times)
+            except NotLetIn:
+                result = self.not_let_in()
             except BackendUnavailable:
                 result = self.broke_off()
             action = Action.EXTENDED if result.ok else Action.EXTEND_FAILED
@@ -256,9 +275,12 @@ class ReferenceBackend(ContainerBackend):
         auto_cleanup: bool = False,
     ) -> ActionResult:
         validate_ids(user_id, challenge_id, team_id)
-        with self.lock:
+        with self.call():
             try:
+                self.let_in(user_id)
                 result = self.stop(user_id, challenge_id, team_id)
+            except NotLetIn:
+                result = self.not_let_in()
             except BackendUnavailable:
                 result = self.broke_off()
             if auto_cleanup and result.code is Code.NOT_FOUND:
@@ -273,6 +295,8 @@ class ReferenceBackend(ContainerBackend):
     ) -> InstanceStatus | None:
         validate_ids(user_id, challenge_id, team_id)
         with self.lock:
+            if user_id in self.barred:
+                raise BackendUnavailable("the machine does not let this user in")
             record = self.live(user_id, challenge_id, team_id)
             return None if record is None else self.describe(record)
 
@@ -353,6 +377,15 @@ class ReferenceBackend(ContainerBackend):
                 made += 1
         return made
 
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """One call at a time, and how long it takes."""
+        self.pause()
+        with self.lock:
+            self.began = time.perf_counter()
+            yield
+        self.pause()
+
     # What the breakages override.
 
     def look_at_tables(self) -> None:
@@ -364,6 +397,22 @@ class ReferenceBackend(ContainerBackend):
         if self.tables.replaced:
             raise BackendUnavailable("these tables are not ours")
 
+    def let_in(self, user_id: int) -> None:
+        """Ask the machine as this user.
+
+        Raises:
+            NotLetIn: it does not let the user in.
+        """
+        if user_id in self.barred:
+            raise NotLetIn
+
+    def not_let_in(self) -> ActionResult:
+        return ActionResult(False, "Log in again", code=Code.UNAUTHENTICATED)
+
+    def took(self) -> int:
+        """Milliseconds since the call began."""
+        return round((time.perf_counter() - self.began) * 1000)
+
     def note(self) -> None:
         """Make room for one more change of the records."""
         if self.life is not None:
@@ -374,7 +423,12 @@ class ReferenceBackend(ContainerBackend):
                 raise BackendUnavailable("there is no room")
 
     def start_broke_off(self) -> StartResult:
-        return StartResult(False, "Out of reach", code=Code.UNAVAILABLE, retry_after=RETRY_SECONDS)
+        return StartResult(
+            *(False, "Out of reach"),
+            code=Code.UNAVAILABLE,
+            retry_after=RETRY_SECONDS,
+            definite=self.machine.fault in (None, *NOTHING_DONE),
+        )
 
     def broke_off(self) -> ActionResult:
         return ActionResult(False, "Out of reach", code=Code.UNAVAILABLE, retry_after=RETRY_SECONDS)
@@ -426,11 +480,14 @@ class ReferenceBackend(ContainerBackend):
         return self.waiting.pop(0) if self.waiting else None
 
     def clear_pool(self) -> None:
-        """Remove what waits and was made of an image that has changed since."""
+        """Remove what waits and is of no use: dead, or made of an image that has changed since."""
         for container in list(self.waiting):
-            if container.image != self.machine.image:
+            if container.image != self.machine.image or self.died_waiting(container):
                 self.machine.remove(container.id)
                 self.waiting.remove(container)
+
+    def died_waiting(self, container: Container) -> bool:
+        return not self.machine.runs(container.id)
 
     def launch(self, challenge_id: int | None) -> Container:
         self.clear_doubt()
@@ -684,7 +741,7 @@ class ReferenceBackend(ContainerBackend):
                 challenge_id=challenge_id,
                 action=action,
                 code=code,
-                duration_ms=0,
+                duration_ms=self.took(),
                 metadata=metadata,
             )
         )

@@ -30,6 +30,7 @@ from reference import (
     breakages_orders,
     breakages_outages,
     breakages_swap,
+    breakages_wider,
 )
 from reference.backend import CHALLENGES, STEP, Key, Record, ReferenceBackend
 from reference.inside import Wall
@@ -854,5 +855,6 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     **breakages_orders.CAUGHT_BY,
     **breakages_http.CAUGHT_BY,
     **breakages_swap.CAUGHT_BY,
+    **breakages_wider.CAUGHT_BY,
 }
 """Every breakage and the scenarios that must fail on it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -73,6 +74,12 @@ class Machine:
     """Seconds that it is waited for while it hangs; None for as long as it does."""
     late: list[Callable[[], object]] = field(default_factory=list)
     """What it was asked for while it hung, and nobody waits for any more."""
+    seconds: float = 0.0
+    """How long it takes over each request."""
+    requests: int = 0
+    """How often it has taken its time."""
+    elsewhere: list[str] | None = None
+    """Where it redirects every request to, and what came there; None: it answers itself."""
 
     turnstile: Turnstile = field(default_factory=Turnstile)
     """Where starts are held up."""
@@ -85,7 +92,20 @@ class Machine:
         """What is done at the end of a restart."""
         self.boots += 1
 
+    def take_time(self) -> None:
+        """Answer as slowly as it does, or with a redirect."""
+        if self.elsewhere is not None:
+            self.redirected()
+            raise BackendUnavailable("the machine is elsewhere")
+        if self.seconds:
+            time.sleep(self.seconds)
+            self.requests += 1
+
+    def redirected(self) -> None:
+        """A request was answered with a redirect, which nobody follows."""
+
     def ask(self) -> None:
+        self.take_time()
         if self.fault is FaultKind.HANGS and not self.goes_on.wait(self.patience):
             raise BackendUnavailable("the machine says nothing")
         if self.fault is FaultKind.UNREACHABLE:
@@ -101,6 +121,7 @@ class Machine:
             self.late.pop()()
 
     def write(self, work: Callable[[], _T]) -> _T:
+        self.take_time()
         if self.fault is FaultKind.HANGS and not self.goes_on.wait(self.patience):
             self.late.append(work)
             raise BackendUnavailable("the machine says nothing")
@@ -118,9 +139,15 @@ class Machine:
         """Agree to a longer life; the time itself is kept by the backend."""
         self.write(lambda: None)
 
+    def replaced(self, container_id: str) -> str:
+        """Past every backend: another container takes the place of this one."""
+        made = self._made(self.containers[container_id].ports, companion=False)
+        self._removed(container_id)
+        return made.id
+
     def remove(self, container_id: str) -> None:
         """Remove a container with its companion."""
-        if container_id in self.stubborn:
+        if container_id in self.stubborn or self.fault is FaultKind.BAD_GATEWAY:
             raise BackendUnavailable("the container cannot be removed")
         self.write(lambda: self._removed(container_id))
 

@@ -12,6 +12,7 @@ from conformance.harness import (
     FaultKind,
     Harness,
     Hook,
+    Lockout,
     Options,
     Outside,
     Player,
@@ -62,10 +63,11 @@ class ReferenceWorld(World):
         self.backend.clock.advance(seconds)
 
     def run_worker(self) -> None:
-        self.backend.expire_due()
-        self.backend.reconcile()
-        self.backend.watch()
-        self.backend.refill()
+        backend = self.backend
+        for part in (backend.expire_due, backend.reconcile, backend.watch, backend.refill):
+            self.backend.pause()
+            part()
+            self.backend.pause()
 
     def another(self) -> ReferenceBackend:
         return self.backend.another()
@@ -159,6 +161,51 @@ class ReferenceWorld(World):
         editions[challenge_id] = editions.get(challenge_id, 0) + 1
         for key in [key for key in self.backend.ended if key[1] == challenge_id]:
             del self.backend.ended[key]
+
+    def replace_behind(self, player: Player, instance: InstanceStatus) -> str:
+        made = self.machine.replaced(instance["container_id"])
+        self.backend.doubts.append(made)  # what somebody else has made is cleared away
+        return made
+
+    @contextmanager
+    def locked_out(self, player: Player, why: Lockout) -> Iterator[None]:
+        self.backend.barred.add(player.user_id)
+        try:
+            yield
+        finally:
+            self.backend.barred.discard(player.user_id)
+
+    @contextmanager
+    def lured(self) -> Iterator[Callable[[], list[str]]]:
+        came = self.machine.elsewhere = []
+        try:
+            yield lambda: list(came)
+        finally:
+            self.machine.elsewhere = None
+
+    @contextmanager
+    def amid(self, moment: int, work: Callable[[], object]) -> Iterator[None]:
+        left = moment
+
+        def pause() -> None:
+            nonlocal left
+            left -= 1
+            if left == -1:
+                work()
+
+        self.backend.pause = pause
+        try:
+            yield
+        finally:
+            self.backend.pause = lambda: None
+
+    @contextmanager
+    def slow_answers(self, seconds: float) -> Iterator[Callable[[], int]]:
+        self.machine.seconds, before = seconds, self.machine.requests
+        try:
+            yield lambda: self.machine.requests - before
+        finally:
+            self.machine.seconds = 0.0
 
     def kill_behind(self, container_id: str) -> None:
         self.machine.containers[container_id].alive = False

@@ -177,6 +177,12 @@ class MemoryRuntime(Runtime):
         with self._lock:
             del self._containers[container_id]
 
+    def replace(self, container_id: str) -> str:
+        """Somebody makes another container in the place of this one; returns its id."""
+        with self._lock:
+            launch = self._containers[container_id].launch
+        return self.launch(launch).container_id
+
     @contextmanager
     def outage(self) -> Iterator[None]:
         """The runtime refuses every request; containers keep running."""
