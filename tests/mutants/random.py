@@ -30,6 +30,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any
@@ -106,7 +108,8 @@ TARGETS: dict[str, Target] = {
 
 
 def main() -> int:
-    """0: every mutant is killed or known to be equivalent. 1: some are not. 130: interrupted."""
+    """0: every mutant is killed, or known to be equivalent. 1: some are not. 3: the project's tests
+    fail without any. 130: interrupted; the same command goes on."""
     options = _options()
     logging.disable(logging.CRITICAL)  # broken on purpose: it would say so all the time
     target = _target(options.module)
@@ -118,9 +121,18 @@ def main() -> int:
     equivalent: dict[str, dict[str, str]] = json.loads(EQUIVALENT.read_text(encoding="utf-8"))
     print(f"{len(wanted)} of {len(found)} mutants of {options.module}; progress is in {state}")
     try:
-        calls = _calls_of(target)
-        left = [each for each in wanted if each.id not in known and each.id not in equivalent]
-        for number, result in enumerate(_all(left, target, calls, options), start=1):
+        undecided = {Fate.SURVIVED.value} if not options.no_tests else set[str]()
+        outlived = {key for key, each in known.items() if each["fate"] in undecided}
+        settled = {*equivalent, *(known.keys() - outlived)}
+        left = [each for each in wanted if each.id not in settled]
+        if not options.no_tests and left:
+            failing = _forked(partial(_unit_tested, None, target), UNIT_SECONDS).wait()
+            if failing:
+                print(f"tests fail on the sound program: {failing}", file=sys.stderr)
+                return 3
+        calls = _calls_of(target) if {each.id for each in left} - outlived else {}
+        results = _all(left, outlived, target, calls, options)
+        for number, result in enumerate(results, start=1):
             known[result["id"]] = result
             with state.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(result) + "\n")
@@ -184,7 +196,7 @@ def _calls_of(target: Target) -> Calls:
         )
         if not kept.exists():
             begun = time.monotonic()
-            said = _forked(lambda make=make, name=name: _traced(name, make)).wait()
+            said = _forked(partial(_traced, name, make)).wait()
             json.loads(said)
             kept.write_text(said, encoding="utf-8")
             print(f"{name}: traced in {time.monotonic() - begun:.0f} s", flush=True)
@@ -255,9 +267,10 @@ def _some_of_each_group(rules: Sequence[str]) -> tuple[list[str], list[str]]:
     return first, rest
 
 
-def _unit_tested(place: Place, target: Target) -> str:
-    """In a fork: the project's test that fails on the mutant, else nothing."""
-    _exchange(place)
+def _unit_tested(place: Place | None, target: Target) -> str:
+    """In a fork: the project's test that fails on the mutant (None: the sound program), if any."""
+    if place is not None:
+        _exchange(place)
     os.chdir(ROOT)
 
     class First:
@@ -269,6 +282,7 @@ def _unit_tested(place: Place, target: Target) -> str:
 
     first = First()
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header"]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # all is imported already
     code = pytest.main([*options, *target.tests], plugins=[first])
     return first.failed or ("" if code == 0 else f"pytest, exit code {int(code)}")
 
@@ -280,6 +294,7 @@ class _Unmade(Exception):
 def _exchange(place: Place) -> None:
     """Exchange the code of the changed function, wherever it is at hand."""
     path = str(ROOT / place.path)
+    import_module(place.path.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
     changed = _code_of(compile(place.changed(), path, "exec"), place.function)
     if changed is None:
         raise _Unmade
@@ -376,24 +391,35 @@ def _forked(work: Callable[[], str], seconds: float = 3600.0) -> _Fork:
 
 
 def _all(
-    wanted: Sequence[Place], target: Target, calls: Calls, options: argparse.Namespace
+    wanted: Sequence[Place],
+    outlived: set[str],
+    target: Target,
+    calls: Calls,
+    options: argparse.Namespace,
 ) -> Iterator[dict[str, Any]]:
-    """The results of these mutants, each as soon as it is there."""
+    """The results of these mutants, each as soon as it is there.
+
+    ``outlived``: those that have outlived the suite in an earlier run.
+    """
     waiting = list(reversed(wanted))
     running: dict[str, tuple[Place, _Fork, bool, float]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < options.jobs:
                 place = waiting.pop()
-                fork = _forked(lambda place=place: _tried(place, target, calls), options.seconds)
-                running[place.id] = place, fork, False, time.monotonic()
+                begun, by_units = time.monotonic(), place.id in outlived
+                if by_units:
+                    fork = _forked(partial(_unit_tested, place, target), UNIT_SECONDS)
+                else:
+                    fork = _forked(partial(_tried, place, target, calls), options.seconds)
+                running[place.id] = place, fork, by_units, begun
             for key, (place, fork, by_units, begun) in list(running.items()):
                 said = fork.said()
                 if said is None:
                     continue
                 del running[key]
                 if not said and not by_units and not options.no_tests:
-                    again = _forked(lambda place=place: _unit_tested(place, target), UNIT_SECONDS)
+                    again = _forked(partial(_unit_tested, place, target), UNIT_SECONDS)
                     running[key] = place, again, True, begun
                     continue
                 yield _result(place, said, by_units, begun, options)
