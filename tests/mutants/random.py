@@ -272,6 +272,7 @@ def _unit_tested(place: Place | None, target: Target) -> str:
     if place is not None:
         _exchange(place)
     os.chdir(ROOT)
+    logging.disable(logging.NOTSET)  # tests read the log
 
     class First:
         failed = ""

@@ -24,6 +24,10 @@ sessions) that fail on it, as the same command measures with `--measure`, which 
 each; CI runs the named ones. The walls around containers have mutants of their own on real Docker
 (`tests/mutants/isolation.py`), and every rule has a breakage of a small backend in plain
 dictionaries (`tests/reference/`).
+
+`PYTHONPATH=tests python -m mutants.random --module engines/cre --count 200 --seed 1` makes random
+changes of a package besides, and shows those that outlive the rules: with the test of ours that
+sees them, or with none.
 """
 _HEADINGS = {
     Part.CRE: "`ContainerRuntimeEngine` (`engines/cre`), on simulated containers: `cre:memory`",
