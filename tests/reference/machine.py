@@ -141,7 +141,8 @@ class Machine:
 
     def replaced(self, container_id: str) -> str:
         """Past every backend: another container takes the place of this one."""
-        made = self._made(self.containers[container_id].ports, companion=False)
+        former = self.containers[container_id]
+        made = self._made(former.ports, companion=False, site=former.site)
         self._removed(container_id)
         return made.id
 
