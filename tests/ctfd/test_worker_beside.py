@@ -26,7 +26,7 @@ def test_it_ends_what_was_deleted_while_ctfd_is_down(
 
     require("docker", bool(docker_image), "start a Docker engine (as root: dockerd)")
     deployment = f"ctfd-{secrets.token_hex(4)}"
-    environ = {"CRE_DEPLOYMENT": deployment, "CRE_FIREWALL": "none"}
+    environ = {"CRE_DEPLOYMENT": deployment}
 
     def worker() -> str:
         done = subprocess.run(

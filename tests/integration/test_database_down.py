@@ -179,7 +179,7 @@ def worker(url: str, *options: str) -> subprocess.Popen[str]:
     environ = {name: text for name, text in os.environ.items() if name not in names}
     return subprocess.Popen(
         [sys.executable, "-m", "whale_ready", "worker", *options],
-        env={**environ, "CONTAINER_DATABASE_URL": url, "CRE_FIREWALL": "none"},
+        env={**environ, "CONTAINER_DATABASE_URL": url},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
