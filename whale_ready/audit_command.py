@@ -10,12 +10,10 @@ from pathlib import Path
 
 import click
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from engines.audit import container_events
 from engines.audit_export import ExportBusy, line, private_file
 from engines.database import Database
-from engines.errors import EngineError
 from engines.settings import Settings
 from engines.upkeep import Upkeep
 from whale_ready.command import Command, Group, could_not_run
@@ -114,23 +112,12 @@ def _write(file: Path, lines: Iterator[bytes]) -> int:
 
 @contextmanager
 def _set_up() -> Iterator[tuple[Database, Upkeep]]:
-    try:
-        settings = Settings.from_environ()
-        database = Database(settings.state_url)
-    except ArgumentError:  # its message repeats the URL, password and all
-        sys.exit(could_not_run("CONTAINER_DATABASE_URL is no address of a database"))
-    except (EngineError, ValueError) as error:
-        sys.exit(could_not_run(str(error)))
-    except OSError as error:
-        sys.exit(could_not_run(f"{error.filename}: {error.strerror}"))
+    settings = Settings.from_environ()
+    database = Database(settings.state_url)
     try:
         yield database, Upkeep(database, database.clock, settings)
-    except EngineError as error:
-        sys.exit(could_not_run(str(error)))
     except ExportBusy:
         sys.exit(could_not_run("another process exports the audit log just now: try again"))
-    except SQLAlchemyError as error:
-        sys.exit(could_not_run(f"the database cannot be asked ({type(error).__name__})"))
     except OSError as error:
         sys.exit(could_not_run(f"{error.filename}: {error.strerror}"))
     finally:

@@ -37,6 +37,8 @@ SAID_WITHOUT = {
 }
 SIGNED = ("--why", "a test")
 ASKING: dict[str, tuple[str, ...]] = {
+    "audit export": (),
+    "audit prune": (),
     "database status": (),
     "database upgrade": (),
     "database take-over": ("0123456789ab",),

@@ -34,6 +34,7 @@ LABEL_FENCE = "whale-ready.fence"
 """Fencing token: id of the row that something was made for."""
 LABEL_DISK = "whale-ready.disk-mb"
 """What a container may write; 0 for as much as there is."""
+MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,7 @@ from typing import Any
 from docker.types import LogConfig, Mount, Ulimit
 
 from engines.catalog import ChallengeSpec, Companion, Sandbox
-from engines.cre.runtimes.base import LABEL_COMPANION, LABEL_DISK, Launch
-
-MIB = 1024 * 1024
+from engines.cre.runtimes.base import LABEL_COMPANION, LABEL_DISK, MIB, Launch
 
 CPU_PERIOD_MICROSECONDS = 100_000
 LOG_LIMIT = {"max-size": "1m", "max-file": "1"}

@@ -10,10 +10,10 @@ from engines.cre.runtimes.base import (
     LABEL_DEPLOYMENT,
     LABEL_DISK,
     LABEL_INSTANCE,
+    MIB,
     Overfull,
     fence_of,
 )
-from engines.cre.runtimes.container_config import MIB
 
 ALARMING_BYTES = 128 * MIB
 """What may be written between two glances; less is no hurry."""

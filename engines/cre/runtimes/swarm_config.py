@@ -6,10 +6,9 @@ import secrets
 from typing import Any
 
 from engines.catalog import ChallengeSpec, Companion, Readiness, Sandbox
-from engines.cre.runtimes.base import LABEL_DISK, Launch
+from engines.cre.runtimes.base import LABEL_DISK, MIB, Launch
 from engines.cre.runtimes.container_config import (
     LOG_LIMIT,
-    MIB,
     NO_DNS,
     NO_SEARCH,
     SHORT_WAIT,
