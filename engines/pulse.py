@@ -81,6 +81,7 @@ class Pulse:
         try:
             with self._counted(), watched(self):
                 yield
+            self._heard()
         except BackendUnavailable as error:
             if not error.untouched:
                 self._suspect()
@@ -92,7 +93,11 @@ class Pulse:
     def check(self) -> None:
         """Raises BackendUnavailable, as :meth:`asking`, where it is of no use to ask."""
         if self._in_vain():
-            self._suspect()
+            if self._suspect() and not self.hangs:
+                # Nobody has asked for a sign of life yet, as with a client whose waits are not
+                # ours to watch.
+                self._since = time.monotonic()
+                return
             raise BackendUnavailable(
                 f"{self._who} cannot be reached: it does not answer in time", untouched=True
             )
@@ -154,12 +159,14 @@ class Pulse:
 
     # The sign of life.
 
-    def _suspect(self) -> None:
+    def _suspect(self) -> bool:
+        """Have the server asked for a sign of life; returns whether nobody did so already."""
         with self._lock:
             working = self._thread is not None and self._thread.is_alive()  # none outlives a fork
             if not working and not self._closing.is_set():
                 self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
                 self._thread.start()
+            return not working
 
     def _run(self) -> None:
         while not self._closing.is_set():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
@@ -160,3 +161,22 @@ def test_an_inner_deadline_is_never_later_than_an_outer_one() -> None:
     nothing.set()
     with deadline(math.inf):
         wait(nothing.wait)
+
+
+def test_answers_of_a_client_that_waits_by_itself_are_signs_of_life() -> None:
+    """Of one that is not ours to watch, with requests that overlap all the time."""
+    server = Server()
+    with closing(server.pulse), server.pulse.asking():
+        until = time.monotonic() + 3 * ANSWER_SECONDS
+        while time.monotonic() < until:
+            with server.pulse.asking():
+                time.sleep(ANSWER_SECONDS / 10)  # its own wait
+    assert not server.pulse.hangs
+
+
+def test_nobody_is_refused_before_a_sign_of_life_was_asked_for() -> None:
+    server = Server()
+    with closing(server.pulse), server.pulse.asking():
+        time.sleep(2 * ANSWER_SECONDS)  # its own wait, as above
+        server.look()
+    assert not server.pulse.hangs
