@@ -64,5 +64,5 @@ class BelievesTheVersion(ContainerRuntimeEngine):
     """Tables of the newest version are taken for right, whatever an import has made of them."""
 
     def __init__(self, *args: Any, database: Database, **parts: Any) -> None:
-        database._tables_differ = lambda: False  # type: ignore[method-assign] # the bug
+        database.tables_differ = lambda: False  # type: ignore[method-assign] # the bug
         super().__init__(*args, database=database, **parts)
