@@ -76,6 +76,8 @@ class Hook(str, Enum):
     """:meth:`World.outage`: what the backend stands on (Docker, Whale) refuses all requests."""
     STUBBORN = "stubborn"
     """:meth:`World.stubborn`: one container cannot be removed."""
+    HELD_NETWORK = "held_network"
+    """:meth:`World.held_network`: something of an organiser's is on an instance's network."""
     CAPACITY = "capacity"
     """:attr:`Options.capacity` is honoured."""
     STRICT_CAPACITY = "strict_capacity"
@@ -99,6 +101,8 @@ class Hook(str, Enum):
     """:meth:`World.restart_live`: it is restarted, and what ran runs on."""
     STATE_FULL = "state_full"
     """:meth:`World.state_full`: there is no room in the database of the backend's state."""
+    REPLACED_TABLES = "replaced_tables"
+    """:meth:`World.replaced_tables`: the tables of the backend's state are replaced."""
     ANOTHER_PROCESS = "another_process"
     """:meth:`World.another`: the backend as another process has it."""
     START_RATE = "start_rate"
@@ -117,6 +121,30 @@ class Hook(str, Enum):
     """:meth:`World.slow_start`: starts take long, as with an image that has to be pulled."""
     OWNERS = "owners"
     """:meth:`World.give_number_again`: an account is deleted, and another gets its number."""
+    NEW_CHALLENGE = "new_challenge"
+    """:meth:`World.give_challenge_again`: a challenge is deleted, and another gets its number."""
+    COUNTED_FLAGS = "counted_flags"
+    """:meth:`World.counted_flags`: every flag that is right for a player, not only the newest."""
+    ANOTHER_SITE = "another_site"
+    """:meth:`World.another_site`: a site with a database of its own that bears the same name."""
+    CLOCK_AHEAD = "clock_ahead"
+    """:meth:`World.machine_ahead`: the backend on a machine whose clock is ahead."""
+    DISK = "disk"
+    """:meth:`World.write_disk`: a program in an instance writes to the disk that all share."""
+    REPLACE_BEHIND = "replace_behind"
+    """:meth:`World.replace_behind`: another container takes the place of an instance's own."""
+    ACCESS = "access"
+    """:meth:`World.locked_out`: what the backend stands on does not let a user in."""
+    LURE = "lure"
+    """:meth:`World.lured`: every request of the backend is answered with a redirect elsewhere."""
+    MOMENTS = "moments"
+    """:meth:`World.amid`: something is done in the middle of a call or of the worker's round."""
+    SLOW_ANSWERS = "slow_answers"
+    """:meth:`World.slow_answers`: what the backend stands on takes its time over each request."""
+
+
+LONGEST_ANSWER_SECONDS = 30.0
+"""What the contract allows a call to take while what the backend stands on hangs."""
 
 
 class Trial(str, Enum):
@@ -138,9 +166,29 @@ class Trial(str, Enum):
     """``PATH socket`` for every Unix socket in the file system, then ``search done``."""
     WRITE = "write"
     """``FOLDER written`` or ``FOLDER refused`` for ``/``, ``/bin``, ``/www`` and ``/tmp``."""
+    NAMES = "names"
+    """For each address given, ``ADDRESS NAME`` with the names, joined by commas, that the resolver
+    of the container's network has for it, or ``ADDRESS silent``."""
+    TRACES = "traces"
+    """``SOURCE.NUMBER WORD`` for every word the program reads of its whereabouts. Sources:
+    ``hostname``, ``hosts`` (names only), ``resolver`` (domains to search), ``environment`` (without
+    ``FLAG``), ``cgroup`` and ``mount`` (the paths of either)."""
     SPEND = "spend"
     """``memory`` (MiB), ``processes`` or ``files``, and how many to have at one time: the same
     word and how many could be had."""
+
+
+LITTLE_DISK_MB = 8
+"""What :attr:`Challenges.little_disk` may write."""
+
+
+class Lockout(str, Enum):
+    """Why a user is not let in by what the backend stands on."""
+
+    NO_ACCESS = "no_access"
+    """The backend has nothing to show for the user."""
+    REVOKED = "revoked"
+    """What the backend shows for the user is not taken any more."""
 
 
 class FaultKind(str, Enum):
@@ -156,9 +204,14 @@ class FaultKind(str, Enum):
     """Writes break off before anything of them is done."""
     GARBAGE = "garbage"
     """All is carried out, but no answer can be understood."""
+    BAD_GATEWAY = "bad_gateway"
+    """Something in front answers writes: a start or an extend was carried out, a stop was not."""
     FUZZED = "fuzzed"
     """Some of it is carried out, and every answer is anything at all, another thing each time:
     wrong in types, depth, range, encoding, framing or time, a few of them lies."""
+    HANGS = "hangs"
+    """Nothing is answered and nothing is refused. At the end of the block all that was asked for is
+    carried out, whether or not anybody waits for it."""
 
 
 @dataclass(frozen=True)
@@ -257,6 +310,16 @@ class Challenges:
     """Has a further container called ``inner``; ``/cgi-bin/inner`` shows what that one serves."""
     slow_companion: int | None = None
     """The same, but ``inner`` serves a second after it runs, and the challenge waits for it."""
+    dying_companion: int | None = None
+    """The same, but ``inner`` ends at once."""
+    paired_ports: int | None = None
+    """Has a TCP and a UDP port of one number, in this order; the first answers HTTP."""
+    one_connection: int | None = None
+    """Answers one connection, a request for ``/``, and ends."""
+    flag_file: int | None = None
+    """Has its flag in a file, which ``/flag.txt`` shows, instead of in ``FLAG``."""
+    little_disk: int | None = None
+    """May write :data:`LITTLE_DISK_MB` to the disk."""
     names: Mapping[int, str] = field(default_factory=dict)
     """What players know a challenge by, for messages that may say the name instead of the id."""
 
@@ -320,6 +383,12 @@ class World(ABC):
     """Four users: two of one team, then two of another. Empty when there are no teams."""
     faults: frozenset[FaultKind] = frozenset()
     """The kinds that :meth:`fault` knows."""
+    known_as: frozenset[str] = frozenset()
+    """Names of the deployment that players' programs must not come across."""
+    answers_within: float = LONGEST_ANSWER_SECONDS
+    """Seconds of real time that a call may take in :attr:`FaultKind.HANGS`. What the contract
+    allows at most; less where the backend under test is set to give up sooner, so that a run need
+    not wait so long for one that never does."""
 
     def crowd(self, number: int) -> tuple[Player, ...]:
         """So many accounts for a load test, or as many as there are; no two of one account."""
@@ -373,6 +442,10 @@ class World(ABC):
         """
         raise Unsupported(Hook.RECORDED_FLAG)
 
+    def counted_flags(self, player: Player, challenge_id: int) -> frozenset[str]:
+        """Every flag that a submission of this player would be right with now; none: empty."""
+        raise Unsupported(Hook.COUNTED_FLAGS)
+
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
         """The body a player gets from the instance's first port, or None when nobody answers.
 
@@ -398,6 +471,41 @@ class World(ABC):
         now on the player is somebody else."""
         raise Unsupported(Hook.OWNERS)
 
+    def give_challenge_again(self, challenge_id: int) -> None:
+        """Delete a challenge past the backend, and let another one, which is set up the same, have
+        its number: from now on the number means that one."""
+        raise Unsupported(Hook.NEW_CHALLENGE)
+
+    def replace_behind(self, player: Player, instance: InstanceStatus) -> str:
+        """Past the backend, have another container of the player and challenge take the place of
+        this one, which goes; returns its id, as ``container_id`` would have it."""
+        raise Unsupported(Hook.REPLACE_BEHIND)
+
+    def locked_out(self, player: Player, why: Lockout) -> AbstractContextManager[None]:
+        """Inside the block what the backend stands on does not let this user in."""
+        raise Unsupported(Hook.ACCESS)
+
+    def lured(self) -> AbstractContextManager[Callable[[], list[str]]]:
+        """Inside the block every request of :attr:`backend` to what it stands on is answered with a
+        redirect to a server of the harness's own. What the block is given tells of each request
+        that came there, and of all that it carried."""
+        raise Unsupported(Hook.LURE)
+
+    def amid(self, moment: int, work: Callable[[], object]) -> AbstractContextManager[None]:
+        """Inside the block ``work`` is done once, in the middle of what :attr:`backend` or
+        :meth:`run_worker` does: at its moment ``moment``, counted from 0, just before or after it
+        asks or changes something outside of the process.
+
+        What ``work`` calls is another process's (:meth:`another`), or the worker of one. No moment
+        lies within a transaction. A block that comes to fewer moments does no work.
+        """
+        raise Unsupported(Hook.MOMENTS)
+
+    def slow_answers(self, seconds: float) -> AbstractContextManager[Callable[[], int]]:
+        """Inside the block what the backend stands on takes so long, or longer, over each request;
+        what it is given tells how many have been answered."""
+        raise Unsupported(Hook.SLOW_ANSWERS)
+
     def outage(self) -> AbstractContextManager[None]:
         """Inside the block all requests to what the backend stands on are refused at once."""
         raise Unsupported(Hook.OUTAGE)
@@ -405,6 +513,11 @@ class World(ABC):
     def stubborn(self, container_id: str) -> AbstractContextManager[None]:
         """Inside the block every attempt to remove this container is refused."""
         raise Unsupported(Hook.STUBBORN)
+
+    def held_network(self, container_id: str) -> AbstractContextManager[None]:
+        """Inside the block something that the backend has never heard of is on every network of
+        this container, as a tool for debugging may be, and keeps them from being removed."""
+        raise Unsupported(Hook.HELD_NETWORK)
 
     def fault(self, kind: FaultKind) -> AbstractContextManager[None]:
         """What the backend stands on goes wrong in this way, for all calls to it."""
@@ -440,10 +553,40 @@ class World(ABC):
         """Inside the block ``after`` more changes of the state find room, and no further one."""
         raise Unsupported(Hook.STATE_FULL)
 
+    def replaced_tables(self, *, rows_kept: bool) -> AbstractContextManager[None]:
+        """When the block begins, the tables of the state are dropped; with ``rows_kept`` others
+        with the same rows are there in their place, their columns guessed and without keys. Those
+        that had no row are not made again.
+
+        Nothing of this may be left for the next world.
+        """
+        raise Unsupported(Hook.REPLACED_TABLES)
+
     def another(self) -> ContainerBackend:
         """The same backend as another process has it: only the state, and what both stand on, is
         shared. The world closes it."""
         raise Unsupported(Hook.ANOTHER_PROCESS)
+
+    def another_site(self) -> World:
+        """A site whose settings are a copy of this one's, its deployment's name too, and whose
+        state is its own and empty.
+
+        What both stand on is shared, and so is the clock: :meth:`running` tells of both sites'
+        containers. This world closes it.
+        """
+        raise Unsupported(Hook.ANOTHER_SITE)
+
+    def machine_ahead(self, seconds: float) -> World:
+        """This world as a process has it on another machine, whose own clock is so far ahead of the
+        time in this world. All else is shared, and this world closes it."""
+        raise Unsupported(Hook.CLOCK_AHEAD)
+
+    def write_disk(self, instance: InstanceStatus, megabytes: int) -> int:
+        """Have a program in the instance write so much to its file system, in several files.
+
+        Returns how many megabytes it could write.
+        """
+        raise Unsupported(Hook.DISK)
 
     def port_range(self) -> range:
         """The ports there are, with :attr:`Options.port_count`."""

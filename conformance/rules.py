@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-SPEC_VERSION = 2
+SPEC_VERSION = 3
 """Version of the contract these rules belong to; stands in every report.
 
 A rule that asks more of every backend comes with the next version (:attr:`Rule.since`), so that a
@@ -115,6 +115,13 @@ RULES: tuple[Rule, ...] = (
         "A new instance begins with no extension used, whatever the one before it had.",
     ),
     *_rules(
+        "EXTEND",
+        "The last extension in the last minute of an instance's time is granted, and gives as "
+        "much as any other.",
+        since=3,
+        start=16,
+    ),
+    *_rules(
         "STOP",
         "A stop of a live instance returns True and code OK, and status is None afterwards.",
         "A stop removes the container.",
@@ -134,6 +141,13 @@ RULES: tuple[Rule, ...] = (
         "definite.",
     ),
     *_rules(
+        "STOP",
+        "What others hold on to of an instance, as a network with something of theirs on it, "
+        "keeps neither its stop nor the account's next starts.",
+        start=16,
+        since=3,
+    ),
+    *_rules(
         "STATUS",
         "The status of a live instance has every key of the contract with the right type.",
         "The status is None when nothing was started.",
@@ -151,6 +165,13 @@ RULES: tuple[Rule, ...] = (
         "A start works after a container died.",
         "A status that cannot be asked raises BackendUnavailable and never says None.",
         "An instance is still known, as it was, when the outage is over.",
+    ),
+    *_rules(
+        "STATUS",
+        "A container that has taken the place of an instance's own is not told of as that "
+        "instance.",
+        since=3,
+        start=17,
     ),
     *_rules(
         "EXPIRY",
@@ -173,6 +194,14 @@ RULES: tuple[Rule, ...] = (
         "An expired instance that a new start replaces is audited as expired once.",
     ),
     *_rules(
+        "EXPIRY",
+        "The worker removes nothing that another database made under the same deployment's name.",
+        "A worker that finds what another database made under its deployment's name says so in the "
+        "log.",
+        start=18,
+        since=3,
+    ),
+    *_rules(
         "ACCOUNT",
         "Two accounts have an instance of their own of the same challenge.",
         "A player never sees another account's instance.",
@@ -190,10 +219,33 @@ RULES: tuple[Rule, ...] = (
         "A player who joins another team gets that team's instance.",
         "Two teams have instances of their own.",
         "A team and a user of the same number are different accounts.",
+    ),
+    *_rules(
+        "ACCOUNT",
         "Who gets a deleted account's number does not see, extend or stop its instance.",
         "Who gets a deleted account's number starts an instance of their own at once.",
         "What a deleted account has left is ended by the worker's next round, and audited once as "
         "orphaned.",
+        "Who plays a challenge that has a deleted one's number does not see, extend or stop an "
+        "instance of that one.",
+        "Who plays a challenge that has a deleted one's number starts an instance of it at once.",
+        "What a deleted challenge has left is ended by the worker's next round, and audited once "
+        "as orphaned.",
+        "What a deleted account has left does not count towards the limit of who gets its number.",
+        "What an account has left that was deleted in an outage is ended by a later round of the "
+        "worker, audited once as orphaned.",
+        "Who gets a deleted team's number does not see, extend or stop its instance, and starts "
+        "one of their own at once.",
+        "Of two sites with one deployment's name and a database each, neither's calls touch the "
+        "other's instance of an account with the same number.",
+        "What is last known of a team's instance is told to each of the team, as status tells "
+        "of it, and to nobody else.",
+        "A start of a user who is not let in returns False and code UNAUTHENTICATED, makes "
+        "nothing, and keeps nobody else from a start.",
+        "An instance whose user is not let in any more is never told as gone, and is as it was "
+        "once the user is let in again.",
+        start=17,
+        since=3,
     ),
     *_rules(
         "FLAG",
@@ -206,9 +258,22 @@ RULES: tuple[Rule, ...] = (
         "The flag never stands in a message, a returned instance or a status.",
         "The flag never stands in the audit log.",
         "The flag never stands in the program's log.",
+    ),
+    *_rules(
+        "FLAG",
         "After a stop the flag still counts for its account, for the declared grace time.",
         "After a crash that was noticed the flag still counts for its account, for that time too.",
         "A deleted account's flag does not count for who gets its number.",
+        "A deleted challenge's flag does not count for the challenge that gets its number.",
+        "After a stop the flag counts until the declared grace time is over, and no longer.",
+        "After its expiry an instance's flag counts until the grace time is over, and no longer, "
+        "whether or not the worker has run.",
+        "Beside a new instance's flag that of the one before it counts until its grace time is "
+        "over, and no longer.",
+        "A challenge that reads its flag from a file finds it there, and not in FLAG.",
+        "A team's flag is recorded for each of the team, and for nobody who is not in it.",
+        start=10,
+        since=3,
     ),
     *_rules(
         "AUDIT",
@@ -227,15 +292,26 @@ RULES: tuple[Rule, ...] = (
         "The metadata of every event is JSON.",
         "Events name the team when there is one.",
         "The event of an expiry names who had started the instance.",
-        "An event that was written is never changed.",
+        "An event that was written is never changed, but for how many equal refusals it tells of "
+        "and when the last came.",
         "A call that failed in an outage is audited as failed, with code UNAVAILABLE.",
     ),
     *_rules(
         "AUDIT",
         "The event of a start whose container failed says why, in words that the answer does not "
         "hold.",
+        "The event of a lost instance says why: of a container that died something else than of "
+        "one that was removed.",
+        "Refused calls that repeat are all told: by an event each, or by one that says how many "
+        "they were and when the last came.",
+        "A change has an event of its own, however soon an equal one follows; only refusals are "
+        "told together.",
+        "An event names who called and the team that the call was for, and one that nobody "
+        "called for names who had started the instance.",
+        "An event's duration is no shorter than the call had to wait for an answer, and no "
+        "longer than the call.",
         start=18,
-        since=2,
+        since=3,
     ),
     *_rules(
         "INPUT",
@@ -262,6 +338,12 @@ RULES: tuple[Rule, ...] = (
         "A new start after a stop answers on the address it returns, with the new flag.",
         "A challenge under a host name of its own answers there.",
         "A challenge on a port of its own answers there.",
+    ),
+    *_rules(
+        "REACH",
+        "A service that takes one connection still has it when start returns.",
+        start=10,
+        since=3,
     ),
     *_rules(
         "CONC",
@@ -305,6 +387,13 @@ RULES: tuple[Rule, ...] = (
         since=2,
     ),
     *_rules(
+        "CONC",
+        "A start at any moment of a round of the worker is live afterwards, as the start told.",
+        "A round of the worker at any moment of a start neither fails nor undoes it.",
+        since=3,
+        start=22,
+    ),
+    *_rules(
         "FAULT",
         "While nothing gets through, start, extend and stop return False, code UNAVAILABLE and a "
         "retry_after.",
@@ -343,6 +432,30 @@ RULES: tuple[Rule, ...] = (
         since=2,
     ),
     *_rules(
+        "FAULT",
+        "While nothing is answered, a status comes back within 30 s and never says None.",
+        "While nothing is answered, an extend returns False, code UNAVAILABLE and a retry_after "
+        "within 30 s, and changes nothing.",
+        "While nothing is answered, a start returns False, code UNAVAILABLE and a retry_after "
+        "within 30 s; whatever becomes of it later is not leaked, and a later start works.",
+        "While nothing is answered, a stop returns False, code UNAVAILABLE and a retry_after "
+        "within 30 s; nothing runs later that status does not tell of, and a start works.",
+        "While nothing is answered, a round of the worker comes back within 30 s, and a later one "
+        "does its work.",
+        "While nothing is answered, calls at one moment do not wait for one another: each comes "
+        "back within 30 s.",
+        "After a fault in an extend and a stop, and after the repair, as many extensions are "
+        "left as the count says, and none was given back.",
+        "A start and a stop whose requests something in front answered say True of what was "
+        "done only, a start says that it does not know, and nothing is doubled or forgotten.",
+        "A redirect is not followed: no request goes where it points, no call says True, and "
+        "afterwards the instance is as it was.",
+        "A container that took an instance's place while a stop of it had failed is not told "
+        "of as that instance.",
+        start=19,
+        since=3,
+    ),
+    *_rules(
         "ISOLATION",
         "A program inside an instance cannot connect to another account's container.",
         "Challenges with and without egress cannot connect to one another's containers.",
@@ -363,6 +476,17 @@ RULES: tuple[Rule, ...] = (
         "An instance cannot have more processes than its limit, and outlives the attempt.",
         "A program inside an instance cannot have more files open than its limit.",
         "Players reach instances with and without egress, and see each its own.",
+    ),
+    *_rules(
+        "ISOLATION",
+        "The names that a sibling finds for an instance's address hold nothing of user, team, "
+        "challenge and deployment, and a new instance has others.",
+        "What a program inside an instance reads of its whereabouts holds nothing of user, team, "
+        "challenge and deployment.",
+        "An instance that writes more to the disk than its challenge allows is ended, audited once "
+        "as disk_full, and no other one is.",
+        start=18,
+        since=3,
     ),
     *_rules(
         "RESTART",
@@ -397,6 +521,16 @@ RULES: tuple[Rule, ...] = (
         "audited once.",
     ),
     *_rules(
+        "STATE",
+        "After its tables were replaced by guessed ones with the same rows, as by an import into "
+        "CTFd, a backend serves again when its process starts anew at the latest, and knows what "
+        "is live.",
+        "After its tables were dropped a backend serves again when its process starts anew at the "
+        "latest.",
+        start=9,
+        since=3,
+    ),
+    *_rules(
         "TIME",
         "After the clock was stepped back an instance is live as it was, and its remaining "
         "time lies between 0 and its full life.",
@@ -410,6 +544,14 @@ RULES: tuple[Rule, ...] = (
         "instance ends at its time.",
         "An instance lives as long as ever when the machine's clocks are put forward in summer.",
         "An instance lives as long as ever when the machine's clocks are put back in autumn.",
+    ),
+    *_rules(
+        "TIME",
+        "A process on a machine whose clock is ahead ends nothing early.",
+        "A process on a machine whose clock is ahead gives up no start that is still at work.",
+        "What a process on a machine whose clock is ahead starts ends at its time, like any other.",
+        start=10,
+        since=3,
     ),
     *_rules(
         "LIMIT",
@@ -429,6 +571,15 @@ RULES: tuple[Rule, ...] = (
         "An expired instance holds no place of its challenge, whether or not the worker has run.",
     ),
     *_rules(
+        "LIMIT",
+        "A lost instance does not count towards the account's limit, whether or not the worker "
+        "has run.",
+        "Once the worker has run, a lost instance holds no place in a full system.",
+        "Once the worker has run, a lost instance holds no place of its challenge.",
+        since=3,
+        start=13,
+    ),
+    *_rules(
         "POOL",
         "A start of a challenge with a warm pool returns a container that was ready.",
         "An instance from the warm pool has the flag that was recorded for it, and no other "
@@ -438,6 +589,13 @@ RULES: tuple[Rule, ...] = (
         "A start works when no container of the warm pool is ready.",
         "Containers of the warm pool count towards the whole system's capacity.",
         "After the images have changed no start gets a container that was made before.",
+    ),
+    *_rules(
+        "POOL",
+        "The worker makes another container in the place of one that died waiting, and starts get "
+        "living ones alone.",
+        since=3,
+        start=8,
     ),
     *_rules(
         "PORT",
@@ -450,6 +608,13 @@ RULES: tuple[Rule, ...] = (
         "The worker gives the ports of expired instances back.",
     ),
     *_rules(
+        "PORT",
+        "A challenge's TCP and UDP port of one number are told as one number.",
+        "Once the worker has run, the ports of a lost instance are given back.",
+        start=6,
+        since=3,
+    ),
+    *_rules(
         "COMPANION",
         "An instance reaches its companion by name.",
         "A stop removes the companions too.",
@@ -459,7 +624,9 @@ RULES: tuple[Rule, ...] = (
         "COMPANION",
         "A start waits for a companion that its challenge waits for: that one serves as soon as "
         "the start is done.",
-        since=2,
+        "A start whose companion ends before it serves returns False with a code of its own and "
+        "leaves nothing behind.",
+        since=3,
         start=4,
     ),
     *_rules(
@@ -488,6 +655,13 @@ RULES: tuple[Rule, ...] = (
         since=2,
     ),
     *_rules(
+        "CRASH",
+        "An account whose start died in the middle can start again once the declared time of 20 s "
+        "at most is over, whether or not the worker has run.",
+        start=9,
+        since=3,
+    ),
+    *_rules(
         "HTTP",
         "A start over HTTP is answered 201 with the five keys of every answer and the whole "
         "instance.",
@@ -514,6 +688,26 @@ RULES: tuple[Rule, ...] = (
         since=2,
     ),
     *_rules(
+        "HTTP",
+        "A status over HTTP says why an instance was ended that had written more than it may.",
+        "A change over HTTP without the caller's own CSRF token is answered 403 and code "
+        "csrf_failed, and changes nothing.",
+        "Who is not logged in is answered 401 and code login_required over HTTP, and changes "
+        "nothing.",
+        "What admins may do is answered 403 and code forbidden to players over HTTP, and "
+        "changes nothing.",
+        "An admin's change over HTTP without the admin's own CSRF token is answered 403 and "
+        "code csrf_failed, and changes nothing.",
+        "An admin extends and stops over HTTP the instance of the player who is named, and no "
+        "other.",
+        "A change is asked for by POST alone over HTTP: GET is answered 405 and code "
+        "method_not_allowed, and changes nothing.",
+        "While its backend is out of reach, a team's instance is shown over HTTP as last known "
+        "to each of the team, and to nobody else.",
+        start=16,
+        since=3,
+    ),
+    *_rules(
         "SWAP",
         "After a swap an instance that was started before it is found, as it was.",
         "An extend after a swap gives the instance from before it more time, and changes nothing "
@@ -529,6 +723,23 @@ RULES: tuple[Rule, ...] = (
         "False and code UNAVAILABLE, a status raises BackendUnavailable, and nothing starts "
         "elsewhere.",
         since=2,
+    ),
+    *_rules(
+        "SWAP",
+        "While the new backend is out of reach a start goes to the other one, and only there.",
+        "A start for which the new backend is full returns False and code CAPACITY, goes "
+        "nowhere else, and does not count as a failure.",
+        "A start beyond the account's limit on the new backend returns False and code "
+        "LIMIT_REACHED, and goes nowhere else.",
+        "A start of which it is not known what became goes nowhere else, nor does the next one "
+        "while that is so.",
+        "After failures in a row the new backend is left alone for a while, then one start "
+        "finds out whether it is back, and once it is all go there again.",
+        "What is last known is asked of the backend that has the instance, before and after "
+        "a swap.",
+        "A start of which it is not known what became is not done elsewhere after a swap.",
+        since=3,
+        start=11,
     ),
 )
 

@@ -149,6 +149,9 @@ FEW_EXTENSIONS = _capability(
 )
 READY_ON_START = _capability("readiness on start", lambda caps: caps.ready_on_start)
 FLAG_GRACE = _capability("grace time for flags", lambda caps: caps.flag_grace_seconds > 0)
+LAPSES = _capability(
+    "time after which a start that died is in nobody's way", lambda caps: caps.lapse_seconds > 0
+)
 DETECTS_LOSS = _capability("detection of lost containers", lambda caps: caps.detects_loss)
 TEAMS = Need(
     "teams",
@@ -180,3 +183,8 @@ ENDED_CHALLENGE = _challenge("challenge whose time is over", "ended")
 SEVERAL_PORTS = _challenge("challenge with several ports", "several_ports")
 COMPANION_CHALLENGE = _challenge("challenge with a companion", "companion")
 SLOW_COMPANION = _challenge("challenge that waits for a companion", "slow_companion")
+DYING_COMPANION = _challenge("challenge that waits for a companion which ends", "dying_companion")
+PAIRED_PORTS = _challenge("challenge with a pair of ports", "paired_ports")
+ONE_CONNECTION = _challenge("challenge that takes one connection", "one_connection")
+FLAG_FILE = _challenge("challenge with its flag in a file", "flag_file")
+LITTLE_DISK = _challenge("challenge with a little disk", "little_disk")

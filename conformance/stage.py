@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from conformance.dying import ProcessDied
 from conformance.harness import (
+    LONGEST_ANSWER_SECONDS,
     FaultKind,
     Hook,
+    Lockout,
     Outside,
     Player,
     Trial,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 FLAG_PATH = "/cgi-bin/flag"
+FLAG_FILE_PATH = "/flag.txt"
 COMPANION_PATH = "/cgi-bin/inner"
 
 
@@ -56,7 +59,9 @@ class Stage:
         self.second = inner.challenges.second
         self.alice, self.bob, self.carol = inner.players[:3]
         self.mates = inner.mates
+        self.known_as = inner.known_as
         self.faults = tuple(kind for kind in FaultKind if kind in inner.faults)
+        self.answers_within = min(inner.answers_within, LONGEST_ANSWER_SECONDS)
 
     def __repr__(self) -> str:
         return "world"
@@ -157,6 +162,14 @@ class Stage:
         self._trace.note(f"· {'a' if value else 'no'} flag counts for {player} now")
         return value is not None and self._trace.secrets.flag(value) == flag
 
+    def counts(self, player: Player, challenge: int, flag: Flag) -> bool:
+        """Whether a submission with this flag would be right."""
+        values = self._hook(
+            Hook.COUNTED_FLAGS, lambda: self._inner.counted_flags(player, challenge)
+        )
+        self._trace.note(f"· {len(values)} flags count for {player} now")
+        return flag in {self._trace.secrets.flag(value) for value in values}
+
     def answers(self, instance: InstanceStatus) -> bool:
         """Whether a player's request to the instance is answered."""
         body = self._hook(Hook.FETCH, lambda: self._inner.fetch(instance))
@@ -169,10 +182,11 @@ class Stage:
         self._trace.note(f"· the companion {'answers' if body else 'is silent'}")
         return bool(body)
 
-    def flag_inside(self, instance: InstanceStatus) -> Flag:
-        """The value of FLAG in the container, asked for over its address."""
-        body = self._hook(Hook.FETCH, lambda: self._inner.fetch(instance, FLAG_PATH))
-        self._trace.note(f"· {_address(instance)}{FLAG_PATH} {'answers' if body else 'is silent'}")
+    def flag_inside(self, instance: InstanceStatus, path: str = FLAG_PATH) -> Flag:
+        """The value of FLAG in the container, asked for over its address; of the file that has it
+        with :data:`FLAG_FILE_PATH`."""
+        body = self._hook(Hook.FETCH, lambda: self._inner.fetch(instance, path))
+        self._trace.note(f"· {_address(instance)}{path} {'answers' if body else 'is silent'}")
         if body is None:
             raise RuleBroken("REACH-001", f"{_address(instance)} did not tell its flag")
         return self._trace.secrets.flag(body.strip())
@@ -223,9 +237,83 @@ class Stage:
         self._hook(Hook.OWNERS, lambda: self._inner.give_number_again(player))
         self._trace.note(f"· the account of {player} is deleted; another one gets its number")
 
+    def give_challenge_again(self, challenge: int) -> None:
+        self._hook(Hook.NEW_CHALLENGE, lambda: self._inner.give_challenge_again(challenge))
+        self._trace.note(f"· challenge {challenge} is deleted; another one gets its number")
+
+    def write_disk(self, instance: InstanceStatus, megabytes: int) -> int:
+        """Have a program inside write so much; returns how much it could."""
+        written = self._hook(Hook.DISK, lambda: self._inner.write_disk(instance, megabytes))
+        self._trace.note(f"· {_address(instance)} has written {written} of {megabytes} MB")
+        return written
+
     def kill_behind(self, container_id: str) -> None:
         self._hook(Hook.KILL_BEHIND, lambda: self._inner.kill_behind(container_id))
         self._trace.note(f"· container {container_id} dies")
+
+    def replace_behind(self, player: Player, instance: InstanceStatus) -> str:
+        made = self._hook(Hook.REPLACE_BEHIND, lambda: self._inner.replace_behind(player, instance))
+        self._trace.note(
+            f"· {made} takes the place of {instance['container_id']}, past the backend"
+        )
+        return made
+
+    @contextmanager
+    def locked_out(self, player: Player, why: Lockout) -> Iterator[None]:
+        """What the backend stands on does not let this user in inside this block."""
+        text = f"{player} is not let in ({why.value})"
+        with self._while(Hook.ACCESS, lambda: self._inner.locked_out(player, why), text):
+            yield
+
+    @contextmanager
+    def lured(self) -> Iterator[Callable[[], list[str]]]:
+        """Requests are answered with a redirect inside this block; gives what came there."""
+        with self._lent(Hook.LURE, self._inner.lured) as came:
+            self.backend = WatchedBackend(self._inner.backend, self._trace)
+            self._trace.note("· every request is answered with a redirect to elsewhere")
+            yield lambda: self._hook(Hook.LURE, came)
+        self.backend = WatchedBackend(self._inner.backend, self._trace)
+        self._trace.note("· no request is redirected any more")
+
+    @contextmanager
+    def slow_answers(self, seconds: float) -> Iterator[Callable[[], int]]:
+        """Requests take so long inside this block; it is given what tells how many there were."""
+        slow = self._lent(Hook.SLOW_ANSWERS, lambda: self._inner.slow_answers(seconds))
+        with slow as requests:
+            self._trace.note(f"· each request takes {seconds:g} s from here on")
+            yield lambda: self._hook(Hook.SLOW_ANSWERS, requests)
+        self._trace.note("· requests are fast again")
+
+    def interrupted(
+        self,
+        moment: int,
+        work: Callable[[], object],
+        meanwhile: Callable[[ContainerBackend], object],
+    ) -> bool:
+        """Do this work, and in the middle of it something else; False when it came to no such
+        moment.
+
+        ``meanwhile`` is given the backend as another process has it.
+        """
+        did = False
+
+        def at_the_moment() -> None:
+            nonlocal did
+            did = True
+            self._trace.note(f"· in the middle of it, at moment {moment}:")
+            other = self._hook(Hook.MOMENTS, self._inner.another)
+            meanwhile(WatchedBackend(other, self._trace))
+            self._trace.note("· and it goes on:")
+
+        doing = self._hook(Hook.MOMENTS, lambda: self._inner.amid(moment, at_the_moment))
+        self._hook(Hook.MOMENTS, doing.__enter__)
+        self.backend = WatchedBackend(self._inner.backend, self._trace)
+        try:
+            work()
+        finally:
+            self._hook(Hook.MOMENTS, lambda: doing.__exit__(None, None, None))
+            self.backend = WatchedBackend(self._inner.backend, self._trace)
+        return did
 
     @contextmanager
     def outage(self) -> Iterator[None]:
@@ -238,6 +326,13 @@ class Stage:
         """The container cannot be removed inside this block."""
         text = f"container {container_id} cannot be removed"
         with self._while(Hook.STUBBORN, lambda: self._inner.stubborn(container_id), text):
+            yield
+
+    @contextmanager
+    def held_network(self, container_id: str) -> Iterator[None]:
+        """Something foreign is on the container's networks inside this block."""
+        text = f"something foreign is on the networks of container {container_id}"
+        with self._while(Hook.HELD_NETWORK, lambda: self._inner.held_network(container_id), text):
             yield
 
     @contextmanager
@@ -269,6 +364,20 @@ class Stage:
             yield
 
     @contextmanager
+    def replaced_tables(self, *, rows_kept: bool) -> Iterator[None]:
+        """The tables of the state are others from the beginning of this block, or none."""
+        manager = self._hook(
+            Hook.REPLACED_TABLES, lambda: self._inner.replaced_tables(rows_kept=rows_kept)
+        )
+        self._hook(Hook.REPLACED_TABLES, manager.__enter__)
+        others = "guessed ones with the same rows" if rows_kept else "none"
+        self._trace.note(f"· the tables of the state are replaced by {others}")
+        try:
+            yield
+        finally:
+            self._hook(Hook.REPLACED_TABLES, lambda: manager.__exit__(None, None, None))
+
+    @contextmanager
     def another_process(self) -> Iterator[None]:
         """The calls inside this block are made by another process."""
         mine = self.backend
@@ -280,6 +389,31 @@ class Stage:
         finally:
             self.backend = mine
             self._trace.note("· from the first process again:")
+
+    @contextmanager
+    def another_site(self) -> Iterator[None]:
+        """All inside this block is of another site that bears the same name."""
+        with self._elsewhere(Hook.ANOTHER_SITE, self._inner.another_site, "another site"):
+            yield
+
+    @contextmanager
+    def machine_ahead(self, seconds: float) -> Iterator[None]:
+        """All inside this block is done on another machine, whose clock is so far ahead."""
+        where = f"a machine whose clock is {seconds:g} s ahead"
+        with self._elsewhere(Hook.CLOCK_AHEAD, lambda: self._inner.machine_ahead(seconds), where):
+            yield
+
+    @contextmanager
+    def _elsewhere(self, hook: Hook, make: Callable[[], World], where: str) -> Iterator[None]:
+        here, mine = self._inner, self.backend
+        self._inner = self._hook(hook, make)
+        self.backend = WatchedBackend(self._inner.backend, self._trace)
+        self._trace.note(f"· from {where}:")
+        try:
+            yield
+        finally:
+            self._inner, self.backend = here, mine
+            self._trace.note("· from here again:")
 
     def dies(self, boundary: int, work: Callable[[], object]) -> bool:
         """Do this work in a process that dies at this boundary, and go on in a fresh one.
@@ -330,8 +464,9 @@ class Stage:
             yield lambda: self._hook(Hook.SLOW_START, waiting)
         self._trace.note("· starts go on")
 
-    def try_worker(self) -> None:
-        """Run the worker once, in a round that may fail: it is the next one that must not."""
+    def try_worker(self) -> bool:
+        """Run the worker once, in a round that may fail: it is the next one that must not. Returns
+        whether it did not."""
         self._allow(Hook.WORKER)
         try:
             with self.backend.underway("worker"):
@@ -339,6 +474,8 @@ class Stage:
             self._trace.note("· the worker has run")
         except Exception as error:  # noqa: BLE001 - whatever it is, the worker's thread outlives it
             self._trace.note(f"· the worker's round failed: {type(error).__name__}")
+            return False
+        return True
 
     @contextmanager
     def _while(

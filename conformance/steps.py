@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
-from conformance.harness import Player
+from conformance.harness import FaultKind, Player
 from conformance.shape import moment
 from conformance.stage import Stage
 from engines.audit import Action, ContainerEvent
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
+from engines.errors import BackendUnavailable
 
 _T = TypeVar("_T")
 
@@ -24,6 +25,9 @@ SLACK_SECONDS = 5
 START_SLACK_SECONDS = 60
 """How much of its life an instance may have used up while it became ready."""
 
+AGAIN_SECONDS = 0.05
+"""Between two looks whether a backend has noticed that it is answered again."""
+
 IDENTITY = ("container_id", "host", "ports", "started_at")
 """What never changes while an instance is live."""
 FIXED = (*IDENTITY, "expires_at", "extension_count")
@@ -31,6 +35,8 @@ FIXED = (*IDENTITY, "expires_at", "extension_count")
 
 MOST_EXTENDS = 20
 """How many extends a scenario makes at most to use them up."""
+
+LONGEST_WAIT_SECONDS = 15.0
 
 SETTLING_SECONDS = 200
 """How long a backend may not know what became of a call that a fault hit."""
@@ -129,6 +135,14 @@ def agree(world: Stage, *players: Player) -> set[str]:
     return running
 
 
+def until(met: Callable[[], bool]) -> None:
+    """Wait until this is so of a start that is at work."""
+    end = time.monotonic() + LONGEST_WAIT_SECONDS
+    while not met():
+        demand(time.monotonic() < end, "a start neither came to its container nor answered")
+        time.sleep(0.005)  # a start that is still at work gives no sign
+
+
 def settle(world: Stage, seconds: float = SETTLING_SECONDS) -> None:
     """Let the time go by after which nothing may be unknown any more, and the worker run."""
     world.advance(seconds)
@@ -159,6 +173,71 @@ def together(calls: Sequence[Callable[[], _T]]) -> list[_T]:
     for thread in threads:
         thread.join()
     return [answer.result() for answer in answers]
+
+
+Outcome = object
+"""What a call gave, or the BackendUnavailable that it raised."""
+InTime = Callable[..., list[Outcome]]
+"""Makes calls at one moment, each on a thread of its own; their outcomes in order."""
+
+
+@contextmanager
+def hanging(world: Stage, again: Callable[[], bool]) -> Iterator[InTime]:
+    """What the backend stands on hangs inside this block, and every call must come back in it.
+
+    Ends when it is answered again and has noticed that, as ``again`` says: it need not do so at
+    once.
+    """
+    threads: list[threading.Thread] = []
+    limit = world.answers_within
+
+    def make(call: Callable[[], object], outcomes: dict[int, Outcome], place: int) -> None:
+        try:
+            outcomes[place] = call()
+        except BackendUnavailable as error:
+            outcomes[place] = error
+        except BaseException as error:  # noqa: BLE001 - raised again on the scenario's own thread
+            raised.append(error)
+
+    raised: list[BaseException] = []
+
+    def in_time(*calls: Callable[[], object]) -> list[Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        mine = [
+            threading.Thread(target=make, args=(call, outcomes, place), daemon=True)
+            for place, call in enumerate(calls)
+        ]
+        threads.extend(mine)
+        until = time.monotonic() + limit
+        with world.backend.allows(BackendUnavailable):
+            for thread in mine:
+                thread.start()
+            for thread in mine:
+                thread.join(max(0.0, until - time.monotonic()))
+        if raised:
+            raise raised[0]
+        late = sum(thread.is_alive() for thread in mine)
+        demand(not late, f"{late} of {len(mine)} calls did not come back within {limit:g} s")
+        return [outcomes[place] for place in range(len(calls))]
+
+    try:
+        with world.fault(FaultKind.HANGS):
+            yield in_time
+    finally:
+        for thread in threads:
+            thread.join(limit)
+    until = time.monotonic() + limit
+    while not again():
+        demand(time.monotonic() < until, f"nothing works {limit:g} s after all is answered again")
+        time.sleep(AGAIN_SECONDS)
+
+
+def told(world: Stage, player: Player, challenge: int) -> bool:
+    """Whether a status can be asked."""
+    found: list[object] = []
+    with world.backend.allows(BackendUnavailable):
+        found.append(world.status(player, challenge))
+    return bool(found)
 
 
 def expiry(instance: InstanceStatus) -> datetime:

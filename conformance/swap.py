@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 from conformance.stage import Stage
 from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.clock import VirtualClock
-from engines.contract import Capabilities, ContainerBackend
+from engines.contract import Capabilities, ContainerBackend, StartResult
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.database import Database
@@ -100,6 +101,69 @@ class Swap:
             database=database,
             clock=VirtualClock(),
         )
+
+
+class Fallback(Swap):
+    """The backend under test is the new one, and starts may fall back on the other."""
+
+    failures = 2
+    """As many in a row open the breaker."""
+    seconds = 30.0
+
+    def __init__(self, world: Stage) -> None:
+        super().__init__(world)
+        self._position = Position(ALL)
+        self._clock = VirtualClock()
+        self.asked = 0
+        """How many starts the backend under test was asked for."""
+        self.meanwhile: Callable[[], object] | None = None
+        """Done once, while the backend under test is being asked for a start."""
+
+    def time_goes_by(self, seconds: float) -> None:
+        """For the front, which has a clock of its own."""
+        self._clock.advance(seconds)
+        self._world.note(f"for the front {seconds:g} s go by")
+
+    def _front(
+        self, tested: ContainerBackend, other: ContainerBackend, database: Database
+    ) -> HybridBackend:
+        router = Router(
+            Keys(OTHER, HOME),
+            lambda: Dial(self._position),
+            lambda: False,
+            Breaker(self._clock, failures=self.failures, seconds=self.seconds),
+            falls_back=True,
+        )
+        counted = cast(ContainerBackend, _Counted(tested, self))
+        return self.front(other, counted, router, database=database, clock=self._clock)
+
+
+class _Counted:
+    """The backend under test, and how often it is asked for a start."""
+
+    def __init__(self, tested: ContainerBackend, fallback: Fallback) -> None:
+        self._tested = tested
+        self._fallback = fallback
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tested, name)
+
+    def start_instance(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> StartResult:
+        self._fallback.asked += 1
+        meanwhile, self._fallback.meanwhile = self._fallback.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return self._tested.start_instance(user_id, challenge_id, team_id)
+
+
+@contextmanager
+def fallback(world: Stage) -> Iterator[Fallback]:
+    """The backend under test behind a front that may start on another one instead."""
+    made = Fallback(world)
+    with made.in_front():
+        yield made
 
 
 @contextmanager

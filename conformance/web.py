@@ -22,14 +22,18 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from conformance.harness import Player
 from conformance.shape import STATUS_TYPES, RuleBroken, check_message, check_status
 from conformance.watch import WatchedBackend
-from engines.contract import ContainerBackend
+from engines.contract import LARGEST_ID, ContainerBackend
+from engines.ending import Chosen, Selection
 from engines.web import KEYS, PREFIX, Caller, container_blueprint
+from engines.web.overview import HistoryPage, HistoryQuery, LiveInstance
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 SHAPE_RULE = "HTTP-001"
 CSRF_HEADER = "CSRF-Token"
+ADMIN = LARGEST_ID
+"""An admin's user id, which no player has."""
 _POLL_SECONDS = 0.01
 LOOPBACK = "127.0.0.1"
 
@@ -51,19 +55,18 @@ class Logins:
     """Who is logged in: a session cookie per player, with a CSRF token of its own."""
 
     def __init__(self) -> None:
-        self._sessions: dict[str, Player] = {}
+        self._sessions: dict[str, Caller] = {}
         self._nonces: dict[str, str] = {}
 
-    def log_in(self, player: Player) -> dict[str, str]:
-        """The headers of a player's browser."""
+    def log_in(self, player: Player, *, as_admin: bool = False) -> dict[str, str]:
+        """The headers of a player's browser, or of an admin's."""
         session, nonce = secrets.token_hex(16), secrets.token_hex(16)
-        self._sessions[session] = player
+        self._sessions[session] = Caller(player.user_id, player.team_id, as_admin)
         self._nonces[session] = nonce
         return {"Cookie": f"session={session}", CSRF_HEADER: nonce}
 
     def who(self, request: Request) -> Caller | None:
-        player = self._sessions.get(request.cookies.get("session", ""))
-        return None if player is None else Caller(player.user_id, player.team_id)
+        return self._sessions.get(request.cookies.get("session", ""))
 
     def csrf_ok(self, request: Request) -> bool:
         nonce = self._nonces.get(request.cookies.get("session", ""))
@@ -96,12 +99,32 @@ class Web:
         """Ask for a change with any body; ``path`` may have a query."""
         return self._ask(player, "POST", path, body, headers or {})
 
+    def log_in(self, player: Player) -> dict[str, str]:
+        """The headers of another browser of the player's, for :meth:`ask`."""
+        return self._logins.log_in(player)
+
+    def log_in_admin(self) -> dict[str, str]:
+        """The headers of an admin's browser, for :meth:`ask`."""
+        return self._logins.log_in(Player(ADMIN), as_admin=True)
+
+    def ask(
+        self, method: str, path: str, body: object, headers: Mapping[str, str], who: str
+    ) -> WebAnswer:
+        """Send any request; ``who`` is for the trace."""
+        return self._send(method, path, body, headers, who)
+
     def _ask(
         self, player: Player, method: str, path: str, body: object, headers: Mapping[str, str]
     ) -> WebAnswer:
+        everything = {**headers, **self._logins.log_in(player)}
+        return self._send(method, path, body, everything, f"user {player.user_id}")
+
+    def _send(
+        self, method: str, path: str, body: object, headers: Mapping[str, str], who: str
+    ) -> WebAnswer:
         sent = None if body is None else json.dumps(body)
-        text = f"{method} {path}{'' if sent is None else f' {sent}'} by user {player.user_id}"
-        everything = {**headers, **self._logins.log_in(player), "Content-Type": "application/json"}
+        text = f"{method} {path}{'' if sent is None else f' {sent}'} by {who}"
+        everything = {**headers, "Content-Type": "application/json"}
         try:
             with self._watched.underway(text):
                 status, told, raw = self._exchange(method, path, sent, everything)
@@ -125,12 +148,25 @@ class Web:
             connection.close()
 
 
+class _Nothing:
+    """What admins see here: scenarios ask what they may do, and not for lists."""
+
+    def live(self) -> list[LiveInstance]:
+        return []
+
+    def history(self, query: HistoryQuery) -> HistoryPage:
+        return HistoryPage([], None)
+
+    def chosen(self, selection: Selection) -> list[Chosen]:
+        return []
+
+
 @contextmanager
 def served(backend: ContainerBackend, watched: WatchedBackend) -> Iterator[Web]:
     """Serve the endpoints over ``backend`` on loopback; ``watched`` takes note of the calls."""
     logins = Logins()
     app = Flask(__name__)
-    app.register_blueprint(container_blueprint(lambda: backend, logins))
+    app.register_blueprint(container_blueprint(lambda: backend, logins, overview=_Nothing()))
     with serving(app) as address:
         yield Web(address, logins, watched)
 

@@ -13,6 +13,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,8 +29,9 @@ from engines.contract import (
     account_key,
     validate_ids,
 )
-from engines.errors import BackendUnavailable
+from engines.errors import BackendUnavailable, OutcomeUnknown
 from engines.reasons import reason
+from engines.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -94,9 +96,10 @@ class Call:
 class AuditedBackend(ContainerBackend):
     """The four calls of the contract around a backend's own work."""
 
-    def __init__(self, clock: Clock, audit: AuditLog) -> None:
+    def __init__(self, clock: Clock, audit: AuditLog, upkeep: Upkeep | None = None) -> None:
         self.clock = clock
         self.audit = audit
+        self._upkeep = upkeep
 
     def start_instance(
         self, user_id: int, challenge_id: int, team_id: int | None = None
@@ -107,7 +110,7 @@ class AuditedBackend(ContainerBackend):
         except (BackendUnavailable, SQLAlchemyError) as error:
             code, message, retry = self._unavailable("start", call, error)
             # A state that broke off may have done so after the container was made.
-            known = isinstance(error, BackendUnavailable)
+            known = isinstance(error, BackendUnavailable) and not isinstance(error, OutcomeUnknown)
             result = StartResult(False, message, code=code, retry_after=retry, definite=known)
         except Exception as error:  # noqa: BLE001 - the contract: a start never raises
             said = self._unexpected("start", call, error)
@@ -142,7 +145,8 @@ class AuditedBackend(ContainerBackend):
             result = self._stop(call, Action.EXPIRED if auto_cleanup else Action.STOPPED)
         except (BackendUnavailable, SQLAlchemyError) as error:
             code, message, retry = self._unavailable("stop", call, error)
-            result = ActionResult(False, message, code=code, retry_after=retry)
+            known = not isinstance(error, OutcomeUnknown)
+            result = ActionResult(False, message, code=code, retry_after=retry, definite=known)
         except Exception as error:  # noqa: BLE001 - the contract: a stop never raises
             result = ActionResult(False, self._unexpected("stop", call, error), code=Code.INTERNAL)
         if auto_cleanup and result.code is Code.NOT_FOUND:
@@ -168,6 +172,12 @@ class AuditedBackend(ContainerBackend):
         call = self._call(user_id, challenge_id, team_id)
         with _reading():
             return self._last_known(call)
+
+    def throttle(self, user_id: int, team_id: int | None = None) -> float | None:
+        return None if self._upkeep is None else self._upkeep.throttle(user_id, team_id)
+
+    def forget_old(self) -> int:
+        return 0 if self._upkeep is None else self._upkeep.forget_old()
 
     @abstractmethod
     def _start(self, call: Call) -> StartResult: ...
@@ -197,11 +207,16 @@ class AuditedBackend(ContainerBackend):
             try:
                 unknown = {} if result.definite else {"definite": False}
                 event = call.event(action, result.code, **unknown)
+                write = partial(
+                    self.audit.record_refusal,
+                    event,
+                    of_a_challenge=result.ok or self.may_be_challenge(call.challenge_id),
+                )
                 waiting = held_back.get()
                 if waiting is not None:
-                    waiting.append((self.audit, event))
+                    waiting.append(write)
                 else:
-                    self.audit.record(event)
+                    write()
             except SQLAlchemyError as error:
                 # Nothing changed, so the log misses an attempt, not a change.
                 log.error("audit event not written: %s", reason(error))

@@ -24,6 +24,7 @@ from engines.catalog import (
     Visibility,
 )
 from engines.errors import CatalogError
+from engines.settings import Settings
 
 _NOT_ON_DISK = ("proc", "sys", "dev")
 """Folders that every container has and no image."""
@@ -53,6 +54,19 @@ def load_catalog(path: Path) -> StaticCatalog:
     return StaticCatalog(
         read_challenge(table, f"{path.name}: challenge {number}")
         for number, table in enumerate(tables, start=1)
+    )
+
+
+def catalog_from(settings: Settings) -> StaticCatalog:
+    """The catalogue that a deployment's settings name; an empty one where they name none.
+
+    Raises:
+        CatalogError: see :func:`load_catalog`.
+    """
+    return (
+        StaticCatalog()
+        if settings.challenges_file is None
+        else load_catalog(settings.challenges_file)
     )
 
 

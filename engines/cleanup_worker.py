@@ -13,6 +13,7 @@ import time
 
 from engines.contract import ContainerBackend
 from engines.database import Database
+from engines.errors import BackendUnavailable
 from engines.lease import Lease
 from engines.reasons import reason
 
@@ -20,6 +21,9 @@ log = logging.getLogger(__name__)
 
 LONGEST_PAUSE_SECONDS = 300.0
 """Between rounds while they fail: the pause doubles up to this, unless the period is longer."""
+OUTAGE_PAUSE_SECONDS = 30.0
+"""The longest pause while the backend cannot be asked: what it left half-way waits for the end of
+that, and a round that is refused costs next to nothing."""
 LEASE_PERIODS = 3
 """A worker that was not heard of for so many periods is taken for dead."""
 
@@ -99,10 +103,13 @@ class CleanupWorker:
 
     def run_once(self) -> int:
         """One round in the caller's thread; returns how many expired instances were removed."""
-        removed = self._backend.expire_due()
-        self._backend.reconcile()
-        self._backend.watch()
-        self._backend.fill_pool()
+        try:
+            removed = self._backend.expire_due()
+            self._backend.reconcile()
+            self._backend.watch()
+            self._backend.fill_pool()
+        finally:
+            self._backend.forget_old()  # also while the engine cannot be asked
         return removed
 
     def __enter__(self) -> CleanupWorker:
@@ -122,7 +129,9 @@ class CleanupWorker:
                 pause = self._period
             except Exception as error:  # noqa: BLE001 - the worker outlives a round that failed
                 log.warning("cleanup round failed: %s", reason(error))
-                pause = max(self._period, min(2 * pause, LONGEST_PAUSE_SECONDS))
+                outage = isinstance(error, BackendUnavailable)
+                longest = OUTAGE_PAUSE_SECONDS if outage else LONGEST_PAUSE_SECONDS
+                pause = max(self._period, min(2 * pause, longest))
                 self._look_at_tables()
             stopping.wait(pause)
         self._let_go()

@@ -103,6 +103,9 @@ class Capabilities:
     flag_grace_seconds: int = 0
     """How long a flag counts after the end of its container; 0 for a backend that leaves the flags
     to what it stands on."""
+    lapse_seconds: int = 0
+    """After how long a start whose process has died is in its account's way no more; 0 where that
+    is not said."""
 
 
 class InstanceStatus(TypedDict):
@@ -322,6 +325,15 @@ class ContainerBackend(ABC):
         """Whether anything of any instance may be there, so that the worker is needed."""
         return True
 
+    def may_be_challenge(self, challenge_id: int) -> bool:
+        """Whether there may be a challenge of this id; True where the backend cannot know."""
+        return True
+
+    def throttle(self, user_id: int, team_id: int | None = None) -> float | None:
+        """Asked by the endpoints before each call that changes something, which it counts: None
+        to go on, or the seconds that an account must wait which has called too often."""
+        return None
+
     def recorded_flag(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> str | None:
@@ -367,6 +379,11 @@ class ContainerBackend(ABC):
         """For a player: why the last instance was ended, where nobody asked for it and its time
         was not over; None where there is nothing to tell."""
         return None
+
+    def forget_old(self) -> int:
+        """Delete some of what was written down and is kept for long enough; returns how many rows.
+        The worker does it in every round, so that nothing grows for ever; never raises."""
+        return 0
 
     def watch(self) -> int:
         """End what uses up what all share; returns how many. Called between the worker's rounds,

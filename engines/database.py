@@ -5,9 +5,10 @@ Runs on SQLAlchemy 1.4.54 (what CTFd 3.8 pins) and 2.x alike: Core tables and 2.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +20,9 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from engines import schema
 from engines.clock import Clock, SystemClock
 from engines.errors import SettingsError
+from engines.private_files import make_private_file, make_private_folder, open_to_others
+
+log = logging.getLogger(__name__)
 
 metadata = sa.MetaData()
 
@@ -75,14 +79,59 @@ _DRIVERS = {
 """The driver that is tested, and the extra that brings it, by the kind of database."""
 
 
+VARIABLE = "CONTAINER_DATABASE_URL"
+_NO_URL = f"{VARIABLE}: write an SQLAlchemy URL such as postgresql+psycopg2://USER@HOST/NAME"
+
+
+def parsed_url(text: str) -> URL:
+    """A database's URL in parts.
+
+    Raises:
+        SettingsError: it is none, or of no kind that is known; the message has none of it.
+    """
+    try:
+        url = make_url(text)
+        url.get_dialect()
+    except (sa.exc.ArgumentError, ValueError):  # whose message repeats the URL, password and all
+        raise SettingsError(_NO_URL) from None
+    return url
+
+
+_FULL = frozenset({1040, 1053, 1203, 1226})
+"""MySQL's numbers of a server that refuses for now: full, or shutting down."""
+_FOR_NOW = ("starting up", "shutting down", "in recovery", "too many", "connection slots")
+"""The same in PostgreSQL's words; such an error has no code."""
+
+
+def may_come(error: sa.exc.SQLAlchemyError) -> bool:
+    """Whether a server was not there, or not ready, rather than refusing who asks or what for."""
+    if not isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError)):
+        return False
+    code, text = next(iter(getattr(error.orig, "args", ())), None), str(error.orig)
+    if isinstance(code, int):
+        return code >= 2000 or code in _FULL  # below 2000 are the server's own
+    if type(error.orig).__module__.startswith("sqlite3"):
+        return False
+    return "FATAL" not in text or any(words in text for words in _FOR_NOW)
+
+
+CONNECT_SECONDS = 10
+"""How long a server may take to be connected with, unless its URL says ``?connect_timeout=``."""
+_BOUNDED = ("pymysql", "mysqldb", "psycopg2", "psycopg")
+"""Drivers that take it; not all of them have a bound of their own."""
+
+
 def connectable(url: str | URL, **options: Any) -> Engine:
-    """SQLAlchemy's engine for a URL.
+    """SQLAlchemy's engine for a URL; a server that does not answer is given up in time.
 
     Raises:
         SettingsError: its driver is not installed; says which extra brings one.
         sqlalchemy.exc.ArgumentError: it is no URL of a database.
     """
     parsed = make_url(url)
+    bounded = parsed.get_driver_name() in _BOUNDED and "connect_timeout" not in parsed.query
+    if bounded:
+        options.setdefault("connect_args", {})["connect_timeout"] = CONNECT_SECONDS
     try:
         return sa.create_engine(parsed, future=True, **options)
     except ImportError as error:
@@ -163,21 +212,27 @@ class Database:
     """Transactions on one database.
 
     Args:
-        url: an SQLAlchemy URL. A SQLite file's folder is made when it is missing.
+        url: an SQLAlchemy URL. A SQLite file and its folder are made for their owner alone when
+            they are missing; once in a process the log says where others may read them.
+
+    Raises:
+        SettingsError: it is no URL of a database that can be used; the message has none of it.
 
     On SQLite a writing transaction takes the write lock at once (``BEGIN IMMEDIATE``) and the file
     is in WAL mode, so that readers never wait and two processes never deadlock on an upgrade.
     """
 
     def __init__(self, url: str) -> None:
-        parsed = make_url(url)
         options: dict[str, Any] = {}
+        parsed = parsed_url(url)
+        path = sqlite_file(parsed)
         if parsed.get_backend_name() == "sqlite":
             if parsed.database in (None, "", ":memory:"):
-                raise ValueError(
-                    "an in-memory SQLite database is seen by one connection only; name a file"
+                raise SettingsError(
+                    f"{VARIABLE}: an in-memory SQLite database is seen by one connection only; "
+                    "name a file"
                 )
-            Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path)
             options["connect_args"] = {"timeout": SQLITE_BUSY_SECONDS}
         else:
             options["pool_pre_ping"] = True  # a server hangs up on connections that were idle
@@ -187,6 +242,8 @@ class Database:
         self.clock = DatabaseClock(self)
         self._faults_seen: list[str] = []
         if self.engine.dialect.name == "sqlite":
+            if path is not None:
+                sa.event.listen(self.engine, "do_connect", lambda *_: _keep_private(path))
             sa.event.listen(self.engine, "connect", _configure_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
 
@@ -200,7 +257,7 @@ class Database:
         """
         if self._schema_is_ours:
             return
-        if self.schema_version() != schema.HEAD or self._tables_differ():
+        if self.schema_version() != schema.HEAD or self.tables_differ():
             schema.upgrade(self.engine)
         self._schema_is_ours = True
 
@@ -226,7 +283,11 @@ class Database:
             found = []
         self._faults_seen = found
 
-    def _tables_differ(self) -> bool:
+    def tables_differ(self) -> bool:
+        """Whether the tables are not this program's now: guessed, missing, or being made.
+
+        They are so from the first to the last moment of an import into CTFd on this database.
+        """
         try:
             return bool(self.schema_faults())
         except (sa.exc.NoSuchTableError, sa.exc.DBAPIError):
@@ -273,6 +334,34 @@ def one_clock(database: Database, given: Clock | None) -> Clock:
     what others have just begun.
     """
     return database.clock if given is None or isinstance(given, SystemClock) else given
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """The file of an SQLite database; None where there is none, or SQLite is to find it itself."""
+    named = url.database or ""
+    plain = url.get_backend_name() == "sqlite" and "uri" not in url.query
+    return Path(named) if plain and named not in ("", ":memory:") else None
+
+
+_looked_at: set[Path] = set()
+
+
+def _make_folder(path: Path | None) -> None:
+    if path is None:
+        return
+    try:
+        make_private_folder(path.parent)
+    except OSError as error:
+        raise SettingsError(f"{VARIABLE}: {error.filename}: {error.strerror}") from None
+
+
+def _keep_private(path: Path) -> None:
+    with suppress(OSError):  # SQLite says itself that it cannot have the file
+        make_private_file(path)
+    if path not in _looked_at:
+        _looked_at.add(path)
+        for said in open_to_others(path):
+            log.warning("other users of this machine may have the flags in the database: %s", said)
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

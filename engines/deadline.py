@@ -4,57 +4,166 @@ Their own time-outs bound each wait for bytes, so a server that sends one byte n
 headers or in the body, is never done. Here every wait is cut to what is left of the exchange,
 headers included; connecting and the TLS handshake have the connect time-out. Only the
 look-up of the host's name is not bounded.
+
+A wait may also be given up before that, by a :class:`Watch` that sees that nobody answers.
 """
 
 from __future__ import annotations
 
 import http.client
 import io
+import math
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.wait import wait_for_read
 
-_running = threading.local()
+Ready = Callable[[float], bool]
+"""Waits for so many seconds at most; returns whether what is waited for has come."""
+
+
+class Watch(Protocol):
+    """Waits in the place of a bare time-out (:class:`engines.pulse.Pulse`)."""
+
+    def wait(self, ready: Ready, seconds: float) -> None:
+        """Return once it has come; raises TimeoutError when it will not, or not in time."""
+
+    def connecting(self) -> float:
+        """Seconds that a connection may take to come about."""
+        ...
+
+
+class _Running(threading.local):
+    """What holds for this thread's exchanges."""
+
+    until = math.inf
+    looking = False
+    watch: Watch | None = None
+
+
+_running = _Running()
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Within, exchanges of this thread must be over ``seconds`` from now."""
-    _running.until = time.monotonic() + seconds
+    """Within, exchanges of this thread must be over ``seconds`` from now, or before if an outer
+    deadline says so."""
+    before = _running.until
+    _running.until = min(before, time.monotonic() + seconds)
     try:
         yield
     finally:
-        _running.until = None
+        _running.until = before
+
+
+@contextmanager
+def looking(seconds: float) -> Iterator[None]:
+    """A deadline for who only looks, and does without where nobody answers soon."""
+    before = _running.looking
+    _running.looking = True
+    try:
+        with deadline(seconds):
+            yield
+    finally:
+        _running.looking = before
+
+
+@contextmanager
+def afresh(seconds: float) -> Iterator[None]:
+    """A deadline whatever the outer ones say: for what must not be broken off by who looks."""
+    until, looks = _running.until, _running.looking
+    _running.until, _running.looking = time.monotonic() + seconds, False
+    try:
+        yield
+    finally:
+        _running.until, _running.looking = until, looks
+
+
+def only_looks() -> bool:
+    """Whether this thread is within :func:`looking`."""
+    return _running.looking
+
+
+@contextmanager
+def watched(watch: Watch) -> Iterator[None]:
+    """Within, this thread waits as ``watch`` does."""
+    before = _running.watch
+    _running.watch = watch
+    try:
+        yield
+    finally:
+        _running.watch = before
 
 
 def time_left() -> float:
     """Seconds until the running deadline, above 0. Raises TimeoutError when it is over."""
-    until: float | None = getattr(_running, "until", None)
-    if until is None:
-        return float("inf")
-    left = until - time.monotonic()
+    left = _running.until - time.monotonic()
     if left <= 0:
         raise TimeoutError("the call took longer than one call may")
     return left
 
 
-class DeadlineAdapter(HTTPAdapter):
-    """Keeps to :func:`deadline`; give it to ``Session.mount``."""
+def wait(ready: Ready) -> None:
+    """Wait as an exchange does; raises TimeoutError when the deadline is over before, or the watch
+    gives up."""
+    if _running.watch is not None:
+        _running.watch.wait(ready, math.inf)
+    elif not ready(min(time_left(), threading.TIMEOUT_MAX)):
+        raise TimeoutError("the call took longer than one call may")
+
+
+@contextmanager
+def held(lock: threading.Lock) -> Iterator[None]:
+    """Hold a lock that another thread may have until a server answers it.
+
+    Raises:
+        TimeoutError: the deadline was over before.
+    """
+    if not lock.acquire(timeout=min(time_left(), threading.TIMEOUT_MAX)):
+        raise TimeoutError("the call took longer than one call may")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class BoundedAdapter(HTTPAdapter):
+    """Keeps to :func:`deadline` and :func:`watched`; give it to ``Session.mount``."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """As requests does, with our connections."""
         super().init_poolmanager(*args, **kwargs)
         manager: Any = self.poolmanager
         manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> Response:
+        """As requests does; connecting, too, within the deadline."""
+        most = time_left() if _running.watch is None else _running.watch.connecting()
+        if math.isfinite(most) and (timeout is None or isinstance(timeout, (int, float, tuple))):
+            connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+            timeout = (most if connect is None else min(connect, most), read)
+        return super().send(request, stream, timeout, verify, cert, proxies)
+
+
+class DeadlineAdapter(BoundedAdapter):
+    """The same, and takes the answer as it came."""
 
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
         """The answer as it came: requests would read its cookies and its charset, and the library's
@@ -80,12 +189,21 @@ class _Stream(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(min(self._allowed, time_left()))
+        if _running.watch is not None and not _has_more(self._sock):
+            _running.watch.wait(lambda seconds: wait_for_read(self._sock, seconds), self._allowed)
+        left = min(self._allowed, time_left())
+        self._sock.settimeout(left if math.isfinite(left) else None)
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
         self._raw.close()
         super().close()
+
+
+def _has_more(sock: socket.socket) -> bool:
+    """Whether TLS has decrypted more than was read: nothing of it would be seen on the wire."""
+    pending = getattr(sock, "pending", None)
+    return pending is not None and pending() > 0
 
 
 class BoundedResponse(http.client.HTTPResponse):
@@ -97,7 +215,9 @@ class BoundedResponse(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_Stream(buffered.detach(), sock))
 
 
-class _Bounded(HTTPConnection):
+class BoundedConnection(HTTPConnection):
+    """A connection whose answers are read within :func:`deadline`."""
+
     response_class = BoundedResponse
 
 
@@ -106,7 +226,7 @@ class _BoundedTLS(HTTPSConnection):
 
 
 class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _Bounded
+    ConnectionCls = BoundedConnection
 
 
 class _HTTPSPool(HTTPSConnectionPool):

@@ -7,6 +7,7 @@
     ├── CatalogError         (ValueError)  a challenge catalogue is wrong; names file and field
     ├── SchemaError                        the database's tables cannot be used by this program
     ├── BackendUnavailable                 the backend cannot be asked; status raises it
+    │   └── OutcomeUnknown                 what was asked for may be done, or may be yet
     ├── RuntimeFault                       a container runtime refused one request
     │   ├── ImageMissing                   the image is neither here nor can it be pulled
     │   ├── ContainerExited                the container ended before it was ready
@@ -53,14 +54,23 @@ class BackendUnavailable(EngineError):
     Args:
         message: what could not be reached; carries no secret.
         untouched: True when the request certainly did not reach it (connection refused).
+        unanswered: True when a request may have reached it and brought no answer.
         fix: what an organiser does about it; becomes part of the error's text.
     """
 
-    def __init__(self, message: str, *, untouched: bool = False, fix: str = "") -> None:
+    def __init__(
+        self, message: str, *, untouched: bool = False, unanswered: bool = False, fix: str = ""
+    ) -> None:
         super().__init__(f"{message}: {fix}" if fix else message)
         self.untouched = untouched
+        self.unanswered = unanswered
         self.seen = message
         self.fix = fix
+
+
+class OutcomeUnknown(BackendUnavailable):
+    """A call broke off in the middle: what it was about may be done, or may be yet. What there may
+    be of it is on record until it is cleared away."""
 
 
 class RuntimeFault(EngineError):

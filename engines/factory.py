@@ -32,6 +32,7 @@ from engines.hybrid.watch import Watch
 from engines.owners import Owners
 from engines.published import document
 from engines.settings import Settings
+from engines.upkeep import Upkeep
 from engines.whale import Credentials, WhaleAPIManager
 
 log = logging.getLogger(__name__)
@@ -194,6 +195,7 @@ def build(
         after_round=watch.tend if new is not None else None,
         shadow=store,
         owned=(home.close, *(() if new is None else (new.close,)), *ours),
+        upkeep=Upkeep(database, clock, settings),
     )
 
 

@@ -6,15 +6,16 @@ one truth, and a restart loses nothing. No user, team, challenge name or flag is
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from engines.audit import container_events
+from engines.audit import container_events, event_totals
 from engines.database import Database, UtcDateTime
 from engines.instances import State
 from engines.lease import leases
@@ -60,7 +61,17 @@ class Calls:
     count: int
     total_ms: int
     within: tuple[int, ...]
-    """How many took at most each of :data:`DURATION_BOUNDS_MS`."""
+    """How many took at most each of :data:`DURATION_BOUNDS_MS`. Of calls that share a row each
+    counts with the time of the first."""
+
+    def plus(self, more: Calls) -> Calls:
+        """These calls and more of the same kind."""
+        return replace(
+            self,
+            count=self.count + more.count,
+            total_ms=self.total_ms + more.total_ms,
+            within=tuple(map(sum, zip(self.within, more.within, strict=True))),
+        )
 
 
 @dataclass(frozen=True)
@@ -86,7 +97,8 @@ def read_figures(database: Database, now: datetime) -> Figures:
     """
     with database.read() as connection:
         there = set(sa.inspect(connection).get_table_names())
-        calls = _calls(connection) if container_events.name in there else ()
+        counted = {container_events.name, event_totals.name} <= there
+        calls = _all_calls(connection) if counted else ()
         held = _leases(connection, now) if leases.name in there else {}
         for_all = held.pop(EVERYBODYS, False)
         backlogs = {
@@ -155,20 +167,47 @@ def _leases(connection: Connection, now: datetime) -> dict[str, bool]:
     }
 
 
-def _calls(connection: Connection) -> tuple[Calls, ...]:
+def _all_calls(connection: Connection) -> tuple[Calls, ...]:
+    """Those on record and those whose rows were deleted. Where a row goes while it is counted, as
+    PostgreSQL lets it, all is counted anew, so that no figure goes backwards for a moment."""
+    past = totals(connection)
+    while True:
+        found = {(each.backend, each.action, each.code): each for each in _calls(connection)}
+        now_past = totals(connection)
+        if now_past == past:
+            break
+        past = now_past
+    for each in past:
+        key = (each.backend, each.action, each.code)
+        found[key] = each.plus(found[key]) if key in found else each
+    return tuple(found[key] for key in sorted(found))
+
+
+def _calls(connection: Connection) -> list[Calls]:
     events = container_events.c
     kind = (events.backend, events.action, events.code)
-    within = [_count(events.duration_ms <= bound) for bound in DURATION_BOUNDS_MS]
+    within = [
+        sa.func.sum(sa.case((events.duration_ms <= bound, events.times), else_=0))
+        for bound in DURATION_BOUNDS_MS
+    ]
+    took = sa.func.sum(events.times * events.duration_ms)
     rows = connection.execute(
-        sa.select(*kind, sa.func.count(), sa.func.sum(events.duration_ms), *within)
-        .group_by(*kind)
-        .order_by(*kind)
+        sa.select(*kind, sa.func.sum(events.times), took, *within).group_by(*kind)
     )
-    return tuple(
+    return [
         # MariaDB and PostgreSQL add up to decimals.
         Calls(row[0], row[1], row[2], int(row[3]), int(row[4]), tuple(int(n) for n in row[5:]))
         for row in rows
-    )
+    ]
+
+
+def totals(connection: Connection, *, for_update: bool = False) -> list[Calls]:
+    """The calls whose rows were deleted; ``for_update``: nobody else adds to them meanwhile."""
+    query = sa.select(event_totals)
+    return [
+        Calls(row[0], row[1], row[2], row[3], row[4], tuple(json.loads(row[5])))
+        for row in connection.execute(query.with_for_update() if for_update else query)
+    ]
 
 
 def _pool_levels(connection: Connection) -> dict[int, int]:

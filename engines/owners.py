@@ -42,8 +42,8 @@ class Mark:
 class Owners(Protocol):
     """The application's accounts and challenges, as they are now."""
 
-    def marks(self, keys: Collection[Key]) -> Mapping[Key, Mark]:
-        """The mark of each key.
+    def marks(self, keys: Collection[Key]) -> Mapping[Key, Mark] | None:
+        """The mark of each key; None where there are no such tables to be asked.
 
         Raises:
             SQLAlchemyError: the database cannot be asked.

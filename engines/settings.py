@@ -66,11 +66,55 @@ class Settings:
     worker_seconds: float = _setting(
         "CONTAINER_WORKER_SECONDS", seconds, 10.0, "period of the cleanup worker"
     )
+    look_seconds: float = _setting(
+        "CONTAINER_LOOK_SECONDS",
+        seconds,
+        2.0,
+        "how long a status or an extension waits for a Docker engine or a Whale that hangs; what "
+        "is on record is shown then. An engine reached over ssh from far away may need more",
+    )
+    answer_seconds: float = _setting(
+        "CONTAINER_ANSWER_SECONDS",
+        seconds,
+        10.0,
+        "how long a Docker engine may give no sign of life at all before starts and stops are "
+        "answered unavailable; work that takes long meanwhile goes on. Of a Whale: how long it may "
+        "take to be looked at",
+    )
     flag_grace_seconds: int = _setting(
         "CONTAINER_FLAG_GRACE_SECONDS",
         whole(0, 86400),
         600,
         "how long a flag still counts after its container has crashed, expired or been stopped",
+    )
+
+    calls_per_minute: int = _setting(
+        "CONTAINER_CALLS_PER_MINUTE",
+        whole(0, 100_000),
+        120,
+        "starts, extensions and stops an account may ask the endpoints for in a minute, refused "
+        "ones among them; 0 for as many as it likes",
+    )
+    audit_days: int = _setting(
+        "CONTAINER_AUDIT_DAYS",
+        whole(0, 36_500),
+        90,
+        "how long the audit log is kept: 90 days are longer than any contest and its complaints; "
+        "0 for ever",
+    )
+    audit_rows: int = _setting(
+        "CONTAINER_AUDIT_ROWS",
+        whole(0, 1_000_000_000),
+        1_000_000,
+        "rows of the audit log that are kept: a million take some 400 MB; of more, those of calls "
+        "that changed nothing go first; 0 for any number",
+    )
+    audit_export_folder: Path | None = _setting(
+        "CONTAINER_AUDIT_EXPORT_FOLDER",
+        Path,
+        None,
+        "folder that rows of the audit log are written to, as JSON lines, before they are deleted; "
+        "empty: they are not",
     )
 
     cre_timeout_seconds: int = _setting(
@@ -384,6 +428,11 @@ class Settings:
                 "WHALE_READY_SECONDS: write at least twice WHALE_DIRECT_HOLD_SECONDS "
                 f"({found.whale_direct_hold_seconds:g}): a silent service is watched for that long "
                 "before it counts as started"
+            )
+        if found.answer_seconds < found.look_seconds:
+            raise SettingsError(
+                "CONTAINER_ANSWER_SECONDS: write at least CONTAINER_LOOK_SECONDS "
+                f"({found.look_seconds:g}): who starts waits for no less than who looks"
             )
         return found
 

@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -20,6 +20,7 @@ from .errors import FakeWhaleError
 from .fidelity_doc import drops, write_table
 from .flavours import FLAVOURS
 from .instances import FRP_MANNERS, InstanceOptions
+from .own_arguments import hide
 from .recorder import Whale
 from .recorder import record as record_sessions
 from .recording import read_sessions
@@ -40,7 +41,13 @@ def _choice(kind: type[_Choice]) -> click.Choice[str]:
     return click.Choice([member.value for member in kind])
 
 
-@click.group()
+class _Discreet(click.Group):
+    def main(self, *args: Any, **extra: Any) -> Any:
+        hide()
+        return super().main(*args, **extra)
+
+
+@click.group(cls=_Discreet)
 def main() -> None:
     """A Whale to test against: CTFd with ctfd-whale, imitated down to its quirks."""
 
@@ -59,7 +66,12 @@ def main() -> None:
 @click.option("--workers", default=1, show_default=True, help="gunicorn's; two behave as one.")
 @click.option("--runtime", type=_choice(Runtime), default="simulated", show_default=True)
 @click.option("--public-url", help="The URL clients know this server by, if it is another.")
-@click.option("--control-token", envvar="FAKE_WHALE_CONTROL_TOKEN", help="Guards /_fake/.")
+@click.option(
+    "--control-token",
+    envvar="FAKE_WHALE_CONTROL_TOKEN",
+    show_envvar=True,
+    help="Guards /_fake/; better in the variable.",
+)
 @click.option("--instance-host", default="127.0.0.1", show_default=True, help="Instances' address.")
 @click.option("--instance-http-port", default=0, show_default=True, help="Http instances' port.")
 @click.option("--reachable", is_flag=True, help="Hand out addresses that lead to the instances.")
@@ -197,7 +209,12 @@ def verify(
 @click.option("--world", "world_file", type=FILE, required=True, help="Its users and challenges.")
 @click.option("--seed", default=0, show_default=True, help="The same seed asks the same.")
 @click.option("--sessions", default=10, show_default=True, help="How many to record.")
-@click.option("--control-token", envvar="FAKE_WHALE_CONTROL_TOKEN", help="If it is a guarded fake.")
+@click.option(
+    "--control-token",
+    envvar="FAKE_WHALE_CONTROL_TOKEN",
+    show_envvar=True,
+    help="If it is a guarded fake; better in the variable.",
+)
 @click.option("--output", "-o", type=FILE, help="File to write; stdout without it.")
 def record(
     base_url: str,

@@ -50,6 +50,8 @@ class Kind(str, Enum):
     HTML = "html"
     BAD_GATEWAY = "bad_gateway"
     SLOW_FIRST_BYTE = "slow_first_byte"
+    HANG = "hang"
+    """Nothing is answered until the fault is lifted; then all of it is."""
     FUZZED = "fuzzed"
     """Anything at all (:mod:`fake_whale.fuzz`), another thing each time."""
 
@@ -78,6 +80,7 @@ TRANSPORT = frozenset(
         Kind.HTML,
         Kind.BAD_GATEWAY,
         Kind.SLOW_FIRST_BYTE,
+        Kind.HANG,
         Kind.FUZZED,
     }
 )
@@ -245,6 +248,10 @@ class Faults:
             before = len(self._entries)
             self._entries = [e for e in self._entries if e.fault.id != fault_id]
             return len(self._entries) < before
+
+    def stands(self, fault: Fault) -> bool:
+        """Whether a fault that has fired was not lifted since."""
+        return any(entry.fault.id == fault.id for entry in self._entries)
 
     def listing(self) -> list[dict[str, Any]]:
         """The faults in place, with how often each has fired."""

@@ -50,6 +50,10 @@ class Plan:
     redis: bool
 
 
+HANG_SECONDS = 0.02
+"""How often a call that hangs looks whether it goes on."""
+
+
 class Machine:
     """CTFd, Whale, MariaDB, redis, Docker and frp in one."""
 
@@ -198,6 +202,11 @@ class Machine:
         for service in self.engine.services():
             if user_name is None or (user and service.order.user_id == user.id):
                 self.engine.discard(service.order.uuid)
+
+    def hang(self, fault: Fault) -> None:
+        """Return once the fault is lifted, or the world begins anew; real time goes by."""
+        while self.faults.stands(fault) and not self.cancel.wait(HANG_SECONDS):
+            pass
 
     def lift_faults(self) -> None:
         """Take every fault away."""

@@ -81,7 +81,9 @@ class TransportFaults:
                     self._refuse(refusal.seconds)
                 return _answer_before(environ, start_response, machine, refusal)
             fault = machine.faults.fire(*TRANSPORT, when=When.BEFORE)
-            if fault is not None:
+            if fault is not None and fault.kind is Kind.HANG:
+                machine.hang(fault)
+            elif fault is not None:
                 return _answer_before(environ, start_response, machine, fault)
             return self._after(environ, start_response, machine)
 
@@ -98,7 +100,9 @@ class TransportFaults:
         fault = machine.faults.fire(*TRANSPORT, when=When.AFTER)
         if fault is not None and fault.kind in REPLACED:
             return _replaced(start_response, fault)
-        if fault is not None:
+        if fault is not None and fault.kind is Kind.HANG:
+            machine.hang(fault)
+        elif fault is not None:
             _spoil(environ, machine, fault)
         start_response(kept[0], kept[1])
         return [body]

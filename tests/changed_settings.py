@@ -35,10 +35,12 @@ CHANGED = {
 
 WITHOUT_FIREWALL = {
     "benchmarks/cre_bench.py": "a benchmark leaves the machine's packet filter alone",
+    "benchmarks/hung_engine.py": "as above; its engine is stopped",
     "tests/integration/test_connection.py": "the engine counts as one on another machine",
     "tests/integration/test_docker_sdks.py": "what is tested is how Docker is reached",
     "tests/integration/test_doctor_on_docker.py": "what is tested is Docker's own side",
     "tests/integration/test_firewall.py": SUBJECT,
+    "tests/integration/test_hung_engine.py": "what is tested is an engine of its own, which hangs",
     "tests/unit/test_changed_settings.py": SUBJECT,
     "tests/unit/test_doctor.py": SUBJECT,
 }

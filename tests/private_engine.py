@@ -17,7 +17,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import docker
@@ -188,6 +188,17 @@ class PrivateEngine:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.02)  # the kernel tells nobody but their parent
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """The daemon does nothing at all inside the block; what it runs goes on."""
+        if self._process is None:
+            raise RuntimeError("there is no daemon that could hang")
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def said(self) -> str:
         """The last of the daemon's log."""

@@ -14,6 +14,9 @@ def main() -> None:
     if problem is not None:
         sys.stderr.write(f"Error: {problem}\n")
         sys.exit(3)
+    from fake_whale.own_arguments import hide
+
+    hide()
     from whale_ready.cli import main as commands
     from whale_ready.lines import log_to_stderr
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from conformance.rules import SPEC_VERSION, Profile
 from conformance.waivers import NO_WAIVERS, Waivers, WaiversError, load_waivers
 from whale_ready.command import INTERRUPTED, Command, could_not_run, sigterm_interrupts
 from whale_ready.console import Console
+from whale_ready.database_option import chosen_url, database_options
 from whale_ready.exit_codes import for_help
 from whale_ready.lines import echo
 from whale_ready.progress import progress_on
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
     NumberType = click.ParamType[int]
 else:
     NumberType = click.ParamType  # generic to click's newest releases only
+
+
+VARIABLE = "WHALE_READY_DATABASE"
+"""Not the state's own: a check empties what it works on."""
 
 
 class Jobs(NumberType):
@@ -142,12 +148,11 @@ Examples:
     help="The accounts and challenges of a live Whale that may be used, and nothing else is: TOML, "
     "mode 0600, as docs/how-to.md shows it. What a run starts there it stops, also after Ctrl-C.",
 )
-@click.option(
-    "--database",
-    metavar="URL",
-    help="Let the backends keep their state in this database instead of a temporary SQLite file: "
+@database_options(
+    "Let the backends keep their state in this database instead of a temporary SQLite file: "
     "an SQLAlchemy URL. Tables are made there and dropped at the end; a database that holds any "
     "already is refused.",
+    VARIABLE,
 )
 @click.option(
     "--dry-run",
@@ -177,6 +182,7 @@ def check_command(
     annotations: str | None,
     whale_world: Path | None,
     database: str | None,
+    database_file: Path | None,
     dry_run: bool,
     jobs: int,
     stop_at_first: bool,
@@ -189,6 +195,7 @@ def check_command(
     from conformance.runner import CheckRequest
 
     console = Console()
+    database = chosen_url(database, database_file) or os.environ.get(VARIABLE) or None
     try:
         request = CheckRequest(
             backends=backends,

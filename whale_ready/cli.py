@@ -10,9 +10,10 @@ import click
 
 from conformance.extras import advice
 from engines import __version__
-from whale_ready.command import Group, could_not_run
+from whale_ready.command import Group, could_not_run, faults_could_not_run
 
 COMMANDS = {
+    "audit": "audit_command:audit_group",
     "backends": "backends_command:backends_command",
     "bench": "bench_command:bench_group",
     "check": "check_command:check_command",
@@ -62,9 +63,11 @@ class Commands(Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; where a package is missing, say which extra brings it."""
+        """Run the command; where a package is missing, say which extra brings it, and where a
+        setting or the database is at fault, what to do."""
         try:
-            return super().invoke(ctx)
+            with faults_could_not_run():
+                return super().invoke(ctx)
         except ImportError as error:
             name = ctx.invoked_subcommand or ""
             said = advice(f"whale-ready {name}", EXTRAS[name], error) if name in EXTRAS else None

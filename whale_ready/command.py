@@ -15,6 +15,7 @@ import click
 
 from conformance.redact import Secrets
 from conformance.results import Verdict
+from engines.errors import EngineError
 from engines.published import document
 from whale_ready.lines import echo
 
@@ -87,6 +88,36 @@ def could_not_run(sentence: str) -> int:
     """Print why; returns the exit code."""
     echo(f"Error: {Secrets().clean(sentence)}", err=True)
     return COULD_NOT_RUN
+
+
+@contextmanager
+def faults_could_not_run() -> Iterator[None]:
+    """A setting that is wrong, or a database that cannot be asked, ends with exit code 3."""
+    try:
+        yield
+    except EngineError as error:
+        sys.exit(could_not_run(str(error)))
+    except Exception as error:
+        said = database_fault(error)
+        if said is None:
+            raise
+        sys.exit(could_not_run(said))
+
+
+def database_fault(error: Exception) -> str | None:
+    """What to say of an error of the state's database, without a secret; None of any other."""
+    if "sqlalchemy" not in sys.modules:
+        return None
+    from sqlalchemy.exc import SQLAlchemyError  # a tenth of a second, for those who need it
+
+    from engines.database import VARIABLE, parsed_url
+    from engines.doctor.database_side import reason
+    from engines.settings import Settings
+
+    if not isinstance(error, SQLAlchemyError):
+        return None
+    said = reason(error, parsed_url(Settings.from_environ().state_url))
+    return f"the database cannot be asked: {said}; see whether it runs and {VARIABLE} is right"
 
 
 @contextmanager

@@ -9,22 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.engine import URL
 
 from engines import schema
 from engines.cre.owner import known_id, take_over
-from engines.database import Database
-from engines.doctor.database_side import VARIABLE, reason
-from engines.errors import SchemaError, SettingsError
+from engines.database import Database, parsed_url
+from engines.errors import SchemaError
 from engines.settings import Settings
-from whale_ready.command import Command, Group, could_not_run
+from whale_ready.command import Command, Group
 from whale_ready.lines import echo
 
 NOT_OURS = 1
 """Exit code: the tables are not what this program needs."""
-
-NO_URL = f"{VARIABLE}: write an SQLAlchemy URL such as postgresql+psycopg2://USER@HOST/NAME"
 
 
 def _id(_context: click.Context, _parameter: click.Parameter, given: str) -> str:
@@ -55,10 +51,9 @@ Exit codes:
 )
 def status_command() -> None:
     """Look at the tables themselves and say what an upgrade would do; changes nothing."""
-    with _could_not_run_means_3():
-        url = _url()
-        found, wrong, owner = _seen(url)
-        todo, code = _todo(found, wrong)
+    url = parsed_url(Settings.from_environ().state_url)
+    found, wrong, owner = _seen(url)
+    todo, code = _todo(found, wrong)
     echo(f"database: {_shown(url)}")
     echo(f"version: {found or 'none'}, this program's is {schema.HEAD}")
     if owner:
@@ -86,14 +81,13 @@ def upgrade_command() -> None:
     No row is lost that can be read. Safe while other processes start; make a copy of the database
     first.
     """
-    with _could_not_run_means_3():
-        url = _url()
-        with _opened(url) as database:
-            before = database.schema_version()
-            wrong = database.schema_faults() if before == schema.HEAD else []
-            with _refused_means_1():
-                database.ensure_schema()
-            left = database.schema_faults()
+    url = parsed_url(Settings.from_environ().state_url)
+    with _opened(url) as database:
+        before = database.schema_version()
+        wrong = database.schema_faults() if before == schema.HEAD else []
+        with _refused_means_1():
+            database.ensure_schema()
+        left = database.schema_faults()
     for fault in left:
         echo(f"Error: {fault}, and it could not be put right", err=True)
     if left:
@@ -124,11 +118,10 @@ def take_over_command(database_id: str) -> None:
     Containers under one CRE_DEPLOYMENT that another database made are left alone; the log and
     `whale-ready doctor` name its ID. Never take over a database that is in use.
     """
-    with _could_not_run_means_3():
-        url = _url()
-        with _opened(url) as database, _refused_means_1():
-            database.ensure_schema()
-            take_over(database, database_id)
+    url = parsed_url(Settings.from_environ().state_url)
+    with _opened(url) as database, _refused_means_1():
+        database.ensure_schema()
+        take_over(database, database_id)
     echo(f"what database {database_id} made is this one's now: {_shown(url)}")
 
 
@@ -142,14 +135,6 @@ def _todo(found: str | None, wrong: list[str]) -> tuple[str, int]:
     if wrong:
         return "whale-ready database upgrade puts the tables right", NOT_OURS
     return "nothing", 0
-
-
-def _url() -> URL:
-    text = Settings.from_environ().state_url
-    try:
-        return make_url(text)
-    except (ArgumentError, ValueError):  # whose message repeats the URL, password and all
-        raise SettingsError(NO_URL) from None
 
 
 def _seen(url: URL) -> tuple[str | None, list[str], str | None]:
@@ -166,24 +151,11 @@ def _seen(url: URL) -> tuple[str | None, list[str], str | None]:
 
 @contextmanager
 def _opened(url: URL) -> Iterator[Database]:
-    try:
-        database = Database(url.render_as_string(hide_password=False))
-    except ArgumentError:  # no such kind of database
-        raise SettingsError(NO_URL) from None
-    except ValueError as error:
-        raise SettingsError(f"{VARIABLE}: {error}") from None
-    except OSError as error:
-        raise SettingsError(f"{VARIABLE}: {error.filename}: {error.strerror}") from None
+    database = Database(url.render_as_string(hide_password=False))
     try:
         yield database
-    except SQLAlchemyError as error:
-        raise _Unreachable(reason(error, url)) from None
     finally:
         database.close()
-
-
-class _Unreachable(Exception):
-    """The database cannot be asked; says why, without a password."""
 
 
 @contextmanager
@@ -193,16 +165,6 @@ def _refused_means_1() -> Iterator[None]:
     except SchemaError as error:
         echo(f"Error: {error}", err=True)
         sys.exit(NOT_OURS)
-
-
-@contextmanager
-def _could_not_run_means_3() -> Iterator[None]:
-    try:
-        yield
-    except SettingsError as error:
-        sys.exit(could_not_run(str(error)))
-    except _Unreachable as error:
-        sys.exit(could_not_run(f"the database cannot be asked: {error}"))
 
 
 def _shown(url: URL) -> str:

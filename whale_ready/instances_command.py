@@ -10,13 +10,11 @@ from contextlib import contextmanager
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from engines.audit import with_detail
 from engines.contract import Code
 from engines.database import Database
 from engines.ending import Chosen, Selection, end_all
-from engines.errors import EngineError
 from engines.factory import Ingredients, build
 from engines.hybrid import HybridBackend
 from engines.settings import Settings
@@ -143,13 +141,8 @@ class _Bar:
 
 @contextmanager
 def _set_up() -> Iterator[tuple[HybridBackend, DatabaseOverview]]:
-    try:
-        settings = Settings.from_environ()
-        database = Database(settings.state_url)
-    except ArgumentError:  # its message repeats the URL, password and all
-        sys.exit(could_not_run("CONTAINER_DATABASE_URL is no address of a database"))
-    except (EngineError, ValueError) as error:
-        sys.exit(could_not_run(str(error)))
+    settings = Settings.from_environ()
+    database = Database(settings.state_url)
     try:
         overview = DatabaseOverview(database)
         backend = build(settings, Ingredients(database=database))
@@ -157,9 +150,5 @@ def _set_up() -> Iterator[tuple[HybridBackend, DatabaseOverview]]:
             yield backend, overview
         finally:
             backend.close()
-    except EngineError as error:
-        sys.exit(could_not_run(str(error)))
-    except SQLAlchemyError as error:
-        sys.exit(could_not_run(f"the database cannot be asked ({type(error).__name__})"))
     finally:
         database.close()

@@ -100,7 +100,7 @@ def metrics_command() -> None:
         from engines.metrics import exposition
 
         database = Database(Settings.from_environ().state_url)
-    except (ValueError, ImportError, OSError) as error:
+    except ImportError as error:
         sys.exit(could_not_run(str(error)))
     try:
         echo_lines(exposition(database).decode())

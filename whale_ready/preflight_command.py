@@ -18,6 +18,7 @@ from engines.errors import EngineError
 from engines.settings import Settings
 from whale_ready.command import INTERRUPTED, Command, could_not_run, sigterm_interrupts
 from whale_ready.console import Console
+from whale_ready.database_option import chosen_url, database_options
 from whale_ready.exit_codes import PREFLIGHT_EXIT_CODES, for_help
 from whale_ready.lines import echo
 from whale_ready.preflight.checks import CHECKS, run
@@ -52,10 +53,9 @@ Examples:
     metavar="FILE",
     help="The catalogue of challenges; CONTAINER_CHALLENGES_FILE unless given.",
 )
-@click.option(
-    "--database",
-    metavar="URL",
-    help="Where our state is kept, an SQLAlchemy URL; CONTAINER_DATABASE_URL unless given.",
+@database_options(
+    "Where our state is kept, an SQLAlchemy URL; CONTAINER_DATABASE_URL unless given.",
+    "that variable",
 )
 @click.option(
     "--expected-players",
@@ -114,6 +114,7 @@ def preflight_command(
     url: str | None,
     challenges: str | None,
     database: str | None,
+    database_file: Path | None,
     expected_players: int | None,
     admin: int | None,
     probe_account: int | None,
@@ -130,7 +131,7 @@ def preflight_command(
     given = {
         "WHALE_API_URL": url,
         "CONTAINER_CHALLENGES_FILE": challenges,
-        "CONTAINER_DATABASE_URL": database,
+        "CONTAINER_DATABASE_URL": chosen_url(database, database_file),
     }
     wishes = Wishes(expected_players, admin, probe_account, probe_challenges, probe_missing, docker)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,12 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from engines.catalog import not_on_whale
 from engines.catalog_file import load_catalog
 from engines.database import Database
-from engines.errors import CatalogError, EngineError, SettingsError
+from engines.errors import CatalogError, SettingsError
 from engines.factory import NEW
 from engines.hybrid import Dial, DialStore, Position
 from engines.hybrid.dial import parse_share
@@ -24,7 +22,7 @@ from engines.hybrid.health import Limits, measure
 from engines.hybrid.plan_file import read_plan
 from engines.hybrid.routes import RouteStore
 from engines.settings import Settings
-from whale_ready.command import Command, Group, could_not_run
+from whale_ready.command import Command, Group
 from whale_ready.lines import echo
 
 SHOWN_CHANGES = 10
@@ -306,22 +304,10 @@ def _needs_whale(settings: Settings, *, wanted: bool) -> None:
 
 @contextmanager
 def _opened() -> Iterator[Rollout]:
-    """The dial at CONTAINER_DATABASE_URL; what goes wrong ends with exit code 3."""
-    try:
-        settings = Settings.from_environ()
-        database = Database(settings.state_url)
-    except EngineError as error:
-        sys.exit(could_not_run(str(error)))
-    except (ArgumentError, ImportError, ValueError, OSError) as error:
-        # Its text may quote the URL, password and all.
-        kind = type(error).__name__
-        sys.exit(could_not_run(f"CONTAINER_DATABASE_URL: it cannot be used ({kind})"))
+    """The dial at CONTAINER_DATABASE_URL."""
+    settings = Settings.from_environ()
+    database = Database(settings.state_url)
     try:
         yield Rollout(settings, database, DialStore(database, database.clock))
-    except SettingsError as error:
-        sys.exit(could_not_run(str(error)))
-    except (EngineError, SQLAlchemyError) as error:
-        said = str(error) if isinstance(error, EngineError) else type(error).__name__
-        sys.exit(could_not_run(f"the database cannot be asked: {said}"))
     finally:
         database.close()

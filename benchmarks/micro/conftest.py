@@ -10,6 +10,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.micro.pairs import Pair, Ratio
+from fake_whale.own_arguments import hide
 
 RATIOS = pytest.StashKey[dict[str, tuple[Ratio, Mapping[str, object]]]]()
 """By node id, with its notes."""
@@ -37,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    hide()
     config.stash[RATIOS] = {}
     config.stash[SAVED] = {}
 

@@ -24,6 +24,11 @@ COMPANION = 10
 """The one with a further container, where containers are real."""
 SLOW_COMPANION = 11
 """The one that waits for a further container, on a single engine."""
+LITTLE_DISK = 31
+"""The one that may write little to the disk."""
+DYING_COMPANION = 32
+"""The one that waits for a further container, which ends."""
+PAIRED_PORTS, ONE_CONNECTION, FLAG_FILE = 33, 34, 35
 PLAYERS = (Player(11), Player(12), Player(13))
 TEAM_PLAYERS = (Player(11, 4), Player(12, 5), Player(13, 6))
 """The same users where everybody is in a team: each in one of its own."""

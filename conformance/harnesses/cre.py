@@ -13,23 +13,41 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from conformance.dying import Life
-from conformance.harness import FaultKind, Hook, Limits, Options, Player, Worker, World
+from conformance.harness import (
+    LITTLE_DISK_MB,
+    FaultKind,
+    Hook,
+    Limits,
+    Options,
+    Player,
+    Worker,
+    World,
+)
 from conformance.harnesses.cast import (
     COMPANION,
+    DYING_COMPANION,
     ENGINE_CHALLENGES,
+    FLAG_FILE,
+    LITTLE_DISK,
     MATES,
+    ONE_CONNECTION,
+    PAIRED_PORTS,
     PLAYERS,
     SLOW_COMPANION,
     crowd,
 )
 from conformance.harnesses.faulty_runtime import FaultyRuntime
 from conformance.harnesses.full_state import full
+from conformance.harnesses.guessed_tables import replaced
+from conformance.harnesses.moments import BetweenTransactions, Moments
 from conformance.harnesses.mortal import MortalDatabase, MortalRuntime
-from conformance.harnesses.state import StatefulHarness
+from conformance.harnesses.skewed import AheadClock, on_the_clock_of
+from conformance.harnesses.state import StatefulHarness, TemporaryState, as_another_process
 from engines.audit import ContainerEvent
 from engines.catalog import (
     SAFE_ULIMITS,
@@ -55,6 +73,9 @@ EGRESS, READ_ONLY, CAPABLE = 21, 22, 23
 EXITING = ("/bin/busybox", "false")
 SLOW = ("/bin/busybox", "sh", "-c", "sleep 1; exec /bin/busybox httpd -f -p 80 -h /www")
 """What the challenge's image does by itself, a second later."""
+_ANSWER = r"printf 'HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nonce'; /bin/busybox cat >/dev/null"
+ONCE = (*("/bin/busybox", "nc", "-l", "-p", "80", "-e"), "/bin/busybox", "sh", "-c", _ANSWER)
+"""Answers its first connection, reads that to its end, and ends."""
 
 _NOT_OF_ALL = {
     Hook.MACHINES,
@@ -63,15 +84,22 @@ _NOT_OF_ALL = {
     Hook.RESTART,
     Hook.RESTART_LIVE,
     Hook.CRASH,
+    Hook.DISK,
+    Hook.REPLACE_BEHIND,
+    Hook.ACCESS,
+    Hook.LURE,
+    Hook.MOMENTS,
 }
 HOOKS = frozenset(Hook) - _NOT_OF_ALL
 PORTS = (Port(80), Port(8080), Port(53, Transport.UDP))
+PAIR = (Port(80), Port(80, Transport.UDP))
 
 
 def _catalog(image: str, exiting: str, options: Options, now: datetime) -> StaticCatalog:
     first = ChallengeSpec(1, "First", image, readiness=Readiness.HTTP)
     inner = Companion(name="inner", image=image)
     slow = replace(inner, command=SLOW, readiness=Readiness.TCP, port=80)
+    dying = replace(slow, command=EXITING)
     return StaticCatalog(
         [
             first,
@@ -88,23 +116,39 @@ def _catalog(image: str, exiting: str, options: Options, now: datetime) -> Stati
             replace(first, id=9, name="Warm", warm=options.warm),
             replace(first, id=COMPANION, name="Companion", companions=(inner,)),
             replace(first, id=SLOW_COMPANION, name="Slow companion", companions=(slow,)),
+            replace(first, id=DYING_COMPANION, name="Dying companion", companions=(dying,)),
+            replace(first, id=PAIRED_PORTS, name="Paired ports", ports=PAIR),
+            replace(first, id=FLAG_FILE, name="Flag in a file", flag_file="/www/flag.txt"),
+            replace(
+                first,
+                id=ONE_CONNECTION,
+                name="One connection",
+                command=ONCE,
+                readiness=Readiness.TCP,
+            ),
+            replace(first, id=LITTLE_DISK, name="Little disk", disk_mb=LITTLE_DISK_MB),
         ]
     )
 
 
 class Numbers:
-    """Accounts by their numbers, and how often each number was given again."""
+    """Accounts and challenges by their numbers, and how often each number was given again."""
 
     def __init__(self) -> None:
         self._given: Counter[str] = Counter()
+        self._challenges: Counter[int] = Counter()
 
     def give_again(self, player: Player) -> None:
         self._given[account_key(player.user_id, player.team_id)] += 1
 
+    def give_challenge_again(self, challenge_id: int) -> None:
+        self._challenges[challenge_id] += 1
+
     def marks(self, keys: Collection[Key]) -> Mapping[Key, Mark]:
         def mark(user_id: int, team_id: int | None, challenge_id: int) -> Mark:
             given = self._given[account_key(user_id, team_id)]
-            return Mark(f"owner {given}", f"challenge {challenge_id}")
+            edition = self._challenges[challenge_id]
+            return Mark(f"owner {given}", f"challenge {challenge_id} {edition}")
 
         return {key: mark(*key) for key in keys}
 
@@ -117,13 +161,18 @@ class CreWorld(World):
         egress=EGRESS,
         read_only=READ_ONLY,
         capable=CAPABLE,
+        little_disk=LITTLE_DISK,
+        paired_ports=PAIRED_PORTS,
+        flag_file=FLAG_FILE,
         limits=Limits(memory_mb=128, processes=128, open_files=SAFE_ULIMITS["nofile"]),
     )
     players = PLAYERS
     mates = MATES
-    faults = frozenset(FaultKind) - {FaultKind.GARBAGE, FaultKind.FUZZED}
+    faults = frozenset(FaultKind) - {FaultKind.GARBAGE, FaultKind.FUZZED, FaultKind.BAD_GATEWAY}
     engine_class: type[ContainerRuntimeEngine] = ContainerRuntimeEngine
     """Replaced where a broken engine is to be shown failing."""
+    look_seconds, hang_seconds = 2.0, 4.0
+    """How long a runtime that hangs is waited for, by who looks and by who works."""
 
     def __init__(
         self,
@@ -138,7 +187,9 @@ class CreWorld(World):
     ) -> None:
         self._own_clock = VirtualClock()
         self._clock: Clock = clock or self._own_clock
-        self._faulty = FaultyRuntime(runtime)
+        self._faulty = FaultyRuntime(
+            runtime, look_seconds=self.look_seconds, answer_seconds=self.hang_seconds
+        )
         self._database = database
         now = self._clock.now()
         self._ports = _port_range(options.port_count)
@@ -152,12 +203,16 @@ class CreWorld(World):
             cre_start_window_seconds=options.start_window_seconds,
             cre_ends_at=_after(now, options.ends_in_seconds),
             cre_port_range=self._ports,
+            look_seconds=self.look_seconds,
             worker_seconds=0.01,
         )
         self._catalog = _catalog(image, exiting_image, options, now)
         self._numbers = Numbers()
         self._engines: list[ContainerRuntimeEngine] = []
-        self.engine = self.another()
+        self._databases: list[Database] = []
+        """Of further processes."""
+        self._sites: list[TemporaryState] = []
+        self.engine = self._made(self._faulty, database)
         self.backend = self.engine
 
     @property
@@ -186,21 +241,50 @@ class CreWorld(World):
             raise LookupError(f"no flag is recorded for {player} and challenge {challenge_id}")
         return flag
 
+    def counted_flags(self, player: Player, challenge_id: int) -> frozenset[str]:
+        ids = player.user_id, challenge_id, player.team_id
+        return frozenset(self.engine.counting_flags(*ids))
+
     def give_number_again(self, player: Player) -> None:
         self._numbers.give_again(player)
 
+    def give_challenge_again(self, challenge_id: int) -> None:
+        self._numbers.give_challenge_again(challenge_id)
+
+    def another_site(self) -> World:
+        site = TemporaryState()
+        self._sites.append(site)
+        return self._elsewhere(site.emptied(), self._clock)
+
+    def machine_ahead(self, seconds: float) -> World:
+        database = on_the_clock_of(self._clock, self._database)
+        return self._elsewhere(database, AheadClock(self._clock, seconds))
+
     def another(self) -> ContainerRuntimeEngine:
-        return self._made(self._faulty, self._database)
+        self._databases.append(as_another_process(self._database))
+        return self._made(self._faulty, self._databases[-1])
+
+    def dying(self, boundary: int) -> AbstractContextManager[None]:
+        life = Life(boundary)
+        return self.living(life, life)
+
+    def amid(self, moment: int, work: Callable[[], object]) -> AbstractContextManager[None]:
+        moments = Moments(moment, work)
+        return self.living(moments, BetweenTransactions(moments))
 
     @contextmanager
-    def dying(self, boundary: int) -> Iterator[None]:
-        life = Life(boundary)
+    def living(self, life: Life, state: Life) -> Iterator[None]:
+        """Inside the block the engine is a process with this life, and what it does to its state
+        has that one."""
         runtime = MortalRuntime(self._faulty, life)
-        self.engine = self.backend = self._made(runtime, MortalDatabase(self._database, life))
+        self.engine = self.backend = self._made(runtime, MortalDatabase(self._database, state))
         try:
             yield
         finally:
-            self.engine = self.backend = self.another()
+            self.engine = self.backend = self._made(self._faulty, self._database)
+
+    def slow_answers(self, seconds: float) -> AbstractContextManager[Callable[[], int]]:
+        return self._faulty.slow_answers(seconds)
 
     def port_range(self) -> range:
         return self._ports or range(0)
@@ -210,6 +294,9 @@ class CreWorld(World):
 
     def state_full(self, after: int) -> AbstractContextManager[None]:
         return full(self._database, after)
+
+    def replaced_tables(self, *, rows_kept: bool) -> AbstractContextManager[None]:
+        return replaced(self._database, rows_kept=rows_kept)
 
     def slow_start(self) -> AbstractContextManager[Callable[[], int]]:
         return self._faulty.slow()
@@ -223,14 +310,28 @@ class CreWorld(World):
         finally:
             for engine in self._engines:
                 engine.close()
+            for database in self._databases:
+                database.close()
+            for site in self._sites:
+                site.close()
+            self._faulty.end()
 
-    def _made(self, runtime: Runtime, database: Database) -> ContainerRuntimeEngine:
+    def _elsewhere(self, database: Database, clock: Clock) -> CreWorld:
+        """This world with another engine, which is closed with this one's."""
+        world = copy(self)
+        world._database = database
+        world.engine = world.backend = self._made(self._faulty, database, clock)
+        return world
+
+    def _made(
+        self, runtime: Runtime, database: Database, clock: Clock | None = None
+    ) -> ContainerRuntimeEngine:
         engine = self.engine_class(
             self._settings,
             runtime=runtime,
             catalog=self._catalog,
             database=database,
-            clock=self._clock,
+            clock=clock or self._clock,
             owners=self._numbers,
         )
         self._engines.append(engine)
@@ -243,6 +344,9 @@ class CreWorld(World):
 
 class MemoryWorld(CreWorld):
     """Containers are records in this process."""
+
+    look_seconds, hang_seconds = 0.2, 0.5
+    answers_within = 10.0
 
     def __init__(self, options: Options, database: Database, clock: Clock | None = None) -> None:
         self._memory = MemoryRuntime(images={"good", "exiting"}, crashing={"exiting"})
@@ -267,11 +371,18 @@ class MemoryWorld(CreWorld):
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
         return self._memory.fetch(instance["ports"][0], path)
 
+    def write_disk(self, instance: InstanceStatus, megabytes: int) -> int:
+        self._memory.write(instance["container_id"], megabytes)
+        return megabytes
+
     def remove_behind(self, container_id: str) -> None:
         self._memory.discard(container_id)
 
     def kill_behind(self, container_id: str) -> None:
         self._memory.kill(container_id)
+
+    def replace_behind(self, player: Player, instance: InstanceStatus) -> str:
+        return self._memory.replace(instance["container_id"])
 
     def outage(self) -> AbstractContextManager[None]:
         return self._memory.outage()
@@ -289,6 +400,9 @@ class MemoryWorld(CreWorld):
     def stubborn(self, container_id: str) -> AbstractContextManager[None]:
         return self._memory.stubborn(container_id)
 
+    def held_network(self, container_id: str) -> AbstractContextManager[None]:
+        return self._memory.held_network(container_id)
+
     def remove_containers(self) -> None:
         for container_id in self._memory.running():
             self._memory.discard(container_id)
@@ -300,7 +414,10 @@ class MemoryHarness(StatefulHarness):
     kind = "ContainerRuntimeEngine on simulated containers"
     simulated = True
     parallel = True
-    hooks = HOOKS | {Hook.RESTART, Hook.RESTART_LIVE, Hook.CRASH}
+    hooks = HOOKS | {
+        *(Hook.RESTART, Hook.RESTART_LIVE, Hook.CRASH, Hook.DISK),
+        *(Hook.REPLACE_BEHIND, Hook.MOMENTS),
+    }
 
     def __init__(self) -> None:
         self._runtimes: list[MemoryRuntime] = []

@@ -10,7 +10,7 @@ import os
 import platform
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
 from conformance.harness import CannotRun, Hook, Options, Outside, Trial, World
-from conformance.harnesses.cast import COMPANION, SLOW_COMPANION
+from conformance.harnesses.cast import COMPANION, DYING_COMPANION, ONE_CONNECTION, SLOW_COMPANION
 from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.cre import HOOKS, CreWorld
 from conformance.harnesses.docker_inside import (
@@ -44,6 +44,7 @@ from engines.settings import Settings
 
 END_SECONDS = 10.0
 """How long a removed container may take to go away."""
+IDLE = ["/bin/busybox", "sleep", "600"]
 INNER_PORT = 80
 """What the challenge image listens on."""
 
@@ -111,12 +112,19 @@ class DockerWorld(CreWorld):
     ) -> None:
         self._client = client
         self._deployment = deployment
+        self._image = image
+        self.known_as = frozenset({deployment})
         self._machine = machine
         self._networks = networks
         if self.has_companions:
             self.challenges = replace(
-                self.challenges, companion=COMPANION, slow_companion=self.slow_companion
+                self.challenges,
+                companion=COMPANION,
+                slow_companion=self.slow_companion,
+                dying_companion=self.slow_companion and DYING_COMPANION,
             )
+        if self.slow_companion is not None:
+            self.challenges = replace(self.challenges, one_connection=ONE_CONNECTION)
         super().__init__(
             self.runtime(cast(docker.DockerClient, client)),
             options,
@@ -156,6 +164,10 @@ class DockerWorld(CreWorld):
     def inside(self, instance: InstanceStatus, trial: Trial, *arguments: str) -> str:
         return ask_inside(instance, trial, arguments)
 
+    def write_disk(self, instance: InstanceStatus, megabytes: int) -> int:
+        said = self.inside(instance, Trial.SPEND, "disk", str(megabytes))
+        return int(said.split()[1])
+
     def inner_addresses(self, instance: InstanceStatus) -> list[str]:
         return inner_addresses(self._client.real.api, instance["container_id"], INNER_PORT)
 
@@ -171,6 +183,19 @@ class DockerWorld(CreWorld):
     def stubborn(self, container_id: str) -> AbstractContextManager[None]:
         return self._client.stubborn(container_id)
 
+    @contextmanager
+    def held_network(self, container_id: str) -> Iterator[None]:
+        client = self._client.real
+        details = client.api.inspect_container(container_id)
+        labels = {LABEL_DEPLOYMENT: f"{self._deployment}-foreign"}  # swept, and not the engine's
+        with ExitStack() as stack:
+            for network in details["NetworkSettings"]["Networks"]:
+                foreign = client.containers.run(
+                    self._image, IDLE, detach=True, network=network, labels=labels
+                )
+                stack.callback(foreign.remove, force=True)
+            yield
+
     def remove_containers(self) -> None:
         sweep(self._client.real, self._deployment)
 
@@ -184,7 +209,8 @@ class DockerHarness(StatefulHarness):
     world_class: type[DockerWorld] = DockerWorld
 
     def __init__(self) -> None:
-        self.hooks = HOOKS | {Hook.INSIDE, Hook.CRASH} | ({Hook.OUTSIDE} if possible() else set())
+        more = {Hook.INSIDE, Hook.CRASH, Hook.DISK} | ({Hook.OUTSIDE} if possible() else set())
+        self.hooks = HOOKS | more
         self._machine = OutsideMachine()
         self._bench: Bench | None = None
         self._client: docker.DockerClient | None = None

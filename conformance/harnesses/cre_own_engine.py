@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import docker
 
-from conformance.harness import Hook, Options
+from conformance.harness import FaultKind, Hook, Options
 from conformance.harnesses.cre_docker import DockerHarness, DockerWorld, Switch
 from conformance.harnesses.docker_inside import Bench
 from conformance.harnesses.own_engine import OwnEngine
+from engines.cre.runtimes.base import Runtime
+from engines.cre.runtimes.docker import DockerRuntime
 
 
 class OwnEngineWorld(DockerWorld):
     """Real containers on an engine of our own."""
 
     own: OwnEngine | None = None
+    look_seconds, hang_seconds = 1.0, 4.0
 
     @property
     def _own(self) -> OwnEngine:
         if self.own is None:
             raise RuntimeError("the world has no engine")
         return self.own
+
+    def runtime(self, client: docker.DockerClient) -> Runtime:
+        return DockerRuntime(
+            client,
+            networks=self._networks,
+            look_seconds=self.look_seconds,
+            answer_seconds=self.hang_seconds,
+        )
+
+    def fault(self, kind: FaultKind) -> AbstractContextManager[None]:
+        return self._own.hanging() if kind is FaultKind.HANGS else super().fault(kind)
 
     @contextmanager
     def restart(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ challenge image is made on the manager; every node that is used must have it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,9 @@ END_SECONDS = 60.0
 
 class SwarmWorld(DockerWorld):
     """Services, all with this world's label; an instance's id is that of its service."""
+
+    # No manager puts a file into a container, or sees what nodes have written.
+    challenges = replace(DockerWorld.challenges, flag_file=None, little_disk=None)
 
     def runtime(self, client: docker.DockerClient) -> SwarmRuntime:
         return SwarmRuntime(client, constraints=Settings.from_environ().cre_constraints)
@@ -85,6 +89,10 @@ class SwarmHarness(DockerHarness):
     needs = "a manager of a swarm (DOCKER_HOST)"
     parallel = False  # networks and nodes are the swarm's: one run after the other
     world_class = SwarmWorld
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hooks -= {Hook.HELD_NETWORK}  # a swarm's networks are for services
 
     def open(self) -> None:
         super().open()

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from copy import copy
 from dataclasses import replace
 
-from conformance.harness import FaultKind, Hook, Options, Player, Worker, World
+from conformance.dying import Life
+from conformance.harness import FaultKind, Hook, Lockout, Options, Player, Worker, World
 from conformance.harnesses.cast import CHALLENGES
 from conformance.harnesses.cre import HOOKS as CRE_HOOKS
 from conformance.harnesses.cre import MemoryHarness, MemoryWorld
 from conformance.harnesses.full_state import full
+from conformance.harnesses.guessed_tables import replaced
+from conformance.harnesses.moments import BetweenTransactions, Moments, NoMoments
+from conformance.harnesses.mortal import MortalDatabase
+from conformance.harnesses.skewed import AheadClock, on_the_clock_of
+from conformance.harnesses.state import as_another_process
 from conformance.harnesses.whale import HOOKS as WHALE_HOOKS
 from conformance.harnesses.whale import FakesClock, FakeWhaleHarness, FakeWhaleWorld
 from engines.audit import ContainerEvent
@@ -32,10 +39,13 @@ DIALS = {
 }
 """By what stands behind ``hybrid:``."""
 _OF_A_SIDE = frozenset(
-    {Hook.CAPACITY, Hook.STRICT_CAPACITY, Hook.RESTART, Hook.STUBBORN, Hook.KILL_BEHIND}
+    {
+        *(Hook.CAPACITY, Hook.STRICT_CAPACITY, Hook.RESTART),
+        *(Hook.STUBBORN, Hook.HELD_NETWORK, Hook.KILL_BEHIND),
+    }
 )
-_OF_NONE = frozenset({Hook.CRASH, Hook.OWNERS})
-"""Of a process that dies here the row of the route would have to die too: not written yet."""
+_OF_NONE = frozenset({Hook.ANOTHER_SITE, Hook.LURE})
+_OF_BOTH = frozenset({Hook.CRASH, Hook.MOMENTS, Hook.SLOW_ANSWERS, Hook.REPLACE_BEHIND})
 BREAKER_FAILURES = 1000
 """Scenarios are about what each backend says; a breaker that opens would hide it."""
 
@@ -86,8 +96,10 @@ class HybridWorld(World):
         self.players = leads.players
         self.mates = leads.mates
         self.faults = cre.faults & whale.faults
-        self._hybrid = hybrid(cre.backend, whale.backend, self._dial, database, clock)
         self._others: list[HybridBackend] = []
+        self._databases: list[Database] = []
+        """Of further processes."""
+        self._hybrid = self._front(database)
         self.backend = self._hybrid
 
     def crowd(self, number: int) -> tuple[Player, ...]:
@@ -110,9 +122,20 @@ class HybridWorld(World):
         return self._cre.running() | self._whale.running()
 
     def recorded_flag(self, player: Player, challenge_id: int) -> str:
-        key = self._hybrid.owner_of(player.user_id, challenge_id, player.team_id)
-        owner: World = self._whale if key == "whale" else self._cre
-        return owner.recorded_flag(player, challenge_id)
+        asked = player.user_id, challenge_id, player.team_id
+        if self._hybrid.owner_of(*asked) == "whale":  # which keeps its flags to itself
+            return self._whale.recorded_flag(player, challenge_id)
+        flag = self._hybrid.recorded_flag(*asked)
+        if flag is None:
+            raise LookupError(f"no flag is recorded for {player} and challenge {challenge_id}")
+        return flag
+
+    def counted_flags(self, player: Player, challenge_id: int) -> frozenset[str]:
+        ids = player.user_id, challenge_id, player.team_id
+        return frozenset(self._hybrid.counting_flags(*ids))
+
+    def write_disk(self, instance: InstanceStatus, megabytes: int) -> int:
+        return self._cre.write_disk(instance, megabytes)
 
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
         owner: World = self._whale if instance["backend"] == "whale" else self._cre
@@ -131,11 +154,35 @@ class HybridWorld(World):
     def stubborn(self, container_id: str) -> AbstractContextManager[None]:
         return self._leads.stubborn(container_id)
 
+    def held_network(self, container_id: str) -> AbstractContextManager[None]:
+        return self._leads.held_network(container_id)
+
     def restart(self) -> AbstractContextManager[None]:
         return self._leads.restart()
 
     def restart_live(self) -> AbstractContextManager[None]:
         return _one_after_the_other(self._cre.restart_live(), self._whale.restart_live())
+
+    def give_number_again(self, player: Player) -> None:
+        self._cre.give_number_again(player)
+        self._whale.give_number_again(player)
+
+    def give_challenge_again(self, challenge_id: int) -> None:
+        self._cre.give_challenge_again(challenge_id)
+        self._whale.give_challenge_again(challenge_id)
+
+    def machine_ahead(self, seconds: float) -> World:
+        world = copy(self)
+        world._hybrid = hybrid(
+            self._cre.machine_ahead(seconds).backend,
+            self._whale.machine_ahead(seconds).backend,
+            self._dial,
+            on_the_clock_of(self._clock, self._database),
+            AheadClock(self._clock, seconds),
+        )
+        world.backend = world._hybrid
+        self._others.append(world._hybrid)
+        return world
 
     def outage(self) -> AbstractContextManager[None]:
         return _one_after_the_other(self._cre.outage(), self._whale.outage())
@@ -146,15 +193,62 @@ class HybridWorld(World):
     def state_full(self, after: int) -> AbstractContextManager[None]:
         return full(self._database, after)
 
+    def replaced_tables(self, *, rows_kept: bool) -> AbstractContextManager[None]:
+        return replaced(self._database, rows_kept=rows_kept)
+
     def slow_start(self) -> AbstractContextManager[Callable[[], int]]:
         return self._cre.slow_start()
 
     def another(self) -> ContainerBackend:
+        database = as_another_process(self._database)
         other = hybrid(
-            self._cre.another(), self._whale.another(), self._dial, self._database, self._clock
+            self._cre.another(), self._whale.another(), self._dial, database, self._clock
         )
         self._others.append(other)
+        self._databases.append(database)
         return other
+
+    def dying(self, boundary: int) -> AbstractContextManager[None]:
+        life = Life(boundary)
+        return self._living(
+            life, self._cre.living(life, life), self._whale.living(life, life, life)
+        )
+
+    def amid(self, moment: int, work: Callable[[], object]) -> AbstractContextManager[None]:
+        moments, none = Moments(moment, work), NoMoments()
+        state = BetweenTransactions(moments)
+        return self._living(
+            state, self._cre.living(moments, state), self._whale.living(moments, none, none)
+        )
+
+    @contextmanager
+    def _living(self, state: Life, *sides: AbstractContextManager[None]) -> Iterator[None]:
+        """Inside the block both sides and the front are one process."""
+        try:
+            with _one_after_the_other(*sides):
+                self._hybrid = self._front(MortalDatabase(self._database, state))
+                self.backend = self._hybrid
+                yield
+        finally:
+            self._hybrid = self._front(self._database)
+            self.backend = self._hybrid
+
+    def _front(self, database: Database) -> HybridBackend:
+        front = hybrid(self._cre.backend, self._whale.backend, self._dial, database, self._clock)
+        self._others.append(front)
+        return front
+
+    @contextmanager
+    def slow_answers(self, seconds: float) -> Iterator[Callable[[], int]]:
+        with self._cre.slow_answers(seconds) as here, self._whale.slow_answers(seconds) as there:
+            yield lambda: here() + there()
+
+    def replace_behind(self, player: Player, instance: InstanceStatus) -> str:
+        owner: World = self._whale if instance["backend"] == "whale" else self._cre
+        return owner.replace_behind(player, instance)
+
+    def locked_out(self, player: Player, why: Lockout) -> AbstractContextManager[None]:
+        return self._whale.locked_out(player, why)
 
     def port_range(self) -> range:
         return self._cre.port_range()
@@ -166,8 +260,10 @@ class HybridWorld(World):
         return self._whale.exchanges()
 
     def close(self) -> None:
-        for each in (self._hybrid, *self._others):
+        for each in self._others:
             each.close()
+        for database in self._databases:
+            database.close()
         self._whale.close()
         self._cre.close()
 
@@ -187,7 +283,7 @@ class HybridHarness(FakeWhaleHarness):
         self._position = DIALS[routed]
         whale = WHALE_HOOKS - _OF_A_SIDE - _OF_NONE
         engine = MemoryHarness.hooks - _OF_NONE
-        self.hooks = {"": CRE_HOOKS & whale, "cre": engine, "whale": whale}[routed]
+        self.hooks = {"": CRE_HOOKS & whale | _OF_BOTH, "cre": engine, "whale": whale}[routed]
         where = {"": "one challenge on each", "cre": "all on the engine", "whale": "all on Whale"}
         self.kind = f"HybridBackend over cre:memory and whale:fake ({where[routed]})"
 

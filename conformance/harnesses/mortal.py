@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 from conformance.dying import Life
 from engines.contract import Isolation
 from engines.cre.evidence import Evidence, Redactor
-from engines.cre.runtimes.base import Cleared, Found, Launch, Launched, Runtime
+from engines.cre.runtimes.base import Cleared, Found, Launch, Launched, Overfull, Runtime
 from engines.database import Database
 from engines.whale import Credentials
 
@@ -106,6 +106,10 @@ class MortalRuntime(Runtime):
     def find(self, deployment: str) -> list[Found]:
         self._life.goes_on()
         return self._real.find(deployment)
+
+    def overfull(self, deployment: str) -> list[Overfull]:
+        self._life.goes_on()
+        return self._real.overfull(deployment)
 
     def image_id(self, image: str) -> str | None:
         self._life.goes_on()

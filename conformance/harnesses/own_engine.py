@@ -14,15 +14,17 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from secrets import randbelow, token_hex
 
 import docker
-from docker.errors import DockerException
-from requests.exceptions import RequestException
 
 from conformance.harness import CannotRun
+from engines.cre.runtimes.connection import connect
+from engines.errors import BackendUnavailable
 from engines.probe import wait_until
+from engines.settings import Settings
 
 UP_SECONDS = 60.0
 DOWN_SECONDS = 60.0
@@ -64,7 +66,7 @@ class OwnEngine:
 
     def client(self) -> docker.DockerClient:
         """A client that is the caller's to close; it outlives restarts."""
-        return docker.DockerClient(base_url=self.url, version="auto", timeout=60)
+        return connect(replace(Settings(), cre_docker_host=self.url), {})
 
     def start(self) -> None:
         """Start it and wait until it answers.
@@ -111,6 +113,17 @@ class OwnEngine:
         finally:
             self._set_live_restore(on=False)
 
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Inside this block it does nothing at all; what it runs goes on."""
+        if self._process is None:
+            raise RuntimeError("there is no engine that could hang")
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def close(self) -> None:
         """End it and remove all it had; safe to repeat."""
         self.stop()
@@ -148,7 +161,7 @@ class OwnEngine:
             raise CannotRun(f"an engine of our own ended at once: {self._said()}")
         try:
             client = self.client()
-        except (DockerException, RequestException):
+        except BackendUnavailable:
             return False
         client.close()
         return True

@@ -167,6 +167,11 @@ class StatefulHarness(Harness):
             state.close()
 
 
+def as_another_process(database: Database) -> Database:
+    """The same database as a process has it that starts now."""
+    return Database(database.engine.url.render_as_string(hide_password=False))
+
+
 def _emptied(database: Database) -> Database:
     with database.write() as connection:
         for table in metadata.sorted_tables:

@@ -8,25 +8,37 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 
 from conformance.dying import Life
-from conformance.harness import FaultKind, Hook, Options, Player, Worker, World
+from conformance.harness import FaultKind, Hook, Lockout, Options, Player, Worker, World
 from conformance.harnesses.cast import CHALLENGES, MATES, PLAYERS, TEAM_PLAYERS, crowd
+from conformance.harnesses.cre import Numbers
 from conformance.harnesses.fetch import http_get
 from conformance.harnesses.full_state import full
+from conformance.harnesses.guessed_tables import replaced
+from conformance.harnesses.lure import luring
+from conformance.harnesses.moments import Moments, NoMoments
 from conformance.harnesses.mortal import MortalCredentials, MortalDatabase
-from conformance.harnesses.state import StatefulHarness
+from conformance.harnesses.skewed import AheadClock, on_the_clock_of
+from conformance.harnesses.state import StatefulHarness, as_another_process
 from engines.audit import ContainerEvent
+from engines.clock import Clock
 from engines.contract import InstanceStatus
 from engines.database import Database
 from engines.settings import Settings
 from engines.whale import Credentials, StaticTokens, WhaleAPIManager
-from engines.whale.client import Answer
+from engines.whale.api import WhaleAPI
+from engines.whale.client import Answer, WhaleClient
+from engines.whale.credentials import authorization
+from engines.whale.dialects import dialect_named
+from engines.whale.wire import Running
 from fake_whale import (
     Challenge,
     Dialect,
@@ -56,6 +68,8 @@ READY_SECONDS = 2.0
 """Longer than one hold of a silent direct connection; all others answer at once or never."""
 LOOK_AGAIN_SECONDS = 0.01
 """As above: what a lost request did shows at once."""
+LOOK_SECONDS, ANSWER_SECONDS = 1.0, 2.0
+"""A fake that hangs is not worth the wait; one that does not answers within milliseconds."""
 UNLIMITED = 100_000
 SUFFIX = "127.0.0.1.nip.io"
 CLEANER_SECONDS = 10.0
@@ -76,6 +90,12 @@ FAULTS: dict[FaultKind, list[dict[str, object]]] = {
         {"kind": "reset_before_headers", "method": method, "when": "before"} for method in _WRITES
     ],
     FaultKind.GARBAGE: [{"kind": "html"}],
+    FaultKind.HANGS: [{"kind": "hang", "when": "before"}],
+    FaultKind.BAD_GATEWAY: [
+        {"kind": "bad_gateway", "method": "POST", "when": "after"},
+        {"kind": "bad_gateway", "method": "PATCH", "when": "after"},
+        {"kind": "bad_gateway", "method": "DELETE", "when": "before"},
+    ],
     FaultKind.FUZZED: [
         {"kind": "fuzzed", "when": "before", "probability": 0.5},
         {"kind": "fuzzed", "when": "after"},
@@ -89,17 +109,37 @@ NODES = ("linux-1", "linux-2")
 HOOKS = frozenset(Hook) - {
     Hook.KILL_BEHIND,
     Hook.STUBBORN,
+    Hook.HELD_NETWORK,
     Hook.ACCOUNT_LIMIT,
     Hook.INSIDE,
     Hook.OUTSIDE,
     Hook.RESTART,
     Hook.SLOW_START,
-    Hook.OWNERS,
+    *(Hook.COUNTED_FLAGS, Hook.ANOTHER_SITE, Hook.DISK),
     # Of a clock stepped back Whale makes a remaining time below zero: it counts within a day.
     Hook.CLOCK_BACK,
     # Whale has none of these.
     *(Hook.START_RATE, Hook.CONTEST_END, Hook.PORT_RANGE, Hook.WARM_POOL, Hook.NEW_IMAGE),
 }
+
+
+REVOKED = f"ctfd_{'0' * 64}"
+"""A token that Whale's CTFd does not know any more."""
+NOBODY = 0
+
+
+class _Tokens(StaticTokens):
+    """Tokens of users, some of whom are locked out."""
+
+    def __init__(self, tokens: Mapping[int, str], locked_out: Mapping[int, Lockout]) -> None:
+        super().__init__(tokens)
+        self._locked_out = locked_out
+
+    def headers(self, user_id: int) -> Mapping[str, str]:
+        why = self._locked_out.get(user_id)
+        if why is Lockout.REVOKED:
+            return authorization(REVOKED)
+        return super().headers(user_id if why is None else NOBODY)
 
 
 def _whale_world(address: str, players: tuple[Player, ...], mode: UserMode) -> WhaleWorld:
@@ -211,6 +251,7 @@ class FakeWhaleWorld(World):
     challenges = replace(CHALLENGES, subdomain=CHALLENGES.first, own_port=OWN_PORT)
     mates = MATES
     faults = frozenset(FAULTS)
+    answers_within = 20.0
     manager_class: type[WhaleAPIManager] = WhaleAPIManager
     """Replaced where a broken adapter is to be shown failing."""
     ready_seconds = READY_SECONDS
@@ -225,29 +266,34 @@ class FakeWhaleWorld(World):
         self._options = options
         self._expected = self._fake.clock.time()
         self._others: list[WhaleAPIManager] = []
+        self._databases: list[Database] = []
+        """Of further processes."""
+        self._numbers = Numbers()
+        self._locked_out: dict[int, Lockout] = {}
+        self._seconds = 0.0
         self.manager = self._manager()
         self.backend = self.manager
 
-    def _manager(self, life: Life | None = None) -> WhaleAPIManager:
-        """The adapter as a process of its own has it."""
-        tokens = StaticTokens({**TOKENS, **_tokens(self._whale.further)})
-        database = self.database
-        if life is None:
-            return self._made(tokens, database, self._observe)
+    @property
+    def _credentials(self) -> Credentials:
+        return _Tokens({**TOKENS, **_tokens(self._whale.further)}, self._locked_out)
 
-        def answered(answer: Answer) -> None:
-            self._observe(answer)
-            life.boundary()
-
-        return self._made(MortalCredentials(tokens, life), MortalDatabase(database, life), answered)
+    def _manager(self, url: str | None = None, database: Database | None = None) -> WhaleAPIManager:
+        """The adapter as a process of its own has it, in front of this Whale unless of another."""
+        return self._made(self._credentials, database or self.database, self._observe, url)
 
     def _made(
-        self, credentials: Credentials, database: Database, observer: Callable[[Answer], None]
+        self,
+        credentials: Credentials,
+        database: Database,
+        observer: Callable[[Answer], None],
+        url: str | None = None,
+        clock: Clock | None = None,
     ) -> WhaleAPIManager:
         whale, options = self._whale, self._options
         return self.manager_class(
             Settings(
-                whale_api_url=whale.server.url,
+                whale_api_url=url or whale.server.url,
                 whale_dialect=whale.dialect,
                 whale_scope="challenge" if whale.fake.flavour.per_challenge else "auto",
                 whale_account_limit=options.account_limit,
@@ -256,11 +302,14 @@ class FakeWhaleWorld(World):
                 whale_probe_gateway="http://{}:{}".format(*whale.gateway),
                 whale_ready_seconds=self.ready_seconds,
                 whale_look_again_seconds=LOOK_AGAIN_SECONDS,
+                look_seconds=LOOK_SECONDS,
+                answer_seconds=ANSWER_SECONDS,
                 worker_seconds=0.01,
             ),
             credentials=credentials,
             database=database,
-            clock=FakesClock(self._fake),
+            clock=clock or FakesClock(self._fake),
+            owners=self._numbers,
             observer=observer,
         )
 
@@ -290,20 +339,96 @@ class FakeWhaleWorld(World):
     def state_full(self, after: int) -> AbstractContextManager[None]:
         return full(self.database, after)
 
+    def replaced_tables(self, *, rows_kept: bool) -> AbstractContextManager[None]:
+        return replaced(self.database, rows_kept=rows_kept)
+
+    def give_number_again(self, player: Player) -> None:
+        self._numbers.give_again(player)
+
+    def give_challenge_again(self, challenge_id: int) -> None:
+        self._numbers.give_challenge_again(challenge_id)
+
+    def machine_ahead(self, seconds: float) -> World:
+        clock = FakesClock(self._fake)
+        database = on_the_clock_of(clock, self.database)
+        world = copy(self)
+        ahead = AheadClock(clock, seconds)
+        world.manager = self._made(self._credentials, database, self._observe, clock=ahead)
+        world.backend = world.manager
+        self._others.append(world.manager)
+        return world
+
     def another(self) -> WhaleAPIManager:
-        manager = self._manager()
+        self._databases.append(as_another_process(self.database))
+        manager = self._manager(database=self._databases[-1])
         self._others.append(manager)
         return manager
 
+    def dying(self, boundary: int) -> AbstractContextManager[None]:
+        life = Life(boundary)
+        return self.living(life, life, life)
+
+    def amid(self, moment: int, work: Callable[[], object]) -> AbstractContextManager[None]:
+        # Before each request: later, a place in the queue of writes may be held.
+        return self.living(Moments(moment, work), NoMoments(), NoMoments())
+
+    def living(self, asking: Life, answered: Life, state: Life) -> AbstractContextManager[None]:
+        """Inside the block the adapter is a process with these lives: of its requests, of their
+        answers, and of what it does to its state."""
+
+        def observe(answer: Answer) -> None:
+            self._observe(answer)
+            answered.boundary()
+
+        credentials = MortalCredentials(self._credentials, asking)
+        return self._as(self._made(credentials, MortalDatabase(self.database, state), observe))
+
     @contextmanager
-    def dying(self, boundary: int) -> Iterator[None]:
+    def _as(self, manager: WhaleAPIManager) -> Iterator[None]:
+        """Inside the block it is this one; after it, a fresh one."""
         self._others.append(self.manager)
-        self.manager = self.backend = self._manager(Life(boundary))
+        self.manager = self.backend = manager
         try:
             yield
         finally:
             self._others.append(self.manager)
             self.manager = self.backend = self._manager()
+
+    @contextmanager
+    def locked_out(self, player: Player, why: Lockout) -> Iterator[None]:
+        self._locked_out[player.user_id] = why
+        try:
+            yield
+        finally:
+            del self._locked_out[player.user_id]
+
+    @contextmanager
+    def lured(self) -> Iterator[Callable[[], list[str]]]:
+        with luring() as (url, came), self._as(self._manager(url)):
+            yield came
+
+    @contextmanager
+    def slow_answers(self, seconds: float) -> Iterator[Callable[[], int]]:
+        # The fake's own slowness goes by its clock, and a duration by the machine's.
+        self._seconds, before = seconds, len(self._exchanges)
+        try:
+            yield lambda: len(self._exchanges) - before
+        finally:
+            self._seconds = 0.0
+
+    def replace_behind(self, player: Player, instance: InstanceStatus) -> str:
+        client = WhaleClient(self.url, call_seconds=10.0)
+        asked = player.user_id, instance["challenge_id"]
+        try:  # as on Whale's own page
+            page = WhaleAPI(client, dialect_named(self._whale.dialect), self._credentials)
+            page.destroy(*asked)
+            page.create(*asked)
+            found = page.look(*asked)
+        finally:
+            client.close()
+        if not isinstance(found, Running):
+            raise RuntimeError("Whale has made no other container")
+        return found.uuid
 
     def run_worker(self) -> None:
         self.manager.cleanup_worker.run_once()
@@ -358,8 +483,11 @@ class FakeWhaleWorld(World):
     def close(self) -> None:
         for manager in (self.manager, *self._others):
             manager.close()
+        for database in self._databases:
+            database.close()
 
     def _observe(self, answer: Answer) -> None:
+        time.sleep(self._seconds)
         if answer.method == "POST" and self._fake.flavour.routed_by_cleaner:
             # An instance answers from the cleaner's next beat on, which nobody here would wait for.
             self._fake.clock.advance(CLEANER_SECONDS)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from conformance.harness import Hook
+from conformance.harness import Hook, Lockout
 from conformance.scenario import EXTENDS, ONE_AT_A_TIME, TEAMS, scenario
 from conformance.stage import Stage
 from conformance.steps import (
+    demand,
     done,
     gone,
     live,
@@ -18,6 +19,7 @@ from conformance.steps import (
 )
 from engines.audit import Action
 from engines.contract import Code
+from engines.errors import BackendUnavailable
 
 
 @scenario("ACCOUNT-001")
@@ -186,3 +188,135 @@ def test_what_a_deleted_account_has_left_is_ended(world: Stage) -> None:
     world.run_worker()
     event = only_event(world, Action.ORPHANED)
     assert event.user_id == world.alice.user_id
+
+
+@scenario("ACCOUNT-020", Hook.NEW_CHALLENGE, Hook.GROUND_TRUTH)
+def test_a_new_challenge_does_not_show_the_deleted_ones_instance(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    world.give_challenge_again(world.first)
+    gone(world, world.alice, world.first)
+    refused(world.extend(world.alice, world.first), Code.NOT_FOUND)
+    refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
+    assert instance["container_id"] in world.running(), "a call about the new one has ended it"
+
+
+@scenario("ACCOUNT-021", Hook.NEW_CHALLENGE)
+def test_a_new_challenge_is_started_at_once(world: Stage) -> None:
+    old = started(world, world.alice, world.first)
+    world.give_challenge_again(world.first)
+    new = started(world, world.alice, world.first)
+    assert new["container_id"] != old["container_id"], "it is the deleted challenge's"
+    untouched(world, world.alice, world.first, new)
+
+
+@scenario("ACCOUNT-022", Hook.NEW_CHALLENGE, Hook.WORKER, Hook.GROUND_TRUTH, Hook.AUDIT)
+def test_what_a_deleted_challenge_has_left_is_ended(world: Stage) -> None:
+    left = started(world, world.alice, world.first)
+    kept = started(world, world.bob, world.second)
+    world.give_challenge_again(world.first)
+    world.run_worker()
+    assert world.running() & {left["container_id"], kept["container_id"]} == {kept["container_id"]}
+    world.run_worker()
+    event = only_event(world, Action.ORPHANED)
+    assert (event.user_id, event.challenge_id) == (world.alice.user_id, world.first)
+
+
+@scenario("ACCOUNT-023", Hook.OWNERS, ONE_AT_A_TIME)
+def test_what_a_deleted_account_has_left_takes_no_place(world: Stage) -> None:
+    started(world, world.alice, world.second)
+    world.give_number_again(world.alice)
+    started(world, world.alice, world.first)
+
+
+@scenario("ACCOUNT-024", Hook.OWNERS, Hook.OUTAGE, Hook.WORKER, Hook.GROUND_TRUTH, Hook.AUDIT)
+def test_an_account_may_be_deleted_in_an_outage(world: Stage) -> None:
+    left = started(world, world.alice, world.first)
+    with world.outage():
+        world.give_number_again(world.alice)
+        world.try_worker()
+    for _ in range(2):
+        world.run_worker()
+    assert left["container_id"] not in world.running(), "it runs, and belongs to nobody"
+    only_event(world, Action.ORPHANED)
+
+
+@scenario("ACCOUNT-025", Hook.OWNERS, TEAMS)
+def test_a_teams_number_may_be_given_again(world: Stage) -> None:
+    starter, mate = world.mates[:2]
+    old = started(world, starter, world.first)
+    world.give_number_again(starter)
+    gone(world, mate, world.first)
+    refused(world.extend(mate, world.first), Code.NOT_FOUND)
+    refused(world.stop(mate, world.first), Code.NOT_FOUND)
+    new = started(world, mate, world.first)
+    assert new["container_id"] != old["container_id"], "it is the deleted team's"
+
+
+@scenario("ACCOUNT-026", Hook.ANOTHER_SITE, Hook.GROUND_TRUTH)
+def test_an_account_of_another_site_is_another_account(world: Stage) -> None:
+    hers = started(world, world.alice, world.first)
+    with world.another_site():
+        gone(world, world.alice, world.first)
+        refused(world.extend(world.alice, world.first), Code.NOT_FOUND)
+        refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
+        theirs = started(world, world.alice, world.first)
+        assert theirs["container_id"] != hers["container_id"], "two sites share one container"
+        assert hers["container_id"] in world.running(), "a start has replaced another site's"
+        done(world.stop(world.alice, world.first))
+    untouched(world, world.alice, world.first, hers)
+    assert world.running() == {hers["container_id"]}
+
+
+@scenario("ACCOUNT-027", TEAMS)
+def test_what_is_last_known_of_a_teams_is_told_to_the_team(world: Stage) -> None:
+    starter, mate, stranger = world.mates[:3]
+    started(world, world.alice, world.first)
+    shown = live(world, world.alice, world.first)
+    instance = started(world, starter, world.first)
+    known = world.last_known(world.alice, world.first)
+    if known is None:  # a backend may go without records: then it has none of anybody
+        gone_from_records = [world.last_known(each, world.first) for each in (starter, mate)]
+        assert gone_from_records == [None, None], "a team has records, and a user has none"
+        return
+    same(shown, known)
+    for each in (starter, mate):
+        told = world.last_known(each, world.first)
+        demand(told is not None, "what is last known of a team's instance is not told to the team")
+        same(instance, told or instance)
+    for other in (stranger, mate.leaves(), starter.leaves()):
+        demand(
+            world.last_known(other, world.first) is None,
+            "what is last known of a team's instance is told to who is not in the team",
+        )
+
+
+@scenario("ACCOUNT-028", Hook.ACCESS, Hook.GROUND_TRUTH)
+def test_who_is_not_let_in_changes_nothing(world: Stage) -> None:
+    for why in Lockout:
+        with world.locked_out(world.alice, why):
+            refused(world.start(world.alice, world.first), Code.UNAUTHENTICATED)
+            his = started(world, world.bob, world.first)
+            assert world.running() == {his["container_id"]}, "who is not let in has started"
+            untouched(world, world.bob, world.first, his)
+        started(world, world.alice, world.first)
+        for each in (world.alice, world.bob):
+            done(world.stop(each, world.first))
+
+
+@scenario("ACCOUNT-029", Hook.ACCESS, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_who_is_locked_out_loses_nothing(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    for why in Lockout:
+        with world.locked_out(world.alice, why):
+            with world.backend.allows(BackendUnavailable):
+                demand(
+                    world.status(world.alice, world.first) is not None,
+                    "status says None of the instance of a user who is not let in any more",
+                )
+            refused(world.extend(world.alice, world.first), Code.UNAUTHENTICATED)
+            refused(world.stop(world.alice, world.first), Code.UNAUTHENTICATED)
+            world.run_worker()
+            assert world.running() == {instance["container_id"]}
+        untouched(world, world.alice, world.first, instance)
+    done(world.stop(world.alice, world.first))
+    demand(not world.running(), "the container still runs after a stop that succeeded")

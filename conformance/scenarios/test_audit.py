@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from conformance.harness import Hook
-from conformance.scenario import EXITS_AT_ONCE, EXTENDS, TEAMS, scenario
+from conformance.scenario import DETECTS_LOSS, EXITS_AT_ONCE, EXTENDS, TEAMS, scenario
 from conformance.stage import Stage
 from conformance.steps import (
     START_SLACK_SECONDS,
@@ -22,8 +27,14 @@ from conformance.steps import (
     repeated,
     started,
 )
+from conformance.trace import HarnessFault
 from engines.audit import Action, ContainerEvent
 from engines.contract import Code
+
+REPEATED = 4
+"""Equal refused calls."""
+SLOW_SECONDS = 0.03
+"""What each request takes where it is seen whether durations are true."""
 
 
 @scenario("AUDIT-001", Hook.AUDIT)
@@ -210,6 +221,102 @@ def test_a_failed_start_says_why_to_organisers_alone(world: Stage) -> None:
     assert isinstance(reason, str), "the event of a start that failed says no reason"
     demand(bool(reason.strip()), "the event of a start that failed has an empty reason")
     demand(reason not in result.message, "the answer to a player says why, in the event's words")
+
+
+@scenario(
+    "AUDIT-019",
+    *(Hook.AUDIT, Hook.WORKER, Hook.KILL_BEHIND, Hook.REMOVE_BEHIND, DETECTS_LOSS),
+)
+def test_the_event_of_a_loss_says_why(world: Stage) -> None:
+    died = started(world, world.alice, world.first)
+    removed = started(world, world.bob, world.first)
+    world.kill_behind(died["container_id"])
+    world.remove_behind(removed["container_id"])
+    world.run_worker()
+    told = {event.user_id: event.metadata.get("reason") for event in events_of(world, Action.LOST)}
+    assert set(told) == {world.alice.user_id, world.bob.user_id}, "not each loss has its event"
+    for reason in told.values():
+        assert isinstance(reason, str), "the event of a lost instance says no reason"
+        demand(bool(reason.strip()), "the event of a lost instance has an empty reason")
+    demand(
+        told[world.alice.user_id] != told[world.bob.user_id],
+        "the events say the same of a container that died and of one that was removed",
+    )
+
+
+@scenario("AUDIT-020", Hook.AUDIT)
+def test_repeated_refusals_are_all_told(world: Stage) -> None:
+    for _ in range(REPEATED):
+        refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
+    refused(world.extend(world.alice, world.first), Code.NOT_FOUND)
+    refused(world.stop(world.alice, world.second), Code.NOT_FOUND)
+    refused(world.stop(world.bob, world.first), Code.NOT_FOUND)
+    told: Counter[tuple[Action, int, int]] = Counter()
+    for event in world.events():
+        demand(
+            (event.last_at or event.at) >= event.at and (event.times == 1 or bool(event.last_at)),
+            f"{event.times} calls, the first at {event.at} and the last at {event.last_at}",
+        )
+        told[event.action, event.user_id, event.challenge_id] += event.times
+    alice, bob = world.alice.user_id, world.bob.user_id
+    assert told == {
+        (Action.STOP_FAILED, alice, world.first): REPEATED,
+        (Action.EXTEND_FAILED, alice, world.first): 1,
+        (Action.STOP_FAILED, alice, world.second): 1,
+        (Action.STOP_FAILED, bob, world.first): 1,
+    }, "the audit log tells of other calls than there were"
+
+
+@scenario("AUDIT-021", Hook.AUDIT)
+def test_a_change_is_told_alone(world: Stage) -> None:
+    for _ in range(2):
+        started(world, world.alice, world.first)
+        done(world.stop(world.alice, world.first))
+    told = [(event.action, event.times) for event in world.events()]
+    assert told == [(Action.STARTED, 1), (Action.STOPPED, 1)] * 2
+
+
+@scenario("AUDIT-022", Hook.AUDIT, Hook.CLOCK, Hook.WORKER, TEAMS, EXTENDS)
+def test_events_name_who_called(world: Stage) -> None:
+    starter, mate = world.mates[:2]
+    started(world, starter, world.first)
+    repeated(world, mate, world.first)
+    done(world.extend(mate, world.first))
+    refused(world.extend(mate, world.second), Code.NOT_FOUND)
+    refused(world.stop(starter, world.second), Code.NOT_FOUND)
+    who = [(event.user_id, event.team_id) for event in world.events()]
+    called = (starter, mate, mate, mate, starter)
+    assert who == [(each.user_id, each.team_id) for each in called]
+    let_expire(world, live(world, starter, world.first))
+    world.run_worker()
+    event = only_event(world, Action.EXPIRED)
+    assert (event.user_id, event.team_id) == (starter.user_id, starter.team_id)
+
+
+@scenario("AUDIT-023", Hook.AUDIT, Hook.SLOW_ANSWERS)
+def test_a_duration_is_what_the_call_took(world: Stage) -> None:
+    calls: list[Callable[[], object]] = [
+        partial(world.start, world.alice, world.first),
+        partial(world.start, world.alice, world.first),
+        partial(world.start, world.alice, world.second),
+        partial(world.extend, world.alice, world.first),
+        partial(world.stop, world.alice, world.first),
+    ]
+    waited = 0
+    with world.slow_answers(SLOW_SECONDS) as requests:
+        for call in calls:
+            told, asked, began = len(world.events()), requests(), time.perf_counter()
+            call()
+            took = (time.perf_counter() - began) * 1000
+            for event in world.events()[told:]:
+                said = f"{event.action.value} says {event.duration_ms} ms"
+                assert event.duration_ms <= math.ceil(took), f"{said}, the call took {took:.0f}"
+                if requests() > asked:
+                    waited += 1
+                    least = SLOW_SECONDS * 1000 - 1
+                    assert event.duration_ms >= least, f"{said}, it waited for {least:.0f} or more"
+    if not waited:
+        raise HarnessFault("no call waited for an answer that was slow")
 
 
 def _whole_life(world: Stage) -> None:

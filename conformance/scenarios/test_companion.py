@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from conformance.harness import Hook
-from conformance.scenario import COMPANION_CHALLENGE, SLOW_COMPANION, scenario
+from conformance.scenario import COMPANION_CHALLENGE, DYING_COMPANION, SLOW_COMPANION, scenario
 from conformance.stage import Stage
-from conformance.steps import demand, done, let_expire, started
+from conformance.steps import OWN_START_CODES, demand, done, gone, let_expire, started
 
 
 @scenario("COMPANION-001", Hook.FETCH, COMPANION_CHALLENGE)
@@ -34,3 +34,13 @@ def test_companions_go_when_their_instance_expires(world: Stage) -> None:
 def test_a_companion_that_takes_its_time_is_waited_for(world: Stage) -> None:
     instance = started(world, world.alice, world.challenges.slow_companion or 0)
     assert world.companion_answers(instance), "the start is done, and the companion does not serve"
+
+
+@scenario("COMPANION-005", Hook.GROUND_TRUTH, DYING_COMPANION)
+def test_a_companion_that_ends_ends_the_start(world: Stage) -> None:
+    challenge = world.challenges.dying_companion or 0
+    result = world.start(world.alice, challenge)
+    demand(not result.ok, "a start is done, and its companion does not run")
+    assert result.code in OWN_START_CODES, f"refused with {result.code.value}"
+    gone(world, world.alice, challenge)
+    demand(not world.running(), "a start that failed has left a container")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import cast
 
 from conformance.harness import Hook, Options, Player
 from conformance.model.histories import Programme, Recorder, run_together
@@ -27,13 +27,15 @@ from conformance.steps import (
     settle,
     started,
     together,
+    until,
+    untouched,
 )
+from conformance.trace import HarnessFault
 from engines.audit import Action
-from engines.contract import ActionResult, Code, StartResult
+from engines.contract import ActionResult, Code, ContainerBackend, InstanceStatus, StartResult
 
 CALLS = 8
 """Calls at one moment."""
-LONGEST_WAIT_SECONDS = 15.0
 SLOW_SECONDS = 100
 """How long a start may take: as long as a pull, and longer than many a lock lasts."""
 GIVEN_UP_SECONDS = 1800
@@ -42,6 +44,8 @@ RACES = 8
 """How often one place is raced for: who counts first and takes later is not caught by each."""
 LAST_SECONDS = 30
 """What is left of an instance when the calls meet its expiry."""
+MOST_MOMENTS = 150
+"""More than any call or round has."""
 ROUNDS = 2
 """How often an instance comes and goes under the watchers' eyes."""
 
@@ -329,16 +333,66 @@ def test_a_start_that_was_given_up_comes_back(world: Stage) -> None:
     _a_slow_start_and_another(world, GIVEN_UP_SECONDS)
 
 
+@scenario("CONC-022", Hook.MOMENTS, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_a_start_amid_a_round_is_left_alone(world: Stage) -> None:
+    def start(other: ContainerBackend) -> None:
+        alice = world.alice
+        answers.append(other.start_instance(alice.user_id, world.first, alice.team_id))
+
+    answers: list[StartResult] = []
+    for moment in range(MOST_MOMENTS):
+        let_expire(world, started(world, world.bob, world.first))
+        if not world.interrupted(moment, world.run_worker, start):
+            break
+        _is_one_of(answers[-1], Code.OK, Code.BUSY)
+        if answers[-1].ok:
+            _stays(world, answers[-1])
+        world.stop(world.alice, world.first)
+    _came_to_moments(answers)
+    demand(any(each.ok for each in answers), "no start succeeded while the worker went its round")
+
+
+@scenario("CONC-023", Hook.MOMENTS, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_a_round_amid_a_start_leaves_it_alone(world: Stage) -> None:
+    def start() -> None:
+        answers.append(world.start(world.alice, world.first))
+
+    answers: list[StartResult] = []
+    for moment in range(MOST_MOMENTS):
+        if not world.interrupted(moment, start, lambda _: world.run_worker()):
+            break
+        demand(answers[-1].ok, f"a round made a start fail: {answers[-1].message}")
+        _stays(world, answers[-1])
+        done(world.stop(world.alice, world.first))
+    _came_to_moments(answers[:-1])
+
+
+def _stays(world: Stage, answer: StartResult) -> None:
+    """What a start told of is live and all that runs, now and after the next round."""
+    for _ in range(2):
+        told = answer.instance["container_id"]
+        runs = world.running()
+        demand(told in runs, "what a start has made was removed by a round of the worker")
+        demand(agree(world, world.alice) == {told}, "something else runs than was started")
+        untouched(world, world.alice, world.first, cast(InstanceStatus, answer.instance))
+        world.run_worker()
+
+
+def _came_to_moments(answers: list[StartResult]) -> None:
+    if not answers or len(answers) == MOST_MOMENTS:
+        raise HarnessFault(f"{len(answers)} moments: the work has none, or goes round in circles")
+
+
 def _a_slow_start_and_another(world: Stage, seconds: int) -> None:
     """A second start meets one that has been at work for so long."""
     with ThreadPoolExecutor(2) as threads:
         with world.slow_start() as waiting:
             slow = threads.submit(world.start, world.alice, world.first)
-            _until(lambda: slow.done() or waiting() >= 1)
+            until(lambda: slow.done() or waiting() >= 1)
             world.advance(seconds)
             world.run_worker()
             second = threads.submit(world.start, world.alice, world.first)
-            _until(lambda: second.done() or waiting() >= 2)
+            until(lambda: second.done() or waiting() >= 2)
             world.run_worker()
         answers = [slow.result(), second.result()]
     demand(any(answer.ok for answer in answers), "of a slow start and a second one none succeeded")
@@ -348,14 +402,6 @@ def _a_slow_start_and_another(world: Stage, seconds: int) -> None:
     told = {answer.instance["container_id"] for answer in answers if answer.ok}
     assert told <= running, "a start that took long returned True, and its container does not run"
     demand(world.start(world.alice, world.first).ok, "after a slow start no start works")
-
-
-def _until(met: Callable[[], bool]) -> None:
-    """Wait until this is so."""
-    end = time.monotonic() + LONGEST_WAIT_SECONDS
-    while not met():
-        demand(time.monotonic() < end, "a start neither came to its container nor answered")
-        time.sleep(0.005)  # a start that is still at work gives no sign
 
 
 def _of(recorder: Recorder, player: Player, challenge: int, calls: str) -> Programme:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar, cast
 
 from conformance.harness import Hook
-from conformance.scenario import EXTENDS, scenario
+from conformance.scenario import EXTENDS, LAPSES, scenario
 from conformance.stage import Stage
 from conformance.steps import (
     STATE_SETTLING_SECONDS,
@@ -29,6 +29,8 @@ from engines.contract import InstanceStatus
 _T = TypeVar("_T")
 
 SETTLES = (Hook.CRASH, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
+LONGEST_LAPSE = 20
+"""Seconds that a player waits at most for what a server has ended in the middle."""
 MOST_BOUNDARIES = 60
 """More than any call has; beyond it something goes round in circles."""
 BY_OTHERS = (Action.REPAIRED, Action.ADOPTED, Action.LOST)
@@ -165,6 +167,18 @@ def test_a_death_touches_nobody_else(world: Stage) -> None:
     for his in _deaths(world, beside, lambda: world.start(world.alice, world.first)):
         settle(world, STATE_SETTLING_SECONDS)
         untouched(world, world.bob, world.first, his)
+        _ended(world)
+
+
+@scenario("CRASH-009", LAPSES, *SETTLES)
+def test_an_account_whose_start_died_is_not_kept_waiting(world: Stage) -> None:
+    lapse = world.capabilities.lapse_seconds
+    demand(lapse <= LONGEST_LAPSE, f"it declares {lapse} s, which is too long for a player")
+    for _ in _deaths(world, _nothing, lambda: world.start(world.alice, world.first)):
+        world.advance(lapse + 1)
+        result = world.start(world.alice, world.first)
+        demand(result.ok, f"still refused after {lapse} s: {result.message} ({result.code.value})")
+        untouched(world, world.alice, world.first, cast(InstanceStatus, result.instance))
         _ended(world)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
+import pytest
+
 from conformance.harness import Hook, Options
 from conformance.scenario import EXTENDS, ONE_AT_A_TIME, scenario
 from conformance.stage import Stage
@@ -168,6 +172,34 @@ def test_an_expiry_met_by_a_start_is_audited_once(world: Stage) -> None:
     world.run_worker()
     only_event(world, Action.EXPIRED)
     assert len(events_of(world, Action.STARTED)) == 2, "two instances are two started events"
+
+
+@scenario("EXPIRY-018", Hook.ANOTHER_SITE, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_the_worker_leaves_another_sites_instances_alone(world: Stage) -> None:
+    hers = started(world, world.alice, world.first)
+    with world.another_site():
+        his = started(world, world.bob, world.first)
+        world.run_worker()
+        world.run_worker()
+        untouched(world, world.bob, world.first, his)
+    world.run_worker()
+    untouched(world, world.alice, world.first, hers)
+    left = {hers["container_id"], his["container_id"]} - world.running()
+    assert not left, "a worker has removed what another site's database knows"
+
+
+@scenario("EXPIRY-019", Hook.ANOTHER_SITE, Hook.WORKER)
+def test_a_worker_tells_of_another_sites_instances(
+    world: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        started(world, world.alice, world.first)
+        world.run_worker()
+        alone = set(caplog.messages)
+        with world.another_site():
+            gone(world, world.alice, world.first)
+            world.run_worker()
+    assert set(caplog.messages) - alone, "nobody is told that two sites bear one name"
 
 
 def _extended_in_mid_life(world: Stage) -> int:

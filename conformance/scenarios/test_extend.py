@@ -21,9 +21,11 @@ from conformance.steps import (
     started,
     untouched,
 )
-from engines.contract import Code
+from engines.contract import Code, ExtendMode
 
 TWO_EXTENSIONS = Options(max_extensions=2)
+LAST_SECONDS = 30
+"""Less than a minute, and more than two calls take."""
 
 
 @scenario("EXTEND-001", EXTENDS, proves=EXTENDS)
@@ -144,6 +146,28 @@ def test_a_new_instance_has_all_its_extensions(world: Stage) -> None:
     again = started(world, world.alice, world.first)
     assert again["extension_count"] == 0, "the new instance inherited the old one's extensions"
     done(world.extend(world.alice, world.first))
+
+
+@scenario("EXTEND-016", Hook.CLOCK, FEW_EXTENSIONS, options=TWO_EXTENSIONS)
+def test_the_last_extension_in_the_last_minute_is_granted(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    for _ in range(world.capabilities.max_extensions - 1):
+        done(world.extend(world.alice, world.first))
+    world.advance(live(world, world.alice, world.first)["remaining_seconds"] - LAST_SECONDS)
+    before = live(world, world.alice, world.first)
+    done(world.extend(world.alice, world.first))
+    after = live(world, world.alice, world.first)
+    same(before, after, IDENTITY)
+    assert after["extension_count"] == world.capabilities.max_extensions
+    full, gained = world.capabilities.extension_seconds, expiry(after) - expiry(before)
+    match world.capabilities.extend:
+        case ExtendMode.ADDITIVE:
+            assert gained == timedelta(seconds=full), f"the expiry moved by {gained}, not {full} s"
+        case ExtendMode.RESET:
+            left = after["remaining_seconds"]
+            assert full - SLACK_SECONDS <= left <= full, f"{left} s remain instead of {full} s"
+        case ExtendMode.MIXED:
+            assert gained >= timedelta(seconds=full - LAST_SECONDS), f"it gave {gained} only"
 
 
 def _not_shortened(world: Stage, lost: timedelta) -> None:

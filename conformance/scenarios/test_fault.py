@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from conformance.harness import FaultKind, Hook
-from conformance.scenario import EXTENDS, scenario
+import time
+from typing import cast
+
+from conformance.harness import FaultKind, Hook, Options
+from conformance.scenario import EXTENDS, FEW_EXTENSIONS, scenario
 from conformance.stage import Stage
 from conformance.steps import (
+    AGAIN_SECONDS,
     MOST_EXTENDS,
     OWN_START_CODES,
     WAITING_CODES,
+    Outcome,
     agree,
     demand,
     done,
     events_of,
     expiry,
     gone,
+    hanging,
     let_expire,
     live,
     only_event,
@@ -24,6 +30,7 @@ from conformance.steps import (
     says_when,
     settle,
     started,
+    told,
     untouched,
 )
 from engines.audit import Action
@@ -31,6 +38,9 @@ from engines.contract import ActionResult, Code, InstanceStatus, StartResult
 from engines.errors import BackendUnavailable
 
 FUZZED_ROUNDS, CALLS_PER_ROUND = 12, 3
+LOOKS_AT_ONCE = 8
+MOVED_SECONDS = 600
+"""So that any extend moves the expiry."""
 SETTLES = (Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
 
 
@@ -179,7 +189,7 @@ def test_garbage_is_neither_a_stop_nor_a_status(world: Stage) -> None:
 @scenario("FAULT-015", Hook.FAULTS, *SETTLES)
 def test_a_fault_in_ones_calls_touches_nobody_else(world: Stage) -> None:
     his = started(world, world.bob, world.first)
-    for kind in world.faults:
+    for kind in _that_answer(world):
         with world.fault(kind):
             world.start(world.alice, world.first)
             world.stop(world.alice, world.first)
@@ -192,7 +202,7 @@ def test_a_fault_in_ones_calls_touches_nobody_else(world: Stage) -> None:
 @scenario("FAULT-016", Hook.FAULTS)
 def test_a_refusal_that_will_not_last_says_so(world: Stage) -> None:
     started(world, world.alice, world.first)
-    for kind in world.faults:
+    for kind in _that_answer(world):
         with world.fault(kind):
             says_when(world.start(world.bob, world.first))
             says_when(world.extend(world.alice, world.first))
@@ -226,6 +236,181 @@ def test_no_answer_gets_through_that_makes_no_sense(world: Stage) -> None:
         _settled_and_started(world)
         done(world.stop(world.alice, world.first))
         demand(not world.running(), "something runs after a stop that succeeded")
+
+
+@scenario("FAULT-019", FaultKind.HANGS)
+def test_a_status_comes_back_while_nothing_is_answered(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with hanging(world, lambda: _told(world)) as in_time:
+        (outcome,) = in_time(lambda: world.status(world.alice, world.first))
+        demand(outcome is not None, "status says None of an instance that nobody could be asked of")
+        if not isinstance(outcome, BackendUnavailable):
+            same(instance, cast(InstanceStatus, outcome))
+    untouched(world, world.alice, world.first, instance)
+
+
+@scenario("FAULT-020", FaultKind.HANGS)
+def test_an_extend_comes_back_while_nothing_is_answered(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with hanging(world, lambda: _told(world)) as in_time:
+        _unavailable(in_time(lambda: world.extend(world.alice, world.first)))
+    untouched(world, world.alice, world.first, instance)
+
+
+@scenario("FAULT-021", FaultKind.HANGS, *SETTLES)
+def test_a_start_comes_back_while_nothing_is_answered(world: Stage) -> None:
+    with hanging(world, lambda: world.try_worker() and _told(world)) as in_time:
+        _unavailable(in_time(lambda: world.start(world.alice, world.first)))
+    _settled_in_time(world)
+    _settled_and_started(world)
+
+
+@scenario("FAULT-022", FaultKind.HANGS, *SETTLES)
+def test_a_stop_comes_back_while_nothing_is_answered(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    with hanging(world, lambda: world.try_worker() and _told(world)) as in_time:
+        _unavailable(in_time(lambda: world.stop(world.alice, world.first)))
+    _settled_in_time(world)
+    _settled_and_started(world)
+
+
+@scenario("FAULT-023", FaultKind.HANGS, Hook.AUDIT, *SETTLES)
+def test_a_round_of_the_worker_comes_back_while_nothing_is_answered(world: Stage) -> None:
+    let_expire(world, started(world, world.alice, world.first))
+    with hanging(world, lambda: world.try_worker() and _told(world)) as in_time:
+        in_time(world.try_worker)
+    _settled_in_time(world)
+    demand(not world.running(), "the worker did not come back to what it could not remove")
+    only_event(world, Action.EXPIRED)
+
+
+@scenario("FAULT-024", FaultKind.HANGS)
+def test_calls_at_one_moment_come_back_while_nothing_is_answered(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+
+    def look() -> InstanceStatus | None:
+        return world.status(world.alice, world.first)
+
+    with hanging(world, lambda: _told(world)) as in_time:
+        looks = in_time(*[look] * LOOKS_AT_ONCE)
+        demand(None not in looks, "status says None of an instance that nobody could be asked of")
+    untouched(world, world.alice, world.first, instance)
+
+
+def _settled_in_time(world: Stage) -> None:
+    """Rounds of the worker until nothing is left over, for as long as a call may take: of two
+    backends behind one, one may notice later than the other that it is answered again."""
+    until = time.monotonic() + world.answers_within
+    settle(world)
+    while _left_over(world) and time.monotonic() < until:
+        time.sleep(AGAIN_SECONDS)
+        settle(world)
+
+
+def _left_over(world: Stage) -> bool:
+    """Whether something runs that status does not tell of."""
+    status = world.status(world.alice, world.first)
+    return bool(world.running() - ({status["container_id"]} if status is not None else set()))
+
+
+def _told(world: Stage) -> bool:
+    return told(world, world.alice, world.first)
+
+
+def _that_answer(world: Stage) -> list[FaultKind]:
+    """The kinds in which a call comes back in any case."""
+    return [kind for kind in world.faults if kind is not FaultKind.HANGS]
+
+
+def _unavailable(outcomes: list[Outcome]) -> None:
+    """The one call must have been refused, and say when to try again."""
+    (result,) = outcomes
+    demand(isinstance(result, (StartResult, ActionResult)), f"the call raised {result!r}")
+    refused(cast(ActionResult, result), Code.UNAVAILABLE)
+    says_when(cast(ActionResult, result))
+
+
+@scenario("FAULT-025", Hook.FAULTS, FEW_EXTENSIONS, *SETTLES, options=Options(max_extensions=3))
+def test_extensions_are_counted_through_a_fault(world: Stage) -> None:
+    for kind in _that_answer(world):
+        if kind is not FaultKind.FUZZED:  # which lies
+            _counted_through(world, kind)
+
+
+@scenario("FAULT-026", FaultKind.BAD_GATEWAY, *SETTLES)
+def test_what_something_in_front_says_is_no_answer(world: Stage) -> None:
+    with world.fault(FaultKind.BAD_GATEWAY):
+        first = world.start(world.alice, world.first)
+        _truly_started(world, first)
+        if world.running() and not first.ok:
+            demand(not first.definite, "a start is told as certain to have failed, and runs")
+    _truly_started(world, world.start(world.alice, world.first))
+    demand(len(world.running()) <= 1, "a start that something in front answered is doubled")
+    _settled_and_started(world)
+    instance = live(world, world.alice, world.first)
+    with world.fault(FaultKind.BAD_GATEWAY):
+        _truly_stopped(world, instance, world.stop(world.alice, world.first))
+    _settled_and_started(world)
+    done(world.stop(world.alice, world.first))
+    demand(not world.running(), "the container still runs after a stop that succeeded")
+
+
+@scenario("FAULT-027", Hook.LURE)
+def test_a_redirect_is_not_followed(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.lured() as came:
+        results = [
+            world.start(world.bob, world.first),
+            world.extend(world.alice, world.first),
+            world.stop(world.alice, world.first),
+        ]
+        with world.backend.allows(BackendUnavailable):
+            demand(
+                world.status(world.alice, world.first) is not None,
+                "a redirect is told as nothing running",
+            )
+        requests = came()
+    demand(not requests, f"{len(requests)} requests went where a redirect points")
+    for result in results:
+        demand(not result[0], "a call that was answered with a redirect returned True")
+    untouched(world, world.alice, world.first, instance)
+    gone(world, world.bob, world.first)
+
+
+@scenario("FAULT-028", FaultKind.LOST_REQUEST, Hook.REPLACE_BEHIND, *SETTLES)
+def test_what_took_its_place_in_a_fault_is_not_it(world: Stage) -> None:
+    old = started(world, world.alice, world.first)
+    with world.fault(FaultKind.LOST_REQUEST):
+        _failed(world.stop(world.alice, world.first))
+    world.replace_behind(world.alice, old)
+    for _ in range(2):
+        status = world.status(world.alice, world.first)
+        shown = None if status is None else status["container_id"]
+        demand(shown != old["container_id"], "status tells of the container that is gone")
+        settle(world)
+    result = world.start(world.alice, world.first)
+    demand(result.ok, f"a start after that is refused: {result.message} ({result.code.value})")
+    agree(world, world.alice)
+
+
+def _counted_through(world: Stage, kind: FaultKind) -> None:
+    started(world, world.alice, world.first)
+    done(world.extend(world.alice, world.first))
+    world.advance(MOVED_SECONDS)
+    with world.fault(kind):
+        extended = world.extend(world.alice, world.first)
+        world.stop(world.alice, world.first)
+    settle(world)
+    status = world.status(world.alice, world.first)
+    if status is None:
+        return  # the stop was carried out
+    count = status["extension_count"]
+    least = 1 + int(extended.ok)
+    demand(least <= count <= 2, f"{count} extensions are counted after {kind.value}")
+    for _ in range(world.capabilities.max_extensions - count):
+        done(world.extend(world.alice, world.first))
+    refused(world.extend(world.alice, world.first), Code.EXTENSION_LIMIT)
+    done(world.stop(world.alice, world.first))
 
 
 def _half_way(world: Stage) -> InstanceStatus:

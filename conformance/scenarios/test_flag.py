@@ -7,11 +7,11 @@ import logging
 
 import pytest
 
-from conformance.harness import Hook
+from conformance.harness import Hook, Player
 from conformance.redact import Flag
-from conformance.scenario import DETECTS_LOSS, EXTENDS, FLAG_GRACE, TEAMS, scenario
-from conformance.stage import Stage
-from conformance.steps import done, gone, live, repeated, started
+from conformance.scenario import DETECTS_LOSS, EXTENDS, FLAG_FILE, FLAG_GRACE, TEAMS, scenario
+from conformance.stage import FLAG_FILE_PATH, Stage
+from conformance.steps import SLACK_SECONDS, done, gone, let_expire, live, repeated, started
 
 
 @scenario("FLAG-001", Hook.FETCH, Hook.RECORDED_FLAG)
@@ -124,6 +124,81 @@ def test_a_deleted_accounts_flag_is_not_the_next_ones(world: Stage) -> None:
     assert not world.still_counts(world.alice, world.first, taken), (
         "the number's new owner is credited with the old one's flag"
     )
+
+
+@scenario("FLAG-013", Hook.NEW_CHALLENGE, Hook.RECORDED_FLAG)
+def test_a_deleted_challenges_flag_is_not_the_next_ones(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    taken = world.recorded_flag(world.alice, world.first)
+    world.give_challenge_again(world.first)
+    assert not world.still_counts(world.alice, world.first, taken), (
+        "a player is credited for a challenge with the flag of the one that had its number"
+    )
+
+
+@scenario("FLAG-014", Hook.CLOCK, Hook.RECORDED_FLAG, FLAG_GRACE)
+def test_a_flag_counts_for_its_grace_time_and_no_longer(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    taken = world.recorded_flag(world.alice, world.first)
+    done(world.stop(world.alice, world.first))
+    _counts_to_the_end_of_its_grace(world, world.alice, taken)
+
+
+@scenario("FLAG-015", Hook.CLOCK, Hook.WORKER, Hook.RECORDED_FLAG, FLAG_GRACE)
+def test_the_grace_time_begins_at_the_expiry(world: Stage) -> None:
+    for player, worker_runs in ((world.alice, False), (world.bob, True)):
+        instance = started(world, player, world.first)
+        taken = world.recorded_flag(player, world.first)
+        let_expire(world, instance)
+        if worker_runs:
+            world.run_worker()
+        _counts_to_the_end_of_its_grace(world, player, taken)
+
+
+@scenario("FLAG-016", Hook.CLOCK, Hook.RECORDED_FLAG, Hook.COUNTED_FLAGS, FLAG_GRACE)
+def test_the_flag_before_counts_beside_the_new_one(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    old = world.recorded_flag(world.alice, world.first)
+    done(world.stop(world.alice, world.first))
+    started(world, world.alice, world.first)
+    new = world.recorded_flag(world.alice, world.first)
+    assert world.counts(world.alice, world.first, old), "a restart has made the flag wrong"
+    assert world.counts(world.alice, world.first, new)
+    world.advance(world.capabilities.flag_grace_seconds + SLACK_SECONDS)
+    assert not world.counts(world.alice, world.first, old), "a flag counts for longer than its time"
+    assert world.counts(world.alice, world.first, new)
+
+
+@scenario("FLAG-017", Hook.FETCH, Hook.RECORDED_FLAG, FLAG_FILE)
+def test_a_flag_in_a_file_is_nowhere_else(world: Stage) -> None:
+    challenge = world.challenges.flag_file or 0
+    instance = started(world, world.alice, challenge)
+    recorded = world.recorded_flag(world.alice, challenge)
+    assert world.flag_inside(instance, FLAG_FILE_PATH) == recorded, "the file has another flag"
+    assert world.flag_inside(instance).empty, "FLAG has it too, for all of the container to read"
+
+
+def _counts_to_the_end_of_its_grace(world: Stage, player: Player, taken: Flag) -> None:
+    """Of an instance that has ended a moment ago."""
+    grace = world.capabilities.flag_grace_seconds
+    world.advance(max(0, grace - 2 * SLACK_SECONDS))
+    assert world.still_counts(player, world.first, taken), "its grace time is cut short"
+    world.advance(3 * SLACK_SECONDS)
+    assert not world.still_counts(player, world.first, taken), (
+        "a flag counts for longer than its grace time"
+    )
+
+
+@scenario("FLAG-018", Hook.FETCH, Hook.RECORDED_FLAG, TEAMS)
+def test_a_teams_flag_is_the_teams(world: Stage) -> None:
+    starter, mate, stranger = world.mates[:3]
+    flag = world.flag_inside(started(world, starter, world.first))
+    for each in (starter, mate):
+        assert world.still_counts(each, world.first, flag), "one of the team is told it is wrong"
+    for other in (stranger, starter.leaves(), mate.leaves(), world.alice):
+        assert not world.still_counts(other, world.first, flag), (
+            "who is not in the team is credited with its flag"
+        )
 
 
 def _whole_life(world: Stage) -> Flag:

@@ -5,8 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, cast
 
-from conformance.harness import Hook
-from conformance.scenario import EXTENDS, FEW_EXTENSIONS, ONE_AT_A_TIME, TEAMS, scenario
+from conformance.harness import LITTLE_DISK_MB, Hook, Player
+from conformance.scenario import (
+    EXTENDS,
+    FEW_EXTENSIONS,
+    LITTLE_DISK,
+    ONE_AT_A_TIME,
+    TEAMS,
+    scenario,
+)
 from conformance.stage import Stage
 from conformance.steps import (
     demand,
@@ -19,7 +26,7 @@ from conformance.steps import (
     together,
     untouched,
 )
-from conformance.web import WebAnswer
+from conformance.web import CSRF_HEADER, WebAnswer
 from engines.contract import LARGEST_ID, ExtendMode, InstanceStatus
 
 CALLS = 6
@@ -211,6 +218,136 @@ def test_what_has_expired_is_not_shown_as_last_known(world: Stage) -> None:
         world.advance(world.capabilities.timeout_seconds + 1)
         seen = web.status(world.alice, world.first)
     demand(seen.data is None, "what has expired is shown as live")
+
+
+@scenario("HTTP-016", Hook.DISK, Hook.WORKER, LITTLE_DISK)
+def test_a_status_says_why_an_instance_was_ended(world: Stage) -> None:
+    challenge = world.challenges.little_disk
+    assert challenge is not None
+    with world.web() as web:
+        nothing = web.status(world.alice, challenge)
+        world.write_disk(started(world, world.alice, challenge), 2 * LITTLE_DISK_MB)
+        world.run_worker()
+        ended = web.status(world.alice, challenge)
+        other = web.status(world.bob, challenge)
+    _answered(ended, 200, "ok")
+    if ended.data is None:  # else it could not write more
+        assert ended.message != nothing.message, "a player is not told why the instance was ended"
+    assert other.message == nothing.message, "somebody else is told"
+
+
+@scenario("HTTP-017")
+def test_a_change_needs_the_callers_own_csrf_token(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.web() as web:
+        mine, another = web.log_in(world.alice), web.log_in(world.bob)[CSRF_HEADER]
+        for told in ({}, {CSRF_HEADER: ""}, {CSRF_HEADER: another}):
+            headers = {**_without_token(mine), **told}
+            for action in ("stop", "extend", "start"):
+                body = {"challenge_id": world.second if action == "start" else world.first}
+                answer = web.ask("POST", action, body, headers, "a page of another site")
+                _answered(answer, 403, "csrf_failed")
+        untouched(world, world.alice, world.first, instance)
+        gone(world, world.alice, world.second)
+        own = web.ask("POST", "stop", {"challenge_id": world.first}, mine, "the player")
+        _answered(own, 200, "ok")
+
+
+@scenario("HTTP-018")
+def test_who_is_not_logged_in_may_nothing(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    one = {"challenge_id": world.first, "user_id": world.alice.user_id}
+    nobodys = {"Cookie": "session=made-up", CSRF_HEADER: "made-up"}
+    with world.web() as web:
+        for headers in ({}, nobodys):
+            for action in ("start", "extend", "stop", "admin/stop", "admin/extend"):
+                answer = web.ask("POST", action, one, headers, "nobody")
+                _answered(answer, 401, "login_required")
+            for path in (f"status?challenge_id={world.first}", "admin/instances", "admin/history"):
+                _answered(web.ask("GET", path, None, headers, "nobody"), 401, "login_required")
+    untouched(world, world.alice, world.first, instance)
+
+
+@scenario("HTTP-019")
+def test_players_are_no_admins(world: Stage) -> None:
+    instance = started(world, world.bob, world.first)
+    one = _of(world.bob, world.first)
+    with world.web() as web:
+        for action in ("stop", "extend", "solved", "stop-all"):
+            body = {"all": True} if action == "stop-all" else one
+            _answered(web.post(world.alice, f"admin/{action}", body), 403, "forbidden")
+        for path in ("admin/instances", "admin/history"):
+            answer = web.ask("GET", path, None, web.log_in(world.alice), "a player")
+            _answered(answer, 403, "forbidden")
+    untouched(world, world.bob, world.first, instance)
+
+
+@scenario("HTTP-020")
+def test_an_admins_change_needs_the_admins_own_csrf_token(world: Stage) -> None:
+    instance = started(world, world.bob, world.first)
+    with world.web() as web:
+        admin, another = web.log_in_admin(), web.log_in(world.alice)[CSRF_HEADER]
+        for told in ({}, {CSRF_HEADER: another}):
+            headers = {**_without_token(admin), **told}
+            for action in ("stop", "extend", "solved", "stop-all"):
+                body = {"all": True} if action == "stop-all" else _of(world.bob, world.first)
+                answer = web.ask("POST", f"admin/{action}", body, headers, "another site")
+                _answered(answer, 403, "csrf_failed")
+    untouched(world, world.bob, world.first, instance)
+
+
+@scenario("HTTP-021", EXTENDS)
+def test_an_admin_acts_for_the_player_who_is_named(world: Stage) -> None:
+    hers = started(world, world.alice, world.first)
+    started(world, world.bob, world.first)
+    with world.web() as web:
+        admin, one = web.log_in_admin(), _of(world.bob, world.first)
+        _answered(web.ask("POST", "admin/extend", one, admin, "an admin"), 200, "ok")
+        extended = live(world, world.bob, world.first)["extension_count"]
+        demand(extended == 1, f"{extended} extensions are counted after an admin's")
+        untouched(world, world.alice, world.first, hers)
+        _answered(web.ask("POST", "admin/stop", one, admin, "an admin"), 200, "ok")
+        _answered(web.ask("POST", "admin/stop", one, admin, "an admin"), 404, "not_found")
+    gone(world, world.bob, world.first)
+    untouched(world, world.alice, world.first, hers)
+
+
+@scenario("HTTP-022")
+def test_changes_are_asked_for_by_post_alone(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.web() as web:
+        mine = web.log_in(world.alice)
+        for action in ("start", "extend", "stop"):
+            path, body = f"{action}?challenge_id={world.first}", {"challenge_id": world.first}
+            answer = web.ask("GET", path, body, mine, "a picture on another page")
+            _answered(answer, 405, "method_not_allowed")
+    untouched(world, world.alice, world.first, instance)
+
+
+@scenario("HTTP-023", Hook.OUTAGE, TEAMS)
+def test_what_is_last_known_of_a_teams_is_shown_to_the_team(world: Stage) -> None:
+    starter, mate, stranger = world.mates[:3]
+    instance = started(world, starter, world.first)
+    with world.web() as web, world.outage():
+        known = world.last_known(starter, world.first)
+        shown = [web.status(each, world.first) for each in (starter, mate)]
+        others = [web.status(each, world.first) for each in (stranger, mate.leaves())]
+    for answer in shown:
+        _answered(answer, *((503, "unavailable") if known is None else (200, "last_known")))
+        if known is not None:
+            same(instance, _instance(answer))
+    for answer in others:
+        demand(answer.data is None, "a team's instance is shown to who is not in the team")
+
+
+def _of(player: Player, challenge: int) -> dict[str, int | None]:
+    """What an admin says of whom something is to be done for."""
+    named: dict[str, int | None] = {"challenge_id": challenge, "user_id": player.user_id}
+    return named if player.team_id is None else {**named, "team_id": player.team_id}
+
+
+def _without_token(headers: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name != CSRF_HEADER}
 
 
 def _answered(answer: WebAnswer, status: int, code: str) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from conformance.harness import Hook, Limits, Outside, Trial
+import re
+
+from conformance.harness import LITTLE_DISK_MB, Hook, Limits, Outside, Player, Trial
 from conformance.scenario import (
     CAPABLE_CHALLENGE,
     EGRESS_CHALLENGE,
     HOST,
     INTERNET,
     LIMITS,
+    LITTLE_DISK,
     PRIVILEGES,
     READ_ONLY_CHALLENGE,
     RESOURCES,
@@ -16,7 +19,8 @@ from conformance.scenario import (
     scenario,
 )
 from conformance.stage import Stage
-from conformance.steps import started
+from conformance.steps import demand, done, gone, only_event, started, untouched
+from engines.audit import Action
 from engines.contract import InstanceStatus
 
 NET_BIND_SERVICE = 1 << 10
@@ -155,6 +159,72 @@ def test_players_reach_what_is_kept_apart(world: Stage) -> None:
     closed = started(world, world.alice, world.first)
     opened = started(world, world.bob, _egress(world))
     assert world.flag_inside(closed) != world.flag_inside(opened), "two addresses, one container"
+
+
+@scenario("ISOLATION-018", Hook.INSIDE, SIBLINGS)
+def test_names_say_nothing(world: Stage) -> None:
+    hers = started(world, world.alice, world.first)
+    his = started(world, world.bob, world.second)
+    before = _named(world, hers, by=his)
+    others = _named(world, his, by=hers)
+    _check_words(world, before - others, world.alice, world.first)
+    _check_words(world, others - before, world.bob, world.second)
+    done(world.stop(world.alice, world.first))
+    again = started(world, world.alice, world.first)
+    kept = before & (_named(world, again, by=his) - others)
+    assert not kept, f"a new instance has the name of the one before it: {sorted(kept)}"
+
+
+@scenario("ISOLATION-019", Hook.INSIDE, SIBLINGS)
+def test_nothing_inside_says_whose_it_is(world: Stage) -> None:
+    hers = set(world.tried(started(world, world.alice, world.first), Trial.TRACES).values())
+    his = set(world.tried(started(world, world.bob, world.second), Trial.TRACES).values())
+    _check_words(world, hers - his, world.alice, world.first)
+    _check_words(world, his - hers, world.bob, world.second)
+    _check_deployment(world, hers | his)
+
+
+@scenario("ISOLATION-020", *(Hook.DISK, Hook.WORKER, Hook.GROUND_TRUTH, Hook.AUDIT), LITTLE_DISK)
+def test_who_fills_the_disk_is_ended(world: Stage) -> None:
+    challenge = world.challenges.little_disk
+    assert challenge is not None
+    full = started(world, world.alice, challenge)
+    other = started(world, world.bob, challenge)
+    world.write_disk(other, LITTLE_DISK_MB // 2)
+    written = world.write_disk(full, 2 * LITTLE_DISK_MB)
+    world.run_worker()
+    if written > LITTLE_DISK_MB or full["container_id"] not in world.running():
+        gone(world, world.alice, challenge)
+        demand(full["container_id"] not in world.running(), "it goes on to fill the disk")
+        world.run_worker()
+        event = only_event(world, Action.DISK_FULL)
+        assert event.user_id == world.alice.user_id
+    untouched(world, world.bob, challenge, other)
+
+
+def _named(world: Stage, instance: InstanceStatus, *, by: InstanceStatus) -> set[str]:
+    """The names that a sibling, and the instance itself, has for its addresses."""
+    addresses = [each.rpartition(":")[0] for each in world.inner_addresses(instance)]
+    found: set[str] = set()
+    for who in (instance, by):
+        said = world.tried(who, Trial.NAMES, *addresses).values()
+        found |= {name for names in said for name in names.split(",") if name} - {"silent"}
+    _check_deployment(world, found)
+    return {label for name in found for label in name.split(".")}
+
+
+def _check_words(world: Stage, words: set[str], player: Player, challenge: int) -> None:
+    """What is one instance's alone may hold none of its numbers, bare or behind some letters."""
+    numbers = {player.user_id, challenge, *([player.team_id] if player.team_id else [])}
+    for word in sorted(words):
+        parts = re.findall(r"(?<![0-9A-Za-z])[A-Za-z]*([0-9]+)(?![0-9A-Za-z])", word)
+        told = {int(part) for part in parts} & numbers
+        assert not told, f"{word} tells of {sorted(told)}, numbers of its user, team or challenge"
+
+
+def _check_deployment(world: Stage, words: set[str]) -> None:
+    told = sorted(word for word in words for name in world.known_as if name in word)
+    assert not told, f"the deployment's name is inside: {told}"
 
 
 def _egress(world: Stage) -> int:

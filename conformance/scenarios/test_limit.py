@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from conformance.harness import Hook, Options, Player
-from conformance.scenario import ENDED_CHALLENGE, EXTENDS, LIMITED_CHALLENGE, TEAMS, scenario
+from conformance.scenario import (
+    DETECTS_LOSS,
+    ENDED_CHALLENGE,
+    EXTENDS,
+    LIMITED_CHALLENGE,
+    ONE_AT_A_TIME,
+    TEAMS,
+    scenario,
+)
 from conformance.stage import Stage
 from conformance.steps import (
     START_SLACK_SECONDS,
@@ -124,6 +132,34 @@ def test_the_expired_hold_no_place_of_their_challenge(world: Stage) -> None:
     limited = _offered(world.challenges.limited)
     let_expire(world, started(world, world.alice, limited))
     started(world, world.bob, limited)
+
+
+@scenario("LIMIT-013", Hook.KILL_BEHIND, ONE_AT_A_TIME, DETECTS_LOSS)
+def test_the_lost_do_not_count_for_their_account(world: Stage) -> None:
+    world.kill_behind(started(world, world.alice, world.first)["container_id"])
+    started(world, world.alice, world.second)
+    refused(world.start(world.alice, world.first), Code.LIMIT_REACHED)
+
+
+@scenario(
+    "LIMIT-014",
+    *(Hook.KILL_BEHIND, Hook.WORKER, Hook.CAPACITY, DETECTS_LOSS),
+    options=Options(capacity=1),
+)
+def test_the_lost_hold_no_place(world: Stage) -> None:
+    world.kill_behind(started(world, world.alice, world.first)["container_id"])
+    world.run_worker()
+    started(world, world.bob, world.first)
+    refused(world.start(world.carol, world.first), Code.CAPACITY)
+
+
+@scenario("LIMIT-015", Hook.KILL_BEHIND, Hook.WORKER, LIMITED_CHALLENGE, DETECTS_LOSS)
+def test_the_lost_hold_no_place_of_their_challenge(world: Stage) -> None:
+    limited = _offered(world.challenges.limited)
+    world.kill_behind(started(world, world.alice, limited)["container_id"])
+    world.run_worker()
+    started(world, world.bob, limited)
+    refused(world.start(world.carol, limited), Code.CAPACITY)
 
 
 def _come_and_go(world: Stage, player: Player) -> None:

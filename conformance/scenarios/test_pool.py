@@ -82,6 +82,19 @@ def test_what_was_made_before_is_not_handed_out(world: Stage) -> None:
     assert not world.running() & old, "containers of the old image are still kept"
 
 
+@scenario("POOL-008", *POOL, Hook.KILL_BEHIND, options=WARM)
+def test_one_that_died_waiting_is_replaced(world: Stage) -> None:
+    dead, other = sorted(_filled(world))
+    world.kill_behind(dead)
+    world.run_worker()
+    waiting = world.running()
+    assert other in waiting, "the worker removed a container that was ready"
+    assert len(waiting) == WARM.warm, "the worker left a dead container in the pool"
+    for player in (world.alice, world.bob):
+        got = started(world, player, _warm(world))["container_id"]
+        assert got in waiting, "a start made a container while others were ready"
+
+
 def _warm(world: Stage) -> int:
     challenge = world.challenges.warm
     assert challenge is not None, "a harness with a warm pool names the challenge it is for"

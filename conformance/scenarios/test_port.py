@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conformance.harness import Hook, Options
-from conformance.scenario import SEVERAL_PORTS, scenario
+from conformance.scenario import DETECTS_LOSS, PAIRED_PORTS, SEVERAL_PORTS, scenario
 from conformance.stage import Stage
 from conformance.steps import demand, done, gone, let_expire, refused, started
 from engines.contract import Code
@@ -59,6 +59,23 @@ def test_the_worker_gives_ports_back(world: Stage) -> None:
     world.run_worker()
     for player in (world.carol, world.alice):
         started(world, player, world.first)
+
+
+@scenario("PORT-006", Hook.FETCH, PAIRED_PORTS)
+def test_a_pair_of_ports_is_one_number(world: Stage) -> None:
+    instance = started(world, world.alice, world.challenges.paired_ports or 0)
+    tcp, udp = _numbers(instance["ports"])
+    assert tcp == udp, f"a protocol that speaks both is on {tcp} and on {udp}"
+    assert world.answers(instance), "the TCP port of the two does not answer"
+
+
+@scenario("PORT-007", Hook.PORT_RANGE, Hook.KILL_BEHIND, Hook.WORKER, DETECTS_LOSS, options=TWO)
+def test_the_lost_give_ports_back(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    world.kill_behind(started(world, world.bob, world.first)["container_id"])
+    world.run_worker()
+    started(world, world.carol, world.first)
+    refused(world.start(world.bob, world.first), Code.CAPACITY)
 
 
 def _numbers(ports: list[str]) -> list[int]:

@@ -9,6 +9,7 @@ from conformance.harness import Hook
 from conformance.scenario import (
     EXTENDS,
     HOST_PORT,
+    ONE_CONNECTION,
     PORT_CHALLENGE,
     READY_ON_START,
     SUBDOMAIN,
@@ -98,6 +99,12 @@ def test_a_port_of_its_own_answers(world: Stage) -> None:
     his = started(world, world.bob, challenge)
     assert _address(hers) != _address(his), "two instances share an address"
     assert world.flag_inside(hers) != world.flag_inside(his), "two ports lead to one container"
+
+
+@scenario("REACH-010", Hook.FETCH, READY_ON_START, ONE_CONNECTION)
+def test_the_one_connection_is_the_players(world: Stage) -> None:
+    instance = started(world, world.alice, world.challenges.one_connection or 0)
+    assert world.answers(instance), "somebody else has used up the service's one connection"
 
 
 def _address(instance: InstanceStatus) -> tuple[str, ...]:

@@ -1,4 +1,5 @@
-"""STATE: the backend's own state has no room; nothing is lost, leaked or done by halves."""
+"""STATE: the backend's own state has no room, or is replaced: nothing is lost, leaked or done by
+halves."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from conformance.steps import (
     let_expire,
     live,
     refused,
+    repeated,
     same,
     says_when,
     settle,
@@ -143,6 +145,37 @@ def test_the_worker_makes_up_for_what_had_no_room(world: Stage) -> None:
     ends = events_of(world, Action.EXPIRED, Action.REPAIRED)
     assert len(ends) == 1, f"one instance ended {len(ends)} times"
     demand(not events_of(world, Action.LOST), "an expired instance is audited as lost")
+
+
+@scenario("STATE-009", Hook.REPLACED_TABLES, Hook.ANOTHER_PROCESS, Hook.WORKER)
+def test_guessed_tables_are_put_right(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.replaced_tables(rows_kept=True):
+        world.try_worker()
+        with world.another_process():
+            _serves(world)
+            untouched(world, world.alice, world.first, instance)
+            done(world.stop(world.alice, world.first))
+            gone(world, world.alice, world.first)
+
+
+@scenario("STATE-010", Hook.REPLACED_TABLES, Hook.ANOTHER_PROCESS, Hook.WORKER)
+def test_dropped_tables_are_made_again(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    with world.replaced_tables(rows_kept=False):
+        world.try_worker()
+        with world.another_process():
+            _serves(world)
+
+
+def _serves(world: Stage) -> None:
+    """The life of an instance of another account's."""
+    instance = started(world, world.bob, world.second)
+    same(instance, repeated(world, world.bob, world.second))
+    untouched(world, world.bob, world.second, instance)
+    done(world.stop(world.bob, world.second))
+    gone(world, world.bob, world.second)
+    refused(world.stop(world.bob, world.second), Code.NOT_FOUND)
 
 
 def _rooms() -> Iterator[int]:

@@ -11,7 +11,10 @@ from conformance.stage import Stage
 from conformance.steps import (
     SLACK_SECONDS,
     START_SLACK_SECONDS,
+    agree,
     beginning,
+    demand,
+    done,
     expiry,
     gone,
     live,
@@ -149,6 +152,25 @@ def test_an_outage_is_forgotten_when_it_is_over(world: Stage) -> None:
     with world.outage(), world.backend.expects(BackendUnavailable, "STATUS-015"):
         world.status(world.alice, world.first)
     untouched(world, world.alice, world.first, instance)
+
+
+@scenario("STATUS-017", Hook.REPLACE_BEHIND, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_what_took_the_place_of_an_instance_is_not_it(world: Stage) -> None:
+    old = started(world, world.alice, world.first)
+    if world.capabilities.max_extensions:
+        done(world.extend(world.alice, world.first))
+    other = world.replace_behind(world.alice, old)
+    status = world.status(world.alice, world.first)
+    if status is not None:
+        demand(status["container_id"] == other, "status tells of the container that is gone")
+        demand(status["extension_count"] == 0, "status tells of the old container's extensions")
+    world.run_worker()
+    result = world.start(world.alice, world.first)
+    demand(result.ok, f"a start after that is refused: {result.message} ({result.code.value})")
+    after = live(world, world.alice, world.first)
+    demand(after["container_id"] != old["container_id"], "a start returned what is gone")
+    demand(after["extension_count"] == 0, "a start returned the old container's extensions")
+    agree(world, world.alice)
 
 
 def _starts_anew(world: Stage, lost: str) -> None:

@@ -139,3 +139,19 @@ def test_extend_and_stop_unpack_and_carry_their_codes(world: Stage) -> None:
         assert (ok, message) == (result[0], result[1])
     assert stopped.definite is True, "a stop that succeeded is a known outcome"
     assert stopped.code is Code.OK
+
+
+@scenario("STOP-016", Hook.HELD_NETWORK, Hook.GROUND_TRUTH)
+def test_what_others_hold_on_to_is_in_nobodys_way(world: Stage) -> None:
+    for challenge in filter(None, (world.first, world.challenges.companion)):
+        held = started(world, world.alice, challenge)
+        with world.held_network(held["container_id"]):
+            done(world.stop(world.alice, challenge))
+            gone(world, world.alice, challenge)
+            assert held["container_id"] not in world.running(), "it runs after its stop"
+            started(world, world.alice, world.second)
+            done(world.stop(world.alice, world.second))
+            again = started(world, world.alice, challenge)
+            assert again["container_id"] != held["container_id"], "the start made no new instance"
+            untouched(world, world.alice, challenge, again)
+        done(world.stop(world.alice, challenge))

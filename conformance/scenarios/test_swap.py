@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from conformance.harness import Hook
+from conformance.harness import FaultKind, Hook, Options
 from conformance.scenario import EXTENDS, ONE_AT_A_TIME, scenario
 from conformance.stage import Stage
 from conformance.steps import (
     IDENTITY,
+    STATE_SETTLING_SECONDS,
     demand,
     done,
     expiry,
@@ -18,14 +19,19 @@ from conformance.steps import (
     refused,
     repeated,
     same,
+    settle,
     started,
     together,
     untouched,
 )
-from conformance.swap import swap
+from conformance.swap import Fallback, fallback, swap
 from engines.contract import Code, StartResult
 from engines.errors import BackendUnavailable
 
+MOST_CHANGES = 6
+"""More than a start needs until what it made is recorded."""
+LONG = 3600.0
+"""Seconds: longer than any start belongs to who began it."""
 CALLS = 4
 """Starts at one moment, on either side of the swap."""
 
@@ -151,3 +157,141 @@ def test_nothing_starts_elsewhere_while_the_owner_is_out_of_reach(world: Stage) 
                 world.status(world.alice, world.first)
         assert not swapped.running_elsewhere(), "an instance was doubled in an outage"
         untouched(world, world.alice, world.first, before)
+
+
+@scenario("SWAP-011", Hook.OUTAGE, Hook.GROUND_TRUTH)
+def test_while_the_new_one_is_down_starts_go_to_the_other(world: Stage) -> None:
+    with fallback(world) as front:
+        with world.outage():
+            result = world.start(world.alice, world.first)
+        if not result.ok:
+            refused(result, Code.UNAVAILABLE)
+            demand(not result.definite, "a start is refused that could have gone elsewhere")
+            return
+        told = {result.instance["container_id"]}
+        assert front.running_elsewhere() == told, "a start told of another container"
+        assert not world.running(), "a start went to a backend that was out of reach"
+        same(repeated(world, world.alice, world.first), live(world, world.alice, world.first))
+        assert front.running_elsewhere() == told
+        done(world.stop(world.alice, world.first))
+        started(world, world.alice, world.first)
+        assert not front.running_elsewhere(), "the new backend is back, and nothing starts there"
+
+
+@scenario("SWAP-012", Hook.CAPACITY, Hook.GROUND_TRUTH, options=Options(capacity=1))
+def test_a_start_that_finds_no_room_goes_nowhere_else(world: Stage) -> None:
+    with fallback(world) as front:
+        hers = started(world, world.alice, world.first)
+        refusals = [world.start(each, world.first) for each in (world.bob, world.carol)]
+        demand(len(refusals) >= front.failures, "more refusals are needed to open a breaker")
+        for result in refusals:
+            refused(result, Code.CAPACITY)
+        assert not front.running_elsewhere(), "a start that found no room went elsewhere"
+        untouched(world, world.alice, world.first, hers)
+        done(world.stop(world.alice, world.first))
+        again = started(world, world.alice, world.first)
+        assert world.running() == {again["container_id"]}, "what is full is taken for broken"
+
+
+@scenario("SWAP-013", ONE_AT_A_TIME, Hook.GROUND_TRUTH)
+def test_a_start_beyond_the_limit_goes_nowhere_else(world: Stage) -> None:
+    before = started(world, world.alice, world.second)  # past the front, which counts too
+    with fallback(world) as front:
+        refused(world.start(world.alice, world.first), Code.LIMIT_REACHED)
+        assert not front.running_elsewhere(), "a start beyond the limit went elsewhere"
+        assert world.running() == {before["container_id"]}
+
+
+@scenario("SWAP-014", FaultKind.LOST_ANSWER, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_a_start_that_may_have_come_to_something_goes_nowhere_else(world: Stage) -> None:
+    with fallback(world) as front:
+        with world.fault(FaultKind.LOST_ANSWER):
+            for _ in range(2):
+                world.start(world.alice, world.first)
+                if world.running():
+                    elsewhere = front.running_elsewhere()
+                    demand(not elsewhere, "a start of which something runs went elsewhere too")
+        settle(world)
+        front.time_goes_by(LONG)
+        result = world.start(world.alice, world.first)
+        demand(result.ok, f"no start works afterwards: {result.message} ({result.code.value})")
+        running = world.running() | front.running_elsewhere()
+        assert running == {result.instance["container_id"]}, "a start was done twice"
+        assert running == {live(world, world.alice, world.first)["container_id"]}
+
+
+@scenario("SWAP-015", Hook.OUTAGE, Hook.GROUND_TRUTH)
+def test_what_fails_again_and_again_is_left_alone_for_a_while(world: Stage) -> None:
+    with fallback(world) as front:
+        with world.outage():
+            for _ in range(front.failures):
+                demand(_asks(world, front), "it is left alone before it has failed so often")
+            demand(not _asks(world, front), "it is asked on and on although it fails")
+            front.time_goes_by(front.seconds + 1)
+            beside: list[int] = []
+
+            def another() -> None:
+                before = front.asked
+                world.start(world.bob, world.first)
+                beside.append(front.asked - before)
+
+            front.meanwhile = another
+            demand(_asks(world, front), "after the pause nobody finds out whether it is back")
+            demand(beside == [0], "more than one start at a time finds out whether it is back")
+            demand(not _asks(world, front), "it was asked once, did not answer, and is asked on")
+        front.time_goes_by(front.seconds + 1)
+        for _ in range(2):
+            demand(_asks(world, front), "it is back, and starts are not sent there")
+        hers = started(world, world.alice, world.first)
+        assert world.running() == {hers["container_id"]}
+
+
+@scenario("SWAP-016")
+def test_what_is_last_known_is_asked_of_who_has_it(world: Stage) -> None:
+    with swap(world) as swapped:
+        hers = started(world, world.alice, world.first)
+        known = world.last_known(world.alice, world.first)
+        swapped.away()
+        his = started(world, world.bob, world.first)
+        told = world.last_known(world.bob, world.first)
+        if told is None:
+            raise AssertionError("what runs on the other backend is on record, and not told of")
+        same(his, told)
+        later = world.last_known(world.alice, world.first)
+        demand((known is None) is (later is None), "a swap changes what is on record")
+        if later is not None:
+            same(hers, later)
+
+
+@scenario("SWAP-017", Hook.STATE_FULL, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_a_start_that_may_have_come_to_something_stays_where_it_was(world: Stage) -> None:
+    with swap(world) as swapped:
+        for room in range(MOST_CHANGES):
+            with world.state_full(room):
+                first = world.start(world.alice, world.first)
+                swapped.away()
+                world.start(world.alice, world.first)
+                elsewhere = swapped.running_elsewhere()
+                demand(
+                    not (world.running() and elsewhere),
+                    "a start of which it is not known what became is done elsewhere too",
+                )
+            settle(world, STATE_SETTLING_SECONDS)
+            result = world.start(world.alice, world.first)
+            demand(result.ok, f"no start works afterwards: {result.message} ({result.code.value})")
+            running = world.running() | swapped.running_elsewhere()
+            assert running == {result.instance["container_id"]}, "a start was done twice"
+            done(world.stop(world.alice, world.first))
+            swapped.back()
+            if first.ok:
+                return
+
+
+def _asks(world: Stage, front: Fallback) -> bool:
+    """Whether a start asks the new backend; it must succeed on one of the two."""
+    before = front.asked
+    result = world.start(world.carol, world.first)
+    demand(result.ok, f"a start found no backend: {result.message} ({result.code.value})")
+    asked = front.asked - before
+    done(world.stop(world.carol, world.first))
+    return asked > 0

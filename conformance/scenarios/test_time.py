@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from conformance.harness import FaultKind, Hook
@@ -20,16 +21,21 @@ from conformance.steps import (
     latest_event,
     let_expire,
     live,
+    repeated,
     same,
     settle,
     started,
     time_zone,
+    until,
     untouched,
 )
 from engines.audit import Action
 from engines.contract import InstanceStatus
 
 HOUR = 3600
+MINUTE = 60
+AHEAD_SECONDS = 5 * MINUTE
+"""How far the clock of one of two machines is ahead."""
 TOKYO, HONOLULU, KIRITIMATI = "JST-9", "HST10", "<+14>-14"
 
 
@@ -127,6 +133,43 @@ def test_clocks_put_forward(world: Stage) -> None:
 @scenario("TIME-009", Hook.CLOCK)
 def test_clocks_put_back(world: Stage) -> None:
     _lives_through_a_change(world, summer_begins=False)
+
+
+@scenario("TIME-010", Hook.CLOCK_AHEAD, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_a_machine_ahead_ends_nothing_early(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    world.advance(instance["remaining_seconds"] - AHEAD_SECONDS + MINUTE)
+    with world.machine_ahead(AHEAD_SECONDS):
+        world.run_worker()
+        same(instance, repeated(world, world.alice, world.first))
+        untouched(world, world.alice, world.first, instance)
+    untouched(world, world.alice, world.first, instance)
+    assert world.running() == {instance["container_id"]}
+    world.advance(AHEAD_SECONDS)
+    gone(world, world.alice, world.first)
+
+
+@scenario("TIME-011", Hook.CLOCK_AHEAD, Hook.SLOW_START, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_a_machine_ahead_gives_up_no_start(world: Stage) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        with world.slow_start() as waiting:
+            slow = threads.submit(world.start, world.alice, world.first)
+            until(lambda: slow.done() or waiting() >= 1)
+            with world.machine_ahead(AHEAD_SECONDS):
+                world.run_worker()
+        answer = slow.result()
+    demand(answer.ok, f"a start that was at work was given up: {answer.message}")
+    assert agree(world, world.alice) == {answer.instance["container_id"]}
+
+
+@scenario("TIME-012", Hook.CLOCK_AHEAD, Hook.CLOCK)
+def test_what_a_machine_ahead_starts_ends_at_its_time(world: Stage) -> None:
+    before = started(world, world.bob, world.first)
+    with world.machine_ahead(AHEAD_SECONDS):
+        instance = started(world, world.alice, world.first)
+        apart = abs((beginning(instance) - beginning(before)).total_seconds())
+    assert apart <= START_SLACK_SECONDS, "two starts of one moment begin at different times"
+    _lives_to_its_end(world, instance)
 
 
 def _lives_through_a_change(world: Stage, *, summer_begins: bool) -> None:

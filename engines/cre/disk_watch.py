@@ -26,7 +26,7 @@ class DiskWatch:
         """End those that are over it; returns how many.
 
         Raises:
-            BackendUnavailable: the runtime cannot be asked, or could not remove one.
+            BackendUnavailable: the runtime cannot be asked.
         """
         full = {each.name: each for each in self._parts.runtime.overfull(self._parts.deployment)}
         if not full:
@@ -37,7 +37,9 @@ class DiskWatch:
         for found in self._parts.runtime.find(self._parts.deployment):
             if found.id in by_id:
                 rows[found.name] = by_id[found.id]
-        return sum(self._end(each, rows.get(name)) for name, each in full.items())
+        return self._parts.rounds.each(
+            lambda name: self._end(full[name], rows.get(name)), full, lambda name: name
+        )
 
     def _end(self, full: Overfull, row: Instance | None) -> bool:
         log.warning(

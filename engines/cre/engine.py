@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from math import ceil
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines import replies
 from engines.audit import Action, AuditLog
 from engines.base import AuditedBackend, Call
-from engines.catalog import Catalog, ChallengeSpec, StaticCatalog
-from engines.catalog_file import load_catalog
+from engines.catalog import Catalog, ChallengeSpec
+from engines.catalog_file import catalog_from
 from engines.cleanup_worker import CleanupWorker
 from engines.clock import Clock
 from engines.contract import (
@@ -37,15 +38,17 @@ from engines.cre.parts import Parts
 from engines.cre.removal import Removal
 from engines.cre.repair import Repair
 from engines.cre.reservations import Reservations
+from engines.cre.rounds import Rounds
 from engines.cre.runtimes.base import Runtime
 from engines.cre.runtimes.sdk import check_sdk
 from engines.cre.starting import Starter
 from engines.cre.tables import cre_instances
 from engines.cre.warm_pool import WarmPool
 from engines.database import Database, one_clock
-from engines.errors import BackendUnavailable
+from engines.deadline import looking
+from engines.errors import BackendUnavailable, OutcomeUnknown
 from engines.given_flags import GivenFlags
-from engines.heartbeat import Heartbeat
+from engines.heartbeat import LAPSE_SECONDS, Heartbeat
 from engines.instance_store import InstanceStore
 from engines.instances import (
     AccountFull,
@@ -62,6 +65,7 @@ from engines.instances import (
 from engines.owners import Owners, Ownership
 from engines.reasons import reason
 from engines.settings import Settings
+from engines.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -103,9 +107,11 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._own_database = database is None
         self._own_runtime = runtime is None
         self._database = database or Database(self.settings.state_url)
-        super().__init__(one_clock(self._database, clock), AuditLog(self._database))
+        clock = one_clock(self._database, clock)
+        upkeep = Upkeep(self._database, clock, self.settings)
+        super().__init__(clock, AuditLog(self._database), upkeep)
         self._runtime = runtime or _runtime(self.settings)
-        self._catalog = catalog if catalog is not None else _catalog(self.settings)
+        self._catalog = catalog if catalog is not None else catalog_from(self.settings)
         self._deployment = self.settings.cre_deployment or deployment_name(self._database)
         self._store = InstanceStore(self._database, self.audit, cre_instances)
         self._parts = Parts(
@@ -124,6 +130,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             flags=GivenFlags(
                 self._database, self.name, timedelta(seconds=self.settings.flag_grace_seconds)
             ),
+            rounds=Rounds(self.settings.answer_seconds, self.settings.cre_parallel_removals),
         )
         self._launcher = Launcher(self._parts)
         self._removal = Removal(self._parts)
@@ -156,6 +163,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             extension_seconds=self.settings.cre_extension_seconds,
             isolation=self._runtime.isolation,
             flag_grace_seconds=self.settings.flag_grace_seconds,
+            lapse_seconds=ceil(LAPSE_SECONDS),
         )
 
     @property
@@ -193,6 +201,9 @@ class ContainerRuntimeEngine(AuditedBackend):
         if spec is None or spec.ends_on_solve is None:
             return self.settings.ends_on_solve
         return spec.ends_on_solve
+
+    def may_be_challenge(self, challenge_id: int) -> bool:
+        return self._catalog.get(challenge_id) is not None
 
     def expire_due(self) -> int:
         """Remove every expired instance once, several at a time; one that fails to go is tried
@@ -288,6 +299,10 @@ class ContainerRuntimeEngine(AuditedBackend):
         return replies.busy_start()
 
     def _extend(self, call: Call) -> ActionResult:
+        with looking(self.settings.look_seconds):
+            return self._extended(call)
+
+    def _extended(self, call: Call) -> ActionResult:
         for _ in range(ROUNDS):
             row = self._store.find(call.account, call.challenge_id)
             if row is None or self._removal.repaired(row):
@@ -334,20 +349,32 @@ class ContainerRuntimeEngine(AuditedBackend):
                 if not self._removal.is_running(row):
                     self._removal.clear_lost(row)
                     return replies.not_found()
-            if self._removal.end(row, call, action):
+            if self._ended(row, call, action):
                 return replies.stopped()
         return replies.busy()
 
+    def _ended(self, row: Instance, call: Call, action: Action) -> bool:
+        """See :meth:`Removal.end`; says so where the engine may have done it all the same."""
+        try:
+            return self._removal.end(row, call, action)
+        except BackendUnavailable as error:
+            if error.unanswered:
+                raise OutcomeUnknown(str(error)) from error
+            raise
+
     def _status(self, call: Call) -> InstanceStatus | None:
         row = self._store.find(call.account, call.challenge_id)
-        return self._starter.describe(row) if row is not None and self._removal.live(row) else None
+        with looking(self.settings.look_seconds):
+            live = row is not None and self._removal.live(row)
+        return self._starter.describe(row) if row is not None and live else None
 
     def _holds(self, call: Call) -> bool:
         row = self._store.find(call.account, call.challenge_id)
         if row is None:
             return False
         try:
-            return not self._removal.repaired(row)
+            with looking(self.settings.look_seconds):
+                return not self._removal.repaired(row)
         except BackendUnavailable:
             return True  # what somebody who died has left may be there
 
@@ -440,12 +467,6 @@ def _runtime(settings: Settings) -> Runtime:
     from engines.cre.runtimes.chosen import runtime_from
 
     return runtime_from(settings)
-
-
-def _catalog(settings: Settings) -> Catalog:
-    if settings.challenges_file is None:
-        return StaticCatalog()
-    return load_catalog(settings.challenges_file)
 
 
 def _duration(seconds: int) -> str:

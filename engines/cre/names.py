@@ -1,4 +1,6 @@
-"""What the runtime knows instances by: derived from their rows, so that a crash loses none."""
+"""What instances are called in labels and reservations: derived from their rows, so that a crash
+loses none. Programs inside never see these names (:attr:`engines.cre.runtimes.base.Launch.opaque`).
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from engines.catalog import Catalog, ChallengeSpec
 from engines.clock import Clock
 from engines.cre.names import instance_name
 from engines.cre.reservations import Reservations
+from engines.cre.rounds import Rounds
 from engines.cre.runtimes.base import Runtime
 from engines.database import Database
 from engines.given_flags import GivenFlags
@@ -40,6 +41,8 @@ class Parts:
     """Keeps the rows of instances that this process is at work on."""
     owners: Ownership
     flags: GivenFlags
+    rounds: Rounds
+    """Over what the worker does with many instances."""
 
     def name_of(self, row: Instance) -> str:
         """What the runtime knows a row's instance by, unless it came from the warm pool."""

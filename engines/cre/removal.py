@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
@@ -196,11 +195,10 @@ class Removal:
         self._parts.runtime.remove(container_id)
 
     def in_parallel(self, work: Callable[[Instance], bool], rows: Iterable[Instance]) -> int:
-        """Do this with every row, several at a time; returns how often it returned True."""
-        with ThreadPoolExecutor(
-            self._parts.settings.cre_parallel_removals, thread_name_prefix="cre-remove"
-        ) as pool:
-            return sum(pool.map(work, rows))
+        """See :meth:`engines.cre.rounds.Rounds.each`."""
+        return self._parts.rounds.each(
+            work, rows, lambda row: f"instance {row.id} of challenge {row.challenge_id}"
+        )
 
     def _why_lost(self, row: Instance) -> Evidence:
         """What is left of a container tells why it ended; asked before it goes."""

@@ -102,20 +102,22 @@ class Repair:
         strays: dict[str, int] = {}
         for each in found:
             strays[each.name] = max(each.fence, strays.get(each.name, 0))
-        removed = 0
         stuck: set[str] = set()
-        for name, fence in strays.items():
+
+        def remove(name: str) -> bool:
             # By its fence: a start may have made another of that name since it was found.
             try:
-                done = self._parts.runtime.clear(self._parts.deployment, name, fence)
+                done = self._parts.runtime.clear(self._parts.deployment, name, strays[name])
             except BackendUnavailable as error:
                 stuck.add(f"{name}, which no row knows, cannot be removed: {error}")
-                continue
-            if done.left:
-                stuck.update(done.left)
-            elif done:
-                log.warning("removed %s, which no row knows", name)
-                removed += 1
+                return False
+            stuck.update(done.left)
+            if done.left or not done:
+                return False
+            log.warning("removed %s, which no row knows", name)
+            return True
+
+        removed = self._parts.rounds.each(remove, strays, lambda name: name)
         for said in sorted(stuck - self._stuck):  # once; it is tried in every round
             log.warning("%s", said)
         self._stuck = stuck

@@ -19,7 +19,7 @@ from engines.cre.pool_store import Warm
 from engines.cre.removal import Removal
 from engines.cre.runtimes.base import Launched
 from engines.cre.warm_pool import WarmPool
-from engines.errors import BackendUnavailable, Later, RuntimeFault
+from engines.errors import BackendUnavailable, Later, OutcomeUnknown, RuntimeFault
 from engines.instances import Instance
 from engines.printable import printable
 
@@ -62,7 +62,9 @@ class Starter:
             return self._failed(call, spec, row, fault)
         except BackendUnavailable as error:
             self._give_up(row, nothing_made=error.untouched)
-            raise
+            if error.untouched:
+                raise
+            raise OutcomeUnknown(str(error)) from error
         return self._activate(call, spec, row, launched, None)
 
     def describe(self, row: Instance) -> InstanceStatus:

@@ -87,11 +87,12 @@ class WarmPool:
     def repair(self) -> int:
         """Clear away what somebody who died was at work on, and what has died while waiting."""
         now = self._parts.clock.now()
-        return sum(
-            self._retire(row)
-            for row in self.rows.all()
-            if row.abandoned(now) or (row.state is WarmState.READY and self._dead(row))
-        )
+
+        def put_right(row: Warm) -> bool:
+            dead = row.abandoned(now) or (row.state is WarmState.READY and self._dead(row))
+            return dead and self._retire(row)
+
+        return self._parts.rounds.each(put_right, self.rows.all(), lambda row: row.name)
 
     def _dead(self, row: Warm) -> bool:
         return not self._parts.runtime.is_running(row.container_id or "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, quote_plus
 
 import sqlalchemy as sa
@@ -13,16 +12,12 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from engines import schema
-from engines.database import connectable, database_time
+from engines.database import VARIABLE, connectable, database_time, sqlite_file
 from engines.doctor.findings import Finding, not_ok, ok, unknown
 from engines.errors import SchemaError, SettingsError
 from engines.lease import leases
+from engines.private_files import open_to_others
 from engines.settings import Settings
-
-VARIABLE = "CONTAINER_DATABASE_URL"
-CONNECT_SECONDS = 10
-_BOUNDED = ("pymysql", "mysqldb", "psycopg2", "psycopg")
-"""Drivers that take ``connect_timeout``."""
 
 
 class _Cannot(Exception):
@@ -48,6 +43,25 @@ def database_findings(settings: Settings) -> list[Finding]:
         return [error.finding, later]
 
 
+def state_file_finding(settings: Settings) -> Finding:
+    """Whether an SQLite database is its owner's alone.
+
+    To be asked before the database: the last to leave it removes what SQLite keeps beside it.
+    """
+    try:
+        path = sqlite_file(make_url(settings.state_url))
+    except (ArgumentError, ValueError):
+        path = None
+    if path is None:
+        return ok("state-file", "none: the database is a server's")
+    found = open_to_others(path)
+    if not found:
+        return ok("state-file", f"{path} {'is' if path.exists() else 'will be'} its owner's alone")
+    seen, fixes = zip(*(each.split(": ", 1) for each in found), strict=True)
+    said = f"other users of this machine may have the flags in it: {'; '.join(seen)}"
+    return not_ok("state-file", said, "; ".join(fixes))
+
+
 def reason(error: SQLAlchemyError, url: URL) -> str:
     """What the driver says, without a password."""
     text = str(error.orig if isinstance(error, DBAPIError) else type(error).__name__).strip()
@@ -69,11 +83,8 @@ def _parsed(text: str) -> URL:
 
 @contextmanager
 def _looking(url: URL) -> Iterator[Connection]:
-    options: dict[str, Any] = {}
     try:
-        if url.get_driver_name() in _BOUNDED:
-            options["connect_args"] = {"connect_timeout": CONNECT_SECONDS}
-        engine = connectable(url, **options)
+        engine = connectable(url)
     except SettingsError as error:
         seen, fix = str(error).split(": ", 1)
         raise _Cannot(f"{VARIABLE}: {seen}", fix) from None

@@ -19,6 +19,7 @@ from engines.cre.guard import docker_host, is_remote
 from engines.cre.owner import SHARED_FIX, SHARED_LABEL, ids_at
 from engines.cre.runtimes import sdk
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_OWNER
+from engines.cre.runtimes.disk_use import has_quotas, may_have_quotas, storage_of
 from engines.cre.runtimes.subnets import LABEL_SHARED, SHARED, shared_name, shared_subnet
 from engines.doctor.findings import Finding, State, not_ok, ok, unknown
 from engines.errors import BackendUnavailable, SettingsError
@@ -36,19 +37,21 @@ def docker_findings(settings: Settings, seconds: float = DOCKER_SECONDS) -> list
     engine: Finding | None = None
     owner = unknown("deployment", "the Docker engine must be reached first")
     pool = unknown("network-pool", "the Docker engine must be reached first")
+    disk = unknown("disk", "the Docker engine must be reached first")
     if installed.state is State.NOT_OK:
         engine = unknown("docker", "the docker SDK must work first")
     else:
         try:
             with _asking(settings, seconds) as api:
                 engine = _engine(settings, api)
+                disk = disk_finding(settings, api)
                 owner = deployment_finding(settings, api)
                 pool = pool_finding(settings, api)
         except BackendUnavailable as error:
             engine = not_ok("docker", error.seen, error.fix + _context())
         except SettingsError as error:
             engine = not_ok("docker", str(error), "correct the setting (docs/settings.md)")
-    return [installed, engine, firewall_finding(settings), owner, pool]
+    return [installed, engine, disk, firewall_finding(settings), owner, pool]
 
 
 def sdk_finding() -> Finding:
@@ -135,6 +138,38 @@ def _engine(settings: Settings, api: Any) -> Finding:
         fix = "name a manager in CRE_DOCKER_HOST, or `docker swarm init` (docs/cre-swarm.md)"
         return not_ok("docker", f"{seen}; it manages no swarm", fix)
     return ok("docker", seen)
+
+
+def disk_finding(settings: Settings, api: Any) -> Finding:
+    """What keeps instances from filling the disks that they are on."""
+    info = api.info()
+    storage = storage_of(info)
+    if settings.cre_runtime == "swarm":
+        if not info["Swarm"].get("ControlAvailable"):
+            return unknown("disk", "the Docker engine must manage a swarm first")
+        mine = info["Swarm"]["NodeID"]
+        nodes = api.nodes()
+        others = sorted(each["Description"]["Hostname"] for each in nodes if each["ID"] != mine)
+        if others:
+            seen = (
+                f"instances on {len(others)} of the swarm's {len(nodes)} nodes "
+                f"({', '.join(others[:5])}) may write what their disk takes: the worker can look "
+                "at this manager's own node alone"
+            )
+            return unknown("disk", seen, _OTHER_NODES)
+        return ok("disk", f"{storage}: the worker looks at what instances have written")
+    if has_quotas(info):
+        return ok("disk", f"{storage}: the engine's own quotas")
+    if may_have_quotas(info):
+        seen = f"{storage}: the engine's own quotas where it takes them (xfs: with pquota), and"
+        return ok("disk", f"{seen} the worker looks at what instances have written")
+    return ok("disk", f"{storage}, which has no quotas: the worker looks at what is written")
+
+
+_OTHER_NODES = (
+    "on those nodes mount Docker's folder on xfs with pquota and set overlay2.size in the engine's "
+    "storage-opts, or keep their disks for Docker alone (docs/cre-swarm.md)"
+)
 
 
 def deployment_finding(settings: Settings, api: Any) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engines.doctor.database_side import database_findings
+from engines.doctor.database_side import database_findings, state_file_finding
 from engines.doctor.docker_side import DOCKER_SECONDS, docker_findings
 from engines.doctor.environment_side import extras_finding, whale_finding
 from engines.doctor.findings import Finding, unknown
@@ -21,9 +21,11 @@ def examine(settings: Settings, seconds: float = DOCKER_SECONDS) -> tuple[Findin
     Args:
         seconds: how long the Docker engine may take over one request.
     """
+    state_file = state_file_finding(settings)
     return (
         *docker_findings(settings, seconds),
         *database_findings(settings),
+        state_file,
         whale_finding(settings),
         extras_finding(),
         _SERVER,

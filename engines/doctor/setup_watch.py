@@ -11,7 +11,10 @@ from engines.doctor.findings import Finding, State
 
 log = logging.getLogger(__name__)
 
-_SAID_OF = {"deployment": "containers are another site's"}
+_SAID_OF = {
+    "deployment": "containers are another site's",
+    "state-file": "flags are open to others",
+}
 """How a fault begins in the log that keeps no container from starting, by check."""
 FRESH_SECONDS = 10.0
 """How old a look may be that a page shows."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from engines.breaker import Breaker
 from engines.hybrid.backend import HybridBackend
-from engines.hybrid.breaker import Breaker
 from engines.hybrid.dial import Dial, Position, Step
 from engines.hybrid.dial_store import Change, DialReader, DialStore
 from engines.hybrid.router import Keys, Router

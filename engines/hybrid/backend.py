@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 from typing import cast
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -53,6 +52,7 @@ from engines.hybrid.routing import Decision, Why
 from engines.hybrid.shadow import Shadow
 from engines.hybrid.tending import Rounds
 from engines.reasons import reason
+from engines.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ class HybridBackend(AuditedBackend):
         after_round: done at the end of every round of the worker, as watching the rollout is.
         shadow: where differences are written while the dial is in shadow mode; None for never.
         owned: closed together with this backend, before the database is let go of.
+        upkeep: counts its callers, and deletes what is old enough.
     """
 
     def __init__(
@@ -88,8 +89,9 @@ class HybridBackend(AuditedBackend):
         after_round: Callable[[], None] | None = None,
         shadow: DialStore | None = None,
         owned: tuple[Callable[[], None], ...] = (),
+        upkeep: Upkeep | None = None,
     ) -> None:
-        super().__init__(one_clock(database, clock), AuditLog(database))
+        super().__init__(one_clock(database, clock), AuditLog(database), upkeep)
         self.router = router
         self.sides: dict[str, ContainerBackend] = {router.keys.home: home}
         if new is not None and router.keys.new is not None:
@@ -127,6 +129,9 @@ class HybridBackend(AuditedBackend):
 
     def ends_on_solve(self, challenge_id: int) -> bool:
         return self.home.ends_on_solve(challenge_id)
+
+    def may_be_challenge(self, challenge_id: int) -> bool:
+        return self.home.may_be_challenge(challenge_id)
 
     def recorded_flag(
         self, user_id: int, challenge_id: int, team_id: int | None = None
@@ -435,8 +440,8 @@ class HybridBackend(AuditedBackend):
 
     def _write(self, held: Held) -> None:
         """Write the events of a call that ends here; one that goes on elsewhere is told there."""
-        for log_of_it, event in held:
-            self._quietly(partial(log_of_it.record, event), "an event was not written")
+        for write in held:
+            self._quietly(write, "an event was not written")
 
     def _quietly(
         self, change: Callable[[], object], otherwise: str = "a route was not settled"

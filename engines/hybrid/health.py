@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from engines.audit import Action, container_events
+from engines.audit import MERGED_FOR, Action, container_events
 from engines.contract import Code
 from engines.database import Database
 from engines.hybrid.routing import Why
@@ -98,26 +98,29 @@ def measure(database: Database, backend: str, since: datetime) -> Health:
     failure of the one and as the fallback of the other.
     """
     events = container_events.c
+    # Of calls that share a row, and of which the first came earlier, the last is sure to count.
+    times = sa.case((events.at > since, events.times), else_=1)
     query = sa.select(
-        events.backend, events.action, events.code, events.duration_ms, events.metadata
+        events.backend, events.action, events.code, events.duration_ms, events.metadata, times
     )
     query = query.where(
-        events.at > since,
+        events.at > since - MERGED_FOR,
+        sa.func.coalesce(events.last_at, events.at) > since,
         events.action.in_([Action.STARTED.value, Action.START_FAILED.value]),
     )
     took: list[int] = []
     failed = fallbacks = not_there = 0
     with database.read() as connection:
-        for name, action, code, duration_ms, metadata in connection.execute(query):
+        for name, action, code, duration_ms, metadata, calls in connection.execute(query):
             routed_by = json.loads(metadata).get("routed_by")
             if routed_by == Why.FALLBACK.value:
-                fallbacks += 1
+                fallbacks += calls
             elif routed_by in _NOT_THERE:
-                not_there += 1
+                not_there += calls
             elif name == backend and action == Action.STARTED.value:
                 took.append(duration_ms)
             elif name == backend and Code(code) in FAILURES:
-                failed += 1
+                failed += calls
     return Health(len(took), failed + fallbacks, fallbacks, not_there, _percentile_95(took))
 
 

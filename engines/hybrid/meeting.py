@@ -30,4 +30,10 @@ def _both(one: Capabilities, other: Capabilities) -> Capabilities:
         extension_seconds=min(one.extension_seconds, other.extension_seconds),
         isolation=one.isolation & other.isolation,
         flag_grace_seconds=min(one.flag_grace_seconds, other.flag_grace_seconds),
+        lapse_seconds=_longer(one.lapse_seconds, other.lapse_seconds),
     )
+
+
+def _longer(one: int, other: int) -> int:
+    """The longer of two times; 0 where one of them is not said."""
+    return max(one, other) if one and other else 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from engines.breaker import Breaker
 from engines.catalog import Catalog, StaticCatalog, may_be_on_whale, not_on_whale
 from engines.contract import Code, StartResult
-from engines.hybrid.breaker import Breaker
 from engines.hybrid.dial import ALL, Dial
 from engines.hybrid.routing import Decision, Why, choose
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-HEAD = "0006"
+HEAD = "0007"
 """The version this program works with: that of the newest revision."""
 
 VERSION_TABLE = "whale_ready_schema"

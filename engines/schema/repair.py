@@ -29,6 +29,12 @@ TOLD = 3
 _WHOLE = ("sqlite", "postgresql")
 """Where all changes of an upgrade are one transaction."""
 
+FIRST = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
+IDS_A_SECOND = 4
+"""Ids that go on after an import are larger than any that were given since :data:`FIRST` at this
+rate, and fit an INT until 2043: CTFd's import makes the column ``id`` of a plugin's table one, and
+breaks off at a larger number, with CTFd's own tables in pieces."""
+
 _Row = dict[str, Any]
 
 
@@ -51,7 +57,7 @@ def count_on(connection: Connection, table: sa.Table) -> None:
     """Let the table's ids go on where none was before (:func:`engines.schema.count_on`)."""
     if not table.dialect_options["sqlite"]["autoincrement"]:
         return
-    following = int(time.time() * 1000)
+    following = int((time.time() - FIRST) * IDS_A_SECOND)
     name, dialect = table.name, connection.dialect.name
     largest = connection.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0
     if largest >= following:

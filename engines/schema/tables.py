@@ -8,6 +8,8 @@ import sqlalchemy as sa
 
 _MODULES = (
     "engines.audit",
+    "engines.audit_export",
+    "engines.call_rate",
     "engines.cre.deployment",
     "engines.cre.pool_store",
     "engines.cre.reservations",

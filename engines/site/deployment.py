@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,7 +19,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines.audit import Action, ContainerEvent
-from engines.clock import Clock
 from engines.contract import Code, account_key
 from engines.cre.runtimes.base import Runtime
 from engines.database import Database
@@ -33,21 +32,20 @@ from engines.owners import Ownership
 from engines.reasons import reason
 from engines.settings import Settings
 from engines.site import judging
+from engines.site.beside import SERVES_WHALES, asked_to_serve_whales
 from engines.site.catalog import SiteCatalog
-from engines.site.imports import after_import, before_import
+from engines.site.imports import around_import
 from engines.site.judging import HeldFlags
 from engines.site.owners import SiteOwners
 from engines.site.solves import SiteSolves
-from engines.site.whale_flags import WhaleFlags
-from engines.web import DatabaseOverview
+from engines.site.whale_flags import WhaleFlags, note, readable
+from engines.web import Caller, DatabaseOverview
 
 log = logging.getLogger(__name__)
 
 DATABASE = "CONTAINER_DATABASE_URL"
 RUNTIME = "WHALE_READY_RUNTIME"
 """Where another plugin, loaded before, may put an :class:`engines.cre.runtimes.base.Runtime`."""
-SERVES_WHALES = "WHALE_READY_SERVES_WHALE"
-"""``true``: challenges of ctfd-whale's own type, in this CTFd, are started through us too."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class Deployment:
 
     def asked_to_serve_whales(self) -> bool:
         """Whether an organiser wants ctfd-whale's challenges served too."""
-        return self._text(SERVES_WHALES).lower() in ("true", "1", "yes")
+        return asked_to_serve_whales(self._text(SERVES_WHALES))
 
     def prepare(self) -> None:
         """Bring the engine's tables up to date; what is wrong is logged and kept in ``problem``."""
@@ -118,12 +116,8 @@ class Deployment:
     def around_import(self) -> Iterator[None]:
         """CTFd's database is replaced within, and ours with it where it is the same."""
         settings = self.settings_or_none()
-        before = None if settings is None else before_import(settings.state_url)
-        try:
+        with nullcontext() if settings is None else around_import(settings.state_url):
             yield
-        finally:
-            if settings is not None:
-                after_import(settings.state_url, before)
 
     def backend(self) -> HybridBackend:
         """The backend of this process.
@@ -154,6 +148,13 @@ class Deployment:
                 raise BackendUnavailable("the containers are not set up right") from error
             self.problem = ""
             return made
+
+    def holds(self, caller: Caller, challenge_id: int) -> bool:
+        """Whether anything of the account's instance is on record; when in doubt, yes."""
+        try:
+            return self.backend().holds(caller.user_id, challenge_id, caller.team_id)
+        except BackendUnavailable:
+            return True  # the call itself will say so
 
     def work(self) -> None:
         """Have the cleanup worker run in this process; of all that run, one has the lease."""
@@ -281,10 +282,10 @@ class Deployment:
             backend = get_container_backend(self.config, ingredients)
             overview = DatabaseOverview(database)
             dial = DialStore(database, database.clock)
-            flags = _whale_flags(settings, WhaleFlags(database, whale or site.engine))
+            flags = readable(settings, WhaleFlags(database, whale or site.engine))
             given = GivenFlags(database, NEW, timedelta(seconds=settings.flag_grace_seconds))
             if flags is not None:
-                backend.notice = partial(_note, flags, given, database.clock)
+                backend.notice = partial(note, flags, given, database.clock)
         except BaseException:  # whatever it was, no connection is left behind; raised again
             database.close()
             raise
@@ -314,13 +315,6 @@ class Deployment:
         if said != self.problem:  # each request tries again
             log.error("whale-ready is not set up right: %s", said)
         self.problem = said
-
-
-def _note(flags: WhaleFlags, given: GivenFlags, clock: Clock) -> None:
-    try:
-        flags.note(given, clock.now())
-    except SQLAlchemyError as error:
-        log.warning("flags on Whale are noted in the next round: %s", reason(error))
 
 
 def _other_holder(holders: list[GivenFlag], mine: str, mark: str) -> GivenFlag | None:
@@ -354,14 +348,3 @@ def _foreign(
             + (", deleted since: its number is this one's" if former else ""),
         },
     )
-
-
-def _whale_flags(settings: Settings, found: WhaleFlags) -> WhaleFlags | None:
-    """Whale's own flags, where there is a Whale and they can be read."""
-    if settings.whale_api_url is None:
-        return None
-    try:
-        return found if found.possible() else None
-    except SQLAlchemyError as error:
-        log.error("Whale's own database cannot be asked for flags: %s", type(error).__name__)
-        return None

@@ -261,7 +261,7 @@ FIELDS: tuple[Field, ...] = (
         "disk_mb",
         "Disk",
         "Megabytes it may write; a container that has written more is stopped. 0: no limit. On a "
-        "swarm only the size of a single file is limited.",
+        "swarm's other nodes than the manager's only the size of a single file is limited.",
         _whole,
         _MAY,
         "256",

@@ -1,7 +1,8 @@
 """What a player may do now, decided on plain facts; the plugin collects them from CTFd.
 
 The order is CTFd's own, as for a submission: who you are, the contest's hours, the challenge.
-Whatever somebody could not see in CTFd is refused as if it were not there.
+Whatever somebody could not see in CTFd is refused as if it were not there, and so is an id that is
+no challenge's: no call about it goes any further.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Subject:
     unmet: Unmet = Unmet.NO
 
 
+OF_WHAT_RUNS = (Wish.STOP, Wish.STATUS)
 _GONE = Refusal(Code.CHALLENGE_UNAVAILABLE, "This challenge is not available")
 _CLOSED = {
     Contest.BEFORE: "The contest has not started yet",
@@ -73,10 +75,12 @@ _CLOSED = {
 def refusal(person: Person, contest: Contest, subject: Subject, wish: Wish) -> Refusal | None:
     """Why this wish is refused now, or None.
 
-    What runs can be looked at and stopped by its owner, whatever else has changed.
+    What runs can be looked at and stopped by its owner, whatever else has changed: who asks this
+    lets such a wish (:data:`OF_WHAT_RUNS`) pass for whom something is on record.
     """
-    if wish in (Wish.STOP, Wish.STATUS):
-        return None
+    if wish in OF_WHAT_RUNS:
+        unseen = not subject.ours if person.is_admin else _subject(subject) is _GONE
+        return _GONE if unseen else None
     if person.is_admin:
         return None if subject.ours else _GONE
     return _person(person) or _contest(contest) or _subject(subject)

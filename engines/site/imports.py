@@ -7,6 +7,8 @@ The export may be this site's or another's; the containers that run here are thi
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -23,21 +25,37 @@ from engines.reasons import reason
 log = logging.getLogger(__name__)
 
 DONE = "the import is over, and the containers' tables are right"
+BROKE_OFF = "the import broke off, and the containers' tables are right; CTFd says why it did"
 
 
-def before_import(url: str) -> dict[str, str] | None:
-    """How the database at ``url`` knows its containers; None where it cannot be asked."""
+@contextmanager
+def around_import(url: str) -> Iterator[None]:
+    """CTFd's import, at work on the database at ``url``, whether it ends well or breaks off."""
+    # What is noted with stays open: CTFd ends every connection that sleeps, and an import breaks
+    # off where one that it has just listed hangs up by itself.
     database = Database(url)
+    try:
+        before = _identity(database)
+        try:
+            yield
+        except BaseException:  # raised again
+            _after_import(url, before, BROKE_OFF)
+            raise
+        _after_import(url, before, DONE)
+    finally:
+        database.close()
+
+
+def _identity(database: Database) -> dict[str, str] | None:
+    """How the database knows its containers; None where it cannot be asked."""
     try:
         return identity(database)
     except (EngineError, SQLAlchemyError) as error:
         log.warning("before the import nothing could be noted: %s", reason(error))
         return None
-    finally:
-        database.close()
 
 
-def after_import(url: str, before: dict[str, str] | None) -> None:
+def _after_import(url: str, before: dict[str, str] | None, said: str) -> None:
     """Put right what an import left; what fails is logged, and the next start tries again.
 
     Rows of this site's own export are kept, and with them what runs; see
@@ -50,7 +68,7 @@ def after_import(url: str, before: dict[str, str] | None) -> None:
         if before is not None:
             store = InstanceStore(database, AuditLog(database), cre_instances)
             settle_rows(database, store, database.clock, before)
-        log.warning("%s", DONE)  # CTFd shows no less
+        log.warning("%s", said)  # CTFd shows no less
     except (EngineError, SQLAlchemyError) as error:
         log.error("the tables are not right after the import: %s", reason(error))
     finally:

@@ -43,14 +43,14 @@ class SiteOwners:
         self._importing = importing
 
     def marks(self, keys: Collection[Key]) -> Mapping[Key, Mark]:
-        if self._importing():
-            raise BackendUnavailable("an import into CTFd is at work")
+        self._refuse_during_import()
         with self._database.read() as connection:
             mode = sa.select(_config.c.value).where(_config.c.key == "user_mode")
             teams_play = connection.execute(mode).scalar() == "teams"
             users = _accounts(connection, _users, {key[0] for key in keys if key[1] is None})
             teams = _accounts(connection, _teams, {key[1] for key in keys if key[1] is not None})
             challenges = _of_challenges(connection, {key[2] for key in keys})
+        self._refuse_during_import()  # it may have begun in between
         if teams_play:  # an admin without a team may try a challenge
             users = {number: row for number, row in users.items() if row["type"] == "admin"}
         else:
@@ -62,6 +62,10 @@ class SiteOwners:
             )
             for key in keys
         }
+
+    def _refuse_during_import(self) -> None:
+        if self._importing():
+            raise BackendUnavailable("an import into CTFd is at work")
 
 
 def _accounts(connection: Connection, table: Any, numbers: Iterable[int]) -> dict[int, Any]:

@@ -7,16 +7,23 @@ compared; where it cannot, CTFd's own flags decide alone.
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
+from engines.clock import Clock
 from engines.database import Database
 from engines.given_flags import GivenFlags
 from engines.instances import Instance, from_row
+from engines.reasons import reason
+from engines.settings import Settings
 from engines.whale.manager import whale_instances
+
+log = logging.getLogger(__name__)
 
 _containers: Any = sa.table(
     "whale_container",
@@ -98,3 +105,22 @@ class WhaleFlags:
 
     def __repr__(self) -> str:
         return "WhaleFlags()"
+
+
+def readable(settings: Settings, found: WhaleFlags) -> WhaleFlags | None:
+    """Whale's own flags, where there is a Whale and they can be read."""
+    if settings.whale_api_url is None:
+        return None
+    try:
+        return found if found.possible() else None
+    except SQLAlchemyError as error:
+        log.error("Whale's own database cannot be asked for flags: %s", type(error).__name__)
+        return None
+
+
+def note(flags: WhaleFlags, given: GivenFlags, clock: Clock) -> None:
+    """See :meth:`WhaleFlags.note`; what fails is logged, and the next round tries again."""
+    try:
+        flags.note(given, clock.now())
+    except SQLAlchemyError as error:
+        log.warning("flags on Whale are noted in the next round: %s", reason(error))

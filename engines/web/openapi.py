@@ -135,6 +135,8 @@ _EVENT = _object(
         "action": _TEXT,
         "code": _TEXT,
         "duration_ms": _COUNT,
+        "times": {"type": "integer", "minimum": 1, "description": "Equal refusals it tells of"},
+        "last_at": {**_TIME, "type": ["string", "null"], "description": "Of the last of them"},
         "metadata": {
             "type": "object",
             "description": "What differs by action. actor: the admin who did it for the player",

@@ -60,6 +60,10 @@ class PastEvent:
     code: str
     duration_ms: int
     metadata: Mapping[str, Any]
+    times: int
+    """How many equal calls the row tells of; more than one only of calls that changed nothing."""
+    last_at: str | None
+    """When the last of them came; None where there was one."""
 
 
 @dataclass(frozen=True)
@@ -203,4 +207,6 @@ def _event(row: Any) -> PastEvent:
         code=row["code"],
         duration_ms=row["duration_ms"],
         metadata=json.loads(row["metadata"]),
+        times=row["times"],
+        last_at=None if row["last_at"] is None else row["last_at"].isoformat(),
     )

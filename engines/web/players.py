@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from flask import request
 
-from engines.contract import ContainerBackend
+from engines.contract import Code, ContainerBackend
+from engines.errors import BackendUnavailable
 from engines.web import answers, inputs
-from engines.web.answers import Answer
+from engines.web.answers import Answer, Refusal
 from engines.web.callers import Caller, Door, Gate, Wish
 from engines.web.calls import Calls
 
@@ -39,7 +40,17 @@ class PlayerEndpoints:
 
     def _change(self, wish: Wish, call: Callable[[Calls], Answer]) -> Answer:
         caller = self._door.player_who_changes(request)
+        wait = self._throttle(caller)
+        if wait is not None:
+            message = "You have asked for too much within a minute; please wait a little"
+            return answers.refused(Refusal(Code.RATE_LIMITED, message, wait))
         return self._let_in(caller, inputs.challenge_in_body(inputs.members(request)), wish, call)
+
+    def _throttle(self, caller: Caller) -> float | None:
+        try:
+            return self._backend().throttle(caller.user_id, caller.team_id)
+        except BackendUnavailable:
+            return None  # the call itself will say so, unless it is refused before
 
     def _let_in(
         self, caller: Caller, challenge: int, wish: Wish, call: Callable[[Calls], Answer]

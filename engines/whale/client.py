@@ -2,7 +2,8 @@
 
 What follows from docs/whale-wire.md is kept here: ``Content-Type: application/json`` on every
 call, no cookie ever stored (a stored one turns token calls into session calls and mixes users
-up), no redirect followed. A read is tried again when the connection breaks; a write never is.
+up), no redirect followed. A read is tried again when the connection breaks; a write never is. A
+Whale that hangs is found out by its reads (:mod:`engines.pulse`): they are given up, then refused.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from engines.contract import Code
-from engines.deadline import DeadlineAdapter, deadline, time_left
-from engines.errors import WhaleFault
+from engines.deadline import DeadlineAdapter, afresh, deadline, time_left
+from engines.errors import BackendUnavailable, WhaleFault
+from engines.pulse import ANSWER_SECONDS, LOOK_SECONDS, Pulse
 from engines.reasons import reason
 
 log = logging.getLogger(__name__)
@@ -43,9 +45,12 @@ GATEWAY_FAULTS = (502, 503, 504)
 BACK_OFF_SECONDS = 0.05
 """Before the second attempt at a read; doubled before the third, and up to doubled by chance."""
 POOL_CONNECTIONS = 64
+SIGN_OF_LIFE = "/healthcheck"
+"""Asked for to see whether CTFd answers at all; any answer will do, also that there is no such."""
 RETRY_SECONDS = 10.0
 """``retry_after`` when Whale does not answer."""
 
+_BROKEN = (RequestException, HTTPError, OSError, zlib.error)
 _UNREACHABLE = "Whale cannot be reached; please try again shortly"
 
 
@@ -92,6 +97,7 @@ class WhaleClient:
     Args:
         base_url: address of the CTFd, ``https://ctf.example.org``.
         call_seconds: deadline of one call: every attempt, headers and body included.
+        look_seconds, answer_seconds: see :class:`engines.pulse.Pulse`.
         identity: whom to trust and who we are, for ``https``. Certificates are always checked.
         observer: told of every answer to :meth:`call`; never of headers, so never of a token.
     """
@@ -101,6 +107,8 @@ class WhaleClient:
         base_url: str,
         *,
         call_seconds: float,
+        look_seconds: float = LOOK_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
         identity: Identity | None = None,
         observer: Callable[[Answer], None] | None = None,
     ) -> None:
@@ -116,6 +124,9 @@ class WhaleClient:
         # No requests.Session: what there is not cannot keep a cookie, follow a redirect, or take
         # a proxy or another user's password from the environment.
         self._adapter = DeadlineAdapter(pool_maxsize=POOL_CONNECTIONS)
+        self._pulse = Pulse(
+            "Whale", self._ping, look_seconds=look_seconds, answer_seconds=answer_seconds
+        )
 
     def call(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
         """Send one request of Whale's API.
@@ -152,11 +163,12 @@ class WhaleClient:
             WhaleFault: as :meth:`call`.
         """
         try:
-            with deadline(self._call_seconds):
-                if method == "GET":
+            if method == "GET":
+                with deadline(self._call_seconds), self._pulse.asking():
                     return self._read(path, headers)
+            with afresh(self._call_seconds):
                 return self._send(method, path, headers, body, self._call_seconds)
-        except (RequestException, HTTPError, OSError, zlib.error) as error:
+        except (BackendUnavailable, *_BROKEN) as error:
             why = f"{method} to Whale failed: {reason(error)}"
             log.warning("%s", why)
             definite = method == "GET" or _never_sent(error)
@@ -170,7 +182,15 @@ class WhaleClient:
 
     def close(self) -> None:
         """Close pooled connections."""
+        self._pulse.close()
         self._adapter.close()
+
+    def _ping(self) -> None:
+        try:
+            self._send("GET", SIGN_OF_LIFE, {}, None, self._call_seconds)
+        except _BROKEN as error:
+            refused = _never_sent(error) and not isinstance(error, requests.ConnectTimeout)
+            raise BackendUnavailable("Whale does not answer", untouched=refused) from error
 
     def _read(self, path: str, headers: Mapping[str, str]) -> Page:
         """GET, again when it failed; each attempt has its share of the time."""
@@ -180,7 +200,7 @@ class WhaleClient:
                 page = self._send("GET", path, headers, None, share)
                 if page.status not in GATEWAY_FAULTS or attempt == READ_ATTEMPTS:
                     return page
-            except (RequestException, HTTPError, OSError, zlib.error):
+            except _BROKEN:
                 if attempt == READ_ATTEMPTS:
                     raise
             pause = BACK_OFF_SECONDS * 2 ** (attempt - 1)

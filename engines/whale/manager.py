@@ -30,6 +30,7 @@ from engines.contract import (
     StartResult,
 )
 from engines.database import Database, connectable, one_clock
+from engines.deadline import looking
 from engines.errors import BackendUnavailable, SettingsError, WhaleFault
 from engines.instance_store import InstanceStore
 from engines.instances import (
@@ -45,6 +46,7 @@ from engines.instances import (
 from engines.owners import Owners, Ownership
 from engines.replies import iso
 from engines.settings import Settings
+from engines.upkeep import Upkeep
 from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer, WhaleClient
 from engines.whale.credentials import Credentials, CredentialsFile, StaticTokens
@@ -100,10 +102,14 @@ class WhaleAPIManager(AuditedBackend):
         dialect = dialect_named(self.settings.whale_dialect)
         self._own_database = database is None
         self._database = database or Database(self.settings.state_url)
-        super().__init__(one_clock(self._database, clock), AuditLog(self._database))
+        clock = one_clock(self._database, clock)
+        upkeep = Upkeep(self._database, clock, self.settings)
+        super().__init__(clock, AuditLog(self._database), upkeep)
         client = WhaleClient(
             self.settings.whale_api_url,
             call_seconds=self.settings.whale_call_seconds,
+            look_seconds=self.settings.look_seconds,
+            answer_seconds=self.settings.answer_seconds,
             identity=identity_from(self.settings),
             observer=observer,
         )
@@ -269,7 +275,8 @@ class WhaleAPIManager(AuditedBackend):
 
     def _extend(self, call: Call) -> ActionResult:
         try:
-            row = self._current(call)
+            with looking(self.settings.look_seconds):
+                row = self._current(call)
             if row is None:
                 return replies.not_found()
             if row.state is not State.RUNNING:
@@ -303,6 +310,10 @@ class WhaleAPIManager(AuditedBackend):
         return replies.stopped()
 
     def _status(self, call: Call) -> InstanceStatus | None:
+        with looking(self.settings.look_seconds):
+            return self._seen(call)
+
+    def _seen(self, call: Call) -> InstanceStatus | None:
         try:
             row = self._store.find(call.account, call.challenge_id)
             if row is None:

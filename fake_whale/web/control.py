@@ -6,7 +6,9 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from flask import request
 
@@ -48,12 +50,38 @@ class ControlRule:
         if not self.enabled:
             text = "the control surface is off: bind to loopback or start with --control-token"
             return _error(403, text)
-        if self.token is None:
-            return None
+        if self.token is None:  # else whoever shows it was given it: no page of another site was
+            return _foreign()
         shown = request.headers.get(TOKEN_HEADER) or request.args.get("token") or ""
         if hmac.compare_digest(shown.encode(), self.token.encode()):
             return None
         return _error(401, f"send the control token in the header {TOKEN_HEADER}")
+
+
+def _foreign() -> Reply | None:
+    """The answer for a request that some page in a browser makes, not somebody on this machine."""
+    if not _is_loopback(request.host):  # a page's name that was pointed here (DNS rebinding)
+        return _error(403, "ask by 127.0.0.1 or localhost, or start with --control-token")
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "none")
+    own = origin is None or urlsplit(origin).netloc == request.host
+    if own and site in ("same-origin", "none"):
+        return None
+    if request.method in ("GET", "HEAD") and request.headers.get("Sec-Fetch-Dest") == "document":
+        return None  # a link that somebody follows; the page it is on sees no answer
+    return _error(403, "pages of other sites have no access here")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    if name == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def register(site: Site, fake: FakeWhale) -> None:

@@ -28,6 +28,7 @@ DECLARED_NEEDS = {
     parts.READY_ON_START,
     parts.TEAMS,
     parts.FLAG_GRACE,
+    parts.DETECTS_LOSS,
     parts.MULTI_NODE,
     parts.SUBDOMAIN,
 }

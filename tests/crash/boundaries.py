@@ -84,6 +84,8 @@ class Boundaries:
         send, answer = session.send, HTTPConnection.getresponse
 
         def watched_send(request: Any, **options: Any) -> Any:
+            if _path(request) == "_ping":
+                return send(request, **options)  # the pulse's, where a request takes long
             name = f"{request.method} {re.sub(r'[0-9a-f]{64}', '*', _path(request))}"
             self.reach(f"{name}: not sent")
             self._thread.asked = (name, _address(request)) if request.method != "GET" else None

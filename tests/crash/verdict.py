@@ -118,7 +118,7 @@ def look(engine: ContainerRuntimeEngine, database: Database, client: docker.Dock
             number: each
             for number, each in found.items()
             if each["Labels"].get(LABEL_DEPLOYMENT) == deployment
-            or _name(each).startswith(f"wr-{deployment}-{made_for}-")
+            or (LABEL_DEPLOYMENT not in each["Labels"] and _name(each).startswith("wr-"))
         },
         networks=tuple(client.api.networks(filters={"label": f"{LABEL_DEPLOYMENT}={deployment}"})),
         reserved={owner: frozenset(numbers) for owner, numbers in reserved.items()},

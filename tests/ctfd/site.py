@@ -107,7 +107,7 @@ class Site:
     ) -> None:
         checkout = home()
         assert checkout is not None, FIX
-        self.folder = folder
+        self.folder, self.teams = folder, teams
         self.python = python(checkout)
         self.log = folder / "ctfd.log"
         self._overlay(checkout, {"whale_ready": PLUGIN, **(plugins or {})})

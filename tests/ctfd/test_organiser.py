@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from playwright.sync_api import Browser, expect
+from servers import MariaDB
 
-from ctfd.conftest import Window
+from ctfd.conftest import MEMORY, Window
 from ctfd.site import Site, Visitor
 from ctfd.test_players_page import shot
+from engines.database import Database
 from engines.probe import wait_until
 
 ADMIN = "/plugins/whale_ready/admin"
@@ -44,10 +46,9 @@ def events(site: Site, challenge: int) -> list[dict[str, Any]]:
 
 
 def flag(site: Site, challenge: int) -> str:
-    with closing(sqlite3.connect(site.folder / "ctfd.db", timeout=20)) as database:
-        query = "SELECT flag FROM cre_instances WHERE challenge_id = ?"
-        (row,) = database.execute(query, (challenge,)).fetchall()
-    return str(row[0])
+    with closing(Database(site.environ["DATABASE_URL"])) as database, database.read() as connection:
+        query = sa.text("SELECT flag FROM cre_instances WHERE challenge_id = :number")
+        return str(connection.execute(query, {"number": challenge}).scalar_one())
 
 
 def solve(site: Site, visitor: Visitor, challenge: int) -> str:
@@ -66,13 +67,32 @@ def names() -> Iterator[str]:
     return made()
 
 
+@pytest.fixture(scope="module")
+def users_on_mariadb(
+    ctfd: Path, mariadb: MariaDB, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """Users play, on simulated containers."""
+    site = Site(tmp_path_factory.mktemp("organiser"), plugins=MEMORY, database_url=mariadb.create())
+    yield site
+    site.stop()
+
+
+@pytest.fixture(params=["teams_site", "users_on_mariadb"])
+def site(request: pytest.FixtureRequest) -> Site:
+    """Teams on SQLite; users on MariaDB. Under gevent, with the shipped settings."""
+    found: Site = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.fixture
-def players(teams_site: Site, names: Iterator[str]) -> list[Visitor]:
-    """Three players, each with a team of their own."""
+def players(site: Site, names: Iterator[str]) -> list[Visitor]:
+    """Three players; where teams play, each with one of their own."""
     found = []
     for _, name in zip("123", names, strict=False):
-        teams_site.team(f"t{name}", teams_site.player(name))
-        found.append(teams_site.visitor(name))
+        number = site.player(name)
+        if site.teams:
+            site.team(f"t{name}", number)
+        found.append(site.visitor(name))
     return found
 
 
@@ -92,18 +112,18 @@ SENT: dict[str, object] = {
 
 
 def test_fields_are_written_as_json_and_read_by_admins_alone(
-    teams_site: Site, players: list[Visitor], names: Iterator[str]
+    site: Site, players: list[Visitor], names: Iterator[str]
 ) -> None:
     """phannhat17/CTFd-Docker-Plugin#7."""
-    number = teams_site.challenge(next(names), **SENT)
+    number = site.challenge(next(names), **SENT)
     path = f"/api/v1/challenges/{number}"
-    shown = teams_site.admin.json("GET", path)["data"]
+    shown = site.admin.json("GET", path)["data"]
     assert {name: shown[name] for name in SENT} == SENT
-    changed = teams_site.change(number, container_ports=8080, container_memory_mb=None)
+    changed = site.change(number, container_ports=8080, container_memory_mb=None)
     assert changed["success"], changed
-    shown = teams_site.admin.json("GET", path)["data"]
+    shown = site.admin.json("GET", path)["data"]
     assert (shown["container_ports"], shown["container_memory_mb"]) == ([8080], None)
-    refused = teams_site.change(number, container_ports=["x"])
+    refused = site.change(number, container_ports=["x"])
     assert not refused["success"]
     assert "Ports" in str(refused)
     for seen in (players[0].get(path).text, players[0].get("/api/v1/challenges").text):
@@ -112,7 +132,7 @@ def test_fields_are_written_as_json_and_read_by_admins_alone(
 
 
 def test_ctfcli_installs_syncs_and_verifies_a_container_challenge(
-    teams_site: Site, players: list[Visitor], names: Iterator[str], tmp_path: Path
+    site: Site, players: list[Visitor], names: Iterator[str], tmp_path: Path
 ) -> None:
     """phannhat17/CTFd-Docker-Plugin#7: with the real ctfcli."""
     from conftest import require
@@ -120,13 +140,13 @@ def test_ctfcli_installs_syncs_and_verifies_a_container_challenge(
     program = os.environ.get("CTFCLI", "") or shutil.which("ctf") or ""
     fix = "pip install ctfcli in an environment of its own, and set CTFCLI to its program ctf"
     require("ctfcli", bool(program), fix)
-    token = teams_site.admin.json(
+    token = site.admin.json(
         "POST", "/api/v1/tokens", {"description": "cli", "expiration": "2099-01-01"}
     )["data"]["value"]
     name = next(names)
     (tmp_path / ".ctf").mkdir()
     (tmp_path / ".ctf" / "config").write_text(
-        f"[config]\nurl = {teams_site.url}\naccess_token = {token}\n\n[challenges]\n{name} = \n"
+        f"[config]\nurl = {site.url}\naccess_token = {token}\n\n[challenges]\n{name} = \n"
     )
     challenge = tmp_path / name
     challenge.mkdir()
@@ -156,11 +176,11 @@ def test_ctfcli_installs_syncs_and_verifies_a_container_challenge(
     written("[80, 53/udp]", "256")
     code, said = ctf("install")
     assert code == 0, said
-    listed = teams_site.admin.json("GET", "/api/v1/challenges?view=admin")["data"]
+    listed = site.admin.json("GET", "/api/v1/challenges?view=admin")["data"]
     (number,) = [each["id"] for each in listed if each["name"] == name]
 
     def shown() -> dict[str, Any]:
-        return dict(teams_site.admin.json("GET", f"/api/v1/challenges/{number}")["data"])
+        return dict(site.admin.json("GET", f"/api/v1/challenges/{number}")["data"])
 
     assert shown()["container_ports"] == [80, "53/udp"]
     assert start(players[0], number)["success"]
@@ -170,7 +190,7 @@ def test_ctfcli_installs_syncs_and_verifies_a_container_challenge(
     assert (shown()["container_ports"], shown()["container_memory_mb"]) == ([8080], None)
     assert shown()["container_egress"] is False
     # What an organiser changed in CTFd's form is brought back, and our fields stay in the file.
-    assert teams_site.change(number, description="Find it *now*.")["success"]
+    assert site.change(number, description="Find it *now*.")["success"]
     assert ctf("verify")[0] == OUT_OF_SYNC
     code, said = ctf("mirror")
     assert code == 0, said
@@ -192,25 +212,25 @@ def test_ctfcli_installs_syncs_and_verifies_a_container_challenge(
 
 
 def test_a_solve_ends_the_container_where_the_challenge_says_so(
-    teams_site: Site, players: list[Visitor], names: Iterator[str]
+    site: Site, players: list[Visitor], names: Iterator[str]
 ) -> None:
     """GZTimeWalker/GZCTF#430, ctfer-io/ctfd-chall-manager#60, otter-sec/rctf#222."""
     ends, stays = (
-        teams_site.challenge(next(names), container_image="simulated", container_ends_on_solve=word)
+        site.challenge(next(names), container_image="simulated", container_ends_on_solve=word)
         for word in ("yes", "site")
     )
     solver = players[0]
     assert start(solver, ends)["success"]
-    assert solve(teams_site, solver, ends) == "correct"
-    assert wait_until(lambda _: live(teams_site, ends) == [], PATIENCE_SECONDS)
-    newest = events(teams_site, ends)[0]
+    assert solve(site, solver, ends) == "correct"
+    assert wait_until(lambda _: live(site, ends) == [], PATIENCE_SECONDS)
+    newest = events(site, ends)[0]
     assert (newest["action"], newest["metadata"]["reason"]) == (
         "stopped",
         "the challenge was solved",
     )
     assert start(solver, stays)["success"]
-    assert solve(teams_site, solver, stays) == "correct"
-    assert not wait_until(lambda _: live(teams_site, stays) == [], SETTLES_SECONDS)
+    assert solve(site, solver, stays) == "correct"
+    assert not wait_until(lambda _: live(site, stays) == [], SETTLES_SECONDS)
     assert solver.json("POST", f"{API}stop", {"challenge_id": stays})["success"]
 
 
@@ -218,8 +238,6 @@ def test_a_solved_container_gives_way_when_every_place_is_taken(
     ctfd: Path, tmp_path: Path, names: Iterator[str]
 ) -> None:
     """GZTimeWalker/GZCTF#430: the places of a contest are for those who still play."""
-    from ctfd.conftest import MEMORY
-
     site = Site(tmp_path, plugins=MEMORY, environ={"CRE_CAPACITY": "1"})
     try:
         number = site.challenge(next(names), container_image="simulated")
@@ -239,23 +257,21 @@ def test_a_solved_container_gives_way_when_every_place_is_taken(
 
 
 @pytest.fixture
-def admin(
-    teams_site: Site, browser: Browser, windows: list[Window], size: dict[str, int]
-) -> Window:
-    found = Window(browser, teams_site, size)
+def admin(site: Site, browser: Browser, windows: list[Window], size: dict[str, int]) -> Window:
+    found = Window(browser, site, size)
     windows.append(found)
     return found.log_in("admin")
 
 
 def test_many_are_ended_on_one_page(
-    teams_site: Site,
+    site: Site,
     players: list[Visitor],
     names: Iterator[str],
     admin: Window,
     size: dict[str, int],
 ) -> None:
     """CTF-Cafe/CTF_Cafe_platform#72."""
-    number, other = (teams_site.challenge(next(names), container_image="simulated") for _ in "12")
+    number, other = (site.challenge(next(names), container_image="simulated") for _ in "12")
     assert all(start(each, number)["success"] for each in players[:2])
     assert start(players[2], other)["success"]
     page = admin.open(f"{ADMIN}/instances")
@@ -268,17 +284,17 @@ def test_many_are_ended_on_one_page(
     page.get_by_role("button", name="End them").click()
     expect(page.locator("#end-many").get_by_role("status")).to_contain_text("2 ended. Reload")
     expect(page.locator("#end-many progress")).to_have_attribute("value", "2")
-    assert (live(teams_site, number), len(live(teams_site, other))) == ([], 1)
-    assert {each["metadata"]["actor_name"] for each in events(teams_site, number)[:2]} == {"admin"}
+    assert (live(site, number), len(live(site, other))) == ([], 1)
+    assert {each["metadata"]["actor_name"] for each in events(site, number)[:2]} == {"admin"}
     # Without a script the form does the same, and asks for the box to be ticked.
     form = f"{ADMIN}/instances"
     fields = {"action": "stop_all", "which": "challenge_id", "number": str(other)}
-    assert "tick the box" in teams_site.admin.form(form, **fields).text
-    assert len(live(teams_site, other)) == 1
-    assert "1 ended" in teams_site.admin.form(form, sure="yes", **fields).text
-    assert live(teams_site, other) == []
+    assert "tick the box" in site.admin.form(form, **fields).text
+    assert len(live(site, other)) == 1
+    assert "1 ended" in site.admin.form(form, sure="yes", **fields).text
+    assert live(site, other) == []
     missing = {"action": "stop_all", "which": "user_id", "number": "", "sure": "yes"}
-    assert "write the number" in teams_site.admin.form(form, **missing).text
+    assert "write the number" in site.admin.form(form, **missing).text
 
 
 def test_the_history_says_why_a_start_failed(

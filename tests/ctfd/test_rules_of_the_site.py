@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ctfd.site import Site, Visitor
+from engines.settings import Settings
 
 START = "/api/v1/container/start"
+LIMIT = Settings().calls_per_minute
 
 
 @pytest.fixture
@@ -29,6 +31,11 @@ def challenge(teams_site: Site) -> Callable[..., int]:
     return made
 
 
+def history(site: Site) -> list[dict[str, object]]:
+    answer = site.admin.json("GET", "/api/v1/container/admin/history?limit=200")
+    return list(answer["data"]["events"])
+
+
 def code(visitor: Visitor, challenge_id: int, path: str = START) -> str:
     return str(visitor.json("POST", path, {"challenge_id": challenge_id})["code"])
 
@@ -38,6 +45,43 @@ def test_what_is_not_shown_is_not_there(
     player: Visitor, challenge: Callable[..., int], state: str
 ) -> None:
     assert code(player, challenge(state=state)) == "challenge_unavailable"
+
+
+@pytest.mark.parametrize("what", ["start", "extend", "stop", "status"])
+def test_ids_a_player_sees_no_challenge_of_leave_nothing(
+    teams_site: Site, player: Visitor, challenge: Callable[..., int], what: str
+) -> None:
+    before = history(teams_site)
+    for number in (challenge(state="hidden"), 10**9, 10**9 + 1, 2**63 - 1):
+        if what == "status":
+            answer = player.json("GET", f"/api/v1/container/status?challenge_id={number}")
+        else:
+            answer = player.json("POST", f"/api/v1/container/{what}", {"challenge_id": number})
+        assert answer["code"] == "challenge_unavailable"
+    assert history(teams_site) == before
+
+
+def test_what_runs_is_seen_and_stopped_also_when_it_is_hidden_meanwhile(
+    teams_site: Site, player: Visitor, challenge: Callable[..., int]
+) -> None:
+    number = challenge()
+    assert code(player, number) == "ok"
+    teams_site.change(number, state="hidden")
+    assert player.json("GET", f"/api/v1/container/status?id={number}")["data"]["active"]
+    assert code(player, number, "/api/v1/container/stop") == "ok"
+    assert code(player, number, "/api/v1/container/stop") == "challenge_unavailable"
+
+
+def test_who_calls_too_often_has_to_wait(
+    teams_site: Site, player: Visitor, challenge: Callable[..., int]
+) -> None:
+    number, before = challenge(), history(teams_site)
+    stop = {"challenge_id": number}
+    answers = [player.ask("POST", "/api/v1/container/stop", stop) for _ in range(LIMIT + 5)]
+    assert [answer.status_code for answer in answers] == [404] * LIMIT + [429] * 5
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
+    assert answers[-1].json()["code"] == "rate_limited"
+    assert [row["times"] for row in history(teams_site)[: -len(before) or None]] == [LIMIT]
 
 
 def test_other_types_are_not_there(teams_site: Site, player: Visitor) -> None:

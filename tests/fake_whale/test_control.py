@@ -106,6 +106,108 @@ def test_only_json_is_taken(server: FakeServer) -> None:
     assert answer.status_code == 415
 
 
+ROUTES = [
+    *(("GET", path, None) for path in ("", "health", "state", "config", "journal", "faults")),
+    ("GET", "openapi.json", None),
+    ("POST", "reset", None),
+    ("PATCH", "config", {"docker_timeout": 60}),
+    ("POST", "clock/advance", {"seconds": 1}),
+    ("POST", "faults", {"kind": "html"}),
+    ("PUT", "faults", {"faults": [{"kind": "html"}]}),
+    ("DELETE", "faults", None),
+]
+"""Every route of the surface."""
+FOREIGN = {
+    "a form of another site": {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
+    "a browser without Sec-Fetch": {"Origin": "https://evil.example"},
+    "a sandboxed page": {"Origin": "null"},
+    "another port of this host": {"Origin": "http://127.0.0.1:1", "Sec-Fetch-Site": "same-site"},
+    "a picture of another site": {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image"},
+    "a frame of another site": {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"},
+    "a rebound name": {"Host": "evil.example", "Sec-Fetch-Site": "same-origin"},
+    "a rebound name with our port": {"Host": "127.0.0.1.evil.example:80"},
+    "no name": {"Host": "[::1"},
+}
+
+
+def test_every_route_is_listed(server: FakeServer, fake: FakeWhale) -> None:
+    there = {
+        (method, rule.rule.removeprefix("/_fake/"))
+        for rule in fake.app.url_map.iter_rules()
+        if rule.rule.startswith("/_fake/")
+        for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}
+    }
+    assert there == {(method, path) for method, path, _ in ROUTES}
+
+
+@pytest.mark.parametrize("who", FOREIGN)
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES)
+def test_pages_of_other_sites_change_and_read_nothing(
+    fake: FakeWhale, server: FakeServer, method: str, path: str, body: Any, who: str
+) -> None:
+    before = snapshot(fake)
+    url = f"{server.url}/_fake/{path}"
+    answer = requests.request(method, url, json=body, headers=FOREIGN[who], timeout=10)
+    assert answer.status_code in (400, 403)
+    assert snapshot(fake) == before
+
+
+@pytest.mark.parametrize("who", FOREIGN)
+def test_nor_does_an_empty_post_by_a_link_or_form(
+    fake: FakeWhale, server: FakeServer, player: Players, who: str
+) -> None:
+    player("alice").post()
+    headers = {**FOREIGN[who], "Content-Type": "application/x-www-form-urlencoded"}
+    answer = requests.post(f"{server.url}/_fake/reset", headers=headers, timeout=10)
+    assert answer.status_code in (400, 403)
+    assert fake.state()["records"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"},
+        {"Host": "localhost:1"},
+        {"Host": "[::1]"},
+    ],
+    ids=["curl", "typed", "a link", "localhost", "IPv6"],
+)
+def test_somebody_on_this_machine_reads(server: FakeServer, headers: dict[str, str]) -> None:
+    answer = requests.get(f"{server.url}/_fake/", headers=headers, timeout=10)
+    assert answer.status_code == 200
+
+
+def test_its_own_page_changes_what_it_likes(server: FakeServer) -> None:
+    own = {"Origin": server.url, "Sec-Fetch-Site": "same-origin"}
+    answer = requests.post(f"{server.url}/_fake/reset", headers=own, timeout=10)
+    assert answer.json() == {"reset": True}
+
+
+def test_a_link_changes_nothing(fake: FakeWhale, server: FakeServer) -> None:
+    """No GET has an effect, so that a link may be followed from anywhere."""
+    before = snapshot(fake)
+    for method, path, _ in ROUTES:
+        if method == "GET":
+            headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}
+            requests.get(f"{server.url}/_fake/{path}", headers=headers, timeout=10)
+    assert snapshot(fake) == before
+
+
+def test_with_the_token_any_name_will_do(world: World) -> None:
+    with FakeWhale(world) as fake, fake.serve(control_token="s3cret") as server:
+        url, named = f"{server.url}/_fake/reset", {"Host": "whale.example"}
+        assert requests.post(url, headers=named, timeout=10).status_code == 401
+        shown = {**named, TOKEN_HEADER: "s3cret"}
+        assert requests.post(url, headers=shown, timeout=10).status_code == 200
+
+
+def snapshot(fake: FakeWhale) -> str:
+    faults, settings = fake.machine.faults.listing(), fake.machine.settings.stored()
+    return json.dumps([fake.state(), faults, settings, fake.clock.time()], default=str)
+
+
 @pytest.mark.parametrize(
     ("host", "token", "enabled"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from fake_whale import FakeWhale, FakeWhaleError, VirtualClock, World
 from fake_whale.actors import Browser, TooManyLogins
 from fake_whale.cli import main
+from fake_whale.database import Database, Record
 from fake_whale.fidelity_doc import BEGIN, END, drops, write_table
 from fake_whale.recorder import Whale, record
 from fake_whale.recording import Auth, Session, parse_sessions, read_sessions
@@ -165,6 +167,24 @@ def test_what_is_recorded_from_the_fake_verifies(world: World) -> None:
     fidelity = verify(world, again)
     assert fidelity.differences == []
     assert fidelity.overall.total > 90
+
+
+def test_no_secret_is_recorded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags: list[str] = []
+    insert = Database.insert
+
+    def noted(database: Database, *values: Any) -> Record:
+        made = insert(database, *values)
+        flags.append(made.flag)
+        return made
+
+    monkeypatch.setattr(Database, "insert", noted)
+    with FakeWhale(world, clock=VirtualClock()) as fake, fake.serve() as server:
+        made = list(record(Whale(server.url), world, seed=5, sessions=12))
+    written = "\n".join(session.as_json() for session in made)
+    secrets = [*flags, *(each for user in world.users for each in (user.token, user.password))]
+    assert flags
+    assert not [each for each in secrets if each and each in written]
 
 
 def test_the_same_seed_asks_the_same(world: World) -> None:

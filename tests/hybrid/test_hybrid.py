@@ -14,6 +14,7 @@ from engines.contract import Code, ExtendMode, Scope
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.errors import BackendUnavailable
 from engines.figures import read_figures
+from engines.heartbeat import LAPSE_SECONDS
 from engines.hybrid import Position
 from engines.hybrid.backend import LEASE_SECONDS
 from engines.hybrid.dial import ALL
@@ -110,6 +111,9 @@ def test_what_is_promised_holds_on_both(here: Site) -> None:
     assert (both.scope, both.extend) == (Scope.PER_ACCOUNT, ExtendMode.MIXED)
     assert not both.detects_loss
     assert not both.isolation
+    assert not both.lapse_seconds, "Whale does not say how long a dead start is in the way"
+    here.turn(Position(0))
+    assert here.hybrid.capabilities.lapse_seconds == LAPSE_SECONDS
 
 
 @pytest.mark.settings(whale_max_extensions=2)

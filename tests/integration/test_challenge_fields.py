@@ -9,10 +9,12 @@ import socket
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
 from conftest import require
+from docker.api import APIClient
 from private_engine import FIX, PrivateEngine, possible
 
 import engines.cleanup_worker
@@ -23,6 +25,7 @@ from engines.contract import Code
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.guard import Guard
 from engines.cre.runtimes import listening
+from engines.cre.runtimes.disk_use import may_have_quotas
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks, engines_mtu
 from engines.database import Database
@@ -337,6 +340,26 @@ def test_who_fills_the_disk_is_ended_and_told(site: Site, image: str) -> None:
     event = engine.audit.events()[-1]
     assert (event.action, event.metadata["written_mb"]) == (Action.DISK_FULL, 9)
     assert "8 MB" in str(engine.why_ended(1, 1))
+
+
+def test_no_start_is_refused_for_a_quota_that_the_storage_cannot_have(
+    site: Site, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first start of each process was made twice on ext4, and dockerd's log had an error."""
+    made: list[Any] = []
+    create = APIClient.create_container_from_config
+
+    def seen(api: APIClient, config: Any, *more: Any) -> Any:
+        made.append(config["HostConfig"].get("StorageOpt"))
+        return create(api, config, *more)
+
+    monkeypatch.setattr(APIClient, "create_container_from_config", seen)
+    info = site.client.info()
+    site.started(replace(image, disk_mb=8))
+    if may_have_quotas(info):
+        assert made[0] == {"size": "8m"}
+    else:
+        assert made == [None]
 
 
 def test_one_who_writes_fast_is_not_waited_for(

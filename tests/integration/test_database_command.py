@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
-from guessed_tables import export_and_import
 from servers import MariaDB, PostgreSQL
 
+from conformance.harnesses.guessed_tables import export_and_import
 from engines import schema
 from engines.cre.owner import ids_at
 from engines.database import Database

@@ -159,9 +159,11 @@ def test_another_deployments_container_of_the_same_name_is_never_touched(
 ) -> None:
     theirs = launch_of(image, deployment)
     container = runtime.launch(theirs).container_id
-    ours = Launch(theirs.name, f"{deployment}-ours", theirs.spec, theirs.flag, "127.0.0.1")
-    with pytest.raises(RuntimeFault):
-        runtime.launch(ours)
+    ours = Launch(theirs.name, f"{deployment}-ours", theirs.spec, theirs.flag, "127.0.0.1", fence=9)
+    made = runtime.launch(ours).container_id
+    assert made != container
+    assert runtime.clear(ours.deployment, ours.name, 9)
+    assert not runtime.is_running(made)
     assert runtime.is_running(container)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pytest
 from engines.catalog import ChallengeSpec, Companion
 from engines.child import run
 from engines.cre.guard import INTERFACES, Guard
-from engines.cre.runtimes.base import Cleared, Launch
+from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_INSTANCE, Cleared, Launch
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks
 from engines.cre.runtimes.subnets import own_subnets, shared_subnet
@@ -213,6 +214,57 @@ def test_companions_of_a_younger_row_are_not_touched(
     assert runtime.find(deployment) == there
     assert runtime.remove(running)
     assert runtime.find(deployment) == []
+
+
+@pytest.mark.parametrize("companions", [0, 1])
+def test_what_an_older_version_has_named_is_found_and_ended(
+    docker_client: docker.DockerClient, image: str, deployment: str, family: str, companions: int
+) -> None:
+    """Containers used to be called what their instance's label still says."""
+    runtime = DockerRuntime(docker_client, networks=networks(docker_client, family))
+    others = tuple(Companion(name=f"db{number}", image=image) for number in range(companions))
+    spec = ChallengeSpec(id=1, name="A", image=image, companions=others)
+    subnet = str(own_subnets(POOL)[0]) if companions else None
+    name = f"wr-{deployment}-user-1-c1"
+    old = Launch(name, deployment, spec, "f", "127.0.0.1", subnet=subnet, fence=3)
+    object.__setattr__(old, "opaque", name)
+    left = runtime.launch(old).container_id
+    assert {found.name for found in runtime.find(deployment)} == {name}
+    young = runtime.launch(replace(old, fence=4)).container_id
+    assert not runtime.is_running(left), "the next start of the new version replaces it"
+    again = replace(old, fence=5)
+    object.__setattr__(again, "opaque", name)
+    runtime.remove(young)
+    ended = runtime.launch(again).container_id
+    assert runtime.remove(ended)
+    assert runtime.find(deployment) == []
+
+
+def test_what_docker_calls_them_says_nothing(
+    docker_client: docker.DockerClient, image: str, deployment: str, family: str
+) -> None:
+    runtime = DockerRuntime(docker_client, networks=networks(docker_client, family))
+    spec = ChallengeSpec(
+        id=7, name="A", image=image, egress=True, companions=(Companion(name="db", image=image),)
+    )
+    subnet = str(own_subnets(POOL)[0])
+    launch = Launch(
+        f"wr-{deployment}-user-11-c7", deployment, spec, "f", "127.0.0.1", subnet=subnet
+    )
+    runtime.launch(launch)
+    wanted = {"label": f"{LABEL_DEPLOYMENT}={deployment}"}
+    rows = docker_client.api.containers(all=True, filters=wanted)
+    names = [name for row in rows for name in row["Names"]]
+    names += [row["Name"] for row in docker_client.api.networks(filters=wanted)]
+    assert len(names) == 3
+    for name in names:
+        assert re.fullmatch(r"/?wr-([0-9a-f]{16}(-db)?|[0-9a-f]{11})", name), name
+    for row in rows:
+        details = docker_client.api.inspect_container(row["Id"])
+        assert details["HostConfig"]["DnsSearch"] == ["."], "the host's domain is not told"
+        assert details["Config"]["Hostname"] == row["Id"][:12]
+        assert details["Config"]["Labels"][LABEL_INSTANCE] == launch.name, "for the operator"
+    runtime.clear(deployment, launch.name, 0)
 
 
 def test_shared_networks_do_not_meet(

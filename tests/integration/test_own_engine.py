@@ -1,4 +1,4 @@
-"""Docker is restarted while instances live, for real, with and without live-restore."""
+"""A real Docker is restarted while instances live, and stopped dead, and goes on."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from conftest import require
 from conformance.harnesses.own_engine import PROGRAMS
 from conformance.rules import RULES
 
+HANGS = [f"FAULT-{number:03}" for number in range(19, 25)]
+"""The rules about what hangs: here a daemon that SIGSTOP has stopped."""
+
 
 @pytest.mark.timeout(400)
 def test_instances_and_restarts_of_a_real_engine(tmp_path: Path) -> None:
@@ -25,6 +28,7 @@ def test_instances_and_restarts_of_a_real_engine(tmp_path: Path) -> None:
         [
             *(sys.executable, "-m", "whale_ready", "check", "--backend", "cre:own-engine"),
             *("--select", "RESTART-*", "--report", str(report)),
+            *(word for rule in HANGS for word in ("--select", rule)),
         ],
         env={**os.environ, "TMPDIR": str(tmp_path)},
         cwd=tmp_path,
@@ -35,6 +39,6 @@ def test_instances_and_restarts_of_a_real_engine(tmp_path: Path) -> None:
     assert done.returncode == 2, done.stdout + done.stderr  # a part is never a verdict
     results = json.loads((report / "report.json").read_text(encoding="utf-8"))["results"]
     statuses = {each["rule"]: each["status"] for each in results}
-    wanted = [rule.id for rule in RULES if rule.group == "RESTART"]
+    wanted = [rule.id for rule in RULES if rule.group == "RESTART"] + HANGS
     assert statuses == dict.fromkeys(wanted, "pass"), done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["report"]

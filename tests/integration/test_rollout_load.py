@@ -262,7 +262,10 @@ def answered_calls(told: Counter[tuple[str, Told]]) -> Counter[tuple[str, str]]:
 
 def logged(events: list[ContainerEvent]) -> Counter[tuple[str, str]]:
     """The same of the audit log."""
-    return Counter((CALLED[event.action], event.code) for event in events)
+    told: Counter[tuple[str, str]] = Counter()
+    for event in events:
+        told[CALLED[event.action], event.code] += event.times
+    return told
 
 
 def assert_went_where_the_dial_says(event: ContainerEvent, percent: int) -> None:

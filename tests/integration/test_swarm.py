@@ -19,6 +19,7 @@ from conftest import require
 from conformance.harnesses.cre_swarm import sweep
 from conformance.harnesses.fetch import http_get
 from conformance.harnesses.whale_behind import Swarm
+from engines.audit import Action
 from engines.catalog import ChallengeSpec, Companion, Port, Readiness, StaticCatalog, Transport
 from engines.clock import VirtualClock
 from engines.contract import Code, Isolation
@@ -27,6 +28,8 @@ from engines.cre.evidence import HIDDEN
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_INSTANCE, Launch, Launched
 from engines.cre.runtimes.swarm import LABEL_HOST, NO_MANAGER, SwarmRuntime
 from engines.database import Database
+from engines.doctor import State
+from engines.doctor.docker_side import docker_findings
 from engines.errors import (
     BackendUnavailable,
     ContainerExited,
@@ -341,6 +344,27 @@ def test_what_the_catalogue_says_is_what_the_container_gets(
     assert says(container, "touch", "/tmp/file") == ""  # noqa: S108 - inside a container
 
 
+def test_what_a_program_inside_looks_up_says_nothing(
+    cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch], image: str
+) -> None:
+    companion = Companion(name="db", image=image)
+    launch = launches("user-11-c7", nodes=WORKER, companions=(companion,))
+    started(runtime, launch)
+    found = containers(cluster.worker_client, launch)
+    assert len(found) == 2
+    for container in found:
+        networks = container.attrs["NetworkSettings"]["Networks"].values()
+        addresses = [each["IPAddress"] for each in networks if each["IPAddress"]]
+        looked_up = [says(container, "nslookup", each, "127.0.0.11") for each in addresses]
+        assert any("name = wr-" in said for said in looked_up), looked_up
+        read = [says(container, "cat", path) for path in ("/etc/hosts", "/etc/resolv.conf")]
+        said = " ".join([*looked_up, *read, says(container, "hostname"), container.name])
+        assert launch.deployment not in said
+        assert "user-11" not in said
+        assert "search" not in said, "the node's domain is not told"
+    assert runtime.clear(launch.deployment, launch.name, 0)
+
+
 def test_a_companion_is_waited_for_until_it_is_healthy(
     cluster: Cluster, runtime: SwarmRuntime, launches: Callable[..., Launch], image: str
 ) -> None:
@@ -457,13 +481,16 @@ def test_an_engine_without_a_swarm_says_how_to_make_one(
 def engine(
     cluster: Cluster, database: Database, image: str, swarm: str
 ) -> Iterator[ContainerRuntimeEngine]:
-    """Challenge 1 runs anywhere, 2 on the manager only, 3 on the worker only."""
+    """Challenge 1 runs anywhere, 2 on the manager only, 3 on the worker only; 4 and 5 as 2 and 3,
+    with little disk."""
     anywhere = ChallengeSpec(1, "Anywhere", image, readiness=Readiness.HTTP)
     catalog = StaticCatalog(
         [
             anywhere,
             replace(anywhere, id=2, name="Manager", nodes=MANAGER),
             replace(anywhere, id=3, name="Worker", nodes=WORKER),
+            replace(anywhere, id=4, name="Small manager", nodes=MANAGER, disk_mb=8),
+            replace(anywhere, id=5, name="Small worker", nodes=WORKER, disk_mb=8),
         ]
     )
     engine = ContainerRuntimeEngine(
@@ -490,6 +517,32 @@ def test_the_engine_on_a_swarm(engine: ContainerRuntimeEngine, cluster: Cluster)
     assert engine.stop_instance(1, 1).code is Code.OK
     assert engine.get_instance_status(1, 1) is None
     assert http_get(instance["host"], int(instance["ports"][0]), "/") is None
+
+
+def test_who_fills_the_managers_disk_is_ended_and_of_other_nodes_the_doctor_tells(
+    engine: ContainerRuntimeEngine, cluster: Cluster, swarm: str
+) -> None:
+    """moby/moby#28302, #23187: an engine tells of its own containers alone."""
+    write = "for n in 1 2 3; do /bin/busybox dd if=/dev/zero of=/fill$n bs=1048576 count=3; done"
+    assert engine.start_instance(1, 4).ok
+    assert engine.start_instance(1, 5).ok
+    assert engine.watch() == 0
+    wanted = {"label": f"{LABEL_DEPLOYMENT}={swarm}"}
+    for client in (cluster.manager_client, cluster.worker_client):
+        (container,) = client.containers.list(filters=wanted)
+        says(container, "sh", "-c", write)
+    assert engine.watch() == 1
+    event = engine.audit.events()[-1]
+    assert (event.action, event.challenge_id) == (Action.DISK_FULL, 4)
+    assert (event.metadata["written_mb"], event.metadata["disk_mb"]) == (9, 8)
+    assert engine.get_instance_status(1, 4) is None
+    assert engine.get_instance_status(1, 5) is not None
+    settings = Settings(cre_runtime="swarm", cre_docker_host=cluster.url)
+    (told,) = [each for each in docker_findings(settings) if each.check == "disk"]
+    assert told.state is State.UNKNOWN
+    assert "instances on 1 of the swarm's 2 nodes" in told.seen
+    assert "overlay2.size" in told.fix
+    assert engine.stop_instance(1, 5).ok
 
 
 def test_the_loss_of_a_node_in_the_middle(

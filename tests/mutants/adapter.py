@@ -13,6 +13,7 @@ from conformance.harnesses.whale import FakeWhaleHarness, FakeWhaleWorld
 from engines import replies
 from engines.audit import Action
 from engines.base import Call
+from engines.clock import Clock
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult, account_key
 from engines.errors import BackendUnavailable, WhaleFault
 from engines.instances import Instance, Request
@@ -22,6 +23,7 @@ from engines.whale.client import Answer, Page
 from engines.whale.dialects import CtfdWhale
 from engines.whale.ledger import Standing
 from engines.whale.wire import Look, Running, json_object
+from mutants.own_clock import Unknown
 from mutants.slow import Crowd
 
 
@@ -370,6 +372,20 @@ class WritesAtOnce(WhaleAPIManager):
 
     def __init__(self, settings: Settings, **parts: Any) -> None:
         super().__init__(replace(settings, whale_parallel_writes=0), **parts)
+
+
+class NumbersAreOwners(WhaleAPIManager):
+    """Whoever has the number of a deleted account has its instance."""
+
+    def __init__(self, *args: Any, owners: object, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+
+
+class GoesByItsOwnClock(WhaleAPIManager):
+    """Expiries are judged by the machine's own clock."""
+
+    def __init__(self, *args: Any, clock: Clock, **parts: Any) -> None:
+        super().__init__(*args, clock=Unknown(clock), **parts)
 
 
 def on_a_fake_whale(broken: type[WhaleAPIManager]) -> type[Harness]:

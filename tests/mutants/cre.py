@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -202,6 +203,19 @@ class DownIsNothing(ContainerRuntimeEngine):
             return super()._status(call)
         except BackendUnavailable:
             return None
+
+
+class RetriesWithoutEnd(ContainerRuntimeEngine):
+    """A status that Docker does not answer is asked again until it does."""
+
+    def _status(self, call: Call) -> InstanceStatus | None:
+        while True:
+            try:
+                return super()._status(call)
+            except BackendUnavailable as error:
+                if not (error.unanswered or "does not answer" in str(error)):
+                    raise
+                time.sleep(0.01)
 
 
 class _ClockStarter(Starter):

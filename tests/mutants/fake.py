@@ -5,13 +5,9 @@ Each is one part of the fake, replaced while its harness is open or its sessions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from conformance.harness import Harness
-from conformance.harnesses.whale import FakeWhaleHarness
 from fake_whale import player
 from fake_whale.cleaner import Cleaner
 from fake_whale.control import Control, Outcome
@@ -24,31 +20,7 @@ from fake_whale.redis import Redis
 from fake_whale.routing import FrpRouter
 from fake_whale.settings import Settings
 from fake_whale.visit import Visit
-
-
-@dataclass(frozen=True)
-class Untruth:
-    """A part of the fake and what stands in its place."""
-
-    owner: Any
-    name: str
-    broken: Callable[..., Any]
-    """Called with the sound one, and then with its arguments."""
-
-    @contextmanager
-    def told(self) -> Iterator[None]:
-        """The fake is untrue inside this block."""
-        sound = getattr(self.owner, self.name)
-        broken = self.broken
-
-        def stand_in(*args: Any, **named: Any) -> Any:
-            return broken(sound, *args, **named)
-
-        setattr(self.owner, self.name, stand_in)
-        try:
-            yield
-        finally:
-            setattr(self.owner, self.name, sound)
+from mutants.patched import Change
 
 
 def orphans(sound: Any, engine: SimulatedEngine, whale_id: str) -> None:
@@ -163,45 +135,22 @@ def refuses_mates(sound: Any, visit: Visit, challenge_id: str | None) -> Outcome
     return outcome
 
 
-def on_an_untrue_fake(*untruths: Untruth) -> type[Harness]:
-    """The sound adapter's harness on a fake that is untrue."""
-
-    class UntrueHarness(FakeWhaleHarness):
-        def __init__(self) -> None:
-            super().__init__()
-            self.kind = f"broken on purpose: {untruths[0].broken.__doc__}"
-            self._told = ExitStack()
-
-        def open(self) -> None:
-            for each in untruths:
-                self._told.enter_context(each.told())
-            super().open()
-
-        def close(self) -> None:
-            try:
-                super().close()
-            finally:
-                self._told.close()
-
-    return UntrueHarness
-
-
-UNTRUTHS: dict[str, tuple[Untruth, ...]] = {
-    "fake_orphans": (Untruth(SimulatedEngine, "remove", orphans),),
-    "fake_adds_on_renewal": (Untruth(Transaction, "renew", adds_on_renewal),),
+UNTRUTHS: dict[str, tuple[Change, ...]] = {
+    "fake_orphans": (Change(SimulatedEngine, "remove", orphans),),
+    "fake_adds_on_renewal": (Change(Transaction, "renew", adds_on_renewal),),
     "fake_counts_on": (
-        Untruth(Control, "add", counts_on),
-        Untruth(Transaction, "delete_of_user", remembers),
+        Change(Control, "add", counts_on),
+        Change(Transaction, "delete_of_user", remembers),
     ),
-    "fake_admits_n": (Untruth(Settings, "integer", admits_no_more_than_it_says),),
-    "fake_shows_any_challenge": (Untruth(player, "status", shows_any_challenge),),
-    "fake_one_flag": (Untruth(Control, "_insert", one_flag),),
-    "fake_runs_what_is_missing": (Untruth(SimulatedEngine, "create", answers_when_missing),),
-    "fake_one_port": (Untruth(Redis, "take_port", one_port),),
-    "fake_leaves_no_lock": (Untruth(Locks, "abandon", leaves_no_lock),),
-    "fake_no_window": (Untruth(player, "_open_window", no_window),),
-    "fake_cleans_late": (Untruth(Cleaner, "next_beat", cleans_late),),
-    "fake_escapes_names": (Untruth(player, "_challenge_of", escapes_names),),
-    "fake_hides_port_80": (Untruth(FrpRouter, "access", shows_the_standard_port),),
-    "fake_refuses_mates": (Untruth(player, "start", refuses_mates),),
+    "fake_admits_n": (Change(Settings, "integer", admits_no_more_than_it_says),),
+    "fake_shows_any_challenge": (Change(player, "status", shows_any_challenge),),
+    "fake_one_flag": (Change(Control, "_insert", one_flag),),
+    "fake_runs_what_is_missing": (Change(SimulatedEngine, "create", answers_when_missing),),
+    "fake_one_port": (Change(Redis, "take_port", one_port),),
+    "fake_leaves_no_lock": (Change(Locks, "abandon", leaves_no_lock),),
+    "fake_no_window": (Change(player, "_open_window", no_window),),
+    "fake_cleans_late": (Change(Cleaner, "next_beat", cleans_late),),
+    "fake_escapes_names": (Change(player, "_challenge_of", escapes_names),),
+    "fake_hides_port_80": (Change(FrpRouter, "access", shows_the_standard_port),),
+    "fake_refuses_mates": (Change(player, "start", refuses_mates),),
 }

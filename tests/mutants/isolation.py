@@ -7,6 +7,7 @@ below are what ``--backend NAME=mutants.isolation:NAME`` takes.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable
 from ipaddress import IPv4Network
@@ -16,6 +17,7 @@ from conformance.harness import Harness, Options, World
 from conformance.harnesses.cre_docker import DockerHarness
 from engines.contract import Isolation
 from engines.cre.guard import Guard
+from engines.cre.runtimes.base import LABEL_INSTANCE
 from engines.cre.runtimes.networks import BridgeNetworks
 
 POOL = IPv4Network("10.214.0.0/16")
@@ -83,9 +85,22 @@ FORGOTTEN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """What the engine is not told of a container."""
 SOCKET = "/var/run/docker.sock"
+CALLED: dict[str, tuple[Callable[[dict[str, Any], str], str], tuple[str, ...]]] = {
+    "telling_names": (lambda _config, name: name, ("ISOLATION-018",)),
+    "same_names_again": (
+        lambda _config, name: f"wr-{hashlib.sha256(name.encode()).hexdigest()[:16]}",
+        ("ISOLATION-018",),
+    ),
+    "telling_host_name": (
+        lambda config, name: str(config.update(Hostname=name[:63]) or secrets.token_hex(8)),
+        ("ISOLATION-019",),
+    ),
+}
+"""What a container is called by its configuration and its instance's name."""
 KILLED_BY: dict[str, tuple[str, ...]] = {
     **{name: rules for name, (_, rules) in NETWORKS.items()},
     **{name: rules for name, (_, rules) in FORGOTTEN.items()},
+    **{name: rules for name, (_, rules) in CALLED.items()},
     "engine_inside": ("ISOLATION-005",),
 }
 
@@ -125,6 +140,24 @@ def _broken_config(change: Callable[[dict[str, Any]], None]) -> Callable[[], Har
     return BrokenHarness
 
 
+def _called(name_for: Callable[[dict[str, Any], str], str]) -> Callable[[], Harness]:
+    class BrokenHarness(DockerHarness):
+        kind = "broken on purpose: what containers are called"
+
+        def world(self, options: Options) -> World:
+            world = super().world(options)
+            assert self._client is not None
+            real = self._client.api.create_container_from_config
+
+            def create(config: dict[str, Any], _name: str) -> Any:
+                return real(config, name_for(config, config["Labels"][LABEL_INSTANCE]))
+
+            world._client.create_container_from_config = create  # type: ignore[attr-defined] # the bug
+            return world
+
+    return BrokenHarness
+
+
 def _forgets(names: tuple[str, ...]) -> Callable[[dict[str, Any]], None]:
     return lambda told: [told.pop(name) for name in names] and None
 
@@ -133,4 +166,6 @@ for _name, (_broken, _rules) in NETWORKS.items():
     globals()[_name] = _broken_networks(_broken)
 for _name, (_options, _rules) in FORGOTTEN.items():
     globals()[_name] = _broken_config(_forgets(_options))
+for _name, (_name_for, _rules) in CALLED.items():
+    globals()[_name] = _called(_name_for)
 engine_inside = _broken_config(lambda told: told.update(binds=[f"{SOCKET}:{SOCKET}"]))

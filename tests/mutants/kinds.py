@@ -15,6 +15,8 @@ class Part(Enum):
     CRE = "CRE"
     ADAPTER = "the adapter"
     FAKE = "the fake"
+    FRONT = "the front"
+    ENDPOINTS = "the endpoints"
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,28 @@
 
 from __future__ import annotations
 
+from conformance.harnesses.whale import FakeWhaleHarness
 from engines.cre import ContainerRuntimeEngine
 from engines.whale import WhaleAPIManager
-from mutants import adapter, cre, cre_deaths, fake
+from mutants import (
+    adapter,
+    cre,
+    cre_contest,
+    cre_deaths,
+    cre_lives,
+    fake,
+    hybrid,
+    rounds,
+    web,
+    wire_faults,
+)
 from mutants.kinds import Mutant, Part, wire
+from mutants.patched import patched
+
+
+def _adapters(name: str) -> bool:
+    return name.startswith("adapter_")
+
 
 _Cre = tuple[type[ContainerRuntimeEngine], str, str, str]
 _Adapter = tuple[type[WhaleAPIManager], str, str, str]
@@ -57,6 +75,10 @@ CRE: dict[str, _Cre] = {
     ),
     "forgets_the_lost": (cre.ForgetsTheLost, "dead rows hold places", _DEAD_ROWS, "RESTART-005"),
     "down_is_nothing": (cre.DownIsNothing, "daemon down told as nothing runs", "", "RESTART-001"),
+    "retries_without_end": (
+        *(cre.RetriesWithoutEnd, "a daemon that hangs holds up whoever asks"),
+        *("", "FAULT-019"),
+    ),
     "counts_from_the_clock": (cre.CountsFromTheClock, "clock stepped back", _EXPIRY, "TIME-001"),
     "tells_local_time": (cre.TellsLocalTime, "local time told as UTC", "", "TIME-007"),
     "counts_in_local_time": (cre.CountsInLocalTime, "naive local time, DST", "", "TIME-008"),
@@ -106,6 +128,43 @@ CRE: dict[str, _Cre] = {
     "leaves_the_abandoned": (
         *(cre_deaths.LeavesTheAbandoned, "lock of the dead stays"),
         *(_LOCKS, "CRASH-003"),
+    ),
+    "knows_challenges_by_number": (
+        *(cre_lives.KnowsChallengesByNumber, "a number given again"),
+        *("CTFd (CTFd/CTFd#1386)", "ACCOUNT-020"),
+    ),
+    "leases_for_the_longest_start": (
+        *(cre_lives.LeasesForTheLongestStart, "lock of the dead stays for minutes"),
+        *("CTFd (CTFd/CTFd#468)", "CRASH-009"),
+    ),
+    "loses_without_a_word": (
+        *(cre_lives.LosesWithoutAWord, "cause of a failure is not kept"),
+        *("ocean_ctf (hexbay/ocean_ctf#18)", "AUDIT-019"),
+    ),
+    "waits_for_the_network": (
+        *(cre_lives.WaitsForTheNetwork, "network with a foreign endpoint"),
+        *("Docker (moby/moby#17217)", "STOP-016"),
+    ),
+    "believes_the_version": (
+        *(cre_lives.BelievesTheVersion, "tables replaced by an import"),
+        *("CTFd (CTFd/CTFd#861)", "STATE-009"),
+    ),
+    "takes_all_of_its_name": (
+        *(cre_contest.TakesAllOfItsName, "two sites under one label"),
+        *("go-livepeer (livepeer/go-livepeer#3754)", "EXPIRY-018"),
+    ),
+    "goes_by_its_own_clock": (
+        *(cre_contest.GoesByItsOwnClock, "lease judged by the machine's clock"),
+        *("occurrent (johanhaleby/occurrent#659)", "TIME-010"),
+    ),
+    "watches_no_disk": (
+        *(cre_contest.WatchesNoDisk, "one instance fills the host's disk"),
+        *("Docker (moby/moby#28302)", "ISOLATION-020"),
+    ),
+    "flags_for_good": (cre_contest.FlagsForGood, "grace time without an end", "", "FLAG-014"),
+    "counts_the_orphans": (
+        *(cre_contest.CountsTheOrphans, "number given to another account"),
+        *("ISLET (jonschipp/ISLET#69)", "ACCOUNT-023"),
     ),
 }
 ADAPTER: dict[str, _Adapter] = {
@@ -201,6 +260,14 @@ ADAPTER: dict[str, _Adapter] = {
         *(adapter.WritesAtOnce, "N+1 capacity"),
         *(_CONCURRENCY, "CONC-019"),
     ),
+    "adapter_numbers_are_owners": (
+        *(adapter.NumbersAreOwners, "number given to another account"),
+        *("ISLET (jonschipp/ISLET#69)", "ACCOUNT-017"),
+    ),
+    "adapter_goes_by_its_own_clock": (
+        *(adapter.GoesByItsOwnClock, "expiry judged by the machine's clock"),
+        *("occurrent (johanhaleby/occurrent#659)", "TIME-010"),
+    ),
 }
 FAKE: dict[str, tuple[str, str, str]] = {
     "fake_orphans": ("orphan", _FAULTS, "STOP-002"),
@@ -217,6 +284,97 @@ FAKE: dict[str, tuple[str, str, str]] = {
     "fake_escapes_names": ("escaped where the real one does not", _LIFE, "b0-cfg0-p06"),
     "fake_hides_port_80": ("port left out", _LIFE, "b0-cfg0-alice"),
     "fake_refuses_mates": ("team-scoped", _TEAMS, "random-1-0"),
+}
+
+PATCHED: dict[str, tuple[str, str, str]] = {
+    "web_takes_any_request": ("CSRF", "", "HTTP-017"),
+    "web_takes_any_token": ("CSRF", "", "HTTP-017"),
+    "web_trusts_admins": ("CSRF", "", "HTTP-020"),
+    "web_everybody_is_admin": ("admin rights", "", "HTTP-019"),
+    "web_lets_anybody_in": ("login missing", "", "HTTP-018"),
+    "web_believes_the_body": ("identity from the body", "", "HTTP-010"),
+    "web_acts_for_oneself": ("wrong account", "", "HTTP-021"),
+    "web_changes_by_get": ("change by GET", "", "HTTP-022"),
+    "web_last_known_is_anybodys": ("team key", "", "HTTP-023"),
+    "flags_end_with_their_time": ("flag after expiry", "", "FLAG-015"),
+    "flags_count_until_cleared": ("flag after expiry", "", "FLAG-014"),
+    "flags_count_for_ever": ("flag after expiry", "", "FLAG-014"),
+    "flags_are_users": ("team key", "", "FLAG-018"),
+    "flags_outlive_a_team": ("team key", "", "FLAG-018"),
+    "last_known_by_user": ("team key", "", "ACCOUNT-027"),
+    "last_known_by_challenge": ("another account's", "", "ACCOUNT-027"),
+    "names_the_starter": ("wrong user in the audit log", "", "AUDIT-022"),
+    "names_no_team_in_refusals": ("team key", "", "AUDIT-022"),
+    "no_extend_in_the_last_minute": ("the last minute", "", "EXTEND-016"),
+    "last_extend_late_is_one_too_many": ("off by one in the last minute", "", "EXTEND-016"),
+    "late_extends_count_from_now": ("the last minute", "", "EXTEND-016"),
+    "keeps_what_the_lost_held": ("port leak after a loss", "", "PORT-007"),
+    "the_lost_stand_in_the_way": ("dead rows hold places", _DEAD_ROWS, "LIMIT-013"),
+    "the_lost_hold_their_place": ("dead rows hold places", _DEAD_ROWS, "LIMIT-014"),
+    "known_by_its_name": ("another container taken for ours", "", "STATUS-017"),
+    "running_again_anew": ("count lost in a repair", "", "FAULT-025"),
+    "running_again_with_one_more": ("count wrong after a repair", "", "FAULT-025"),
+    "rounds_give_extensions_back": ("count lost in a repair", "", "FAULT-025"),
+    "adapter_running_again_anew": ("count lost in a repair", "", "FAULT-025"),
+    "rows_before_containers": ("fresh taken for a stray", "", "CONC-022"),
+    "whoever_starts_is_dead": ("start taken for abandoned", "", "CONC-023"),
+    "adapter_whoever_starts_is_dead": ("start taken for abandoned", "", "CONC-023"),
+    "fresh_is_lost": ("fresh taken for lost", "", "CONC-022"),
+    "takes_no_time": ("durations of zero", "", "AUDIT-023"),
+    "refusals_take_no_time": ("durations of zero", "", "AUDIT-023"),
+    "takes_seconds": ("wrong unit", "", "AUDIT-023"),
+    "takes_microseconds": ("wrong unit", "", "AUDIT-023"),
+    "adapter_takes_no_time": ("durations of zero", "", "AUDIT-023"),
+    "adapter_follows_redirects": ("token sent after a redirect", "", "FAULT-027"),
+    "adapter_reads_follow_redirects": ("token sent after a redirect", "", "FAULT-027"),
+    "adapter_borrows_a_token": ("one identity for everybody", _ASKING, "ACCOUNT-028"),
+    "adapter_no_token_is_nothing": ("no access told as nothing runs", "", "ACCOUNT-029"),
+    "adapter_no_token_is_gone": ("no access told as gone", "", "ACCOUNT-029"),
+    "adapter_no_token_is_an_outage": ("code lost", "", "ACCOUNT-028"),
+    "adapter_last_known_by_user": ("team key", _TEAM_MODE, "ACCOUNT-027"),
+    "adapter_status_by_starter": ("team key", _TEAM_MODE, "ACCOUNT-006"),
+    "adapter_takes_whatever_runs": ("another container taken for ours", _LIFE, "STATUS-017"),
+    "adapter_is_whatever_runs": ("another container taken for ours", _LIFE, "FAULT-028"),
+    "adapter_follows_what_took_its_place": (
+        "another container taken for ours",
+        _LIFE,
+        "STATUS-017",
+    ),
+    "adapter_repairs_to_no_extension": ("count lost in a repair", "", "FAULT-025"),
+    "adapter_repairs_uncounted": ("count lost in a repair", "", "CRASH-004"),
+    "adapter_bad_gateway_is_certain": ("502 told as failure", "", "FAULT-026"),
+    "adapter_bad_gateway_is_sent_again": ("retry of a write", _SENT_AGAIN, "FAULT-025"),
+    "adapter_bad_gateway_is_done": ("success with an error body", "", "FAULT-026"),
+    "hybrid_status_of_the_user": ("team key", "", "ACCOUNT-006"),
+    "hybrid_last_known_of_the_user": ("team key", "", "ACCOUNT-027"),
+    "hybrid_last_known_at_home": ("asked of the wrong backend", "", "SWAP-016"),
+    "hybrid_flag_of_the_user": ("team key", "", "FLAG-018"),
+    "breaker_never_opens": ("breaker", "", "SWAP-015"),
+    "breaker_never_lets_through": ("breaker", "", "SWAP-015"),
+    "breaker_lets_all_through": ("breaker", "", "SWAP-015"),
+    "breaker_one_failure_is_enough": ("breaker", "", "SWAP-015"),
+    "breaker_closes_by_itself": ("breaker", "", "SWAP-015"),
+    "breaker_refusals_are_failures": ("breaker", "", "SWAP-012"),
+    "hybrid_full_goes_home": ("fallback on a refusal", "", "SWAP-012"),
+    "hybrid_limit_goes_home": ("fallback on a refusal", "", "SWAP-013"),
+    "hybrid_unknown_goes_home": ("two containers for one key", "", "SWAP-014"),
+    "hybrid_anything_may_be_nothing": ("two containers for one key", "", "SWAP-014"),
+    "hybrid_a_second_start_goes_home": ("two containers for one key", "", "SWAP-017"),
+    "hybrid_never_goes_home": ("no fallback", "", "SWAP-011"),
+    "hybrid_goes_home_twice": ("route not moved", "", "SWAP-011"),
+    "hybrid_sweeps_what_starts": ("start taken for abandoned", "", "CONC-023"),
+    "hybrid_forgets_the_route_first": ("route first, container later", "", "CRASH-005"),
+    "hybrid_forgets_what_broke_off": ("route of the unknown dropped", "", "CRASH-002"),
+    "hybrid_leaves_the_abandoned": ("lock of the dead stays", _LOCKS, "CRASH-003"),
+}
+_PARTS = {
+    Part.ENDPOINTS: web.CHANGES,
+    Part.CRE: {name: each for name, each in rounds.CHANGES.items() if not _adapters(name)},
+    Part.ADAPTER: {
+        **{name: each for name, each in rounds.CHANGES.items() if _adapters(name)},
+        **wire_faults.CHANGES,
+    },
+    Part.FRONT: hybrid.CHANGES,
 }
 
 
@@ -239,9 +397,17 @@ MUTANTS: tuple[Mutant, ...] = (
     *(
         Mutant(
             *(name, Part.FAKE, _says(fake.UNTRUTHS[name][0].broken), bug, source, killer),
-            fake.on_an_untrue_fake(*fake.UNTRUTHS[name]),
+            patched(FakeWhaleHarness, *fake.UNTRUTHS[name]),
         )
         for name, (bug, source, killer) in FAKE.items()
+    ),
+    *(
+        Mutant(
+            *(name, part, _says(changes[0].broken), *PATCHED[name]),
+            patched(sound, *changes),
+        )
+        for part, broken in _PARTS.items()
+        for name, (sound, changes) in broken.items()
     ),
 )
 

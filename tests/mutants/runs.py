@@ -44,7 +44,7 @@ def differing(mutant: Mutant, *names: str) -> list[str]:
     wanted = [each for each in _sessions() if not names or each.id in names]
     with ExitStack() as stack:
         for untruth in UNTRUTHS.get(mutant.name, ()):
-            stack.enter_context(untruth.told())
+            stack.enter_context(untruth.made())
         fidelity = verify(_world(), wanted)
     return sorted({each.session for each in fidelity.differences if each.limit is None})
 

@@ -11,7 +11,9 @@ from collections import Counter
 
 import pytest
 
+from conformance.harness import Harness
 from conformance.harnesses.cre import MemoryHarness
+from conformance.harnesses.hybrid import HybridHarness
 from conformance.harnesses.whale import FakeWhaleHarness
 from conformance.results import Status
 from mutants.kinds import Mutant, Part
@@ -19,9 +21,15 @@ from mutants.registry import MUTANTS
 from mutants.runs import PLAIN, differing, measured, results
 from mutants.table import DOCUMENT, table
 
+
+def _hybrid() -> Harness:
+    return HybridHarness("cre")
+
+
 SOUND = {
     "cre:memory": Mutant("cre:memory", Part.CRE, "", "", "", "START-001", MemoryHarness),
     "whale:fake": Mutant("whale:fake", Part.FAKE, "", "", "", "START-001", FakeWhaleHarness),
+    "hybrid:cre": Mutant("hybrid:cre", Part.FRONT, "", "", "", "START-001", _hybrid),
 }
 
 
@@ -46,7 +54,12 @@ def test_the_named_scenario_finds_the_bug(mutant: Mutant, caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize(
-    ("sound", "parts"), [("cre:memory", (Part.CRE,)), ("whale:fake", (Part.ADAPTER, Part.FAKE))]
+    ("sound", "parts"),
+    [
+        ("cre:memory", (Part.CRE, Part.ENDPOINTS)),
+        ("whale:fake", (Part.ADAPTER, Part.FAKE)),
+        ("hybrid:cre", (Part.FRONT,)),
+    ],
 )
 def test_the_sound_program_passes_the_same(sound: str, parts: tuple[Part, ...]) -> None:
     found = results(SOUND[sound], *named(*parts))
@@ -63,7 +76,9 @@ def test_there_are_enough_of_each_part() -> None:
     assert count[Part.CRE] >= 24
     assert count[Part.ADAPTER] >= 12
     assert count[Part.FAKE] >= 6
-    assert len(MUTANTS) >= 45
+    assert count[Part.FRONT] >= 12
+    assert count[Part.ENDPOINTS] >= 8
+    assert len(MUTANTS) >= 120
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
 
 

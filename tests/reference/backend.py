@@ -6,16 +6,18 @@ here.
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, cast
 
 from conformance.dying import Life
-from conformance.harness import Challenges, Options
+from conformance.harness import LITTLE_DISK_MB, Challenges, Options
 from engines.audit import Action, ContainerEvent
 from engines.clock import VirtualClock
 from engines.contract import (
@@ -35,7 +37,7 @@ from engines.contract import (
 from engines.errors import BackendUnavailable
 from reference.inside import LIMITS, Wall
 from reference.limits import ContestEnd, StartRate
-from reference.machine import Container, Machine, MortalMachine, inner_of
+from reference.machine import NOTHING_DONE, Container, Machine, MortalMachine, inner_of
 
 CHALLENGES = Challenges(
     first=7,
@@ -56,6 +58,11 @@ CHALLENGES = Challenges(
     warm=18,
     companion=19,
     slow_companion=20,
+    dying_companion=21,
+    little_disk=22,
+    paired_ports=23,
+    one_connection=24,
+    flag_file=25,
     names={
         7: "First",
         8: "Second",
@@ -68,6 +75,11 @@ CHALLENGES = Challenges(
         18: "Warm",
         19: "Companion",
         20: "Slow companion",
+        21: "Dying companion",
+        22: "Little disk",
+        23: "Paired ports",
+        24: "One connection",
+        25: "Flag in a file",
     },
 )
 FIRST_PORT = 20001
@@ -75,10 +87,18 @@ ANY_NUMBER = 10_000
 """Ports there are unless a scenario wants few."""
 STEP = 900
 GRACE = 600
+LAPSE = 1
 RETRY_SECONDS = 10.0
+NEVER_START = (CHALLENGES.missing_image, CHALLENGES.exits_at_once, CHALLENGES.dying_companion)
+
+log = logging.getLogger(__name__)
 
 Key = tuple[str, int]
 """Account and challenge."""
+
+
+class NotLetIn(Exception):
+    """The machine does not let the user in."""
 
 
 @dataclass
@@ -94,6 +114,16 @@ class Record:
     extensions: int = 0
     owner: int = 0
     """Which of the owners that the account's number has had."""
+    edition: int = 0
+    """Which of the challenges that the challenge's number has had."""
+
+
+@dataclass
+class Tables:
+    """What the records are kept in, for all processes."""
+
+    replaced: bool = False
+    """Whether somebody has put others in their place, which cannot be used."""
 
 
 class ReferenceBackend(ContainerBackend):
@@ -102,6 +132,9 @@ class ReferenceBackend(ContainerBackend):
     extend_mode = ExtendMode.ADDITIVE
     known: Mapping[int, str] = CHALLENGES.names
     missing_walls: frozenset[Wall] = frozenset()
+    grace = timedelta(seconds=GRACE)
+    site = 0
+    """Which of the sites that share the machine it belongs to."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -112,6 +145,8 @@ class ReferenceBackend(ContainerBackend):
         """The last flag of each account and challenge, and when its container ended."""
         self.owners: dict[str, int] = {}
         """How often an account's number was given again."""
+        self.editions: dict[int, int] = {}
+        """How often a challenge's number was given again."""
         self.waiting: list[Container] = []
         """The warm pool."""
         window = timedelta(seconds=options.start_window_seconds)
@@ -126,8 +161,15 @@ class ReferenceBackend(ContainerBackend):
         """Those of them that this process is at work on."""
         self.lock: AbstractContextManager[object] = threading.RLock()
         self.events: list[ContainerEvent] = []
+        self.tables = Tables()
         self.room: int | None = None
         """How many more changes may be recorded; None for any number."""
+        self.barred: set[int] = set()
+        """Users whom the machine does not let in."""
+        self.pause: Callable[[], None] = lambda: None
+        """Called before and after each call and each part of the worker's round."""
+        self.began = time.perf_counter()
+        """When the call at work began."""
         self.life: Life | None = None
         """Of a process that is to die; None for one that is not."""
 
@@ -136,9 +178,23 @@ class ReferenceBackend(ContainerBackend):
         other = type(self)(self.options)
         other.clock, other.machine, other.lock = self.clock, self.machine, self.lock
         other.records, other.waiting, other.events = self.records, self.waiting, self.events
-        other.ended, other.owners = self.ended, self.owners
+        other.ended, other.owners, other.editions = self.ended, self.owners, self.editions
+        other.barred = self.barred
         other.rate, other.end, other.doubts = self.rate, self.end, self.doubts
+        other.tables = self.tables
+        other.look_at_tables()
         return other
+
+    def another_site(self) -> ReferenceBackend:
+        """A site beside this one: the machine is shared, the state is not."""
+        other = type(self)(self.options)
+        other.clock, other.machine = self.clock, self.machine
+        other.site = self.site + 1
+        return other
+
+    def on_machine_ahead(self, seconds: float) -> ReferenceBackend:
+        """As a process has it whose machine's clock is ahead: it goes by the one all share."""
+        return self.another()
 
     def dying(self, boundary: int) -> ReferenceBackend:
         """As a process has it that dies at a boundary: before or after the machine does something,
@@ -169,15 +225,20 @@ class ReferenceBackend(ContainerBackend):
             extension_seconds=self.options.timeout_seconds if reset else STEP,
             isolation=frozenset(Isolation),
             flag_grace_seconds=GRACE,
+            lapse_seconds=LAPSE,
         )
 
     def start_instance(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> StartResult:
         validate_ids(user_id, challenge_id, team_id)
-        with self.machine.turnstile.passing(), self.lock:
+        with self.machine.turnstile.passing(), self.call():
             try:
+                self.let_in(user_id)
                 result, action = self.start(user_id, challenge_id, team_id)
+            except NotLetIn:
+                result = StartResult(False, "Log in again", code=Code.UNAUTHENTICATED)
+                action = Action.START_FAILED
             except BackendUnavailable:
                 result, action = self.start_broke_off(), Action.START_FAILED
             self.audit(
@@ -194,9 +255,12 @@ class ReferenceBackend(ContainerBackend):
     ) -> ActionResult:
         validate_ids(user_id, challenge_id, team_id)
         times: dict[str, str] = {}
-        with self.lock:
+        with self.call():
             try:
+                self.let_in(user_id)
                 result = self.extend(user_id, challenge_id, team_id, times)
+            except NotLetIn:
+                result = self.not_let_in()
             except BackendUnavailable:
                 result = self.broke_off()
             action = Action.EXTENDED if result.ok else Action.EXTEND_FAILED
@@ -211,9 +275,12 @@ class ReferenceBackend(ContainerBackend):
         auto_cleanup: bool = False,
     ) -> ActionResult:
         validate_ids(user_id, challenge_id, team_id)
-        with self.lock:
+        with self.call():
             try:
+                self.let_in(user_id)
                 result = self.stop(user_id, challenge_id, team_id)
+            except NotLetIn:
+                result = self.not_let_in()
             except BackendUnavailable:
                 result = self.broke_off()
             if auto_cleanup and result.code is Code.NOT_FOUND:
@@ -228,6 +295,8 @@ class ReferenceBackend(ContainerBackend):
     ) -> InstanceStatus | None:
         validate_ids(user_id, challenge_id, team_id)
         with self.lock:
+            if user_id in self.barred:
+                raise BackendUnavailable("the machine does not let this user in")
             record = self.live(user_id, challenge_id, team_id)
             return None if record is None else self.describe(record)
 
@@ -246,7 +315,32 @@ class ReferenceBackend(ContainerBackend):
                 return None
             return self.describe(record)
 
+    def why_ended(self, user_id: int, challenge_id: int, team_id: int | None = None) -> str | None:
+        account = account_key(user_id, team_id)
+        for event in reversed(self.events):
+            if (account_key(event.user_id, event.team_id), event.challenge_id) == (
+                account,
+                challenge_id,
+            ):
+                full = event.action is Action.DISK_FULL
+                return "It had written more than it may" if full else None
+        return None
+
+    def watch(self) -> int:
+        """End what has written more than it may; returns how many."""
+        with self.lock:
+            full = [
+                record
+                for (_, challenge_id), record in self.records.items()
+                if challenge_id == CHALLENGES.little_disk
+                and record.container.written_mb > LITTLE_DISK_MB
+            ]
+            for record in full:
+                self.lose(record, Action.DISK_FULL)
+        return len(full)
+
     def expire_due(self) -> int:
+        self.read()
         removed = 0
         with self.lock:
             for record in list(self.records.values()):
@@ -260,6 +354,7 @@ class ReferenceBackend(ContainerBackend):
 
     def reconcile(self) -> int:
         with self.lock:
+            self.tell_of_others()
             try:
                 for record in list(self.records.values()):
                     expired = record.expires_at <= self.clock.now()
@@ -282,7 +377,41 @@ class ReferenceBackend(ContainerBackend):
                 made += 1
         return made
 
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """One call at a time, and how long it takes."""
+        self.pause()
+        with self.lock:
+            self.began = time.perf_counter()
+            yield
+        self.pause()
+
     # What the breakages override.
+
+    def look_at_tables(self) -> None:
+        """Put right, when a process begins, what is not as it must be."""
+        self.tables.replaced = False
+
+    def read(self) -> None:
+        """Whatever is done begins with the records."""
+        if self.tables.replaced:
+            raise BackendUnavailable("these tables are not ours")
+
+    def let_in(self, user_id: int) -> None:
+        """Ask the machine as this user.
+
+        Raises:
+            NotLetIn: it does not let the user in.
+        """
+        if user_id in self.barred:
+            raise NotLetIn
+
+    def not_let_in(self) -> ActionResult:
+        return ActionResult(False, "Log in again", code=Code.UNAUTHENTICATED)
+
+    def took(self) -> int:
+        """Milliseconds since the call began."""
+        return round((time.perf_counter() - self.began) * 1000)
 
     def note(self) -> None:
         """Make room for one more change of the records."""
@@ -294,7 +423,12 @@ class ReferenceBackend(ContainerBackend):
                 raise BackendUnavailable("there is no room")
 
     def start_broke_off(self) -> StartResult:
-        return StartResult(False, "Out of reach", code=Code.UNAVAILABLE, retry_after=RETRY_SECONDS)
+        return StartResult(
+            *(False, "Out of reach"),
+            code=Code.UNAVAILABLE,
+            retry_after=RETRY_SECONDS,
+            definite=self.machine.fault in (None, *NOTHING_DONE),
+        )
 
     def broke_off(self) -> ActionResult:
         return ActionResult(False, "Out of reach", code=Code.UNAVAILABLE, retry_after=RETRY_SECONDS)
@@ -309,6 +443,7 @@ class ReferenceBackend(ContainerBackend):
     def start(
         self, user_id: int, challenge_id: int, team_id: int | None
     ) -> tuple[StartResult, Action]:
+        self.read()
         self.machine.ask()
         failure = self.refusal(user_id, challenge_id, team_id)
         if failure is not None:
@@ -327,7 +462,11 @@ class ReferenceBackend(ContainerBackend):
         container = self.take(challenge_id) or self.launch(challenge_id)
         expires_at = self.last(now + timedelta(seconds=self.options.timeout_seconds))
         record = Record(user_id, team_id, challenge_id, container, now, expires_at)
+        container.once = challenge_id == CHALLENGES.one_connection
+        container.flag_in_file = challenge_id == CHALLENGES.flag_file
+        container.flag_in_environment = not container.flag_in_file
         record.owner = self.owners.get(account_key(user_id, team_id), 0)
+        record.edition = self.editions.get(challenge_id, 0)
         self.records[account_key(user_id, team_id), challenge_id] = record
         self.recorded()
         self.rate.count(self.rated(user_id, team_id), now)
@@ -341,11 +480,14 @@ class ReferenceBackend(ContainerBackend):
         return self.waiting.pop(0) if self.waiting else None
 
     def clear_pool(self) -> None:
-        """Remove what waits and was made of an image that has changed since."""
+        """Remove what waits and is of no use: dead, or made of an image that has changed since."""
         for container in list(self.waiting):
-            if container.image != self.machine.image:
+            if container.image != self.machine.image or self.died_waiting(container):
                 self.machine.remove(container.id)
                 self.waiting.remove(container)
+
+    def died_waiting(self, container: Container) -> bool:
+        return not self.machine.runs(container.id)
 
     def launch(self, challenge_id: int | None) -> Container:
         self.clear_doubt()
@@ -355,7 +497,8 @@ class ReferenceBackend(ContainerBackend):
         self.under_way.append(mark)
         try:
             with_companion = (CHALLENGES.companion, CHALLENGES.slow_companion)
-            made = self.machine.run(ports, companion=challenge_id in with_companion)
+            companion = challenge_id in with_companion
+            made = self.machine.run(ports, companion=companion, site=self.site)
             if challenge_id == CHALLENGES.slow_companion:
                 self.wait_for(self.machine.containers[inner_of(made.id)])
             return made
@@ -389,11 +532,22 @@ class ReferenceBackend(ContainerBackend):
             return 0
         known = [each.container.id for each in self.records.values()]
         known += [each.id for each in self.waiting]
-        strays = self.machine.containers.keys() - {*known, *map(inner_of, known)}
+        ours = {name for name, each in self.machine.containers.items() if self.owns(each)}
+        strays = ours - {*known, *map(inner_of, known)}
         for stray in strays:
             self.machine.remove(stray)
         self.doubts.clear()
         return len(strays)
+
+    def tell_of_others(self) -> None:
+        """Say that another site's containers are here too."""
+        others = [name for name, each in self.machine.containers.items() if not self.owns(each)]
+        if others:
+            log.warning("another site has made %s", ", ".join(others))
+
+    def owns(self, container: Container) -> bool:
+        """Whether this site has made a container."""
+        return container.site == self.site
 
     def extend(
         self, user_id: int, challenge_id: int, team_id: int | None, times: dict[str, str]
@@ -418,7 +572,7 @@ class ReferenceBackend(ContainerBackend):
         return record.expires_at + timedelta(seconds=STEP)
 
     def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
-        if challenge_id in (CHALLENGES.missing_image, CHALLENGES.exits_at_once):
+        if self.never_starts(challenge_id):
             return StartResult(False, "The container did not start", code=Code.START_FAILED)
         if challenge_id not in self.known or self.over(challenge_id):
             return StartResult(False, "Not available", code=Code.CHALLENGE_UNAVAILABLE)
@@ -437,6 +591,10 @@ class ReferenceBackend(ContainerBackend):
         if self.full(challenge_id):
             return StartResult(False, "All places are taken", code=Code.CAPACITY)
         return None
+
+    def never_starts(self, challenge_id: int) -> bool:
+        """Whether a part of this challenge ends at once, or has no image."""
+        return challenge_id in NEVER_START
 
     def rated(self, user_id: int, team_id: int | None) -> str:
         """Whose start rate a start counts towards."""
@@ -469,15 +627,22 @@ class ReferenceBackend(ContainerBackend):
         return len(self.records) + len(self.waiting)
 
     def live(self, user_id: int, challenge_id: int, team_id: int | None) -> Record | None:
+        self.read()
         record = self.records.get((account_key(user_id, team_id), challenge_id))
         if record is None or record.expires_at <= self.clock.now() or self.orphaned(record):
             return None
         return record if self.alive(record) else None
 
     def orphaned(self, record: Record) -> bool:
-        """Whether the account is gone, whoever has its number now."""
+        """Whether its account or its challenge is gone, whatever has the number now."""
+        return self.of_another_account(record) or self.of_another_challenge(record)
+
+    def of_another_account(self, record: Record) -> bool:
         owner = self.owners.get(account_key(record.user_id, record.team_id), 0)
         return record.owner != owner
+
+    def of_another_challenge(self, record: Record) -> bool:
+        return record.edition != self.editions.get(record.challenge_id, 0)
 
     def alive(self, record: Record) -> bool:
         return self.machine.runs(record.container.id)
@@ -493,9 +658,15 @@ class ReferenceBackend(ContainerBackend):
             self.lose(record)
 
     def lose(self, record: Record, action: Action = Action.LOST) -> None:
+        why = self.why_lost(record) if action is Action.LOST else {}
         self.drop(record)
         owner = (record.user_id, record.challenge_id, record.team_id)
-        self.audit(action, Code.OK, *owner)
+        self.audit(action, Code.OK, *owner, **why)
+
+    def why_lost(self, record: Record) -> dict[str, str]:
+        """What the event of a loss says of it."""
+        there = record.container.id in self.machine.containers
+        return {"reason": "its process died" if there else "somebody removed it"}
 
     def expire(self, record: Record) -> None:
         self.drop(record)
@@ -508,17 +679,32 @@ class ReferenceBackend(ContainerBackend):
         key = account_key(record.user_id, record.team_id), record.challenge_id
         del self.records[key]
         if not self.orphaned(record):
-            self.ended[key] = record.container.flag, self.clock.now()
+            self.ended[key] = record.container.flag, min(self.clock.now(), record.expires_at)
+
+    def counting_flags(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> tuple[str, ...]:
+        key = account_key(user_id, team_id), challenge_id
+        record, past = self.records.get(key), self.ended.get(key)
+        counts = past is not None and self.clock.now() - past[1] < self.grace
+        before = (past[0],) if past is not None and counts else ()
+        if record is None or self.orphaned(record) or self.outlived(record):
+            return before
+        return (record.container.flag, *before)
+
+    def outlived(self, record: Record) -> bool:
+        """Whether even the grace time of what nobody has removed yet is over."""
+        return self.clock.now() - record.expires_at >= self.grace
 
     def recorded_flag(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> str | None:
-        key = account_key(user_id, team_id), challenge_id
-        record = self.records.get(key)
-        if record is not None:
-            return None if self.orphaned(record) else record.container.flag
-        flag, ended = self.ended.get(key, (None, self.clock.now()))
-        return flag if self.clock.now() < ended + timedelta(seconds=GRACE) else None
+        return next(iter(self.counting_flags(user_id, challenge_id, team_id)), None)
+
+    def shown_ports(self, record: Record) -> list[str]:
+        """A pair of ports is on one number."""
+        paired = record.challenge_id == CHALLENGES.paired_ports
+        return record.container.ports * (2 if paired else 1)
 
     def describe(self, record: Record) -> InstanceStatus:
         now = max(self.clock.now(), record.started_at)
@@ -528,7 +714,7 @@ class ReferenceBackend(ContainerBackend):
             container_id=record.container.id,
             challenge_id=record.challenge_id,
             host=record.container.host,
-            ports=list(record.container.ports),
+            ports=self.shown_ports(record),
             started_at=record.started_at.isoformat(),
             expires_at=record.expires_at.isoformat(),
             remaining_seconds=int(left),
@@ -555,7 +741,7 @@ class ReferenceBackend(ContainerBackend):
                 challenge_id=challenge_id,
                 action=action,
                 code=code,
-                duration_ms=0,
+                duration_ms=self.took(),
                 metadata=metadata,
             )
         )

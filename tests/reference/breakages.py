@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,13 +21,16 @@ from engines.contract import (
 )
 from engines.errors import BackendUnavailable
 from reference import (
+    breakages_contest,
     breakages_deaths,
+    breakages_hangs,
     breakages_http,
     breakages_limits,
     breakages_nodes,
     breakages_orders,
     breakages_outages,
     breakages_swap,
+    breakages_wider,
 )
 from reference.backend import CHALLENGES, STEP, Key, Record, ReferenceBackend
 from reference.inside import Wall
@@ -105,6 +109,24 @@ class Undead(ReferenceBackend):
         return told
 
 
+class StopsWithItsNetworkOnly(ReferenceBackend):
+    """A stop is done when nothing is left, and until then the instance is said to run."""
+
+    def drop(self, record: Record) -> None:
+        if record.container.id in self.machine.held:
+            raise BackendUnavailable("the network is in use")
+        super().drop(record)
+
+
+class WaitsForItsNetwork(ReferenceBackend):
+    """A start waits for what is left of the instance before, and others keep that."""
+
+    def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
+        if self.machine.held - self.machine.containers.keys():
+            return StartResult(False, "Being cleared", code=Code.BUSY, retry_after=1.0)
+        return super().refusal(user_id, challenge_id, team_id)
+
+
 class AnyChallengeStops(ReferenceBackend):
     """A stop takes whatever the account has running, as Whale's DELETE does."""
 
@@ -135,7 +157,14 @@ class FlagsEndWithTheirContainers(ReferenceBackend):
 class NumbersAreOwners(ReferenceBackend):
     """Whoever has the number is the owner."""
 
-    def orphaned(self, record: Record) -> bool:
+    def of_another_account(self, record: Record) -> bool:
+        return False
+
+
+class NumbersAreChallenges(ReferenceBackend):
+    """An instance belongs to whatever challenge has the number."""
+
+    def of_another_challenge(self, record: Record) -> bool:
         return False
 
 
@@ -159,11 +188,45 @@ class SilentStart(ReferenceBackend):
             super().audit(action, *rest, **metadata)
 
 
+class ToldOnce(ReferenceBackend):
+    """A refusal that repeats is not told again."""
+
+    def audit(self, action: Action, code: Code, *of: Any, **metadata: Any) -> None:
+        told = [(e.action, e.code, e.user_id, e.challenge_id, e.team_id) for e in self.events]
+        if code is Code.OK or (action, code, *of) not in told:
+            super().audit(action, code, *of, **metadata)
+
+
+class ChangesToldTogether(ReferenceBackend):
+    """Equal events are told by one, whatever they tell of."""
+
+    def audit(self, action: Action, code: Code, *of: Any, **metadata: Any) -> None:
+        for number, e in enumerate(self.events):
+            if (action, code, *of) == (e.action, e.code, e.user_id, e.challenge_id, e.team_id):
+                self.events[number] = replace(e, times=e.times + 1, last_at=self.clock.now())
+                return
+        super().audit(action, code, *of, **metadata)
+
+
 class UnexplainedFailure(ReferenceBackend):
     """A start that failed says so, and nobody is told why."""
 
     def why(self, challenge_id: int) -> dict[str, str]:
         return {}
+
+
+class UnexplainedLoss(ReferenceBackend):
+    """A lost instance is told, and not what became of it."""
+
+    def why_lost(self, record: Record) -> dict[str, str]:
+        return {}
+
+
+class LostForWhateverReason(ReferenceBackend):
+    """All losses are told in the same words."""
+
+    def why_lost(self, record: Record) -> dict[str, str]:
+        return {"reason": "it does not run"}
 
 
 class FrankFailure(ReferenceBackend):
@@ -637,6 +700,22 @@ class DeadButListed(ReferenceBackend):
         return record if record.container.id in self.machine.containers else None
 
 
+class TrustsItsTables(ReferenceBackend):
+    """Tables that are there, or were once, are taken for right."""
+
+    def look_at_tables(self) -> None:
+        """They are said to be of the newest version."""
+
+
+class BeginsFromNothing(ReferenceBackend):
+    """Tables that are not right are made anew, and the rows in them are lost."""
+
+    def look_at_tables(self) -> None:
+        if self.tables.replaced:
+            self.records.clear()
+        super().look_at_tables()
+
+
 def _same_address(container: Container) -> None:
     container.host, container.ports = "ctf.example.com", ["20000"]
 
@@ -669,6 +748,22 @@ class TooManyRights(ReferenceBackend):
     missing_walls = frozenset({Wall.CAPABILITIES, Wall.NO_NEW_PRIVILEGES, Wall.READ_ONLY})
 
 
+class TellingNames(ReferenceBackend):
+    missing_walls = frozenset({Wall.NAMES})
+
+
+class OneNameForEver(ReferenceBackend):
+    missing_walls = frozenset({Wall.FRESH_NAMES})
+
+
+class TellsItsDeployment(ReferenceBackend):
+    missing_walls = frozenset({Wall.TRACES})
+
+
+class TellsItsOwner(ReferenceBackend):
+    missing_walls = frozenset({Wall.OWNER})
+
+
 class NoLimits(ReferenceBackend):
     missing_walls = frozenset({Wall.MEMORY, Wall.PROCESSES, Wall.FILES})
 
@@ -680,16 +775,23 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
         *("STOP-002", "REACH-003", "EXPIRY-007", "CONC-008", "RESTART-009"),
         *("SWAP-003", "SWAP-008"),
     ),
+    StopsWithItsNetworkOnly: ("STOP-016",),
+    WaitsForItsNetwork: ("STOP-016",),
     ShorteningExtend: ("EXTEND-002", "EXTEND-004", "SWAP-002"),
     OneExtensionMore: ("EXTEND-007",),
     Undead: ("EXPIRY-001", "EXPIRY-003", "EXPIRY-004", "TIME-006"),
     AnyChallengeStops: ("STOP-005", "STOP-006", "STOP-011"),
     FlagsEndWithTheirContainers: ("FLAG-010", "FLAG-011"),
     NumbersAreOwners: ("ACCOUNT-017", "ACCOUNT-018", "ACCOUNT-019", "FLAG-012"),
+    NumbersAreChallenges: ("ACCOUNT-020", "ACCOUNT-021", "ACCOUNT-022", "FLAG-013"),
     OneFlagForAll: ("FLAG-002", "FLAG-003"),
     SilentStart: ("AUDIT-001", "TIME-007"),
     UnexplainedFailure: ("AUDIT-018",),
+    ToldOnce: ("AUDIT-020",),
+    ChangesToldTogether: ("AUDIT-021",),
     FrankFailure: ("AUDIT-018",),
+    UnexplainedLoss: ("AUDIT-019",),
+    LostForWhateverReason: ("AUDIT-019",),
     ErrorAsSuccess: ("STOP-012", "FAULT-001", "FAULT-005", "FAULT-012", "RESTART-001"),
     UnknownAsNone: ("STATUS-015", "FAULT-014", "RESTART-001", "SWAP-010"),
     FlagInTheMessage: ("FLAG-007",),
@@ -733,17 +835,26 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     NoWayOut: ("ISOLATION-008",),
     TooManyRights: ("ISOLATION-010", "ISOLATION-011", "ISOLATION-012", "ISOLATION-013"),
     NoLimits: ("ISOLATION-014", "ISOLATION-015", "ISOLATION-016"),
+    TellingNames: ("ISOLATION-018",),
+    OneNameForEver: ("ISOLATION-018",),
+    TellsItsDeployment: ("ISOLATION-019",),
+    TellsItsOwner: ("ISOLATION-019",),
     RecordsInLocalTime: ("TIME-007", "TIME-008"),
     CountsFromTheClock: ("TIME-001",),
     ExtendsFromTheClock: ("TIME-002",),
     StopsWithoutRoom: ("STATE-003", "STATE-006"),
+    TrustsItsTables: ("STATE-009", "STATE-010"),
+    BeginsFromNothing: ("STATE-009",),
     DeadButListed: ("STATUS-013", "RESTART-002", "RESTART-004"),
+    **breakages_contest.CAUGHT_BY,
     **breakages_limits.CAUGHT_BY,
     **breakages_nodes.CAUGHT_BY,
     **breakages_outages.CAUGHT_BY,
+    **breakages_hangs.CAUGHT_BY,
     **breakages_deaths.CAUGHT_BY,
     **breakages_orders.CAUGHT_BY,
     **breakages_http.CAUGHT_BY,
     **breakages_swap.CAUGHT_BY,
+    **breakages_wider.CAUGHT_BY,
 }
 """Every breakage and the scenarios that must fail on it."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from conformance.harness import Options
 from engines.audit import Action
-from engines.contract import ActionResult, Code, account_key
+from engines.contract import ActionResult, Code, StartResult, account_key
 from reference.backend import STEP, Key, Record, ReferenceBackend
 from reference.machine import Container
 
@@ -71,6 +71,38 @@ class LockedUntilTheWorkerComes(_Marked):
     def reconcile(self) -> int:
         self.marked.clear()
         return super().reconcile()
+
+
+class LockedForTheLongestStart(ReferenceBackend):
+    """An account whose start died is locked for as long as the longest start takes."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.locked: dict[Key, datetime] = {}
+        """Until when."""
+
+    def another(self) -> ReferenceBackend:
+        other = super().another()
+        assert isinstance(other, LockedForTheLongestStart)
+        other.locked = self.locked
+        return other
+
+    def begin(self, user_id: int, challenge_id: int, team_id: int | None) -> Record:
+        key = account_key(user_id, team_id), challenge_id
+        self.locked[key] = self.clock.now() + timedelta(minutes=2)
+        made = super().begin(user_id, challenge_id, team_id)
+        del self.locked[key]
+        return made
+
+    def start_broke_off(self) -> StartResult:
+        self.locked.clear()
+        return super().start_broke_off()
+
+    def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> Any:
+        until = self.locked.get((account_key(user_id, team_id), challenge_id))
+        if until is not None and self.clock.now() < until:
+            return StartResult(False, "At work", code=Code.BUSY, retry_after=1.0)
+        return super().refusal(user_id, challenge_id, team_id)
 
 
 class MovesThenCounts(ReferenceBackend):
@@ -159,5 +191,6 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     ExpiryToldFirst: ("CRASH-006",),
     StartToldFirst: ("CRASH-007",),
     DeathClearsAll: ("CRASH-008",),
+    LockedForTheLongestStart: ("CRASH-009",),
 }
 """Every breakage and the scenarios that must fail on it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from enum import Enum
 
@@ -9,7 +10,9 @@ from conformance.harness import Challenges, Limits, Outside, Trial
 
 OUTSIDE = Outside("internet:1", "beside:1", "internet", "outside.example")
 HOST_PORT = "host:1"
-SIBLING = "sibling-{}:1"
+SIBLING = "sibling-{}-{}:1"
+"""By the owner and the container's id."""
+DEPLOYMENT = "reference-deployment"
 LIMITS = Limits(memory_mb=64, processes=10, open_files=20)
 NET_BIND_SERVICE = 1 << 10
 MASKS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
@@ -30,12 +33,17 @@ class Wall(Enum):
     MEMORY = "memory"
     PROCESSES = "processes"
     FILES = "files"
+    NAMES = "names that say nothing"
+    FRESH_NAMES = "names of one instance alone"
+    TRACES = "traces of the deployment"
+    OWNER = "traces of the owner"
 
 
 def answer(
     missing: frozenset[Wall],
     challenges: Challenges,
     challenge: int,
+    owner: int,
     trial: Trial,
     arguments: tuple[str, ...],
 ) -> str:
@@ -56,6 +64,10 @@ def answer(
             writable = challenge != challenges.read_only or Wall.READ_ONLY in missing
             word = "written" if writable else "refused"
             lines = iter([f"/ {word}", f"/bin {word}", f"/www {word}", "/tmp written"])  # noqa: S108 - of a pretended container
+        case Trial.NAMES:
+            lines = _names(missing, arguments)
+        case Trial.TRACES:
+            lines = _traces(missing, owner)
         case Trial.SPEND:
             lines = _spend(missing, arguments[0], int(arguments[1]))
     return "\n".join(lines)
@@ -78,6 +90,21 @@ def _rights(missing: frozenset[Wall], *, asked: bool) -> Iterator[str]:
     mask = (NET_BIND_SERVICE if asked else 0) | (0xF if Wall.CAPABILITIES in missing else 0)
     yield from (f"{name}: {mask:016x}" for name in MASKS)
     yield f"NoNewPrivs: {int(Wall.NO_NEW_PRIVILEGES not in missing)}"
+
+
+def _names(missing: frozenset[Wall], addresses: tuple[str, ...]) -> Iterator[str]:
+    for address in addresses:
+        _, owner, container = address.split("-", 2)
+        known = owner if Wall.FRESH_NAMES in missing else container
+        name = hashlib.sha256(known.encode()).hexdigest()[:16]
+        if Wall.NAMES in missing:
+            name = f"{name}-user-{owner}"
+        yield f"{address} wr-{name}.closed-0"
+
+
+def _traces(missing: frozenset[Wall], owner: int) -> Iterator[str]:
+    yield f"hostname.1 {DEPLOYMENT if Wall.TRACES in missing else 'machine'}"
+    yield f"environment.1 HOME=/home/u{owner if Wall.OWNER in missing else 'ser'}"
 
 
 def _spend(missing: frozenset[Wall], what: str, wanted: int) -> Iterator[str]:

@@ -12,6 +12,7 @@ from conformance.harness import (
     FaultKind,
     Harness,
     Hook,
+    Lockout,
     Options,
     Outside,
     Player,
@@ -19,11 +20,11 @@ from conformance.harness import (
     Worker,
     World,
 )
-from conformance.stage import COMPANION_PATH, FLAG_PATH
+from conformance.stage import COMPANION_PATH, FLAG_FILE_PATH, FLAG_PATH
 from engines.audit import ContainerEvent
 from engines.contract import InstanceStatus, account_key
 from reference.backend import CHALLENGES, BareReference, ReferenceBackend, ResettingBackend
-from reference.inside import HOST_PORT, OUTSIDE, SIBLING, answer
+from reference.inside import DEPLOYMENT, HOST_PORT, OUTSIDE, SIBLING, answer
 from reference.machine import Container, inner_of
 
 
@@ -49,6 +50,8 @@ class ReferenceWorld(World):
 
     challenges = CHALLENGES
     faults = frozenset(FaultKind)
+    known_as = frozenset({DEPLOYMENT})
+    answers_within = 2.0
     players = (Player(1), Player(2), Player(3))
     mates = (Player(11, 5), Player(12, 5), Player(21, 6), Player(22, 6))
 
@@ -60,12 +63,20 @@ class ReferenceWorld(World):
         self.backend.clock.advance(seconds)
 
     def run_worker(self) -> None:
-        self.backend.expire_due()
-        self.backend.reconcile()
-        self.backend.refill()
+        backend = self.backend
+        for part in (backend.expire_due, backend.reconcile, backend.watch, backend.refill):
+            self.backend.pause()
+            part()
+            self.backend.pause()
 
     def another(self) -> ReferenceBackend:
         return self.backend.another()
+
+    def another_site(self) -> ReferenceWorld:
+        return ReferenceWorld(self.backend.another_site())
+
+    def machine_ahead(self, seconds: float) -> ReferenceWorld:
+        return ReferenceWorld(self.backend.on_machine_ahead(seconds))
 
     @contextmanager
     def dying(self, boundary: int) -> Iterator[None]:
@@ -97,6 +108,14 @@ class ReferenceWorld(World):
             raise LookupError("no flag counts for this account")
         return flag
 
+    def counted_flags(self, player: Player, challenge_id: int) -> frozenset[str]:
+        ids = player.user_id, challenge_id, player.team_id
+        return frozenset(self.backend.counting_flags(*ids))
+
+    def write_disk(self, instance: InstanceStatus, megabytes: int) -> int:
+        self.machine.containers[instance["container_id"]].written_mb += megabytes
+        return megabytes
+
     def fetch(self, instance: InstanceStatus, path: str = "/") -> str | None:
         for container in self.machine.containers.values():
             address = (container.host, container.ports[:1])
@@ -104,7 +123,12 @@ class ReferenceWorld(World):
                 return self._page(container, path)
         return None
 
-    def _page(self, container: Container, path: str) -> str:
+    def _page(self, container: Container, path: str) -> str | None:
+        container.connections += 1
+        if container.once and container.connections > 1:
+            return None
+        if path == FLAG_FILE_PATH:
+            return container.flag if container.flag_in_file else None
         inner = self.machine.containers.get(inner_of(container.id))
         if path == COMPANION_PATH:
             reached = (
@@ -114,7 +138,9 @@ class ReferenceWorld(World):
                 and inner.network == container.network
             )
             return "inner" if reached else ""
-        return container.flag if path == FLAG_PATH else "hello"
+        if path == FLAG_PATH:
+            return container.flag if container.flag_in_environment else ""
+        return "hello"
 
     def machine_of(self, container_id: str) -> str | None:
         found = self.machine.containers.get(container_id)
@@ -130,6 +156,57 @@ class ReferenceWorld(World):
         for key in [key for key in self.backend.ended if key[0] == account]:
             del self.backend.ended[key]
 
+    def give_challenge_again(self, challenge_id: int) -> None:
+        editions = self.backend.editions
+        editions[challenge_id] = editions.get(challenge_id, 0) + 1
+        for key in [key for key in self.backend.ended if key[1] == challenge_id]:
+            del self.backend.ended[key]
+
+    def replace_behind(self, player: Player, instance: InstanceStatus) -> str:
+        made = self.machine.replaced(instance["container_id"])
+        self.backend.doubts.append(made)  # what somebody else has made is cleared away
+        return made
+
+    @contextmanager
+    def locked_out(self, player: Player, why: Lockout) -> Iterator[None]:
+        self.backend.barred.add(player.user_id)
+        try:
+            yield
+        finally:
+            self.backend.barred.discard(player.user_id)
+
+    @contextmanager
+    def lured(self) -> Iterator[Callable[[], list[str]]]:
+        came = self.machine.elsewhere = []
+        try:
+            yield lambda: list(came)
+        finally:
+            self.machine.elsewhere = None
+
+    @contextmanager
+    def amid(self, moment: int, work: Callable[[], object]) -> Iterator[None]:
+        left = moment
+
+        def pause() -> None:
+            nonlocal left
+            left -= 1
+            if left == -1:
+                work()
+
+        self.backend.pause = pause
+        try:
+            yield
+        finally:
+            self.backend.pause = lambda: None
+
+    @contextmanager
+    def slow_answers(self, seconds: float) -> Iterator[Callable[[], int]]:
+        self.machine.seconds, before = seconds, self.machine.requests
+        try:
+            yield lambda: self.machine.requests - before
+        finally:
+            self.machine.seconds = 0.0
+
     def kill_behind(self, container_id: str) -> None:
         self.machine.containers[container_id].alive = False
 
@@ -138,11 +215,12 @@ class ReferenceWorld(World):
 
     @contextmanager
     def fault(self, kind: FaultKind) -> Iterator[None]:
+        self.machine.goes_on.clear()
         self.machine.fault = kind
         try:
             yield
         finally:
-            self.machine.fault = None
+            self.machine.go_on()
 
     @contextmanager
     def stubborn(self, container_id: str) -> Iterator[None]:
@@ -152,12 +230,26 @@ class ReferenceWorld(World):
         finally:
             self.machine.stubborn.discard(container_id)
 
+    @contextmanager
+    def held_network(self, container_id: str) -> Iterator[None]:
+        self.machine.held.add(container_id)
+        try:
+            yield
+        finally:
+            self.machine.held.discard(container_id)
+
     def inside(self, instance: InstanceStatus, trial: Trial, *arguments: str) -> str:
         missing = self.backend.missing_walls
-        return answer(missing, CHALLENGES, instance["challenge_id"], trial, arguments)
+        owner = self._owner(instance)
+        return answer(missing, CHALLENGES, instance["challenge_id"], owner, trial, arguments)
 
     def inner_addresses(self, instance: InstanceStatus) -> list[str]:
-        return [SIBLING.format(instance["container_id"])]
+        return [SIBLING.format(self._owner(instance), instance["container_id"])]
+
+    def _owner(self, instance: InstanceStatus) -> int:
+        records = self.backend.records.values()
+        number = instance["container_id"]
+        return next(each.user_id for each in records if each.container.id == number)
 
     def host_port(self, instance: InstanceStatus) -> AbstractContextManager[list[str]]:
         return nullcontext([HOST_PORT])
@@ -185,6 +277,15 @@ class ReferenceWorld(World):
             yield
         finally:
             self.backend.room = None
+
+    @contextmanager
+    def replaced_tables(self, *, rows_kept: bool) -> Iterator[None]:
+        self.backend.tables.replaced = True
+        if not rows_kept:
+            self.backend.records.clear()
+            self.backend.doubts.append("what ran")
+        yield
+        self.backend.tables.replaced = False
 
     def slow_start(self) -> AbstractContextManager[Callable[[], int]]:
         return self.machine.turnstile.shut()

@@ -14,6 +14,7 @@ from engines.clock import VirtualClock
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.database import Database
+from engines.errors import BackendUnavailable
 from engines.settings import Settings
 
 SOON = 10.0
@@ -141,3 +142,33 @@ def test_the_pause_doubles_while_rounds_fail_and_only_then(database: Database) -
 def test_a_period_of_zero_is_refused(tmp_path: Path, database: Database) -> None:
     with pytest.raises(ValueError, match="period must be above 0"):
         CleanupWorker(Counting(database, lambda number: None), 0)
+
+
+class Pauses(threading.Event):
+    """Is told how long to wait, and does not; ends after so many."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.seconds: list[float | None] = []
+        self._number = number
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout)
+        if len(self.seconds) == self._number:
+            self.set()
+        return self.is_set()
+
+
+@pytest.mark.parametrize(
+    ("error", "longest"), [(RuntimeError("broken"), 300.0), (BackendUnavailable("down"), 30.0)]
+)
+def test_an_outage_is_looked_at_again_sooner_than_what_is_broken(
+    database: Database, error: Exception, longest: float
+) -> None:
+    def fail(_number: int) -> None:
+        raise error
+
+    pauses = Pauses(8)
+    CleanupWorker(Counting(database, fail), 10.0)._run(pauses)
+    assert pauses.seconds[:2] == [20.0, min(40.0, longest)]
+    assert pauses.seconds[-1] == longest

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from engines.catalog import ChallengeSpec, Port
+from engines.heartbeat import BEAT_SECONDS, LAPSE_SECONDS
 from engines.hybrid.backend import LEASE_SECONDS
 from engines.settings import Settings
 
@@ -49,7 +50,9 @@ def test_the_engines_page_has_the_engines_settings() -> None:
 
 def test_the_rollouts_page_says_how_long_a_dead_process_is_in_the_way() -> None:
     page = (ROOT / "docs" / "rollout.md").read_text(encoding="utf-8")
-    assert f"`busy` for {LEASE_SECONDS:g} s" in page
+    assert f"every {BEAT_SECONDS:g} s it prolongs it by {LAPSE_SECONDS:g} s" in page
+    assert f"`LEASE_SECONDS` ({LEASE_SECONDS:g} s" in page
+    assert f"for its account for up to {LAPSE_SECONDS:g} s" in page
 
 
 def test_the_engines_page_has_every_field_of_a_challenge() -> None:

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from engines import schema
 from engines.clock import SystemClock
 from engines.cre.firewall import FIX, Firewall
+from engines.cre.runtimes.disk_use import may_have_quotas
 from engines.database import Database
 from engines.doctor import Finding, SetupWatch, State, docker_side, examine
 from engines.doctor.database_side import database_findings
@@ -120,6 +121,36 @@ def test_the_firewall(
 def test_the_firewall_of_another_machine(mode: str, state: State) -> None:
     far = Settings(cre_docker_host="tcp://192.0.2.1:2376", cre_firewall=mode)
     assert docker_side.firewall_finding(far).state is state
+
+
+@pytest.mark.parametrize(
+    ("driver", "backing", "may", "says"),
+    [
+        ("overlay2", "extfs", False, "overlay2 on extfs, which has no quotas"),
+        ("overlay2", "xfs", True, "with pquota"),
+        ("overlay2", "", True, "overlay2: "),
+        ("btrfs", "", True, "btrfs: the engine's own quotas"),
+        ("zfs", "zfs", True, "zfs on zfs: the engine's own quotas"),
+        ("vfs", "", True, "vfs: "),
+    ],
+)
+def test_what_keeps_instances_from_filling_the_disk(
+    driver: str, backing: str, may: bool, says: str
+) -> None:
+    """As an engine says of its storage (`docker info`)."""
+    status = [["Backing Filesystem", backing]] if backing else None
+    api = Storage({"Driver": driver, "DriverStatus": status})
+    assert may_have_quotas(api.info()) is may
+    found = docker_side.disk_finding(Settings(), api)
+    assert found.state is State.OK
+    assert says in found.seen
+
+
+class Storage:
+    """What an engine says of itself."""
+
+    def __init__(self, said: dict[str, object]) -> None:
+        self.info = lambda: said
 
 
 class Networks:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from cre_stage import Stage
-from guessed_tables import export_and_import
 
+from conformance.harnesses.guessed_tables import export_and_import
 from engines.audit import Action
 from engines.catalog import ChallengeSpec, Companion
 from engines.cre.owner import database_id, identity, ids_at, ids_of, keep_identity, take_over

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from engines.contract import Code
-from engines.site.gate import Contest, Person, Subject, Unmet, refusal, unmet
+from engines.site.gate import OF_WHAT_RUNS, Contest, Person, Subject, Unmet, refusal, unmet
 from engines.web import WebCode, Wish
 
 PLAYER, OPEN = Person(), Subject()
@@ -43,9 +43,10 @@ def test_refused(
     found = refusal(person, contest, subject, wish)
     assert found is not None
     assert found.code is code
-    # Who runs something may look at it and stop it all the same.
-    assert refusal(person, contest, subject, Wish.STOP) is None
-    assert refusal(person, contest, subject, Wish.STATUS) is None
+    # Who plays it may look at it and stop it all the same; what is not to be seen is not there.
+    for of_what_runs in OF_WHAT_RUNS:
+        there = refusal(person, contest, subject, of_what_runs)
+        assert there == (found if code is Code.CHALLENGE_UNAVAILABLE else None)
 
 
 @pytest.mark.parametrize("contest", [Contest.RUNNING, Contest.OPEN_AFTER])

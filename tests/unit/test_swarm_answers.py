@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,11 +11,10 @@ from docker.errors import APIError
 from engines.catalog import ChallengeSpec, Companion, Port, Readiness, Transport
 from engines.cre.runtimes.base import Launch
 from engines.cre.runtimes.swarm_config import (
-    LONGEST_NAME,
     challenge_service,
     check,
+    companion_service,
     network_config,
-    swarm_name,
 )
 from engines.cre.runtimes.swarm_tasks import (
     digest_of,
@@ -77,27 +77,19 @@ def test_ports_come_in_the_order_of_the_challenge() -> None:
         published(seen, (Port(81),))
 
 
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("wr-d-user-1-c1", "wr-d-user-1-c1"),
-        ("wr-d-user-1-c1.db", "wr-d-user-1-c1-db-"),
-        ("x" * LONGEST_NAME, "x" * LONGEST_NAME),
-        ("x" * (LONGEST_NAME + 1), "x" * 40 + "-"),
-        ("ends-", "ends-"),
-    ],
-)
-def test_names_that_a_swarm_takes(text: str, name: str) -> None:
-    made = swarm_name(text)
-    assert made.startswith(name)
-    assert len(made) <= LONGEST_NAME
-    assert (made == text) == (name == text and not text.endswith("-"))
-
-
-def test_names_stay_apart() -> None:
-    assert (
-        len({swarm_name(text) for text in ("a.b", "a-b", "a_b", "a.b.", "a" * 64, "a" * 65)}) == 6
-    )
+def test_names_are_those_a_swarm_takes_and_say_nothing() -> None:
+    companion = Companion(name="d" * 32, image="web")
+    spec = ChallengeSpec(id=7, name="A", image="web", companions=(companion,))
+    launch = Launch("wr-site-user-11-c7", "site", spec, "flag{x}", "127.0.0.1")
+    names = [
+        challenge_service(launch, "web", "n", ())["name"],
+        companion_service(launch, companion, "web", "n", ())["name"],
+        network_config(launch, 1500)["name"],
+    ]
+    assert len(set(names)) == 3
+    for name in names:
+        assert re.fullmatch(r"wr-[0-9a-f]{16}(-d{32}|-[0-9a-f]{8})?", name)
+        assert len(name) <= 63, "a service's name is a DNS label"
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def troubles() -> Iterator[Trouble]:
             yield Trouble("refuse, the write", {"kind": name}, writes_only=True)
         elif kind in TRANSPORT:
             slow = {"seconds": LASTING_SECONDS} if kind is Kind.SLOW_FIRST_BYTE else {}
-            fault, real = {"kind": name, **slow}, bool(slow)
+            fault, real = {"kind": name, **slow}, bool(slow) or kind is Kind.HANG
             yield Trouble(f"{name}", fault, real_time=real)
             for when in ("before", "after"):
                 aimed = {**fault, "when": when}

@@ -93,7 +93,7 @@ def answered_by_chance(client: WhaleClient, random: Random) -> Iterator[Callable
     held: deque[socket.socket] = deque()
     threads: list[threading.Thread] = []
 
-    class ByChance(deadline._Bounded):
+    class ByChance(deadline.BoundedConnection):
         def _new_conn(self) -> socket.socket:
             ours, peer = socket.socketpair()
             ours.settimeout(self.timeout)

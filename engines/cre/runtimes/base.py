@@ -4,18 +4,21 @@ Every method may raise :class:`engines.errors.BackendUnavailable` when the runti
 
 An *instance* here is everything that was made under one name: a container, or a container with its
 companions and the network they share. All of it carries the deployment's label and the instance's
-name, so that whatever a crash leaves can be found and told to whom it belongs.
+name as labels, so that whatever a crash leaves can be found and told to whom it belongs. What the
+engine calls it, which programs in other instances can look up, is another name that says nothing.
 """
 
 from __future__ import annotations
 
+import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from engines.catalog import ChallengeSpec, Companion, Readiness
 from engines.contract import Isolation
 from engines.cre.evidence import Evidence, Redactor
+from engines.errors import RuntimeFault
 
 LABEL_DEPLOYMENT = "whale-ready.deployment"
 """Only what has this label with the deployment's own value is ever touched."""
@@ -25,10 +28,13 @@ LABEL_OWNER = "whale-ready.database"
 """Id of the database that something was made for (:mod:`engines.cre.owner`)."""
 LABEL_GROUP = "whale-ready.group"
 """On everything of an instance that is more than one container."""
+LABEL_COMPANION = "whale-ready.companion"
+"""On a companion: its name in the challenge."""
 LABEL_FENCE = "whale-ready.fence"
 """Fencing token: id of the row that something was made for."""
 LABEL_DISK = "whale-ready.disk-mb"
 """What a container may write; 0 for as much as there is."""
+MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Launch:
     """One instance to be made."""
 
     name: str
-    """Derived from the row, so that a crash leaves something that can be found."""
+    """Derived from the row, so that a crash leaves something that can be found; only in labels."""
     deployment: str
     spec: ChallengeSpec
     flag: str = field(repr=False)
@@ -51,6 +57,13 @@ class Launch:
     until others had cleared it away must not touch what came after it."""
     owner: str = ""
     """Id of the database that it is made for."""
+    opaque: str = field(init=False, default_factory=lambda: f"wr-{secrets.token_hex(8)}")
+    """What its containers, services and network are called: a random name, of this launch alone.
+    The engine's resolver tells names to every program on a network that instances share."""
+
+    def opaque_of(self, companion: Companion) -> str:
+        """What a companion's container is called."""
+        return f"{self.opaque}-{companion.name}"
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -153,6 +166,23 @@ class Cleared:
 def fence_of(labels: Mapping[str, str]) -> int:
     """The fencing token on something; what was made before there were any has the least."""
     return int(labels.get(LABEL_FENCE, 0))
+
+
+def labels_of(deployment: str, name: str) -> list[str]:
+    """What everything of an instance carries, as a filter for the engine."""
+    return [f"{LABEL_DEPLOYMENT}={deployment}", f"{LABEL_INSTANCE}={name}"]
+
+
+def is_leftover(launch: Launch, fences: Iterable[int]) -> bool:
+    """Whether of what bears the instance's name, with these tokens, something has to go first.
+
+    Raises:
+        RuntimeFault: a younger start has made it; this one was given up meanwhile.
+    """
+    there = list(fences)
+    if any(fence > launch.fence for fence in there):
+        raise RuntimeFault("a younger start has made this instance")
+    return bool(there)
 
 
 class Runtime(ABC):

@@ -11,6 +11,7 @@ from engines.cre.runtimes.connection import Connect, connector, probe_host
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import networks_from
 from engines.cre.runtimes.swarm import SwarmRuntime
+from engines.deadline import held
 from engines.settings import Settings
 
 
@@ -27,12 +28,16 @@ def runtime_from(settings: Settings) -> Runtime:
             constraints=settings.cre_constraints,
             probe_host=settings.cre_probe_host or None,
             mtu=settings.cre_network_mtu,
+            look_seconds=settings.look_seconds,
+            answer_seconds=settings.answer_seconds,
         )
     connect = _once(connector(settings))
     return DockerRuntime(
         connect=connect,
         probe_host=probe_host(settings),
         networks=networks_from(settings, lambda: connect().api),
+        look_seconds=settings.look_seconds,
+        answer_seconds=settings.answer_seconds,
     )
 
 
@@ -42,9 +47,10 @@ def _once(connect: Connect) -> Connect:
     made: list[docker.DockerClient] = []
 
     def connected() -> docker.DockerClient:
-        with lock:
-            if not made:
-                made.append(connect())
-            return made[0]
+        if not made:
+            with held(lock):
+                if not made:
+                    made.append(connect())
+        return made[0]
 
     return connected

@@ -31,6 +31,7 @@ from requests.exceptions import RequestException, Timeout
 from engines.cre.runtimes.engine_api import CALL_SECONDS, causes, unreachable
 from engines.cre.runtimes.local_socket import LocalSocket
 from engines.cre.runtimes.ssh import SSHAdapter, ssh_command
+from engines.deadline import BoundedAdapter
 from engines.errors import BackendUnavailable, SettingsError
 from engines.settings import Settings
 
@@ -225,7 +226,7 @@ def _over_sockets(
 ) -> docker.DockerClient:
     adapter: HTTPAdapter
     if where.scheme in _NETWORK:
-        adapter = HTTPAdapter(pool_maxsize=POOL_SIZE)
+        adapter = BoundedAdapter(pool_maxsize=POOL_SIZE)
     else:
         adapter = LocalSocket(where.socket, POOL_SIZE)
     tls = certificates.tls() if certificates else None

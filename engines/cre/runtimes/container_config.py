@@ -12,9 +12,7 @@ from typing import Any
 from docker.types import LogConfig, Mount, Ulimit
 
 from engines.catalog import ChallengeSpec, Companion, Sandbox
-from engines.cre.runtimes.base import LABEL_DISK, Launch
-
-MIB = 1024 * 1024
+from engines.cre.runtimes.base import LABEL_COMPANION, LABEL_DISK, MIB, Launch
 
 CPU_PERIOD_MICROSECONDS = 100_000
 LOG_LIMIT = {"max-size": "1m", "max-file": "1"}
@@ -23,6 +21,8 @@ SCRATCH = {"/tmp": "rw,noexec,nosuid,nodev,size=64m,mode=1777"}  # noqa: S108 - 
 """Where a container with a read-only root may write."""
 NO_DNS, SHORT_WAIT = ["127.0.0.1"], ["timeout:1", "attempts:1"]
 """Resolver of a container without egress whose companions' addresses are not known beforehand."""
+NO_SEARCH = ["."]
+"""The domain that the host searches is no instance's business; this is how Docker is told."""
 FLAG_MODE = 0o400
 
 
@@ -60,10 +60,6 @@ def companion_config(api: Any, launch: Launch, companion: Companion, network: st
     )
 
 
-def companion_name(launch: Launch, companion: Companion) -> str:
-    return f"{launch.name}.{companion.name}"
-
-
 def flag_archive(launch: Launch, sandbox: ChallengeSpec | Companion) -> tuple[str, bytes] | None:
     """The folder and the tar archive that put the flag's file there; None where none is wanted."""
     if not sandbox.flag_file:
@@ -83,8 +79,6 @@ def flag_archive(launch: Launch, sandbox: ChallengeSpec | Companion) -> tuple[st
 
 def with_quota(config: Any, sandbox: Sandbox) -> Any:
     """The configuration for an engine whose storage knows quotas."""
-    if not sandbox.disk_mb:
-        return config
     quota = {"StorageOpt": {"size": f"{sandbox.disk_mb}m"}}
     return {**config, "HostConfig": {**config["HostConfig"], **quota}}
 
@@ -109,7 +103,11 @@ def _config(
         sandbox.image,
         command=list(sandbox.command) or None,
         environment=environment,
-        labels={**launch.labels, LABEL_DISK: str(sandbox.disk_mb)},
+        labels={
+            **launch.labels,
+            LABEL_DISK: str(sandbox.disk_mb),
+            **({LABEL_COMPANION: name} if name else {}),
+        },
         ports=ports,
         user=sandbox.user or None,
         networking_config=api.create_networking_config({network: endpoint}) if own else None,
@@ -145,7 +143,7 @@ def _names(launch: Launch, addresses: Mapping[str, str]) -> dict[str, Any]:
     found in the hosts file.
     """
     if launch.spec.egress:
-        return {}
+        return {"dns_search": NO_SEARCH}
     if not launch.alone and not addresses:
         return {"dns": NO_DNS, "dns_opt": SHORT_WAIT}
     return {

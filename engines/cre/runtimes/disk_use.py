@@ -10,13 +10,40 @@ from engines.cre.runtimes.base import (
     LABEL_DEPLOYMENT,
     LABEL_DISK,
     LABEL_INSTANCE,
+    MIB,
     Overfull,
     fence_of,
 )
-from engines.cre.runtimes.container_config import MIB
 
 ALARMING_BYTES = 128 * MIB
 """What may be written between two glances; less is no hurry."""
+
+
+_QUOTAS = frozenset({"btrfs", "zfs"})
+_ON_XFS = frozenset({"overlay2", "overlay"})
+
+
+def storage_of(info: Mapping[str, Any]) -> str:
+    """What an engine keeps containers on, in words, from what it says of itself."""
+    backing = _backing(info)
+    return f"{info.get('Driver') or 'unknown'}{f' on {backing}' if backing else ''}"
+
+
+def may_have_quotas(info: Mapping[str, Any]) -> bool:
+    """Whether a container's quota might be taken; of xfs an engine does not say how it is mounted.
+
+    Where it is False no start has to be refused first.
+    """
+    return info.get("Driver") not in _ON_XFS or _backing(info) in ("xfs", "")
+
+
+def has_quotas(info: Mapping[str, Any]) -> bool:
+    """Whether a container's quota is taken for certain."""
+    return info.get("Driver") in _QUOTAS
+
+
+def _backing(info: Mapping[str, Any]) -> str:
+    return str(dict(info.get("DriverStatus") or ()).get("Backing Filesystem", ""))
 
 
 class FreeSpace:

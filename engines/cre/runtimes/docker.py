@@ -20,6 +20,7 @@ from engines.cre.evidence import LINES, Evidence, Redactor
 from engines.cre.image_pull import pull_image
 from engines.cre.images import Images
 from engines.cre.runtimes.base import (
+    LABEL_COMPANION,
     LABEL_DEPLOYMENT,
     LABEL_FENCE,
     LABEL_GROUP,
@@ -31,22 +32,25 @@ from engines.cre.runtimes.base import (
     Launched,
     Overfull,
     fence_of,
+    is_leftover,
+    labels_of,
 )
 from engines.cre.runtimes.container_config import (
     challenge_config,
     companion_config,
-    companion_name,
     flag_archive,
     with_quota,
 )
-from engines.cre.runtimes.disk_use import FreeSpace, overfull
+from engines.cre.runtimes.disk_use import FreeSpace, may_have_quotas, overfull
 from engines.cre.runtimes.engine_api import CALL_SECONDS, EngineRuntime, said
+from engines.cre.runtimes.listening import listening_ports
 from engines.cre.runtimes.networks import BridgeNetworks
 from engines.cre.runtimes.programs import GAVE_UP, why_not_run
 from engines.cre.runtimes.steps import Steps
 from engines.errors import (
     BackendUnavailable,
     ContainerExited,
+    EngineError,
     ImageMissing,
     NoRoom,
     NotReady,
@@ -54,6 +58,7 @@ from engines.errors import (
     RuntimeFault,
 )
 from engines.probe import wait_until
+from engines.pulse import ANSWER_SECONDS, LOOK_SECONDS
 
 Anyone = ChallengeSpec | Companion
 
@@ -66,6 +71,7 @@ class DockerRuntime(EngineRuntime):
         connect: makes the client on first use (engines/cre/runtimes/connection.py) when none is
             given.
         probe_host: where published ports are reached from here; None for the bind address.
+        look_seconds, answer_seconds: see :class:`engines.pulse.Pulse`.
         networks: the networks that instances are put on; None for Docker's default bridge, which
             keeps no instance from another.
     """
@@ -79,13 +85,24 @@ class DockerRuntime(EngineRuntime):
         connect: Callable[[], docker.DockerClient] | None = None,
         probe_host: str | None = None,
         networks: BridgeNetworks | None = None,
+        look_seconds: float = LOOK_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        super().__init__(client, connect=connect, probe_host=probe_host)
+        super().__init__(
+            client,
+            connect=connect,
+            probe_host=probe_host,
+            look_seconds=look_seconds,
+            answer_seconds=answer_seconds,
+        )
         self._images = Images(
             lambda image, tell, canceller: pull_image(self._api, image, tell, canceller)
         )
         self._networks = networks
-        self._quotas = True
+        if networks is not None:
+            networks.watch(self._pulse)
+        self._quotas: bool | None = None
+        """Whether the engine's storage may know quotas; None before it was asked."""
         self._free_space = FreeSpace()
 
     def launch(self, launch: Launch) -> Launched:
@@ -98,12 +115,13 @@ class DockerRuntime(EngineRuntime):
             return self._made(launch)
 
     def _made(self, launch: Launch) -> Launched:
+        begun: list[str] = []
         try:
-            container_id = self._create_all(launch)
+            container_id = self._create_all(launch, begun)
             if not launch.in_steps:  # else wait_ready starts them
                 for companion in launch.spec.companions:
                     with _refused_of(companion):
-                        self._start(companion_name(launch, companion))
+                        self._start(launch.opaque_of(companion))
                 self._start(container_id)
             details = self._ask(lambda: self._api.inspect_container(container_id))
             if launch.waits_for_companions:
@@ -116,9 +134,7 @@ class DockerRuntime(EngineRuntime):
             self._discard(launch)
             raise told from None
         except (RuntimeFault, BackendUnavailable) as error:
-            if not (isinstance(error, BackendUnavailable) and error.untouched):
-                self._discard(launch)
-            raise
+            raise self._undone(error, launch, begun)  # noqa: B904 - it is mostly the same
         except APIError as error:
             self._discard(launch)
             refused = _fault(error, launch.redactor)
@@ -130,7 +146,7 @@ class DockerRuntime(EngineRuntime):
     def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
         host = self._probe_host or _reachable(launch.bind_address)
         try:
-            Steps(self._api, self, launch, launched, host, seconds).take()
+            Steps(self, launch, launched, host, seconds).take()
         except (ContainerExited, NotReady) as fault:
             raise self._with_evidence(fault, launch) from None
 
@@ -153,14 +169,17 @@ class DockerRuntime(EngineRuntime):
             return None
         return int(details["State"]["ExitCode"])
 
+    def listening(self, details: Any) -> frozenset[int] | None:
+        """The ports that its programs listen on; None where that cannot be seen."""
+        return self._ask(lambda: listening_ports(self._api, details))
+
     def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
         try:
             details = self._inspect(container_id)
             if details is None:
                 return Evidence("its container is not there any more: somebody removed it")
             labels = details["Config"]["Labels"]
-            others = [f"{LABEL_DEPLOYMENT}={labels[LABEL_DEPLOYMENT]}"]
-            others.append(f"{LABEL_INSTANCE}={labels[LABEL_INSTANCE]}")
+            others = labels_of(labels[LABEL_DEPLOYMENT], labels[LABEL_INSTANCE])
             return self._evidence("its container does not run", others, redactor)
         except (BackendUnavailable, KeyError):
             return Evidence()
@@ -189,7 +208,7 @@ class DockerRuntime(EngineRuntime):
         return Cleared(self._remove_container(container_id))
 
     def clear(self, deployment: str, name: str, fence: int) -> Cleared:
-        labels = [f"{LABEL_DEPLOYMENT}={deployment}", f"{LABEL_INSTANCE}={name}"]
+        labels = labels_of(deployment, name)
         containers, networks = (
             [row["Id"] for row in rows if fence_of(row["Labels"]) <= fence]
             for rows in self._list(labels)
@@ -231,26 +250,35 @@ class DockerRuntime(EngineRuntime):
             return "bridge"
         if launch.alone:
             return self._networks.shared(egress=launch.spec.egress)
-        self._clear_older(launch)  # a network's name keeps no second one away
         return self._networks.own(launch)
 
-    def _create_all(self, launch: Launch) -> str:
-        """Make the network and the containers; returns the id of the challenge's own."""
+    def _make_way(self, launch: Launch) -> None:
+        """Remove what somebody who died has left of the instance: no name keeps a second away."""
+        containers = self._containers(labels_of(launch.deployment, launch.name))
+        if is_leftover(launch, (fence_of(row["Labels"]) for row in containers)) or not launch.alone:
+            self._clear_older(launch)
+
+    def _create_all(self, launch: Launch, begun: list[str]) -> str:
+        """Make the network and the containers; returns the id of the challenge's own.
+
+        ``begun`` is given what there is of the instance.
+        """
+        self._make_way(launch)
         network = self._network(launch)
+        if not launch.alone:
+            begun.append(network)
         for companion in launch.spec.companions:
             config = companion_config(self._api, launch, companion, network)
             with _refused_of(companion):
-                self._create(launch, companion, config, companion_name(launch, companion))
+                begun.append(self._created(launch, companion, config, launch.opaque_of(companion)))
+                self._put_flag(launch, companion, begun[-1])
         config = challenge_config(self._api, launch, network)
-        return self._create(launch, launch.spec, config, launch.name)
+        begun.append(self._created(launch, launch.spec, config, launch.opaque))
+        self._put_flag(launch, launch.spec, begun[-1])
+        return begun[-1]
 
     def _start(self, container: str) -> None:
         self._ask(lambda: self._api.start(container))
-
-    def _create(self, launch: Launch, sandbox: Anyone, config: Any, name: str) -> str:
-        container_id = self._created(launch, sandbox, config, name)
-        self._put_flag(launch, sandbox, container_id)
-        return container_id
 
     def _put_flag(self, launch: Launch, sandbox: Anyone, container_id: str) -> None:
         archive = flag_archive(launch, sandbox)
@@ -268,27 +296,26 @@ class DockerRuntime(EngineRuntime):
             ) from error
 
     def _created(self, launch: Launch, sandbox: Anyone, plain: Any, name: str) -> str:
-        config = with_quota(plain, sandbox) if self._quotas else plain
+        config = with_quota(plain, sandbox) if sandbox.disk_mb and self._may_quota() else plain
         for _ in range(3):
             try:
                 made = self._ask(partial(self._api.create_container_from_config, config, name))
             except ImageNotFound:
                 self._images.missing(config["Image"], launch.spec.pull)
-            except APIError as error:
-                if error.status_code == 409:
-                    # The name is derived from a row that was ours: what bears it was left by a
-                    # process that died, or made for a younger row. Only this deployment's, and
-                    # only the former is removed.
-                    self._clear_older(launch)
-                elif config is plain:
+            except APIError:
+                if config is plain:
                     raise
-                else:
-                    config = plain  # most storage knows no quota, and says so
+                config = plain  # most storage knows no quota, and says so
             else:
                 if config is plain and sandbox.disk_mb:
                     self._quotas = False  # the watch keeps it
                 return str(made["Id"])
-        raise RuntimeFault("the container's name is another deployment's, or a younger start's")
+        raise RuntimeFault("somebody removes the image as often as it is pulled")
+
+    def _may_quota(self) -> bool:
+        if self._quotas is None:
+            self._quotas = may_have_quotas(self._ask(self._api.info))
+        return self._quotas
 
     def _clear_older(self, launch: Launch) -> Cleared:
         return self.clear(launch.deployment, launch.name, launch.fence)
@@ -300,11 +327,20 @@ class DockerRuntime(EngineRuntime):
         except BackendUnavailable as error:
             raise BackendUnavailable("a container that failed to start may be left") from error
 
+    def _undone(self, error: EngineError, launch: Launch, begun: list[str]) -> EngineError:
+        """The error of a start of which nothing is left."""
+        if isinstance(error, BackendUnavailable) and error.untouched:
+            if not begun:
+                return error
+            # That this request did not arrive does not mean that nothing was made.
+            error = BackendUnavailable(str(error))
+        self._discard(launch)
+        return error
+
     def _with_evidence(self, fault: RuntimeFault, launch: Launch) -> RuntimeFault:
         """The same fault, with what the instance's containers tell of it."""
         labels = [
-            f"{LABEL_DEPLOYMENT}={launch.deployment}",
-            f"{LABEL_INSTANCE}={launch.name}",
+            *labels_of(launch.deployment, launch.name),
             f"{LABEL_FENCE}={launch.fence}",
         ]
         try:
@@ -357,15 +393,18 @@ class DockerRuntime(EngineRuntime):
 
     def _list(self, labels: list[str]) -> tuple[list[Any], list[Any]]:
         """Containers and networks with these labels."""
-        wanted = {"label": labels}
+        return self._containers(labels), self._listed(self._api.networks, labels)
+
+    def _containers(self, labels: list[str]) -> list[Any]:
+        return self._listed(partial(self._api.containers, all=True), labels)
+
+    def _listed(self, kind: Callable[..., list[Any]], labels: list[str]) -> list[Any]:
         try:
-            containers = self._ask(lambda: self._api.containers(all=True, filters=wanted))
-            networks = self._ask(lambda: self._api.networks(filters=wanted))
+            return self._ask(lambda: kind(filters={"label": labels}))
         except APIError as error:
             raise BackendUnavailable(
                 f"the Docker engine refused to list what is there: {said(error)}"
             ) from error
-        return containers, networks
 
     def _remove_container(self, container_id: str) -> bool:
         try:
@@ -422,9 +461,7 @@ def _published(details: Any, ports: tuple[Port, ...]) -> tuple[str, ...]:
 
 def _own_name(row: Any) -> str:
     """Of a companion its name; empty for the challenge's own container."""
-    instance = str(row["Labels"].get(LABEL_INSTANCE, ""))
-    names = [str(each).lstrip("/") for each in row["Names"] or ()]
-    return next((n.removeprefix(f"{instance}.") for n in names if n.startswith(f"{instance}.")), "")
+    return str(row["Labels"].get(LABEL_COMPANION, ""))
 
 
 def _ending(details: Any) -> str:

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import docker
@@ -15,11 +16,13 @@ from requests.exceptions import RequestException, Timeout
 from engines.catalog import Readiness
 from engines.cre.evidence import Redactor
 from engines.cre.runtimes.base import Runtime
+from engines.deadline import held
 from engines.errors import BackendUnavailable
 from engines.probe import ATTEMPT_SECONDS, answers_http, answers_tcp, look_up
+from engines.pulse import ANSWER_SECONDS, LOOK_SECONDS, Pulse
 
 CALL_SECONDS = 60.0
-"""Deadline of one request to the engine."""
+"""Longest work that one request may ask for, on an engine that shows signs of life meanwhile."""
 
 _T = TypeVar("_T")
 
@@ -28,10 +31,12 @@ class EngineRuntime(Runtime):
     """A runtime that speaks to a Docker engine through the SDK's low-level client.
 
     Args:
-        client: an SDK client to use; it is then the caller's to close.
+        client: an SDK client to use; it is then the caller's to close. One that is not from
+            engines/cre/runtimes/connection.py waits for as long as its own time-out says.
         connect: makes the client on first use (engines/cre/runtimes/connection.py) when none is
             given.
         probe_host: where published ports are reached from here; None for where they are published.
+        look_seconds, answer_seconds: see :class:`engines.pulse.Pulse`.
     """
 
     def __init__(
@@ -40,6 +45,8 @@ class EngineRuntime(Runtime):
         *,
         connect: Callable[[], docker.DockerClient] | None = None,
         probe_host: str | None = None,
+        look_seconds: float = LOOK_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         if client is None and connect is None:
             raise ValueError("give a client, or connect, which makes one on first use")
@@ -48,17 +55,26 @@ class EngineRuntime(Runtime):
         self._own_client = client is None
         self._client = client
         self._probe_host = probe_host
+        self._pulse = Pulse(
+            "the Docker engine",
+            self._ping,
+            look_seconds=look_seconds,
+            answer_seconds=answer_seconds,
+        )
 
     @property
     def _api(self) -> Any:
         """The low-level client, made on first use: an engine that is down is no error before."""
-        with self._lock:
+        client = self._client
+        if client is None and self._connect is not None:
+            client = self._ask(self._connected)
+        return client.api if client is not None else None
+
+    def _connected(self) -> docker.DockerClient | None:
+        with held(self._lock):  # one thread connects, the others find it done
             if self._client is None and self._connect is not None:
-                try:
-                    self._client = self._connect()
-                except (DockerException, RequestException) as error:
-                    raise unreachable(error) from error
-            return self._client.api if self._client is not None else None
+                self._client = self._connect()
+            return self._client
 
     def image_id(self, image: str) -> str | None:
         try:
@@ -75,18 +91,36 @@ class EngineRuntime(Runtime):
         return {"docker": details["Version"], "docker-api": details["ApiVersion"]}
 
     def close(self) -> None:
+        self._pulse.close()
         if self._client is not None and self._own_client:
             self._client.close()
             self._client = None
 
     def _ask(self, request: Callable[[], _T]) -> _T:
         """Make one request; an engine that does not answer as one is BackendUnavailable."""
-        try:
-            return request()
-        except APIError:
-            raise
-        except (DockerException, RequestException, json.JSONDecodeError, OSError) as error:
-            raise unreachable(error) from error
+        with self._pulse.asking():
+            return answered(request)
+
+    def _ping(self) -> None:
+        with suppress(APIError):  # which is an answer
+            client = answered(self._connected)
+            if client is not None:
+                answered(client.api.ping)
+
+
+def answered(request: Callable[[], _T]) -> _T:
+    """What the engine answers to one request.
+
+    Raises:
+        APIError: the engine refuses it.
+        BackendUnavailable: there is no answer, or not one of a Docker engine.
+    """
+    try:
+        return request()
+    except APIError:
+        raise
+    except (DockerException, RequestException, json.JSONDecodeError, OSError) as error:
+        raise unreachable(error) from error
 
 
 def answers(readiness: Readiness, host: str, port: int, timeout: float) -> bool:
@@ -126,9 +160,11 @@ def unreachable(error: BaseException) -> BackendUnavailable:
     why = next(
         (f": {words}" for kind, words in _WHY if any(isinstance(e, kind) for e in found)), ""
     )
+    never_arrived = any(isinstance(each, _NEVER_ARRIVED) for each in found)
     return BackendUnavailable(
         f"the Docker engine cannot be reached{why}",
-        untouched=any(isinstance(each, _NEVER_ARRIVED) for each in found),
+        untouched=never_arrived,
+        unanswered=not never_arrived,
     )
 
 

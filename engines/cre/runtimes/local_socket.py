@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
 from engines.cre.runtimes.one_pool import OnePool
+from engines.deadline import BoundedConnection
 
 
 class LocalSocket(OnePool):
@@ -23,7 +23,7 @@ class LocalSocket(OnePool):
         super().__init__(_Pool("localhost", maxsize=pool_size, path=path))
 
 
-class _Connection(HTTPConnection):
+class _Connection(BoundedConnection):
     def __init__(self, host: str, port: int | None = None, *, path: str, **options: Any) -> None:
         super().__init__(host, port, **options)
         self._path = path

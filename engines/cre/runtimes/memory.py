@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from engines.catalog import Transport
+from engines.cre.evidence import Evidence, Redactor
 from engines.cre.runtimes.base import Cleared, Found, Launch, Launched, Overfull, Runtime
 from engines.errors import (
     BackendUnavailable,
@@ -56,6 +57,10 @@ class MemoryRuntime(Runtime):
         self._crashing = frozenset(crashing)
         self._lock = threading.Lock()
         self._containers: dict[str, _Container] = {}
+        self._networks: dict[str, Launch] = {}
+        """Those that outlived their instances, by id."""
+        self._held: set[str] = set()
+        """Ids of networks that others hold on to."""
         self._down = False
 
     def launch(self, launch: Launch) -> Launched:
@@ -84,6 +89,12 @@ class MemoryRuntime(Runtime):
             container = self._containers.get(container_id)
             return container is not None and container.running
 
+    def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
+        with self._lock:
+            if container_id in self._containers:
+                return Evidence("its container does not run: its process was ended")
+            return Evidence("its container is not there any more: somebody removed it")
+
     def remove(self, container_id: str) -> Cleared:
         with self._lock:
             self._check_up()
@@ -92,28 +103,28 @@ class MemoryRuntime(Runtime):
     def clear(self, deployment: str, name: str, fence: int) -> Cleared:
         with self._lock:
             self._check_up()
+
+            def wanted(launch: Launch) -> bool:
+                named = (launch.deployment, launch.name) == (deployment, name)
+                return named and launch.fence <= fence
+
+            left = [key for key, each in self._networks.items() if wanted(each)]
             return self._remove(
-                [
-                    each.container_id
-                    for each in self._containers.values()
-                    if (each.launch.deployment, each.launch.name) == (deployment, name)
-                    and each.launch.fence <= fence
-                ]
+                [each.container_id for each in self._containers.values() if wanted(each.launch)],
+                left,
             )
 
     def find(self, deployment: str) -> list[Found]:
         with self._lock:
             self._check_up()
+            found = [
+                (each.container_id, each.running, each.launch) for each in self._containers.values()
+            ]
+            found += [(key, False, launch) for key, launch in self._networks.items()]
             return [
-                Found(
-                    each.container_id,
-                    each.launch.name,
-                    each.running,
-                    each.launch.fence,
-                    each.launch.owner,
-                )
-                for each in self._containers.values()
-                if each.launch.deployment == deployment
+                Found(each, launch.name, running, launch.fence, launch.owner)
+                for each, running, launch in found
+                if launch.deployment == deployment
             ]
 
     def overfull(self, deployment: str) -> list[Overfull]:
@@ -145,6 +156,8 @@ class MemoryRuntime(Runtime):
             for each in self._containers.values():
                 if int(port) in each.ports and each.running:
                     if path == "/cgi-bin/flag":
+                        return each.launch.environment.get("FLAG", "")
+                    if each.launch.spec.flag_file == f"/www{path}":
                         return each.launch.flag
                     return f"challenge {each.launch.spec.id}"
             return None
@@ -163,6 +176,12 @@ class MemoryRuntime(Runtime):
         """Somebody removes the container by hand."""
         with self._lock:
             del self._containers[container_id]
+
+    def replace(self, container_id: str) -> str:
+        """Somebody makes another container in the place of this one; returns its id."""
+        with self._lock:
+            launch = self._containers[container_id].launch
+        return self.launch(launch).container_id
 
     @contextmanager
     def outage(self) -> Iterator[None]:
@@ -185,16 +204,36 @@ class MemoryRuntime(Runtime):
                 if container_id in self._containers:
                     self._containers[container_id].stubborn = False
 
+    @contextmanager
+    def held_network(self, container_id: str) -> Iterator[None]:
+        """Something of somebody else's is on a container's network, which cannot be removed."""
+        with self._lock:
+            network = _network_of(self._containers[container_id].launch)
+            self._held.add(network)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held.discard(network)
+
     def _check_up(self) -> None:
         if self._down:
             raise BackendUnavailable("the runtime is down", untouched=True)
 
-    def _remove(self, container_ids: list[str]) -> Cleared:
+    def _remove(self, container_ids: list[str], networks: Iterable[str] = ()) -> Cleared:
+        tried = list(networks)
         for container_id in container_ids:
             if self._containers[container_id].stubborn:
                 raise BackendUnavailable("the container cannot be removed")
-            del self._containers[container_id]
-        return Cleared(bool(container_ids))
+            launch = self._containers.pop(container_id).launch
+            network = _network_of(launch)
+            self._networks[network] = launch
+            tried.append(network)
+        kept = [network for network in tried if network in self._held]
+        for network in set(tried) - set(kept):
+            del self._networks[network]
+        said = tuple(f"{network} is kept by something foreign" for network in kept)
+        return Cleared(bool(tried), said)
 
     def _ports_for(self, launch: Launch) -> tuple[int, ...]:
         taken = {each for known in self._containers.values() for each in known.published}
@@ -209,6 +248,10 @@ class MemoryRuntime(Runtime):
         if len(ports) < len(launch.spec.ports):
             raise PortUnavailable("no port is free")
         return ports
+
+
+def _network_of(launch: Launch) -> str:
+    return f"network {launch.name}-{launch.fence}"
 
 
 def _published(launch: Launch, numbers: tuple[int, ...]) -> set[tuple[int, Transport]]:

@@ -10,27 +10,28 @@ Their addresses come from ``CRE_NETWORK_POOL`` (:mod:`engines.cre.runtimes.subne
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
-from docker.errors import APIError, DockerException
+from docker.errors import APIError
 from docker.types import IPAMConfig, IPAMPool
-from requests.exceptions import RequestException
 
 from engines.contract import Isolation
 from engines.cre.firewall import CLOSED, OPEN
 from engines.cre.guard import Guard, docker_host
 from engines.cre.runtimes.base import Launch
-from engines.cre.runtimes.engine_api import unreachable
+from engines.cre.runtimes.engine_api import answered
 from engines.cre.runtimes.subnets import LABEL_SHARED, SHARED, shared_name, shared_subnet
+from engines.deadline import held
 from engines.errors import BackendUnavailable, RuntimeFault, SubnetTaken
 from engines.probe import wait_until
+from engines.pulse import Pulse
 from engines.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -117,6 +118,11 @@ class BridgeNetworks:
         self._seen: set[str] = set()
         """Those whose interface was there once: where it is not, somebody removed it."""
         self._turns = itertools.count()
+        self._pulse: Pulse | None = None
+
+    def watch(self, pulse: Pulse) -> None:
+        """Have requests watched over, with all others of the same engine."""
+        self._pulse = pulse
 
     @property
     def isolation(self) -> frozenset[Isolation]:
@@ -134,10 +140,17 @@ class BridgeNetworks:
             RuntimeFault: something else has that name; says what to do.
         """
         number = next(self._turns) % self._bridges
+        try:
+            return self._handed_out(number, egress=egress)
+        except BackendUnavailable as error:
+            # No container was asked for yet: nothing of the instance can be there.
+            raise BackendUnavailable(error.seen, untouched=True, fix=error.fix) from error
+
+    def _handed_out(self, number: int, *, egress: bool) -> str:
         wanted = self._shared(number, egress=egress)
         if wanted.name not in self._known:
             # One thread looks, the others find it known.
-            with self._lock:
+            with held(self._lock):
                 if wanted.name not in self._known:
                     self._look_or_make(wanted)
                     self._known.add(wanted.name)
@@ -165,13 +178,15 @@ class BridgeNetworks:
         prefix = OPEN if launch.spec.egress else CLOSED
         subnet = IPv4Network(launch.subnet) if launch.subnet else None
         interface, mtu = f"{prefix}{own}", self._right_mtu()
-        name = f"{launch.name}-{own}"
-        wanted = _Wanted(name, interface, subnet, launch.labels, icc=True, mtu=mtu)
+        wanted = _Wanted(f"wr-{own}", interface, subnet, launch.labels, icc=True, mtu=mtu)
         try:
             self._make(wanted)
         except APIError as error:
             raise _refusal(error) from error
-        self._guard.ensure(wanted.interface)
+        try:
+            self._guard.ensure(wanted.interface)
+        except BackendUnavailable as error:
+            raise BackendUnavailable(error.seen, fix=error.fix) from error  # the network is made
         return wanted.name
 
     def forget(self) -> None:
@@ -292,13 +307,8 @@ class BridgeNetworks:
         )
 
     def _ask(self, request: Callable[[], Any]) -> Any:
-        try:
-            return request()
-        except APIError:
-            raise
-        except (DockerException, RequestException, json.JSONDecodeError, OSError) as error:
-            # No container was asked for yet: nothing of the instance can be there.
-            raise BackendUnavailable(str(unreachable(error)), untouched=True) from error
+        with self._pulse.asking() if self._pulse is not None else nullcontext():
+            return answered(request)
 
 
 def mtu_of(details: Any) -> int:

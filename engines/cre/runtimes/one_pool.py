@@ -12,11 +12,12 @@ from __future__ import annotations
 from typing import Any
 
 from requests import PreparedRequest
-from requests.adapters import HTTPAdapter
 from urllib3.connectionpool import HTTPConnectionPool
 
+from engines.deadline import BoundedAdapter
 
-class OnePool(HTTPAdapter):
+
+class OnePool(BoundedAdapter):
     """Sends every request of a session through ``pool``, whatever its URL."""
 
     def __init__(self, pool: HTTPConnectionPool) -> None:

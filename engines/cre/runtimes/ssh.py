@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
 from engines.child import Child
 from engines.cre.runtimes.one_pool import OnePool
+from engines.deadline import BoundedConnection
 
 SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR")
 """Nobody is there to type a password or to judge a host key: ssh fails instead of asking."""
@@ -62,7 +62,7 @@ class SSHAdapter(OnePool):
         self._words.close()
 
 
-class _Connection(HTTPConnection):
+class _Connection(BoundedConnection):
     """A connection that is one ssh process."""
 
     def __init__(

@@ -9,9 +9,7 @@ from typing import Any, Protocol
 
 from engines.catalog import Companion, Readiness
 from engines.cre.runtimes.base import Launch, Launched
-from engines.cre.runtimes.container_config import companion_name
 from engines.cre.runtimes.engine_api import answers, unknown_name
-from engines.cre.runtimes.listening import listening_ports
 from engines.errors import ContainerExited, NotReady
 from engines.probe import wait_until
 
@@ -34,25 +32,26 @@ class Containers(Protocol):
         """With what it ended; None while it runs or where it is not."""
         ...
 
+    def listening(self, details: Any) -> frozenset[int] | None:
+        """The ports that its programs listen on; None where that cannot be seen."""
+        ...
+
 
 class Steps:
     """The wait for one instance, within ``seconds``.
 
     Args:
-        api: the engine's low-level client.
         host: where its published ports are reached.
     """
 
     def __init__(
         self,
-        api: Any,
         containers: Containers,
         launch: Launch,
         launched: Launched,
         host: str,
         seconds: float,
     ) -> None:
-        self._api = api
         self._containers = containers
         self._launch = launch
         self._launched = launched
@@ -91,7 +90,7 @@ class Steps:
         """One that nobody waits for may be done by now, but not have failed."""
         for companion in self._launch.spec.companions:
             if companion.readiness is Readiness.NONE:
-                code = self._containers.exit_code(companion_name(self._launch, companion))
+                code = self._containers.exit_code(self._launch.opaque_of(companion))
                 if code:
                     raise ContainerExited(f"companion {companion.name} ended")
 
@@ -99,7 +98,7 @@ class Steps:
         return wait_until(ready, max(0.0, self._until - time.monotonic()))
 
     def _bring_up(self, companion: Companion) -> None:
-        self._containers.start_container(self._launch, companion_name(self._launch, companion))
+        self._containers.start_container(self._launch, self._launch.opaque_of(companion))
         if companion.readiness is Readiness.NONE:
             return
         if not self._wait(lambda _timeout: self._serves(companion)):
@@ -112,7 +111,7 @@ class Steps:
         details = self._running(companion)
         if companion.readiness is Readiness.HEALTHCHECK:
             return _healthy(details, f"companion {companion.name}: ")
-        listening = listening_ports(self._api, details)
+        listening = self._containers.listening(details)
         if listening is None:
             self._running(companion)  # nothing is seen of one that has just ended, either
             raise NotReady(
@@ -122,7 +121,7 @@ class Steps:
         return companion.port in listening if companion.port else bool(listening)
 
     def _running(self, companion: Companion) -> Any:
-        details = self._containers.running(companion_name(self._launch, companion))
+        details = self._containers.running(self._launch.opaque_of(companion))
         if details is None:
             raise ContainerExited(f"companion {companion.name} ended before it was ready")
         return details
@@ -153,7 +152,7 @@ class Steps:
             return _healthy(details)
         if readiness is Readiness.HTTP:
             return False
-        listening = listening_ports(self._api, details)
+        listening = self._containers.listening(details)
         if listening is None:
             return self._answers(timeout)
         return self._launch.spec.ports[0].number in listening

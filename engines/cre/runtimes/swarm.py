@@ -30,8 +30,12 @@ from engines.cre.runtimes.base import (
     Found,
     Launch,
     Launched,
+    Overfull,
     fence_of,
+    is_leftover,
+    labels_of,
 )
+from engines.cre.runtimes.disk_use import FreeSpace, overfull
 from engines.cre.runtimes.engine_api import EngineRuntime, answers, said, unknown_name
 from engines.cre.runtimes.networks import engines_mtu
 from engines.cre.runtimes.swarm_config import (
@@ -59,6 +63,7 @@ from engines.errors import (
     RuntimeFault,
 )
 from engines.probe import wait_until
+from engines.pulse import ANSWER_SECONDS, LOOK_SECONDS
 
 LAUNCH_SECONDS = 90.0
 """How long the nodes may take until an instance runs, and is healthy where that is asked for."""
@@ -101,28 +106,34 @@ class SwarmRuntime(EngineRuntime):
         constraints: tuple[str, ...] = (),
         probe_host: str | None = None,
         mtu: int = 0,
+        look_seconds: float = LOOK_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        super().__init__(client, connect=connect, probe_host=probe_host)
+        super().__init__(
+            client,
+            connect=connect,
+            probe_host=probe_host,
+            look_seconds=look_seconds,
+            answer_seconds=answer_seconds,
+        )
         self._constraints = constraints
         self._mtu = mtu
+        self._free_space = FreeSpace()
 
     def launch(self, launch: Launch) -> Launched:
         check(launch.spec)
+        begun: list[str] = []
         try:
             images = {image: self._pinned(launch, image) for image in launch.spec.images}
-            try:
-                services = self._make(launch, images)
-            except _NameTaken:
-                # The name is derived from a row that was ours: what bears it was left by a process
-                # that died, or made for a younger row. Only this deployment's, and only the former
-                # is removed.
-                self._clear_older(launch)
-                services = self._make(launch, images)
-            return self._await_running(launch, services)
+            return self._await_running(launch, self._make(launch, images, begun))
         except (RuntimeFault, BackendUnavailable) as error:
-            if not (isinstance(error, BackendUnavailable) and error.untouched):
-                self._discard(launch)
-            raise
+            if isinstance(error, BackendUnavailable) and error.untouched:
+                if not begun:
+                    raise
+                # That this request did not arrive does not mean that nothing was made.
+                error = BackendUnavailable(str(error))
+            self._discard(launch)
+            raise error
 
     def wait_ready(self, launch: Launch, launched: Launched, seconds: float) -> None:
         readiness = launch.spec.readiness
@@ -167,6 +178,14 @@ class SwarmRuntime(EngineRuntime):
         except (BackendUnavailable, KeyError):
             return Evidence()
 
+    def alarmed(self) -> bool:
+        return self._free_space.falls()
+
+    def overfull(self, deployment: str) -> list[Overfull]:
+        """Those on the manager's own node: no manager can be asked for what is on another one."""
+        self._read(lambda: self._free_space.mark(self._api))
+        return self._read(lambda: overfull(self._api, deployment))
+
     def remove(self, container_id: str) -> Cleared:
         """Remove the whole instance: even one of a single container has a network.
 
@@ -179,7 +198,7 @@ class SwarmRuntime(EngineRuntime):
         return self.clear(labels[LABEL_DEPLOYMENT], labels[LABEL_INSTANCE], fence_of(labels))
 
     def clear(self, deployment: str, name: str, fence: int) -> Cleared:
-        labels = [f"{LABEL_DEPLOYMENT}={deployment}", f"{LABEL_INSTANCE}={name}"]
+        labels = labels_of(deployment, name)
         services, networks = self._list(labels)
         older = [row["ID"] for row in services if fence_of(row["Spec"]["Labels"]) <= fence]
         gone = [self._drop(self._api.remove_service, service_id) for service_id in older]
@@ -231,12 +250,17 @@ class SwarmRuntime(EngineRuntime):
         digest = None if launch.spec.pull is Pull.NEVER else digest_of(details, image)
         return digest or str(details["Id"])
 
-    def _make(self, launch: Launch, images: dict[str, str]) -> list[str]:
-        """Make the network and the services; returns the services' ids, the challenge's last."""
+    def _make(self, launch: Launch, images: dict[str, str], begun: list[str]) -> list[str]:
+        """Make the network and the services; returns the services' ids, the challenge's last.
+
+        ``begun`` is given what there is of the instance.
+        """
         spec = launch.spec
+        self._make_way(launch)
         self._mtu = self._mtu or self._read(lambda: engines_mtu(self._api))
         wanted = network_config(launch, self._mtu)
         network = self._created(lambda: self._api.create_network(**wanted)["Id"])
+        begun.append(network)
         services: list[str] = []
 
         def add(config: dict[str, Any]) -> None:
@@ -250,14 +274,17 @@ class SwarmRuntime(EngineRuntime):
         add(challenge_service(launch, images[spec.image], network, self._constraints))
         return services
 
+    def _make_way(self, launch: Launch) -> None:
+        """Remove what somebody who died has left of the instance: no name keeps a second away."""
+        services, networks = self._list(labels_of(launch.deployment, launch.name))
+        labels = [row["Spec"]["Labels"] for row in services] + [row["Labels"] for row in networks]
+        if is_leftover(launch, map(fence_of, labels)):
+            self._clear_older(launch)
+
     def _created(self, request: Callable[[], Any]) -> str:
         try:
             return str(self._ask(request))
         except APIError as error:
-            if error.status_code == 409:
-                raise _NameTaken(
-                    "the instance's name is another deployment's, or a younger start's"
-                ) from error
             raise RuntimeFault(f"the swarm answered {error.status_code}: {said(error)}") from error
 
     def _await_running(self, launch: Launch, services: list[str]) -> Launched:
@@ -450,7 +477,3 @@ class SwarmRuntime(EngineRuntime):
 def _found(resource_id: str, labels: dict[str, str]) -> Found:
     named, owner = labels.get(LABEL_INSTANCE, ""), labels.get(LABEL_OWNER, "")
     return Found(resource_id, named, fence=fence_of(labels), owner=owner)
-
-
-class _NameTaken(RuntimeFault):
-    """A network or service of this name is there already."""

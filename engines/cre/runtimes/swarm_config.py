@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import secrets
 from typing import Any
 
 from engines.catalog import ChallengeSpec, Companion, Readiness, Sandbox
-from engines.cre.runtimes.base import Launch
+from engines.cre.runtimes.base import LABEL_DISK, MIB, Launch
 from engines.cre.runtimes.container_config import (
     LOG_LIMIT,
-    MIB,
     NO_DNS,
+    NO_SEARCH,
     SHORT_WAIT,
     ulimits_of,
 )
 from engines.cre.runtimes.networks import MTU, USUAL_MTU
 from engines.errors import RuntimeFault
 
-LONGEST_NAME = 63
-"""A service's name is a DNS label to the swarm, and no dot may stand in it."""
 SCRATCH_BYTES = 64 * 1024 * 1024
 SCRATCH_MODE = 0o1777
 USUAL_SHM_MB = 64
@@ -65,7 +61,7 @@ def network_config(launch: Launch, mtu: int) -> dict[str, Any]:
     pools = [{"Subnet": launch.subnet}] if launch.subnet else []
     return {
         # Never of the name that an earlier one had: others may keep that from being removed.
-        "name": swarm_name(f"{launch.name}-{secrets.token_hex(4)}"),
+        "name": f"{launch.opaque}-{secrets.token_hex(4)}",
         "driver": "overlay",
         "labels": dict(launch.labels),
         "attachable": False,
@@ -90,7 +86,7 @@ def challenge_service(
         for port, number in zip(spec.ports, chosen, strict=True)
     ]
     return {
-        "name": swarm_name(launch.name),
+        "name": launch.opaque,
         "task_template": _task(
             launch, spec, image, dict(launch.environment), {"Target": network}, constraints
         ),
@@ -105,18 +101,10 @@ def companion_service(
     attached = {"Target": network, "Aliases": [companion.name]}
     environment = dict(launch.environment_of(companion))
     return {
-        "name": swarm_name(f"{launch.name}.{companion.name}"),
+        "name": launch.opaque_of(companion),
         "task_template": _task(launch, companion, image, environment, attached, constraints),
         **_one_replica(launch, []),
     }
-
-
-def swarm_name(text: str) -> str:
-    """``text`` where a swarm takes it as a name; else something readable with its digest."""
-    if len(text) <= LONGEST_NAME and re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?", text):
-        return text
-    readable = re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:40].strip("-")
-    return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _one_replica(launch: Launch, ports: list[dict[str, Any]]) -> dict[str, Any]:
@@ -160,7 +148,7 @@ def _container(
         "Image": image,
         "Args": list(sandbox.command),
         "Env": [f"{name}={_literal(value)}" for name, value in environment.items()],
-        "Labels": dict(launch.labels),
+        "Labels": {**launch.labels, LABEL_DISK: str(sandbox.disk_mb)},
         "User": sandbox.user,
         "ReadOnly": sandbox.read_only,
         "CapabilityDrop": ["ALL"],
@@ -183,8 +171,8 @@ def _container(
 def _dns(launch: Launch) -> dict[str, Any]:
     """Companions have no address before they run: they are found by the engine's own resolver."""
     if launch.spec.egress or launch.alone:
-        return {}
-    return {"Nameservers": NO_DNS, "Options": SHORT_WAIT}
+        return {"Search": NO_SEARCH}
+    return {"Nameservers": NO_DNS, "Options": SHORT_WAIT, "Search": NO_SEARCH}
 
 
 def _mounts(launch: Launch, sandbox: Sandbox) -> list[dict[str, Any]]:

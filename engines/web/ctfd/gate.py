@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import g, has_request_context
 
 from engines.site import gate
-from engines.site.catalog import TYPE
 from engines.site.gate import Contest, Person, Subject, Unmet
 from engines.web import Caller, Refusal, Wish
 
@@ -33,23 +33,24 @@ class SiteGate:
 
     Args:
         types: the challenge types that run containers through us.
+        holds: whether anything of an account's instance of a challenge is on record.
     """
 
-    def __init__(self, types: frozenset[str] = frozenset({TYPE})) -> None:
+    def __init__(self, types: frozenset[str], holds: Callable[[Caller, int], bool]) -> None:
         self._types = types
+        self._holds = holds
 
     def refusal(self, caller: Caller, challenge_id: int, wish: Wish) -> Refusal | None:
         g.whale_ready_admin = caller.is_admin
-        if wish in (Wish.STOP, Wish.STATUS):
-            found = gate.refusal(Person(), Contest.RUNNING, Subject(), wish)
-        else:
-            user = get_current_user()
-            challenge = Challenges.query.filter_by(id=challenge_id).first()
-            ours = challenge is not None and challenge.type in self._types
-            subject = _subject(challenge, user) if ours else Subject(ours=False)
-            found = gate.refusal(_person(caller, user), _contest(), subject, wish)
+        user = get_current_user()
+        challenge = Challenges.query.filter_by(id=challenge_id).first()
+        ours = challenge is not None and challenge.type in self._types
+        subject = _subject(challenge, user) if ours else Subject(ours=False)
+        found = gate.refusal(_person(caller, user), _contest(), subject, wish)
         # A start takes seconds: CTFd's connection is given back for that time.
         db.session.close()
+        if found is not None and wish in gate.OF_WHAT_RUNS and self._holds(caller, challenge_id):
+            return None
         return found
 
 

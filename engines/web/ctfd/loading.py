@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from flask import g, has_app_context, has_request_context, request
 
+from engines.reasons import reason
 from engines.site import fields
 from engines.site.catalog import TYPE, WHALE_TYPE
 from engines.site.challenge_table import complete_table
@@ -69,7 +70,7 @@ def load_into(app: Any, name: str) -> None:
     app.jinja_env.globals.update(
         whale_ready_plugin=name, whale_ready_fields=fields.FIELDS, whale_ready_groups=fields.GROUPS
     )
-    gate, overview = SiteGate(_types(site)), LazyOverview(site)
+    gate, overview = SiteGate(_types(site), site.holds), LazyOverview(site)
     app.register_blueprint(
         container_blueprint(site.backend, SiteIdentity(), gate=gate, overview=overview)
     )
@@ -134,10 +135,18 @@ class _Import:
 
     def __call__(self, backup: Any, erase: bool = True) -> Any:
         with self._site.around_import():
-            done = self._imported(backup, erase)
+            try:
+                return self._imported(backup, erase)
+            finally:  # also of one that broke off: what is there is to be served
+                self._complete()
+
+    @staticmethod
+    def _complete() -> None:
+        try:
             make_table(db.engine)
             complete_table(db.engine)
-        return done
+        except sa.exc.SQLAlchemyError as error:  # CTFd says why the import failed, not we
+            log.error("the challenges' table is not right after the import: %s", reason(error))
 
     def _imported(self, backup: Any, erase: bool) -> Any:
         if self._theirs is not None:

@@ -1,24 +1,54 @@
-"""What CTFd's import leaves of tables it does not know (``CTFd/utils/exports``, with ``dataset``).
+"""Tables of a state as others leave them: what CTFd's import makes of those it does not know.
 
-Every table is dropped. One that had rows is made again from them: an ``id`` that counts up, numbers
-as BIGINT, all else as TEXT, no key and no index. One that had none is not made again.
+It drops every table. One that had rows is made again from them (``CTFd/utils/exports``, with
+``dataset``): an ``id`` that counts up, numbers as BIGINT, all else as TEXT, no key and no index.
+One that had none is not made again.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 
+from engines import schema
 from engines.database import Database
+from engines.schema.tables import all_tables
+
+
+@contextmanager
+def replaced(database: Database, *, rows_kept: bool) -> Iterator[None]:
+    """Our tables are replaced, by guessed ones or by none; after the block they are put right,
+    whatever the backend has made of them, for who comes next."""
+    ours = frozenset({schema.VERSION_TABLE, *all_tables().tables})
+    exported = _dropped(database, ours)
+    if rows_kept:
+        _guess(database, exported)
+    try:
+        yield
+    finally:
+        schema.upgrade(database.engine)
 
 
 def export_and_import(database: Database) -> None:
     """Both, of everything in the database."""
+    _guess(database, _dropped(database))
+
+
+def _dropped(
+    database: Database, names: frozenset[str] | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """Drop the tables of these names, or all; returns their rows as an export has them."""
     tables = sa.MetaData()
+
+    def wanted(name: str, _: object) -> bool:
+        return not name.startswith("sqlite_") if names is None else name in names
+
     with database.write() as connection:
-        tables.reflect(connection, only=lambda name, _: not name.startswith("sqlite_"))
+        tables.reflect(connection, only=wanted)
         exported = {
             name: json.loads(
                 json.dumps([dict(row) for row in _rows(connection, table)], default=_text)
@@ -27,6 +57,10 @@ def export_and_import(database: Database) -> None:
         }
         for table in reversed(tables.sorted_tables):
             table.drop(connection)
+    return exported
+
+
+def _guess(database: Database, exported: dict[str, list[dict[str, Any]]]) -> None:
     guessed = sa.MetaData()
     with database.write() as connection:
         for name, rows in exported.items():

@@ -1,0 +1,241 @@
+"""The front over two backends, and its breaker, broken in one way each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from conformance.harness import Harness
+from conformance.harnesses.cre import MemoryHarness
+from conformance.harnesses.hybrid import HybridHarness
+from engines.audit import Action
+from engines.base import Call
+from engines.contract import Code, InstanceStatus, StartResult
+from engines.hybrid import Breaker, HybridBackend, Router
+from engines.hybrid.routes import Route, RouteState
+from engines.hybrid.tending import Rounds
+from mutants.patched import Change
+
+
+def status_of_the_user(sound: Any, front: HybridBackend, call: Call) -> InstanceStatus | None:
+    """A status is asked for the user alone, in a team or not."""
+    call.team_id = None
+    found: InstanceStatus | None = sound(front, call)
+    return found
+
+
+def last_known_of_the_user(sound: Any, front: HybridBackend, call: Call) -> InstanceStatus | None:
+    """What was last known is asked for the user alone, in a team or not."""
+    call.team_id = None
+    found: InstanceStatus | None = sound(front, call)
+    return found
+
+
+def last_known_at_home(sound: Any, front: HybridBackend, call: Call) -> InstanceStatus | None:
+    """What was last known is asked of the one that serves what nobody decided otherwise."""
+    return front.home.last_known(call.user_id, call.challenge_id, call.team_id)
+
+
+def flag_of_the_user(
+    sound: Any, front: HybridBackend, user: int, challenge: int, team: int | None = None
+) -> Any:
+    """The flag is asked for the user alone, in a team or not."""
+    return sound(front, user, challenge)
+
+
+def never_opens(sound: Any, breaker: Breaker) -> None:
+    """The breaker counts no failure."""
+
+
+def never_lets_through(sound: Any, breaker: Breaker) -> bool:
+    """A breaker that has opened stays open."""
+    return not breaker.open
+
+
+def lets_all_through(sound: Any, breaker: Breaker) -> bool:
+    """After its pause an open breaker lets everybody through at once."""
+    if not breaker.open:
+        return True
+    paused = breaker._paused_at
+    let: bool = sound(breaker)
+    breaker._paused_at = paused
+    return let
+
+
+def one_failure_is_enough(sound: Any, breaker: Breaker) -> None:
+    """The breaker opens at the first failure."""
+    for _ in range(breaker._circuit.fail_max):
+        sound(breaker)
+
+
+def closes_by_itself(sound: Any, breaker: Breaker) -> None:
+    """The call that an open breaker has let through closes it, however it ends."""
+    if breaker.open:
+        breaker.succeeded()
+    else:
+        sound(breaker)
+
+
+def refusals_are_failures(sound: Any, router: Router, key: str, result: StartResult) -> None:
+    """A backend that is full is taken for one that fails."""
+    if key == router.keys.new and result.code in (Code.CAPACITY, Code.LIMIT_REACHED):
+        router.breaker.failed()
+    else:
+        sound(router, key, result)
+
+
+def full_goes_home(sound: Any, router: Router, key: str, result: StartResult) -> bool:
+    """A start that finds the new backend full goes home."""
+    full = not result.ok and result.code is Code.CAPACITY and key == router.keys.new
+    return full or bool(sound(router, key, result))
+
+
+def limit_goes_home(sound: Any, router: Router, key: str, result: StartResult) -> bool:
+    """A start beyond the account's limit on the new backend goes home."""
+    full = not result.ok and result.code is Code.LIMIT_REACHED and key == router.keys.new
+    return full or bool(sound(router, key, result))
+
+
+def unknown_goes_home(
+    sound: Any, front: HybridBackend, call: Call, route: Route, *rest: Any, **named: Any
+) -> StartResult:
+    """A start of which nobody knows what became of it is done once more at home."""
+    result: StartResult = sound(front, call, route, *rest, **named)
+    if result.code is not Code.UNAVAILABLE or front._owner(route) is front.home:
+        return result
+    return front.home.start_instance(call.user_id, call.challenge_id, call.team_id)
+
+
+def anything_may_be_nothing(sound: Any, front: HybridBackend, route: Route) -> bool:
+    """Whether a backend that did not answer has anything is not asked."""
+    return False
+
+
+def a_second_start_goes_home(sound: Any, route: Route, now: Any) -> bool:
+    """A second start does not look whether the first may have come to anything."""
+    return False
+
+
+def never_goes_home(sound: Any, router: Router, key: str, result: StartResult) -> bool:
+    """While the new backend is down nobody starts anything."""
+    return False
+
+
+def goes_home_twice(
+    sound: Any, front: HybridBackend, call: Call, route: Route, decision: Any
+) -> StartResult | None:
+    """A start that went home leaves its route where it was."""
+    return front.home.start_instance(call.user_id, call.challenge_id, call.team_id)
+
+
+def sweeps_what_starts(sound: Any, route: Route, now: Any) -> bool:
+    """A start at work is nobody's."""
+    return False
+
+
+def forgets_the_route_first(sound: Any, front: HybridBackend, call: Call, action: Action) -> Any:
+    """A stop drops the route, then asks the backend."""
+    route = front._routes.find(call.account, call.challenge_id)
+    side = front._owner(route)
+    if route is not None:
+        front._routes.delete(route)
+    result = side.stop_instance(
+        call.user_id, call.challenge_id, call.team_id, action is Action.EXPIRED
+    )
+    call.recorded = True
+    return result
+
+
+def forgets_what_broke_off(sound: Any, rounds: Rounds, route: Route, side: Any) -> bool:
+    """A round drops a route that nobody is at work on, whatever is on its backend."""
+    if route.state is RouteState.HELD:
+        return bool(sound(rounds, route, side))
+    return rounds._routes.delete(route)
+
+
+def leaves_the_abandoned(sound: Any, route: Route, now: Any) -> bool:
+    """A route that broke off is taken for somebody's work for ever."""
+    return route.state is RouteState.STARTING
+
+
+def _hybrid(routed: str = "") -> Callable[[], Harness]:
+    return lambda: HybridHarness(routed)
+
+
+CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
+    "hybrid_status_of_the_user": (
+        _hybrid("whale"),
+        (Change(HybridBackend, "_status", status_of_the_user),),
+    ),
+    "hybrid_last_known_of_the_user": (
+        _hybrid("whale"),
+        (Change(HybridBackend, "_last_known", last_known_of_the_user),),
+    ),
+    "hybrid_last_known_at_home": (
+        MemoryHarness,
+        (Change(HybridBackend, "_last_known", last_known_at_home),),
+    ),
+    "hybrid_flag_of_the_user": (
+        _hybrid("cre"),
+        (Change(HybridBackend, "recorded_flag", flag_of_the_user),),
+    ),
+    "breaker_never_opens": (MemoryHarness, (Change(Breaker, "failed", never_opens),)),
+    "breaker_never_lets_through": (
+        MemoryHarness,
+        (Change(Breaker, "lets_through", never_lets_through),),
+    ),
+    "breaker_lets_all_through": (
+        MemoryHarness,
+        (Change(Breaker, "lets_through", lets_all_through),),
+    ),
+    "breaker_one_failure_is_enough": (
+        MemoryHarness,
+        (Change(Breaker, "failed", one_failure_is_enough),),
+    ),
+    "breaker_closes_by_itself": (MemoryHarness, (Change(Breaker, "failed", closes_by_itself),)),
+    "breaker_refusals_are_failures": (
+        MemoryHarness,
+        (Change(Router, "heard", refusals_are_failures),),
+    ),
+    "hybrid_full_goes_home": (MemoryHarness, (Change(Router, "falls_back_from", full_goes_home),)),
+    "hybrid_limit_goes_home": (
+        MemoryHarness,
+        (Change(Router, "falls_back_from", limit_goes_home),),
+    ),
+    "hybrid_unknown_goes_home": (
+        MemoryHarness,
+        (Change(HybridBackend, "_launch", unknown_goes_home),),
+    ),
+    "hybrid_anything_may_be_nothing": (
+        MemoryHarness,
+        (Change(HybridBackend, "_may_hold", anything_may_be_nothing),),
+    ),
+    "hybrid_a_second_start_goes_home": (
+        MemoryHarness,
+        (Change(Route, "uncertain", a_second_start_goes_home),),
+    ),
+    "hybrid_never_goes_home": (
+        MemoryHarness,
+        (Change(Router, "falls_back_from", never_goes_home),),
+    ),
+    "hybrid_goes_home_twice": (
+        MemoryHarness,
+        (Change(HybridBackend, "_at_home", goes_home_twice),),
+    ),
+    "hybrid_sweeps_what_starts": (
+        _hybrid("cre"),
+        (Change(Route, "at_work", sweeps_what_starts),),
+    ),
+    "hybrid_forgets_the_route_first": (
+        _hybrid("whale"),
+        (Change(HybridBackend, "_stop", forgets_the_route_first),),
+    ),
+    "hybrid_forgets_what_broke_off": (
+        _hybrid("whale"),
+        (Change(Rounds, "_settle", forgets_what_broke_off),),
+    ),
+    "hybrid_leaves_the_abandoned": (
+        _hybrid("cre"),
+        (Change(Route, "at_work", leaves_the_abandoned),),
+    ),
+}

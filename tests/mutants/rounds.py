@@ -1,0 +1,355 @@
+"""The engine and what it shares with the adapter, broken where no subclass reaches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from conformance.harnesses.cre import MemoryHarness
+from conformance.harnesses.whale import FakeWhaleHarness
+from engines import replies
+from engines.audit import Action, ContainerEvent
+from engines.base import Call
+from engines.contract import ActionResult, Code, InstanceStatus, account_key
+from engines.cre import ContainerRuntimeEngine
+from engines.cre.removal import Removal
+from engines.cre.repair import Repair
+from engines.given_flags import GivenFlags
+from engines.instance_store import InstanceStore
+from engines.instances import Instance, State
+from mutants.patched import Change
+
+LATE = timedelta(seconds=60)
+
+
+def flags_end_with_their_time(
+    sound: Any, engine: ContainerRuntimeEngine, user: int, challenge: int, team: int | None = None
+) -> tuple[str, ...]:
+    """At the expiry a flag is wrong, grace or not."""
+    row = engine._store.find(account_key(user, team), challenge)
+    now = engine.clock.now()
+    if row is None or row.expires_at is None or row.live(now):
+        found: tuple[str, ...] = sound(engine, user, challenge, team)
+        return found
+    return ()
+
+
+def flags_count_until_cleared(
+    sound: Any, engine: ContainerRuntimeEngine, user: int, challenge: int, team: int | None = None
+) -> tuple[str, ...]:
+    """An expired instance's flag counts until the worker has come, however late."""
+    row = engine._store.find(account_key(user, team), challenge)
+    return sound(engine, user, challenge, team) if row is None else (row.flag,)
+
+
+def flags_count_for_ever(
+    sound: Any, flags: GivenFlags, account: str, challenge: int, mark: str | None, now: datetime
+) -> tuple[str, ...]:
+    """A flag that has counted once counts for ever."""
+    found: tuple[str, ...] = sound(flags, account, challenge, mark, now - flags.grace * 0)
+    return found or sound(flags, account, challenge, mark, now - timedelta(days=1))
+
+
+def flags_are_users(
+    sound: Any, engine: ContainerRuntimeEngine, user: int, challenge: int, team: int | None = None
+) -> tuple[str, ...]:
+    """Whose flag it is is asked of who has started the instance, and mates have none."""
+    row = engine._store.find(account_key(user, team), challenge)
+    found: tuple[str, ...] = sound(engine, user, challenge, team)
+    return found if row is None or row.user_id == user else ()
+
+
+def flags_outlive_a_team(
+    sound: Any, engine: ContainerRuntimeEngine, user: int, challenge: int, team: int | None = None
+) -> tuple[str, ...]:
+    """Who has left a team is judged by its flag."""
+    found: tuple[str, ...] = sound(engine, user, challenge, team)
+    for row in engine._store.of_user(user):
+        if row.challenge_id == challenge and not found:
+            return (row.flag,)
+    return found
+
+
+def last_known_by_user(
+    sound: Any, engine: ContainerRuntimeEngine, call: Call
+) -> InstanceStatus | None:
+    """What was last known is looked up by the user, in a team or not."""
+    call.account = account_key(call.user_id, None)
+    found: InstanceStatus | None = sound(engine, call)
+    return found
+
+
+def last_known_by_challenge(
+    sound: Any, engine: ContainerRuntimeEngine, call: Call
+) -> InstanceStatus | None:
+    """What was last known of a challenge is told to whoever asks."""
+    for row in engine._store.all():
+        if row.challenge_id == call.challenge_id:
+            call.account = row.account
+    found: InstanceStatus | None = sound(engine, call)
+    return found
+
+
+def names_the_starter(
+    sound: Any, call: Call, action: Action, code: Code, **metadata: Any
+) -> ContainerEvent:
+    """Every event of a team names the first who called for it, whoever calls."""
+    event: ContainerEvent = sound(call, action, code, **metadata)
+    if event.team_id is None:
+        return event
+    _first.setdefault(event.team_id, event.user_id)
+    if action is Action.STARTED:
+        _first[event.team_id] = event.user_id
+    return replace(event, user_id=_first[event.team_id])
+
+
+_first: dict[int, int] = {}
+
+
+def names_no_team_in_refusals(
+    sound: Any, call: Call, action: Action, code: Code, **metadata: Any
+) -> ContainerEvent:
+    """The event of a call that was refused names no team."""
+    event: ContainerEvent = sound(call, action, code, **metadata)
+    return event if code is Code.OK else replace(event, team_id=None)
+
+
+def no_extend_in_the_last_minute(
+    sound: Any, engine: ContainerRuntimeEngine, call: Call
+) -> ActionResult:
+    """Within its last minute an instance is not extended any more."""
+    row = engine._store.find(call.account, call.challenge_id)
+    if row is not None and row.expires_at and row.expires_at - engine.clock.now() < LATE:
+        return replies.not_found()
+    result: ActionResult = sound(engine, call)
+    return result
+
+
+def last_extend_late_is_one_too_many(
+    sound: Any, engine: ContainerRuntimeEngine, call: Call
+) -> ActionResult:
+    """In the last minute the last extension is taken for one too many."""
+    row = engine._store.find(call.account, call.challenge_id)
+    maximum = engine.settings.cre_max_extensions
+    last = row is not None and row.extension_count == maximum - 1
+    if last and row and row.expires_at and row.expires_at - engine.clock.now() < LATE:
+        return replies.extension_limit(maximum)
+    result: ActionResult = sound(engine, call)
+    return result
+
+
+def late_extends_count_from_now(sound: Any, row: Instance, expires_at: datetime) -> Instance:
+    """An extension late in the life gives less than its step."""
+    extended: Instance = sound(row, expires_at)
+    if extended.extension_count > 1 and row.expires_at is not None:
+        return replace(extended, expires_at=expires_at - LATE)
+    return extended
+
+
+def keeps_what_the_lost_held(
+    sound: Any, removal: Removal, row: Instance, event: ContainerEvent | None
+) -> bool:
+    """The ports of a lost instance are never given back."""
+    if event is None or event.action is not Action.LOST:
+        done: bool = sound(removal, row, event)
+        return done
+    return removal._parts.store.delete(row, event)
+
+
+def the_lost_stand_in_the_way(sound: Any, removal: Removal, row: Instance) -> bool:
+    """A lost instance counts towards the account's limit until its time is over."""
+    if row.state is State.RUNNING and row.live(removal._parts.clock.now()):
+        return True
+    stands: bool = sound(removal, row)
+    return stands
+
+
+def the_lost_hold_their_place(
+    sound: Any, store: InstanceStore, connection: Any, now: datetime, *conditions: Any
+) -> int:
+    """What was lost is counted for the whole life that it would have had."""
+    count: int = sound(store, connection, now, *conditions)
+    return count + _lost.get(id(store), 0)
+
+
+_lost: dict[int, int] = {}
+
+
+def counts_the_lost(sound: Any, removal: Removal, row: Instance) -> bool:
+    """What was lost is counted for the whole life that it would have had."""
+    done: bool = sound(removal, row)
+    key = id(removal._parts.store)
+    _lost[key] = _lost.get(key, 0) + done
+    return done
+
+
+def known_by_its_name(sound: Any, removal: Removal, row: Instance) -> bool:
+    """What bears an instance's name is taken for it."""
+    name = removal._parts.name_of(row)
+    found = removal._parts.runtime.find(removal._parts.deployment)
+    if any(each.name == name and each.running for each in found):
+        return True
+    running: bool = sound(removal, row)
+    return running
+
+
+def running_again_anew(sound: Any, row: Instance) -> Instance:
+    """What was put back as it was has no extension used."""
+    return replace(sound(row), extension_count=0)
+
+
+def running_again_with_one_more(sound: Any, row: Instance) -> Instance:
+    """A call that failed counts as an extension."""
+    again: Instance = sound(row)
+    return replace(again, extension_count=again.extension_count + 1)
+
+
+def rounds_give_extensions_back(
+    sound: Any, repair: Repair, row: Instance, running: set[str]
+) -> bool:
+    """A round of the worker gives used extensions back."""
+    if row.extension_count and row.state is State.RUNNING:
+        repair._parts.store.save(replace(row, version=row.version + 1, extension_count=0))
+        return False
+    done: bool = sound(repair, row, running)
+    return done
+
+
+def rows_before_containers(sound: Any, repair: Repair) -> int:
+    """A round reads the rows first, and takes for strays what was started since."""
+    rows = repair._parts.store.all()
+    store = repair._parts.store
+    store.all = lambda: rows  # type: ignore[method-assign] # the bug
+    try:
+        done: int = sound(repair)
+        return done
+    finally:
+        del store.all  # type: ignore[method-assign] # the sound one again
+
+
+def whoever_starts_is_dead(sound: Any, row: Instance, now: datetime) -> bool:
+    """A round takes a start at work for one that broke off."""
+    return row.state is State.STARTING or bool(sound(row, now))
+
+
+def fresh_is_lost(sound: Any, repair: Repair, row: Instance, running: set[str]) -> bool:
+    """What was not there when a round began to look is taken for lost."""
+    live = row.state is State.RUNNING and row.live(repair._parts.clock.now())
+    if live and row.container_id not in running:
+        return repair._removal.clear_lost(row)
+    done: bool = sound(repair, row, running)
+    return done
+
+
+def takes_no_time(
+    sound: Any, call: Call, action: Action, code: Code, **metadata: Any
+) -> ContainerEvent:
+    """Every call took 0 ms."""
+    return replace(sound(call, action, code, **metadata), duration_ms=0)
+
+
+def refusals_take_no_time(
+    sound: Any, call: Call, action: Action, code: Code, **metadata: Any
+) -> ContainerEvent:
+    """A call that changed nothing took 0 ms."""
+    event: ContainerEvent = sound(call, action, code, **metadata)
+    return event if code is Code.OK else replace(event, duration_ms=0)
+
+
+def takes_seconds(
+    sound: Any, call: Call, action: Action, code: Code, **metadata: Any
+) -> ContainerEvent:
+    """Durations are seconds, and called milliseconds."""
+    event: ContainerEvent = sound(call, action, code, **metadata)
+    return replace(event, duration_ms=event.duration_ms // 1000)
+
+
+def takes_microseconds(
+    sound: Any, call: Call, action: Action, code: Code, **metadata: Any
+) -> ContainerEvent:
+    """Durations are microseconds, and called milliseconds."""
+    event: ContainerEvent = sound(call, action, code, **metadata)
+    return replace(event, duration_ms=event.duration_ms * 1000 + 1000)
+
+
+_ENGINE, _WHALE = MemoryHarness, FakeWhaleHarness
+CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
+    "flags_end_with_their_time": (
+        _ENGINE,
+        (Change(ContainerRuntimeEngine, "counting_flags", flags_end_with_their_time),),
+    ),
+    "flags_count_until_cleared": (
+        _ENGINE,
+        (Change(ContainerRuntimeEngine, "counting_flags", flags_count_until_cleared),),
+    ),
+    "flags_count_for_ever": (_ENGINE, (Change(GivenFlags, "counting", flags_count_for_ever),)),
+    "flags_are_users": (
+        _ENGINE,
+        (Change(ContainerRuntimeEngine, "counting_flags", flags_are_users),),
+    ),
+    "flags_outlive_a_team": (
+        _ENGINE,
+        (Change(ContainerRuntimeEngine, "counting_flags", flags_outlive_a_team),),
+    ),
+    "last_known_by_user": (
+        _ENGINE,
+        (Change(ContainerRuntimeEngine, "_last_known", last_known_by_user),),
+    ),
+    "last_known_by_challenge": (
+        _ENGINE,
+        (Change(ContainerRuntimeEngine, "_last_known", last_known_by_challenge),),
+    ),
+    "names_the_starter": (_ENGINE, (Change(Call, "event", names_the_starter),)),
+    "names_no_team_in_refusals": (_ENGINE, (Change(Call, "event", names_no_team_in_refusals),)),
+    "no_extend_in_the_last_minute": (
+        _ENGINE,
+        (Change(ContainerRuntimeEngine, "_extend", no_extend_in_the_last_minute),),
+    ),
+    "last_extend_late_is_one_too_many": (
+        _ENGINE,
+        (Change(ContainerRuntimeEngine, "_extend", last_extend_late_is_one_too_many),),
+    ),
+    "late_extends_count_from_now": (
+        _ENGINE,
+        (Change(Instance, "extended", late_extends_count_from_now),),
+    ),
+    "keeps_what_the_lost_held": (_ENGINE, (Change(Removal, "forget", keeps_what_the_lost_held),)),
+    "the_lost_stand_in_the_way": (
+        _ENGINE,
+        (Change(Removal, "in_the_way", the_lost_stand_in_the_way),),
+    ),
+    "the_lost_hold_their_place": (
+        _ENGINE,
+        (
+            Change(InstanceStore, "occupied", the_lost_hold_their_place),
+            Change(Removal, "clear_lost", counts_the_lost),
+        ),
+    ),
+    "known_by_its_name": (_ENGINE, (Change(Removal, "is_running", known_by_its_name),)),
+    "running_again_anew": (_ENGINE, (Change(Instance, "running_again", running_again_anew),)),
+    "running_again_with_one_more": (
+        _ENGINE,
+        (Change(Instance, "running_again", running_again_with_one_more),),
+    ),
+    "rounds_give_extensions_back": (
+        _ENGINE,
+        (Change(Repair, "_put_right", rounds_give_extensions_back),),
+    ),
+    "adapter_running_again_anew": (
+        _WHALE,
+        (Change(Instance, "running_again", running_again_anew),),
+    ),
+    "rows_before_containers": (_ENGINE, (Change(Repair, "reconcile", rows_before_containers),)),
+    "whoever_starts_is_dead": (_ENGINE, (Change(Instance, "abandoned", whoever_starts_is_dead),)),
+    "adapter_whoever_starts_is_dead": (
+        _WHALE,
+        (Change(Instance, "abandoned", whoever_starts_is_dead),),
+    ),
+    "fresh_is_lost": (_ENGINE, (Change(Repair, "_put_right", fresh_is_lost),)),
+    "takes_no_time": (_ENGINE, (Change(Call, "event", takes_no_time),)),
+    "refusals_take_no_time": (_ENGINE, (Change(Call, "event", refusals_take_no_time),)),
+    "takes_seconds": (_ENGINE, (Change(Call, "event", takes_seconds),)),
+    "takes_microseconds": (_ENGINE, (Change(Call, "event", takes_microseconds),)),
+    "adapter_takes_no_time": (_WHALE, (Change(Call, "event", takes_no_time),)),
+}

@@ -1,0 +1,69 @@
+"""The command that makes random mutants: what it changes, and whether a rule's failure is seen."""
+
+from __future__ import annotations
+
+import ast
+import json
+import logging
+from collections import Counter
+
+import pytest
+
+from conformance.registry import Subject
+from conformance.runner import CheckRequest, planned_scenarios
+from engines.cre import ContainerRuntimeEngine
+from mutants import random
+from mutants.sampling import places
+
+ENGINE = "engines/cre/engine.py"
+
+
+def test_every_change_is_python_and_changes_something() -> None:
+    found = places("engines/hybrid/breaker.py")
+
+    assert len(found) > 20
+    for each in found:
+        before, after = ast.parse(each.source()), ast.parse(each.changed())
+        assert ast.dump(before) != ast.dump(after), each.diff()
+
+
+def test_changes_have_ids_of_their_own() -> None:
+    repeated = [name for name, times in Counter(p.id for p in places(ENGINE)).items() if times > 1]
+
+    assert not repeated
+
+
+def test_what_is_known_to_change_nothing_is_there() -> None:
+    listed = json.loads(random.EQUIVALENT.read_text(encoding="utf-8"))
+    known = {each.id for path in {of["path"] for of in listed.values()} for each in places(path)}
+
+    assert set(listed) <= known, "the function has changed: look at the mutant again"
+    assert all(of["reason"].strip() for of in listed.values())
+
+
+@pytest.mark.parametrize(
+    ("rule", "killed"), [("EXTEND-007", True), ("START-001", False)], ids=["killed", "survives"]
+)
+def test_a_rule_that_fails_is_told(
+    rule: str, killed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    more = "(row.extension_count > maximum)"
+    place = next(each for each in places(ENGINE) if each.instead == more)
+    target = random.TARGETS["engines/cre"]
+    planned_scenarios(Subject("cre:memory", target.backends["cre:memory"]()), CheckRequest())
+    calls = {"cre:memory": {rule: [f"{ENGINE}:{place.function}"]}}
+    before = ContainerRuntimeEngine._extend.__code__
+
+    said = random._forked(lambda: random._tried(place, target, calls)).wait()
+
+    assert said == (f"{rule} on cre:memory" if killed else "")
+    assert ContainerRuntimeEngine._extend.__code__ is before, "the mutant has left its fork"
+
+
+def test_a_fork_that_takes_too_long_is_ended() -> None:
+    def work() -> str:
+        while True:
+            pass
+
+    assert random._forked(work, seconds=0.0).wait() == "time-out"

@@ -1,0 +1,84 @@
+"""The endpoints, broken in one way each, over a sound engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Request
+
+from conformance.harnesses.cre import MemoryHarness
+from engines.web import blueprint
+from engines.web.admin import AdminEndpoints
+from engines.web.callers import Caller, Door
+from engines.web.calls import Calls
+from mutants.patched import Change
+
+
+def takes_any_request(sound: Any, door: Door, request: Request) -> None:
+    """A change is made whether or not the request shows the CSRF token."""
+
+
+def takes_any_token(sound: Any, door: Door, request: Request) -> None:
+    """Any CSRF token will do, another session's too."""
+    if not request.headers.get("CSRF-Token"):
+        sound(door, request)
+
+
+def trusts_admins(sound: Any, door: Door, request: Request) -> Caller:
+    """What an admin sends is not asked for the CSRF token."""
+    return door.admin(request)
+
+
+def everybody_is_admin(sound: Any, door: Door, request: Request) -> Caller:
+    """Who is logged in may do what admins may."""
+    return door.player(request)
+
+
+def lets_anybody_in(sound: Any, door: Door, request: Request) -> Caller:
+    """Who is not logged in is taken for the first user."""
+    return door._identity.who(request) or Caller(1)
+
+
+def believes_the_body(sound: Any, door: Door, request: Request) -> Caller:
+    """A request that names a user is that user's."""
+    caller: Caller = sound(door, request)
+    found = request.get_json(silent=True)
+    named = found.get("user_id") if isinstance(found, dict) else None
+    return caller if type(named) is not int else Caller(named, None, caller.is_admin)
+
+
+def acts_for_oneself(sound: Any, admin: AdminEndpoints) -> Any:
+    """What an admin does for a player is done with the admin's own account."""
+    who, _, challenge = sound(admin)
+    return who, Caller(who.user_id), challenge
+
+
+def changes_by_get(sound: Any, blueprint: Any, method: str, path: str, answer: Any) -> None:
+    """A change may be asked for by GET, as a picture on another page does."""
+    sound(blueprint, method, path, answer)
+    if path == "/stop":
+        blueprint.add_url_rule(
+            path, endpoint="stop_by_get", view_func=lambda: answer().response(), methods=["GET"]
+        )
+
+
+def last_known_is_anybodys(sound: Any, calls: Calls) -> Any:
+    """What was last known is looked up by the user alone, in a team or not."""
+    user_id, challenge_id, _ = calls._whose
+    return calls._backend.last_known(user_id, challenge_id)
+
+
+CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
+    "web_takes_any_request": (MemoryHarness, (Change(Door, "_on_purpose", takes_any_request),)),
+    "web_takes_any_token": (MemoryHarness, (Change(Door, "_on_purpose", takes_any_token),)),
+    "web_trusts_admins": (MemoryHarness, (Change(Door, "admin_who_changes", trusts_admins),)),
+    "web_everybody_is_admin": (MemoryHarness, (Change(Door, "admin", everybody_is_admin),)),
+    "web_lets_anybody_in": (MemoryHarness, (Change(Door, "player", lets_anybody_in),)),
+    "web_believes_the_body": (MemoryHarness, (Change(Door, "player", believes_the_body),)),
+    "web_acts_for_oneself": (MemoryHarness, (Change(AdminEndpoints, "_order", acts_for_oneself),)),
+    "web_changes_by_get": (MemoryHarness, (Change(blueprint, "_add", changes_by_get),)),
+    "web_last_known_is_anybodys": (
+        MemoryHarness,
+        (Change(Calls, "_on_record", last_known_is_anybodys),),
+    ),
+}

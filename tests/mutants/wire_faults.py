@@ -1,0 +1,217 @@
+"""The adapter, broken in what it believes of a Whale and of what stands before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urljoin
+
+import requests
+
+from conformance.harnesses.whale import FakeWhaleHarness
+from engines.base import Call
+from engines.contract import Code, InstanceStatus, account_key
+from engines.errors import WhaleFault
+from engines.instances import Instance
+from engines.whale import StaticTokens, WhaleAPIManager, credentials, dialects, ledger, wire
+from engines.whale.client import Answer, Page, WhaleClient
+from engines.whale.ledger import Ledger, Standing
+from mutants.patched import Change
+
+REDIRECTS = (301, 302, 303, 307, 308)
+
+
+def follows_redirects(
+    sound: Any, client: WhaleClient, method: str, path: str, headers: Mapping[str, str], *rest: Any
+) -> Page:
+    """A redirect is followed with the user's token, wherever it points."""
+    page: Page = sound(client, method, path, headers, *rest)
+    if page.status not in REDIRECTS:
+        return page
+    first = requests.request(
+        method,
+        client._base_url + path,
+        headers=dict(headers),
+        timeout=5,
+        allow_redirects=False,
+    )
+    to = urljoin(client._base_url + path, first.headers.get("Location", ""))
+    found = requests.request(method, to, headers=dict(headers), timeout=5)
+    return replace(page, status=found.status_code, content=found.content)
+
+
+def reads_follow_redirects(
+    sound: Any, client: WhaleClient, method: str, path: str, headers: Mapping[str, str], *rest: Any
+) -> Page:
+    """A look follows a redirect to another host as any library would, token and all."""
+    page: Page = sound(client, method, path, headers, *rest)
+    if method != "GET" or page.status not in REDIRECTS:
+        return page
+    return follows_redirects(lambda *_: page, client, method, path, headers)
+
+
+def borrows_a_token(sound: Any, tokens: StaticTokens, user_id: int) -> Mapping[str, str]:
+    """Who has no token is let in with somebody else's."""
+    try:
+        found: Mapping[str, str] = sound(tokens, user_id)
+    except WhaleFault:
+        found = sound(tokens, next(iter(tokens._tokens)))
+    return found
+
+
+def no_token_is_nothing(sound: Any, manager: WhaleAPIManager, call: Call) -> InstanceStatus | None:
+    """Who is not let in is told that nothing runs."""
+    try:
+        manager._api.look(call.user_id, call.challenge_id)
+    except WhaleFault as fault:
+        if fault.code is Code.UNAUTHENTICATED:
+            return None
+    found: InstanceStatus | None = sound(manager, call)
+    return found
+
+
+def no_token_is_gone(sound: Any, book: Ledger, row: Instance) -> tuple[Standing, Instance]:
+    """An instance whose user is not let in any more is taken for gone."""
+    try:
+        found: tuple[Standing, Instance] = sound(book, row)
+    except WhaleFault as fault:
+        if fault.code is not Code.UNAUTHENTICATED:
+            raise
+        return Standing.GONE, row
+    return found
+
+
+def no_token_is_an_outage(sound: Any, *_: Any) -> WhaleFault:
+    """Who is not let in is told that Whale is down, and to try again."""
+    return WhaleFault(Code.UNAVAILABLE, "Whale cannot be reached", retry_after=10.0)
+
+
+def last_known_by_user(sound: Any, manager: WhaleAPIManager, call: Call) -> InstanceStatus | None:
+    """What was last known is looked up by the user, in a team or not."""
+    call.account = account_key(call.user_id, None)
+    found: InstanceStatus | None = sound(manager, call)
+    return found
+
+
+def status_by_starter(sound: Any, manager: WhaleAPIManager, call: Call) -> InstanceStatus | None:
+    """A status is shown to who has started the instance, and to no mate."""
+    row = manager._store.find(call.account, call.challenge_id)
+    if row is not None and row.user_id != call.user_id:
+        return None
+    found: InstanceStatus | None = sound(manager, call)
+    return found
+
+
+def takes_whatever_runs(sound: Any, book: Ledger, row: Instance) -> tuple[Standing, Instance]:
+    """Whatever container the user has is taken for the one on record."""
+    found = book._api.look(row.user_id, row.challenge_id)
+    uuid = getattr(found, "uuid", None)
+    standing, seen = sound(book, row if uuid is None else replace(row, container_id=uuid))
+    return standing, replace(seen, container_id=row.container_id)
+
+
+def is_whatever_runs(sound: Any, found: Any, row: Instance) -> bool:
+    """After a call that broke off whatever runs is taken for what was on record."""
+    return isinstance(found, wire.Running)
+
+
+def follows_what_took_its_place(
+    sound: Any, book: Ledger, row: Instance
+) -> tuple[Standing, Instance]:
+    """What has taken an instance's place is shown with its id, and the old one's extensions."""
+    found = book._api.look(row.user_id, row.challenge_id)
+    if isinstance(found, wire.Running) and found.uuid != row.container_id:
+        row = replace(row, container_id=found.uuid)
+    standing: tuple[Standing, Instance] = sound(book, row)
+    return standing
+
+
+def repairs_to_no_extension(sound: Any, book: Ledger, row: Instance, found: Any) -> Any:
+    """What is repaired has no extension used."""
+    repaired = sound(book, row, found)
+    if repaired is None:
+        return None
+    anew = replace(repaired, version=repaired.version + 1, extension_count=0)
+    return anew if book._store.save(anew) else repaired
+
+
+def repairs_uncounted(sound: Any, book: Ledger, row: Instance, found: Any) -> bool:
+    """A renewal that went through unseen is not counted."""
+    return False
+
+
+def bad_gateway_is_certain(sound: Any, answer: Answer) -> WhaleFault:
+    """A 502 is taken for Whale's own word that it has done nothing."""
+    fault: WhaleFault = sound(answer)
+    if answer.status not in (502, 503, 504):
+        return fault
+    return WhaleFault(fault.code, fault.message, retry_after=10.0)
+
+
+def bad_gateway_is_sent_again(
+    sound: Any, client: WhaleClient, method: str, path: str, headers: Mapping[str, str], *rest: Any
+) -> Page:
+    """A write that is answered 502 is sent once more."""
+    page: Page = sound(client, method, path, headers, *rest)
+    return sound(client, method, path, headers, *rest) if page.status == 502 else page
+
+
+def bad_gateway_is_done(sound: Any, dialect: Any, answer: Answer) -> None:
+    """A 502 after a write is taken for done."""
+    if answer.status != 502:
+        sound(dialect, answer)
+
+
+_WHALE = FakeWhaleHarness
+CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
+    "adapter_follows_redirects": (_WHALE, (Change(WhaleClient, "_send", follows_redirects),)),
+    "adapter_reads_follow_redirects": (
+        _WHALE,
+        (Change(WhaleClient, "_send", reads_follow_redirects),),
+    ),
+    "adapter_borrows_a_token": (_WHALE, (Change(StaticTokens, "headers", borrows_a_token),)),
+    "adapter_no_token_is_nothing": (
+        _WHALE,
+        (Change(WhaleAPIManager, "_status", no_token_is_nothing),),
+    ),
+    "adapter_no_token_is_gone": (_WHALE, (Change(Ledger, "examine", no_token_is_gone),)),
+    "adapter_no_token_is_an_outage": (
+        _WHALE,
+        (
+            Change(wire, "unauthenticated", no_token_is_an_outage),
+            Change(credentials, "nobody", no_token_is_an_outage),
+        ),
+    ),
+    "adapter_last_known_by_user": (
+        _WHALE,
+        (Change(WhaleAPIManager, "_last_known", last_known_by_user),),
+    ),
+    "adapter_status_by_starter": (
+        _WHALE,
+        (Change(WhaleAPIManager, "_status", status_by_starter),),
+    ),
+    "adapter_takes_whatever_runs": (_WHALE, (Change(Ledger, "examine", takes_whatever_runs),)),
+    "adapter_is_whatever_runs": (_WHALE, (Change(ledger, "_is", is_whatever_runs),)),
+    "adapter_follows_what_took_its_place": (
+        _WHALE,
+        (Change(Ledger, "examine", follows_what_took_its_place),),
+    ),
+    "adapter_repairs_to_no_extension": (
+        _WHALE,
+        (Change(Ledger, "_revived", repairs_to_no_extension),),
+    ),
+    "adapter_repairs_uncounted": (_WHALE, (Change(Ledger, "renewed", repairs_uncounted),)),
+    "adapter_bad_gateway_is_certain": (
+        _WHALE,
+        (Change(wire, "unreadable", bad_gateway_is_certain),),
+    ),
+    "adapter_bad_gateway_is_sent_again": (
+        _WHALE,
+        (Change(WhaleClient, "_send", bad_gateway_is_sent_again),),
+    ),
+    "adapter_bad_gateway_is_done": (
+        _WHALE,
+        (Change(dialects.CtfdWhale, "written", bad_gateway_is_done),),
+    ),
+}
