@@ -21,7 +21,7 @@ import registry as registries
 import ssh_host as ssh_hosts
 import tls_engine as tls_engines
 from hypothesis import settings
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from servers import MariaDB, PostgreSQL
 from shown_pages import Pages
 
@@ -72,6 +72,9 @@ def own_engines() -> None:
     require("swarm", private_engine.possible(), private_engine.FIX)
 
 
+PAGE_PATIENCE_MS = 30_000
+"""How long something on a page may take to show, on a machine that is busy with other tests."""
+
 CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
@@ -83,13 +86,20 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="module")  # there can be one Playwright at a time
-def pages(chromium: str) -> Iterator[Pages]:
-    """Pages as a headless Chromium shows them."""
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    """A headless Chromium: the only one, for a process can have one Playwright at a time."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield Pages(browser)
+        expect.set_options(timeout=PAGE_PATIENCE_MS)
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def pages(browser: Browser) -> Pages:
+    """Pages as a headless Chromium shows them."""
+    return Pages(browser)
 
 
 @pytest.fixture

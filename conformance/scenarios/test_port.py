@@ -64,7 +64,9 @@ def test_the_worker_gives_ports_back(world: Stage) -> None:
 @scenario("PORT-006", Hook.FETCH, PAIRED_PORTS)
 def test_a_pair_of_ports_is_one_number(world: Stage) -> None:
     instance = started(world, world.alice, world.challenges.paired_ports or 0)
-    tcp, udp = _numbers(instance["ports"])
+    numbers = _numbers(instance["ports"])
+    assert len(numbers) == 2, f"{len(numbers)} ports are told, the challenge has two"
+    tcp, udp = numbers
     assert tcp == udp, f"a protocol that speaks both is on {tcp} and on {udp}"
     assert world.answers(instance), "the TCP port of the two does not answer"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from loopback import Program, free_port, listens
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from conformance.harnesses.challenge_image import ensure_image
 from ctfd.site import FIX, OWN_PLUGINS, PASSWORD, TOO_MANY, Site, home
@@ -23,7 +23,6 @@ from engines.cre.runtimes.base import LABEL_DEPLOYMENT
 
 SPELLING = "**/codemirror.spell-checker/**"
 """The editor of CTFd asks the internet for a dictionary, on pages of CTFd: it gets an empty one."""
-expect.set_options(timeout=20_000)
 
 PHONE = {"width": 390, "height": 800}
 DESKTOP = {"width": 1280, "height": 900}
@@ -154,14 +153,6 @@ def teams_site(ctfd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def image(docker_image: str) -> str:
     """What the users' site runs."""
     return docker_image or "simulated:latest"
-
-
-@pytest.fixture(scope="session")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 class Window:

@@ -1,4 +1,4 @@
-"""A demo in this process, and browsers to look at it with."""
+"""A demo in this process."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 from demo.visitor import Visitor
-from playwright.sync_api import Browser, expect, sync_playwright
 
 from conformance.web import serving
 from whale_ready.demo.app import demo_app
 from whale_ready.demo.running import LOOPBACK, Demo, running
-
-PATIENCE_MS = 30_000
-"""How long something may take to show, on a machine that is busy with other tests."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +32,3 @@ def visitor(served: Served) -> Iterator[Visitor]:
     made = Visitor(served.url)
     yield made
     made.close()
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        expect.set_options(timeout=PATIENCE_MS)
-        yield browser
-        expect.set_options()
-        browser.close()

@@ -25,6 +25,7 @@ from engines.contract import Code
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.guard import Guard
 from engines.cre.runtimes import listening
+from engines.cre.runtimes.base import LABEL_COMPANION, LABEL_INSTANCE
 from engines.cre.runtimes.disk_use import may_have_quotas
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks, engines_mtu
@@ -69,8 +70,13 @@ class Site:
         return str(result.instance["container_id"])
 
     def beside(self, container: str, companion: str) -> str:
-        """The name of a companion's container."""
-        return f"{self.client.containers.get(container).name}.{companion}"
+        """The id of a companion's container."""
+        labels = self.client.containers.get(container).labels
+        wanted = [
+            f"{LABEL_INSTANCE}={labels[LABEL_INSTANCE]}", f"{LABEL_COMPANION}={companion}"
+        ]  # fmt: skip
+        [found] = self.client.containers.list(filters={"label": wanted})
+        return str(found.id)
 
     def inside(self, container: str, line: str, user: str = "") -> str:
         command = [BUSYBOX, "sh", "-c", line]

@@ -207,7 +207,7 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         (Change(HybridBackend, "_launch", unknown_goes_home),),
     ),
     "hybrid_anything_may_be_nothing": (
-        MemoryHarness,
+        _hybrid("whale"),
         (Change(HybridBackend, "_may_hold", anything_may_be_nothing),),
     ),
     "hybrid_a_second_start_goes_home": (

@@ -334,6 +334,8 @@ class _Fork:
             os.setpgid(0, 0)
             os.close(self._reading)
             _child(work, writing)
+        with suppress(ProcessLookupError):  # both do it: whoever comes first, the group is there
+            os.setpgid(self._pid, self._pid)
         os.close(writing)
         os.set_blocking(self._reading, False)
         self._said = b""

@@ -19,7 +19,7 @@ ENGINE = "engines/cre/engine.py"
 
 
 def test_every_change_is_python_and_changes_something() -> None:
-    found = places("engines/hybrid/breaker.py")
+    found = places("engines/breaker.py")
 
     assert len(found) > 20
     for each in found:
