@@ -52,7 +52,7 @@ def run(url: str, folder: Path, *options: str) -> subprocess.CompletedProcess[st
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_every_rule_holds_on_the_server(url: str, tmp_path: Path) -> None:
     done = run(url, tmp_path, "--report", str(tmp_path))
 

@@ -19,7 +19,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "whale-ready-backend-example"
-pytestmark = pytest.mark.timeout(300)  # pip takes its time where much else runs
 EXECUTED = 140
 """The least it may execute: what a change to the suite takes away must be seen."""
 

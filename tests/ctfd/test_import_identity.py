@@ -134,7 +134,6 @@ def world(ctfd: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
     site.stop()
 
 
-@pytest.mark.timeout(300)  # two imports, each a process of CTFd of its own
 def test_nobody_is_given_anothers(world: Backups) -> None:
     accounts = "teams" if world.teams else "users"
     web, other, pwn = world.challenge(), world.challenge(), world.challenge()

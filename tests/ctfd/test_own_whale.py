@@ -29,7 +29,6 @@ SERVERS = {
 }
 
 
-@pytest.mark.timeout(300)  # an engine, a database server and CTFd, started twice
 @pytest.mark.parametrize("server", SERVERS)
 def test_players_are_started_on_the_whale_of_their_own_site(
     whale_plugin: Path,

@@ -11,7 +11,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from changed_settings import shipped_but
 from servers import MariaDB
 
@@ -37,7 +36,6 @@ cpus = 0.5
 """
 
 
-@pytest.mark.timeout(300)  # an engine, a database server, CTFd twice, and a probe's forty seconds
 def test_it_finds_what_is_wrong_with_most_of_them(
     whale_plugin: Path, redis: str, mariadb: MariaDB, swarm: Swarm, frpc: Frpc, tmp_path: Path
 ) -> None:

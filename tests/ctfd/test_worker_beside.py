@@ -11,14 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from ctfd.conftest import swept
 from ctfd.site import Site
 from ctfd.test_identity import World
 
 
-@pytest.mark.timeout(300)  # a CTFd, and what Docker takes for three containers
 def test_it_ends_what_was_deleted_while_ctfd_is_down(
     ctfd: Path, docker_image: str, tmp_path: Path
 ) -> None:

@@ -346,7 +346,6 @@ def test_all_of_it_fits_what_ctfd_pins(complete: Environment) -> None:
     assert "9 pass" in done.stdout
 
 
-@pytest.mark.timeout(300)  # the whole suite on two backends
 def test_a_first_check_is_green(checking: Environment) -> None:
     done = checking.run("whale-ready check --backend cre:memory --backend whale:fake --jobs 2")
     assert done.returncode == 0, done.stdout + done.stderr

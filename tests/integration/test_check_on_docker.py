@@ -31,7 +31,7 @@ def labels_of_run(client: docker.DockerClient, pid: int) -> list[str]:
     return [label for label in labels if label.startswith(f"check-{platform.node()}-{pid}-")]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_the_default_check_passes_on_real_containers_and_leaves_nothing(
     docker_client: docker.DockerClient, tmp_path: Path
 ) -> None:

@@ -181,7 +181,6 @@ def typed(line: str, how: Typed, folder: Path, programs: Path, site: str) -> tup
 RUN = [page for page in PAGES if any(isinstance(way(line), Typed) for line in commands(page))]
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
 def test_the_commands_of_a_page_run(
     page: Path, folder: Path, environments: WheelEnvironments, site: str

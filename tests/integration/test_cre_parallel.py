@@ -92,7 +92,6 @@ def parts(any_database: Database, deployment: str, image: str) -> Parts:
     return Parts(url, deployment, image, family="many")
 
 
-@pytest.mark.timeout(240)
 def test_many_starts_of_one_make_one(parts: Parts, docker_client: docker.DockerClient) -> None:
     with scene(parts, docker_client) as made:
         answered = made.start_one(STARTS, ROUNDS)
@@ -101,7 +100,6 @@ def test_many_starts_of_one_make_one(parts: Parts, docker_client: docker.DockerC
     assert answered[Code.BUSY], "nobody ever came in between"
 
 
-@pytest.mark.timeout(240)
 def test_many_accounts_have_one_each(
     mariadb: MariaDB, deployment: str, image: str, docker_client: docker.DockerClient
 ) -> None:

@@ -176,7 +176,6 @@ def unavailable(result: object, *, definite: bool) -> None:
     assert result.retry_after is not None
 
 
-@pytest.mark.timeout(300)
 def test_every_call_is_answered_while_the_engine_hangs(site: Site, own: PrivateEngine) -> None:
     engine = site.engine
     mine = site.started(ALICE)
@@ -221,7 +220,6 @@ def status_of(engine: ContainerRuntimeEngine, user_id: int) -> str | None:
     return None if live is None else live["container_id"]
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("moment", ["before_start", "before_removal"])
 def test_an_engine_that_begins_to_hang_in_the_middle_leaves_nothing(
     site: Site, own: PrivateEngine, moment: str
@@ -245,7 +243,6 @@ def test_an_engine_that_begins_to_hang_in_the_middle_leaves_nothing(
         site.settled(ALICE)
 
 
-@pytest.mark.timeout(300)
 def test_a_program_that_begins_while_the_engine_hangs_serves_from_its_records(
     site: Site, own: PrivateEngine, tmp_path: Path, image: str
 ) -> None:
@@ -268,7 +265,6 @@ def test_a_program_that_begins_while_the_engine_hangs_serves_from_its_records(
             assert wait_until(lambda _timeout, it=each: status_of(it, ALICE) == mine, HANGS)
 
 
-@pytest.mark.timeout(300)
 def test_a_request_that_is_refused_does_not_unmake_what_those_before_it_made(site: Site) -> None:
     site.started(ALICE)
     mine = site.containers()
@@ -309,7 +305,6 @@ def held(folder: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[HeldEngi
             go_on.set()
 
 
-@pytest.mark.timeout(300)
 def test_one_container_that_hangs_holds_up_no_other(
     docker_client: docker.DockerClient, image: str, deployment: str, tmp_path: Path
 ) -> None:

@@ -323,7 +323,6 @@ def rollout(
         yield Rollout(here, accounts, weather, CALLS[request.node.callspec.params["ground"]])
 
 
-@pytest.mark.timeout(300)  # on Docker, on two cores that others work on too
 def test_a_rollout_under_load_loses_and_doubles_nothing(rollout: Rollout) -> None:
     here = rollout.site
     for percent in (0, 1, 10, 100):

@@ -34,7 +34,6 @@ from engines.probe import wait_until
 TESTS = Path(__file__).parents[1]
 GUNICORN = ("-m", "gunicorn", "served_app:app", "--bind", "127.0.0.1:{port}")
 GEVENT = (*GUNICORN, "--worker-class", "gevent")
-pytestmark = pytest.mark.timeout(300)  # five servers come up at once
 SERVERS = {
     "gevent-1": GEVENT,
     "gevent-2": (*GEVENT, "--workers", "2"),

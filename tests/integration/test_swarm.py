@@ -604,7 +604,6 @@ def test_a_node_whose_power_fails_is_not_waited_for(
     assert flag_at(started(runtime, launch)) == launch.flag
 
 
-@pytest.mark.timeout(300)
 def test_a_part_of_the_conformance_suite_passes(cluster: Cluster) -> None:
     chosen = ("START-001", "STATUS-013", "CONC-001", "REACH-001", "NODE-*")
     run = subprocess.run(

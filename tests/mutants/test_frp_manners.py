@@ -87,12 +87,10 @@ def statuses(*rules: str) -> dict[str, Status]:
     return {result.rule: result.status for result in report.results}
 
 
-@pytest.mark.timeout(300)
 def test_the_probe_as_it_was_fails_the_seven_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "instance_answers", credulous)
     assert statuses(*SEVEN) == dict.fromkeys(SEVEN, Status.FAIL)
 
 
-@pytest.mark.timeout(300)
 def test_the_adapter_passes_them() -> None:
     assert statuses(*SEVEN, "REACH-009") == dict.fromkeys((*SEVEN, "REACH-009"), Status.PASS)

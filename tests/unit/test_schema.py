@@ -316,7 +316,7 @@ def test_eight_processes_at_once_all_succeed(any_database: Database, before: str
     assert_kept(any_database, rows)
 
 
-@pytest.mark.timeout(400)  # two upgrades per change of a table, and each version brings more
+@pytest.mark.timeout(1200)  # two upgrades per change of a table, and each version brings more
 def test_a_crash_anywhere_is_made_good_by_the_next_on_mariadb(mariadb: MariaDB) -> None:
     """Every change of a table is for good at once there."""
     whole = Database(mariadb.create())

@@ -309,7 +309,6 @@ def matrix(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Cell
     }
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", [trouble.name for trouble in troubles()])
 def test_no_fault_makes_the_adapter_lie_or_forget(
     matrix: dict[str, dict[str, Cell]], name: str
@@ -317,7 +316,6 @@ def test_no_fault_makes_the_adapter_lie_or_forget(
     assert {call: cell.wrong for call, cell in matrix[name].items() if cell.wrong} == {}
 
 
-@pytest.mark.timeout(300)
 def test_the_table_in_the_docs_is_what_was_seen(matrix: dict[str, dict[str, Cell]]) -> None:
     lines = ["| fault | start | extend | stop | status |", "|---|---|---|---|---|"]
     for name, cells in matrix.items():

@@ -179,7 +179,6 @@ def assert_eventful(scene: Scene, rounds: int) -> None:
         assert scene.answers[kind, code.value], f"{kind} never ended in {code.value}"
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("account", ACCOUNTS)
 def test_threads_leave_one_container_or_none(account: str, tmp_path: Path) -> None:
     with (
@@ -190,7 +189,6 @@ def test_threads_leave_one_container_or_none(account: str, tmp_path: Path) -> No
         assert_eventful(made, ROUNDS[account])
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("account", ACCOUNTS)
 def test_processes_leave_one_container_or_none(account: str, tmp_path: Path) -> None:
     with (
