@@ -107,6 +107,8 @@ class Hook(str, Enum):
     """:meth:`World.another`: the backend as another process has it."""
     START_RATE = "start_rate"
     """:attr:`Options.start_limit` is honoured."""
+    CALL_RATE = "call_rate"
+    """:attr:`Options.calls_per_minute` is honoured: the backend's ``throttle`` counts calls."""
     CONTEST_END = "contest_end"
     """:attr:`Options.ends_in_seconds` is honoured."""
     PORT_RANGE = "port_range"
@@ -227,6 +229,8 @@ class Options:
     start_limit: int = 0
     """Starts one account may make within :attr:`start_window_seconds`; 0 for no limit."""
     start_window_seconds: int = 300
+    calls_per_minute: int | None = None
+    """Changing calls one account may make over HTTP; None for as many as the backend likes."""
     ends_in_seconds: int | None = None
     """When the contest ends, by the backend's clock as it stands; None for never."""
     port_count: int | None = None

@@ -704,6 +704,9 @@ RULES: tuple[Rule, ...] = (
         "method_not_allowed, and changes nothing.",
         "While its backend is out of reach, a team's instance is shown over HTTP as last known "
         "to each of the team, and to nobody else.",
+        "A change over HTTP beyond the calls that an account may make in a minute is answered 429 "
+        "and code rate_limited with a Retry-After, changes nothing, and keeps no other account "
+        "from anything.",
         start=16,
         since=3,
     ),

@@ -202,6 +202,7 @@ class CreWorld(World):
             cre_start_limit=options.start_limit,
             cre_start_window_seconds=options.start_window_seconds,
             cre_ends_at=_after(now, options.ends_in_seconds),
+            calls_per_minute=options.calls_per_minute or Settings().calls_per_minute,
             cre_port_range=self._ports,
             look_seconds=self.look_seconds,
             worker_seconds=0.01,

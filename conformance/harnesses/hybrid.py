@@ -31,6 +31,8 @@ from engines.contract import ContainerBackend, InstanceStatus
 from engines.database import Database
 from engines.hybrid import Breaker, Dial, HybridBackend, Keys, Position, Router
 from engines.hybrid.dial import ALL
+from engines.settings import Settings
+from engines.upkeep import Upkeep
 
 DIALS = {
     "": Position(ALL // 2, challenges={CHALLENGES.first: True, CHALLENGES.second: False}),
@@ -58,6 +60,7 @@ def hybrid(
     clock: Clock,
     *,
     falls_back: bool = True,
+    upkeep: Upkeep | None = None,
 ) -> HybridBackend:
     """One over these two, with a dial that stands still."""
     router = Router(
@@ -67,7 +70,15 @@ def hybrid(
         Breaker(clock, failures=BREAKER_FAILURES, seconds=30.0),
         falls_back=falls_back,
     )
-    return HybridBackend(home, new, router, database=database, clock=clock, worker_seconds=0.01)
+    return HybridBackend(
+        home,
+        new,
+        router,
+        database=database,
+        clock=clock,
+        worker_seconds=0.01,
+        upkeep=upkeep,
+    )
 
 
 class HybridWorld(World):
@@ -83,6 +94,7 @@ class HybridWorld(World):
         whale: FakeWhaleWorld,
         leads: World,
         position: Position,
+        options: Options,
         database: Database,
         clock: Clock,
     ) -> None:
@@ -90,6 +102,9 @@ class HybridWorld(World):
         self._whale = whale
         self._leads = leads
         self._dial = Dial(position)
+        calls = options.calls_per_minute or Settings().calls_per_minute
+        settings = Settings(calls_per_minute=calls)
+        self._upkeep = Upkeep(database, clock, settings)
         self._database = database
         self._clock = clock
         self.challenges = leads.challenges
@@ -234,7 +249,14 @@ class HybridWorld(World):
             self.backend = self._hybrid
 
     def _front(self, database: Database) -> HybridBackend:
-        front = hybrid(self._cre.backend, self._whale.backend, self._dial, database, self._clock)
+        front = hybrid(
+            self._cre.backend,
+            self._whale.backend,
+            self._dial,
+            database,
+            self._clock,
+            upkeep=self._upkeep,
+        )
         self._others.append(front)
         return front
 
@@ -294,7 +316,9 @@ class HybridHarness(FakeWhaleHarness):
         clock = None if self._routed == "cre" else FakesClock(whale.fake)
         cre = MemoryWorld(options, database, clock)
         leads: World = whale if self._routed == "whale" else cre
-        world = HybridWorld(cre, whale, leads, self._position, database, clock or cre.clock)
+        world = HybridWorld(
+            cre, whale, leads, self._position, options, database, clock or cre.clock
+        )
         if not self._routed:
             ports = {"own_port": CHALLENGES.second, "subdomain": CHALLENGES.first}
             world.challenges = replace(CHALLENGES, **ports)  # type: ignore[arg-type] # both are ids

@@ -299,6 +299,7 @@ class FakeWhaleWorld(World):
                 whale_account_limit=options.account_limit,
                 whale_timeout_seconds=options.timeout_seconds,
                 whale_max_extensions=options.max_extensions,
+                calls_per_minute=options.calls_per_minute or Settings().calls_per_minute,
                 whale_probe_gateway="http://{}:{}".format(*whale.gateway),
                 whale_ready_seconds=self.ready_seconds,
                 whale_look_again_seconds=LOOK_AGAIN_SECONDS,

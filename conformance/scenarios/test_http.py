@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, cast
 
-from conformance.harness import LITTLE_DISK_MB, Hook, Player
+from conformance.harness import LITTLE_DISK_MB, Hook, Options, Player
 from conformance.scenario import (
     EXTENDS,
     FEW_EXTENSIONS,
@@ -31,6 +31,7 @@ from engines.contract import LARGEST_ID, ExtendMode, InstanceStatus
 
 CALLS = 6
 """Starts at one moment."""
+CALLS_A_MINUTE = 3
 
 NO_IDS: tuple[Any, ...] = (None, True, False, 0, -1, 1.0, "1", "1 OR 1=1", [1], {}, LARGEST_ID + 1)
 
@@ -338,6 +339,23 @@ def test_what_is_last_known_of_a_teams_is_shown_to_the_team(world: Stage) -> Non
             same(instance, _instance(answer))
     for answer in others:
         demand(answer.data is None, "a team's instance is shown to who is not in the team")
+
+
+@scenario("HTTP-024", Hook.CALL_RATE, options=Options(calls_per_minute=CALLS_A_MINUTE))
+def test_who_calls_too_often_has_to_wait(world: Stage) -> None:
+    with world.web() as web:
+        first = web.start(world.alice, world.first)
+        _answered(first, 201, "ok")
+        for _ in range(CALLS_A_MINUTE - 1):
+            _answered(web.start(world.alice, world.first), 200, "already_running")
+        for call in (web.stop, web.start):
+            answer = call(world.alice, world.first)
+            _answered(answer, 429, "rate_limited")
+            wait = answer.retry_after or 0
+            demand(1 <= wait <= 60, f"told to come back after {wait} s, the window is a minute")
+        _answered(web.status(world.alice, world.first), 200, "ok")
+        untouched(world, world.alice, world.first, _instance(first))
+        _answered(web.start(world.bob, world.first), 201, "ok")
 
 
 def _of(player: Player, challenge: int) -> dict[str, int | None]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Request
+from flask import Request, request
 
 from conformance.harnesses.cre import MemoryHarness
-from engines.web import blueprint
+from engines.call_rate import CallRate
+from engines.web import blueprint, inputs
 from engines.web.admin import AdminEndpoints
 from engines.web.callers import Caller, Door
 from engines.web.calls import Calls
+from engines.web.players import PlayerEndpoints
 from mutants.patched import Change
 
 
@@ -68,6 +70,24 @@ def last_known_is_anybodys(sound: Any, calls: Calls) -> Any:
     return calls._backend.last_known(user_id, challenge_id)
 
 
+def calls_are_not_counted(sound: Any, endpoints: PlayerEndpoints, caller: Caller) -> float | None:
+    """An account may call as often as it likes."""
+    return None
+
+
+def refuses_too_late(sound: Any, endpoints: PlayerEndpoints, wish: Any, call: Any) -> Any:
+    """A call beyond the limit is refused when it has been made."""
+    caller = endpoints._door.player_who_changes(request)
+    challenge = inputs.challenge_in_body(inputs.members(request))
+    endpoints._let_in(caller, challenge, wish, call)
+    return sound(endpoints, wish, call)
+
+
+def all_have_one_minute(sound: Any, rate: CallRate, user: int, team: int | None = None) -> Any:
+    """The calls of one account count for all."""
+    return sound(rate, 1)
+
+
 CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "web_takes_any_request": (MemoryHarness, (Change(Door, "_on_purpose", takes_any_request),)),
     "web_takes_any_token": (MemoryHarness, (Change(Door, "_on_purpose", takes_any_token),)),
@@ -77,6 +97,18 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "web_believes_the_body": (MemoryHarness, (Change(Door, "player", believes_the_body),)),
     "web_acts_for_oneself": (MemoryHarness, (Change(AdminEndpoints, "_order", acts_for_oneself),)),
     "web_changes_by_get": (MemoryHarness, (Change(blueprint, "_add", changes_by_get),)),
+    "web_calls_are_not_counted": (
+        MemoryHarness,
+        (Change(PlayerEndpoints, "_throttle", calls_are_not_counted),),
+    ),
+    "web_refuses_too_late": (
+        MemoryHarness,
+        (Change(PlayerEndpoints, "_change", refuses_too_late),),
+    ),
+    "web_all_have_one_minute": (
+        MemoryHarness,
+        (Change(CallRate, "throttle", all_have_one_minute),),
+    ),
     "web_last_known_is_anybodys": (
         MemoryHarness,
         (Change(Calls, "_on_record", last_known_is_anybodys),),

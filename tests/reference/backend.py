@@ -151,6 +151,7 @@ class ReferenceBackend(ContainerBackend):
         """The warm pool."""
         window = timedelta(seconds=options.start_window_seconds)
         self.rate = StartRate(options.start_limit, window)
+        self.calls = StartRate(options.calls_per_minute or 0, timedelta(seconds=60))
         ends_in = options.ends_in_seconds
         over = None if ends_in is None else self.clock.now() + timedelta(seconds=ends_in)
         self.end = ContestEnd(over)
@@ -314,6 +315,18 @@ class ReferenceBackend(ContainerBackend):
             if record is None or record.expires_at <= self.clock.now() or self.orphaned(record):
                 return None
             return self.describe(record)
+
+    def throttle(self, user_id: int, team_id: int | None = None) -> float | None:
+        with self.lock:
+            account, now = self.counted_as(user_id, team_id), self.clock.now()
+            wait = self.calls.wait(account, now)
+            if wait is None:
+                self.calls.count(account, now)
+            return wait
+
+    def counted_as(self, user_id: int, team_id: int | None) -> str:
+        """Whose calls over HTTP a call counts towards."""
+        return account_key(user_id, team_id)
 
     def why_ended(self, user_id: int, challenge_id: int, team_id: int | None = None) -> str | None:
         account = account_key(user_id, team_id)

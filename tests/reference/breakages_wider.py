@@ -227,9 +227,25 @@ class NothingIsKnownOfTheLost(ReferenceBackend):
         return StartResult(False, "Out of reach", code=Code.UNAVAILABLE, retry_after=10.0)
 
 
+class CallsAreNotCounted(ReferenceBackend):
+    """Over HTTP an account may call as often as it likes."""
+
+    def throttle(self, user_id: int, team_id: int | None = None) -> float | None:
+        return None
+
+
+class AllHaveOneMinute(ReferenceBackend):
+    """The calls of one account count for all."""
+
+    def counted_as(self, user_id: int, team_id: int | None) -> str:
+        return ""
+
+
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     TooLateToExtend: ("EXTEND-016",),
     KnownByItsPort: ("STATUS-017", "FAULT-028"),
+    CallsAreNotCounted: ("HTTP-024",),
+    AllHaveOneMinute: ("HTTP-024",),
     LastKnownIsTheUsers: ("ACCOUNT-027", "HTTP-023"),
     LetsAnybodyIn: ("ACCOUNT-028",),
     ForgetsWhoIsLockedOut: ("ACCOUNT-029",),
