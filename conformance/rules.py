@@ -707,6 +707,11 @@ RULES: tuple[Rule, ...] = (
         "A change over HTTP beyond the calls that an account may make in a minute is answered 429 "
         "and code rate_limited with a Retry-After, changes nothing, and keeps no other account "
         "from anything.",
+        "A body over HTTP that is no JSON object, names a member twice or names no one challenge "
+        "is answered 400 and code bad_request, one of another type 415 and code not_json, one too "
+        "large 413 and code too_large, and none changes anything.",
+        "A path that is no endpoint's is answered 404 and code no_such_endpoint over HTTP, and a "
+        "method that is not the endpoint's 405 with the one that is in Allow.",
         start=16,
         since=3,
     ),

@@ -36,6 +36,8 @@ ADMIN = LARGEST_ID
 """An admin's user id, which no player has."""
 _POLL_SECONDS = 0.01
 LOOPBACK = "127.0.0.1"
+SHOWN_BYTES = 200
+"""Of a body, in a trace."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Web:
     def post(
         self, player: Player, path: str, body: object, headers: Mapping[str, str] | None = None
     ) -> WebAnswer:
-        """Ask for a change with any body; ``path`` may have a query."""
+        """Ask for a change with any body, bytes as they are; ``path`` may have a query."""
         return self._ask(player, "POST", path, body, headers or {})
 
     def log_in(self, player: Player) -> dict[str, str]:
@@ -110,7 +112,7 @@ class Web:
     def ask(
         self, method: str, path: str, body: object, headers: Mapping[str, str], who: str
     ) -> WebAnswer:
-        """Send any request; ``who`` is for the trace."""
+        """Send any request, bytes as they are; ``who`` is for the trace."""
         return self._send(method, path, body, headers, who)
 
     def _ask(
@@ -122,9 +124,10 @@ class Web:
     def _send(
         self, method: str, path: str, body: object, headers: Mapping[str, str], who: str
     ) -> WebAnswer:
-        sent = None if body is None else json.dumps(body)
-        text = f"{method} {path}{'' if sent is None else f' {sent}'} by {who}"
-        everything = {**headers, "Content-Type": "application/json"}
+        sent = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        shown = "" if sent is None else f" {sent[:SHOWN_BYTES].decode(errors='replace')}"
+        text = f"{method} {path}{shown} by {who}"
+        everything = {"Content-Type": "application/json", **headers}
         try:
             with self._watched.underway(text):
                 status, told, raw = self._exchange(method, path, sent, everything)
@@ -136,7 +139,7 @@ class Web:
         return _checked(status, told, raw)
 
     def _exchange(
-        self, method: str, path: str, body: str | None, headers: Mapping[str, str]
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> tuple[int, Mapping[str, str], str]:
         connection = http.client.HTTPConnection(*self._address)
         try:

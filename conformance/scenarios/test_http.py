@@ -32,6 +32,8 @@ from engines.contract import LARGEST_ID, ExtendMode, InstanceStatus
 CALLS = 6
 """Starts at one moment."""
 CALLS_A_MINUTE = 3
+LONG_BODY = 100_000
+"""More bytes than any body has."""
 
 NO_IDS: tuple[Any, ...] = (None, True, False, 0, -1, 1.0, "1", "1 OR 1=1", [1], {}, LARGEST_ID + 1)
 
@@ -356,6 +358,47 @@ def test_who_calls_too_often_has_to_wait(world: Stage) -> None:
         _answered(web.status(world.alice, world.first), 200, "ok")
         untouched(world, world.alice, world.first, _instance(first))
         _answered(web.start(world.bob, world.first), 201, "ok")
+
+
+@scenario("HTTP-025")
+def test_a_body_is_one_small_object(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    one, other = world.first, world.second
+    bad = [
+        *(b"", b"{", b"\xff", b"null", b"[%d]" % one, b"[" * 3000),
+        b'{"challenge_id": %d, "challenge_id": %d}' % (one, one),
+        b'{"challenge_id": %d, "id": %d}' % (one, other),
+        b'{"challenge": %d}' % one,
+    ]
+    good, long = b'{"challenge_id": %d}' % one, b" " * LONG_BODY
+    with world.web() as web:
+        for body in bad:
+            for action in ("extend", "stop"):
+                _answered(web.post(world.alice, action, body), 400, "bad_request")
+        for mime in ("text/plain", "application/x-www-form-urlencoded"):
+            answer = web.post(world.alice, "stop", good, {"Content-Type": mime})
+            _answered(answer, 415, "not_json")
+        _answered(web.post(world.alice, "stop", good + long), 413, "too_large")
+        for query in ("status", f"status?id={one}&id={other}", "status?challenge_id=x"):
+            seen = web.ask("GET", query, None, web.log_in(world.alice), "a page with a slip")
+            _answered(seen, 400, "bad_request")
+        untouched(world, world.alice, world.first, instance)
+        _answered(web.post(world.alice, "stop", good), 200, "ok")
+
+
+@scenario("HTTP-026")
+def test_what_is_no_endpoint_says_so(world: Stage) -> None:
+    with world.web() as web:
+        mine = web.log_in(world.alice)
+        for path in ("nothing", "start/", "admin/nothing"):
+            _answered(web.ask("GET", path, None, mine, "a page"), 404, "no_such_endpoint")
+        for method, path, allowed in (("GET", "start", "POST"), ("POST", "status", "GET")):
+            answer = web.ask(method, path, None, mine, "a page")
+            _answered(answer, 405, "method_not_allowed")
+            told = answer.headers.get("Allow", "")
+            listed = [each.strip() for each in told.split(",")]
+            demand(allowed in listed, f"{path} takes {allowed}, Allow says {told!r}")
+            demand(method not in listed, f"{path} does not take {method}, Allow says {told!r}")
 
 
 def _of(player: Player, challenge: int) -> dict[str, int | None]:

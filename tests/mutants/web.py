@@ -88,6 +88,37 @@ def all_have_one_minute(sound: Any, rate: CallRate, user: int, team: int | None 
     return sound(rate, 1)
 
 
+def takes_the_first(sound: Any, given: dict[str, int], where: str) -> int:
+    """Of two challenges in one body the first is meant."""
+    return next(iter(given.values())) if given else sound(given, where)
+
+
+def takes_the_last(sound: Any, pairs: Any) -> dict[str, Any]:
+    """Of two members of one name the last counts."""
+    return dict(pairs)
+
+
+def reads_all(sound: Any, request: Request) -> bytes:
+    """A body may be as large as it likes."""
+    return request.get_data()
+
+
+def takes_any_type(sound: Any, request: Request) -> Any:
+    """A body is read as JSON whatever it says it is, as a form of another page can send it."""
+    return inputs._parsed(inputs._read(request))
+
+
+def leaves_the_rest(sound: Any) -> None:
+    """A path of no endpoint is left to the application."""
+
+
+def names_no_method(sound: Any, error: Any) -> Any:
+    """Where another method is asked for, none is named."""
+    answer = sound(error)
+    answer.headers.pop("Allow", None)
+    return answer
+
+
 CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "web_takes_any_request": (MemoryHarness, (Change(Door, "_on_purpose", takes_any_request),)),
     "web_takes_any_token": (MemoryHarness, (Change(Door, "_on_purpose", takes_any_token),)),
@@ -109,6 +140,12 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         MemoryHarness,
         (Change(CallRate, "throttle", all_have_one_minute),),
     ),
+    "web_takes_the_first": (MemoryHarness, (Change(inputs, "_the_one", takes_the_first),)),
+    "web_takes_the_last": (MemoryHarness, (Change(inputs, "_object", takes_the_last),)),
+    "web_reads_all": (MemoryHarness, (Change(inputs, "_read", reads_all),)),
+    "web_takes_any_type": (MemoryHarness, (Change(inputs, "members", takes_any_type),)),
+    "web_leaves_the_rest": (MemoryHarness, (Change(blueprint, "_unrouted", leaves_the_rest),)),
+    "web_names_no_method": (MemoryHarness, (Change(blueprint, "_http_error", names_no_method),)),
     "web_last_known_is_anybodys": (
         MemoryHarness,
         (Change(Calls, "_on_record", last_known_is_anybodys),),
