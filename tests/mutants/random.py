@@ -5,7 +5,8 @@
 A mutant is one small change of one function (:mod:`mutants.sampling`). It lives in a fork of this
 process, where everything is imported already: the function's code is exchanged, and of the rules
 that call the function a few of each group are run, then all, until one fails. What survives is
-tried on the project's own tests of the package. Progress is kept in a file, so that a run that was
+tried on the project's own tests of the package: those that call the function first, then all, for
+some call it in another process. Progress is kept in a file, so that a run that was
 ended goes on where it was; ``equivalent.json`` beside this file names what changes nothing.
 """
 
@@ -27,7 +28,14 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -60,7 +68,8 @@ OUT_OF_REACH = re.compile(
 and ``tests/integration`` test it."""
 
 Calls = dict[str, dict[str, list[str]]]
-"""By backend and rule: the functions that the rule's scenario calls, as ``path:first line``."""
+"""By backend and rule, or by :data:`TESTS` and a test's id: what is called, as ``path:name``."""
+TESTS = "tests"
 
 
 class Fate(str, Enum):
@@ -125,12 +134,12 @@ def main() -> int:
         outlived = {key for key, each in known.items() if each["fate"] in undecided}
         settled = {*equivalent, *(known.keys() - outlived)}
         left = [each for each in wanted if each.id not in settled]
-        if not options.no_tests and left:
-            failing = _forked(partial(_unit_tested, None, target), UNIT_SECONDS).wait()
-            if failing:
-                print(f"tests fail on the sound program: {failing}", file=sys.stderr)
-                return 3
         calls = _calls_of(target) if {each.id for each in left} - outlived else {}
+        if not options.no_tests and left:
+            folders = ("conformance", "engines", "fake_whale", "tests")
+            calls[TESTS] = _kept(
+                f"{TESTS}:{options.module}", partial(_traced_tests, target), *folders
+            )
         results = _all(left, outlived, target, calls, options)
         for number, result in enumerate(results, start=1):
             known[result["id"]] = result
@@ -138,6 +147,9 @@ def main() -> int:
                 file.write(json.dumps(result) + "\n")
             where = f"{result['path']}:{result['line']}"
             print(f"[{number}/{len(left)}] {result['fate']}: {where} {result['by']}", flush=True)
+    except _Unsound as error:
+        print(f"tests fail on the sound program: {error}", file=sys.stderr)
+        return 3
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
@@ -161,21 +173,33 @@ def _read(state: Path) -> Iterator[dict[str, Any]]:
 
 
 class _Tracer:
-    """A plugin that notes which functions of ours each scenario calls, on whatever thread."""
+    """A plugin that notes what each scenario or test calls in ``engines``, on whatever thread."""
 
     def __init__(self) -> None:
         self.called: dict[str, set[CodeType]] = defaultdict(set)
-        self._rule = ""
+        self._by = ""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         scenario = scenario_of(getattr(item, "function", None))
-        self._rule = "" if scenario is None else scenario.id
+        self._by = item.nodeid if scenario is None else scenario.id
         return (yield)
 
     def __call__(self, frame: FrameType, event: str, _argument: object) -> None:
         if frame.f_code.co_filename.startswith(_ENGINES):
-            self.called[self._rule].add(frame.f_code)
+            self.called[self._by].add(frame.f_code)
+
+    def names(self) -> dict[str, list[str]]:
+        return {by: sorted({_name_of(code) for code in of}) for by, of in self.called.items()}
+
+    @contextmanager
+    def tracing(self) -> Iterator[None]:
+        threading.settrace(self)  # told of calls alone, as it asks for no more
+        sys.settrace(self)
+        try:
+            yield
+        finally:
+            sys.settrace(None)
 
 
 _ENGINES = str(ROOT / "engines")
@@ -188,28 +212,33 @@ def _name_of(code: CodeType) -> str:
 def _calls_of(target: Target) -> Calls:
     """The functions that each rule calls, found out in forks; and everything imported here."""
     calls: Calls = {}
-    program = _digest_of_program()
     for name, make in target.backends.items():
         planned_scenarios(Subject(name, make()), CheckRequest())  # imports what forks will need
-        kept = (
-            Path(tempfile.gettempdir()) / f"mutants-calls-{program}-{name.replace(':', '-')}.json"
-        )
-        if not kept.exists():
-            begun = time.monotonic()
-            said = _forked(partial(_traced, name, make)).wait()
-            json.loads(said)
-            kept.write_text(said, encoding="utf-8")
-            print(f"{name}: traced in {time.monotonic() - begun:.0f} s", flush=True)
-        calls[name] = json.loads(kept.read_text(encoding="utf-8"))
         only = target.rules.get(name, ("",))
-        calls[name] = {rule: by for rule, by in calls[name].items() if rule.startswith(only)}
+        found = _kept(name, partial(_traced, name, make), "conformance", "engines", "fake_whale")
+        calls[name] = {rule: by for rule, by in found.items() if rule.startswith(only)}
     return calls
 
 
-def _digest_of_program() -> str:
+def _kept(name: str, trace: Callable[[], str], *folders: str) -> dict[str, list[str]]:
+    """What was traced in a fork, in this run or an earlier one of the same program."""
+    program = _digest_of(folders)
+    path = Path(tempfile.gettempdir()) / f"mutants-calls-{program}-{re.sub('[:/]', '-', name)}.json"
+    if not path.exists():
+        begun = time.monotonic()
+        said = _forked(trace).wait()
+        if not said.startswith("{"):
+            raise _Unsound(said)
+        path.write_text(said, encoding="utf-8")
+        print(f"{name}: traced in {time.monotonic() - begun:.0f} s", flush=True)
+    found: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _digest_of(folders: Sequence[str]) -> str:
     """Changes with any line of what is run."""
     told = hashlib.sha256()
-    for folder in ("conformance", "engines", "fake_whale"):
+    for folder in folders:
         for file in sorted((ROOT / folder).rglob("*.py")):
             told.update(file.read_bytes())
     return told.hexdigest()[:12]
@@ -219,18 +248,18 @@ def _traced(name: str, make: Callable[[], Harness]) -> str:
     tracer = _Tracer()
     request = CheckRequest()
     suite = suite_of([Subject(name, make())], request)
-    threading.settrace(tracer)  # told of calls alone, as it asks for no more
-    sys.settrace(tracer)
-    run_pytest(suite, request, plugins=(tracer,))
-    sys.settrace(None)
+    with tracer.tracing():
+        run_pytest(suite, request, plugins=(tracer,))
     passed = {result.rule for result in suite.results if result.status is Status.PASS}
-    return json.dumps(
-        {
-            rule: sorted({_name_of(code) for code in called})
-            for rule, called in tracer.called.items()
-            if rule in passed
-        }
-    )
+    return json.dumps({rule: by for rule, by in tracer.names().items() if rule in passed})
+
+
+def _traced_tests(target: Target) -> str:
+    tracer = _Tracer()
+    failed = _own_tests(target.tests, tracer, around=tracer.tracing)
+    if failed:
+        raise _Unsound(failed)
+    return json.dumps(tracer.names())
 
 
 # One mutant.
@@ -267,10 +296,20 @@ def _some_of_each_group(rules: Sequence[str]) -> tuple[list[str], list[str]]:
     return first, rest
 
 
-def _unit_tested(place: Place | None, target: Target) -> str:
-    """In a fork: the project's test that fails on the mutant (None: the sound program), if any."""
-    if place is not None:
-        _exchange(place)
+def _unit_tested(place: Place, target: Target, calls: Calls) -> str:
+    """In a fork: the project's test that fails on the mutant, if any."""
+    _exchange(place)
+    called = f"{place.path}:{place.function}"
+    covering = [test for test, functions in calls[TESTS].items() if called in functions]
+    return (covering and _own_tests(covering)) or _own_tests(target.tests)
+
+
+def _own_tests(
+    wanted: Sequence[str],
+    *plugins: object,
+    around: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> str:
+    """The first of these tests that fails, if any."""
     os.chdir(ROOT)
     logging.disable(logging.NOTSET)  # tests read the log
 
@@ -284,12 +323,17 @@ def _unit_tested(place: Place | None, target: Target) -> str:
     first = First()
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # all is imported already
-    code = pytest.main([*options, *target.tests], plugins=[first])
+    with around():
+        code = pytest.main([*options, *wanted], plugins=[first, *plugins])
     return first.failed or ("" if code == 0 else f"pytest, exit code {int(code)}")
 
 
 class _Unmade(Exception):
     """There is no such mutant."""
+
+
+class _Unsound(Exception):
+    """Something fails without any mutant."""
 
 
 def _exchange(place: Place) -> None:
@@ -412,7 +456,7 @@ def _all(
                 place = waiting.pop()
                 begun, by_units = time.monotonic(), place.id in outlived
                 if by_units:
-                    fork = _forked(partial(_unit_tested, place, target), UNIT_SECONDS)
+                    fork = _forked(partial(_unit_tested, place, target, calls), UNIT_SECONDS)
                 else:
                     fork = _forked(partial(_tried, place, target, calls), options.seconds)
                 running[place.id] = place, fork, by_units, begun
@@ -422,7 +466,7 @@ def _all(
                     continue
                 del running[key]
                 if not said and not by_units and not options.no_tests:
-                    again = _forked(partial(_unit_tested, place, target), UNIT_SECONDS)
+                    again = _forked(partial(_unit_tested, place, target, calls), UNIT_SECONDS)
                     running[key] = place, again, True, begun
                     continue
                 yield _result(place, said, by_units, begun, options)
