@@ -54,8 +54,9 @@ from conformance.registry import Subject
 from conformance.results import Status
 from conformance.runner import CheckRequest, check_subjects, planned_scenarios, run_pytest, suite_of
 from conformance.scenario import scenario_of
-from mutants.sampling import ROOT, Place, places
+from mutants.sampling import PROGRAM, Place, places
 
+ROOT = Path(__file__).parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.json")
 SECONDS_PER_SCENARIO = 20.0
 FIRST_OF_EACH_GROUP = 2
@@ -202,11 +203,11 @@ class _Tracer:
             sys.settrace(None)
 
 
-_ENGINES = str(ROOT / "engines")
+_ENGINES = str(PROGRAM / "engines")
 
 
 def _name_of(code: CodeType) -> str:
-    return f"{Path(code.co_filename).relative_to(ROOT)}:{code.co_qualname}"
+    return f"{Path(code.co_filename).relative_to(PROGRAM)}:{code.co_qualname}"
 
 
 def _calls_of(target: Target) -> Calls:
@@ -239,8 +240,9 @@ def _digest_of(folders: Sequence[str]) -> str:
     """Changes with any line of what is run."""
     told = hashlib.sha256()
     for folder in folders:
-        for file in sorted((ROOT / folder).rglob("*.py")):
-            told.update(file.read_bytes())
+        for root in dict.fromkeys((PROGRAM, ROOT)):
+            for file in sorted((root / folder).rglob("*.py")):
+                told.update(file.read_bytes())
     return told.hexdigest()[:12]
 
 
@@ -338,7 +340,7 @@ class _Unsound(Exception):
 
 def _exchange(place: Place) -> None:
     """Exchange the code of the changed function, wherever it is at hand."""
-    path = str(ROOT / place.path)
+    path = str(PROGRAM / place.path)
     import_module(place.path.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
     changed = _code_of(compile(place.changed(), path, "exec"), place.function)
     if changed is None:

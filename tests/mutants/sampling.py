@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+import engines
+
+PROGRAM = Path(engines.__file__).parents[1]
+"""What is imported: this checkout, or a wheel that is installed."""
 
 _OTHER: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE,
@@ -76,12 +79,12 @@ class Place:
 
 @cache
 def _text(path: str) -> str:
-    return (ROOT / path).read_text(encoding="utf-8")
+    return (PROGRAM / path).read_text(encoding="utf-8")
 
 
 def places(package: str) -> list[Place]:
     """Every change that could be made within the functions of a package or module."""
-    folder = ROOT / package
+    folder = PROGRAM / package
     files = sorted(folder.rglob("*.py")) if folder.is_dir() else [folder]
     return [place for file in files for place in _of_file(file)]
 
@@ -102,7 +105,7 @@ def _of_file(file: Path) -> Iterator[Place]:
             if node.end_lineno is None or node.end_col_offset is None:
                 continue
             yield Place(
-                path=str(file.relative_to(ROOT)),
+                path=str(file.relative_to(PROGRAM)),
                 function=name,
                 line=node.lineno,
                 begin=at(node.lineno, node.col_offset),
