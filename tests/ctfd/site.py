@@ -127,8 +127,7 @@ class Site:
         self.server = server
         self.process: subprocess.Popen[bytes] | None = None
         try:
-            if database_url:
-                self._upgrade()
+            self._upgrade()
             self.start()
             self._set_up(teams)
         except BaseException:  # Ctrl-C too: no server is left behind; raised again
