@@ -279,7 +279,7 @@ def _challenges(ids: set[int]) -> dict[int, str]:
 
 def _accounts(model: Any, ids: set[int]) -> dict[int, tuple[str, str]]:
     rows = _found(model, ids, "name", "created")
-    return {number: (name, made.isoformat()[:19] if made else "") for number, name, made in rows}
+    return {number: (name, made.isoformat() if made else "") for number, name, made in rows}
 
 
 def _found(model: Any, ids: set[int], *columns: str) -> list[Any]:
