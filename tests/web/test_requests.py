@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from flask import Flask, abort
 from web_site import JSON, NONCE, Reply, Site, site_app, site_of
+from werkzeug.exceptions import TooManyRequests
 
 from conformance.harnesses.cre import MemoryWorld
 from engines.contract import LARGEST_ID, Code
 from engines.web import KEYS, Caller, Refusal, WebCode, Wish
+from engines.web.inputs import LARGEST_BODY
 
 CHANGES = ("start", "extend", "stop")
 NO_IDS: tuple[Any, ...] = (
@@ -149,6 +151,15 @@ def test_oversized_bodies_in_chunks(site: Site, cre_world: MemoryWorld) -> None:
     nothing_happened(cre_world)
 
 
+@pytest.mark.parametrize(
+    "sent", [lambda body: body, lambda body: iter([body])], ids=["one", "chunks"]
+)
+def test_the_largest_body(site: Site, sent: Callable[[bytes], Any]) -> None:
+    body = b'{"challenge_id": 1}'.ljust(LARGEST_BODY)
+    refused(site.ask("POST", "start", "alice", sent(body + b" "), PLAIN), 413, WebCode.TOO_LARGE)
+    assert site.ask("POST", "start", "alice", sent(body), PLAIN).status == 201
+
+
 def test_a_small_body_in_chunks(site: Site) -> None:
     reply = site.ask("POST", "start", "alice", iter([b'{"challenge_id"', b": 1}"]), PLAIN)
     assert reply.status == 201
@@ -220,6 +231,7 @@ def test_beside_the_endpoints_the_site_answers_for_itself(site: Site) -> None:
         (403, 403, WebCode.FORBIDDEN),
         (418, 400, WebCode.BAD_REQUEST),
         (429, 429, Code.RATE_LIMITED),
+        (500, 500, Code.INTERNAL),
         (502, 500, Code.INTERNAL),
         (503, 503, Code.UNAVAILABLE),
     ],
@@ -232,6 +244,18 @@ def test_what_the_site_refuses_has_the_same_keys(
     with site_of(app) as site:
         refused(site.post("alice", "start", {"challenge_id": 1}), answered, code)
     nothing_happened(cre_world)
+
+
+def test_when_the_site_says_to_come_back_is_passed_on(cre_world: MemoryWorld) -> None:
+    def limit() -> None:
+        raise TooManyRequests(retry_after=7)
+
+    app = site_app(lambda: cre_world.backend)
+    app.before_request(limit)
+    with site_of(app) as site:
+        reply = site.post("alice", "start", {"challenge_id": 1})
+    refused(reply, 429, Code.RATE_LIMITED)
+    assert (reply.headers["Retry-After"], reply.body["retry_after"]) == ("7", 7)
 
 
 def test_a_smaller_limit_of_the_site_counts(cre_world: MemoryWorld) -> None:
