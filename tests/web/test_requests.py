@@ -228,7 +228,12 @@ def test_beside_the_endpoints_the_site_answers_for_itself(site: Site) -> None:
     ("status", "answered", "code"),
     [
         (400, 400, WebCode.BAD_REQUEST),
+        (401, 401, WebCode.LOGIN_REQUIRED),
         (403, 403, WebCode.FORBIDDEN),
+        (404, 404, WebCode.NO_SUCH_ENDPOINT),
+        (405, 405, WebCode.METHOD_NOT_ALLOWED),
+        (413, 413, WebCode.TOO_LARGE),
+        (415, 415, WebCode.NOT_JSON),
         (418, 400, WebCode.BAD_REQUEST),
         (429, 429, Code.RATE_LIMITED),
         (500, 500, Code.INTERNAL),
