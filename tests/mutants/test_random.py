@@ -6,6 +6,7 @@ import ast
 import json
 import logging
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +60,29 @@ def test_a_rule_that_fails_is_told(
 
     assert said == (f"{rule} on cre:memory" if killed else "")
     assert ContainerRuntimeEngine._extend.__code__ is before, "the mutant has left its fork"
+
+
+@pytest.mark.parametrize(("least", "said"), [(1, "test_it.py::test_least"), (2, "")])
+def test_what_outlives_the_suite_is_tried_on_the_tests_that_call_it(
+    tmp_path: Path, least: int, said: str
+) -> None:
+    path = "engines/web/answers.py"
+    place = next(each for each in places(path) if "max(2, " in each.diff())
+    tests = (
+        "from engines.contract import Code",
+        "from engines.web import answers",
+        "def test_another(): pass",
+        f"def test_least(): assert answers._wait(Code.BUSY, {least}.0) == {least}",
+    )
+    file = tmp_path / "test_it.py"
+    file.write_text("\n".join(tests))
+    calls = {random.TESTS: {f"{file}::test_least": [f"{path}:{place.function}"]}}
+    target = random.Target({}, (f"{file}::test_another",))
+
+    tried = random._forked(lambda: random._unit_tested(place, target, calls)).wait()
+
+    assert tried.endswith(said)
+    assert bool(tried) is bool(said)
 
 
 def test_a_fork_that_takes_too_long_is_ended() -> None:
