@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
 
@@ -132,7 +133,19 @@ def test_a_start_after_the_stop_goes_elsewhere(world: Stage) -> None:
 def test_parallel_starts_at_a_swap_make_one(world: Stage) -> None:
     with swap(world) as swapped:
         start: Callable[[], StartResult | None] = partial(world.start, world.alice, world.first)
-        at_the_swap = [*[start] * CALLS, swapped.away, *[start] * CALLS]
+        one_is_told = threading.Event()
+
+        def before() -> StartResult | None:
+            try:
+                return start()
+            finally:
+                one_is_told.set()
+
+        def away() -> None:
+            one_is_told.wait()  # so that something was started before the swap
+            swapped.away()
+
+        at_the_swap = [*[before] * CALLS, away, *[start] * CALLS]
         told = [*together(at_the_swap), *together([start] * CALLS)]
         containers = set()
         for result in told:
