@@ -224,6 +224,13 @@ def test_beside_the_endpoints_the_site_answers_for_itself(site: Site) -> None:
         assert "the site's own page" in reply.text
 
 
+def test_no_other_method_is_answered_for_us(site: Site) -> None:
+    for method in ("OPTIONS", "PUT"):
+        reply = site.ask(method, "start", "alice", b"", PLAIN)
+        refused(reply, 405, WebCode.METHOD_NOT_ALLOWED)
+        assert reply.headers["Allow"] == "POST"
+
+
 @pytest.mark.parametrize(
     ("status", "answered", "code"),
     [
