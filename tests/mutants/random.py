@@ -195,7 +195,7 @@ class _Tracer:
 
     @contextmanager
     def tracing(self) -> Iterator[None]:
-        threading.settrace(self)  # told of calls alone, as it asks for no more
+        threading.settrace(self)  # for calls only: it returns no tracer for lines
         sys.settrace(self)
         try:
             yield
@@ -380,7 +380,9 @@ class _Fork:
             os.setpgid(0, 0)
             os.close(self._reading)
             _child(work, writing)
-        with suppress(ProcessLookupError):  # both do it: whoever comes first, the group is there
+        with suppress(
+            ProcessLookupError
+        ):  # parent and child both set it: neither waits for the other
             os.setpgid(self._pid, self._pid)
         os.close(writing)
         os.set_blocking(self._reading, False)

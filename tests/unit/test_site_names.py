@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from pathlib import Path
 
 import jinja2
@@ -18,7 +19,8 @@ def written(at: str, created: str) -> str:
     page = environment.from_string(
         '{% import "names.html" as say %}{{ say.account({"user_id": 2, "at": at}, names) }}'
     )
-    names = {"user": {2: ("ann", created)}, "team": {}}
+    since = datetime.fromisoformat(created) if created else None
+    names = {"user": {2: ("ann", since)}, "team": {}}
     return re.sub("<[^>]*>", "", page.render(at=at, names=names))
 
 

@@ -6,6 +6,7 @@ import functools
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -277,9 +278,8 @@ def _challenges(ids: set[int]) -> dict[int, str]:
     return dict(_found(Challenges, ids, "name"))
 
 
-def _accounts(model: Any, ids: set[int]) -> dict[int, tuple[str, str]]:
-    rows = _found(model, ids, "name", "created")
-    return {number: (name, made.isoformat() if made else "") for number, name, made in rows}
+def _accounts(model: Any, ids: set[int]) -> dict[int, tuple[str, datetime | None]]:
+    return {row[0]: (row[1], row[2]) for row in _found(model, ids, "name", "created")}
 
 
 def _found(model: Any, ids: set[int], *columns: str) -> list[Any]:
