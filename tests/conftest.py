@@ -43,6 +43,18 @@ def require(part: str, present: bool, fix: str) -> None:
     pytest.skip(f"{part} is missing; to run this: {fix}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The user's state folder, for this process and all that it starts: empty at first.
+
+    What the user's own has, of an older version perhaps, is no test's business, nor the other way.
+    """
+    folder = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def docker_engine() -> str:
     """The version of a Docker engine that answers."""

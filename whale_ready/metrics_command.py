@@ -39,6 +39,10 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     number = int(port) if port.isascii() and port.isdecimal() else -1
     if not 0 <= number <= 65535 or (":" in host and not bracketed):
         raise click.BadParameter(f"{value!r}: write host and port, as 127.0.0.1:9470")
+    try:  # before a database is opened, or waited for
+        import engines.metrics  # noqa: F401
+    except ImportError as error:
+        sys.exit(could_not_run(str(error)))
     return Address(host.strip("[]") or "127.0.0.1", number)
 
 
@@ -57,7 +61,7 @@ def serving_metrics(address: Address | None, settings: Settings) -> Iterator[Add
     """Serve metrics while the block runs; yields where. None serves nothing.
 
     Raises:
-        CannotServe: prometheus_client is missing, or the address cannot be listened on.
+        CannotServe: the address cannot be listened on.
     """
     if address is None:
         yield None
@@ -109,10 +113,8 @@ def metrics_command() -> None:
 
 
 def _server(database: Database, address: Address) -> tuple[WSGIServer, threading.Thread]:
-    try:
-        from engines.metrics import serve
-    except ImportError as error:
-        raise CannotServe(str(error)) from error
+    from engines.metrics import serve
+
     try:
         return serve(database, address.host, address.port)
     except OSError as error:

@@ -66,13 +66,18 @@ class Environment:
     folder: Path
 
     def run(self, command: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run one of its programs, with nothing of this process's surroundings."""
+        """Run one of its programs, with nothing of this process's surroundings or its user's."""
         program, *arguments = shlex.split(command)
-        kept = {name: os.environ[name] for name in ("HOME", "LANG") if name in os.environ}
+        kept = {"LANG": os.environ["LANG"]} if "LANG" in os.environ else {}
         return subprocess.run(
             [self.home / "bin" / program, *arguments],
             cwd=self.folder,
-            env={**kept, "PATH": f"{self.home / 'bin'}:{os.defpath}", **more},
+            env={
+                **kept,
+                "HOME": str(self.home.parent),
+                "PATH": f"{self.home / 'bin'}:{os.defpath}",
+                **more,
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -201,8 +206,12 @@ def test_a_base_install_serves(bare: Environment, command: str) -> None:
         ("whale-ready worker --metrics 0", "metrics"),
     ],
 )
-def test_what_needs_an_extra_says_which(bare: Environment, command: str, extra: str) -> None:
-    assert one_line(bare.run(command)).endswith(f"pip install 'whale-ready[{extra}]'")
+def test_what_needs_an_extra_says_which(
+    bare: Environment, command: str, extra: str, tmp_path: Path
+) -> None:
+    done = bare.run(command, CONTAINER_DATABASE_URL=f"sqlite:///{tmp_path}/state.db")
+    assert one_line(done).endswith(f"pip install 'whale-ready[{extra}]'")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
