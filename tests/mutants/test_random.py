@@ -5,10 +5,15 @@ from __future__ import annotations
 import ast
 import json
 import logging
+import os
+import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from cluster import eventually
 
 from conformance.registry import Subject
 from conformance.runner import CheckRequest, planned_scenarios
@@ -90,4 +95,25 @@ def test_a_fork_that_takes_too_long_is_ended() -> None:
         while True:
             pass
 
-    assert random._forked(work, seconds=0.0).wait() == "time-out"
+    assert random._forked(work, seconds=0.0).wait() == random.TIME_OUT
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_what_it_has_started(tmp_path: Path, number: int) -> None:
+    command = [sys.executable, "-u", "-m", "mutants.random", "--module", "engines/cre"]
+    with subprocess.Popen(
+        [*command, "--state", str(tmp_path / "state.jsonl")],
+        env={**os.environ, "PYTHONPATH": str(random.ROOT / "tests"), "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+        eventually(lambda: bool(children.read_text().split()), "the rules are traced")
+        (fork,) = children.read_text().split()
+        run.send_signal(number)
+        _, said = run.communicate(timeout=60)
+
+    assert run.returncode == 130
+    assert said.endswith("interrupted; the same command goes on from here\n")
+    assert not Path(f"/proc/{fork}").exists()
