@@ -138,7 +138,7 @@ class Dial:
             "step": self.step,
             "changed_at": self.changed_at and self.changed_at.isoformat(),
         }
-        return json.dumps(values, sort_keys=True)
+        return json.dumps(values)
 
     @classmethod
     def from_json(cls, text: str, version: int) -> Dial:

@@ -25,6 +25,7 @@ def test_a_change_is_written_with_who_and_why(any_database: Database) -> None:
     assert dial.changed_at == clock.now()
     latest, first = store.changes()
     assert (latest.who, latest.action, latest.at) == ("bob", "pause", clock.now())
+    assert (latest.before, latest.after) == (first.after, "10 % of challenges; paused")
     assert (first.who, first.why) == ("ann", "the first one")
     assert (first.before, first.after) == ("as USE_WHALE says", "10 % of challenges")
 

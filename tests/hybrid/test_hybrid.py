@@ -365,6 +365,8 @@ def test_a_backend_that_this_process_does_not_have_cannot_be_asked(here: Site) -
     assert without.stop_instance(ALICE, 1).code is Code.UNAVAILABLE
     assert without.start_instance(ALICE, 1).code is Code.UNAVAILABLE
     assert without.start_instance(BOB, 1).instance["backend"] == "cre", "no dial turns it"
+    without.cleanup_worker.run_once()
+    assert route_of(here, ALICE, 1) == "whale", "only who has it knows what has ended there"
     without.close()
 
 

@@ -5,8 +5,8 @@
 A mutant is one small change of one function (:mod:`mutants.sampling`). It lives in a fork of this
 process, where everything is imported already: the function's code is exchanged, and of the rules
 that call the function a few of each group are run, then all, until one fails. What survives is
-tried on the project's own tests of the package: those that call the function first, then all, for
-some call it in another process. Progress is kept in a file, so that a run that was
+tried on the project's own tests of the package: the quick ones that call the function first, then
+all others, for some call it in another process. Progress is kept in a file, so that a run that was
 ended goes on where it was; ``equivalent.json`` beside this file names what changes nothing.
 """
 
@@ -69,6 +69,9 @@ OUT_OF_REACH = re.compile(
 )
 """What runs within CTFd or on a real engine alone, where no simulated backend comes: ``tests/ctfd``
 and ``tests/integration`` test it."""
+
+_SERVERS = re.compile("mariadb|postgresql")
+"""Tests that start a database server first."""
 
 Calls = dict[str, dict[str, list[str]]]
 """By backend and rule, or by :data:`TESTS` and a test's id: what is called, as ``path:name``."""
@@ -315,9 +318,13 @@ def _unit_tested(place: Place, target: Target, calls: Calls) -> str:
     """In a fork: the project's test that fails on the mutant, if any."""
     _exchange(place)
     called = f"{place.path}:{place.function}"
-    covering = [test for test, functions in calls[TESTS].items() if called in functions]
-    others = [*target.tests, *(f"--deselect={each}" for each in covering)]
-    return (covering and _own_tests(covering)) or _own_tests(others)
+    quick = [
+        test
+        for test, functions in calls[TESTS].items()
+        if called in functions and not _SERVERS.search(test)
+    ]
+    others = [*target.tests, *(f"--deselect={each}" for each in quick)]
+    return (quick and _own_tests(quick)) or _own_tests(others)
 
 
 def _own_tests(
