@@ -188,6 +188,8 @@ class FakeWhale:
                 self._plan = replace(self._plan, instances=replace(options, http_port=listener[1]))
             self._machine.close()
             self._machine = Machine(self._plan)
+        for server in self._servers:
+            server.accept_again()
 
     def close(self) -> None:
         """End every thread and listener. Idempotent."""

@@ -283,10 +283,10 @@ class HybridBackend(AuditedBackend):
         side = self._owner(route)
         live = self._shown(call, side)
         if live is not None:
-            if route.uncertain(now):
+            if route.uncertain:
                 self._quietly(lambda: self._routes.save(route.settled(RouteState.HELD)))
             return self._already(call, route, live)
-        certain = not (route.uncertain(now) and self._may_hold(route))
+        certain = not (route.uncertain and self._may_hold(route))
         if not certain:
             because = f"what became of an earlier start on {route.backend} is not known yet"
             decision = Decision(route.backend, Why.STICKY, because)
@@ -364,7 +364,7 @@ class HybridBackend(AuditedBackend):
             if self._is_over(route):
                 self._routes.delete(route)
                 return None
-        if any(route.uncertain(now) for route in standing):
+        if any(route.uncertain for route in standing):
             return replies.busy_start()
         names = ", ".join(f"challenge {route.challenge_id}" for route in standing)
         return replies.limit_reached(names)
@@ -377,7 +377,7 @@ class HybridBackend(AuditedBackend):
             return False  # what cannot be asked about may live, and stands in the way
         if live is not None:
             return False
-        return not (route.uncertain(self.clock.now()) and self._may_hold(route))
+        return not (route.uncertain and self._may_hold(route))
 
     # Parts of the answers.
 

@@ -21,7 +21,8 @@ def read_plan(path: Path) -> tuple[Step, ...]:
         SettingsError: the file cannot be read or says something else; names the place and the fix.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = tomllib.load(file)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -67,9 +67,10 @@ class Route:
         """Whether somebody is starting it."""
         return self.state is RouteState.STARTING and now < self.lease_until
 
-    def uncertain(self, now: datetime) -> bool:
-        """Whether it may come to live though nobody is at work on it."""
-        return self.state is not RouteState.HELD and not self.at_work(now)
+    @property
+    def uncertain(self) -> bool:
+        """Whether it may come to live, although nobody is at work on it any more."""
+        return self.state is not RouteState.HELD
 
     def taken(self, user_id: int, team_id: int | None, backend: str, until: datetime) -> Route:
         """The next version: whoever saved it may have it started until then."""

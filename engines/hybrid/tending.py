@@ -76,7 +76,7 @@ class Rounds:
             except BackendUnavailable as error:
                 log.warning("the round of %s is left for later: %s", key, error)
                 failed.append(error)
-        if failed and len(failed) == len(awake):
+        if awake and len(failed) == len(awake):
             raise failed[0]
         return done
 

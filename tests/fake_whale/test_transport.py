@@ -141,7 +141,8 @@ def test_a_slow_first_byte_moves_a_virtual_clock(fake: FakeWhale, alice: Player)
     assert fake.clock.time() - began == 30
 
 
-def test_refuse(server: FakeServer, fake: FakeWhale, alice: Player) -> None:
+@pytest.mark.parametrize("end", ["lift_faults", "reset"])
+def test_refuse(server: FakeServer, fake: FakeWhale, alice: Player, end: str) -> None:
     parts = urlsplit(server.url)
     fake.inject({"kind": "refuse", "seconds": 60})
     with (
@@ -149,7 +150,7 @@ def test_refuse(server: FakeServer, fake: FakeWhale, alice: Player) -> None:
         socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5),
     ):
         pytest.fail("the connection was accepted")
-    fake.lift_faults()
+    getattr(fake, end)()
     assert alice.get(1).status_code == 200
 
 

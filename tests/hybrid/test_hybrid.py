@@ -10,12 +10,13 @@ import sqlalchemy as sa
 from hybrid.stage import ALICE, BOB, TIMEOUT, Site
 
 from engines.audit import Action
+from engines.base import Call
 from engines.contract import Code, ExtendMode, Scope
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.errors import BackendUnavailable
 from engines.figures import read_figures
 from engines.heartbeat import LAPSE_SECONDS
-from engines.hybrid import Position
+from engines.hybrid import Position, shadow
 from engines.hybrid.backend import LEASE_SECONDS
 from engines.hybrid.dial import ALL
 from engines.hybrid.routes import Claimed, RouteStore, Wanted, lease, routes
@@ -119,6 +120,7 @@ def test_what_is_promised_holds_on_both(here: Site) -> None:
 @pytest.mark.settings(whale_max_extensions=2)
 def test_the_lower_limit_of_extensions_holds_on_both(here: Site) -> None:
     here.turn(Position(0, challenges={2: True}))
+    assert here.hybrid.extend_instance(ALICE, 1).code is Code.NOT_FOUND
     assert here.start(ALICE, 1).instance["max_extensions"] == 2
     told = [here.hybrid.extend_instance(ALICE, 1).code for _ in range(3)]
     assert told == [Code.OK, Code.OK, Code.EXTENSION_LIMIT]
@@ -184,6 +186,58 @@ def test_no_start_goes_elsewhere_while_the_outcome_is_not_known(here: Site) -> N
     here.work()
     assert here.start(ALICE, 1).instance["backend"] == "cre"
     assert here.on_whale() == set()
+
+
+def test_nor_while_it_is_not_known_what_a_refusal_left_on_whale(
+    here: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot_be_asked(*_who: object) -> bool:
+        raise BackendUnavailable("whale is away")
+
+    here.turn(EVERYTHING)
+    monkeypatch.setattr(here.hybrid.sides["whale"], "holds", cannot_be_asked)
+    here.fake.inject(REFUSED)
+    refused = here.start(ALICE, 1)
+    here.fake.lift_faults()
+    assert (refused.code, refused.definite) == (Code.UNAVAILABLE, True)
+    assert here.on_cre() == set()
+    assert route_of(here, ALICE, 1) == "whale"
+
+
+def test_nor_after_a_refusal_of_a_start_whose_first_try_was_not_known(
+    here: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.turn(EVERYTHING)
+    here.fake.inject(LOST_REQUEST)
+    assert not here.start(ALICE, 1).definite
+    here.fake.lift_faults()
+    whale = here.hybrid.sides["whale"]
+    first = whale.holds
+    asked: list[bool] = []
+
+    def over_by_now(*who: Any) -> bool:
+        asked.append(first(*who) and not asked)
+        return asked[-1]
+
+    monkeypatch.setattr(whale, "holds", over_by_now)
+    monkeypatch.setattr(whale, "get_instance_status", lambda *_who: None)
+    here.fake.inject(REFUSED)
+    refused = here.start(ALICE, 1)
+    here.fake.lift_faults()
+    assert asked == [True, False]
+    assert (refused.code, refused.definite) == (Code.UNAVAILABLE, True)
+    assert here.on_cre() == set()
+
+
+def test_a_start_on_whale_is_noticed(here: Site) -> None:
+    """The site notes the flag that Whale has given."""
+    noticed: list[str] = []
+    here.hybrid.notice = lambda: noticed.append("whale")
+    here.turn(Position(0, challenges={1: True}))
+    assert here.start(BOB, 2).ok
+    assert not noticed
+    assert here.start(ALICE, 1).ok
+    assert noticed == ["whale"]
 
 
 def test_a_start_whose_answer_was_lost_is_whales(here: Site) -> None:
@@ -403,9 +457,31 @@ def test_a_whale_that_is_down_does_not_hold_up_the_engines_rounds(here: Site) ->
     assert here.start(BOB, 2).ok
     here.advance(3601)
     here.fake.inject(REFUSED)
-    here.work()
+    assert here.hybrid.expire_due() == 1
     here.fake.lift_faults()
     assert here.on_cre() == set()
+
+
+def test_a_round_says_so_when_it_can_ask_none_that_needs_it(here: Site) -> None:
+    runtime = here.ground.runtime
+    assert isinstance(runtime, MemoryRuntime)
+    here.turn(Position(0))
+    assert here.start(BOB, 2).ok
+    with runtime.outage(), pytest.raises(BackendUnavailable):
+        here.hybrid.reconcile()
+    here.turn(Position(0, challenges={1: True}))
+    with runtime.outage():
+        assert here.hybrid.reconcile() == 0, "Whale can be asked"
+
+
+def test_a_round_says_how_many_routes_it_has_put_right(here: Site) -> None:
+    here.turn(Position(0, challenges={1: True}))
+    assert here.start(ALICE, 1).ok
+    assert here.start(BOB, 2).ok
+    here.advance(3601)
+    assert here.hybrid.expire_due() == 2
+    assert here.hybrid.reconcile() == 2
+    assert here.hybrid.reconcile() == 0
 
 
 def test_the_metrics_know_its_worker_for_both(here: Site) -> None:
@@ -438,6 +514,28 @@ def test_shadow_mode_writes_down_what_only_the_other_one_has(here: Site) -> None
     (found,) = [change for change in here.store.changes() if change.action == "difference"]
     assert strange["container_id"] in found.after
     assert f"user:{ALICE}, challenge 1" in found.why
+
+
+def test_a_difference_is_written_down_once_and_not_without_end(
+    here: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadow, "REMEMBERED", 2)
+    here.turn(NONE, shadow=True)
+    compared = shadow.Shadow(here.hybrid.sides, here.hybrid.router, here.store)
+    whale = here.hybrid.sides["whale"]
+    for user, challenge in ((ALICE, 1), (ALICE, 1), (BOB, 1), (ALICE, 2), (ALICE, 2)):
+        whale.start_instance(user, challenge)
+        done = compared.compare(Call("cre", here.hybrid.clock, user, challenge, None), "cre", None)
+        assert done is not None
+        done.result()
+        if challenge == 1 and user == BOB:
+            assert whale.stop_instance(ALICE, 1).ok
+    compared.close()
+    told = [change.why for change in here.store.changes() if change.action == "difference"]
+    assert [why.partition(":")[2][:13] for why in reversed(told)] == [
+        f"{ALICE}, challenge",
+        f"{BOB}, challenge",
+    ]
 
 
 def test_without_shadow_mode_one_backend_is_asked(here: Site) -> None:

@@ -53,6 +53,11 @@ def test_what_the_catalogue_keeps_from_whale_starts_on_cre(here: Site, position:
     because = "the catalogue says that whale does not have this challenge"
     assert reason(here) == ("cre", Code.OK, "catalogue", because)
     assert asked(here) == before
+    here.turn(Position(0))
+    assert here.start(BOB, 2).ok
+    assert reason(here) != ("cre", Code.OK, "catalogue", because), "the dial keeps it already"
+    assert here.hybrid.stop_instance(BOB, 2).ok
+    here.turn(position)
     assert here.start(BOB, 3).instance["backend"] == ("cre" if position.challenges else "whale")
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.hybrid.dial import ALL, Dial, Position, Step, parse_share, share
+from engines.hybrid.dial import ALL, START, Dial, Position, Step, parse_share, share
 from engines.hybrid.routing import Why, bucket, choose
 
 SHARES = st.integers(0, ALL)
@@ -109,6 +110,21 @@ def test_back_leads_to_what_sends_no_more(turns: list[Position]) -> None:
         assert dial.position.within(before.position)
         assert len(dial.earlier) == len(before.earlier) - 1
     assert dial.stepped_back().position.nothing
+
+
+def test_back_is_to_what_was_before_what_it_was_turned_down_to() -> None:
+    tenth, fifth, half = Position(1000), Position(2000), Position(5000)
+    up = Dial(tenth).turned(fifth).turned(half)
+    assert up.earlier == (tenth, fifth)
+    down = up.turned(fifth)
+    assert (down.position, down.earlier) == (fifth, (tenth,))
+
+
+def test_a_step_back_ends_a_plan() -> None:
+    tenth, half = Position(1000), Position(5000)
+    under = Dial(half, (tenth,), plan=(Step(half, 60, 20),), step=0)
+    assert under.stepped_back() == Dial(tenth)
+    assert replace(under, earlier=()).stepped_back() == Dial(START)
 
 
 @given(

@@ -230,6 +230,7 @@ def test_a_paused_plan_waits(here: Site, plan: Path) -> None:
     [
         ("", "one or more"),
         ("step = 3", "one or more"),
+        ("step = []", "one or more"),
         ("[[step]]", "step 1: write challenges, percent or accounts"),
         ("[[step]]\npercent = 101", "step 1: write a share from 0% to 100%"),
         ("[[step]]\npercent = 5\nhold = 3", "step 1: hold is no field"),
@@ -245,6 +246,13 @@ def test_a_wrong_plan_names_the_place_and_the_fix(tmp_path: Path, text: str, say
     with pytest.raises(SettingsError, match=says) as caught:
         read_plan(path)
     assert "plan.toml" in str(caught.value)
+
+
+def test_a_plan_may_begin_with_the_first_challenge(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text("[[step]]  # Pwn für alle\nchallenges = 1", encoding="utf-8")
+    (step,) = read_plan(path)
+    assert step.position == Position(0, challenges={1: True})
 
 
 def test_a_plan_that_is_not_there(tmp_path: Path) -> None:
