@@ -115,6 +115,10 @@ def test_what_is_promised_holds_on_both(here: Site) -> None:
     assert not both.lapse_seconds, "Whale does not say how long a dead start is in the way"
     here.turn(Position(0))
     assert here.hybrid.capabilities.lapse_seconds == LAPSE_SECONDS
+    here.turn(EVERYTHING)
+    assert here.hybrid.capabilities.extend is ExtendMode.MIXED, "a start may fall back"
+    here.hybrid.router.falls_back = False
+    assert here.hybrid.capabilities == here.hybrid.sides["whale"].capabilities
 
 
 @pytest.mark.settings(whale_max_extensions=2)
@@ -377,23 +381,29 @@ def test_a_route_that_was_not_settled_is_settled_by_the_worker(here: Site) -> No
     assert here.hybrid.stop_instance(ALICE, 1).ok
 
 
-def test_a_start_that_outlives_its_lease_is_undone(here: Site) -> None:
-    """Another process has given the key to Whale meanwhile."""
+@pytest.mark.parametrize("meanwhile", ["whale", "cre", None])
+def test_a_start_that_outlives_its_lease_is_undone_unless_it_is_there(
+    here: Site, meanwhile: str | None
+) -> None:
+    """Another process has given the key to a backend meanwhile, or to none."""
     cre = here.hybrid.home
     inner = cre.start_instance
 
     def slow(*ids: Any) -> Any:
         result = inner(*ids)
         with here.database.write() as connection:
-            connection.execute(
-                routes.update().values(backend="whale", state="held", version=routes.c.version + 1)
-            )
+            if meanwhile is None:
+                connection.execute(routes.delete())
+            else:
+                given = {"backend": meanwhile, "version": routes.c.version + 1}
+                connection.execute(routes.update().values(state="held", **given))
         return result
 
     cre.start_instance = slow  # type: ignore[method-assign] # a pause of this process
     result = here.start(ALICE, 1)
-    assert (result.code, result.ok) == (Code.BUSY, False)
-    assert here.on_cre() == set()
+    kept = meanwhile == "cre"
+    assert (result.code, result.ok) == (Code.OK if kept else Code.BUSY, kept)
+    assert len(here.on_cre()) == kept
 
 
 def test_what_runs_on_the_engine_without_a_route_is_found_and_not_doubled(here: Site) -> None:

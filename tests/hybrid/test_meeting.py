@@ -22,3 +22,22 @@ from engines.hybrid.meeting import meet
 def test_the_narrower_scope_holds(here: Site, one: Scope, other: Scope, both: Scope) -> None:
     of = here.hybrid.sides["cre"].capabilities
     assert meet([replace(of, scope=one), replace(of, scope=other)]) == replace(of, scope=both)
+
+
+@pytest.mark.parametrize("name", ["ready_on_start", "detects_loss", "teams", "multi_node"])
+def test_what_one_cannot_do_is_not_promised(here: Site, name: str) -> None:
+    of = here.hybrid.sides["cre"].capabilities
+    for one, other in ((True, False), (False, True), (True, True)):
+        both = meet([replace(of, **{name: one}), replace(of, **{name: other})])
+        assert getattr(both, name) is (one and other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"), [(30, 60, 60), (60, 30, 60), (0, 60, 0), (60, 0, 0)]
+)
+def test_a_time_that_one_does_not_tell_is_not_known(
+    here: Site, one: int, other: int, both: int
+) -> None:
+    of = here.hybrid.sides["cre"].capabilities
+    met = meet([replace(of, lapse_seconds=one), replace(of, lapse_seconds=other)])
+    assert met.lapse_seconds == both

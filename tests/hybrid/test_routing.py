@@ -41,6 +41,14 @@ def test_what_lies_within_sends_nothing_else(
         assert goes(other, challenge, account) or not goes(one, challenge, account)
 
 
+def test_a_flag_is_within_only_what_has_it_too() -> None:
+    fifth = Position(2000)
+    assert not fifth.flagged(5, True).within(fifth)
+    assert fifth.flagged(5, True).within(fifth.flagged(5, True))
+    assert not fifth.within(fifth.flagged(5, False))
+    assert fifth.flagged(5, False).within(fifth.flagged(5, False))
+
+
 @given(POSITIONS, ACCOUNTS)
 def test_a_flag_comes_before_everything(position: Position, account: str) -> None:
     for enabled in (True, False):

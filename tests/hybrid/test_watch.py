@@ -181,11 +181,14 @@ def plan(tmp_path: Path) -> Path:
 def test_a_plan_goes_on_while_whale_is_healthy(here: Site, plan: Path) -> None:
     steps = read_plan(plan)
     here.turn(steps[0].position, plan=steps, step=0)
-    here.advance(590)
+    changed_at = here.dial().changed_at
+    assert changed_at is not None
+    passed = here.hybrid.clock.now() - changed_at
+    here.advance(599 - passed.total_seconds())
     seen(here, 3)
     here.work()
     assert here.dial().step == 0, "not held for long enough"
-    here.advance(60)
+    here.advance(1)
     here.work()
     assert (here.dial().step, here.dial().position) == (1, steps[1].position)
     change = here.store.changes()[0]
@@ -235,6 +238,7 @@ def test_a_paused_plan_waits(here: Site, plan: Path) -> None:
         ("[[step]]\npercent = 101", "step 1: write a share from 0% to 100%"),
         ("[[step]]\npercent = 5\nhold = 3", "step 1: hold is no field"),
         ("[[step]]\nchallenges = ['a']", "step 1: challenges: write a list of ids"),
+        ("[[step]]\nchallenges = [0]", "step 1: challenges: write a list of ids"),
         ("[[step]]\npercent = 5\nstarts = -1", "step 1: starts: write a whole number"),
         ("[[step]]\npercent = 5\n[[step]]\npercent = 4", "step 2: a step sends at least"),
         ("[[step]", "this is not TOML"),
@@ -250,9 +254,9 @@ def test_a_wrong_plan_names_the_place_and_the_fix(tmp_path: Path, text: str, say
 
 def test_a_plan_may_begin_with_the_first_challenge(tmp_path: Path) -> None:
     path = tmp_path / "plan.toml"
-    path.write_text("[[step]]  # Pwn für alle\nchallenges = 1", encoding="utf-8")
+    path.write_text("[[step]]  # Pwn für alle\nchallenges = 1\nstarts = 0", encoding="utf-8")
     (step,) = read_plan(path)
-    assert step.position == Position(0, challenges={1: True})
+    assert (step.position, step.starts) == (Position(0, challenges={1: True}), 0)
 
 
 def test_a_plan_that_is_not_there(tmp_path: Path) -> None:
