@@ -310,6 +310,8 @@ RULES: tuple[Rule, ...] = (
         "called for names who had started the instance.",
         "An event's duration is no shorter than the call had to wait for an answer, and no "
         "longer than the call.",
+        "An instance whose place another container took before its time is not audited as expired.",
+        "Equal refusals that lie an hour apart are told as two, each at its time.",
         start=18,
         since=3,
     ),
@@ -452,6 +454,8 @@ RULES: tuple[Rule, ...] = (
         "afterwards the instance is as it was.",
         "A container that took an instance's place while a stop of it had failed is not told "
         "of as that instance.",
+        "While it is not known what became of a start, no more containers run than the whole "
+        "system has places.",
         start=19,
         since=3,
     ),

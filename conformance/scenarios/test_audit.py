@@ -35,6 +35,7 @@ from engines.contract import Code
 
 REPEATED = 4
 """Equal refused calls."""
+HOUR = 3600
 SLOW_SECONDS = 0.03
 """What each request takes where it is seen whether durations are true."""
 
@@ -330,6 +331,25 @@ def test_a_duration_is_what_the_call_took(world: Stage) -> None:
     if not waited:
         raise HarnessFault("no call waited for an answer that was slow")
     assert judged, f"{waited} calls waited for a slow answer, and none has an event"
+
+
+@scenario("AUDIT-024", Hook.AUDIT, Hook.REPLACE_BEHIND, Hook.WORKER)
+def test_what_was_lost_is_not_told_as_expired(world: Stage) -> None:
+    world.replace_behind(world.alice, started(world, world.alice, world.first))
+    world.start(world.alice, world.first)
+    world.run_worker()
+    assert not events_of(world, Action.EXPIRED), "what ended before its time is told as expired"
+
+
+@scenario("AUDIT-025", Hook.AUDIT, Hook.CLOCK)
+def test_refusals_of_different_hours_are_told_apart(world: Stage) -> None:
+    for _ in range(2):
+        refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
+        world.advance(HOUR)
+    told = events_of(world, Action.STOP_FAILED)
+    assert [event.times for event in told] == [1, 1], "calls an hour apart are told as one"
+    apart = (told[1].at - told[0].at).total_seconds()
+    assert apart >= HOUR, f"calls an hour apart are told as {apart:.0f} s apart"
 
 
 def _whole_life(world: Stage) -> None:

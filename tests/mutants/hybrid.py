@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from conformance.harness import Harness
@@ -10,9 +11,9 @@ from conformance.harnesses.cre import MemoryHarness
 from conformance.harnesses.hybrid import HybridHarness
 from engines.audit import Action
 from engines.base import Call
-from engines.contract import Code, InstanceStatus, StartResult
+from engines.contract import Capabilities, Code, InstanceStatus, StartResult
 from engines.errors import BackendUnavailable
-from engines.hybrid import Breaker, HybridBackend, Router
+from engines.hybrid import Breaker, HybridBackend, Router, meeting
 from engines.hybrid.routes import Route, RouteState
 from engines.hybrid.tending import Rounds
 from mutants.patched import Change
@@ -95,6 +96,25 @@ def limit_goes_home(sound: Any, router: Router, key: str, result: StartResult) -
     """A start beyond the account's limit on the new backend goes home."""
     full = not result.ok and result.code is Code.LIMIT_REACHED and key == router.keys.new
     return full or bool(sound(router, key, result))
+
+
+def one_extension_more(sound: Any, front: HybridBackend, call: Call) -> Any:
+    """Where a backend allows more extensions than the front, it decides."""
+    side = front._owner(front._routes.find(call.account, call.challenge_id))
+    call.recorded = True
+    return side.extend_instance(call.user_id, call.challenge_id, call.team_id)
+
+
+def last_known_as_it_is(sound: Any, front: HybridBackend, call: Call) -> InstanceStatus | None:
+    """What was last known is told with the backend's own number of extensions."""
+    side = front._owner(front._routes.find(call.account, call.challenge_id))
+    return side.last_known(call.user_id, call.challenge_id, call.team_id)
+
+
+def promises_the_more(sound: Any, one: Capabilities, other: Capabilities) -> Capabilities:
+    """The front promises the larger number of extensions."""
+    most = max(one.max_extensions, other.max_extensions)
+    return replace(sound(one, other), max_extensions=most)
 
 
 def rate_goes_home(sound: Any, router: Router, key: str, result: StartResult) -> bool:
@@ -268,6 +288,18 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "hybrid_limit_goes_home": (
         MemoryHarness,
         (Change(Router, "falls_back_from", limit_goes_home),),
+    ),
+    "hybrid_one_extension_more": (
+        _hybrid("whale"),
+        (Change(HybridBackend, "_extend", one_extension_more),),
+    ),
+    "hybrid_last_known_as_it_is": (
+        _hybrid("whale"),
+        (Change(HybridBackend, "_last_known", last_known_as_it_is),),
+    ),
+    "hybrid_promises_the_more": (
+        _hybrid(),
+        (Change(meeting, "_both", promises_the_more),),
     ),
     "hybrid_rate_goes_home": (
         MemoryHarness,

@@ -16,6 +16,7 @@ from engines.cre import ContainerRuntimeEngine
 from engines.cre.removal import Removal
 from engines.cre.repair import Repair
 from engines.cre.reservations import Reservations
+from engines.cre.starting import Starter
 from engines.given_flags import GivenFlags
 from engines.instance_store import InstanceStore
 from engines.instances import Instance, State
@@ -325,6 +326,21 @@ def keeps_what_was_warm(
     """The ports of a container of the warm pool stay the pool's when it is handed out."""
 
 
+def refusals_are_merged_for_ever(
+    sound: Any, log: audit.AuditLog, event: ContainerEvent, **named: Any
+) -> None:
+    """Equal refusals are one event however much time lies between them."""
+    first = log.__dict__.setdefault("first", event.at)
+    sound(log, replace(event, at=first), **named)
+
+
+def forgets_what_broke_off(
+    sound: Any, starter: Starter, row: Instance, *, nothing_made: bool
+) -> None:
+    """A start that the engine broke off is forgotten, and holds no place any more."""
+    sound(starter, row, nothing_made=True)
+
+
 def certain_without_room(sound: Any, backend: AuditedBackend, *ids: Any, **named: Any) -> Any:
     """A start whose record had no room any more says for certain that it came to nothing."""
     said: StartResult = sound(backend, *ids, **named)
@@ -363,6 +379,11 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         (Change(Removal, "forget", keeps_what_the_failed_held),),
     ),
     "keeps_what_was_warm": (_ENGINE, (Change(Reservations, "hand_over", keeps_what_was_warm),)),
+    "refusals_are_merged_for_ever": (
+        _ENGINE,
+        (Change(audit.AuditLog, "record_refusal", refusals_are_merged_for_ever),),
+    ),
+    "forgets_what_broke_off": (_ENGINE, (Change(Starter, "_give_up", forgets_what_broke_off),)),
     "certain_without_room": (
         _ENGINE,
         (Change(AuditedBackend, "start_instance", certain_without_room),),

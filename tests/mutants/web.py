@@ -120,6 +120,13 @@ def admins_know_no_teams(sound: Any, admin: AdminEndpoints) -> Any:
     return who, Caller(player.user_id), challenge
 
 
+def may_be_kept(sound: Any, answer: answers.Answer) -> Any:
+    """What is answered may be kept by a cache on the way."""
+    response = sound(answer)
+    response.headers.pop("Cache-Control")
+    return response
+
+
 def takes_the_first(sound: Any, given: dict[str, int], where: str) -> int:
     """Of two challenges in one body the first is meant."""
     return next(iter(given.values())) if given else sound(given, where)
@@ -182,6 +189,7 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         MemoryHarness,
         (Change(AdminEndpoints, "_order", admins_know_no_teams),),
     ),
+    "web_may_be_kept": (MemoryHarness, (Change(answers.Answer, "response", may_be_kept),)),
     "web_takes_the_first": (MemoryHarness, (Change(inputs, "_the_one", takes_the_first),)),
     "web_takes_the_last": (MemoryHarness, (Change(inputs, "_object", takes_the_last),)),
     "web_reads_all": (MemoryHarness, (Change(inputs, "_read", reads_all),)),
