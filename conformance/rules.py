@@ -310,6 +310,8 @@ RULES: tuple[Rule, ...] = (
         "called for names who had started the instance.",
         "An event's duration is no shorter than the call had to wait for an answer, and no "
         "longer than the call.",
+        "An instance whose place another container took before its time is not audited as expired.",
+        "Equal refusals that lie an hour apart are told as two, each at its time.",
         start=18,
         since=3,
     ),
@@ -452,6 +454,8 @@ RULES: tuple[Rule, ...] = (
         "afterwards the instance is as it was.",
         "A container that took an instance's place while a stop of it had failed is not told "
         "of as that instance.",
+        "While it is not known what became of a start, no more containers run than the whole "
+        "system has places.",
         start=19,
         since=3,
     ),
@@ -611,6 +615,8 @@ RULES: tuple[Rule, ...] = (
         "PORT",
         "A challenge's TCP and UDP port of one number are told as one number.",
         "Once the worker has run, the ports of a lost instance are given back.",
+        "A start that failed gives its ports back at once.",
+        "A stop of an instance from the warm pool gives its ports back.",
         start=6,
         since=3,
     ),
@@ -712,6 +718,11 @@ RULES: tuple[Rule, ...] = (
         "large 413 and code too_large, and none changes anything.",
         "A path that is no endpoint's is answered 404 and code no_such_endpoint over HTTP, and a "
         "method that is not the endpoint's 405 with the one that is in Allow.",
+        "Who has waited as long as a refusal for too many calls in a minute says may call again "
+        "over HTTP.",
+        "Team mates share the calls over HTTP that an account may make in a minute.",
+        "An admin acts over HTTP for a team's instance whichever of the team is named, and for no "
+        "team where none is.",
         start=16,
         since=3,
     ),
@@ -746,6 +757,19 @@ RULES: tuple[Rule, ...] = (
         "What is last known is asked of the backend that has the instance, before and after "
         "a swap.",
         "A start of which it is not known what became is not done elsewhere after a swap.",
+        "A start beyond the account's start rate on the new backend returns False and code "
+        "RATE_LIMITED, and goes nowhere else.",
+        "A start whose container exits at once on the new backend returns False with a code of "
+        "its own, and goes nowhere else.",
+        "The flag of an instance that was stopped before a swap counts beside a new one's after "
+        "it, as it did before.",
+        "While the backend is out of reach that an instance from before the front may be on, a "
+        "start returns False and code UNAVAILABLE, and nothing starts elsewhere.",
+        "While the new backend is out of reach, what lives there counts towards the account's "
+        "limit.",
+        "After a swap the worker does the rounds of the backend from before it as long as that "
+        "has anything.",
+        "A backend that is out of reach keeps the worker from no other one's round.",
         since=3,
         start=11,
     ),

@@ -170,6 +170,13 @@ class Stage:
         self._trace.note(f"· {len(values)} flags count for {player} now")
         return flag in {self._trace.secrets.flag(value) for value in values}
 
+    def counted_by(
+        self, backend: ContainerBackend, player: Player, challenge: int
+    ) -> frozenset[Flag]:
+        """The flags that another backend than the one under test says are right for a player."""
+        values = backend.counting_flags(player.user_id, challenge, player.team_id)
+        return frozenset(self._trace.secrets.flag(value) for value in values)
+
     def answers(self, instance: InstanceStatus) -> bool:
         """Whether a player's request to the instance is answered."""
         body = self._hook(Hook.FETCH, lambda: self._inner.fetch(instance))

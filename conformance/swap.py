@@ -9,10 +9,12 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
+from conformance.harness import Player
+from conformance.redact import Flag
 from conformance.stage import Stage
 from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.clock import VirtualClock
@@ -20,6 +22,7 @@ from engines.contract import Capabilities, ContainerBackend, StartResult
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.database import Database
+from engines.errors import BackendUnavailable
 from engines.hybrid import Breaker, Dial, HybridBackend, Keys, Position, Router
 from engines.hybrid.dial import ALL
 from engines.settings import Settings
@@ -36,9 +39,18 @@ class Swap:
 
     def __init__(self, world: Stage) -> None:
         self._world = world
-        self._challenges = (world.first, world.second)
+        failing = world.challenges.exits_at_once
+        self._challenges = (world.first, world.second, *(() if failing is None else (failing,)))
         self._position = Position(0)
         self._runtime = MemoryRuntime(images={"good"})
+        self._in_front: HybridBackend | None = None
+        self._elsewhere: ContainerBackend | None = None
+        self.asked = 0
+        """How many starts the backend under test was asked for."""
+        self.meanwhile: Callable[[], object] | None = None
+        """Done once, while the backend under test is being asked for a start."""
+        self.rounds = 0
+        """How many rounds of the worker the backend under test was asked for."""
 
     def away(self) -> None:
         """From now on the other backend takes new instances."""
@@ -56,6 +68,28 @@ class Swap:
         self._world.note(f"on the other backend: {sorted(running) or 'nothing'}")
         return running
 
+    def counted(self, player: Player, challenge: int) -> frozenset[Flag]:
+        """The flags that are right for a player, as the front says."""
+        if self._in_front is None:
+            return frozenset()
+        return self._world.counted_by(self._in_front, player, challenge)
+
+    def run_worker(self) -> None:
+        """One round of the front's worker; that a backend cannot be asked is no matter."""
+        with suppress(BackendUnavailable):
+            if self._in_front is not None:
+                self._in_front.cleanup_worker.run_once()
+        self._world.note("the front's worker has run")
+
+    def kill_elsewhere(self, container_id: str) -> None:
+        """A container on the other backend dies."""
+        self._runtime.kill(container_id)
+        self._world.note(f"container {container_id} on the other backend dies")
+
+    def holds_elsewhere(self) -> bool:
+        """Whether the other backend has anything on record."""
+        return self._elsewhere is not None and self._elsewhere.holds_any()
+
     @contextmanager
     def in_front(self) -> Iterator[None]:
         """The calls of this block go through a front that swaps."""
@@ -66,9 +100,14 @@ class Swap:
             stack.callback(database.close)
             other = self._other(database, self._world.capabilities)
             stack.callback(other.close)
-            stack.enter_context(
-                self._world.behind(lambda tested: self._front(tested, other, database))
-            )
+            self._elsewhere = other
+
+            def made(tested: ContainerBackend) -> ContainerBackend:
+                counted = cast(ContainerBackend, _Counted(tested, self))
+                self._in_front = self._front(counted, other, database)
+                return self._in_front
+
+            stack.enter_context(self._world.behind(made))
             yield
 
     def _front(
@@ -114,10 +153,6 @@ class Fallback(Swap):
         super().__init__(world)
         self._position = Position(ALL)
         self._clock = VirtualClock()
-        self.asked = 0
-        """How many starts the backend under test was asked for."""
-        self.meanwhile: Callable[[], object] | None = None
-        """Done once, while the backend under test is being asked for a start."""
 
     def time_goes_by(self, seconds: float) -> None:
         """For the front, which has a clock of its own."""
@@ -134,16 +169,15 @@ class Fallback(Swap):
             Breaker(self._clock, failures=self.failures, seconds=self.seconds),
             falls_back=True,
         )
-        counted = cast(ContainerBackend, _Counted(tested, self))
-        return self.front(other, counted, router, database=database, clock=self._clock)
+        return self.front(other, tested, router, database=database, clock=self._clock)
 
 
 class _Counted:
-    """The backend under test, and how often it is asked for a start."""
+    """The backend under test, and how often it is asked for a start and for a round."""
 
-    def __init__(self, tested: ContainerBackend, fallback: Fallback) -> None:
+    def __init__(self, tested: ContainerBackend, swap: Swap) -> None:
         self._tested = tested
-        self._fallback = fallback
+        self._swap = swap
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tested, name)
@@ -151,11 +185,15 @@ class _Counted:
     def start_instance(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> StartResult:
-        self._fallback.asked += 1
-        meanwhile, self._fallback.meanwhile = self._fallback.meanwhile, None
+        self._swap.asked += 1
+        meanwhile, self._swap.meanwhile = self._swap.meanwhile, None
         if meanwhile is not None:
             meanwhile()
         return self._tested.start_instance(user_id, challenge_id, team_id)
+
+    def expire_due(self) -> int:
+        self._swap.rounds += 1
+        return self._tested.expire_due()
 
 
 @contextmanager

@@ -235,6 +235,8 @@ def _checked(status: int, headers: Mapping[str, str], raw: str) -> WebAnswer:
         raise RuleBroken(SHAPE_RULE, f"answered {status} with what is no JSON") from None
     if not isinstance(body, dict) or set(body) != set(KEYS):
         raise RuleBroken(SHAPE_RULE, f"an answer has the keys {', '.join(KEYS)}, not {raw.strip()}")
+    if "no-store" not in headers.get("Cache-Control", ""):
+        raise RuleBroken(SHAPE_RULE, f"answered {status}, and a cache on the way may keep it")
     answer = WebAnswer(status=status, headers=headers, **body)
     _check_types(answer)
     _check_data(answer)

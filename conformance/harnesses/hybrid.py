@@ -311,7 +311,9 @@ class HybridHarness(FakeWhaleHarness):
 
     def world(self, options: Options) -> World:
         database = self.database()
-        whale = self.whale_world(options, database)
+        # Whale allows one extension more, so that the front has a smaller number to keep to.
+        more = replace(options, max_extensions=options.max_extensions + 1)
+        whale = self.whale_world(more, database)
         # The engine's own clock can be stepped back, which Whale's cannot.
         clock = None if self._routed == "cre" else FakesClock(whale.fake)
         cre = MemoryWorld(options, database, clock)

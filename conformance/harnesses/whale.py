@@ -134,12 +134,23 @@ class _Tokens(StaticTokens):
     def __init__(self, tokens: Mapping[int, str], locked_out: Mapping[int, Lockout]) -> None:
         super().__init__(tokens)
         self._locked_out = locked_out
+        self._stale: set[int] = set()
+        """Users whose token was revoked, and of whose new one this process has not heard."""
 
     def headers(self, user_id: int) -> Mapping[str, str]:
         why = self._locked_out.get(user_id)
         if why is Lockout.REVOKED:
+            self._stale.add(user_id)
+        if user_id in self._stale:
             return authorization(REVOKED)
         return super().headers(user_id if why is None else NOBODY)
+
+    def refresh(self, user_id: int) -> bool:
+        """As a file that has the new token is read again."""
+        if user_id not in self._stale or user_id in self._locked_out:
+            return False
+        self._stale.discard(user_id)
+        return True
 
 
 def _whale_world(address: str, players: tuple[Player, ...], mode: UserMode) -> WhaleWorld:

@@ -6,6 +6,7 @@ from conformance.harness import Hook, Lockout
 from conformance.scenario import EXTENDS, ONE_AT_A_TIME, TEAMS, scenario
 from conformance.stage import Stage
 from conformance.steps import (
+    FIXED,
     demand,
     done,
     gone,
@@ -278,7 +279,7 @@ def test_what_is_last_known_of_a_teams_is_told_to_the_team(world: Stage) -> None
         gone_from_records = [world.last_known(each, world.first) for each in (starter, mate)]
         assert gone_from_records == [None, None], "a team has records, and a user has none"
         return
-    same(shown, known)
+    same(shown, known, (*FIXED, "max_extensions"))
     for each in (starter, mate):
         told = world.last_known(each, world.first)
         demand(told is not None, "what is last known of a team's instance is not told to the team")

@@ -14,12 +14,14 @@ from conformance.harness import Hook
 from conformance.scenario import DETECTS_LOSS, EXITS_AT_ONCE, EXTENDS, TEAMS, scenario
 from conformance.stage import Stage
 from conformance.steps import (
+    MOST_EXTENDS,
     START_SLACK_SECONDS,
     beginning,
     demand,
     done,
     events_of,
     expiry,
+    fill_with_extensions,
     let_expire,
     live,
     only_event,
@@ -33,6 +35,7 @@ from engines.contract import Code
 
 REPEATED = 4
 """Equal refused calls."""
+HOUR = 3600
 SLOW_SECONDS = 0.03
 """What each request takes where it is seen whether durations are true."""
 
@@ -251,20 +254,27 @@ def test_repeated_refusals_are_all_told(world: Stage) -> None:
     refused(world.extend(world.alice, world.first), Code.NOT_FOUND)
     refused(world.stop(world.alice, world.second), Code.NOT_FOUND)
     refused(world.stop(world.bob, world.first), Code.NOT_FOUND)
-    told: Counter[tuple[Action, int, int]] = Counter()
+    alice, bob = world.alice.user_id, world.bob.user_id
+    expected = {
+        (Action.STOP_FAILED, alice, world.first, Code.NOT_FOUND): REPEATED,
+        (Action.EXTEND_FAILED, alice, world.first, Code.NOT_FOUND): 1,
+        (Action.STOP_FAILED, alice, world.second, Code.NOT_FOUND): 1,
+        (Action.STOP_FAILED, bob, world.first, Code.NOT_FOUND): 1,
+    }
+    if 1 <= world.capabilities.max_extensions <= MOST_EXTENDS:  # else there is one reason only
+        started(world, world.alice, world.first)
+        fill_with_extensions(world, world.alice, world.first)
+        refused(world.extend(world.alice, world.first), Code.EXTENSION_LIMIT)
+        expected[Action.EXTEND_FAILED, alice, world.first, Code.EXTENSION_LIMIT] = 1
+    told: Counter[tuple[Action, int, int, Code]] = Counter()
     for event in world.events():
         demand(
             (event.last_at or event.at) >= event.at and (event.times == 1 or bool(event.last_at)),
             f"{event.times} calls, the first at {event.at} and the last at {event.last_at}",
         )
-        told[event.action, event.user_id, event.challenge_id] += event.times
-    alice, bob = world.alice.user_id, world.bob.user_id
-    assert told == {
-        (Action.STOP_FAILED, alice, world.first): REPEATED,
-        (Action.EXTEND_FAILED, alice, world.first): 1,
-        (Action.STOP_FAILED, alice, world.second): 1,
-        (Action.STOP_FAILED, bob, world.first): 1,
-    }, "the audit log tells of other calls than there were"
+        if event.action in (Action.STOP_FAILED, Action.EXTEND_FAILED):
+            told[event.action, event.user_id, event.challenge_id, event.code] += event.times
+    assert told == expected, "the audit log tells of other refusals than there were"
 
 
 @scenario("AUDIT-021", Hook.AUDIT)
@@ -284,8 +294,9 @@ def test_events_name_who_called(world: Stage) -> None:
     done(world.extend(mate, world.first))
     refused(world.extend(mate, world.second), Code.NOT_FOUND)
     refused(world.stop(starter, world.second), Code.NOT_FOUND)
+    refused(world.stop(mate, world.second), Code.NOT_FOUND)
     who = [(event.user_id, event.team_id) for event in world.events()]
-    called = (starter, mate, mate, mate, starter)
+    called = (starter, mate, mate, mate, starter, mate)
     assert who == [(each.user_id, each.team_id) for each in called]
     let_expire(world, live(world, starter, world.first))
     world.run_worker()
@@ -320,6 +331,25 @@ def test_a_duration_is_what_the_call_took(world: Stage) -> None:
     if not waited:
         raise HarnessFault("no call waited for an answer that was slow")
     assert judged, f"{waited} calls waited for a slow answer, and none has an event"
+
+
+@scenario("AUDIT-024", Hook.AUDIT, Hook.REPLACE_BEHIND, Hook.WORKER)
+def test_what_was_lost_is_not_told_as_expired(world: Stage) -> None:
+    world.replace_behind(world.alice, started(world, world.alice, world.first))
+    world.start(world.alice, world.first)
+    world.run_worker()
+    assert not events_of(world, Action.EXPIRED), "what ended before its time is told as expired"
+
+
+@scenario("AUDIT-025", Hook.AUDIT, Hook.CLOCK)
+def test_refusals_of_different_hours_are_told_apart(world: Stage) -> None:
+    for _ in range(2):
+        refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
+        world.advance(HOUR)
+    told = events_of(world, Action.STOP_FAILED)
+    assert [event.times for event in told] == [1, 1], "calls an hour apart are told as one"
+    apart = (told[1].at - told[0].at).total_seconds()
+    assert apart >= HOUR, f"calls an hour apart are told as {apart:.0f} s apart"
 
 
 def _whole_life(world: Stage) -> None:

@@ -377,6 +377,19 @@ def test_a_redirect_is_not_followed(world: Stage) -> None:
     gone(world, world.bob, world.first)
 
 
+@scenario(
+    "FAULT-029",
+    *(FaultKind.LOST_ANSWER, Hook.CAPACITY, Hook.GROUND_TRUTH),
+    options=Options(capacity=1),
+)
+def test_what_may_have_started_takes_its_place(world: Stage) -> None:
+    with world.fault(FaultKind.LOST_ANSWER):
+        world.start(world.alice, world.first)
+    world.start(world.bob, world.first)  # which may find that nothing came of hers, or clear it
+    running = world.running()
+    demand(len(running) <= 1, f"{len(running)} containers run where there is one place")
+
+
 @scenario("FAULT-028", FaultKind.LOST_REQUEST, Hook.REPLACE_BEHIND, *SETTLES)
 def test_what_took_its_place_in_a_fault_is_not_it(world: Stage) -> None:
     old = started(world, world.alice, world.first)

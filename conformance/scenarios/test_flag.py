@@ -146,13 +146,15 @@ def test_a_flag_counts_for_its_grace_time_and_no_longer(world: Stage) -> None:
 
 @scenario("FLAG-015", Hook.CLOCK, Hook.WORKER, Hook.RECORDED_FLAG, FLAG_GRACE)
 def test_the_grace_time_begins_at_the_expiry(world: Stage) -> None:
-    for player, worker_runs in ((world.alice, False), (world.bob, True)):
+    late = world.capabilities.flag_grace_seconds // 2
+    for player, after in ((world.alice, None), (world.bob, 0), (world.carol, late)):
         instance = started(world, player, world.first)
         taken = world.recorded_flag(player, world.first)
         let_expire(world, instance)
-        if worker_runs:
+        if after is not None:
+            world.advance(after)
             world.run_worker()
-        _counts_to_the_end_of_its_grace(world, player, taken)
+        _counts_to_the_end_of_its_grace(world, player, taken, gone_by=after or 0)
 
 
 @scenario("FLAG-016", Hook.CLOCK, Hook.RECORDED_FLAG, Hook.COUNTED_FLAGS, FLAG_GRACE)
@@ -178,10 +180,12 @@ def test_a_flag_in_a_file_is_nowhere_else(world: Stage) -> None:
     assert world.flag_inside(instance).empty, "FLAG has it too, for all of the container to read"
 
 
-def _counts_to_the_end_of_its_grace(world: Stage, player: Player, taken: Flag) -> None:
-    """Of an instance that has ended a moment ago."""
+def _counts_to_the_end_of_its_grace(
+    world: Stage, player: Player, taken: Flag, gone_by: float = 0
+) -> None:
+    """Of an instance that has ended so many seconds ago."""
     grace = world.capabilities.flag_grace_seconds
-    world.advance(max(0, grace - 2 * SLACK_SECONDS))
+    world.advance(max(0, grace - gone_by - 2 * SLACK_SECONDS))
     assert world.still_counts(player, world.first, taken), "its grace time is cut short"
     world.advance(3 * SLACK_SECONDS)
     assert not world.still_counts(player, world.first, taken), (

@@ -220,7 +220,9 @@ def test_what_has_expired_is_not_shown_as_last_known(world: Stage) -> None:
     with world.web() as web, world.outage():
         world.advance(world.capabilities.timeout_seconds + 1)
         seen = web.status(world.alice, world.first)
+        known = world.last_known(world.alice, world.first)
     demand(seen.data is None, "what has expired is shown as live")
+    demand(known is None, "what has expired is what the endpoints would show as last known")
 
 
 @scenario("HTTP-016", Hook.DISK, Hook.WORKER, LITTLE_DISK)
@@ -237,6 +239,20 @@ def test_a_status_says_why_an_instance_was_ended(world: Stage) -> None:
     if ended.data is None:  # else it could not write more
         assert ended.message != nothing.message, "a player is not told why the instance was ended"
     assert other.message == nothing.message, "somebody else is told"
+    if world.capabilities.teams and world.mates:
+        _tells_the_team_why(world, challenge, nothing.message)
+
+
+def _tells_the_team_why(world: Stage, challenge: int, nothing: str) -> None:
+    starter, mate, stranger = world.mates[:3]
+    with world.web() as web:
+        world.write_disk(started(world, starter, challenge), 2 * LITTLE_DISK_MB)
+        world.run_worker()
+        seen = {each: web.status(each, challenge) for each in (starter, mate, stranger)}
+    if seen[starter].data is None:
+        for each in (starter, mate):
+            assert seen[each].message != nothing, "one of the team is not told why it was ended"
+    assert seen[stranger].message == nothing, "another team is told"
 
 
 @scenario("HTTP-017")
@@ -399,6 +415,49 @@ def test_what_is_no_endpoint_says_so(world: Stage) -> None:
             listed = [each.strip() for each in told.split(",")]
             demand(allowed in listed, f"{path} takes {allowed}, Allow says {told!r}")
             demand(method not in listed, f"{path} does not take {method}, Allow says {told!r}")
+
+
+@scenario("HTTP-027", Hook.CALL_RATE, Hook.CLOCK, options=Options(calls_per_minute=CALLS_A_MINUTE))
+def test_who_has_waited_may_call_again(world: Stage) -> None:
+    with world.web() as web:
+        _answered(web.start(world.alice, world.first), 201, "ok")
+        world.advance(0.5)  # so that the minute does not end at a whole second from now
+        for _ in range(CALLS_A_MINUTE - 1):
+            _answered(web.start(world.alice, world.first), 200, "already_running")
+        answer = web.stop(world.alice, world.first)
+        _answered(answer, 429, "rate_limited")
+        world.advance(answer.retry_after or 0)
+        _answered(web.stop(world.alice, world.first), 200, "ok")
+
+
+@scenario("HTTP-028", Hook.CALL_RATE, TEAMS, options=Options(calls_per_minute=CALLS_A_MINUTE))
+def test_mates_share_the_calls_of_a_minute(world: Stage) -> None:
+    starter, mate, stranger = world.mates[:3]
+    with world.web() as web:
+        first = web.start(starter, world.first)
+        _answered(first, 201, "ok")
+        for _ in range(CALLS_A_MINUTE - 1):
+            _answered(web.start(mate, world.first), 200, "already_running")
+        for each in (mate, starter):
+            _answered(web.stop(each, world.first), 429, "rate_limited")
+        untouched(world, mate, world.first, _instance(first))
+        _answered(web.start(stranger, world.first), 201, "ok")
+
+
+@scenario("HTTP-029", TEAMS, EXTENDS)
+def test_an_admin_acts_for_a_team_by_any_of_it(world: Stage) -> None:
+    starter, mate = world.mates[:2]
+    started(world, starter, world.first)
+    with world.web() as web:
+        admin = web.log_in_admin()
+        one, alone = _of(mate, world.first), _of(mate.leaves(), world.first)
+        _answered(web.ask("POST", "admin/extend", one, admin, "an admin"), 200, "ok")
+        extended = live(world, starter, world.first)
+        demand(extended["extension_count"] == 1, "an admin's extend of a team's is not counted")
+        _answered(web.ask("POST", "admin/stop", alone, admin, "an admin"), 404, "not_found")
+        untouched(world, starter, world.first, extended)
+        _answered(web.ask("POST", "admin/stop", one, admin, "an admin"), 200, "ok")
+    gone(world, starter, world.first)
 
 
 def _of(player: Player, challenge: int) -> dict[str, int | None]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from conformance.harness import Hook, Options
-from conformance.scenario import DETECTS_LOSS, PAIRED_PORTS, SEVERAL_PORTS, scenario
+from conformance.scenario import (
+    DETECTS_LOSS,
+    EXITS_AT_ONCE,
+    PAIRED_PORTS,
+    SEVERAL_PORTS,
+    scenario,
+)
 from conformance.stage import Stage
 from conformance.steps import demand, done, gone, let_expire, refused, started
 from engines.contract import Code
 
-TWO = Options(port_count=2)
+ONE, TWO = Options(port_count=1), Options(port_count=2)
 
 
 @scenario("PORT-001", Hook.FETCH, SEVERAL_PORTS)
@@ -78,6 +84,28 @@ def test_the_lost_give_ports_back(world: Stage) -> None:
     world.run_worker()
     started(world, world.carol, world.first)
     refused(world.start(world.bob, world.first), Code.CAPACITY)
+
+
+@scenario("PORT-008", Hook.PORT_RANGE, EXITS_AT_ONCE, options=ONE)
+def test_a_failed_start_gives_ports_back(world: Stage) -> None:
+    result = world.start(world.alice, world.challenges.exits_at_once or 0)
+    demand(not result.ok, "a container that exits at once was started")
+    started(world, world.bob, world.first)
+    refused(world.start(world.carol, world.first), Code.CAPACITY)
+
+
+@scenario(
+    "PORT-009",
+    *(Hook.PORT_RANGE, Hook.WARM_POOL, Hook.WORKER),
+    options=Options(port_count=1, warm=1),
+)
+def test_a_stop_of_what_was_warm_gives_ports_back(world: Stage) -> None:
+    world.run_worker()
+    warm = world.challenges.warm or 0
+    started(world, world.alice, warm)
+    refused(world.start(world.bob, world.first), Code.CAPACITY)
+    done(world.stop(world.alice, warm))
+    started(world, world.bob, world.first)
 
 
 def _numbers(ports: list[str]) -> list[int]:

@@ -54,6 +54,10 @@ def test_a_start_that_ran_out_of_room_leaks_nothing(world: Stage) -> None:
             assert told == result.instance["container_id"], "the start told of another container"
         else:
             _may_be_tried_again(result)
+            left = result.definite and world.running()
+            demand(
+                not left, "a start says for certain that it came to nothing, and left a container"
+            )
         settle(world, STATE_SETTLING_SECONDS)
         agree(world, world.alice)
         again = world.start(world.alice, world.first)  # which may have been brought to its end

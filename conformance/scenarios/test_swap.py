@@ -7,10 +7,11 @@ from collections.abc import Callable
 from functools import partial
 
 from conformance.harness import FaultKind, Hook, Options
-from conformance.scenario import EXTENDS, ONE_AT_A_TIME, scenario
+from conformance.scenario import EXITS_AT_ONCE, EXTENDS, FLAG_GRACE, ONE_AT_A_TIME, scenario
 from conformance.stage import Stage
 from conformance.steps import (
     IDENTITY,
+    OWN_START_CODES,
     STATE_SETTLING_SECONDS,
     demand,
     done,
@@ -236,7 +237,11 @@ def test_a_start_that_may_have_come_to_something_goes_nowhere_else(world: Stage)
 @scenario("SWAP-015", Hook.OUTAGE, Hook.GROUND_TRUTH)
 def test_what_fails_again_and_again_is_left_alone_for_a_while(world: Stage) -> None:
     with fallback(world) as front:
+        front.time_goes_by(2 * front.seconds)
         with world.outage():
+            demand(_asks(world, front), "it is left alone before it has failed at all")
+        demand(_asks(world, front), "it has failed once, and is left alone")
+        with world.outage():  # what it failed before it last answered does not count
             for _ in range(front.failures):
                 demand(_asks(world, front), "it is left alone before it has failed so often")
             demand(not _asks(world, front), "it is asked on and on although it fails")
@@ -298,6 +303,82 @@ def test_a_start_that_may_have_come_to_something_stays_where_it_was(world: Stage
             swapped.back()
             if first.ok:
                 return
+
+
+@scenario("SWAP-018", Hook.START_RATE, options=Options(start_limit=1))
+def test_a_start_beyond_the_rate_goes_nowhere_else(world: Stage) -> None:
+    with fallback(world) as front:
+        started(world, world.alice, world.first)
+        done(world.stop(world.alice, world.first))
+        refused(world.start(world.alice, world.first), Code.RATE_LIMITED)
+        assert not front.running_elsewhere(), "a start beyond the rate went elsewhere"
+
+
+@scenario("SWAP-019", EXITS_AT_ONCE)
+def test_a_start_that_failed_by_itself_goes_nowhere_else(world: Stage) -> None:
+    with fallback(world) as front:
+        result = world.start(world.alice, world.challenges.exits_at_once or 0)
+        elsewhere = front.running_elsewhere()
+        demand(not elsewhere, "a start whose container failed was done once more elsewhere")
+        demand(not result.ok, "a container that exits at once was started")
+        code = result.code
+        demand(code in OWN_START_CODES, f"a container that exits at once is {code.value}")
+
+
+@scenario("SWAP-020", Hook.RECORDED_FLAG, FLAG_GRACE)
+def test_a_flag_from_before_a_swap_counts_on(world: Stage) -> None:
+    with swap(world) as swapped:
+        started(world, world.alice, world.first)
+        taken = world.recorded_flag(world.alice, world.first)
+        done(world.stop(world.alice, world.first))
+        before = taken in swapped.counted(world.alice, world.first)  # not where Whale keeps flags
+        swapped.away()
+        started(world, world.alice, world.first)
+        after = taken in swapped.counted(world.alice, world.first)
+        demand(after is before, "a swap has made a flag wrong whose grace time is not over")
+
+
+@scenario("SWAP-021", Hook.OUTAGE)
+def test_what_may_be_at_home_starts_nowhere_else(world: Stage) -> None:
+    before = started(world, world.alice, world.first)  # past the front, which has no route of it
+    with swap(world) as swapped:
+        swapped.away()
+        with world.outage():
+            refused(world.start(world.alice, world.first), Code.UNAVAILABLE)
+            assert not swapped.running_elsewhere(), "an instance was doubled in an outage"
+        same(before, repeated(world, world.alice, world.first))
+        assert not swapped.running_elsewhere(), "an instance from before the front was doubled"
+
+
+@scenario("SWAP-022", Hook.OUTAGE, ONE_AT_A_TIME)
+def test_what_is_out_of_reach_counts_for_the_limit(world: Stage) -> None:
+    with fallback(world) as front:
+        before = started(world, world.alice, world.first)
+        with world.outage():
+            result = world.start(world.alice, world.second)
+        demand(not result.ok, "an account has more than its limit by way of an outage")
+        assert not front.running_elsewhere(), "the limit was passed by way of an outage"
+        untouched(world, world.alice, world.first, before)
+
+
+@scenario("SWAP-023")
+def test_the_worker_goes_on_where_something_is_left(world: Stage) -> None:
+    with swap(world) as swapped:
+        started(world, world.alice, world.first)
+        swapped.away()
+        swapped.run_worker()
+        assert swapped.rounds, "nothing is removed from the old backend any more"
+
+
+@scenario("SWAP-024", Hook.OUTAGE)
+def test_one_out_of_reach_keeps_no_other_from_its_round(world: Stage) -> None:
+    with swap(world) as swapped:
+        started(world, world.alice, world.first)
+        swapped.away()
+        swapped.kill_elsewhere(started(world, world.bob, world.first)["container_id"])
+        with world.outage():
+            swapped.run_worker()
+        assert not swapped.holds_elsewhere(), "the other backend's round was left out"
 
 
 def _asks(world: Stage, front: Fallback) -> bool:

@@ -220,7 +220,7 @@ class HybridBackend(AuditedBackend):
         side = self._owner(route)
         maximum = self.capabilities.max_extensions
         if side.capabilities.max_extensions > maximum:
-            status = side.get_instance_status(call.user_id, call.challenge_id, call.team_id)
+            status = self._counted(call, side)
             if status is not None and status["extension_count"] >= maximum:
                 return replies.extension_limit(maximum)
         result = side.extend_instance(call.user_id, call.challenge_id, call.team_id)
@@ -418,6 +418,18 @@ class HybridBackend(AuditedBackend):
     def _shown(self, call: Call, side: ContainerBackend) -> InstanceStatus | None:
         status = side.get_instance_status(call.user_id, call.challenge_id, call.team_id)
         return None if status is None else self._within_limits(status)
+
+    def _counted(self, call: Call, side: ContainerBackend) -> InstanceStatus | None:
+        """What tells how often an instance was extended: the record where it cannot be asked about,
+        for then the extend itself says why."""
+        ids = call.user_id, call.challenge_id, call.team_id
+        try:
+            return side.get_instance_status(*ids)
+        except BackendUnavailable:
+            known = side.last_known(*ids)
+            if known is None:
+                raise
+            return known
 
     def _within_limits(self, status: InstanceStatus) -> InstanceStatus:
         maximum = min(status["max_extensions"], self.capabilities.max_extensions)

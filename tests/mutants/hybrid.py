@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from conformance.harness import Harness
@@ -10,8 +11,9 @@ from conformance.harnesses.cre import MemoryHarness
 from conformance.harnesses.hybrid import HybridHarness
 from engines.audit import Action
 from engines.base import Call
-from engines.contract import Code, InstanceStatus, StartResult
-from engines.hybrid import Breaker, HybridBackend, Router
+from engines.contract import Capabilities, Code, InstanceStatus, StartResult
+from engines.errors import BackendUnavailable
+from engines.hybrid import Breaker, HybridBackend, Router, meeting
 from engines.hybrid.routes import Route, RouteState
 from engines.hybrid.tending import Rounds
 from mutants.patched import Change
@@ -94,6 +96,91 @@ def limit_goes_home(sound: Any, router: Router, key: str, result: StartResult) -
     """A start beyond the account's limit on the new backend goes home."""
     full = not result.ok and result.code is Code.LIMIT_REACHED and key == router.keys.new
     return full or bool(sound(router, key, result))
+
+
+def one_extension_more(sound: Any, front: HybridBackend, call: Call) -> Any:
+    """Where a backend allows more extensions than the front, it decides."""
+    side = front._owner(front._routes.find(call.account, call.challenge_id))
+    call.recorded = True
+    return side.extend_instance(call.user_id, call.challenge_id, call.team_id)
+
+
+def last_known_as_it_is(sound: Any, front: HybridBackend, call: Call) -> InstanceStatus | None:
+    """What was last known is told with the backend's own number of extensions."""
+    side = front._owner(front._routes.find(call.account, call.challenge_id))
+    return side.last_known(call.user_id, call.challenge_id, call.team_id)
+
+
+def promises_the_more(sound: Any, one: Capabilities, other: Capabilities) -> Capabilities:
+    """The front promises the larger number of extensions."""
+    most = max(one.max_extensions, other.max_extensions)
+    return replace(sound(one, other), max_extensions=most)
+
+
+def rate_goes_home(sound: Any, router: Router, key: str, result: StartResult) -> bool:
+    """A start beyond the account's rate on the new backend goes home."""
+    often = result.code is Code.RATE_LIMITED and key == router.keys.new
+    return often or bool(sound(router, key, result))
+
+
+def failed_goes_home(sound: Any, router: Router, key: str, result: StartResult) -> bool:
+    """A start whose container failed on the new backend goes home."""
+    failed = result.code is Code.START_FAILED and key == router.keys.new
+    return failed or bool(sound(router, key, result))
+
+
+def all_failures_count(sound: Any, breaker: Breaker) -> None:
+    """The breaker counts failures that do not come in a row."""
+    if breaker.open:
+        sound(breaker)
+
+
+def pauses_from_the_beginning(sound: Any, breaker: Breaker, how: Any) -> None:
+    """The breaker's pause is counted from when the process began."""
+    since = breaker._paused_at
+    sound(breaker, how)
+    breaker._paused_at = since
+
+
+def flags_of_one(
+    sound: Any, front: HybridBackend, user: int, challenge: int, team: int | None = None
+) -> Any:
+    """Which flags count is asked of the backend that has the instance now, and of no other."""
+    side = front.sides[front.owner_of(user, challenge, team) or front.router.keys.home]
+    return side.counting_flags(user, challenge, team)
+
+
+def home_down_is_nothing_there(
+    sound: Any, front: HybridBackend, call: Call, side: Any
+) -> InstanceStatus | None:
+    """While home cannot be asked, what may be there is taken for nothing."""
+    try:
+        found: InstanceStatus | None = sound(front, call, side)
+        return found
+    except BackendUnavailable:
+        if side is front.home:
+            return None
+        raise
+
+
+def out_of_reach_is_over(sound: Any, front: HybridBackend, route: Route) -> bool:
+    """An instance that cannot be asked about makes room for another one."""
+    ids = route.user_id, route.challenge_id, route.team_id
+    try:
+        front._owner(route).get_instance_status(*ids)
+    except BackendUnavailable:
+        return True
+    return bool(sound(front, route))
+
+
+def what_is_left_rests(sound: Any, rounds: Rounds, key: str) -> bool:
+    """A backend that the dial sends nothing to has no rounds any more."""
+    return rounds._router.chosen_by_dial(key)
+
+
+def one_outage_ends_the_round(sound: Any, rounds: Rounds, work: Any) -> int:
+    """A backend that cannot be asked ends the round for all."""
+    return sum(work(side) for key, side in rounds._sides.items() if rounds.needed(key))
 
 
 def unknown_goes_home(
@@ -201,6 +288,51 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "hybrid_limit_goes_home": (
         MemoryHarness,
         (Change(Router, "falls_back_from", limit_goes_home),),
+    ),
+    "hybrid_one_extension_more": (
+        _hybrid("whale"),
+        (Change(HybridBackend, "_extend", one_extension_more),),
+    ),
+    "hybrid_last_known_as_it_is": (
+        _hybrid("whale"),
+        (Change(HybridBackend, "_last_known", last_known_as_it_is),),
+    ),
+    "hybrid_promises_the_more": (
+        _hybrid(),
+        (Change(meeting, "_both", promises_the_more),),
+    ),
+    "hybrid_rate_goes_home": (
+        MemoryHarness,
+        (Change(Router, "falls_back_from", rate_goes_home),),
+    ),
+    "hybrid_failed_goes_home": (
+        MemoryHarness,
+        (Change(Router, "falls_back_from", failed_goes_home),),
+    ),
+    "hybrid_flags_of_one": (
+        MemoryHarness,
+        (Change(HybridBackend, "counting_flags", flags_of_one),),
+    ),
+    "hybrid_home_down_is_nothing_there": (
+        MemoryHarness,
+        (Change(HybridBackend, "_shown", home_down_is_nothing_there),),
+    ),
+    "hybrid_out_of_reach_is_over": (
+        MemoryHarness,
+        (Change(HybridBackend, "_is_over", out_of_reach_is_over),),
+    ),
+    "hybrid_what_is_left_rests": (MemoryHarness, (Change(Rounds, "needed", what_is_left_rests),)),
+    "hybrid_one_outage_ends_the_round": (
+        MemoryHarness,
+        (Change(Rounds, "_on_each", one_outage_ends_the_round),),
+    ),
+    "breaker_all_failures_count": (
+        MemoryHarness,
+        (Change(Breaker, "succeeded", all_failures_count),),
+    ),
+    "breaker_pauses_from_the_beginning": (
+        MemoryHarness,
+        (Change(Breaker, "_ended", pauses_from_the_beginning),),
     ),
     "hybrid_unknown_goes_home": (
         MemoryHarness,

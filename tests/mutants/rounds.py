@@ -8,13 +8,15 @@ from typing import Any
 
 from conformance.harnesses.cre import MemoryHarness
 from conformance.harnesses.whale import FakeWhaleHarness
-from engines import replies
+from engines import audit, replies
 from engines.audit import Action, ContainerEvent
-from engines.base import Call
-from engines.contract import ActionResult, Code, InstanceStatus, account_key
+from engines.base import AuditedBackend, Call
+from engines.contract import ActionResult, Code, InstanceStatus, StartResult, account_key
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.removal import Removal
 from engines.cre.repair import Repair
+from engines.cre.reservations import Reservations
+from engines.cre.starting import Starter
 from engines.given_flags import GivenFlags
 from engines.instance_store import InstanceStore
 from engines.instances import Instance, State
@@ -273,6 +275,80 @@ def takes_microseconds(
     return replace(event, duration_ms=event.duration_ms * 1000 + 1000)
 
 
+def grace_begins_at_the_removal(
+    sound: Any, flags: GivenFlags, connection: Any, row: Instance, flag: str, now: datetime
+) -> None:
+    """An expired instance's grace time begins when the worker has come."""
+    sound(flags, connection, replace(row, expires_at=None), flag, now)
+
+
+def expired_is_last_known(
+    sound: Any, engine: ContainerRuntimeEngine, call: Call
+) -> InstanceStatus | None:
+    """What has expired is told as last known until the worker has come."""
+    row = engine._store.find(call.account, call.challenge_id)
+    return None if row is None else engine._starter.describe(row)
+
+
+def tells_the_starter_why(
+    sound: Any, engine: ContainerRuntimeEngine, user: int, challenge: int, team: int | None = None
+) -> str | None:
+    """Why a team's instance was ended is told to who had started it."""
+    said: str | None = sound(engine, user, challenge)
+    return said
+
+
+def mates_are_told_as_one(sound: Any, event: ContainerEvent, of_a_challenge: bool) -> str:
+    """Refused calls of mates are one event, which names the first of them."""
+    same: str = sound(replace(event, user_id=event.team_id or event.user_id), of_a_challenge)
+    return same
+
+
+def reasons_are_told_as_one(sound: Any, event: ContainerEvent, of_a_challenge: bool) -> str:
+    """Calls refused for different reasons are one event, which has the first one's code."""
+    same: str = sound(replace(event, code=Code.OK), of_a_challenge)
+    return same
+
+
+def keeps_what_the_failed_held(
+    sound: Any, removal: Removal, row: Instance, event: ContainerEvent | None
+) -> bool:
+    """A start that failed keeps its ports until a later round of the worker."""
+    if row.container_id is None:
+        return removal._parts.store.delete(row, event)
+    done: bool = sound(removal, row, event)
+    return done
+
+
+def keeps_what_was_warm(
+    sound: Any, held: Reservations, connection: Any, owner: str, to: str
+) -> None:
+    """The ports of a container of the warm pool stay the pool's when it is handed out."""
+
+
+def refusals_are_merged_for_ever(
+    sound: Any, log: audit.AuditLog, event: ContainerEvent, **named: Any
+) -> None:
+    """Equal refusals are one event however much time lies between them."""
+    first = log.__dict__.setdefault("first", event.at)
+    sound(log, replace(event, at=first), **named)
+
+
+def forgets_what_broke_off(
+    sound: Any, starter: Starter, row: Instance, *, nothing_made: bool
+) -> None:
+    """A start that the engine broke off is forgotten, and holds no place any more."""
+    sound(starter, row, nothing_made=True)
+
+
+def certain_without_room(sound: Any, backend: AuditedBackend, *ids: Any, **named: Any) -> Any:
+    """A start whose record had no room any more says for certain that it came to nothing."""
+    said: StartResult = sound(backend, *ids, **named)
+    return StartResult(
+        *(said.ok, said.message, said.instance), code=said.code, retry_after=said.retry_after
+    )
+
+
 _ENGINE, _WHALE = MemoryHarness, FakeWhaleHarness
 CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "flags_end_with_their_time": (
@@ -284,6 +360,34 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         (Change(ContainerRuntimeEngine, "counting_flags", flags_count_until_cleared),),
     ),
     "flags_count_for_ever": (_ENGINE, (Change(GivenFlags, "counting", flags_count_for_ever),)),
+    "grace_begins_at_the_removal": (
+        _ENGINE,
+        (Change(GivenFlags, "end", grace_begins_at_the_removal),),
+    ),
+    "expired_is_last_known": (
+        _ENGINE,
+        (Change(ContainerRuntimeEngine, "_last_known", expired_is_last_known),),
+    ),
+    "tells_the_starter_why": (
+        _ENGINE,
+        (Change(ContainerRuntimeEngine, "why_ended", tells_the_starter_why),),
+    ),
+    "mates_are_told_as_one": (_ENGINE, (Change(audit, "_sameness", mates_are_told_as_one),)),
+    "reasons_are_told_as_one": (_ENGINE, (Change(audit, "_sameness", reasons_are_told_as_one),)),
+    "keeps_what_the_failed_held": (
+        _ENGINE,
+        (Change(Removal, "forget", keeps_what_the_failed_held),),
+    ),
+    "keeps_what_was_warm": (_ENGINE, (Change(Reservations, "hand_over", keeps_what_was_warm),)),
+    "refusals_are_merged_for_ever": (
+        _ENGINE,
+        (Change(audit.AuditLog, "record_refusal", refusals_are_merged_for_ever),),
+    ),
+    "forgets_what_broke_off": (_ENGINE, (Change(Starter, "_give_up", forgets_what_broke_off),)),
+    "certain_without_room": (
+        _ENGINE,
+        (Change(AuditedBackend, "start_instance", certain_without_room),),
+    ),
     "flags_are_users": (
         _ENGINE,
         (Change(ContainerRuntimeEngine, "counting_flags", flags_are_users),),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from flask import Request, request
 
 from conformance.harnesses.cre import MemoryHarness
 from engines.call_rate import CallRate
-from engines.web import blueprint, inputs
+from engines.contract import account_key
+from engines.web import answers, blueprint, inputs
 from engines.web.admin import AdminEndpoints
 from engines.web.callers import Caller, Door
 from engines.web.calls import Calls
@@ -88,6 +90,43 @@ def all_have_one_minute(sound: Any, rate: CallRate, user: int, team: int | None 
     return sound(rate, 1)
 
 
+def refused_for_good(
+    sound: Any, rate: CallRate, user: int, team: int | None = None
+) -> float | None:
+    """Who was refused once is refused by the same process for ever."""
+    if account_key(user, team) in rate._over:
+        return 1.0
+    wait: float | None = sound(rate, user, team)
+    return wait
+
+
+def rounds_the_wait_down(sound: Any, code: Any, told: float | None) -> int | None:
+    """When to come back is rounded down: who comes then is refused again."""
+    wait: int | None = sound(code, None if told is None else math.floor(told))
+    return wait
+
+
+def mates_have_a_minute_each(
+    sound: Any, endpoints: PlayerEndpoints, caller: Caller
+) -> float | None:
+    """Each of a team may call as often as an account."""
+    wait: float | None = sound(endpoints, Caller(caller.user_id))
+    return wait
+
+
+def admins_know_no_teams(sound: Any, admin: AdminEndpoints) -> Any:
+    """What an admin does for one of a team is done for the user alone."""
+    who, player, challenge = sound(admin)
+    return who, Caller(player.user_id), challenge
+
+
+def may_be_kept(sound: Any, answer: answers.Answer) -> Any:
+    """What is answered may be kept by a cache on the way."""
+    response = sound(answer)
+    response.headers.pop("Cache-Control")
+    return response
+
+
 def takes_the_first(sound: Any, given: dict[str, int], where: str) -> int:
     """Of two challenges in one body the first is meant."""
     return next(iter(given.values())) if given else sound(given, where)
@@ -140,6 +179,17 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         MemoryHarness,
         (Change(CallRate, "throttle", all_have_one_minute),),
     ),
+    "web_refused_for_good": (MemoryHarness, (Change(CallRate, "throttle", refused_for_good),)),
+    "web_rounds_the_wait_down": (MemoryHarness, (Change(answers, "_wait", rounds_the_wait_down),)),
+    "web_mates_have_a_minute_each": (
+        MemoryHarness,
+        (Change(PlayerEndpoints, "_throttle", mates_have_a_minute_each),),
+    ),
+    "web_admins_know_no_teams": (
+        MemoryHarness,
+        (Change(AdminEndpoints, "_order", admins_know_no_teams),),
+    ),
+    "web_may_be_kept": (MemoryHarness, (Change(answers.Answer, "response", may_be_kept),)),
     "web_takes_the_first": (MemoryHarness, (Change(inputs, "_the_one", takes_the_first),)),
     "web_takes_the_last": (MemoryHarness, (Change(inputs, "_object", takes_the_last),)),
     "web_reads_all": (MemoryHarness, (Change(inputs, "_read", reads_all),)),

@@ -10,11 +10,13 @@ from urllib.parse import urljoin
 import requests
 
 from conformance.harnesses.whale import FakeWhaleHarness
+from engines.audit import Action, ContainerEvent
 from engines.base import Call
 from engines.contract import Code, InstanceStatus, account_key
 from engines.errors import WhaleFault
 from engines.instances import Instance
 from engines.whale import StaticTokens, WhaleAPIManager, credentials, dialects, ledger, wire
+from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer, Page, WhaleClient
 from engines.whale.ledger import Ledger, Standing
 from mutants.patched import Change
@@ -164,11 +166,33 @@ def bad_gateway_is_done(sound: Any, dialect: Any, answer: Answer) -> None:
 
 
 _WHALE = FakeWhaleHarness
+
+
+def lost_is_expired(
+    sound: Any, call: Call, action: Action, code: Code, **metadata: Any
+) -> ContainerEvent:
+    """What another container took the place of is told as expired."""
+    event: ContainerEvent = sound(
+        call, Action.EXPIRED if action is Action.LOST else action, code, **metadata
+    )
+    return event
+
+
+def never_asks_for_new_tokens(sound: Any, api: WhaleAPI, user: int, ask: Any) -> Any:
+    """A token that was revoked is shown for ever, though there is a new one."""
+    return ask()
+
+
 CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "adapter_follows_redirects": (_WHALE, (Change(WhaleClient, "_send", follows_redirects),)),
     "adapter_reads_follow_redirects": (
         _WHALE,
         (Change(WhaleClient, "_send", reads_follow_redirects),),
+    ),
+    "adapter_lost_is_expired": (_WHALE, (Change(Call, "event", lost_is_expired),)),
+    "adapter_never_asks_for_new_tokens": (
+        _WHALE,
+        (Change(WhaleAPI, "_as", never_asks_for_new_tokens),),
     ),
     "adapter_borrows_a_token": (_WHALE, (Change(StaticTokens, "headers", borrows_a_token),)),
     "adapter_no_token_is_nothing": (
