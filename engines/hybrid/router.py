@@ -93,10 +93,9 @@ class Router:
         return Decision(self.keys.home, Why.FALLBACK, because)
 
     def falls_back_from(self, key: str, result: StartResult) -> bool:
-        """Whether this start may go home instead: the new backend is definitely down, or does not
-        have the challenge."""
-        made_nothing = not result.ok and result.definite and result.code in _GOES_HOME
-        return self.falls_back and key == self.keys.new and made_nothing
+        """Whether this start, which definitely made nothing, may go home instead: the new backend
+        is down, or does not have the challenge."""
+        return self.falls_back and key == self.keys.new and result.code in _GOES_HOME
 
     def fallback(self, result: StartResult) -> Decision:
         """The decision to go home after the new backend answered like this."""

@@ -548,6 +548,15 @@ def test_a_difference_is_written_down_once_and_not_without_end(
     ]
 
 
+def test_a_start_under_way_is_no_difference(here: Site) -> None:
+    here.turn(NONE, shadow=True)
+    abandoned(here, "cre")
+    assert here.hybrid.sides["whale"].start_instance(ALICE, 1).ok
+    assert here.status(ALICE, 1) is None
+    here.hybrid.close()
+    assert not [change for change in here.store.changes() if change.action == "difference"]
+
+
 def test_without_shadow_mode_one_backend_is_asked(here: Site) -> None:
     assert here.start(ALICE, 1).ok
     here.fake.inject(REFUSED)

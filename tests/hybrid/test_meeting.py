@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from hybrid.stage import Site
 
-from engines.contract import Scope
+from engines.contract import Isolation, Scope
 from engines.hybrid.meeting import meet
 
 
@@ -20,8 +20,11 @@ from engines.hybrid.meeting import meet
     ],
 )
 def test_the_narrower_scope_holds(here: Site, one: Scope, other: Scope, both: Scope) -> None:
-    of = here.hybrid.sides["cre"].capabilities
+    of = replace(here.hybrid.sides["cre"].capabilities, isolation=frozenset(Isolation))
     assert meet([replace(of, scope=one), replace(of, scope=other)]) == replace(of, scope=both)
+    none = replace(of, isolation=frozenset())
+    assert not meet([of, none]).isolation
+    assert not meet([none, of]).isolation
 
 
 @pytest.mark.parametrize("name", ["ready_on_start", "detects_loss", "teams", "multi_node"])

@@ -41,6 +41,16 @@ def test_what_lies_within_sends_nothing_else(
         assert goes(other, challenge, account) or not goes(one, challenge, account)
 
 
+def test_the_least_share_sends_something() -> None:
+    assert Position(0).within(Position())
+    assert not Position(1).within(Position(0))
+    assert not Position(0, cohort=1).within(Position(0))
+    assert not Position(1).nothing
+    assert not Position(0, cohort=1).nothing
+    assert not Position(0, challenges={1: True}).nothing
+    assert Position(0, challenges={1: False}).nothing
+
+
 def test_a_flag_is_within_only_what_has_it_too() -> None:
     fifth = Position(2000)
     assert not fifth.flagged(5, True).within(fifth)
