@@ -208,6 +208,9 @@ class FaultKind(str, Enum):
     """All is carried out, but no answer can be understood."""
     BAD_GATEWAY = "bad_gateway"
     """Something in front answers writes: a start or an extend was carried out, a stop was not."""
+    GIVEN_UP = "given_up"
+    """Something in front gives up on writes at once; reads work. At the end of the block all that
+    was asked for is carried out, although nobody waits for it any more."""
     FUZZED = "fuzzed"
     """Some of it is carried out, and every answer is anything at all, another thing each time:
     wrong in types, depth, range, encoding, framing or time, a few of them lies."""

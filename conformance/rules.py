@@ -456,6 +456,8 @@ RULES: tuple[Rule, ...] = (
         "of as that instance.",
         "While it is not known what became of a start, no more containers run than the whole "
         "system has places.",
+        "A start that something in front gave up on and that is carried out later says that it "
+        "does not know, and is found or removed.",
         start=19,
         since=3,
     ),
@@ -770,6 +772,8 @@ RULES: tuple[Rule, ...] = (
         "After a swap the worker does the rounds of the backend from before it as long as that "
         "has anything.",
         "A backend that is out of reach keeps the worker from no other one's round.",
+        "A start that something in front gave up on and that is carried out later is not done "
+        "elsewhere meanwhile.",
         since=3,
         start=11,
     ),

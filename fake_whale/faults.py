@@ -52,6 +52,8 @@ class Kind(str, Enum):
     SLOW_FIRST_BYTE = "slow_first_byte"
     HANG = "hang"
     """Nothing is answered until the fault is lifted; then all of it is."""
+    LATE = "late"
+    """A gateway gives up on the call at once; Whale works on it when the fault is lifted."""
     FUZZED = "fuzzed"
     """Anything at all (:mod:`fake_whale.fuzz`), another thing each time."""
 
@@ -81,6 +83,7 @@ TRANSPORT = frozenset(
         Kind.BAD_GATEWAY,
         Kind.SLOW_FIRST_BYTE,
         Kind.HANG,
+        Kind.LATE,
         Kind.FUZZED,
     }
 )

@@ -62,6 +62,8 @@ class Machine:
         self.clock = plan.clock
         self.cancel = threading.Event()
         self.journal = Journal(plan.clock)
+        self.late: list[Callable[[], None]] = []
+        """Calls that a gateway gave up on, to be worked on when the faults are lifted."""
         self.faults = Faults(Random(f"faults-{plan.seed}"), self.journal)  # noqa: S311  # a seeded source is wanted, nothing secret comes from it
         self.fuzz = Random(f"fuzz-{plan.seed}")  # noqa: S311  # as above
         random = Random(plan.seed)  # noqa: S311  # as above
@@ -209,8 +211,11 @@ class Machine:
             pass
 
     def lift_faults(self) -> None:
-        """Take every fault away."""
+        """Take every fault away, and work on the calls that a gateway gave up on meanwhile."""
         self.faults.clear()
+        late, self.late = self.late, []
+        for call in late:
+            call()
         self.sync_instances()
 
     def sync_instances(self) -> None:

@@ -6,6 +6,7 @@ a waitress task of our own then spoils the answer on the socket.
 
 from __future__ import annotations
 
+import io
 import socket
 import struct
 import threading
@@ -30,17 +31,18 @@ if TYPE_CHECKING:
 
 CONTROL_PREFIX = "/_fake"
 WIRE_KEY = "fake_whale.wire"
-REPLACED = (Kind.HTML, Kind.BAD_GATEWAY)
+_GATEWAYS = {Kind.BAD_GATEWAY: "502 Bad Gateway", Kind.LATE: "504 Gateway Time-out"}
+REPLACED = (Kind.HTML, *_GATEWAYS)
 """Whole answers of something in between, which keeps the connection."""
 RESETS = (Kind.RESET_BEFORE_HEADERS, Kind.RESET_AFTER_HEADERS, Kind.REFUSE)
 ENDLESS = 1_000_000_000
 """The Content-Length a dribbling answer promises."""
 
 _HTML = b"<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head><body></body></html>\n"
-_BAD_GATEWAY = (
-    b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
-    b"<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n"
-    b"</body>\r\n</html>\r\n"
+_GATEWAYS_PAGE = (
+    "<html>\r\n<head><title>{status}</title></head>\r\n<body>\r\n"
+    "<center><h1>{status}</h1></center>\r\n<hr><center>nginx</center>\r\n"
+    "</body>\r\n</html>\r\n"
 )
 
 
@@ -83,9 +85,23 @@ class TransportFaults:
             fault = machine.faults.fire(*TRANSPORT, when=When.BEFORE)
             if fault is not None and fault.kind is Kind.HANG:
                 machine.hang(fault)
+            elif fault is not None and fault.kind is Kind.LATE:
+                machine.late.append(self._later(environ))
+                return _replaced(start_response, fault)
             elif fault is not None:
                 return _answer_before(environ, start_response, machine, fault)
             return self._after(environ, start_response, machine)
+
+    def _later(self, environ: WSGIEnvironment) -> Callable[[], None]:
+        """The call, to be worked on when its client is gone."""
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        kept = {**environ, "wsgi.input": io.BytesIO(environ["wsgi.input"].read(length))}
+
+        def work() -> None:
+            for _ in self._app(kept, lambda *_answer: lambda _data: None):
+                pass
+
+        return work
 
     def _after(
         self, environ: WSGIEnvironment, start_response: StartResponse, machine: Machine
@@ -119,12 +135,12 @@ def _answer_before(
 
 
 def _replaced(start_response: StartResponse, fault: Fault) -> Iterable[bytes]:
-    gateway = fault.kind is Kind.BAD_GATEWAY
-    body = _BAD_GATEWAY if gateway else _HTML
+    gateway = _GATEWAYS.get(fault.kind)
+    body = _HTML if gateway is None else _GATEWAYS_PAGE.format(status=gateway).encode()
     headers = [("Content-Type", "text/html"), ("Content-Length", str(len(body)))]
-    if gateway:
+    if gateway is not None:
         headers.append(("Server", "nginx"))
-    start_response("502 Bad Gateway" if gateway else "200 OK", headers)
+    start_response(gateway or "200 OK", headers)
     return [body]
 
 

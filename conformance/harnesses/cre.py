@@ -168,7 +168,12 @@ class CreWorld(World):
     )
     players = PLAYERS
     mates = MATES
-    faults = frozenset(FaultKind) - {FaultKind.GARBAGE, FaultKind.FUZZED, FaultKind.BAD_GATEWAY}
+    faults = frozenset(FaultKind) - {
+        FaultKind.GARBAGE,
+        FaultKind.FUZZED,
+        FaultKind.BAD_GATEWAY,
+        FaultKind.GIVEN_UP,
+    }
     engine_class: type[ContainerRuntimeEngine] = ContainerRuntimeEngine
     """Replaced where a broken engine is to be shown failing."""
     look_seconds, hang_seconds = 2.0, 4.0

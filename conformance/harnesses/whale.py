@@ -96,6 +96,9 @@ FAULTS: dict[FaultKind, list[dict[str, object]]] = {
         {"kind": "bad_gateway", "method": "PATCH", "when": "after"},
         {"kind": "bad_gateway", "method": "DELETE", "when": "before"},
     ],
+    FaultKind.GIVEN_UP: [
+        {"kind": "late", "method": method, "when": "before"} for method in _WRITES
+    ],
     FaultKind.FUZZED: [
         {"kind": "fuzzed", "when": "before", "probability": 0.5},
         {"kind": "fuzzed", "when": "after"},

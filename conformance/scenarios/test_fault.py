@@ -406,6 +406,16 @@ def test_what_took_its_place_in_a_fault_is_not_it(world: Stage) -> None:
     agree(world, world.alice)
 
 
+@scenario("FAULT-030", FaultKind.GIVEN_UP, *SETTLES)
+def test_a_start_that_is_carried_out_late_was_not_told_as_certain(world: Stage) -> None:
+    with world.fault(FaultKind.GIVEN_UP):
+        result = world.start(world.alice, world.first)
+        demand(not result.ok, "a start that something in front gave up on is told as done")
+    if world.running():
+        demand(not result.definite, "a start that is carried out later is told as certain to fail")
+    _settled_and_started(world)
+
+
 def _counted_through(world: Stage, kind: FaultKind) -> None:
     started(world, world.alice, world.first)
     done(world.extend(world.alice, world.first))

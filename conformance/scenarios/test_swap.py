@@ -381,6 +381,23 @@ def test_one_out_of_reach_keeps_no_other_from_its_round(world: Stage) -> None:
         assert not swapped.holds_elsewhere(), "the other backend's round was left out"
 
 
+@scenario("SWAP-025", FaultKind.GIVEN_UP, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_a_start_that_is_carried_out_late_is_done_nowhere_else(world: Stage) -> None:
+    with swap(world) as swapped:
+        with world.fault(FaultKind.GIVEN_UP):
+            world.start(world.alice, world.first)
+            swapped.away()
+            for _ in range(2):
+                world.start(world.alice, world.first)
+        demand(
+            not (world.running() and swapped.running_elsewhere()),
+            "a start that was carried out late was done elsewhere meanwhile",
+        )
+        settle(world)
+        result = world.start(world.alice, world.first)
+        demand(result.ok, f"no start works afterwards: {result.message} ({result.code.value})")
+
+
 def _asks(world: Stage, front: Fallback) -> bool:
     """Whether a start asks the new backend; it must succeed on one of the two."""
     before = front.asked

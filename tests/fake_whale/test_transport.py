@@ -123,6 +123,17 @@ def test_a_bad_gateway(fake: FakeWhale, alice: Player) -> None:
     assert (answer.status_code, answer.headers["Server"]) == (502, "nginx")
 
 
+def test_a_gateway_that_gives_up_while_whale_goes_on(fake: FakeWhale, alice: Player) -> None:
+    fake.inject({"kind": "late", "method": "POST", "when": "before"})
+    answer = alice.post(1)
+    assert (answer.status_code, answer.headers["Server"]) == (504, "nginx")
+    assert alice.get(1).json() == {"success": True, "data": {}}
+    fake.lift_faults()
+    assert alice.get(1).json()["data"]
+    fake.lift_faults()
+    assert len(fake.state()["services"]) == 1
+
+
 @pytest.mark.parametrize("kind", ["html", "bad_gateway"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_what_answers_in_between_keeps_the_connection(

@@ -369,6 +369,8 @@ PATCHED: dict[str, tuple[str, str, str]] = {
     "adapter_repairs_to_no_extension": ("count lost in a repair", "", "FAULT-025"),
     "adapter_repairs_uncounted": ("count lost in a repair", "", "CRASH-004"),
     "adapter_bad_gateway_is_certain": ("502 told as failure", "", "FAULT-026"),
+    "adapter_gateway_is_over": ("502 told as failure", "", "SWAP-025"),
+    "adapter_drops_the_unknown": ("an unknown start is dropped", "", "SWAP-025"),
     "adapter_bad_gateway_is_sent_again": ("retry of a write", _SENT_AGAIN, "FAULT-025"),
     "adapter_bad_gateway_is_done": ("success with an error body", "", "FAULT-026"),
     "hybrid_status_of_the_user": ("team key", "", "ACCOUNT-006"),

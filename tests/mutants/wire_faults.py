@@ -151,6 +151,19 @@ def bad_gateway_is_certain(sound: Any, answer: Answer) -> WhaleFault:
     return WhaleFault(fault.code, fault.message, retry_after=10.0)
 
 
+def gateway_is_over(sound: Any, answer: Answer) -> WhaleFault:
+    """Whatever is no answer of Whale's means that nothing comes of the call any more."""
+    fault: WhaleFault = sound(answer)
+    fault.pending = False
+    return fault
+
+
+def drops_the_unknown(sound: Any, book: Ledger, row: Instance) -> Instance | None:
+    """A start of which Whale does not show anything is over at the first look."""
+    settled: Instance | None = sound(book, replace(row, lease_until=row.started_at))
+    return settled
+
+
 def bad_gateway_is_sent_again(
     sound: Any, client: WhaleClient, method: str, path: str, headers: Mapping[str, str], *rest: Any
 ) -> Page:
@@ -230,6 +243,8 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         _WHALE,
         (Change(wire, "unreadable", bad_gateway_is_certain),),
     ),
+    "adapter_gateway_is_over": (_WHALE, (Change(wire, "unreadable", gateway_is_over),)),
+    "adapter_drops_the_unknown": (_WHALE, (Change(Ledger, "settled", drops_the_unknown),)),
     "adapter_bad_gateway_is_sent_again": (
         _WHALE,
         (Change(WhaleClient, "_send", bad_gateway_is_sent_again),),

@@ -257,11 +257,11 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     LooksAndRemovesLater: ("CONC-022",),
     RecordsWhenItIsDone: ("CONC-023",),
     FaultsGiveExtensionsBack: ("FAULT-025",),
-    CertainOfTheUnknown: ("FAULT-026",),
+    CertainOfTheUnknown: ("FAULT-026", "FAULT-030"),
     FollowsRedirects: ("FAULT-027",),
     TheLostCount: ("LIMIT-013", "LIMIT-014", "LIMIT-015", "PORT-007"),
     TheDeadWait: ("POOL-008",),
     UncertainInAnOutage: ("SWAP-011", "SWAP-015"),
     FullIsDown: ("SWAP-012", "SWAP-013"),
-    NothingIsKnownOfTheLost: ("SWAP-014",),
+    NothingIsKnownOfTheLost: ("SWAP-014", "SWAP-025"),
 }

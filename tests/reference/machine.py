@@ -125,6 +125,9 @@ class Machine:
         if self.fault is FaultKind.HANGS and not self.goes_on.wait(self.patience):
             self.late.append(work)
             raise BackendUnavailable("the machine says nothing")
+        if self.fault is FaultKind.GIVEN_UP:
+            self.late.append(work)
+            raise BackendUnavailable("something in front does not wait for the machine")
         if self.fault in NOTHING_DONE or (self.fault is FaultKind.FUZZED and self.odd()):
             raise BackendUnavailable("the machine did nothing")
         done = work()
