@@ -56,6 +56,20 @@ UNSEEN: dict[str, str] = {
         "the suite serves the endpoints with logins of its own; a real CTFd is asked in "
         "`tests/ctfd/test_identity.py`"
     ),
+    "An admin's list or history of instances that shows the wrong rows": (
+        "the suite serves the endpoints with an overview of its own; `tests/web/test_admin.py` "
+        "looks at ours"
+    ),
+    "Retention that deletes changes before refusals": (
+        "no backend has to keep rows for any time; `tests/unit/test_retention.py` looks at ours"
+    ),
+    "A write to Whale that failed keeps its place in the queue": (
+        "others wait some seconds longer, and no longer than a call may take; "
+        "`tests/whale/test_write_queue.py` looks at it"
+    ),
+    "A limit told as `limit_reached` while another start is under way, or as `busy`": (
+        "both are true of that moment"
+    ),
     "`definite` of a start on Docker whose answer was lost": (
         "the front asks the engine's records besides (`holds`), so nothing is started elsewhere "
         "whatever it says; SWAP-014 looks at what is started"
