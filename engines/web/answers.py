@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -106,7 +106,7 @@ class Refusal:
     code: AnyCode
     message: str
     retry_after: float | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] | None = None
 
 
 class Refused(EngineError):
@@ -116,7 +116,7 @@ class Refused(EngineError):
         self, code: AnyCode, message: str, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(message)
-        self.refusal = Refusal(code, message, headers=headers or {})
+        self.refusal = Refusal(code, message, headers=headers)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Answer:
     data: Any = None
     retry_after: int | None = None
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] | None = None
 
     def body(self) -> dict[str, Any]:
         """What is sent: exactly :data:`KEYS`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 from web_site import BOB, Site, site_app, site_of
@@ -86,6 +87,7 @@ def test_an_admin_extends_and_stops_for_a_player(
     assert (stopped.status, stopped.body["data"]) == (200, None)
     assert (again.status, again.body["code"]) == (404, "not_found")
     assert not cre_world.running()
+    assert "admin 13: extend for user 22, team 2, challenge 1: ok" in caplog.text
     assert "admin 13: stop for user 22, team 2, challenge 1: ok" in caplog.text
 
 
@@ -202,6 +204,21 @@ def test_a_last_page_that_is_full_has_none_behind_it(site: Site) -> None:
     page = site.get("admin", "admin/history?limit=1").body["data"]
 
     assert (len(page["events"]), page["next_before"]) == (1, None)
+
+
+def test_equal_refusals_are_one_event_with_the_time_of_the_last(
+    site: Site, cre_world: MemoryWorld
+) -> None:
+    for _ in range(2):
+        site.post("alice", "stop", {"challenge_id": 1})
+        cre_world.advance(5)
+    site.post("alice", "extend", {"challenge_id": 1})
+
+    extend, stop = site.get("admin", "admin/history").body["data"]["events"]
+
+    assert (extend["times"], extend["last_at"]) == (1, None)
+    first, last = (datetime.fromisoformat(stop[name]) for name in ("at", "last_at"))
+    assert (stop["times"], last - first) == (2, timedelta(seconds=5))
 
 
 def test_the_history_of_one_player_or_challenge(site: Site) -> None:

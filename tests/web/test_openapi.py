@@ -109,6 +109,12 @@ def test_the_life_of_an_instance_is_as_declared(site: Site) -> None:
     assert met == {200, 201, 404, 409}
 
 
+def test_the_document_is_served_as_json(site: Site) -> None:
+    served = site.get(None, "openapi.json")
+    assert served.headers["Content-Type"] == "application/json"
+    assert served.body == document()
+
+
 def test_the_document_names_every_endpoint(cre_world: MemoryWorld) -> None:
     overview = DatabaseOverview(cre_world._database)
     app: Flask = site_app(lambda: cre_world.backend, overview=overview)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask, abort
 from web_site import JSON, NONCE, Reply, Site, site_app, site_of
-from werkzeug.exceptions import TooManyRequests
+from werkzeug.exceptions import HTTPException, TooManyRequests
 
 from conformance.harnesses.cre import MemoryWorld
 from engines.contract import LARGEST_ID, Code
@@ -256,6 +256,19 @@ def test_what_the_site_refuses_has_the_same_keys(
     with site_of(app) as site:
         refused(site.post("alice", "start", {"challenge_id": 1}), answered, code)
     nothing_happened(cre_world)
+
+
+def test_so_has_what_it_refuses_in_its_own_way(cre_world: MemoryWorld) -> None:
+    class PageExpired(HTTPException):
+        code = 419
+
+    def refuse() -> None:
+        raise PageExpired
+
+    app = site_app(lambda: cre_world.backend)
+    app.before_request(refuse)
+    with site_of(app) as site:
+        refused(site.post("alice", "start", {"challenge_id": 1}), 400, WebCode.BAD_REQUEST)
 
 
 def test_when_the_site_says_to_come_back_is_passed_on(cre_world: MemoryWorld) -> None:
