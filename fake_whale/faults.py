@@ -245,13 +245,6 @@ class Faults:
         with self._lock:
             self._entries.clear()
 
-    def remove(self, fault_id: int) -> bool:
-        """Lift one fault; False when there is none with that id."""
-        with self._lock:
-            before = len(self._entries)
-            self._entries = [e for e in self._entries if e.fault.id != fault_id]
-            return len(self._entries) < before
-
     def stands(self, fault: Fault) -> bool:
         """Whether a fault that has fired was not lifted since."""
         return any(entry.fault.id == fault.id for entry in self._entries)

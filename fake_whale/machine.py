@@ -62,8 +62,8 @@ class Machine:
         self.clock = plan.clock
         self.cancel = threading.Event()
         self.journal = Journal(plan.clock)
-        self.late: list[Callable[[], None]] = []
-        """Calls that a gateway gave up on, to be worked on when the faults are lifted."""
+        self._late: list[Callable[[], None]] = []
+        self._late_lock = threading.Lock()
         self.faults = Faults(Random(f"faults-{plan.seed}"), self.journal)  # noqa: S311  # a seeded source is wanted, nothing secret comes from it
         self.fuzz = Random(f"fuzz-{plan.seed}")  # noqa: S311  # as above
         random = Random(plan.seed)  # noqa: S311  # as above
@@ -212,11 +212,20 @@ class Machine:
 
     def lift_faults(self) -> None:
         """Take every fault away, and work on the calls that a gateway gave up on meanwhile."""
-        self.faults.clear()
-        late, self.late = self.late, []
+        with self._late_lock:
+            self.faults.clear()
+            late, self._late = self._late, []
         for call in late:
             call()
         self.sync_instances()
+
+    def later(self, fault: Fault, call: Callable[[], None]) -> None:
+        """Have a call worked on once the fault is lifted; at once when it is lifted already."""
+        with self._late_lock:
+            if self.faults.stands(fault):
+                self._late.append(call)
+                return
+        call()
 
     def sync_instances(self) -> None:
         """Make the listeners follow rules and services."""

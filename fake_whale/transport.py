@@ -86,13 +86,13 @@ class TransportFaults:
             if fault is not None and fault.kind is Kind.HANG:
                 machine.hang(fault)
             elif fault is not None and fault.kind is Kind.LATE:
-                machine.late.append(self._later(environ))
+                machine.later(fault, self._postponed(environ))
                 return _replaced(start_response, fault)
             elif fault is not None:
                 return _answer_before(environ, start_response, machine, fault)
             return self._after(environ, start_response, machine)
 
-    def _later(self, environ: WSGIEnvironment) -> Callable[[], None]:
+    def _postponed(self, environ: WSGIEnvironment) -> Callable[[], None]:
         """The call, to be worked on when its client is gone."""
         length = int(environ.get("CONTENT_LENGTH") or 0)
         kept = {**environ, "wsgi.input": io.BytesIO(environ["wsgi.input"].read(length))}
