@@ -134,6 +134,16 @@ def test_a_gateway_that_gives_up_while_whale_goes_on(fake: FakeWhale, alice: Pla
     assert len(fake.state()["services"]) == 1
 
 
+def test_a_call_that_is_given_up_while_the_fault_is_lifted_is_not_lost(fake: FakeWhale) -> None:
+    fault = fake.inject({"kind": "late", "method": "POST", "when": "before"})
+    worked: list[str] = []
+    fake.machine.later(fault, lambda: worked.append("waiting"))
+    assert not worked
+    fake.lift_faults()
+    fake.machine.later(fault, lambda: worked.append("too late to wait"))
+    assert worked == ["waiting", "too late to wait"]
+
+
 @pytest.mark.parametrize("kind", ["html", "bad_gateway"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_what_answers_in_between_keeps_the_connection(

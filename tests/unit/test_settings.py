@@ -103,6 +103,10 @@ def test_the_default_database_is_in_the_users_state_folder(
     assert Settings().state_url == f"sqlite:///{tmp_path}/whale-ready/state.db"
 
 
+def test_no_test_uses_the_users_own_database(own_state: Path) -> None:
+    assert Settings().state_url == f"sqlite:///{own_state}/whale-ready/state.db"
+
+
 def test_a_silent_service_needs_time_to_be_seen() -> None:
     with pytest.raises(SettingsError, match=r"WHALE_READY_SECONDS: write at least twice"):
         Settings.from_environ({"WHALE_READY_SECONDS": "2"})
