@@ -130,6 +130,23 @@ def test_the_lower_limit_of_extensions_holds_on_both(here: Site) -> None:
     assert told == [Code.OK, Code.OK, Code.EXTENSION_LIMIT]
 
 
+@pytest.mark.settings(cre_max_extensions=2)
+def test_an_extend_by_who_is_not_let_in_says_so_where_the_limits_differ(here: Site) -> None:
+    here.turn(EVERYTHING)
+    assert here.start(ALICE, 1).ok
+    without_her_token = replace(here, tokens={}).process()
+    refused = without_her_token.extend_instance(ALICE, 1)
+    without_her_token.close()
+    assert (refused.code, refused.definite) == (Code.UNAUTHENTICATED, True)
+
+
+def test_what_has_expired_counts_for_no_limit_before_the_worker_comes(here: Site) -> None:
+    here.turn(NONE)
+    assert here.start(ALICE, 1).ok
+    here.advance(3601)
+    assert here.start(ALICE, 2).ok
+
+
 def test_an_expired_instance_is_no_tie(here: Site) -> None:
     assert here.start(ALICE, 1).ok
     here.advance(3601)

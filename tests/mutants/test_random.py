@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from argparse import Namespace
 from collections import Counter
 from pathlib import Path
 
@@ -67,9 +68,10 @@ def test_a_rule_that_fails_is_told(
     assert ContainerRuntimeEngine._extend.__code__ is before, "the mutant has left its fork"
 
 
+@pytest.mark.parametrize("others", ["test_another", "test_least"], ids=["more", "no more"])
 @pytest.mark.parametrize(("least", "said"), [(1, "test_it.py::test_least"), (2, "")])
 def test_what_outlives_the_suite_is_tried_on_the_tests_that_call_it(
-    tmp_path: Path, least: int, said: str
+    tmp_path: Path, least: int, said: str, others: str
 ) -> None:
     path = "engines/web/answers.py"
     place = next(each for each in places(path) if "max(2, " in each.diff())
@@ -82,12 +84,22 @@ def test_what_outlives_the_suite_is_tried_on_the_tests_that_call_it(
     file = tmp_path / "test_it.py"
     file.write_text("\n".join(tests))
     calls = {random.TESTS: {f"{file}::test_least": [f"{path}:{place.function}"]}}
-    target = random.Target({}, (f"{file}::test_another",))
+    target = random.Target({}, (f"{file}::{others}",))
 
     tried = random._forked(lambda: random._unit_tested(place, target, calls)).wait()
 
     assert tried.endswith(said)
     assert bool(tried) is bool(said)
+
+
+@pytest.mark.parametrize(
+    ("by_tests", "fate"), [(False, random.Fate.KILLED), (True, random.Fate.SURVIVED)]
+)
+def test_tests_that_take_too_long_decide_nothing(by_tests: bool, fate: random.Fate) -> None:
+    place = places(ENGINE)[0]
+    options = Namespace(no_tests=False)
+    found = random._result(place, random.TIME_OUT, by_tests, 0.0, options)
+    assert found["fate"] == fate.value
 
 
 def test_a_fork_that_takes_too_long_is_ended() -> None:
