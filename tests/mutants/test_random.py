@@ -68,10 +68,9 @@ def test_a_rule_that_fails_is_told(
     assert ContainerRuntimeEngine._extend.__code__ is before, "the mutant has left its fork"
 
 
-@pytest.mark.parametrize("others", ["test_another", "test_least"], ids=["more", "no more"])
 @pytest.mark.parametrize(("least", "said"), [(1, "test_it.py::test_least"), (2, "")])
 def test_what_outlives_the_suite_is_tried_on_the_tests_that_call_it(
-    tmp_path: Path, least: int, said: str, others: str
+    tmp_path: Path, least: int, said: str
 ) -> None:
     path = "engines/web/answers.py"
     place = next(each for each in places(path) if "max(2, " in each.diff())
@@ -84,12 +83,17 @@ def test_what_outlives_the_suite_is_tried_on_the_tests_that_call_it(
     file = tmp_path / "test_it.py"
     file.write_text("\n".join(tests))
     calls = {random.TESTS: {f"{file}::test_least": [f"{path}:{place.function}"]}}
-    target = random.Target({}, (f"{file}::{others}",))
+    target = random.Target({}, (f"{file}::test_another",))
 
     tried = random._forked(lambda: random._unit_tested(place, target, calls)).wait()
 
     assert tried.endswith(said)
     assert bool(tried) is bool(said)
+
+
+def test_where_there_is_no_test_none_fails() -> None:
+    one = "tests/mutants/test_random.py::test_changes_have_ids_of_their_own"
+    assert random._forked(lambda: random._own_tests((one, f"--deselect={one}"))).wait() == ""
 
 
 @pytest.mark.parametrize(
