@@ -41,10 +41,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from engines.audit import ContainerEvent
 from engines.contract import ContainerBackend, InstanceStatus
+
+if TYPE_CHECKING:
+    from engines.web.overview import Overview
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +128,8 @@ class Hook(str, Enum):
     """:meth:`World.give_number_again`: an account is deleted, and another gets its number."""
     NEW_CHALLENGE = "new_challenge"
     """:meth:`World.give_challenge_again`: a challenge is deleted, and another gets its number."""
+    OVERVIEW = "overview"
+    """:meth:`World.overview`: what the site's admins see of all instances and events."""
     COUNTED_FLAGS = "counted_flags"
     """:meth:`World.counted_flags`: every flag that is right for a player, not only the newest."""
     ANOTHER_SITE = "another_site"
@@ -448,6 +453,10 @@ class World(ABC):
             LookupError: none is recorded.
         """
         raise Unsupported(Hook.RECORDED_FLAG)
+
+    def overview(self) -> Overview:
+        """What the endpoints for admins (docs/endpoints.md) show of this backend."""
+        raise Unsupported(Hook.OVERVIEW)
 
     def counted_flags(self, player: Player, challenge_id: int) -> frozenset[str]:
         """Every flag that a submission of this player would be right with now; none: empty."""

@@ -44,6 +44,7 @@ METHODS: dict[Hook, tuple[str, ...]] = {
     Hook.SLOW_START: ("slow_start",),
     Hook.OWNERS: ("give_number_again",),
     Hook.NEW_CHALLENGE: ("give_challenge_again",),
+    Hook.OVERVIEW: ("overview",),
     Hook.COUNTED_FLAGS: ("counted_flags",),
     Hook.ANOTHER_SITE: ("another_site",),
     Hook.CLOCK_AHEAD: ("machine_ahead",),

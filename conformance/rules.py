@@ -725,6 +725,12 @@ RULES: tuple[Rule, ...] = (
         "Team mates share the calls over HTTP that an account may make in a minute.",
         "An admin acts over HTTP for a team's instance whichever of the team is named, and for no "
         "team where none is.",
+        "What an admin does over HTTP to a player's instance is told in the audit log as the "
+        "admin's.",
+        "An admin is shown over HTTP every live instance once, and nothing that has ended or "
+        "expired.",
+        "An admin is shown over HTTP every event once, the newest first over all pages, and of one "
+        "player only that one's.",
         start=16,
         since=3,
     ),

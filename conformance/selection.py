@@ -55,7 +55,7 @@ class Selection:
             if not matched:
                 raise BackendSpecError(
                     f"{glob} matches no scenario of profile {profile.value}, contract version "
-                    f"{spec}; ids look like START-001"
+                    f"{spec}; write an id as START-001, or a group as START-*"
                 )
             found |= matched
         chosen = frozenset(found if globs else known_rules)

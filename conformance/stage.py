@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from conformance.dying import ProcessDied
@@ -34,6 +34,7 @@ from engines.contract import (
 
 if TYPE_CHECKING:
     from conformance.web import Web
+    from engines.web.overview import Overview
 
 _T = TypeVar("_T")
 
@@ -102,7 +103,10 @@ class Stage:
         """The endpoints over this backend, served on loopback inside this block."""
         from conformance.web import served  # Flask is loaded where it is needed only
 
-        with served(self._inner.backend, self.backend) as web:
+        shown: Overview | None = None
+        with suppress(Unsupported):
+            shown = self._inner.overview()
+        with served(self._inner.backend, self.backend, shown) as web:
             self._trace.note("· the endpoints are served")
             yield web
 

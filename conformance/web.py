@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request
@@ -25,7 +26,7 @@ from conformance.watch import WatchedBackend
 from engines.contract import LARGEST_ID, ContainerBackend
 from engines.ending import Chosen, Selection
 from engines.web import KEYS, PREFIX, Caller, container_blueprint
-from engines.web.overview import HistoryPage, HistoryQuery, LiveInstance
+from engines.web.overview import HistoryPage, HistoryQuery, LiveInstance, Overview
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -115,6 +116,17 @@ class Web:
         """Send any request, bytes as they are; ``who`` is for the trace."""
         return self._send(method, path, body, headers, who)
 
+    def listed(self, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
+        """What an admin is shown: the data of an answer that is no instance's."""
+        text = f"GET {path} by an admin"
+        status, _, raw = self._exchange("GET", path, None, headers)
+        self._watched.answered(f"{text} -> {status} {raw.strip()}")
+        self._watched.check_secrets(raw)
+        data = json.loads(raw)["data"] if status == HTTPStatus.OK else None
+        if not isinstance(data, dict):
+            raise RuleBroken("HTTP-031", f"{text} is answered {status}, without a list")
+        return data
+
     def _ask(
         self, player: Player, method: str, path: str, body: object, headers: Mapping[str, str]
     ) -> WebAnswer:
@@ -152,7 +164,7 @@ class Web:
 
 
 class _Nothing:
-    """What admins see here: scenarios ask what they may do, and not for lists."""
+    """What admins see where the harness does not tell."""
 
     def live(self) -> list[LiveInstance]:
         return []
@@ -165,11 +177,17 @@ class _Nothing:
 
 
 @contextmanager
-def served(backend: ContainerBackend, watched: WatchedBackend) -> Iterator[Web]:
-    """Serve the endpoints over ``backend`` on loopback; ``watched`` takes note of the calls."""
+def served(
+    backend: ContainerBackend, watched: WatchedBackend, overview: Overview | None
+) -> Iterator[Web]:
+    """Serve the endpoints over ``backend`` on loopback; ``watched`` takes note of the calls.
+
+    Without an ``overview`` admins see empty lists.
+    """
     logins = Logins()
     app = Flask(__name__)
-    app.register_blueprint(container_blueprint(lambda: backend, logins, overview=_Nothing()))
+    seen = _Nothing() if overview is None else overview
+    app.register_blueprint(container_blueprint(lambda: backend, logins, overview=seen))
     with serving(app) as address:
         yield Web(address, logins, watched)
 

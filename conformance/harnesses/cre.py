@@ -67,6 +67,7 @@ from engines.cre.runtimes.memory import MemoryRuntime
 from engines.database import Database
 from engines.owners import Key, Mark
 from engines.settings import Settings
+from engines.web.overview import DatabaseOverview, Overview
 
 MISSING = "whale-ready-no-such-image:none"
 EGRESS, READ_ONLY, CAPABLE = 21, 22, 23
@@ -246,6 +247,9 @@ class CreWorld(World):
         if flag is None:
             raise LookupError(f"no flag is recorded for {player} and challenge {challenge_id}")
         return flag
+
+    def overview(self) -> Overview:
+        return DatabaseOverview(self._database, self._clock)
 
     def counted_flags(self, player: Player, challenge_id: int) -> frozenset[str]:
         ids = player.user_id, challenge_id, player.team_id

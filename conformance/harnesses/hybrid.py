@@ -33,6 +33,7 @@ from engines.hybrid import Breaker, Dial, HybridBackend, Keys, Position, Router
 from engines.hybrid.dial import ALL
 from engines.settings import Settings
 from engines.upkeep import Upkeep
+from engines.web.overview import DatabaseOverview, Overview
 
 DIALS = {
     "": Position(ALL // 2, challenges={CHALLENGES.first: True, CHALLENGES.second: False}),
@@ -144,6 +145,9 @@ class HybridWorld(World):
         if flag is None:
             raise LookupError(f"no flag is recorded for {player} and challenge {challenge_id}")
         return flag
+
+    def overview(self) -> Overview:
+        return DatabaseOverview(self._database, self._clock)
 
     def counted_flags(self, player: Player, challenge_id: int) -> frozenset[str]:
         ids = player.user_id, challenge_id, player.team_id

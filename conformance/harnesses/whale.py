@@ -33,6 +33,7 @@ from engines.clock import Clock
 from engines.contract import InstanceStatus
 from engines.database import Database
 from engines.settings import Settings
+from engines.web.overview import DatabaseOverview, Overview
 from engines.whale import Credentials, StaticTokens, WhaleAPIManager
 from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer, WhaleClient
@@ -346,6 +347,9 @@ class FakeWhaleWorld(World):
 
     def drifted(self) -> float:
         return self._fake.clock.time() - self._expected
+
+    def overview(self) -> Overview:
+        return DatabaseOverview(self.database, FakesClock(self._fake))
 
     def restart_live(self) -> AbstractContextManager[None]:
         """Whale's CTFd is restarted; its swarm and frp are others and go on."""

@@ -17,6 +17,7 @@ from conformance.scenario import (
 from conformance.stage import Stage
 from conformance.steps import (
     demand,
+    done,
     expiry,
     fill_with_extensions,
     gone,
@@ -26,11 +27,13 @@ from conformance.steps import (
     together,
     untouched,
 )
-from conformance.web import CSRF_HEADER, WebAnswer
+from conformance.web import ADMIN, CSRF_HEADER, Web, WebAnswer
+from engines.audit import Action
 from engines.contract import LARGEST_ID, ExtendMode, InstanceStatus
 
 CALLS = 6
 """Starts at one moment."""
+MOST_ROWS = 100
 CALLS_A_MINUTE = 3
 LONG_BODY = 100_000
 """More bytes than any body has."""
@@ -458,6 +461,64 @@ def test_an_admin_acts_for_a_team_by_any_of_it(world: Stage) -> None:
         untouched(world, starter, world.first, extended)
         _answered(web.ask("POST", "admin/stop", one, admin, "an admin"), 200, "ok")
     gone(world, starter, world.first)
+
+
+@scenario("HTTP-030", Hook.AUDIT, EXTENDS)
+def test_what_an_admin_does_is_told_as_the_admins(world: Stage) -> None:
+    started(world, world.bob, world.first)
+    with world.web() as web:
+        admin, one = web.log_in_admin(), _of(world.bob, world.first)
+        web.extend(world.bob, world.first)
+        _answered(web.ask("POST", "admin/extend", one, admin, "an admin"), 200, "ok")
+        _answered(web.ask("POST", "admin/stop", one, admin, "an admin"), 200, "ok")
+    by = [(event.action, event.metadata.get("actor")) for event in world.events()[-2:]]
+    told = [(Action.EXTENDED, ADMIN), (Action.STOPPED, ADMIN)]
+    assert by == told, f"the audit log says of an admin's extend and stop: {by}"
+
+
+@scenario("HTTP-031", Hook.OVERVIEW, Hook.CLOCK)
+def test_an_admin_sees_what_is_live(world: Stage) -> None:
+    live_ones = [started(world, player, world.first) for player in (world.alice, world.bob)]
+    started(world, world.carol, world.first)
+    done(world.stop(world.carol, world.first))
+    with world.web() as web:
+        admin = web.log_in_admin()
+        shown = web.listed("admin/instances", admin)["instances"]
+        told = sorted((row["user_id"], row["challenge_id"], row["container_id"]) for row in shown)
+        players = zip((world.alice, world.bob), live_ones, strict=True)
+        assert told == sorted(
+            (player.user_id, world.first, instance["container_id"]) for player, instance in players
+        ), "an admin is shown other instances than there are"
+        world.advance(world.capabilities.timeout_seconds + 1)
+        assert not web.listed("admin/instances", admin)["instances"], "what has expired is shown"
+
+
+@scenario("HTTP-032", Hook.OVERVIEW, Hook.AUDIT)
+def test_an_admin_sees_all_that_happened(world: Stage) -> None:
+    for player in (world.alice, world.bob, world.alice):
+        started(world, player, world.first)
+        done(world.stop(player, world.first))
+    with world.web() as web:
+        everything = _history(web, "")
+        hers = _history(web, f"&user_id={world.alice.user_id}")
+    events = [(each.action.value, each.user_id) for each in reversed(world.events())]
+    told = [(row["action"], row["user_id"]) for row in everything]
+    assert told == events, "an admin is shown another history than was written"
+    assert hers == [row for row in everything if row["user_id"] == world.alice.user_id], (
+        "the history of one player is another"
+    )
+
+
+def _history(web: Web, wanted: str) -> list[dict[str, Any]]:
+    """All its pages."""
+    admin, rows, before = web.log_in_admin(), [], ""
+    while True:
+        page = web.listed(f"admin/history?limit=2{wanted}{before}", admin)
+        rows += page["events"]
+        if page["next_before"] is None or not page["events"]:
+            return rows
+        before = f"&before={page['next_before']}"
+        demand(len(rows) <= MOST_ROWS, "the pages of the history have no end")
 
 
 def _of(player: Player, challenge: int) -> dict[str, int | None]:

@@ -56,10 +56,6 @@ UNSEEN: dict[str, str] = {
         "the suite serves the endpoints with logins of its own; a real CTFd is asked in "
         "`tests/ctfd/test_identity.py`"
     ),
-    "An admin's list or history of instances that shows the wrong rows": (
-        "the suite serves the endpoints with an overview of its own; `tests/web/test_admin.py` "
-        "looks at ours"
-    ),
     "Retention that deletes changes before refusals": (
         "no backend has to keep rows for any time; `tests/unit/test_retention.py` looks at ours"
     ),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
 from flask import Request, request
@@ -10,10 +12,11 @@ from flask import Request, request
 from conformance.harnesses.cre import MemoryHarness
 from engines.call_rate import CallRate
 from engines.contract import account_key
-from engines.web import answers, blueprint, inputs
+from engines.web import answers, blueprint, inputs, overview
 from engines.web.admin import AdminEndpoints
 from engines.web.callers import Caller, Door
 from engines.web.calls import Calls
+from engines.web.overview import DatabaseOverview, HistoryQuery
 from engines.web.players import PlayerEndpoints
 from mutants.patched import Change
 
@@ -158,6 +161,32 @@ def names_no_method(sound: Any, error: Any) -> Any:
     return answer
 
 
+def nobody_stopped_it(sound: Any, admin: AdminEndpoints) -> Any:
+    """An admin's stop is told in the audit log as the player's own."""
+    _, player, challenge = admin._order()
+    return admin._calls(player, challenge).stop()
+
+
+def lists_the_expired(sound: Any, table: Any, now: datetime) -> Any:
+    """Admins are shown what has expired until the worker removes it."""
+    return sound(table, datetime.min.replace(tzinfo=timezone.utc))
+
+
+def pages_overlap(sound: Any, shown: DatabaseOverview, query: HistoryQuery) -> Any:
+    """A page of the history begins with the last event of the one before it."""
+    return sound(shown, replace(query, before=query.before and query.before + 1))
+
+
+def history_is_everybodys(sound: Any, shown: DatabaseOverview, query: HistoryQuery) -> Any:
+    """Whose events an admin asks for is not looked at."""
+    return sound(shown, replace(query, user_id=None))
+
+
+def history_ends_early(sound: Any, shown: DatabaseOverview, query: HistoryQuery) -> Any:
+    """A full page is taken for the last one."""
+    return replace(sound(shown, query), next_before=None)
+
+
 CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "web_takes_any_request": (MemoryHarness, (Change(Door, "_on_purpose", takes_any_request),)),
     "web_takes_any_token": (MemoryHarness, (Change(Door, "_on_purpose", takes_any_token),)),
@@ -188,6 +217,17 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "web_admins_know_no_teams": (
         MemoryHarness,
         (Change(AdminEndpoints, "_order", admins_know_no_teams),),
+    ),
+    "web_nobody_stopped_it": (MemoryHarness, (Change(AdminEndpoints, "stop", nobody_stopped_it),)),
+    "web_lists_the_expired": (MemoryHarness, (Change(overview, "_live", lists_the_expired),)),
+    "web_pages_overlap": (MemoryHarness, (Change(DatabaseOverview, "history", pages_overlap),)),
+    "web_history_is_everybodys": (
+        MemoryHarness,
+        (Change(DatabaseOverview, "history", history_is_everybodys),),
+    ),
+    "web_history_ends_early": (
+        MemoryHarness,
+        (Change(DatabaseOverview, "history", history_ends_early),),
     ),
     "web_may_be_kept": (MemoryHarness, (Change(answers.Answer, "response", may_be_kept),)),
     "web_takes_the_first": (MemoryHarness, (Change(inputs, "_the_one", takes_the_first),)),

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from conformance.dying import Life
 from conformance.harness import LITTLE_DISK_MB, Challenges, Options
-from engines.audit import Action, ContainerEvent
+from engines.audit import Action, ContainerEvent, audit_detail
 from engines.clock import VirtualClock
 from engines.contract import (
     ActionResult,
@@ -35,6 +35,7 @@ from engines.contract import (
     validate_ids,
 )
 from engines.errors import BackendUnavailable
+from engines.web.overview import HistoryQuery
 from reference.inside import LIMITS, Wall
 from reference.limits import ContestEnd, StartRate
 from reference.machine import NOTHING_DONE, Container, Machine, MortalMachine, inner_of
@@ -756,9 +757,31 @@ class ReferenceBackend(ContainerBackend):
                 action=action,
                 code=code,
                 duration_ms=self.took(),
-                metadata=metadata,
+                metadata={**self.actor(), **metadata},
             )
         )
+
+    def actor(self) -> Mapping[str, Any]:
+        """Who has called, where it was for another's account."""
+        return audit_detail.get()
+
+    def listed(self) -> list[Record]:
+        """What admins are shown as live."""
+        now = self.clock.now()
+        return [record for record in self.records.values() if record.expires_at > now]
+
+    def told(self, query: HistoryQuery) -> list[tuple[int, ContainerEvent]]:
+        """A page of what admins are shown as having happened, and one event more."""
+        numbered = list(enumerate(self.events, start=1))
+        wanted = [
+            (number, event)
+            for number, event in reversed(numbered)
+            if query.before is None or number < query.before
+            if query.user_id in (None, event.user_id)
+            if query.team_id in (None, event.team_id)
+            if query.challenge_id in (None, event.challenge_id)
+        ]
+        return wanted[: query.limit + 1]
 
 
 class ResettingBackend(ReferenceBackend):

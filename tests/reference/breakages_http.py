@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from engines.audit import Action
+from engines.audit import Action, ContainerEvent
 from engines.contract import (
     LARGEST_ID,
     ActionResult,
@@ -15,6 +17,7 @@ from engines.contract import (
     account_key,
 )
 from engines.errors import BackendUnavailable
+from engines.web.overview import HistoryQuery
 from reference.backend import Record, ReferenceBackend
 
 
@@ -177,6 +180,35 @@ class ExtendsForEver(ReferenceBackend):
         return super().extend(user_id, challenge_id, team_id, times)
 
 
+class NobodyDidIt(ReferenceBackend):
+    """An admin's call is told as the player's own."""
+
+    def actor(self) -> Mapping[str, Any]:
+        return {}
+
+
+class ListsTheExpired(ReferenceBackend):
+    """Admins are shown what has expired, until the worker comes."""
+
+    def listed(self) -> list[Record]:
+        return list(self.records.values())
+
+
+class PagesOverlap(ReferenceBackend):
+    """The next page begins with the event that the last one ended with."""
+
+    def told(self, query: HistoryQuery) -> list[tuple[int, ContainerEvent]]:
+        before = None if query.before is None else query.before + 1
+        return super().told(replace(query, before=before))
+
+
+class HistoryIsEverybodys(ReferenceBackend):
+    """Whose events were asked for is not looked at."""
+
+    def told(self, query: HistoryQuery) -> list[tuple[int, ContainerEvent]]:
+        return super().told(replace(query, user_id=None))
+
+
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     TellsNoHost: ("HTTP-001",),
     TellsAnotherExpiry: ("HTTP-002",),
@@ -193,4 +225,8 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     KnowsNoTeams: ("HTTP-013",),
     ExtendsForEver: ("HTTP-014",),
     RemembersTooLong: ("HTTP-015",),
+    NobodyDidIt: ("HTTP-030",),
+    ListsTheExpired: ("HTTP-031",),
+    PagesOverlap: ("HTTP-032",),
+    HistoryIsEverybodys: ("HTTP-032",),
 }

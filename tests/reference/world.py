@@ -23,9 +23,11 @@ from conformance.harness import (
 from conformance.stage import COMPANION_PATH, FLAG_FILE_PATH, FLAG_PATH
 from engines.audit import ContainerEvent
 from engines.contract import InstanceStatus, account_key
+from engines.web.overview import Overview
 from reference.backend import CHALLENGES, BareReference, ReferenceBackend, ResettingBackend
 from reference.inside import DEPLOYMENT, HOST_PORT, OUTSIDE, SIBLING, answer
 from reference.machine import Container, inner_of
+from reference.overview import ReferenceOverview
 
 
 class ReferenceWorker(Worker):
@@ -107,6 +109,9 @@ class ReferenceWorld(World):
         if flag is None:
             raise LookupError("no flag counts for this account")
         return flag
+
+    def overview(self) -> Overview:
+        return ReferenceOverview(self.backend)
 
     def counted_flags(self, player: Player, challenge_id: int) -> frozenset[str]:
         ids = player.user_id, challenge_id, player.team_id
