@@ -40,6 +40,17 @@ def test_changes_have_ids_of_their_own() -> None:
     assert not repeated
 
 
+def test_a_change_of_the_program_leaves_the_rest_of_the_sample() -> None:
+    found = places(ENGINE)
+    sample = random.sampled(found, 20, seed=1)
+    gone = sample[3]
+
+    again = random.sampled([each for each in found if each != gone], 20, seed=1)
+
+    assert again[:-1] == [each for each in sample if each != gone]
+    assert random.sampled(found, 20, seed=2) != sample
+
+
 def test_what_is_known_to_change_nothing_is_there() -> None:
     listed = json.loads(random.EQUIVALENT.read_text(encoding="utf-8"))
     known = {each.id for path in {of["path"] for of in listed.values()} for each in places(path)}
