@@ -21,9 +21,9 @@ from conformance.harnesses.cre_docker import END_SECONDS
 from conformance.harnesses.fetch import http_get
 from conformance.harnesses.state import StatefulHarness
 from engines.contract import InstanceStatus
-from engines.database import Database
 from engines.probe import wait_until
 from engines.settings import Settings
+from engines.state.database import Database
 from engines.whale import StaticTokens, WhaleAPIManager
 from fake_whale import Challenge, FakeWhale, InstanceOptions, Runtime, SystemClock, User
 from fake_whale import World as WhaleWorld

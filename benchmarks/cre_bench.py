@@ -38,8 +38,8 @@ from engines.cre.runtimes.container_config import challenge_config
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks
 from engines.cre.tables import cre_instances
-from engines.database import Database
 from engines.settings import Settings
+from engines.state.database import Database
 
 KIND = "speed"
 """First word of the label on everything that is made here."""

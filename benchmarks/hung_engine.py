@@ -27,12 +27,12 @@ from benchmarks.figures import Times
 from conformance.harness import CannotRun
 from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.own_engine import OwnEngine
-from engines.audit import AuditLog
 from engines.cre.tables import cre_instances
-from engines.database import Database
-from engines.instance_store import InstanceStore
-from engines.instances import Claimed, Request
 from engines.probe import wait_until
+from engines.state.audit_log import AuditLog
+from engines.state.database import Database
+from engines.state.instance_store import InstanceStore
+from engines.state.instances import Claimed, Request
 from engines.web import PREFIX
 
 COULD_NOT_RUN = 3

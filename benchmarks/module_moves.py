@@ -27,8 +27,8 @@ import engines
 from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.database import Database
 from engines.settings import Settings
+from engines.state.database import Database
 from engines.web import PREFIX, Caller, container_blueprint
 
 ENGINES = str(Path(engines.__file__).parent)

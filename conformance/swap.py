@@ -21,11 +21,11 @@ from engines.clock import VirtualClock
 from engines.contract import Capabilities, ContainerBackend, StartResult
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.database import Database
 from engines.errors import BackendUnavailable
 from engines.hybrid import Breaker, Dial, HybridBackend, Keys, Position, Router
 from engines.hybrid.dial import ALL
 from engines.settings import Settings
+from engines.state.database import Database
 
 HOME, OTHER = "tested", "other"
 """What the two are called in routes."""

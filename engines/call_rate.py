@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from engines.clock import Clock
 from engines.contract import account_key
-from engines.database import Database, UtcDateTime, metadata, one_clock
+from engines.state.database import Database, UtcDateTime, metadata, one_clock
 
 WINDOW = timedelta(seconds=60)
 _REMEMBERED = 4096

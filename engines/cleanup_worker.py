@@ -12,10 +12,10 @@ import threading
 import time
 
 from engines.contract import ContainerBackend
-from engines.database import Database
 from engines.errors import BackendUnavailable
-from engines.lease import Lease
 from engines.reasons import reason
+from engines.state.database import Database
+from engines.state.lease import Lease
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,6 @@ from engines.contract import ContainerBackend
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.engine import Solved
 from engines.cre.runtimes.base import Runtime
-from engines.database import Database, one_clock
 from engines.doctor import Finding, SetupWatch, examine_docker
 from engines.errors import SettingsError
 from engines.hybrid import Breaker, DialReader, DialStore, HybridBackend, Keys, Router
@@ -32,6 +31,7 @@ from engines.hybrid.watch import Watch
 from engines.owners import Owners
 from engines.published import document
 from engines.settings import Settings
+from engines.state.database import Database, one_clock
 from engines.upkeep import Upkeep
 from engines.whale import Credentials, WhaleAPIManager
 

@@ -15,10 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from engines.audit import container_events, event_totals
-from engines.database import Database, UtcDateTime
-from engines.instances import State
-from engines.lease import leases
+from engines.state.audit_log import container_events, event_totals
+from engines.state.database import Database, UtcDateTime
+from engines.state.instances import State
+from engines.state.lease import leases
 
 DURATION_BOUNDS_MS = (25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000)
 """Upper bounds of the buckets that durations are counted in; beyond the last there is one more."""
@@ -26,7 +26,7 @@ DURATION_BOUNDS_MS = (25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 6
 EVERYBODYS = "hybrid"
 """The backend whose worker does the rounds of all the others."""
 INSTANCE_TABLES = {"cre": "cre_instances", "whale": "whale_instances"}
-"""Each backend's table, as :func:`engines.instances.instance_table` makes it."""
+"""Each backend's table, as :func:`engines.state.instances.instance_table` makes it."""
 
 _PASSING = (State.STARTING, State.EXTENDING, State.STOPPING)
 _OPEN = (State.START_OPEN, State.EXTEND_OPEN, State.STOP_OPEN)

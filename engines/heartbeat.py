@@ -20,8 +20,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines.clock import Clock
-from engines.database import Database
 from engines.reasons import reason
+from engines.state.database import Database
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines.errors import BackendUnavailable
-from engines.instances import Instance
+from engines.state.instances import Instance
 
 ACCOUNT = "its account"
 """How a reason begins that is about the account."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
-from engines.instances import Instance
+from engines.state.instances import Instance
 
 RETRY_SOON_SECONDS = 1.0
 """``retry_after`` of a call that met another one at work on the same instance."""

@@ -13,13 +13,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from engines.audit_export import ExportBusy
-from engines.audit_retention import Retention
 from engines.call_rate import WINDOW, CallRate
 from engines.clock import Clock
-from engines.database import Database, UtcDateTime, one_clock
 from engines.reasons import reason
 from engines.settings import Settings
+from engines.state.audit_export import ExportBusy
+from engines.state.audit_retention import Retention
+from engines.state.database import Database, UtcDateTime, one_clock
 
 log = logging.getLogger(__name__)
 

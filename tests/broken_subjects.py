@@ -9,7 +9,7 @@ import pytest
 from benchmarks.micro import bench_fake
 from engines.contract import Code, StartResult
 from engines.cre import ContainerRuntimeEngine
-from engines.instance_store import InstanceStore
+from engines.state.instance_store import InstanceStore
 from engines.whale import WhaleAPIManager
 
 

@@ -25,7 +25,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from servers import MariaDB, PostgreSQL
 from shown_pages import Pages
 
-from engines.database import Database
+from engines.state.database import Database
 
 # No deadlines: speed is measured in benchmarks. A failure prints the blob that repeats it.
 settings.register_profile("local", deadline=None, print_blob=True)

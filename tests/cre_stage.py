@@ -11,10 +11,10 @@ from engines.clock import VirtualClock
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.cre.tables import cre_instances
-from engines.database import Database
-from engines.instance_store import InstanceStore
 from engines.owners import Owners
 from engines.settings import Settings
+from engines.state.database import Database
+from engines.state.instance_store import InstanceStore
 
 
 class Stage:

@@ -13,11 +13,11 @@ from pathlib import Path
 from parallel import Player
 from whale.rig import adapter, settings
 
-from engines.base import Call
 from engines.clock import SystemClock
 from engines.contract import StartResult
-from engines.database import Database
+from engines.front import Call
 from engines.hybrid import Breaker, DialReader, DialStore, HybridBackend, Keys, Router
+from engines.state.database import Database
 
 ALICE = Player("ALICE", 11)
 TIMEOUT, RENEWALS = 86_400, 1000

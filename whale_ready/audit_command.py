@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 import sqlalchemy as sa
 
-from engines.audit import container_events
-from engines.audit_export import ExportBusy, line, private_file
-from engines.database import Database
 from engines.settings import Settings
+from engines.state.audit_export import ExportBusy, line, private_file
+from engines.state.audit_log import container_events
+from engines.state.database import Database
 from engines.upkeep import Upkeep
 from whale_ready.command import Command, Group, could_not_run
 from whale_ready.lines import echo

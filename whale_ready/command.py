@@ -110,9 +110,9 @@ def database_fault(error: Exception) -> str | None:
         return None
     from sqlalchemy.exc import SQLAlchemyError  # a tenth of a second, for those who need it
 
-    from engines.database import VARIABLE, parsed_url
     from engines.doctor.database_side import reason
     from engines.settings import Settings
+    from engines.state.database import VARIABLE, parsed_url
 
     if not isinstance(error, SQLAlchemyError):
         return None

@@ -11,11 +11,11 @@ from pathlib import Path
 import click
 from sqlalchemy.engine import URL
 
-from engines import schema
 from engines.cre.owner import known_id, take_over
-from engines.database import Database, parsed_url
 from engines.errors import SchemaError
 from engines.settings import Settings
+from engines.state import schema
+from engines.state.database import Database, parsed_url
 from whale_ready.command import Command, Group
 from whale_ready.lines import echo
 

@@ -13,11 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from engines.audit import with_detail
 from engines.contract import Code
-from engines.database import Database
 from engines.ending import Chosen, Selection, end_all
 from engines.factory import Ingredients, build
 from engines.hybrid import HybridBackend
 from engines.settings import Settings
+from engines.state.database import Database
 from engines.web import DatabaseOverview
 from whale_ready.command import Command, Group, could_not_run
 from whale_ready.console import Console

@@ -11,8 +11,8 @@ from wsgiref.simple_server import WSGIServer
 
 import click
 
-from engines.database import Database
 from engines.settings import Settings
+from engines.state.database import Database
 from whale_ready.command import Command, could_not_run
 from whale_ready.lines import echo_lines
 

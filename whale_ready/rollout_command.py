@@ -13,7 +13,6 @@ import click
 
 from engines.catalog import not_on_whale
 from engines.catalog_file import load_catalog
-from engines.database import Database
 from engines.errors import CatalogError, SettingsError
 from engines.factory import NEW
 from engines.hybrid import Dial, DialStore, Position
@@ -22,6 +21,7 @@ from engines.hybrid.health import Limits, measure
 from engines.hybrid.plan_file import read_plan
 from engines.hybrid.routes import RouteStore
 from engines.settings import Settings
+from engines.state.database import Database
 from whale_ready.command import Command, Group
 from whale_ready.lines import echo
 

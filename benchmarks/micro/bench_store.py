@@ -16,12 +16,13 @@ import sqlalchemy as sa
 from benchmarks.micro.pairs import NotDone, Pair, Way
 from conformance.harness import CannotRun
 from conformance.harnesses.state import ServerState, TemporaryState
-from engines.audit import Action, AuditLog, ContainerEvent
+from engines.audit import Action, ContainerEvent
 from engines.contract import Code
 from engines.cre.tables import cre_instances
-from engines.database import Database
-from engines.instance_store import InstanceStore
-from engines.instances import Claimed, Instance, Request, State, columns
+from engines.state.audit_log import AuditLog
+from engines.state.database import Database
+from engines.state.instance_store import InstanceStore
+from engines.state.instances import Claimed, Instance, Request, State, columns
 
 KINDS = {"sqlite": "sqlite", "mariadb": "mysql+pymysql", "postgresql": "postgresql+psycopg2"}
 """With the driver that an URL of it names."""

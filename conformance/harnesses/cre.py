@@ -64,9 +64,9 @@ from engines.contract import InstanceStatus, account_key
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.base import Runtime
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.database import Database
 from engines.owners import Key, Mark
 from engines.settings import Settings
+from engines.state.database import Database
 from engines.web.overview import DatabaseOverview, Overview
 
 MISSING = "whale-ready-no-such-image:none"

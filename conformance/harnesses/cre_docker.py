@@ -38,9 +38,9 @@ from engines.contract import InstanceStatus
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT, Runtime
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks
-from engines.database import Database
 from engines.probe import wait_until
 from engines.settings import Settings
+from engines.state.database import Database
 
 END_SECONDS = 10.0
 """How long a removed container may take to go away."""

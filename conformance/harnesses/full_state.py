@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from engines.database import Database
+from engines.state.database import Database
 
 _MORE_THAN_ANY_FREE_PAGES = 64 * 1024 * 1024
 _NO_LIMIT = 1073741823

@@ -14,9 +14,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from engines import schema
-from engines.database import Database
-from engines.schema.tables import all_tables
+from engines.state import schema
+from engines.state.database import Database
+from engines.state.schema.tables import all_tables
 
 
 @contextmanager

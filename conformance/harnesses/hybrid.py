@@ -28,10 +28,10 @@ from conformance.harnesses.whale import FakesClock, FakeWhaleHarness, FakeWhaleW
 from engines.audit import ContainerEvent
 from engines.clock import Clock
 from engines.contract import ContainerBackend, InstanceStatus
-from engines.database import Database
 from engines.hybrid import Breaker, Dial, HybridBackend, Keys, Position, Router
 from engines.hybrid.dial import ALL
 from engines.settings import Settings
+from engines.state.database import Database
 from engines.upkeep import Upkeep
 from engines.web.overview import DatabaseOverview, Overview
 

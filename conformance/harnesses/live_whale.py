@@ -45,9 +45,9 @@ from engines.contract import (
     InstanceStatus,
     StartResult,
 )
-from engines.database import Database
 from engines.errors import WhaleFault
 from engines.settings import Settings
+from engines.state.database import Database
 from engines.whale import WhaleAPIManager
 from engines.whale.client import Answer
 from engines.whale.dialects import AUTO

@@ -19,7 +19,7 @@ from conformance.dying import Life
 from engines.contract import Isolation
 from engines.cre.evidence import Evidence, Redactor
 from engines.cre.runtimes.base import Cleared, Found, Launch, Launched, Overfull, Runtime
-from engines.database import Database
+from engines.state.database import Database
 from engines.whale import Credentials
 
 _T = TypeVar("_T")

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.engine import Connection
 
 from engines.clock import Clock, SystemClock
-from engines.database import Database, DatabaseClock
+from engines.state.database import Database, DatabaseClock
 
 
 class AheadClock(SystemClock):

@@ -17,8 +17,8 @@ import engines.cre
 import engines.hybrid
 import engines.whale  # noqa: F401 - they name the tables that are ours
 from conformance.harness import CannotRun, Harness, Hook
-from engines.database import Database, metadata
 from engines.errors import SettingsError
+from engines.state.database import Database, metadata
 
 SCHEMA_TABLE = "whale_ready_schema"
 """Says which version the tables have; it goes with them and is never emptied."""

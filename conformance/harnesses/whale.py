@@ -31,8 +31,8 @@ from conformance.harnesses.state import StatefulHarness, as_another_process
 from engines.audit import ContainerEvent
 from engines.clock import Clock
 from engines.contract import InstanceStatus
-from engines.database import Database
 from engines.settings import Settings
+from engines.state.database import Database
 from engines.web.overview import DatabaseOverview, Overview
 from engines.whale import Credentials, StaticTokens, WhaleAPIManager
 from engines.whale.api import WhaleAPI

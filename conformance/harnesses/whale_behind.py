@@ -20,9 +20,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from conformance.harness import CannotRun, Hook, Unsupported
 from engines.cre.runtimes.connection import connect
-from engines.database import connectable
 from engines.errors import EngineError, SettingsError
 from engines.settings import Settings
+from engines.state.database import connectable
 
 if TYPE_CHECKING:
     from conformance.harnesses.world_file import WorldFile

@@ -11,16 +11,16 @@ from engines.catalog import ChallengeSpec
 from engines.cre.pool_store import PoolStore, Warm
 from engines.cre.starts import count_start, too_soon
 from engines.cre.tables import cre_instances
-from engines.instance_store import InstanceStore
-from engines.instances import ChallengeFull, Obstacle, SystemFull, TooOften
 from engines.settings import Settings
+from engines.state.instance_store import InstanceStore
+from engines.state.instances import ChallengeFull, Obstacle, SystemFull, TooOften
 
 
 @dataclass
 class Admission:
     """One start at the gate. A container that waits for it takes no further room.
 
-    Called by :meth:`engines.instance_store.InstanceStore.claim`; when it lets the start in,
+    Called by :meth:`engines.state.instance_store.InstanceStore.claim`; when it lets the start in,
     :attr:`warm` is the container that the start has claimed, if one was ready.
     """
 

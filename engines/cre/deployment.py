@@ -6,7 +6,7 @@ import secrets
 
 import sqlalchemy as sa
 
-from engines.database import Database, metadata
+from engines.state.database import Database, metadata
 
 meta = sa.Table(
     "cre_meta",

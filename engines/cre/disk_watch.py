@@ -9,7 +9,7 @@ from engines.cre.parts import Parts
 from engines.cre.removal import Removal
 from engines.cre.runtimes.base import Overfull
 from engines.cre.warm_pool import WarmPool
-from engines.instances import Instance, State
+from engines.state.instances import Instance, State
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,7 @@ from math import ceil
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines import replies
-from engines.audit import Action, AuditLog
-from engines.base import AuditedBackend, Call
+from engines.audit import Action
 from engines.catalog import Catalog, ChallengeSpec
 from engines.catalog_file import catalog_from
 from engines.cleanup_worker import CleanupWorker
@@ -44,13 +43,18 @@ from engines.cre.runtimes.sdk import check_sdk
 from engines.cre.starting import Starter
 from engines.cre.tables import cre_instances
 from engines.cre.warm_pool import WarmPool
-from engines.database import Database, one_clock
 from engines.deadline import looking
 from engines.errors import BackendUnavailable, OutcomeUnknown
-from engines.given_flags import GivenFlags
+from engines.front import AuditedBackend, Call
 from engines.heartbeat import LAPSE_SECONDS, Heartbeat
-from engines.instance_store import InstanceStore
-from engines.instances import (
+from engines.owners import Owners, Ownership
+from engines.reasons import reason
+from engines.settings import Settings
+from engines.state.audit_log import AuditLog
+from engines.state.database import Database, one_clock
+from engines.state.given_flags import GivenFlags
+from engines.state.instance_store import InstanceStore
+from engines.state.instances import (
     AccountFull,
     ChallengeFull,
     Claimed,
@@ -62,9 +66,6 @@ from engines.instances import (
     Taken,
     TooOften,
 )
-from engines.owners import Owners, Ownership
-from engines.reasons import reason
-from engines.settings import Settings
 from engines.upkeep import Upkeep
 
 log = logging.getLogger(__name__)

@@ -10,13 +10,13 @@ import logging
 from collections.abc import Mapping
 
 from engines.audit import Action
-from engines.base import Call
 from engines.clock import Clock
 from engines.contract import Code
 from engines.cre.owner import keep_identity
 from engines.cre.pool_store import pool
-from engines.database import Database
-from engines.instance_store import InstanceStore
+from engines.front import Call
+from engines.state.database import Database
+from engines.state.instance_store import InstanceStore
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from engines.cre.deployment import DEPLOYMENT_KEY, meta
-from engines.database import Database
+from engines.state.database import Database
 
 SHARED_LABEL = (
     "CRE_DEPLOYMENT={} is another site's too: of what carries it on this Docker, a part was made "

@@ -11,13 +11,13 @@ from engines.cre.names import instance_name
 from engines.cre.reservations import Reservations
 from engines.cre.rounds import Rounds
 from engines.cre.runtimes.base import Runtime
-from engines.database import Database
-from engines.given_flags import GivenFlags
 from engines.heartbeat import Heartbeat
-from engines.instance_store import InstanceStore
-from engines.instances import Instance
 from engines.owners import Ownership
 from engines.settings import Settings
+from engines.state.database import Database
+from engines.state.given_flags import GivenFlags
+from engines.state.instance_store import InstanceStore
+from engines.state.instances import Instance
 
 
 @dataclass(frozen=True)

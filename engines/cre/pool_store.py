@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from engines.database import BigId, Database, UtcDateTime, metadata
+from engines.state.database import BigId, Database, UtcDateTime, metadata
 
 
 class WarmState(str, Enum):

@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 from sqlalchemy.engine import Connection
 
 from engines.audit import Action, ContainerEvent
-from engines.base import Call
 from engines.contract import Code
 from engines.cre.evidence import Evidence, Redactor
 from engines.cre.parts import Parts
 from engines.cre.runtimes.base import Cleared
 from engines.errors import BackendUnavailable
-from engines.instances import Instance, State
+from engines.front import Call
 from engines.replies import iso
+from engines.state.instances import Instance, State
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from engines.cre.removal import Removal
 from engines.cre.runtimes.base import Found
 from engines.cre.warm_pool import WarmPool
 from engines.errors import BackendUnavailable
-from engines.instances import Instance, State
+from engines.state.instances import Instance, State
 
 log = logging.getLogger(__name__)
 

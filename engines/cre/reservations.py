@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from engines.clock import Clock
-from engines.database import Database, UtcDateTime, metadata, one_clock
 from engines.errors import NoRoom
+from engines.state.database import Database, UtcDateTime, metadata, one_clock
 
 SUBNET = "subnet"
 

@@ -9,7 +9,6 @@ from sqlalchemy.engine import Connection
 
 from engines import replies
 from engines.audit import Action
-from engines.base import Call
 from engines.catalog import ChallengeSpec
 from engines.contract import Code, InstanceStatus, StartResult
 from engines.cre.evidence import Evidence
@@ -20,8 +19,9 @@ from engines.cre.removal import Removal
 from engines.cre.runtimes.base import Launched
 from engines.cre.warm_pool import WarmPool
 from engines.errors import BackendUnavailable, Later, OutcomeUnknown, RuntimeFault
-from engines.instances import Instance
+from engines.front import Call
 from engines.printable import printable
+from engines.state.instances import Instance
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from engines.database import BigId, UtcDateTime, metadata
+from engines.state.database import BigId, UtcDateTime, metadata
 
 starts = sa.Table(
     "cre_starts",

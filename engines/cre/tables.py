@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from engines.instances import instance_table
+from engines.state.instances import instance_table
 
 cre_instances = instance_table("cre_instances", per_user=False)

@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from engines import schema
-from engines.database import VARIABLE, connectable, database_time, sqlite_file
 from engines.doctor.findings import Finding, not_ok, ok, unknown
 from engines.errors import SchemaError, SettingsError
-from engines.lease import leases
 from engines.private_files import open_to_others
 from engines.settings import Settings
+from engines.state import schema
+from engines.state.database import VARIABLE, connectable, database_time, sqlite_file
+from engines.state.lease import leases
 
 
 class _Cannot(Exception):

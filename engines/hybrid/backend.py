@@ -20,8 +20,7 @@ from typing import cast
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines import replies
-from engines.audit import Action, AuditLog, Held, holding_back, with_detail
-from engines.base import AuditedBackend, Call
+from engines.audit import Action, with_detail
 from engines.cleanup_worker import CleanupWorker
 from engines.clock import Clock
 from engines.contract import (
@@ -32,8 +31,8 @@ from engines.contract import (
     StartResult,
     account_key,
 )
-from engines.database import Database, one_clock
 from engines.errors import BackendUnavailable
+from engines.front import AuditedBackend, Call
 from engines.heartbeat import Heartbeat
 from engines.hybrid.dial_store import DialStore
 from engines.hybrid.meeting import meet
@@ -52,6 +51,8 @@ from engines.hybrid.routing import Decision, Why
 from engines.hybrid.shadow import Shadow
 from engines.hybrid.tending import Rounds
 from engines.reasons import reason
+from engines.state.audit_log import AuditLog, Held, holding_back
+from engines.state.database import Database, one_clock
 from engines.upkeep import Upkeep
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from engines.clock import Clock
-from engines.database import BigId, Database, UtcDateTime, metadata, one_clock
 from engines.hybrid.dial import Dial
+from engines.state.database import BigId, Database, UtcDateTime, metadata, one_clock
 
 NAME = "dial"
 WHO_LENGTH = 128

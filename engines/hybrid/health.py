@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from engines.audit import MERGED_FOR, Action, container_events
+from engines.audit import Action
 from engines.contract import Code
-from engines.database import Database
 from engines.hybrid.routing import Why
 from engines.settings import Settings
+from engines.state.audit_log import MERGED_FOR, container_events
+from engines.state.database import Database
 
 FAILURES = frozenset(
     {

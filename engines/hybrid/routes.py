@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from engines.database import BigId, Database, UtcDateTime, metadata
+from engines.state.database import BigId, Database, UtcDateTime, metadata
 
 routes = sa.Table(
     "hybrid_routes",

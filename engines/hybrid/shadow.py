@@ -14,9 +14,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from engines.base import Call
 from engines.contract import ContainerBackend, InstanceStatus
 from engines.errors import BackendUnavailable
+from engines.front import Call
 from engines.hybrid.dial_store import DialStore
 from engines.hybrid.router import Router
 from engines.reasons import reason

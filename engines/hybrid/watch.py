@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from engines.clock import Clock
-from engines.database import Database
 from engines.hybrid.dial import Dial, Position
 from engines.hybrid.dial_store import DialReader, DialStore
 from engines.hybrid.health import Limits, measure
+from engines.state.database import Database
 
 log = logging.getLogger(__name__)
 

@@ -16,11 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from engines.catalog import Catalog, ChallengeSpec, not_on_whale
-from engines.database import Database
 from engines.factory import NEW
-from engines.given_flags import GivenFlags
 from engines.hybrid import HybridBackend
-from engines.instances import Instance
 from engines.owners import Key, Mark
 from engines.settings import Settings
 from engines.site.catalog import SiteCatalog
@@ -29,6 +26,9 @@ from engines.site.fields import FIELDS
 from engines.site.owners import SiteOwners
 from engines.site.solves import SiteSolves
 from engines.site.whale_flags import WhaleFlags, note, readable
+from engines.state.database import Database
+from engines.state.given_flags import GivenFlags
+from engines.state.instances import Instance
 
 log = logging.getLogger(__name__)
 

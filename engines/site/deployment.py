@@ -21,13 +21,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from engines.audit import Action, ContainerEvent
 from engines.contract import Code, account_key
 from engines.cre.runtimes.base import Runtime
-from engines.database import Database
 from engines.doctor import Finding
 from engines.errors import BackendUnavailable, EngineError, SettingsError
 from engines.factory import NEW, Ingredients, get_container_backend, setup_findings
-from engines.given_flags import GivenFlag, GivenFlags
 from engines.hybrid import DialStore, HybridBackend
-from engines.lease import leases
 from engines.owners import Ownership
 from engines.reasons import reason
 from engines.settings import Settings
@@ -39,6 +36,9 @@ from engines.site.judging import HeldFlags
 from engines.site.owners import SiteOwners
 from engines.site.solves import SiteSolves
 from engines.site.whale_flags import WhaleFlags, note, readable
+from engines.state.database import Database
+from engines.state.given_flags import GivenFlag, GivenFlags
+from engines.state.lease import leases
 from engines.web import Caller, DatabaseOverview
 
 log = logging.getLogger(__name__)

@@ -12,15 +12,15 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from engines import schema
-from engines.audit import AuditLog
 from engines.cre.foreign_rows import settle_rows
 from engines.cre.owner import identity
 from engines.cre.tables import cre_instances
-from engines.database import Database
 from engines.errors import EngineError
-from engines.instance_store import InstanceStore
 from engines.reasons import reason
+from engines.state import schema
+from engines.state.audit_log import AuditLog
+from engines.state.database import Database
+from engines.state.instance_store import InstanceStore
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from engines.given_flags import digest
+from engines.state.given_flags import digest
 
 CONTAINERS_PART = 0
 """The container's flag among CTFd's own, whose ids begin with 1."""

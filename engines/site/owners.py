@@ -13,11 +13,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from engines.database import Database
 from engines.errors import BackendUnavailable
 from engines.owners import Key, Mark
 from engines.site.catalog import TYPE
 from engines.site.challenge_table import BORN, TABLE
+from engines.state.database import Database
 
 AT_A_TIME = 500
 """Numbers in one query: SQLite takes some thousands."""

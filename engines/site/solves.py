@@ -7,8 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from engines.database import Database
-from engines.instances import Instance
+from engines.state.database import Database
+from engines.state.instances import Instance
 
 _solves: Any = sa.table(
     "solves",

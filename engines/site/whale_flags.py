@@ -16,11 +16,11 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines.clock import Clock
-from engines.database import Database
-from engines.given_flags import GivenFlags
-from engines.instances import Instance, from_row
 from engines.reasons import reason
 from engines.settings import Settings
+from engines.state.database import Database
+from engines.state.given_flags import GivenFlags
+from engines.state.instances import Instance, from_row
 from engines.whale.manager import whale_instances
 
 log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from typing import Any
 
 from flask import Response
 
-from engines.base import RETRY_OUTAGE_SECONDS
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
 from engines.errors import EngineError
+from engines.front import RETRY_OUTAGE_SECONDS
 
 KEYS = ("success", "message", "data", "code", "retry_after")
 """Of every answer, whatever was asked and whatever became of it."""

@@ -15,12 +15,12 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from engines.audit import container_events
 from engines.clock import Clock
-from engines.database import Database, UtcDateTime, one_clock
 from engines.ending import Chosen, Selection, chosen
 from engines.errors import BackendUnavailable
 from engines.figures import INSTANCE_TABLES
+from engines.state.audit_log import container_events
+from engines.state.database import Database, UtcDateTime, one_clock
 
 LARGEST_PAGE = 200
 DEFAULT_PAGE = 50
@@ -35,7 +35,7 @@ class LiveInstance:
     team_id: int | None
     challenge_id: int
     state: str
-    """``running``, or what is being done to it; :class:`engines.instances.State`."""
+    """``running``, or what is being done to it; :class:`engines.state.instances.State`."""
     container_id: str
     host: str
     ports: list[str]

@@ -18,14 +18,14 @@ from typing import TypeGuard
 
 from engines import replies
 from engines.audit import Action
-from engines.base import Call
 from engines.clock import Clock
 from engines.contract import Code, InstanceStatus, StartResult
 from engines.errors import BackendUnavailable, WhaleFault
-from engines.instance_store import InstanceStore
-from engines.instances import Instance, State
+from engines.front import Call
 from engines.owners import ACCOUNT, Ownership
 from engines.replies import iso
+from engines.state.instance_store import InstanceStore
+from engines.state.instances import Instance, State
 from engines.whale.api import WhaleAPI
 from engines.whale.wire import Another, Look, Nothing, Running
 

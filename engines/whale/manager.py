@@ -15,8 +15,7 @@ from datetime import datetime, timedelta, timezone
 import sqlalchemy as sa
 
 from engines import replies
-from engines.audit import Action, AuditLog
-from engines.base import AuditedBackend, Call
+from engines.audit import Action
 from engines.cleanup_worker import CleanupWorker
 from engines.clock import Clock
 from engines.contract import (
@@ -29,11 +28,16 @@ from engines.contract import (
     Scope,
     StartResult,
 )
-from engines.database import Database, connectable, one_clock
 from engines.deadline import looking
 from engines.errors import BackendUnavailable, SettingsError, WhaleFault
-from engines.instance_store import InstanceStore
-from engines.instances import (
+from engines.front import AuditedBackend, Call
+from engines.owners import Owners, Ownership
+from engines.replies import iso
+from engines.settings import Settings
+from engines.state.audit_log import AuditLog
+from engines.state.database import Database, connectable, one_clock
+from engines.state.instance_store import InstanceStore
+from engines.state.instances import (
     AccountFull,
     Claimed,
     Instance,
@@ -43,9 +47,6 @@ from engines.instances import (
     UserTaken,
     instance_table,
 )
-from engines.owners import Owners, Ownership
-from engines.replies import iso
-from engines.settings import Settings
 from engines.upkeep import Upkeep
 from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer, WhaleClient

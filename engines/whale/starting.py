@@ -11,13 +11,13 @@ from typing import TypeGuard
 
 from engines import replies
 from engines.audit import Action
-from engines.base import Call
 from engines.contract import Code, StartResult
 from engines.errors import WhaleFault
-from engines.instance_store import InstanceStore
-from engines.instances import Instance, State
+from engines.front import Call
 from engines.replies import iso
 from engines.settings import Settings
+from engines.state.instance_store import InstanceStore
+from engines.state.instances import Instance, State
 from engines.whale.api import WhaleAPI
 from engines.whale.ledger import LONGEST_RETRY_SECONDS, Ledger, settled_fault
 from engines.whale.readiness import instance_answers

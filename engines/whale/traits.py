@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from engines.contract import Scope
-from engines.database import Database, metadata
+from engines.state.database import Database, metadata
 
 log = logging.getLogger(__name__)
 

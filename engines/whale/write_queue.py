@@ -24,8 +24,8 @@ from sqlalchemy.engine import Connection
 
 from engines.clock import Clock
 from engines.contract import Code
-from engines.database import BigId, Database, UtcDateTime, metadata, one_clock
 from engines.errors import WhaleFault
+from engines.state.database import BigId, Database, UtcDateTime, metadata, one_clock
 
 log = logging.getLogger(__name__)
 

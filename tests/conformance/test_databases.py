@@ -15,8 +15,8 @@ from servers import DatabaseServer
 
 from conformance.harnesses.state import ServerState
 from conformance.registry import BackendSpecError, chosen
-from engines.database import Database
 from engines.probe import wait_until
+from engines.state.database import Database
 
 BACKENDS = ("cre:memory", "whale:fake")
 MINIMUM = {"cre:memory": 180, "whale:fake": 170}

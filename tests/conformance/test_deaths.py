@@ -17,7 +17,7 @@ from conformance.registry import Subject
 from conformance.results import Status
 from conformance.rules import RULES
 from conformance.runner import CheckRequest, check_subjects
-from engines.database import Database
+from engines.state.database import Database
 
 CRASH = [rule.id for rule in RULES if rule.group == "CRASH"]
 

@@ -9,12 +9,12 @@ from typing import Any
 from crash.verdict import Kind
 from engines import replies
 from engines.audit import Action
-from engines.base import Call
 from engines.contract import ActionResult, Code, StartResult
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.names import instance_name
 from engines.cre.runtimes.base import Cleared, Found, Launch
-from engines.instances import Instance, State
+from engines.front import Call
+from engines.state.instances import Instance, State
 
 
 class IgnoresStrays(ContainerRuntimeEngine):

@@ -11,13 +11,13 @@ import docker
 import sqlalchemy as sa
 
 from crash.parts import FAILING, GROUP, OPEN, PORTS, SERVED, TIMEOUT_SECONDS, WARM, forget_networks
-from engines.audit import container_events
 from engines.contract import Code
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.pool_store import pool
 from engines.cre.tables import cre_instances
-from engines.database import Database
-from engines.instances import State
+from engines.state.audit_log import container_events
+from engines.state.database import Database
+from engines.state.instances import State
 
 Users = Sequence[int]
 

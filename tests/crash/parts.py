@@ -19,8 +19,8 @@ from engines.cre.guard import Guard
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks
 from engines.cre.runtimes.subnets import LABEL_SHARED
-from engines.database import Database
 from engines.settings import Settings
+from engines.state.database import Database
 
 SERVED, FAILING, GROUP, WARM, OPEN = 1, 2, 3, 4, 5
 """One that serves, one whose container ends at once, one of two containers, one kept ready, one

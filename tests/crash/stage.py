@@ -23,8 +23,8 @@ from engines.contract import Code
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.base import Launch
 from engines.cre.runtimes.docker import DockerRuntime
-from engines.database import Database
 from engines.errors import BackendUnavailable
+from engines.state.database import Database
 
 BYSTANDER = 1
 SETTLE_SECONDS = 10.0

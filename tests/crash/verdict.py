@@ -23,9 +23,9 @@ from engines.cre.pool_store import PoolStore, Warm, WarmState
 from engines.cre.reservations import reservations
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_INSTANCE
 from engines.cre.tables import cre_instances
-from engines.database import Database
-from engines.instance_store import InstanceStore
-from engines.instances import Instance, State
+from engines.state.database import Database
+from engines.state.instance_store import InstanceStore
+from engines.state.instances import Instance, State
 
 ENDINGS = (Action.STOPPED, Action.EXPIRED, Action.LOST)
 

@@ -20,7 +20,7 @@ from servers import MariaDB
 
 from ctfd.conftest import MEMORY
 from ctfd.site import Site, Visitor
-from engines.database import Database
+from engines.state.database import Database
 
 API = "/api/v1/container/"
 WORKER_SECONDS = 60.0

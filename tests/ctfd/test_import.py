@@ -19,8 +19,8 @@ from ctfd.conftest import MEMORY
 from ctfd.site import Site, Visitor
 from ctfd.test_rules_of_the_site import START
 from engines.cre.owner import identity
-from engines.database import Database
 from engines.site.imports import BROKE_OFF, DONE
+from engines.state.database import Database
 
 SECONDS = 120.0
 

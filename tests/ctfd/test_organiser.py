@@ -19,8 +19,8 @@ from servers import MariaDB
 from ctfd.conftest import MEMORY, Window
 from ctfd.site import Site, Visitor
 from ctfd.test_players_page import shot
-from engines.database import Database
 from engines.probe import wait_until
+from engines.state.database import Database
 
 ADMIN = "/plugins/whale_ready/admin"
 API = "/api/v1/container/"

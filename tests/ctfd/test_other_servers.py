@@ -16,9 +16,9 @@ from conformance.harnesses.fetch import http_get
 from ctfd.conftest import MEMORY, swept
 from ctfd.site import Site, Visitor
 from ctfd.test_rules_of_the_site import START
-from engines import schema
 from engines.cre.firewall import Firewall
-from engines.database import Database
+from engines.state import schema
+from engines.state.database import Database
 from fake_whale import FakeServer, FakeWhale
 from fake_whale.demo import DEMO_WORLD
 

@@ -19,7 +19,7 @@ from ctfd.test_other_servers import STOP, solved, turned
 from ctfd.test_rules_of_the_site import START
 from ctfd.test_what_whale_has import starts_on_cre
 from ctfd.whale_site import Frpc, Swarm, site_with_whale, whale_challenge
-from engines.database import Database
+from engines.state.database import Database
 
 PLAYERS = ("alice", "bob", "carol", "dave", "erin", "frank")
 """More than there are workers, so that each worker waits for calls to its own server."""

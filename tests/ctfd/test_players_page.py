@@ -141,7 +141,7 @@ def users_flag(site: Site, name: str) -> str:
     """The flag that is recorded for a player's only instance."""
     import sqlalchemy as sa
 
-    from engines.database import Database
+    from engines.state.database import Database
 
     database = Database(site.environ["DATABASE_URL"])
     try:

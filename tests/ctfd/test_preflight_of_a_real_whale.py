@@ -16,7 +16,7 @@ from servers import MariaDB
 
 from ctfd.site import Visitor
 from ctfd.whale_site import IMAGE, MEMORY, PORT, Frpc, Swarm, site_with_whale, whale_challenge
-from engines.database import Database
+from engines.state.database import Database
 
 NOT_OK = {"admin-list", "isolation"}
 NOT_CHECKABLE = {

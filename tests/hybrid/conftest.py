@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hybrid.stage import TOKENS, Site, served, site
 
-from engines.database import Database
+from engines.state.database import Database
 from fake_whale import FakeServer, FakeWhale
 
 

@@ -18,10 +18,10 @@ from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.contract import InstanceStatus, StartResult
 from engines.cre.runtimes.base import Runtime
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.database import Database
 from engines.factory import Ingredients, build
 from engines.hybrid import Dial, DialStore, HybridBackend, Position
 from engines.settings import Settings
+from engines.state.database import Database
 from engines.whale import StaticTokens
 from fake_whale import Challenge, FakeServer, FakeWhale, User, World
 from fake_whale import VirtualClock as FakeClock

@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from engines.clock import VirtualClock
-from engines.database import Database
 from engines.hybrid import Dial, DialReader, DialStore, Position
+from engines.state.database import Database
 
 
 def test_a_change_is_written_with_who_and_why(any_database: Database) -> None:

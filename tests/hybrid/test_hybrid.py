@@ -10,17 +10,17 @@ import sqlalchemy as sa
 from hybrid.stage import ALICE, BOB, TIMEOUT, Site
 
 from engines.audit import Action
-from engines.base import Call
 from engines.contract import Code, ExtendMode, Scope
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.errors import BackendUnavailable
 from engines.figures import read_figures
+from engines.front import Call
 from engines.heartbeat import LAPSE_SECONDS
 from engines.hybrid import Position, shadow
 from engines.hybrid.backend import LEASE_SECONDS
 from engines.hybrid.dial import ALL
 from engines.hybrid.routes import Claimed, RouteStore, Wanted, lease, routes
-from engines.lease import Lease
+from engines.state.lease import Lease
 from engines.whale.api import WhaleAPI
 
 NONE, EVERYTHING = Position(0), Position(ALL)

@@ -23,9 +23,9 @@ from whale.rig import HTTP, fake_whale
 
 from engines.clock import SystemClock
 from engines.contract import Code
-from engines.database import Database
 from engines.hybrid import DialStore, HybridBackend, Position
 from engines.hybrid.dial import ALL
+from engines.state.database import Database
 from fake_whale import FakeWhale
 from fake_whale import SystemClock as FakesClock
 

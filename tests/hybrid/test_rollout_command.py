@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engines.clock import SystemClock
-from engines.database import Database
 from engines.hybrid import DialStore, Position
 from engines.hybrid.routes import RouteStore, Wanted
+from engines.state.database import Database
 from whale_ready.cli import main
 
 Run = Callable[..., Result]

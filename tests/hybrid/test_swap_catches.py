@@ -12,9 +12,9 @@ from conformance.registry import Subject
 from conformance.results import Status
 from conformance.runner import CheckRequest, check_subjects
 from conformance.swap import HOME, Swap
-from engines.base import Call
 from engines.contract import ContainerBackend, InstanceStatus, StartResult
 from engines.errors import BackendUnavailable
+from engines.front import Call
 from engines.hybrid import Decision, HybridBackend
 from engines.hybrid.routes import Route
 

@@ -323,7 +323,7 @@ EXTRAS = {
     "check": "whale-ready check --backend cre:memory --select START-001 --report out",
     "metrics": "whale-ready metrics",
     "bench": "python -c 'import benchmarks.benching, benchmarks.bench_report'",
-    "mysql": "python -c 'from engines.database import Database as D; D(\"mysql+pymysql://x/y\")'",
+    "mysql": "python -c 'from engines.state.database import Database as D; D(\"mysql+pymysql://x/y\")'",
     "postgresql": "python -c 'import psycopg2'",
     "all": "python -c 'import pymysql, benchmarks.benching, engines.metrics, fake_whale.fake'",
 }

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from engines.audit import Action, AuditLog, ContainerEvent
+from engines.audit import Action, ContainerEvent
 from engines.contract import Code
-from engines.database import Database
+from engines.state.audit_log import AuditLog
+from engines.state.database import Database
 from whale_ready.cli import main
 
 ROWS = 1200

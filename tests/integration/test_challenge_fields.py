@@ -29,9 +29,9 @@ from engines.cre.runtimes.base import LABEL_COMPANION, LABEL_INSTANCE
 from engines.cre.runtimes.disk_use import may_have_quotas
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks, engines_mtu
-from engines.database import Database
 from engines.probe import wait_until
 from engines.settings import Settings
+from engines.state.database import Database
 
 POOL = IPv4Network(f"10.{215 + secrets.randbelow(40)}.0.0/16")
 BUSYBOX = "/bin/busybox"

@@ -19,9 +19,9 @@ from tls_engine import TLSEngine, write_certificates
 from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.connection import connect, connector, probe_host
-from engines.database import Database
 from engines.errors import BackendUnavailable, SettingsError
 from engines.settings import Settings
+from engines.state.database import Database
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from conformance.harnesses.cre_docker import sweep
 from conformance.harnesses.fetch import http_get
 from engines.contract import Code, ContainerBackend
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT
-from engines.database import Database
+from engines.state.database import Database
 
 PROCESSES, THREADS = 4, 16
 STARTS, ROUNDS = 50, 8

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from servers import MariaDB, PostgreSQL
 
 from conformance.harnesses.guessed_tables import export_and_import
-from engines import schema
 from engines.cre.owner import ids_at
-from engines.database import Database
+from engines.state import schema
+from engines.state.database import Database
 from whale_ready.cli import main
 
 PASSWORD = "s3cret/word"  # as it stands in a URL: s3cret%2Fword

@@ -16,11 +16,11 @@ from docker.types import IPAMConfig, IPAMPool
 
 from engines.cre.owner import database_id, take_over
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_OWNER
-from engines.database import Database
 from engines.doctor import Finding, State
 from engines.doctor.docker_side import docker_findings
 from engines.factory import get_container_backend, reset_container_backend, setup_findings
 from engines.settings import Settings
+from engines.state.database import Database
 
 
 @contextlib.contextmanager

@@ -13,8 +13,8 @@ from engines.catalog import ChallengeSpec, Readiness, StaticCatalog
 from engines.contract import Code
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.docker import DockerRuntime
-from engines.database import Database
 from engines.settings import Settings
+from engines.state.database import Database
 
 HealthImage = Callable[[str], str]
 

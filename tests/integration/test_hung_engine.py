@@ -29,10 +29,10 @@ from engines.cre.runtimes.base import LABEL_DEPLOYMENT
 from engines.cre.runtimes.connection import connector
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks
-from engines.database import Database
 from engines.errors import BackendUnavailable
 from engines.probe import wait_until
 from engines.settings import Settings
+from engines.state.database import Database
 
 LOOK_SECONDS, ANSWER_SECONDS = 1.0, 4.0
 HANGS = 45.0

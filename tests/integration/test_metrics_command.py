@@ -19,8 +19,8 @@ from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.clock import VirtualClock
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.database import Database
 from engines.settings import Settings
+from engines.state.database import Database
 from whale_ready.cli import main
 
 

@@ -14,8 +14,8 @@ from engines.cre import ContainerRuntimeEngine
 from engines.cre.guard import Guard
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks
-from engines.database import Database
 from engines.settings import Settings
+from engines.state.database import Database
 
 
 def test_a_start_is_refused_and_leaves_nothing(

@@ -12,8 +12,8 @@ from conformance.harnesses.fetch import http_get
 from engines.catalog import ChallengeSpec, Readiness, StaticCatalog
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.docker import DockerRuntime
-from engines.database import Database
 from engines.settings import Settings
+from engines.state.database import Database
 
 
 @pytest.fixture

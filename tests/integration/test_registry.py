@@ -32,10 +32,10 @@ from engines.cre.runtimes.base import Launch
 from engines.cre.runtimes.connection import connector
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks
-from engines.database import Database
 from engines.errors import ImageComing
 from engines.probe import wait_until
 from engines.settings import Settings
+from engines.state.database import Database
 from whale_ready.cli import main
 
 LAYER_BYTES = 2_000_000

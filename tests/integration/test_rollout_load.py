@@ -31,9 +31,9 @@ from web_site import Site as Endpoints
 from engines.audit import Action, ContainerEvent
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT
 from engines.cre.runtimes.docker import DockerRuntime
-from engines.database import Database
 from engines.hybrid import Position
 from engines.hybrid.routing import bucket
+from engines.state.database import Database
 from engines.web import Caller
 from fake_whale import FakeWhale
 

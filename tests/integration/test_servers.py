@@ -28,8 +28,8 @@ from conformance.harnesses.cre_docker import remaining, sweep
 from conformance.harnesses.fetch import http_get
 from engines.cre.deployment import deployment_name
 from engines.cre.firewall import Firewall
-from engines.database import Database
 from engines.probe import wait_until
+from engines.state.database import Database
 
 TESTS = Path(__file__).parents[1]
 GUNICORN = ("-m", "gunicorn", "served_app:app", "--bind", "127.0.0.1:{port}")

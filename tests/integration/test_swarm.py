@@ -27,7 +27,6 @@ from engines.cre import ContainerRuntimeEngine
 from engines.cre.evidence import HIDDEN
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_INSTANCE, Launch, Launched
 from engines.cre.runtimes.swarm import LABEL_HOST, NO_MANAGER, SwarmRuntime
-from engines.database import Database
 from engines.doctor import State
 from engines.doctor.docker_side import docker_findings
 from engines.errors import (
@@ -40,6 +39,7 @@ from engines.errors import (
     RuntimeFault,
 )
 from engines.settings import Settings
+from engines.state.database import Database
 
 READY_SECONDS = 20.0
 MANAGER, WORKER = ("node.role==manager",), ("node.role==worker",)

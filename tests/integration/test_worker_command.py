@@ -15,9 +15,9 @@ from servers import MariaDB
 from site_tables import another, make_site
 
 from engines.audit import Action
-from engines.database import Database
 from engines.settings import Settings
 from engines.site.owners import SiteOwners
+from engines.state.database import Database
 from engines.whale import WhaleAPIManager
 from fake_whale import Challenge, FakeServer, FakeWhale, User, World
 

@@ -12,12 +12,12 @@ from conformance.harness import Harness, Options, World
 from conformance.harnesses.whale import FakeWhaleHarness, FakeWhaleWorld
 from engines import replies
 from engines.audit import Action
-from engines.base import Call
 from engines.clock import Clock
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult, account_key
 from engines.errors import BackendUnavailable, WhaleFault
-from engines.instances import Instance, Request
+from engines.front import Call
 from engines.settings import Settings
+from engines.state.instances import Instance, Request
 from engines.whale import WhaleAPIManager
 from engines.whale.client import Answer, Page
 from engines.whale.dialects import CtfdWhale

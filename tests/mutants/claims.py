@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from engines.cre import ContainerRuntimeEngine
-from engines.instance_store import Admission
-from engines.instances import Claimed, Obstacle, Request, Taken
+from engines.state.instance_store import Admission
+from engines.state.instances import Claimed, Obstacle, Request, Taken
 
 
 class LooksThenClaims(ContainerRuntimeEngine):

@@ -14,7 +14,6 @@ from conformance.harness import Harness, Options, World
 from conformance.harnesses.cre import MemoryHarness, MemoryWorld
 from engines import replies
 from engines.audit import Action
-from engines.base import Call
 from engines.catalog import ChallengeSpec
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
 from engines.cre import ContainerRuntimeEngine
@@ -22,8 +21,9 @@ from engines.cre.pool_store import Warm
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.starting import Starter
 from engines.errors import BackendUnavailable
-from engines.instances import Instance, Request
+from engines.front import Call
 from engines.settings import Settings
+from engines.state.instances import Instance, Request
 
 
 class StartsTwice(ContainerRuntimeEngine):

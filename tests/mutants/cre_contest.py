@@ -7,7 +7,7 @@ from typing import Any
 
 from engines.clock import Clock
 from engines.cre import ContainerRuntimeEngine
-from engines.instances import Instance
+from engines.state.instances import Instance
 from mutants.own_clock import Unknown
 
 

@@ -13,13 +13,13 @@ from typing import Any
 from crash.broken import ForgetsFirst, LeavesTheAbandoned, RowLast, TellsLater
 
 from engines.audit import Action
-from engines.base import Call
 from engines.catalog import ChallengeSpec
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.admission import Admission
 from engines.cre.runtimes.base import Launch
-from engines.instances import Claimed, Instance, Obstacle, Request, SystemFull
+from engines.front import Call
+from engines.state.instances import Claimed, Instance, Obstacle, Request, SystemFull
 from mutants.slow import Crowd
 
 __all__ = ["ForgetsFirst", "LeavesTheAbandoned", "RowLast", "TellsLater"]

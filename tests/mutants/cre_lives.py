@@ -7,9 +7,9 @@ from typing import Any
 
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.evidence import Evidence
-from engines.database import Database
 from engines.errors import BackendUnavailable
 from engines.owners import Key, Mark
+from engines.state.database import Database
 
 
 class KnowsChallengesByNumber(ContainerRuntimeEngine):

@@ -10,9 +10,9 @@ from conformance.harness import Harness
 from conformance.harnesses.cre import MemoryHarness
 from conformance.harnesses.hybrid import HybridHarness
 from engines.audit import Action
-from engines.base import Call
 from engines.contract import Capabilities, Code, InstanceStatus, StartResult
 from engines.errors import BackendUnavailable
+from engines.front import Call
 from engines.hybrid import Breaker, HybridBackend, Router, meeting
 from engines.hybrid.routes import Route, RouteState
 from engines.hybrid.tending import Rounds

@@ -8,18 +8,19 @@ from typing import Any
 
 from conformance.harnesses.cre import MemoryHarness
 from conformance.harnesses.whale import FakeWhaleHarness
-from engines import audit, replies
+from engines import replies
 from engines.audit import Action, ContainerEvent
-from engines.base import AuditedBackend, Call
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult, account_key
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.removal import Removal
 from engines.cre.repair import Repair
 from engines.cre.reservations import Reservations
 from engines.cre.starting import Starter
-from engines.given_flags import GivenFlags
-from engines.instance_store import InstanceStore
-from engines.instances import Instance, State
+from engines.front import AuditedBackend, Call
+from engines.state import audit_log as audit
+from engines.state.given_flags import GivenFlags
+from engines.state.instance_store import InstanceStore
+from engines.state.instances import Instance, State
 from mutants.patched import Change
 
 LATE = timedelta(seconds=60)

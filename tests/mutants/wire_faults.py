@@ -11,10 +11,10 @@ import requests
 
 from conformance.harnesses.whale import FakeWhaleHarness
 from engines.audit import Action, ContainerEvent
-from engines.base import Call
 from engines.contract import Code, InstanceStatus, account_key
 from engines.errors import WhaleFault
-from engines.instances import Instance
+from engines.front import Call
+from engines.state.instances import Instance
 from engines.whale import StaticTokens, WhaleAPIManager, credentials, dialects, ledger, wire
 from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer, Page, WhaleClient

@@ -23,8 +23,8 @@ import jsonschema
 import sqlalchemy as sa
 
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.database import Database
 from engines.settings import Settings
+from engines.state.database import Database
 from fake_whale import (
     Challenge,
     Dialect,

@@ -27,11 +27,12 @@ from preflight.stage import (
 )
 from servers import MariaDB
 
-from engines.audit import Action, AuditLog, ContainerEvent
+from engines.audit import Action, ContainerEvent
 from engines.clock import SystemClock
 from engines.contract import Code
 from engines.cre.runtimes.chosen import runtime_from
-from engines.database import Database
+from engines.state.audit_log import AuditLog
+from engines.state.database import Database
 from engines.whale.manager import whale_instances
 from fake_whale import User
 from fake_whale.testing import Player

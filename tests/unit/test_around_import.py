@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from servers import MariaDB
 from sqlalchemy.pool import Pool
 
-from engines.database import Database
 from engines.site.imports import BROKE_OFF, DONE, around_import
+from engines.state.database import Database
 
 
 def test_no_connection_hangs_up_while_ctfd_ends_those_that_sleep(mariadb: MariaDB) -> None:

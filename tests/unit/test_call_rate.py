@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from engines.call_rate import WINDOW, CallRate
 from engines.clock import VirtualClock
-from engines.database import Database
 from engines.settings import Settings
+from engines.state.database import Database
 from engines.upkeep import Upkeep
 
 

@@ -13,9 +13,9 @@ from engines.cleanup_worker import CleanupWorker
 from engines.clock import VirtualClock
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.database import Database
 from engines.errors import BackendUnavailable
 from engines.settings import Settings
+from engines.state.database import Database
 
 SOON = 10.0
 

@@ -10,7 +10,7 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from engines.database import connectable, may_come
+from engines.state.database import connectable, may_come
 
 
 class _Seen(Exception):

@@ -18,9 +18,9 @@ from engines.cre.reservations import Reservations, reservations
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.cre.starts import starts
-from engines.database import Database
 from engines.errors import NoRoom, PortUnavailable
 from engines.settings import Settings
+from engines.state.database import Database
 
 ONE = ChallengeSpec(1, "A", "a")
 MANY_PORTS = replace(ONE, ports=(Port(80), Port(53, Transport.UDP), Port(443)))

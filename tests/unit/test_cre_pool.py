@@ -13,9 +13,9 @@ from engines.contract import Code
 from engines.cre.pool_store import WarmState
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.database import Database
 from engines.errors import BackendUnavailable
 from engines.settings import Settings
+from engines.state.database import Database
 
 WARM = ChallengeSpec(1, "A", "a", warm=2)
 COLD = ChallengeSpec(2, "B", "b")

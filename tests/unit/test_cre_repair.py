@@ -14,9 +14,9 @@ from engines.cre.names import instance_name
 from engines.cre.owner import database_id
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.database import Database
 from engines.errors import BackendUnavailable
-from engines.instances import Instance
+from engines.state.database import Database
+from engines.state.instances import Instance
 
 SPECS = (ChallengeSpec(1, "A", "a"), ChallengeSpec(2, "B", "b"))
 

@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-import engines.database
+import engines.state.database
 from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.clock import SystemClock, VirtualClock
 from engines.contract import StartResult
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.database import CLOCK_SECONDS, Database, DatabaseClock, database_time, one_clock
 from engines.hybrid import DialStore
-from engines.lease import Lease
 from engines.settings import Settings
+from engines.state.database import CLOCK_SECONDS, Database, DatabaseClock, database_time, one_clock
+from engines.state.lease import Lease
 from engines.whale.write_queue import WriteQueue
 
 FOUR_MINUTES = ChallengeSpec(id=1, name="Short", image="web", timeout_seconds=240)
@@ -145,8 +145,8 @@ class Server:
         self.monotonic, self.time = 1000.0, datetime(2026, 1, 1, tzinfo=timezone.utc)
         self.answer_takes = 0.0
         fake = SimpleNamespace(monotonic=lambda: self.monotonic)
-        monkeypatch.setattr(engines.database, "time", fake)
-        monkeypatch.setattr(engines.database, "database_time", self.asked)
+        monkeypatch.setattr(engines.state.database, "time", fake)
+        monkeypatch.setattr(engines.state.database, "database_time", self.asked)
         self.clock = DatabaseClock(Database("postgresql+psycopg2://nowhere/x"))
 
     def asked(self, _connection: object) -> datetime:

@@ -15,8 +15,8 @@ from engines.cleanup_worker import CleanupWorker
 from engines.contract import Code
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.database import Database
 from engines.settings import Settings
+from engines.state.database import Database
 from engines.web.calls import NOTHING_RUNS, Calls
 
 SPEC = ChallengeSpec(1, "A", "a", disk_mb=100)

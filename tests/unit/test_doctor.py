@@ -13,18 +13,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from engines import schema
 from engines.clock import SystemClock
 from engines.cre.firewall import FIX, Firewall
 from engines.cre.runtimes.disk_use import may_have_quotas
-from engines.database import Database
 from engines.doctor import Finding, SetupWatch, State, docker_side, examine
 from engines.doctor.database_side import database_findings
 from engines.doctor.environment_side import extras_finding, whale_finding
 from engines.doctor.findings import not_ok, ok
-from engines.lease import Lease
 from engines.printable import printable
 from engines.settings import Settings
+from engines.state import schema
+from engines.state.database import Database
+from engines.state.lease import Lease
 from whale_ready.cli import main
 from whale_ready.exit_codes import DOCTOR_EXIT_CODES
 

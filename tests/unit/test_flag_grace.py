@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from cre_stage import Stage
 
 from engines.catalog import ChallengeSpec
-from engines.database import Database
-from engines.given_flags import KEPT_DAYS, digest, given_flags
 from engines.settings import Settings
+from engines.state.database import Database
+from engines.state.given_flags import KEPT_DAYS, digest, given_flags
 
 WEB = ChallengeSpec(id=1, name="Web", image="simulated")
 GRACE = Settings().flag_grace_seconds

@@ -22,13 +22,13 @@ from engines.contract import Code
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.cre.tables import cre_instances
-from engines.database import Database
 from engines.factory import Ingredients, build
 from engines.heartbeat import LAPSE_SECONDS, Heartbeat
 from engines.hybrid import HybridBackend
 from engines.hybrid.routes import routes
 from engines.probe import wait_until
 from engines.settings import Settings
+from engines.state.database import Database
 
 PATIENCE_SECONDS = 30.0
 SPECS = [ChallengeSpec(id=number, name=str(number), image="a") for number in (1, 2)]

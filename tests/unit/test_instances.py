@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from engines.audit import Action, AuditLog, ContainerEvent
+from engines.audit import Action, ContainerEvent
 from engines.contract import Code
-from engines.database import Database, deadlocked, metadata
-from engines.instance_store import InstanceStore
-from engines.instances import (
+from engines.state.audit_log import AuditLog
+from engines.state.database import Database, deadlocked, metadata
+from engines.state.instance_store import InstanceStore
+from engines.state.instances import (
     AccountFull,
     Claimed,
     Instance,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from engines.clock import VirtualClock
-from engines.database import Database
-from engines.lease import Lease
+from engines.state.database import Database
+from engines.state.lease import Lease
 
 
 def test_one_holds_it_and_keeps_it_by_asking(any_database: Database) -> None:

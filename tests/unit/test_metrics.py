@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from engines.audit import Action, AuditLog, ContainerEvent
+from engines.audit import Action, ContainerEvent
 from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.clock import VirtualClock
 from engines.contract import Code
@@ -24,12 +24,13 @@ from engines.cre.pool_store import pool
 from engines.cre.reservations import reservations
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.cre.tables import cre_instances
-from engines.database import Database
-from engines.instance_store import InstanceStore
-from engines.instances import Claimed, Instance, Request
-from engines.lease import Lease
 from engines.metrics import InstanceCollector, exposition
 from engines.settings import Settings
+from engines.state.audit_log import AuditLog
+from engines.state.database import Database
+from engines.state.instance_store import InstanceStore
+from engines.state.instances import Claimed, Instance, Request
+from engines.state.lease import Lease
 
 ROOT = Path(__file__).parents[2]
 HOUR = timedelta(hours=1)

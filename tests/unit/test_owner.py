@@ -25,10 +25,10 @@ from engines.cre.runtimes.swarm_config import (
     companion_service,
     network_config,
 )
-from engines.database import Database
-from engines.schema import VERSION_TABLE
-from engines.schema.tables import all_tables
 from engines.settings import Settings
+from engines.state.database import Database
+from engines.state.schema import VERSION_TABLE
+from engines.state.schema.tables import all_tables
 
 WEB = ChallengeSpec(id=1, name="Web", image="web", warm=1)
 STRAY = Launch("wr-stray", "stage", WEB, "flag{x}", "127.0.0.1")

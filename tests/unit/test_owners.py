@@ -16,10 +16,10 @@ from engines.audit import Action
 from engines.catalog import ChallengeSpec
 from engines.contract import Code
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.database import Database
 from engines.errors import BackendUnavailable
 from engines.owners import Mark
 from engines.settings import Settings
+from engines.state.database import Database
 
 WEB = ChallengeSpec(id=1, name="Web", image="simulated")
 PWN = ChallengeSpec(id=2, name="Pwn", image="simulated")

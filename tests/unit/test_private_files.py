@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from engines import database as module
-from engines.database import Database
 from engines.doctor import State
 from engines.doctor.database_side import database_findings, state_file_finding
 from engines.errors import SettingsError
 from engines.settings import Settings
+from engines.state import database as module
+from engines.state.database import Database
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o777], ids=lambda mask: f"umask {mask:03o}")

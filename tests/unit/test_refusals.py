@@ -12,13 +12,14 @@ import pytest
 import sqlalchemy as sa
 from cre_stage import Stage
 
-from engines.audit import MERGED_FOR, Action, AuditLog, ContainerEvent, done_by
+from engines.audit import Action, ContainerEvent, done_by
 from engines.catalog import ChallengeSpec
 from engines.clock import VirtualClock
 from engines.contract import Code
-from engines.database import Database
 from engines.figures import read_figures
 from engines.hybrid.health import measure
+from engines.state.audit_log import MERGED_FOR, AuditLog
+from engines.state.database import Database
 
 FIRST = ChallengeSpec(5, "First", "first")
 SECOND = ChallengeSpec(6, "Second", "second")

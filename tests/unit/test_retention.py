@@ -18,18 +18,19 @@ import pytest
 import sqlalchemy as sa
 from cre_stage import Stage
 
-from engines.audit import Action, AuditLog, ContainerEvent
-from engines.audit_export import LARGEST_FILE, ExportBusy, ExportFolder
-from engines.audit_retention import BATCH, BATCHES, Retention
+from engines.audit import Action, ContainerEvent
 from engines.catalog import ChallengeSpec
 from engines.clock import VirtualClock
 from engines.contract import Code
-from engines.database import Database
 from engines.errors import BackendUnavailable
 from engines.figures import read_figures
 from engines.hybrid import DialStore
 from engines.hybrid.shadow import WHO
 from engines.settings import Settings
+from engines.state.audit_export import LARGEST_FILE, ExportBusy, ExportFolder
+from engines.state.audit_log import AuditLog
+from engines.state.audit_retention import BATCH, BATCHES, Retention
+from engines.state.database import Database
 from engines.upkeep import Upkeep
 
 DAY = timedelta(days=1)

@@ -19,13 +19,13 @@ import sqlalchemy as sa
 from servers import MariaDB
 
 from conformance.harnesses.guessed_tables import export_and_import
-from engines import schema
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.database import Database
 from engines.errors import SchemaError
-from engines.schema import upgrading
-from engines.schema.tables import all_tables
+from engines.state import schema
+from engines.state.database import Database
+from engines.state.schema import upgrading
+from engines.state.schema.tables import all_tables
 
 SNAPSHOT = Path(__file__).parent / "schema_0001"
 FIRST_TABLES = {

@@ -13,16 +13,16 @@ import sqlalchemy as sa
 from cre_stage import Stage
 from site_tables import another, make_site, ours, users
 
-from engines import schema
 from engines.audit import Action
 from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.tables import cre_instances
-from engines.database import Database
 from engines.errors import BackendUnavailable
 from engines.settings import Settings
 from engines.site.beside import SiteBeside, missing
 from engines.site.owners import SiteOwners
+from engines.state import schema
+from engines.state.database import Database
 
 SPEC = ChallengeSpec(id=1, name="First", image="chal:1")
 PLAIN = StaticCatalog([SPEC])

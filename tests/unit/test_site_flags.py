@@ -14,11 +14,11 @@ import sqlalchemy as sa
 
 from engines.audit import Action, ContainerEvent
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.database import Database
 from engines.errors import BackendUnavailable
 from engines.factory import reset_container_backend
-from engines.given_flags import digest
 from engines.site.deployment import RUNTIME, Deployment
+from engines.state.database import Database
+from engines.state.given_flags import digest
 
 CTFDS = """
 CREATE TABLE users (id INTEGER PRIMARY KEY, type VARCHAR(80), created DATETIME);

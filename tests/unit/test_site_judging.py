@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from engines.given_flags import digest
 from engines.site.judging import ALL, CONTAINERS_PART, HeldFlags, containers_part, nothing_runs
+from engines.state.given_flags import digest
 
 NOW, LATELY, LONG_AGO = "flag{now}", "flag{lately}", "flag{long-ago}"
 GIVEN = frozenset(map(digest, (NOW, LATELY, LONG_AGO)))

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from engines.database import Database
 from engines.errors import BackendUnavailable
 from engines.owners import Key, Mark
 from engines.site.owners import AT_A_TIME, SiteOwners
+from engines.state.database import Database
 
 MIGRATIONS = Path(__file__).parents[2] / "engines" / "web" / "ctfd" / "migrations"
 TABLES = """

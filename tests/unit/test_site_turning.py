@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from engines.clock import VirtualClock
-from engines.database import Database
 from engines.hybrid import DialStore, Position
 from engines.site.turning import stays, turn
+from engines.state.database import Database
 
 WHO = "admin ada"
 

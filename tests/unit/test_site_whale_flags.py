@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from engines.clock import VirtualClock
-from engines.database import Database, UtcDateTime
-from engines.given_flags import GivenFlags
 from engines.site.whale_flags import WhaleFlags
+from engines.state.database import Database, UtcDateTime
+from engines.state.given_flags import GivenFlags
 
 FLAG = "flag{of-whale}"
 ledger = sa.table(

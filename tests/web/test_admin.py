@@ -11,7 +11,7 @@ from web_site import BOB, Site, site_app, site_of
 from conformance.harness import Options
 from conformance.harnesses.cre import MemoryWorld
 from conformance.harnesses.whale import FakeWhaleHarness, FakeWhaleWorld
-from engines.database import Database
+from engines.state.database import Database
 from engines.web import KEYS, DatabaseOverview, HistoryQuery
 
 READS = ("admin/instances", "admin/history")

@@ -11,8 +11,8 @@ from conformance.harness import Options
 from conformance.harnesses.cre import MemoryHarness
 from conformance.harnesses.whale import FakeWhaleHarness
 from engines.contract import InstanceStatus
-from engines.database import Database
 from engines.errors import BackendUnavailable
+from engines.state.database import Database
 
 SCRIPT = (
     ("POST", "extend", {"challenge_id": 1}),

@@ -12,8 +12,8 @@ from web_site import JSON, Site, site_app, site_of
 
 from engines.catalog import ChallengeSpec
 from engines.contract import LARGEST_ID
-from engines.database import Database
 from engines.settings import Settings
+from engines.state.database import Database
 from engines.web import KEYS
 
 LIMIT = 3

@@ -14,8 +14,8 @@ from conformance.harness import Options
 from conformance.harnesses.cre import MemoryHarness
 from conformance.harnesses.hybrid import HybridHarness
 from conformance.harnesses.whale import FakeWhaleHarness
-from engines.base import AuditedBackend
 from engines.contract import ActionResult
+from engines.front import AuditedBackend
 from engines.web import DatabaseOverview
 
 MATE = BY_NAME["mate"]

@@ -11,7 +11,7 @@ from conformance.harnesses.whale import TOKENS, FakeWhaleWorld
 from engines.audit import Action
 from engines.contract import Code
 from engines.errors import BackendUnavailable, WhaleFault
-from engines.instance_store import InstanceStore
+from engines.state.instance_store import InstanceStore
 from engines.whale import StaticTokens
 from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer

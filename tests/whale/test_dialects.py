@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from engines.contract import Code
-from engines.database import Database
 from engines.errors import BackendUnavailable
 from engines.settings import Settings
+from engines.state.database import Database
 from engines.whale import StaticTokens, WhaleAPIManager
 from fake_whale import Challenge, Dialect, FakeWhale, User, VirtualClock, World
 

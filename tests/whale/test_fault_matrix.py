@@ -20,9 +20,9 @@ import pytest
 from conformance.harnesses.fetch import http_get
 from engines.clock import Clock
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
-from engines.database import Database
 from engines.errors import BackendUnavailable
 from engines.settings import Settings
+from engines.state.database import Database
 from engines.whale import StaticTokens, WhaleAPIManager
 from fake_whale import Challenge, FakeWhale, InstanceOptions, User, VirtualClock, World
 from fake_whale.faults import EVENTS, TRANSPORT, Kind

@@ -23,9 +23,9 @@ from parallel import Ask, Player, Quiet, Told, assert_adds_up, crew, draw, make
 from whale.rig import DIRECT, HTTP, FakesClock, adapter, credentials, fake_whale, settings
 
 from engines import replies
-from engines.base import Call
 from engines.contract import Code, InstanceStatus, StartResult
-from engines.instances import Instance
+from engines.front import Call
+from engines.state.instances import Instance
 from engines.whale import WhaleAPIManager
 from fake_whale import FakeServer, FakeWhale, SystemClock, VirtualClock
 from fake_whale.clock import Clock

@@ -49,11 +49,11 @@ from whale.rig import (
 
 from engines import replies
 from engines.audit import Action
-from engines.base import Call
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
-from engines.database import Database, metadata
 from engines.errors import BackendUnavailable
-from engines.instances import Instance
+from engines.front import Call
+from engines.state.database import Database, metadata
+from engines.state.instances import Instance
 from engines.whale import WhaleAPIManager, client
 from fake_whale import FakeServer, FakeWhale, VirtualClock
 

@@ -23,9 +23,9 @@ from whale.rig import DIRECT, HTTP, adapter, fake_whale, settings
 
 from engines.clock import Clock, VirtualClock
 from engines.contract import Code
-from engines.database import Database
 from engines.errors import WhaleFault
 from engines.settings import Settings
+from engines.state.database import Database
 from engines.whale import WhaleAPIManager, write_queue
 from engines.whale.write_queue import CALL_MARGIN_SECONDS, WAITING_SECONDS, WriteQueue
 from fake_whale import FakeWhale, SystemClock

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engines.cre.runtimes.base import Runtime
-from engines.database import Database
 from engines.factory import Ingredients, build
 from engines.hybrid import DialStore, HybridBackend
 from engines.settings import Settings
+from engines.state.database import Database
 from engines.web import DatabaseOverview
 from engines.whale import StaticTokens
 from fake_whale import FakeWhale, InstanceOptions

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from engines.audit import container_events
 from engines.contract import Code
-from engines.database import connectable
 from engines.errors import SettingsError, WhaleFault
+from engines.state.audit_log import container_events
+from engines.state.database import connectable
 from engines.whale.credentials import FileContent, authorization, nobody, read_credentials
 from engines.whale.ctfd_tokens import CtfdTokens
 from engines.whale.login import Login, TokenMaker

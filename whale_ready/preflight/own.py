@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from engines import schema
-from engines.audit import Action, AuditLog, ContainerEvent
+from engines.audit import Action, ContainerEvent
 from engines.catalog import Pull
 from engines.contract import Code
-from engines.database import Database
 from engines.errors import BackendUnavailable, EngineError
+from engines.state import schema
+from engines.state.audit_log import AuditLog
+from engines.state.database import Database
 from whale_ready.preflight.items import Finding, NotCheckable, listed, not_ok, ok
 from whale_ready.preflight.site import OUR_DATABASE, Site, reading
 

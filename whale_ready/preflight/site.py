@@ -19,9 +19,9 @@ from engines.catalog_file import load_catalog
 from engines.clock import Clock, SystemClock
 from engines.cre.runtimes.base import Runtime
 from engines.cre.runtimes.chosen import runtime_from
-from engines.database import connectable
 from engines.errors import SettingsError
 from engines.settings import Settings
+from engines.state.database import connectable
 from engines.whale.client import WhaleClient
 from engines.whale.identity import identity_from
 from whale_ready.preflight.items import NotCheckable

@@ -17,10 +17,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
-from engines import schema
 from engines.clock import Clock, SystemClock
 from engines.errors import SettingsError
 from engines.private_files import make_private_file, make_private_folder, open_to_others
+from engines.state import schema
 
 log = logging.getLogger(__name__)
 

@@ -20,10 +20,10 @@ from sqlalchemy.engine import Connection, Engine
 
 from engines.errors import SchemaError
 from engines.reasons import reason
-from engines.schema import HEAD, VERSION_TABLE
-from engines.schema.comparison import faults, version_table
-from engines.schema.repair import count_on, nested, repair
-from engines.schema.tables import all_tables
+from engines.state.schema import HEAD, VERSION_TABLE
+from engines.state.schema.comparison import faults, version_table
+from engines.state.schema.repair import count_on, nested, repair
+from engines.state.schema.tables import all_tables
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def scripts() -> ScriptDirectory:
 
 
 def upgrade_to(engine: Engine, target: str) -> None:
-    """What :func:`engines.schema.upgrade` does."""
+    """What :func:`engines.state.schema.upgrade` does."""
     with _alone(engine) as connection:
         fresh = not _any_there(connection)
         if not fresh:
@@ -77,7 +77,7 @@ def upgrade_to(engine: Engine, target: str) -> None:
 
 
 def count_all_on(engine: Engine) -> None:
-    """What :func:`engines.schema.count_on` does."""
+    """What :func:`engines.state.schema.count_on` does."""
     with _alone(engine) as connection:
         for table in all_tables().sorted_tables:
             count_on(connection, table)
@@ -99,7 +99,7 @@ def _stamp(connection: Connection) -> None:
 
 
 def versions_after(found: str | None) -> tuple[str, ...]:
-    """What :func:`engines.schema.pending` does."""
+    """What :func:`engines.state.schema.pending` does."""
     known = [script.revision for script in scripts().walk_revisions()][::-1]
     if found is None:
         return tuple(known)
@@ -112,7 +112,7 @@ def versions_after(found: str | None) -> tuple[str, ...]:
 
 
 def look(engine: Engine) -> list[str]:
-    """What :func:`engines.schema.faults` does."""
+    """What :func:`engines.state.schema.faults` does."""
     with engine.connect() as connection:
         return [str(fault) for fault in faults(connection, all_tables())]
 

@@ -22,7 +22,7 @@ from typing import IO, Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from engines.database import metadata
+from engines.state.database import metadata
 
 LARGEST_FILE = 1 << 20
 """Bytes from which on a file is full: it is written anew with each batch."""

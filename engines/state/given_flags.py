@@ -17,8 +17,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from engines.database import BigId, Database, UtcDateTime, metadata
-from engines.instances import Instance
+from engines.state.database import BigId, Database, UtcDateTime, metadata
+from engines.state.instances import Instance
 
 KEPT_DAYS = 90
 """How long a digest is kept after the end of its container: longer than any contest."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from engines.clock import Clock
-from engines.database import Database, UtcDateTime, metadata, one_clock
+from engines.state.database import Database, UtcDateTime, metadata, one_clock
 
 leases = sa.Table(
     "worker_leases",

@@ -17,12 +17,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.engine import Connection
 
-from engines.schema import VERSION_TABLE
+from engines.state.schema import VERSION_TABLE
 
 MISSING = "is missing"
 NEW, OLD = "_being_filled", "_taken_over"
 """Behind the name of a table that takes over rows, and of the one it takes them from
-(:mod:`engines.schema.repair`)."""
+(:mod:`engines.state.schema.repair`)."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from sqlalchemy.engine import Connection
 
-from engines.schema.comparison import NEW, OLD, Fault, by_table, faults, left_of
+from engines.state.schema.comparison import NEW, OLD, Fault, by_table, faults, left_of
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def repair(op: Operations, wanted: sa.MetaData) -> list[Fault]:
 
 
 def count_on(connection: Connection, table: sa.Table) -> None:
-    """Let the table's ids go on where none was before (:func:`engines.schema.count_on`)."""
+    """Let the table's ids go on where none was before (:func:`engines.state.schema.count_on`)."""
     if not table.dialect_options["sqlite"]["autoincrement"]:
         return
     following = int((time.time() - FIRST) * IDS_A_SECOND)
@@ -200,7 +200,7 @@ def _value(column: Any, value: Any) -> Any:
     Raises:
         ValueError: it cannot be read as that.
     """
-    from engines.database import UtcDateTime
+    from engines.state.database import UtcDateTime
 
     if value is None:
         if not column.nullable:

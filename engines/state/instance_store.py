@@ -11,9 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from engines.audit import Action, AuditLog, ContainerEvent
-from engines.database import Database, metadata
-from engines.instances import (
+from engines.audit import Action, ContainerEvent
+from engines.state.audit_log import AuditLog
+from engines.state.database import Database, metadata
+from engines.state.instances import (
     AccountFull,
     Claimed,
     Instance,

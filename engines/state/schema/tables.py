@@ -7,8 +7,8 @@ from importlib import import_module
 import sqlalchemy as sa
 
 _MODULES = (
-    "engines.audit",
-    "engines.audit_export",
+    "engines.state.audit_log",
+    "engines.state.audit_export",
     "engines.call_rate",
     "engines.cre.deployment",
     "engines.cre.pool_store",
@@ -17,8 +17,8 @@ _MODULES = (
     "engines.cre.tables",
     "engines.hybrid.dial_store",
     "engines.hybrid.routes",
-    "engines.instance_store",
-    "engines.lease",
+    "engines.state.instance_store",
+    "engines.state.lease",
     "engines.whale.manager",
     "engines.whale.traits",
     "engines.whale.write_queue",
@@ -30,6 +30,6 @@ def all_tables() -> sa.MetaData:
     """The tables as they must be, but that of versions."""
     for name in _MODULES:
         import_module(name)
-    from engines.database import metadata
+    from engines.state.database import metadata
 
     return metadata

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from engines.audit import Action, AuditLog, ContainerEvent, audit_detail, held_back
+from engines.audit import Action, ContainerEvent, audit_detail
 from engines.clock import Clock
 from engines.contract import (
     ActionResult,
@@ -31,6 +31,7 @@ from engines.contract import (
 )
 from engines.errors import BackendUnavailable, OutcomeUnknown
 from engines.reasons import reason
+from engines.state.audit_log import AuditLog, held_back
 from engines.upkeep import Upkeep
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from engines.database import BigId, UtcDateTime, metadata
+from engines.state.database import BigId, UtcDateTime, metadata
 
 
 class State(str, Enum):

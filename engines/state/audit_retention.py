@@ -18,11 +18,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from engines.audit import UNCHANGED, Action, container_events, event_totals
-from engines.audit_export import ExportFolder
+from engines.audit import UNCHANGED, Action
 from engines.clock import Clock
-from engines.database import Database, one_clock
 from engines.figures import DURATION_BOUNDS_MS, Calls, totals
+from engines.state.audit_export import ExportFolder
+from engines.state.audit_log import container_events, event_totals
+from engines.state.database import Database, one_clock
 
 BATCH = 500
 """Rows that one transaction deletes: it holds up nobody for long."""
