@@ -27,8 +27,8 @@ from benchmarks.resources import Cost
 from benchmarks.samples import Part, Sample
 from benchmarks.scenarios import ReconnectStorm
 from benchmarks.statistics import LEVEL, Interval
-from conformance.redact import cleaned
-from conformance.results import BackendInfo
+from conformance.report.results import BackendInfo
+from conformance.spec.redaction import cleaned
 from engines.printable import json_text, printable
 
 SAMPLES, MARKDOWN = "samples.jsonl", "bench.md"

@@ -18,10 +18,10 @@ from benchmarks.scenarios import scenario
 from benchmarks.subjects import baseline, chosen
 from benchmarks.timing import RealTime
 from conformance.harness import Hook, Options, World
-from conformance.observer import Observer
-from conformance.opening import Backends
-from conformance.registry import Subject
-from conformance.results import BackendInfo
+from conformance.registry.backends import Subject
+from conformance.report.results import BackendInfo
+from conformance.run.observer import Observer
+from conformance.run.opening import Backends
 
 LONG_SECONDS, MANY_EXTENSIONS = 6 * 3600, 1000
 """No instance expires under load, and none runs out of extensions soon."""

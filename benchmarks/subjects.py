@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import container_whale, raw_docker
-from conformance.registry import BackendSpecError, Subject, resolve
+from conformance.registry.backends import BackendSpecError, Subject, resolve
 
 DEFAULTS = ("cre", container_whale.SPEC)
 _SIMULATED = {"cre": "cre:memory", container_whale.SPEC: "whale:fake"}

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from conformance.results import BackendInfo, Report, ScenarioResult, Status, Verdict
-from conformance.rules import RULES, Profile
+from conformance.report.results import BackendInfo, Report, ScenarioResult, Status, Verdict
+from conformance.spec.rules import RULES, Profile
 from engines import __version__
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=timezone.utc)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from conformance.results import BackendInfo, Ledger, Report, ScenarioResult, Status, Verdict
-from conformance.rules import RULES, Profile, Rule
+from conformance.report.results import BackendInfo, Ledger, Report, ScenarioResult, Status, Verdict
+from conformance.spec.rules import RULES, Profile, Rule
 
 HOSTILE = (
     "<script>document.title = 'taken'</script><img src=x onerror=alert(1)> ]]> &amp; \"'` | `` "

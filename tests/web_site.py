@@ -14,7 +14,7 @@ from typing import Any
 
 from flask import Flask, Request, Response
 
-from conformance.web import serving
+from conformance.spec.web import serving
 from engines.contract import ContainerBackend
 from engines.web import PREFIX, Caller, Gate, Overview, container_blueprint
 

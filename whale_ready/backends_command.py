@@ -8,7 +8,7 @@ import click
 from rich.markup import escape
 from rich.table import Column, Table
 
-from conformance.listing import listed
+from conformance.registry.listing import listed
 from whale_ready.command import Command, could_not_run
 from whale_ready.console import Console
 

@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from conformance.observer import Observer
-from conformance.registry import BackendSpecError
+from conformance.registry.backends import BackendSpecError
+from conformance.run.observer import Observer
 from whale_ready.command import INTERRUPTED, Command, Group, could_not_run
 from whale_ready.console import Console
 

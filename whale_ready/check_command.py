@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from conformance.annotations import annotations_of, resumed, stopped
-from conformance.registry import BackendSpecError
-from conformance.report_file import AGAIN, ReportError, load_report
-from conformance.results import MINIMUM_EXECUTED, Report
-from conformance.rules import SPEC_VERSION, Profile
-from conformance.waivers import NO_WAIVERS, Waivers, WaiversError, load_waivers
+from conformance.registry.backends import BackendSpecError
+from conformance.report.annotations import annotations_of, resumed, stopped
+from conformance.report.report_file import AGAIN, ReportError, load_report
+from conformance.report.results import MINIMUM_EXECUTED, Report
+from conformance.report.waivers import NO_WAIVERS, Waivers, WaiversError, load_waivers
+from conformance.spec.rules import SPEC_VERSION, Profile
 from whale_ready.command import INTERRUPTED, Command, could_not_run, sigterm_interrupts
 from whale_ready.console import Console
 from whale_ready.database_option import chosen_url, database_options
@@ -28,7 +28,7 @@ from whale_ready.progress import progress_on
 from whale_ready.summary import print_plan, print_report
 
 if TYPE_CHECKING:
-    from conformance.runner import CheckRequest
+    from conformance.run.runner import CheckRequest
 
     NumberType = click.ParamType[int]
 else:
@@ -48,7 +48,7 @@ class Jobs(NumberType):
         self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
     ) -> int:
         if value == "auto":
-            from conformance.workers import usable_cores
+            from conformance.run.workers import usable_cores
 
             return usable_cores()
         if not str(value).isdecimal() or int(value) < 1:
@@ -192,7 +192,7 @@ def check_command(
     Every scenario shows one rule of the contract and runs on every backend. What a backend does
     not offer is shown as not applicable (n.a.) and never counts as a pass.
     """
-    from conformance.runner import CheckRequest
+    from conformance.run.runner import CheckRequest
 
     console = Console()
     database = chosen_url(database, database_file) or os.environ.get(VARIABLE) or None
@@ -280,8 +280,8 @@ def _check(
     console: Console,
     annotate: Callable[[Report], None],
 ) -> int:
-    from conformance.reports import FILES, write_reports
-    from conformance.runner import check
+    from conformance.report.writers import FILES, write_reports
+    from conformance.run.runner import check
 
     try:
         if folder is not None:
@@ -304,7 +304,7 @@ def _check(
 
 
 def _dry_run(request: CheckRequest, console: Console) -> int:
-    from conformance.runner import plan
+    from conformance.run.runner import plan
 
     try:
         plans = plan(request)

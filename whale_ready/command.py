@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from conformance.redact import Secrets
-from conformance.results import Verdict
+from conformance.report.results import Verdict
+from conformance.spec.redaction import Secrets
 from engines.errors import EngineError
 from engines.published import document
 from whale_ready.lines import echo

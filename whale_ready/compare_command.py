@@ -10,9 +10,9 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from conformance.comparison import Comparison, Difference, compare
-from conformance.report_file import ReportError, load_report
-from conformance.results import Report
+from conformance.report.comparison import Comparison, Difference, compare
+from conformance.report.report_file import ReportError, load_report
+from conformance.report.results import Report
 from whale_ready.command import Command, could_not_run
 from whale_ready.console import Console
 

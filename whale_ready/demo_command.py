@@ -82,7 +82,7 @@ def _serve_until_told(
     demo: Demo, host: str, port: int, told: threading.Event, *, opens: bool
 ) -> None:
     """Raises CannotRun when it cannot listen there."""
-    from conformance.web import serving
+    from conformance.spec.web import serving
     from whale_ready.demo.app import demo_app
 
     with ExitStack() as stack:

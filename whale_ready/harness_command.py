@@ -9,14 +9,14 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from conformance.hooks import HookState
-from conformance.matrix import spans
-from conformance.registry import BackendSpecError, resolve
+from conformance.registry.backends import BackendSpecError, resolve
+from conformance.report.matrix import spans
+from conformance.spec.hooks import HookState
 from whale_ready.command import Command, Group, could_not_run
 from whale_ready.console import Console
 
 if TYPE_CHECKING:
-    from conformance.selfcheck import SelfCheck
+    from conformance.run.selfcheck import SelfCheck
 
 
 @click.group("harness", cls=Group)
@@ -39,7 +39,7 @@ def harness_check(spec: str) -> None:
 
     Exit codes: 0, or 3 when the harness cannot be opened or declares what it does not have.
     """
-    from conformance.selfcheck import self_check
+    from conformance.run.selfcheck import self_check
 
     console = Console()
     try:

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from conformance.observer import Observer
-from conformance.results import ScenarioResult, Status
-from conformance.rules import BY_ID
+from conformance.report.results import ScenarioResult, Status
+from conformance.run.observer import Observer
+from conformance.spec.rules import BY_ID
 from whale_ready.console import Console
 
 _MARKS = {

@@ -38,8 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
     problem = hidden()
     if problem is not None:
         raise pytest.UsageError(f"--backend {specs[0]}: {problem}")
-    from conformance.registry import BackendSpecError, resolve
-    from conformance.session import Suite, hands_out
+    from conformance.registry.backends import BackendSpecError, resolve
+    from conformance.run.session import Suite, hands_out
 
     try:
         subjects = [resolve(spec) for spec in specs]

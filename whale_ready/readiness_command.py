@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from conformance.redact import Secrets
+from conformance.spec.redaction import Secrets
 from whale_ready.command import INTERRUPTED, Command, could_not_run
 from whale_ready.console import Console
 from whale_ready.exit_codes import READINESS_EXIT_CODES, for_help

@@ -15,9 +15,9 @@ from conformance.model import differential, runs
 from conformance.model.runs import Count, Finding, Plan
 from conformance.model.stories import Story, StoryError, read, written
 from conformance.model.telling import Telling
-from conformance.redact import Secrets
-from conformance.registry import BackendSpecError, Subject, resolve
-from conformance.trace import HarnessFault
+from conformance.registry.backends import BackendSpecError, Subject, resolve
+from conformance.spec.redaction import Secrets
+from conformance.spec.trace import HarnessFault
 from whale_ready.command import INTERRUPTED, Command, could_not_run
 from whale_ready.console import Console
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from conformance.matrix import (
+from conformance.report.matrix import (
     Cell,
     Matrix,
     excused,
@@ -14,9 +14,9 @@ from conformance.matrix import (
     spans,
     verdict_line,
 )
-from conformance.plan import STARTS_PER_SCENARIO, Plan
-from conformance.results import Report, ScenarioResult, Status, Verdict
-from conformance.rules import BY_ID
+from conformance.report.results import Report, ScenarioResult, Status, Verdict
+from conformance.run.plan import STARTS_PER_SCENARIO, Plan
+from conformance.spec.rules import BY_ID
 from whale_ready.console import Console
 
 _STYLES = {

@@ -17,7 +17,6 @@ from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from conformance.dying import Life
 from conformance.harness import (
     LITTLE_DISK_MB,
     FaultKind,
@@ -48,6 +47,7 @@ from conformance.harnesses.moments import BetweenTransactions, Moments
 from conformance.harnesses.mortal import MortalDatabase, MortalRuntime
 from conformance.harnesses.skewed import AheadClock, on_the_clock_of
 from conformance.harnesses.state import StatefulHarness, TemporaryState, as_another_process
+from conformance.spec.dying import Life
 from engines.audit import ContainerEvent
 from engines.catalog import (
     SAFE_ULIMITS,

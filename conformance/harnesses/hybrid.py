@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from copy import copy
 from dataclasses import replace
 
-from conformance.dying import Life
 from conformance.harness import FaultKind, Hook, Lockout, Options, Player, Worker, World
 from conformance.harnesses.cast import CHALLENGES
 from conformance.harnesses.cre import HOOKS as CRE_HOOKS
@@ -25,6 +24,7 @@ from conformance.harnesses.skewed import AheadClock, on_the_clock_of
 from conformance.harnesses.state import as_another_process
 from conformance.harnesses.whale import HOOKS as WHALE_HOOKS
 from conformance.harnesses.whale import FakesClock, FakeWhaleHarness, FakeWhaleWorld
+from conformance.spec.dying import Life
 from engines.audit import ContainerEvent
 from engines.clock import Clock
 from engines.contract import ContainerBackend, InstanceStatus

@@ -35,7 +35,7 @@ from conformance.harnesses.staging import Staging
 from conformance.harnesses.state import StatefulHarness, TemporaryState
 from conformance.harnesses.whale_behind import Behind
 from conformance.harnesses.world_file import Account, WorldFile, read_world_file
-from conformance.stage import FLAG_PATH
+from conformance.spec.stage import FLAG_PATH
 from engines.audit import ContainerEvent
 from engines.contract import (
     ActionResult,

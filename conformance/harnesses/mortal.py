@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from sqlalchemy.engine import Connection
 
-from conformance.dying import Life
+from conformance.spec.dying import Life
 from engines.contract import Isolation
 from engines.cre.evidence import Evidence, Redactor
 from engines.cre.runtimes.base import Cleared, Found, Launch, Launched, Overfull, Runtime

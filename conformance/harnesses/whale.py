@@ -16,7 +16,6 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 
-from conformance.dying import Life
 from conformance.harness import FaultKind, Hook, Lockout, Options, Player, Worker, World
 from conformance.harnesses.cast import CHALLENGES, MATES, PLAYERS, TEAM_PLAYERS, crowd
 from conformance.harnesses.cre import Numbers
@@ -28,6 +27,7 @@ from conformance.harnesses.moments import Moments, NoMoments
 from conformance.harnesses.mortal import MortalCredentials, MortalDatabase
 from conformance.harnesses.skewed import AheadClock, on_the_clock_of
 from conformance.harnesses.state import StatefulHarness, as_another_process
+from conformance.spec.dying import Life
 from engines.audit import ContainerEvent
 from engines.clock import Clock
 from engines.contract import InstanceStatus

@@ -11,8 +11,8 @@ from typing import Any
 
 from conformance.harness import Player
 from conformance.model.calls import VERBS, Act, Answer, Call
-from conformance.stage import Stage
-from conformance.steps import together
+from conformance.spec.stage import Stage
+from conformance.spec.steps import together
 
 
 @dataclass(frozen=True)

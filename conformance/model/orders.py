@@ -5,7 +5,7 @@ from __future__ import annotations
 from conformance.model.histories import Op, Recorder
 from conformance.model.linearizability import impossible
 from conformance.model.rulebook import SLACK_SECONDS, Rulebook
-from conformance.steps import demand
+from conformance.spec.steps import demand
 
 
 def in_order(recorder: Recorder, *, capacity: int | None = None) -> None:

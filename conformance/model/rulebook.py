@@ -12,7 +12,7 @@ from itertools import combinations
 
 from conformance.model.calls import LIVE, NONE, UNASKED, Act, Answer, Call, Seen
 from conformance.model.states import EVER, Held, Span, State
-from conformance.steps import OWN_START_CODES, START_SLACK_SECONDS
+from conformance.spec.steps import OWN_START_CODES, START_SLACK_SECONDS
 from engines.contract import Capabilities, Code, ExtendMode, Scope
 
 SLACK_SECONDS = 2.0

@@ -11,7 +11,7 @@ from conformance.harness import Harness, Hook, Options, World
 from conformance.model.shrinking import shortest
 from conformance.model.stories import Cast, Story, invent
 from conformance.model.telling import USED, Parted, Teller, Telling, tell
-from conformance.trace import HarnessFault
+from conformance.spec.trace import HarnessFault
 
 SHRINKING_TRIES = 400
 """How often, at most, a story is told again to make it shorter."""

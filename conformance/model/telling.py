@@ -12,10 +12,10 @@ from conformance.model.calls import UNASKED, Act, Answer, Call
 from conformance.model.rulebook import Rulebook
 from conformance.model.states import Span, State, clock
 from conformance.model.stories import HOOKS, Cast, Kind, Step, Story, StoryError
-from conformance.shape import RuleBroken
-from conformance.stage import Stage
-from conformance.steps import says_when
-from conformance.trace import Trace
+from conformance.spec.shape import RuleBroken
+from conformance.spec.stage import Stage
+from conformance.spec.steps import says_when
+from conformance.spec.trace import Trace
 from engines.contract import ActionResult
 from engines.errors import BackendUnavailable
 

@@ -1,1 +1,1 @@
-"""The files of a report, each in its own form; :mod:`conformance.reports` writes them."""
+"""The files of a report, each in its own form; :mod:`conformance.report.writers` writes them."""

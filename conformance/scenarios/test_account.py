@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from conformance.harness import Hook, Lockout
-from conformance.scenario import EXTENDS, ONE_AT_A_TIME, TEAMS, scenario
-from conformance.stage import Stage
-from conformance.steps import (
+from conformance.spec.scenario import EXTENDS, ONE_AT_A_TIME, TEAMS, scenario
+from conformance.spec.stage import Stage
+from conformance.spec.steps import (
     FIXED,
     demand,
     done,

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from conformance.harness import Hook
-from conformance.scenario import DETECTS_LOSS, EXITS_AT_ONCE, EXTENDS, TEAMS, scenario
-from conformance.stage import Stage
-from conformance.steps import (
+from conformance.spec.scenario import DETECTS_LOSS, EXITS_AT_ONCE, EXTENDS, TEAMS, scenario
+from conformance.spec.stage import Stage
+from conformance.spec.steps import (
     MOST_EXTENDS,
     START_SLACK_SECONDS,
     beginning,
@@ -29,7 +29,7 @@ from conformance.steps import (
     repeated,
     started,
 )
-from conformance.trace import HarnessFault
+from conformance.spec.trace import HarnessFault
 from engines.audit import Action, ContainerEvent
 from engines.contract import Code
 

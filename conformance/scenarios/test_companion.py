@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from conformance.harness import Hook
-from conformance.scenario import COMPANION_CHALLENGE, DYING_COMPANION, SLOW_COMPANION, scenario
-from conformance.stage import Stage
-from conformance.steps import OWN_START_CODES, demand, done, gone, let_expire, started
+from conformance.spec.scenario import COMPANION_CHALLENGE, DYING_COMPANION, SLOW_COMPANION, scenario
+from conformance.spec.stage import Stage
+from conformance.spec.steps import OWN_START_CODES, demand, done, gone, let_expire, started
 
 
 @scenario("COMPANION-001", Hook.FETCH, COMPANION_CHALLENGE)

@@ -11,9 +11,9 @@ from typing import cast
 from conformance.harness import Hook, Options, Player
 from conformance.model.histories import Programme, Recorder, run_together
 from conformance.model.orders import in_order
-from conformance.scenario import EXTENDS, ONE_AT_A_TIME, TEAMS, scenario
-from conformance.stage import Stage
-from conformance.steps import (
+from conformance.spec.scenario import EXTENDS, ONE_AT_A_TIME, TEAMS, scenario
+from conformance.spec.stage import Stage
+from conformance.spec.steps import (
     agree,
     demand,
     done,
@@ -30,7 +30,7 @@ from conformance.steps import (
     until,
     untouched,
 )
-from conformance.trace import HarnessFault
+from conformance.spec.trace import HarnessFault
 from engines.audit import Action
 from engines.contract import ActionResult, Code, ContainerBackend, InstanceStatus, StartResult
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar, cast
 
 from conformance.harness import Hook
-from conformance.scenario import EXTENDS, LAPSES, scenario
-from conformance.stage import Stage
-from conformance.steps import (
+from conformance.spec.scenario import EXTENDS, LAPSES, scenario
+from conformance.spec.stage import Stage
+from conformance.spec.steps import (
     STATE_SETTLING_SECONDS,
     agree,
     demand,
@@ -22,7 +22,7 @@ from conformance.steps import (
     started,
     untouched,
 )
-from conformance.trace import HarnessFault
+from conformance.spec.trace import HarnessFault
 from engines.audit import Action
 from engines.contract import InstanceStatus
 

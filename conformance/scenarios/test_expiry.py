@@ -7,9 +7,9 @@ import logging
 import pytest
 
 from conformance.harness import Hook, Options
-from conformance.scenario import EXTENDS, ONE_AT_A_TIME, scenario
-from conformance.stage import Stage
-from conformance.steps import (
+from conformance.spec.scenario import EXTENDS, ONE_AT_A_TIME, scenario
+from conformance.spec.stage import Stage
+from conformance.spec.steps import (
     demand,
     done,
     events_of,

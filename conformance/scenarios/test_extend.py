@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from conformance.harness import Hook, Options
-from conformance.scenario import ADDITIVE, EXTENDS, FEW_EXTENSIONS, RESET, scenario
-from conformance.stage import Stage
-from conformance.steps import (
+from conformance.spec.scenario import ADDITIVE, EXTENDS, FEW_EXTENSIONS, RESET, scenario
+from conformance.spec.stage import Stage
+from conformance.spec.steps import (
     IDENTITY,
     MOST_EXTENDS,
     SLACK_SECONDS,

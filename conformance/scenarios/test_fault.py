@@ -6,9 +6,9 @@ import time
 from typing import cast
 
 from conformance.harness import FaultKind, Hook, Options
-from conformance.scenario import EXTENDS, FEW_EXTENSIONS, scenario
-from conformance.stage import Stage
-from conformance.steps import (
+from conformance.spec.scenario import EXTENDS, FEW_EXTENSIONS, scenario
+from conformance.spec.stage import Stage
+from conformance.spec.steps import (
     AGAIN_SECONDS,
     MOST_EXTENDS,
     OWN_START_CODES,

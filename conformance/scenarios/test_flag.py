@@ -8,10 +8,10 @@ import logging
 import pytest
 
 from conformance.harness import Hook, Player
-from conformance.redact import Flag
-from conformance.scenario import DETECTS_LOSS, EXTENDS, FLAG_FILE, FLAG_GRACE, TEAMS, scenario
-from conformance.stage import FLAG_FILE_PATH, Stage
-from conformance.steps import SLACK_SECONDS, done, gone, let_expire, live, repeated, started
+from conformance.spec.redaction import Flag
+from conformance.spec.scenario import DETECTS_LOSS, EXTENDS, FLAG_FILE, FLAG_GRACE, TEAMS, scenario
+from conformance.spec.stage import FLAG_FILE_PATH, Stage
+from conformance.spec.steps import SLACK_SECONDS, done, gone, let_expire, live, repeated, started
 
 
 @scenario("FLAG-001", Hook.FETCH, Hook.RECORDED_FLAG)

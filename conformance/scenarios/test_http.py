@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, cast
 
 from conformance.harness import LITTLE_DISK_MB, Hook, Options, Player
-from conformance.scenario import (
+from conformance.spec.scenario import (
     EXTENDS,
     FEW_EXTENSIONS,
     LITTLE_DISK,
@@ -14,8 +14,8 @@ from conformance.scenario import (
     TEAMS,
     scenario,
 )
-from conformance.stage import Stage
-from conformance.steps import (
+from conformance.spec.stage import Stage
+from conformance.spec.steps import (
     demand,
     done,
     expiry,
@@ -27,7 +27,7 @@ from conformance.steps import (
     together,
     untouched,
 )
-from conformance.web import ADMIN, CSRF_HEADER, Web, WebAnswer
+from conformance.spec.web import ADMIN, CSRF_HEADER, Web, WebAnswer
 from engines.audit import Action
 from engines.contract import LARGEST_ID, ExtendMode, InstanceStatus
 

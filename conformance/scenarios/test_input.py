@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from conformance.harness import Hook
-from conformance.scenario import scenario
-from conformance.shape import check_message
-from conformance.stage import Stage
-from conformance.steps import gone, live, repeated, same, started, untouched
+from conformance.spec.scenario import scenario
+from conformance.spec.shape import check_message
+from conformance.spec.stage import Stage
+from conformance.spec.steps import gone, live, repeated, same, started, untouched
 from engines.contract import LARGEST_ID, Code
 
 NOT_IDS: tuple[Any, ...] = (

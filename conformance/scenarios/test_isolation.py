@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from conformance.harness import LITTLE_DISK_MB, Hook, Limits, Outside, Player, Trial
-from conformance.scenario import (
+from conformance.spec.scenario import (
     CAPABLE_CHALLENGE,
     EGRESS_CHALLENGE,
     HOST,
@@ -18,8 +18,8 @@ from conformance.scenario import (
     SIBLINGS,
     scenario,
 )
-from conformance.stage import Stage
-from conformance.steps import demand, done, gone, only_event, started, untouched
+from conformance.spec.stage import Stage
+from conformance.spec.steps import demand, done, gone, only_event, started, untouched
 from engines.audit import Action
 from engines.contract import InstanceStatus
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from conformance.harness import Hook, Options, Player
-from conformance.scenario import (
+from conformance.spec.scenario import (
     DETECTS_LOSS,
     ENDED_CHALLENGE,
     EXTENDS,
@@ -14,8 +14,8 @@ from conformance.scenario import (
     TEAMS,
     scenario,
 )
-from conformance.stage import Stage
-from conformance.steps import (
+from conformance.spec.stage import Stage
+from conformance.spec.steps import (
     START_SLACK_SECONDS,
     beginning,
     demand,

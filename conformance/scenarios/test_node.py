@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from conformance.harness import Hook
-from conformance.scenario import MULTI_NODE, scenario
-from conformance.stage import Stage
-from conformance.steps import demand, done, started
+from conformance.spec.scenario import MULTI_NODE, scenario
+from conformance.spec.stage import Stage
+from conformance.spec.steps import demand, done, started
 from engines.contract import InstanceStatus
 
 MOST_STARTS = 24

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from conformance.harness import Hook, Options
-from conformance.scenario import scenario
-from conformance.stage import Stage
-from conformance.steps import done, live, started, together
+from conformance.spec.scenario import scenario
+from conformance.spec.stage import Stage
+from conformance.spec.steps import done, live, started, together
 from engines.contract import Code
 
 WARM = Options(warm=2)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from conformance.harness import Hook, Options
-from conformance.scenario import (
+from conformance.spec.scenario import (
     DETECTS_LOSS,
     EXITS_AT_ONCE,
     PAIRED_PORTS,
     SEVERAL_PORTS,
     scenario,
 )
-from conformance.stage import Stage
-from conformance.steps import demand, done, gone, let_expire, refused, started
+from conformance.spec.stage import Stage
+from conformance.spec.steps import demand, done, gone, let_expire, refused, started
 from engines.contract import Code
 
 ONE, TWO = Options(port_count=1), Options(port_count=2)

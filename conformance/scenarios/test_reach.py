@@ -6,7 +6,7 @@ import ipaddress
 import re
 
 from conformance.harness import Hook
-from conformance.scenario import (
+from conformance.spec.scenario import (
     EXTENDS,
     HOST_PORT,
     ONE_CONNECTION,
@@ -16,8 +16,8 @@ from conformance.scenario import (
     SUBDOMAIN_CHALLENGE,
     scenario,
 )
-from conformance.stage import Stage
-from conformance.steps import demand, done, started
+from conformance.spec.stage import Stage
+from conformance.spec.steps import demand, done, started
 from engines.contract import InstanceStatus
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"

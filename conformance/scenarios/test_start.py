@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from conformance.harness import Hook, Options
-from conformance.scenario import (
+from conformance.spec.scenario import (
     EXITS_AT_ONCE,
     HIDDEN,
     MISSING_IMAGE,
@@ -13,9 +13,9 @@ from conformance.scenario import (
     TWO_AT_ONCE,
     scenario,
 )
-from conformance.shape import check_status
-from conformance.stage import Stage
-from conformance.steps import (
+from conformance.spec.shape import check_status
+from conformance.spec.stage import Stage
+from conformance.spec.steps import (
     FIXED,
     OWN_START_CODES,
     SLACK_SECONDS,

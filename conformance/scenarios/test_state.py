@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conformance.harness import Hook
-from conformance.scenario import EXTENDS, scenario
-from conformance.stage import Stage
-from conformance.steps import (
+from conformance.spec.scenario import EXTENDS, scenario
+from conformance.spec.stage import Stage
+from conformance.spec.steps import (
     STATE_SETTLING_SECONDS,
     agree,
     demand,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from conformance.harness import Hook
-from conformance.scenario import DETECTS_LOSS, scenario
-from conformance.shape import check_status
-from conformance.stage import Stage
-from conformance.steps import (
+from conformance.spec.scenario import DETECTS_LOSS, scenario
+from conformance.spec.shape import check_status
+from conformance.spec.stage import Stage
+from conformance.spec.steps import (
     SLACK_SECONDS,
     START_SLACK_SECONDS,
     agree,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from conformance.harness import Hook, Options
-from conformance.scenario import TWO_AT_ONCE, scenario
-from conformance.stage import Stage
-from conformance.steps import (
+from conformance.spec.scenario import TWO_AT_ONCE, scenario
+from conformance.spec.stage import Stage
+from conformance.spec.steps import (
     done,
     events_of,
     gone,

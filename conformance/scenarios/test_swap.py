@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import partial
 
 from conformance.harness import FaultKind, Hook, Options
-from conformance.scenario import EXITS_AT_ONCE, EXTENDS, FLAG_GRACE, ONE_AT_A_TIME, scenario
-from conformance.stage import Stage
-from conformance.steps import (
+from conformance.spec.scenario import EXITS_AT_ONCE, EXTENDS, FLAG_GRACE, ONE_AT_A_TIME, scenario
+from conformance.spec.stage import Stage
+from conformance.spec.steps import (
     IDENTITY,
     OWN_START_CODES,
     STATE_SETTLING_SECONDS,
@@ -26,7 +26,7 @@ from conformance.steps import (
     together,
     untouched,
 )
-from conformance.swap import Fallback, fallback, swap
+from conformance.spec.swap import Fallback, fallback, swap
 from engines.contract import Code, StartResult
 from engines.errors import BackendUnavailable
 

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from conformance.harness import FaultKind, Hook
-from conformance.scenario import EXTENDS, scenario
-from conformance.stage import Stage
-from conformance.steps import (
+from conformance.spec.scenario import EXTENDS, scenario
+from conformance.spec.stage import Stage
+from conformance.spec.steps import (
     SETTLING_SECONDS,
     SLACK_SECONDS,
     START_SLACK_SECONDS,

@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 from reference.breakages import ForgetfulStop
 from reference.world import ReferenceHarness
 
-from conformance.comparison import Comparison, compare, gate
-from conformance.registry import Subject
-from conformance.report_file import ReportError, from_dict, load_report
-from conformance.reports import write_reports
-from conformance.results import (
+from conformance.registry.backends import Subject
+from conformance.report.comparison import Comparison, compare, gate
+from conformance.report.report_file import ReportError, from_dict, load_report
+from conformance.report.results import (
     EXCUSED,
     BackendInfo,
     Ledger,
@@ -30,8 +29,9 @@ from conformance.results import (
     Verdict,
     judge,
 )
-from conformance.rules import RULES, Profile
-from conformance.runner import CheckRequest, check_subjects
+from conformance.report.writers import write_reports
+from conformance.run.runner import CheckRequest, check_subjects
+from conformance.spec.rules import RULES, Profile
 from whale_ready.cli import main
 
 SOME_RULES = tuple(rule.id for rule in RULES[:4])

@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 from made_report import backend, failed, made_report, passed
 
-from conformance import scenario as parts
 from conformance import scenarios
-from conformance.compatibility import ASKED_IF, ROWS, Cell, Finding, Row, cell, compatibility
-from conformance.results import BackendInfo, ScenarioResult, Status
-from conformance.rules import BY_ID
-from conformance.scenario import Scenario, scenario_of
+from conformance.report.compatibility import ASKED_IF, ROWS, Cell, Finding, Row, cell, compatibility
+from conformance.report.results import BackendInfo, ScenarioResult, Status
+from conformance.spec import scenario as parts
+from conformance.spec.rules import BY_ID
+from conformance.spec.scenario import Scenario, scenario_of
 
 BY_KEY = {row.key: row for row in ROWS}
 DECLARED_NEEDS = {

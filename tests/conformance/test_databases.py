@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from servers import DatabaseServer
 
 from conformance.harnesses.state import ServerState
-from conformance.registry import BackendSpecError, chosen
+from conformance.registry.backends import BackendSpecError, chosen
 from engines.probe import wait_until
 from engines.state.database import Database
 

@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from reference.backend import ReferenceBackend
 from reference.world import ReferenceHarness, ReferenceWorld
 
-from conformance.dying import Life, ProcessDied
 from conformance.harness import Options, World
 from conformance.harnesses.mortal import MortalDatabase
-from conformance.registry import Subject
-from conformance.results import Status
-from conformance.rules import RULES
-from conformance.runner import CheckRequest, check_subjects
+from conformance.registry.backends import Subject
+from conformance.report.results import Status
+from conformance.run.runner import CheckRequest, check_subjects
+from conformance.spec.dying import Life, ProcessDied
+from conformance.spec.rules import RULES
 from engines.state.database import Database
 
 CRASH = [rule.id for rule in RULES if rule.group == "CRASH"]

@@ -17,12 +17,12 @@ from click.testing import CliRunner, Result
 from reference import faulty
 from reference.world import ReferenceHarness
 
-from conformance.observer import Observer
-from conformance.registry import Subject
-from conformance.results import MINIMUM_EXECUTED, Report, ScenarioResult, Status, Verdict
-from conformance.rules import CORE, RULES, SPEC_VERSION, Profile, Rule
-from conformance.runner import CheckRequest, check_subjects
-from conformance.selection import rules_of
+from conformance.registry.backends import Subject
+from conformance.report.results import MINIMUM_EXECUTED, Report, ScenarioResult, Status, Verdict
+from conformance.run.observer import Observer
+from conformance.run.runner import CheckRequest, check_subjects
+from conformance.run.selection import rules_of
+from conformance.spec.rules import CORE, RULES, SPEC_VERSION, Profile, Rule
 from whale_ready.cli import main
 from whale_ready.exit_codes import EXIT_CODES
 

@@ -18,7 +18,7 @@ from conformance.harness import CannotRun, FaultKind
 from conformance.harnesses.gate import Gate, reaching
 from conformance.harnesses.staging import Staging
 from conformance.harnesses.world_file import StagingFile, Through
-from conformance.web import serving
+from conformance.spec.web import serving
 
 
 @pytest.fixture

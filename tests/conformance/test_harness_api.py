@@ -12,12 +12,12 @@ from reference.backend import CHALLENGES, ReferenceBackend
 from reference.world import ReferenceHarness, ReferenceWorld
 
 from conformance.harness import Challenges, Harness, Hook, Options, Player, World
-from conformance.hooks import METHODS, OPTIONS
-from conformance.registry import Subject, resolve
-from conformance.results import Verdict
-from conformance.rules import BY_ID, GROUPS
-from conformance.runner import CheckRequest, check_subjects, planned_scenarios
-from conformance.selfcheck import self_check
+from conformance.registry.backends import Subject, resolve
+from conformance.report.results import Verdict
+from conformance.run.runner import CheckRequest, check_subjects, planned_scenarios
+from conformance.run.selfcheck import self_check
+from conformance.spec.hooks import METHODS, OPTIONS
+from conformance.spec.rules import BY_ID, GROUPS
 from whale_ready.cli import main
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "harness.md"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from conformance.registry import BackendSpecError, defaults, resolve
+from conformance.registry.backends import BackendSpecError, defaults, resolve
 from whale_ready.cli import main
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from conformance.observer import Observer
-from conformance.results import Report, ScenarioResult, Status, Verdict
-from conformance.runner import CheckRequest, check
+from conformance.report.results import Report, ScenarioResult, Status, Verdict
+from conformance.run.observer import Observer
+from conformance.run.runner import CheckRequest, check
 from engines.probe import wait_until
 
 TESTS = Path(__file__).parents[1]

@@ -16,16 +16,16 @@ from reference.breakages import ForgetfulStop, NamelessLimit
 from reference.faulty import LeakyWorlds
 from reference.world import ReferenceHarness
 
-from conformance.annotations import annotations_of
 from conformance.harness import Hook, KnownDeviation
-from conformance.registry import Subject
-from conformance.report_file import from_dict
-from conformance.reporting.html import to_html
-from conformance.reporting.schema import report_schema
-from conformance.reports import to_badge, to_junit, to_markdown
-from conformance.results import Report, Status, Verdict
-from conformance.runner import CheckRequest, check_subjects
-from conformance.waivers import NO_WAIVERS, Waivers, load_waivers
+from conformance.registry.backends import Subject
+from conformance.report.annotations import annotations_of
+from conformance.report.html import to_html
+from conformance.report.report_file import from_dict
+from conformance.report.results import Report, Status, Verdict
+from conformance.report.schema import report_schema
+from conformance.report.waivers import NO_WAIVERS, Waivers, load_waivers
+from conformance.report.writers import to_badge, to_junit, to_markdown
+from conformance.run.runner import CheckRequest, check_subjects
 
 ROOT = Path(__file__).parents[2]
 TODAY = date(2030, 6, 15)

@@ -12,11 +12,11 @@ from reference.world import ReferenceHarness
 from conformance.harness import Hook, Options, World
 from conformance.harnesses.cre import MemoryHarness
 from conformance.harnesses.whale import FakeWhaleHarness
-from conformance.ledger import Books, Tally
-from conformance.registry import Subject
-from conformance.results import Ledger, Report, Verdict
-from conformance.rules import RULES
-from conformance.runner import CheckRequest, check_subjects
+from conformance.registry.backends import Subject
+from conformance.report.ledger import Books, Tally
+from conformance.report.results import Ledger, Report, Verdict
+from conformance.run.runner import CheckRequest, check_subjects
+from conformance.spec.rules import RULES
 
 
 class Tidy(ReferenceHarness):

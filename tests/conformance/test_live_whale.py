@@ -28,12 +28,12 @@ from conformance.harnesses import live_whale_janitor
 from conformance.harnesses.live_whale import LiveWhaleHarness, LiveWhaleWorld
 from conformance.harnesses.live_whale_janitor import NotCleared
 from conformance.harnesses.world_file import WorldFileError, read_world_file
-from conformance.observer import Observer
-from conformance.plan import STARTS_PER_SCENARIO
-from conformance.registry import BackendSpecError, Subject, resolve
-from conformance.reports import write_reports
-from conformance.results import ScenarioResult, Status, Verdict
-from conformance.runner import CheckRequest, check_subjects, plan
+from conformance.registry.backends import BackendSpecError, Subject, resolve
+from conformance.report.results import ScenarioResult, Status, Verdict
+from conformance.report.writers import write_reports
+from conformance.run.observer import Observer
+from conformance.run.plan import STARTS_PER_SCENARIO
+from conformance.run.runner import CheckRequest, check_subjects, plan
 from engines.contract import Code, StartResult
 from engines.probe import wait_until
 from engines.whale.wire import LEFT_LOCK_SECONDS

@@ -10,9 +10,9 @@ from reference.backend import ReferenceBackend
 from reference.world import ReferenceHarness, ReferenceWorld
 
 from conformance.harness import Options, World
-from conformance.registry import Subject
-from conformance.results import Status
-from conformance.runner import CheckRequest, check_subjects
+from conformance.registry.backends import Subject
+from conformance.report.results import Status
+from conformance.run.runner import CheckRequest, check_subjects
 from engines.audit import ContainerEvent
 from engines.contract import InstanceStatus
 

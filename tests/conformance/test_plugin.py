@@ -8,10 +8,17 @@ import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
-from conformance.rules import RULES
+from conformance.spec.rules import RULES
 
 TESTS = Path(__file__).parents[1]
-HEAVY = ("conformance.session", "conformance.registry", "docker", "sqlalchemy", "rich", "flask")
+HEAVY = (
+    "conformance.run.session",
+    "conformance.registry.backends",
+    "docker",
+    "sqlalchemy",
+    "rich",
+    "flask",
+)
 
 
 def python(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:

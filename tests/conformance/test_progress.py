@@ -8,10 +8,10 @@ import pytest
 from reference.breakages import ForgetfulStop
 from reference.world import ReferenceHarness
 
-from conformance.observer import Observer
-from conformance.registry import Subject
-from conformance.results import Report
-from conformance.runner import CheckRequest, check_subjects
+from conformance.registry.backends import Subject
+from conformance.report.results import Report
+from conformance.run.observer import Observer
+from conformance.run.runner import CheckRequest, check_subjects
 from whale_ready.console import Console
 from whale_ready.progress import progress_on
 from whale_ready.summary import print_report

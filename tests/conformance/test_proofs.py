@@ -13,10 +13,10 @@ from reference.inside import Wall
 from reference.world import ReferenceHarness, ReferenceWorld
 
 from conformance.harness import Hook, Options, World
-from conformance.registry import Subject
-from conformance.results import Status
-from conformance.runner import CheckRequest, check_subjects
-from conformance.scenario import Need, scenario
+from conformance.registry.backends import Subject
+from conformance.report.results import Status
+from conformance.run.runner import CheckRequest, check_subjects
+from conformance.spec.scenario import Need, scenario
 from engines.contract import (
     ActionResult,
     Addressing,

@@ -11,7 +11,7 @@ from reference.world import ReferenceHarness
 from conformance.harness import Options
 from conformance.harnesses.bare import BareHarness
 from conformance.harnesses.whale import FakeWhaleHarness
-from conformance.registry import BackendSpecError, defaults, resolve
+from conformance.registry.backends import BackendSpecError, defaults, resolve
 
 
 def test_a_harness_by_its_factory() -> None:

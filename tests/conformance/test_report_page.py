@@ -11,8 +11,8 @@ from made_report import made_report
 from playwright.sync_api import Browser, Page, expect
 from shown_pages import CONTRAST, SIZE
 
-from conformance.reports import write_reports
-from conformance.results import Report
+from conformance.report.results import Report
+from conformance.report.writers import write_reports
 
 WIDE, NARROW = 1280, 360
 

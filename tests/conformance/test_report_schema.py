@@ -14,12 +14,12 @@ from made_report import made_report
 from reference.breakages import ForgetfulStop
 from reference.world import ReferenceHarness
 
-from conformance.registry import Subject
-from conformance.reporting.schema import report_schema
-from conformance.reports import to_json, write_reports
-from conformance.results import Status, Verdict
-from conformance.rules import SPEC_VERSION
-from conformance.runner import CheckRequest, check_subjects
+from conformance.registry.backends import Subject
+from conformance.report.results import Status, Verdict
+from conformance.report.schema import report_schema
+from conformance.report.writers import to_json, write_reports
+from conformance.run.runner import CheckRequest, check_subjects
+from conformance.spec.rules import SPEC_VERSION
 from engines import __version__
 
 Change = Callable[[dict[str, Any]], Any]

@@ -19,14 +19,14 @@ from reference.machine import Container, Machine
 from reference.world import ReferenceHarness, ReferenceWorld
 
 from conformance.harness import Options, World
-from conformance.matrix import spans
-from conformance.redact import Secrets
-from conformance.registry import Subject
-from conformance.reporting.html import to_html
-from conformance.reports import FILES, to_badge, to_junit, to_markdown, write_reports
-from conformance.results import BackendInfo, Report, ScenarioResult, Status, Verdict
-from conformance.rules import RULES, Profile
-from conformance.runner import CheckRequest, check_subjects
+from conformance.registry.backends import Subject
+from conformance.report.html import to_html
+from conformance.report.matrix import spans
+from conformance.report.results import BackendInfo, Report, ScenarioResult, Status, Verdict
+from conformance.report.writers import FILES, to_badge, to_junit, to_markdown, write_reports
+from conformance.run.runner import CheckRequest, check_subjects
+from conformance.spec.redaction import Secrets
+from conformance.spec.rules import RULES, Profile
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from pathlib import Path
 import conformance
 from conformance import scenarios
 from conformance.harness import Hook
-from conformance.rules import BY_ID, GROUPS, RULES, Level
-from conformance.scenario import Scenario, scenario_of
+from conformance.spec.rules import BY_ID, GROUPS, RULES, Level
+from conformance.spec.scenario import Scenario, scenario_of
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "contract.md"

@@ -10,10 +10,10 @@ from reference.world import ReferenceHarness
 
 from conformance.harness import Options
 from conformance.harnesses.bare import BareHarness
-from conformance.registry import Subject
-from conformance.results import Report, ScenarioResult, Status, Verdict
-from conformance.rules import RULES
-from conformance.runner import CheckRequest, check_subjects
+from conformance.registry.backends import Subject
+from conformance.report.results import Report, ScenarioResult, Status, Verdict
+from conformance.run.runner import CheckRequest, check_subjects
+from conformance.spec.rules import RULES
 
 
 def run(backend: type[ReferenceBackend], *select: str) -> Report:

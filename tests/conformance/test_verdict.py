@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conformance.results import ScenarioResult, Status, Verdict, judge
+from conformance.report.results import ScenarioResult, Status, Verdict, judge
 
 
 def results(backend: str = "a", **counts: int) -> list[ScenarioResult]:

@@ -13,11 +13,11 @@ from reference.breakages import ForgetfulStop
 from reference.faulty import LeakyWorlds
 from reference.world import ReferenceHarness
 
-from conformance.registry import Subject
-from conformance.reports import to_junit, to_markdown
-from conformance.results import BackendInfo, Report, ScenarioResult, Status, Verdict
-from conformance.runner import CheckRequest, check_subjects
-from conformance.waivers import Waivers, WaiversError, load_waivers
+from conformance.registry.backends import Subject
+from conformance.report.results import BackendInfo, Report, ScenarioResult, Status, Verdict
+from conformance.report.waivers import Waivers, WaiversError, load_waivers
+from conformance.report.writers import to_junit, to_markdown
+from conformance.run.runner import CheckRequest, check_subjects
 
 TODAY = date(2030, 6, 15)
 FIELDS = {

@@ -12,7 +12,7 @@ from cluster import change_node, saved
 from flask import Flask, request
 from private_engine import PrivateEngine
 
-from conformance.web import serving
+from conformance.spec.web import serving
 from ctfd.site import OWN_PLUGINS, Site
 
 NODE, NETWORK = "linux-1", "containers"

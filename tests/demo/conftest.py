@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from demo.visitor import Visitor
 
-from conformance.web import serving
+from conformance.spec.web import serving
 from whale_ready.demo.app import demo_app
 from whale_ready.demo.running import LOOPBACK, Demo, running
 

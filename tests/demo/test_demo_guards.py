@@ -12,7 +12,7 @@ import requests
 from demo.conftest import Served
 from demo.visitor import Visitor
 
-from conformance.web import serving
+from conformance.spec.web import serving
 from whale_ready.demo import cast
 from whale_ready.demo.app import demo_app
 from whale_ready.demo.running import LOOPBACK, running

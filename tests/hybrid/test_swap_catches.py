@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from reference.world import ReferenceHarness
 
-from conformance.registry import Subject
-from conformance.results import Status
-from conformance.runner import CheckRequest, check_subjects
-from conformance.swap import HOME, Swap
+from conformance.registry.backends import Subject
+from conformance.report.results import Status
+from conformance.run.runner import CheckRequest, check_subjects
+from conformance.spec.swap import HOME, Swap
 from engines.contract import ContainerBackend, InstanceStatus, StartResult
 from engines.errors import BackendUnavailable
 from engines.front import Call

@@ -21,7 +21,7 @@ from made_report import made_report
 from shown_commands import PAGES, commands, words_of
 from wheel_environments import WheelEnvironments
 
-from conformance.reports import write_reports
+from conformance.report.writers import write_reports
 from fake_whale import FakeWhale, InstanceOptions, World
 
 ROOT = Path(__file__).parents[2]

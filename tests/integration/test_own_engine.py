@@ -13,7 +13,7 @@ import pytest
 from conftest import require
 
 from conformance.harnesses.own_engine import PROGRAMS
-from conformance.rules import RULES
+from conformance.spec.rules import RULES
 
 HANGS = [f"FAULT-{number:03}" for number in range(19, 25)]
 """The rules about what hangs: here a daemon that SIGSTOP has stopped."""

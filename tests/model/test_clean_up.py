@@ -11,9 +11,9 @@ from reference.world import ReferenceHarness
 from conformance.harness import Options
 from conformance.model.runs import told
 from conformance.model.stories import read
-from conformance.registry import Subject
-from conformance.results import Status
-from conformance.runner import CheckRequest, check_subjects
+from conformance.registry.backends import Subject
+from conformance.report.results import Status
+from conformance.run.runner import CheckRequest, check_subjects
 from engines.contract import ActionResult, Code, StartResult, validate_ids
 
 WAIT_SECONDS = 30.0

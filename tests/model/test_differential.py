@@ -12,7 +12,7 @@ from conformance.harness import Harness, Options
 from conformance.model.differential import Comparison, Why, compared, search
 from conformance.model.runs import Plan
 from conformance.model.stories import read, written
-from conformance.registry import resolve
+from conformance.registry.backends import resolve
 
 PLAN = Plan(seed=1, stories=5, steps=20)
 

@@ -9,7 +9,7 @@ import pytest
 from mutants.registry import KILLED_BY
 from reference.breakages import CAUGHT_BY
 
-from conformance.rules import BY_ID
+from conformance.spec.rules import BY_ID
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "known-failures.md"
 CAUGHT = {each.__name__: set(rules) for each, rules in CAUGHT_BY.items()}

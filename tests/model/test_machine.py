@@ -11,7 +11,7 @@ from reference.world import ReferenceHarness
 
 from conformance.harness import Harness
 from conformance.model.machine import machine_for
-from conformance.registry import resolve
+from conformance.registry.backends import resolve
 
 BOUNDED = settings(
     max_examples=60,

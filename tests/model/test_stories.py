@@ -12,8 +12,8 @@ from conformance.harness import Harness, Options
 from conformance.model.runs import Count, Plan, cast_of, invented, search, told
 from conformance.model.shrinking import shortest
 from conformance.model.stories import StoryError, read, written
-from conformance.registry import resolve
-from conformance.trace import HarnessFault
+from conformance.registry.backends import resolve
+from conformance.spec.trace import HarnessFault
 
 SHORT = Plan(seed=3, stories=6, steps=20)
 """Green takes a while on real HTTP."""

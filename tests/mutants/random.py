@@ -49,10 +49,16 @@ from conformance.harness import Harness
 from conformance.harnesses.cre import MemoryHarness
 from conformance.harnesses.hybrid import HybridHarness
 from conformance.harnesses.whale import FakeWhaleHarness
-from conformance.registry import Subject
-from conformance.results import Status
-from conformance.runner import CheckRequest, check_subjects, planned_scenarios, run_pytest, suite_of
-from conformance.scenario import scenario_of
+from conformance.registry.backends import Subject
+from conformance.report.results import Status
+from conformance.run.runner import (
+    CheckRequest,
+    check_subjects,
+    planned_scenarios,
+    run_pytest,
+    suite_of,
+)
+from conformance.spec.scenario import scenario_of
 from mutants.sampling import PROGRAM, Place, places
 from whale_ready.command import sigterm_interrupts
 

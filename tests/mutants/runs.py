@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
-from conformance.registry import Subject
-from conformance.results import ScenarioResult, Status
-from conformance.runner import CheckRequest, check_subjects
+from conformance.registry.backends import Subject
+from conformance.report.results import ScenarioResult, Status
+from conformance.run.runner import CheckRequest, check_subjects
 from fake_whale import World
 from fake_whale.recording import Session, read_sessions
 from fake_whale.verify import verify

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from conformance.rules import BY_ID
+from conformance.spec.rules import BY_ID
 from mutants.kinds import Mutant, Part
 from mutants.registry import MUTANTS
 

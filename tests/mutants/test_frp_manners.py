@@ -14,9 +14,9 @@ import pytest
 
 from conformance.harness import Options, World
 from conformance.harnesses.whale import FakeWhaleHarness, FakeWhaleWorld
-from conformance.registry import Subject
-from conformance.results import Status
-from conformance.runner import CheckRequest, check_subjects
+from conformance.registry.backends import Subject
+from conformance.report.results import Status
+from conformance.run.runner import CheckRequest, check_subjects
 from engines.probe import GATEWAY_ERRORS, wait_until
 from engines.settings import Settings
 from engines.whale import starting

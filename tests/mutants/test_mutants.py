@@ -15,7 +15,7 @@ from conformance.harness import Harness
 from conformance.harnesses.cre import MemoryHarness
 from conformance.harnesses.hybrid import HybridHarness
 from conformance.harnesses.whale import FakeWhaleHarness
-from conformance.results import Status
+from conformance.report.results import Status
 from mutants.kinds import Mutant, Part
 from mutants.registry import MUTANTS
 from mutants.runs import PLAIN, differing, measured, results

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from cluster import eventually
 
-from conformance.registry import Subject
-from conformance.runner import CheckRequest, planned_scenarios
+from conformance.registry.backends import Subject
+from conformance.run.runner import CheckRequest, planned_scenarios
 from engines.cre import ContainerRuntimeEngine
 from mutants import random
 from mutants.sampling import places

@@ -27,9 +27,9 @@ from made_evidence import (
     written,
 )
 
-from conformance.results import BackendInfo, Status
-from conformance.results import Verdict as Ended
-from conformance.rules import RULES as CONTRACT
+from conformance.report.results import BackendInfo, Status
+from conformance.report.results import Verdict as Ended
+from conformance.spec.rules import RULES as CONTRACT
 from whale_ready.readiness.answers import answers, cautions
 from whale_ready.readiness.decision import Decision, Policy, PolicyError, Verdict
 from whale_ready.readiness.evidence import Evidence

@@ -25,7 +25,7 @@ from made_report import HOSTILE, LONG
 from playwright.sync_api import expect
 from shown_pages import Pages, assert_all_fits_and_can_be_read, assert_printed_in_black
 
-from conformance.results import BackendInfo, Status, Verdict
+from conformance.report.results import BackendInfo, Status, Verdict
 from whale_ready.cli import main
 
 WAIVER = "until 2030-12-31 by infra@example.org: known (https://example.org/1)"

@@ -26,7 +26,7 @@ from made_evidence import (
     written,
 )
 
-from conformance.results import BackendInfo, ScenarioResult, Status, Verdict
+from conformance.report.results import BackendInfo, ScenarioResult, Status, Verdict
 from whale_ready.cli import main
 from whale_ready.exit_codes import READINESS_EXIT_CODES
 from whale_ready.readiness.files import FILES

@@ -11,7 +11,7 @@ import pytest
 from made_evidence import bench, check, item, preflight, written
 
 from benchmarks import cells, decisions
-from conformance.rules import SPEC_VERSION
+from conformance.spec.rules import SPEC_VERSION
 from whale_ready.readiness import reading
 from whale_ready.readiness.reading import EvidenceError, read_bench, read_check, read_preflight
 

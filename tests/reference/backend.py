@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, cast
 
-from conformance.dying import Life
 from conformance.harness import LITTLE_DISK_MB, Challenges, Options
+from conformance.spec.dying import Life
 from engines.audit import Action, ContainerEvent, audit_detail
 from engines.clock import VirtualClock
 from engines.contract import (

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from conformance.dying import Life
 from conformance.harness import FaultKind
 from conformance.harnesses.turnstile import Turnstile
+from conformance.spec.dying import Life
 from engines.errors import BackendUnavailable
 
 NODES = ("node-1", "node-2")

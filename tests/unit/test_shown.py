@@ -25,11 +25,11 @@ from rich.table import Table
 from rich.text import Text
 from whale.test_readiness import listening
 
-from conformance.reporting.html import to_html
-from conformance.reporting.junit import to_junit
-from conformance.reporting.markdown import to_markdown
-from conformance.reports import to_json
-from conformance.results import Report
+from conformance.report.html import to_html
+from conformance.report.junit import to_junit
+from conformance.report.markdown import to_markdown
+from conformance.report.results import Report
+from conformance.report.writers import to_json
 from engines.cre.image_pull import reason as pull_reason
 from engines.errors import BackendUnavailable
 from engines.printable import json_text, printable

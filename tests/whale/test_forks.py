@@ -22,9 +22,9 @@ from whale.rig import (
 
 from conformance.harness import Options
 from conformance.harnesses.whale import TOKENS, FakeWhaleHarness, FakeWhaleWorld
-from conformance.registry import FLAVOURS, Subject, resolve
-from conformance.results import Status
-from conformance.runner import CheckRequest, check_subjects
+from conformance.registry.backends import FLAVOURS, Subject, resolve
+from conformance.report.results import Status
+from conformance.run.runner import CheckRequest, check_subjects
 from engines.contract import Code, Scope
 from engines.errors import WhaleFault
 from engines.metrics import exposition

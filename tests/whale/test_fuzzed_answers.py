@@ -28,7 +28,7 @@ from parallel import Player
 from whale.rig import HTTP, HTTP_TOO, FakesClock, credentials, fake_whale, settings
 from whale.test_readiness import listening
 
-from conformance.shape import check_action, check_start, check_status
+from conformance.spec.shape import check_action, check_start, check_status
 from engines import deadline
 from engines.contract import Code
 from engines.errors import BackendUnavailable, WhaleFault

@@ -10,10 +10,10 @@ import pytest
 
 from conformance.harness import Options, World
 from conformance.harnesses.whale import TOKENS, FakeWhaleHarness, FakeWhaleWorld
-from conformance.registry import Subject
-from conformance.reports import FILES, write_reports
-from conformance.results import Status
-from conformance.runner import CheckRequest, check_subjects
+from conformance.registry.backends import Subject
+from conformance.report.results import Status
+from conformance.report.writers import FILES, write_reports
+from conformance.run.runner import CheckRequest, check_subjects
 from engines.contract import Code, StartResult
 from engines.errors import BackendUnavailable
 from engines.whale import WhaleAPIManager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from conformance.redact import Secrets
+from conformance.spec.redaction import Secrets
 from engines.errors import EngineError, WhaleFault
 from whale_ready.preflight import (
     catalogue,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from conformance.matrix import Cell
-from conformance.results import Status
+from conformance.report.matrix import Cell
+from conformance.report.results import Status
 from whale_ready.preflight.items import State
 from whale_ready.readiness.decision import Decision, Question, Verdict
 from whale_ready.readiness.evidence import Evidence, Part, part_of

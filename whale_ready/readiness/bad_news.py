@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from conformance.results import Status, count
-from conformance.results import Verdict as Ended
-from conformance.rules import BY_ID
+from conformance.report.results import Status, count
+from conformance.report.results import Verdict as Ended
+from conformance.spec.rules import BY_ID
 from engines.published import document
 from whale_ready.preflight.items import State
 from whale_ready.readiness import commands

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from types import MappingProxyType
 
-from conformance.results import ScenarioResult, Status
+from conformance.report.results import ScenarioResult, Status
 from whale_ready.preflight.items import Item, State
 from whale_ready.readiness.evidence import Evidence
 

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 from urllib.parse import urlsplit
 
-from conformance.results import BackendInfo, Report
+from conformance.report.results import BackendInfo, Report
 from whale_ready.preflight.items import Item
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conformance.reports import write_whole
+from conformance.report.writers import write_whole
 from whale_ready.readiness.markdown import to_markdown
 from whale_ready.readiness.result import Readiness, to_json
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
-from conformance.results import MINIMUM_EXECUTED, BackendInfo, Status
-from conformance.results import Verdict as Ended
-from conformance.rules import RULES as CONTRACT
+from conformance.report.results import MINIMUM_EXECUTED, BackendInfo, Status
+from conformance.report.results import Verdict as Ended
+from conformance.spec.rules import RULES as CONTRACT
 from whale_ready.preflight.items import State
 from whale_ready.readiness import commands
 from whale_ready.readiness.decision import Found, Policy, Question, Verdict

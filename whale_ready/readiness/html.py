@@ -10,9 +10,9 @@ import jinja2
 from markupsafe import Markup
 
 from benchmarks import charts
-from conformance.matrix import Matrix
-from conformance.reporting.html import WORDS, bar
-from conformance.reporting.pages import pages, part, plain
+from conformance.report.html import WORDS, bar
+from conformance.report.matrix import Matrix
+from conformance.report.pages import pages, part, plain
 from whale_ready.preflight.items import State
 from whale_ready.readiness.answers import age
 from whale_ready.readiness.decision import Verdict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from conformance.results import BackendInfo, Status, count
+from conformance.report.results import BackendInfo, Status, count
 from whale_ready.readiness import commands
 from whale_ready.readiness.decision import Found, Look, Policy, Question, Rule, Verdict
 from whale_ready.readiness.evidence import Bench, Check, Evidence, Part, part_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from conformance.matrix import Matrix
-from conformance.reporting.markdown import md
-from conformance.reporting.pages import plain
+from conformance.report.markdown import md
+from conformance.report.matrix import Matrix
+from conformance.report.pages import plain
 from whale_ready.readiness.answers import age
 from whale_ready.readiness.decision import Reason
 from whale_ready.readiness.evidence import Bench, Check, Preflight

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.bench_file import FORMAT
 from benchmarks.bench_file import VERSION as BENCH_VERSION
-from conformance.json_fields import (
+from conformance.report.json_fields import (
     NUMBER,
     TEXT,
     WHOLE,
@@ -27,10 +27,10 @@ from conformance.json_fields import (
     texts,
     typed,
 )
-from conformance.redact import cleaned
-from conformance.report_file import from_dict
-from conformance.results import BackendInfo
-from conformance.rules import SPEC_VERSION
+from conformance.report.report_file import from_dict
+from conformance.report.results import BackendInfo
+from conformance.spec.redaction import cleaned
+from conformance.spec.rules import SPEC_VERSION
 from engines.setting_values import url as an_address
 from whale_ready.preflight.items import Item, State
 from whale_ready.readiness.evidence import Bench, Check, Preflight, Ratio, Source, same_place

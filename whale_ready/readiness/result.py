@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from conformance.redact import cleaned
+from conformance.spec.redaction import cleaned
 from engines import __version__
 from engines.printable import json_text
 from whale_ready.readiness.answers import Answer, answers, cautions

@@ -1,0 +1,154 @@
+"""Two reports side by side: what got worse, what got better, what is new and what is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from conformance.report.matrix import spans
+from conformance.report.results import EXCUSED, Broken, Report, ScenarioResult, Status
+
+RANKS = {
+    Status.PASS: 0,
+    Status.NOT_APPLICABLE: 1,
+    **dict.fromkeys(EXCUSED, 2),
+    Status.FAIL: 3,
+}
+"""From good to bad. A rule that does not apply any more is evidence lost. An error measures
+nothing: it is as if the rule had not been run."""
+_BROKEN = (Status.FAIL, *EXCUSED)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one rule ended on one backend, before and after; None where it was not run."""
+
+    backend: str
+    rule: str
+    before: Status | None
+    after: Status | None
+
+    @property
+    def change(self) -> str:
+        return f"{_word(self.before)} → {_word(self.after)}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What lies between two reports, each in the order of backends and rules."""
+
+    worse: tuple[Difference, ...] = ()
+    better: tuple[Difference, ...] = ()
+    new: tuple[Difference, ...] = ()
+    """Measured after, and not before."""
+    gone: tuple[Difference, ...] = ()
+    """Measured before, and not after."""
+    still_broken: tuple[Difference, ...] = ()
+    """Failed or excused, before and after, and no better or worse for it."""
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether anything got worse, is gone, or is new and fails."""
+        return bool(self.worse or self.gone or any(_fails(each) for each in self.new))
+
+
+def compare(before: Report, after: Report) -> Comparison:
+    """What lies between two reports."""
+    return _between(_statuses(before.results), _statuses(after.results))
+
+
+def _between(old: Mapping[Broken, Status], new: Mapping[Broken, Status]) -> Comparison:
+    all_of_them = [
+        Difference(backend, rule, old.get((backend, rule)), new.get((backend, rule)))
+        for backend, rule in {**old, **new}
+    ]
+
+    def those(which: Callable[[Difference], bool]) -> tuple[Difference, ...]:
+        return tuple(each for each in all_of_them if which(each))
+
+    return Comparison(
+        worse=those(lambda each: _step(each) > 0),
+        better=those(lambda each: _step(each) < 0),
+        new=those(lambda each: not _measured(each.before) and _measured(each.after)),
+        gone=those(lambda each: _measured(each.before) and not _measured(each.after)),
+        still_broken=those(
+            lambda each: _step(each) == 0 and each.before in _BROKEN and each.after in _BROKEN
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a baseline means for the verdict on a run."""
+
+    failures: tuple[str, ...] = ()
+    """Why the run fails, beside the rules that are broken and were not before."""
+    known: frozenset[Broken] = frozenset()
+    """What was broken before; that alone is no failure."""
+    notes: tuple[str, ...] = ()
+    """What got better, and what is still broken."""
+
+
+def gate(
+    baseline: Report, results: Iterable[ScenarioResult], rules: Collection[str], *, whole: bool
+) -> Gate:
+    """Hold what was measured against a baseline.
+
+    Args:
+        rules: ids of the rules that the run is about.
+        whole: False for a run that broke off: nothing is gone that it did not come to.
+    """
+    before = _statuses(each for each in baseline.results if each.rule in rules)
+    found = _between(before, _statuses(results))
+    # An excuse that holds is for what got worse, too; a scenario that erred is told as such.
+    worse = [each for each in found.worse if each.after not in EXCUSED]
+    excused = [each for each in found.worse if each.after in EXCUSED]
+    gone = [each for each in found.gone if whole and each.after is not Status.ERROR]
+    failing = [each for each in found.new if _fails(each)]
+    return Gate(
+        failures=(
+            *_told("worse than the baseline", worse),
+            *_told("not in the baseline, and broken", failing),
+            *_told("in the baseline, and not checked any more", gone),
+        ),
+        known=frozenset(
+            (each.backend, each.rule) for each in found.still_broken if each.after is Status.FAIL
+        ),
+        notes=(
+            *_told("better than the baseline", found.better),
+            *_told("worse than the baseline, and excused", excused),
+            *_told("broken as in the baseline", found.still_broken),
+        ),
+    )
+
+
+def _told(what: str, differences: Iterable[Difference]) -> Iterator[str]:
+    """One sentence for each backend and kind of change."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for each in differences:
+        grouped.setdefault((each.backend, each.change), []).append(each.rule)
+    for (backend, change), rules in grouped.items():
+        yield f"{what}: {backend}: {spans(rules)} ({change})"
+
+
+def _statuses(results: Iterable[ScenarioResult]) -> dict[Broken, Status]:
+    return {(each.backend, each.rule): each.status for each in results}
+
+
+def _measured(status: Status | None) -> bool:
+    return status is not None and status is not Status.ERROR
+
+
+def _step(each: Difference) -> int:
+    """Above zero for worse, below for better."""
+    if each.before not in RANKS or each.after not in RANKS:
+        return 0
+    return RANKS[each.after] - RANKS[each.before]
+
+
+def _fails(each: Difference) -> bool:
+    return each.after is Status.FAIL
+
+
+def _word(status: Status | None) -> str:
+    return "not run" if status is None else status.value.replace("_", " ")
