@@ -27,7 +27,7 @@ from engines.state.database import Database
 from engines.whale import StaticTokens, WhaleAPIManager
 from fake_whale import Challenge, FakeWhale, InstanceOptions, Runtime, SystemClock, User
 from fake_whale import World as WhaleWorld
-from fake_whale.docker_engine import LABEL, DockerEngine
+from fake_whale.whale.docker_engine import LABEL, DockerEngine
 
 SPEC = "whale:fake:docker"
 CHALLENGE, ANOTHER = 1, 2

@@ -6,7 +6,7 @@ import multiprocessing
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
-from fake_whale.server import FakeServer
+from fake_whale.web.server import FakeServer
 
 
 class Serving:

@@ -15,17 +15,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .clock import Clock, SystemClock, VirtualClock
-    from .database import Dbms, Isolation
-    from .dialect import Dialect
-    from .errors import FakeWhaleError
     from .fake import FakeWhale
-    from .faults import Fault
-    from .flavours import FLAVOURS, Flavour
-    from .instances import InstanceOptions
-    from .runtimes import Runtime
-    from .server import FakeServer
-    from .world import Challenge, Team, User, UserMode, World
+    from .web.dialect import Dialect
+    from .web.server import FakeServer
+    from .whale.clock import Clock, SystemClock, VirtualClock
+    from .whale.database import Dbms, Isolation
+    from .whale.errors import FakeWhaleError
+    from .whale.faults import Fault
+    from .whale.flavours import FLAVOURS, Flavour
+    from .whale.instances import InstanceOptions
+    from .whale.runtimes import Runtime
+    from .whale.world import Challenge, Team, User, UserMode, World
 
 _MODULES = {
     "clock": ("Clock", "SystemClock", "VirtualClock"),

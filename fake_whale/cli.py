@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from .clock import Clock, SystemClock, VirtualClock
-from .database import Dbms, Isolation
 from .demo import DEMO_WORLD
-from .dialect import Dialect
-from .errors import FakeWhaleError
-from .fidelity_doc import drops, write_table
-from .flavours import FLAVOURS
-from .instances import FRP_MANNERS, InstanceOptions
 from .own_arguments import hide
-from .recorder import Whale
-from .recorder import record as record_sessions
-from .recording import read_sessions
-from .runtimes import Runtime
-from .world import World
+from .sessions.fidelity_doc import drops, write_table
+from .sessions.recorder import Whale
+from .sessions.recorder import record as record_sessions
+from .sessions.recording import read_sessions
+from .web.dialect import Dialect
+from .whale.clock import Clock, SystemClock, VirtualClock
+from .whale.database import Dbms, Isolation
+from .whale.errors import FakeWhaleError
+from .whale.flavours import FLAVOURS
+from .whale.instances import FRP_MANNERS, InstanceOptions
+from .whale.runtimes import Runtime
+from .whale.world import World
 
 if TYPE_CHECKING:
-    from .verify import Fidelity
+    from .sessions.verify import Fidelity
 
 EXIT_DIFFERENT = 1
 EXIT_COULD_NOT_RUN = 3
@@ -188,7 +188,7 @@ def verify(
     Exits 0 when every step matches (but for at most 0.5 % that lie on a time limit), 1 when not, 3
     when the files cannot be used.
     """
-    from .verify import verify as verify_sessions
+    from .sessions.verify import verify as verify_sessions
 
     beside = sessions_file.with_name("whale-world.json")
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .world import Challenge, User, World
+from .whale.world import Challenge, User, World
 
 DEMO_WORLD = World(
     users=(

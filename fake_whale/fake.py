@@ -10,20 +10,20 @@ from typing import Any
 
 from flask import Flask
 
-from .clock import Clock, SystemClock
-from .database import Dbms, Isolation
-from .dialect import Dialect
-from .errors import FakeWhaleError
-from .faults import Fault, Kind, fault_from
-from .flavours import NEWEST, Flavour, flavour_named
-from .instances import InstanceOptions, as_frp
-from .machine import Machine, Plan
-from .runtimes import Runtime
-from .server import THREADS, FakeServer
-from .transport import TransportFaults
 from .web import build_app
 from .web.control import ControlRule
-from .world import World
+from .web.dialect import Dialect
+from .web.server import THREADS, FakeServer
+from .web.transport import TransportFaults
+from .whale.clock import Clock, SystemClock
+from .whale.database import Dbms, Isolation
+from .whale.errors import FakeWhaleError
+from .whale.faults import Fault, Kind, fault_from
+from .whale.flavours import NEWEST, Flavour, flavour_named
+from .whale.instances import InstanceOptions, as_frp
+from .whale.machine import Machine, Plan
+from .whale.runtimes import Runtime
+from .whale.world import World
 
 
 class FakeWhale:
@@ -37,7 +37,7 @@ class FakeWhale:
     ``flavour``, itself or by name, says which ctfd-whale it is; without it, the world does.
 
     Close it, or the server it serves from, when done; it is a context manager. Raises
-    :class:`~fake_whale.errors.FakeWhaleError` when ``runtime`` needs Docker and there is none.
+    :class:`~fake_whale.whale.errors.FakeWhaleError` when ``runtime`` needs Docker and there is none.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class FakeWhale:
         single worker that is not gevent's.
 
         The control surface is off when ``host`` is not loopback, unless ``control_token`` is given;
-        with a token it asks for it everywhere. Raises :class:`~fake_whale.errors.FakeWhaleError`
+        with a token it asks for it everywhere. Raises :class:`~fake_whale.whale.errors.FakeWhaleError`
         when the port cannot be had.
         """
         self.control_rule = self.control_rule.and_also(ControlRule.for_host(host, control_token))
@@ -145,7 +145,7 @@ class FakeWhale:
     def patch_config(self, values: Mapping[str, object]) -> None:
         """Change Whale settings by their real names, as an admin does on the settings page.
 
-        Raises :class:`~fake_whale.errors.FakeWhaleError` for a name Whale does not have.
+        Raises :class:`~fake_whale.whale.errors.FakeWhaleError` for a name Whale does not have.
         """
         self._machine.patch_settings(values)
 
@@ -158,7 +158,7 @@ class FakeWhale:
     def inject(self, fault: Fault | Mapping[str, object]) -> Fault:
         """Put a fault in place, given as in ``PUT /_fake/faults``: ``{"kind": "docker_hung"}``.
 
-        Raises :class:`~fake_whale.errors.FakeWhaleError` naming the field that is wrong.
+        Raises :class:`~fake_whale.whale.errors.FakeWhaleError` naming the field that is wrong.
         """
         if not isinstance(fault, Fault):
             fault = fault_from(dict(fault))

@@ -12,8 +12,8 @@ import pytest
 
 if TYPE_CHECKING:
     from .fake import FakeWhale
-    from .server import FakeServer
-    from .world import World
+    from .web.server import FakeServer
+    from .whale.world import World
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def fake_whale_world() -> World:
 @pytest.fixture
 def fake_whale(fake_whale_world: World) -> Iterator[FakeWhale]:
     """A fake on a virtual clock, with state of its own. Serve it with ``fake_whale_server``."""
-    from .clock import VirtualClock
     from .fake import FakeWhale
+    from .whale.clock import VirtualClock
 
     with FakeWhale(fake_whale_world, clock=VirtualClock()) as fake:
         yield fake

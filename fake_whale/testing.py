@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 
-from .world import World
+from .whale.world import World
 
 PATH = "/api/v1/plugins/ctfd-whale/container"
 

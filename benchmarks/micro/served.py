@@ -8,7 +8,7 @@ from flask import Flask
 
 from fake_whale import FakeWhale, SystemClock
 from fake_whale.demo import DEMO_WORLD
-from fake_whale.server import FakeServer
+from fake_whale.web.server import FakeServer
 
 
 def fake() -> FakeServer:

@@ -51,7 +51,7 @@ from fake_whale import (
 )
 from fake_whale import Team as WhaleTeam
 from fake_whale import World as WhaleWorld
-from fake_whale.flavours import FLAVOURS, NEWEST, Flavour, Window
+from fake_whale.whale.flavours import FLAVOURS, NEWEST, Flavour, Window
 
 OWN_PORT = 6
 """The one challenge on a port of its own; the others have an http name each."""

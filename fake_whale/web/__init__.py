@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from ..dialect import Dialect
 from . import admin, control, ctfd, ctfd_whale, documented, legacy
 from .app import Site
+from .dialect import Dialect
 
 if TYPE_CHECKING:
     from ..fake import FakeWhale

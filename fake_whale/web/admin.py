@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from flask import request
 
-from .. import mariadb
-from ..control import Outcome
-from ..errors import MechanismError, Refusal
-from ..visit import NOT_FOUND, Visit
+from ..whale import mariadb
+from ..whale.control import Outcome
+from ..whale.errors import MechanismError, Refusal
+from ..whale.visit import NOT_FOUND, Visit
 from . import pages
 from .app import HTML, Reply, Site, as_page, as_restx
 

@@ -14,13 +14,13 @@ from typing import Any
 from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from ..clock import Cancelled
-from ..errors import MechanismError, Refusal
-from ..faults import Kind
-from ..journal import Call, working_on
-from ..machine import Machine
-from ..sessions import COOKIE_NAME
-from ..visit import NOT_FOUND, Asked, Banned, LoginRedirect, Visit
+from ..whale.clock import Cancelled
+from ..whale.errors import MechanismError, Refusal
+from ..whale.faults import Kind
+from ..whale.journal import Call, working_on
+from ..whale.machine import Machine
+from ..whale.sessions import COOKIE_NAME
+from ..whale.visit import NOT_FOUND, Asked, Banned, LoginRedirect, Visit
 from . import pages
 
 _log = logging.getLogger("fake_whale")

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from flask import request
 
-from ..errors import FakeWhaleError
-from ..faults import fault_from
-from ..machine import Machine
+from ..whale.errors import FakeWhaleError
+from ..whale.faults import fault_from
+from ..whale.machine import Machine
 from . import openapi, status_page
 from .app import HTML, Reply, Site, as_restx
 

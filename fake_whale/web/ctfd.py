@@ -7,10 +7,10 @@ from datetime import datetime, timezone
 from flask import request
 from werkzeug.exceptions import BadRequest
 
-from ..directory import MAIL_DOMAIN, Token
-from ..errors import Refusal
-from ..sessions import Session
-from ..visit import NOT_FOUND, Visit
+from ..whale.directory import MAIL_DOMAIN, Token
+from ..whale.errors import Refusal
+from ..whale.sessions import Session
+from ..whale.visit import NOT_FOUND, Visit
 from . import pages
 from .app import CATCH_ALL, HTML, Reply, Site, as_page, as_restx, redirect
 

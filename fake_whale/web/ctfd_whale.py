@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flask import request
 
-from .. import player
-from ..visit import Visit
+from ..whale import player
+from ..whale.visit import Visit
 from .app import Reply, Site, as_restx
 
 PATH = "/api/v1/plugins/ctfd-whale/container"

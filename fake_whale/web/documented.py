@@ -5,10 +5,10 @@ Nobody has measured one; what the paper leaves open is answered as ctfd-whale an
 
 from __future__ import annotations
 
-from .. import player
-from ..control import Outcome
-from ..player import Running
-from ..visit import Visit
+from ..whale import player
+from ..whale.control import Outcome
+from ..whale.player import Running
+from ..whale.visit import Visit
 from .app import Reply, Site, as_restx
 from .ctfd_whale import challenge_id
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 
-from .. import player
-from ..control import DESTROY_FAILED
-from ..errors import Refusal
-from ..visit import NOT_FOUND, Visit
+from ..whale import player
+from ..whale.control import DESTROY_FAILED
+from ..whale.errors import Refusal
+from ..whale.visit import NOT_FOUND, Visit
 from .app import HTML, Reply, Site, as_page
 from .ctfd_whale import challenge_id
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..dialect import Dialect
+from .dialect import Dialect
 
 PATHS = {
     Dialect.CTFD_WHALE: "/api/v1/plugins/ctfd-whale/container",

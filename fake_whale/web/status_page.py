@@ -6,7 +6,7 @@ import json
 from html import escape
 from typing import TYPE_CHECKING
 
-from ..faults import EVENTS, Kind
+from ..whale.faults import EVENTS, Kind
 
 if TYPE_CHECKING:
     from ..fake import FakeWhale

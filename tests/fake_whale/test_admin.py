@@ -11,7 +11,7 @@ import requests
 
 from fake_whale import FakeWhale, Team, UserMode, VirtualClock, World
 from fake_whale.testing import Player, said, tokens
-from fake_whale.visit import FORBIDDEN
+from fake_whale.whale.visit import FORBIDDEN
 
 ADMIN = "/api/v1/plugins/ctfd-whale/admin/container"
 Players = Callable[[str], Player]

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from fake_whale import SystemClock, VirtualClock
-from fake_whale.clock import Cancelled
+from fake_whale.whale.clock import Cancelled
 
 
 class Every:

@@ -13,8 +13,9 @@ import pytest
 import requests
 
 from engines.probe import wait_until
-from fake_whale import FakeServer, FakeWhale, Isolation, SystemClock, VirtualClock, World, company
+from fake_whale import FakeServer, FakeWhale, Isolation, SystemClock, VirtualClock, World
 from fake_whale.testing import PATH, Player, tokens
+from fake_whale.whale import company
 
 READ_COMMITTED = Isolation.READ_COMMITTED
 REPEATABLE_READ = Isolation.REPEATABLE_READ
@@ -205,8 +206,8 @@ def test_a_connection_that_was_just_answered_is_company(
         connection = http.client.HTTPConnection(server.host, server.port)
         connection.request("GET", "/_fake/health")
         connection.getresponse().read()
-        monkeypatch.setattr("fake_whale.server.LATELY_SECONDS", 0.0)
+        monkeypatch.setattr("fake_whale.web.server.LATELY_SECONDS", 0.0)
         assert wait_until(lambda _timeout: server.connections == 0, 10)  # it is done with it
-        monkeypatch.setattr("fake_whale.server.LATELY_SECONDS", 3600.0)
+        monkeypatch.setattr("fake_whale.web.server.LATELY_SECONDS", 3600.0)
         assert server.connections == 1
         connection.close()

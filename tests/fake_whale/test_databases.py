@@ -21,9 +21,9 @@ from fake_whale import (
     User,
     VirtualClock,
     World,
-    company,
 )
 from fake_whale.testing import Player, said
+from fake_whale.whale import company
 
 USERS = range(2, 22)
 WORLD = World(

@@ -19,8 +19,8 @@ from fake_whale import (
     User,
     World,
 )
-from fake_whale.docker_engine import LABEL
 from fake_whale.testing import Player, said
+from fake_whale.whale.docker_engine import LABEL
 
 READY_SECONDS = 20.0
 

@@ -31,11 +31,11 @@ from fake_whale import (
     UserMode,
     VirtualClock,
     World,
-    cleaner,
 )
-from fake_whale.actors import Browser
 from fake_whale.cli import main
+from fake_whale.sessions.actors import Browser
 from fake_whale.testing import PATH, Player, said, tokens
+from fake_whale.whale import cleaner
 
 WORLD = World(
     users=(

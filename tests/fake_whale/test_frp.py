@@ -22,8 +22,8 @@ from fake_whale import (
     World,
 )
 from fake_whale.cli import main
-from fake_whale.instances import as_frp
 from fake_whale.testing import Player, said
+from fake_whale.whale.instances import as_frp
 
 DIRECT_HOST = "127.31.7.77"
 WORLD = World(

@@ -9,9 +9,9 @@ from threading import Barrier
 import pytest
 
 from fake_whale import FakeServer, FakeWhale, VirtualClock, World
-from fake_whale.errors import RouterError
-from fake_whale.routing import FrpcIni, Rule
 from fake_whale.testing import Player, said, tokens
+from fake_whale.whale.errors import RouterError
+from fake_whale.whale.routing import FrpcIni, Rule
 
 ONE, TWO = (Rule("tcp", "", port, f"{port}-x") for port in (10_000, 10_001))
 CREATED, NOT_CREATED = (200, "Container created"), (403, "Container creation failed")

@@ -17,8 +17,8 @@ import pytest
 import requests
 
 from fake_whale import FakeWhale, VirtualClock, World
-from fake_whale.actors import Browser
-from fake_whale.recording import Placeholders
+from fake_whale.sessions.actors import Browser
+from fake_whale.sessions.recording import Placeholders
 
 TRACES = Path(__file__).parent / "data" / "whale-golden-traces.jsonl"
 SECRET_HEADERS = ("Authorization", "Cookie", "CSRF-Token")

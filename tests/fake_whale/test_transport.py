@@ -14,7 +14,7 @@ import requests
 
 from fake_whale import FakeServer, FakeWhale
 from fake_whale.testing import PATH, Player, said
-from fake_whale.transport import SpoiledTask
+from fake_whale.web.transport import SpoiledTask
 
 Players = Callable[[str], Player]
 

@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from fake_whale import FakeWhale, FakeWhaleError, VirtualClock, World
-from fake_whale.actors import Browser, TooManyLogins
 from fake_whale.cli import main
-from fake_whale.database import Database, Record
-from fake_whale.fidelity_doc import BEGIN, END, drops, write_table
-from fake_whale.recorder import Whale, record
-from fake_whale.recording import Auth, Session, parse_sessions, read_sessions
-from fake_whale.verify import verify
+from fake_whale.sessions.actors import Browser, TooManyLogins
+from fake_whale.sessions.fidelity_doc import BEGIN, END, drops, write_table
+from fake_whale.sessions.recorder import Whale, record
+from fake_whale.sessions.recording import Auth, Session, parse_sessions, read_sessions
+from fake_whale.sessions.verify import verify
+from fake_whale.whale.database import Database, Record
 
 DATA = Path(__file__).parent / "data"
 BARE_STEP = {"wait": 0, "actor": "x", "method": "GET", "status": 200}

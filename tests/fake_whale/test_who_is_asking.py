@@ -9,9 +9,9 @@ import pytest
 import requests
 
 from fake_whale import FakeServer, FakeWhale, World
-from fake_whale.actors import Browser
+from fake_whale.sessions.actors import Browser
 from fake_whale.testing import PATH, Player, said, tokens
-from fake_whale.visit import FORBIDDEN
+from fake_whale.whale.visit import FORBIDDEN
 
 JSON = {"Content-Type": "application/json"}
 LOGIN = "/login?next=%2Fapi%2Fv1%2Fplugins%2Fctfd-whale%2Fcontainer%3Fchallenge_id%3D1"

@@ -8,18 +8,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from fake_whale import player
-from fake_whale.cleaner import Cleaner
-from fake_whale.control import Control, Outcome
-from fake_whale.database import Record, Transaction
-from fake_whale.engine import SimulatedEngine
-from fake_whale.errors import Refusal
-from fake_whale.locks import Lock, Locks
-from fake_whale.player import Running
-from fake_whale.redis import Redis
-from fake_whale.routing import FrpRouter
-from fake_whale.settings import Settings
-from fake_whale.visit import Visit
+from fake_whale.whale import player
+from fake_whale.whale.cleaner import Cleaner
+from fake_whale.whale.control import Control, Outcome
+from fake_whale.whale.database import Record, Transaction
+from fake_whale.whale.engine import SimulatedEngine
+from fake_whale.whale.errors import Refusal
+from fake_whale.whale.locks import Lock, Locks
+from fake_whale.whale.player import Running
+from fake_whale.whale.redis import Redis
+from fake_whale.whale.routing import FrpRouter
+from fake_whale.whale.settings import Settings
+from fake_whale.whale.visit import Visit
 from mutants.patched import Change
 
 

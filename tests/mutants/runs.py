@@ -12,8 +12,8 @@ from conformance.registry.backends import Subject
 from conformance.report.results import ScenarioResult, Status
 from conformance.run.runner import CheckRequest, check_subjects
 from fake_whale import World
-from fake_whale.recording import Session, read_sessions
-from fake_whale.verify import verify
+from fake_whale.sessions.recording import Session, read_sessions
+from fake_whale.sessions.verify import verify
 from mutants.fake import UNTRUTHS
 from mutants.kinds import Mutant
 

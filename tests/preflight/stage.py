@@ -35,8 +35,8 @@ from fake_whale import (
     VirtualClock,
 )
 from fake_whale import World as WhaleWorld
-from fake_whale.server import THREADS
 from fake_whale.testing import Player
+from fake_whale.web.server import THREADS
 from whale_ready.preflight.checks import CHECKS, run
 from whale_ready.preflight.items import Item, State
 from whale_ready.preflight.report import preflight_schema

@@ -15,7 +15,7 @@ from parallel import Player
 from engines.settings import Settings
 from engines.whale import StaticTokens, WhaleAPIManager
 from fake_whale import Challenge, FakeWhale, Isolation, Team, User, World
-from fake_whale.clock import Clock
+from fake_whale.whale.clock import Clock
 
 HTTP, DIRECT = 1, 2
 HTTP_TOO, HIDDEN, UNKNOWN = 3, 4, 999_999

@@ -17,7 +17,7 @@ from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer
 from engines.whale.manager import whale_instances
 from engines.whale.wire import refusal_of
-from fake_whale.redis import Redis
+from fake_whale.whale.redis import Redis
 
 ALICE, BOB, MATE, OTHER_MATE = 11, 12, 21, 22
 TEAM = 2

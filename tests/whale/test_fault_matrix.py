@@ -25,7 +25,7 @@ from engines.settings import Settings
 from engines.state.database import Database
 from engines.whale import StaticTokens, WhaleAPIManager
 from fake_whale import Challenge, FakeWhale, InstanceOptions, User, VirtualClock, World
-from fake_whale.faults import EVENTS, TRANSPORT, Kind
+from fake_whale.whale.faults import EVENTS, TRANSPORT, Kind
 
 pytestmark = pytest.mark.timeout(400)  # the first of them waits for the whole matrix
 ALICE, BOB = 2, 3

@@ -32,8 +32,8 @@ from engines.whale import WhaleAPIManager
 from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer
 from fake_whale import FakeWhale, VirtualClock
-from fake_whale.flavours import FLAVOURS as FAKES
 from fake_whale.testing import Player as Visitor
+from fake_whale.whale.flavours import FLAVOURS as FAKES
 
 ALICE, BOB = Player("ALICE", 11), Player("BOB", 12)
 

@@ -28,8 +28,8 @@ from engines.front import Call
 from engines.state.instances import Instance
 from engines.whale import WhaleAPIManager
 from fake_whale import FakeServer, FakeWhale, SystemClock, VirtualClock
-from fake_whale.clock import Clock
-from fake_whale.engine import Order
+from fake_whale.whale.clock import Clock
+from fake_whale.whale.engine import Order
 
 ALICE = Player("ALICE", 11)
 MATES = (Player("MATE", 21, 2), Player("OTHER_MATE", 22, 2))

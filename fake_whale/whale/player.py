@@ -1,7 +1,7 @@
 """What a player can ask of Whale, whatever the dialect it is asked in.
 
-Every function raises :class:`~fake_whale.errors.Refusal`, or
-:class:`~fake_whale.errors.MechanismError` where the real one answers 500.
+Every function raises :class:`~fake_whale.whale.errors.Refusal`, or
+:class:`~fake_whale.whale.errors.MechanismError` where the real one answers 500.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from .errors import FakeWhaleError
+from ..whale.errors import FakeWhaleError
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _DIRECT_PORT = re.compile(r"^(nc \S* )\d+$")

@@ -45,7 +45,7 @@ class Locks:
     def acquire(self, name: str, hold_seconds: float, patience_seconds: float) -> Lock | None:
         """Take the lock for ``hold_seconds``, waiting ``patience_seconds``; None when refused.
 
-        Raises :class:`~fake_whale.clock.Cancelled` when the fake is reset meanwhile.
+        Raises :class:`~fake_whale.whale.clock.Cancelled` when the fake is reset meanwhile.
         """
         if self._none:
             return Lock(name, self._clock.time())

@@ -14,10 +14,10 @@ from random import Random
 
 import requests
 
+from ..whale.errors import FakeWhaleError
+from ..whale.world import World
 from .actors import Cast, TooManyLogins
-from .errors import FakeWhaleError
 from .recording import Ask, Auth, Csrf, Session, Step
-from .world import World
 
 ACTORS = 2
 WAITS = (0.0, 0.0, 0.0, 0.6, 3.0, 11.5, 11.5)
@@ -83,7 +83,7 @@ class Whale:
 def record(whale: Whale, world: World, seed: int, sessions: int) -> Iterator[Session]:
     """Record ``sessions`` new sessions; the same seed asks the same questions.
 
-    Raises :class:`~fake_whale.errors.FakeWhaleError` when the Whale cannot be reached, a user
+    Raises :class:`~fake_whale.whale.errors.FakeWhaleError` when the Whale cannot be reached, a user
     cannot log in or the world has too few users.
     """
     random = Random(f"record-{seed}")  # noqa: S311  # repeatable on purpose

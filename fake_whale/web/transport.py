@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from waitress.channel import HTTPChannel
 from waitress.task import WSGITask
 
-from .clock import Cancelled
-from .faults import TRANSPORT, Fault, Kind, When
-from .fuzz import PAUSE_SECONDS, End, FuzzedAnswer, fuzzed
-from .journal import Call, working_on
-from .machine import Machine
-from .sessions import COOKIE_NAME
+from ..fuzz import PAUSE_SECONDS, End, FuzzedAnswer, fuzzed
+from ..whale.clock import Cancelled
+from ..whale.faults import TRANSPORT, Fault, Kind, When
+from ..whale.journal import Call, working_on
+from ..whale.machine import Machine
+from ..whale.sessions import COOKIE_NAME
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

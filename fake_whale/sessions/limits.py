@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .cleaner import PERIOD_SECONDS
-from .errors import BadSetting
-from .locks import LAST_TRY_BEFORE_END
-from .machine import Machine
-from .player import LOCK_PATIENCE_SECONDS, WINDOW_SECONDS
+from ..whale.cleaner import PERIOD_SECONDS
+from ..whale.errors import BadSetting
+from ..whale.locks import LAST_TRY_BEFORE_END
+from ..whale.machine import Machine
+from ..whale.player import LOCK_PATIENCE_SECONDS, WINDOW_SECONDS
 from .recording import Ask, Auth
 
 CLOSE_SECONDS = 0.5

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from waitress.server import create_server
 
-from .errors import FakeWhaleError
+from ..whale.errors import FakeWhaleError
 from .transport import SpoiledChannel
 
 if TYPE_CHECKING:

@@ -169,7 +169,7 @@ class Control:
         return Outcome(True, "Container Renewed")
 
     def timeout(self) -> int:
-        """``docker_timeout`` in seconds; raises :class:`~fake_whale.errors.BadSetting`."""
+        """``docker_timeout`` in seconds; raises :class:`~fake_whale.whale.errors.BadSetting`."""
         return self._settings.integer("docker_timeout", 3600)
 
     def oldest_alive(self) -> float:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..fake import FakeWhale
+from ..whale.cleaner import PERIOD_SECONDS
+from ..whale.clock import VirtualClock
+from ..whale.world import World
 from .actors import Cast
-from .cleaner import PERIOD_SECONDS
-from .clock import VirtualClock
-from .fake import FakeWhale
 from .limits import CLEANER, Limits
 from .recording import Answer, Ask, Auth, Session, Step
-from .world import World
 
 REMAINING_TOLERANCE_SECONDS = 1
 BEATS = tuple(range(int(PERIOD_SECONDS)))
@@ -128,7 +128,7 @@ class Fidelity:
 def verify(world: World, sessions: Iterable[Session]) -> Fidelity:
     """Replay ``sessions``, each from an empty ``world``, on a virtual clock.
 
-    Raises :class:`~fake_whale.errors.FakeWhaleError` when a session's actor or setting is unknown.
+    Raises :class:`~fake_whale.whale.errors.FakeWhaleError` when a session's actor or setting is unknown.
     """
     fidelity = Fidelity()
     fake = FakeWhale(world, clock=VirtualClock())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .errors import FakeWhaleError
+from ..whale.errors import FakeWhaleError
 
 BEGIN = "<!-- fidelity: written by `fake-whale verify --doc` -->"
 END = "<!-- /fidelity -->"

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import requests
 
-from .errors import FakeWhaleError
+from ..whale.errors import FakeWhaleError
+from ..whale.world import User, World
 from .recording import Answer, Ask, Auth, Csrf, Placeholders
-from .world import User, World
 
 WHALE_PATH = "/api/v1/plugins/ctfd-whale/container"
 TIMEOUT_SECONDS = 60.0

@@ -88,13 +88,13 @@ class DockerEngine:
         return [self._look_at(order, created) for order, created in known]
 
     def find(self, whale_id: str) -> Service | None:
-        """See :meth:`fake_whale.engine.Engine.find`."""
+        """See :meth:`fake_whale.whale.engine.Engine.find`."""
         with self._lock:
             known = [pair for pair in self._orders.values() if pair[0].whale_id == whale_id]
         return self._look_at(*known[0]) if known else None
 
     def discard(self, uuid: str) -> bool:
-        """See :meth:`fake_whale.engine.Engine.discard`."""
+        """See :meth:`fake_whale.whale.engine.Engine.discard`."""
         with self._lock:
             known = self._orders.pop(uuid, None)
         if known is None:

@@ -1,0 +1,1 @@
+"""TODO fake_whale/sessions."""
