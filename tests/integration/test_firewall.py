@@ -20,8 +20,8 @@ from private_engine import PrivateEngine
 from engines.cre.firewall import CHAIN_FORWARD, CHAIN_IN, RULES, Firewall
 from engines.cre.guard import Guard
 from engines.errors import BackendUnavailable
-from whale_ready import firewall_command
 from whale_ready.cli import main
+from whale_ready.commands import firewall as firewall_command
 
 DOCKERS = "*filter\n:DOCKER-USER - [0:0]\n-A DOCKER-USER -j RETURN\nCOMMIT\n"
 """What Docker has in ``filter`` while it makes a network: its chain, and no jump to it."""

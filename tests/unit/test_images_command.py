@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from whale_ready.images_command import _manages_a_swarm
+from whale_ready.commands.images import _manages_a_swarm
 
 
 @pytest.mark.parametrize(

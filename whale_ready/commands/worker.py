@@ -21,8 +21,8 @@ from engines.site.beside import SiteBeside
 from engines.state.database import Database, may_come
 from engines.whale import WhaleAPIManager
 from whale_ready.command import Command, could_not_run, database_fault, told_to_stop
+from whale_ready.commands.metrics import Address, CannotServe, metrics_option, serving_metrics
 from whale_ready.lines import echo
-from whale_ready.metrics_command import Address, CannotServe, metrics_option, serving_metrics
 
 CleanedUp = ContainerRuntimeEngine | WhaleAPIManager | HybridBackend
 

@@ -1,0 +1,1 @@
+"""TODO whale_ready/commands."""
