@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from .whale.world import Challenge, Team, User, UserMode, World
 
 _MODULES = {
-    "clock": ("Clock", "SystemClock", "VirtualClock"),
-    "database": ("Dbms", "Isolation"),
-    "dialect": ("Dialect",),
-    "errors": ("FakeWhaleError",),
+    "whale.clock": ("Clock", "SystemClock", "VirtualClock"),
+    "whale.database": ("Dbms", "Isolation"),
+    "web.dialect": ("Dialect",),
+    "whale.errors": ("FakeWhaleError",),
     "fake": ("FakeWhale",),
-    "faults": ("Fault",),
-    "flavours": ("FLAVOURS", "Flavour"),
-    "instances": ("InstanceOptions",),
-    "runtimes": ("Runtime",),
-    "server": ("FakeServer",),
-    "world": ("Challenge", "Team", "User", "UserMode", "World"),
+    "whale.faults": ("Fault",),
+    "whale.flavours": ("FLAVOURS", "Flavour"),
+    "whale.instances": ("InstanceOptions",),
+    "whale.runtimes": ("Runtime",),
+    "web.server": ("FakeServer",),
+    "whale.world": ("Challenge", "Team", "User", "UserMode", "World"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

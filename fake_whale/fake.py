@@ -37,7 +37,8 @@ class FakeWhale:
     ``flavour``, itself or by name, says which ctfd-whale it is; without it, the world does.
 
     Close it, or the server it serves from, when done; it is a context manager. Raises
-    :class:`~fake_whale.whale.errors.FakeWhaleError` when ``runtime`` needs Docker and there is none.
+    :class:`~fake_whale.whale.errors.FakeWhaleError` when ``runtime`` needs Docker and there is
+    none.
     """
 
     def __init__(
@@ -129,8 +130,8 @@ class FakeWhale:
         single worker that is not gevent's.
 
         The control surface is off when ``host`` is not loopback, unless ``control_token`` is given;
-        with a token it asks for it everywhere. Raises :class:`~fake_whale.whale.errors.FakeWhaleError`
-        when the port cannot be had.
+        with a token it asks for it everywhere. Raises
+        :class:`~fake_whale.whale.errors.FakeWhaleError` when the port cannot be had.
         """
         self.control_rule = self.control_rule.and_also(ControlRule.for_host(host, control_token))
         app = TransportFaults(self.app, lambda: self._machine, self._refuse)

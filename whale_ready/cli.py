@@ -13,24 +13,24 @@ from engines import __version__
 from whale_ready.command import Group, could_not_run, faults_could_not_run
 
 COMMANDS = {
-    "audit": "audit_command:audit_group",
-    "backends": "backends_command:backends_command",
-    "bench": "bench_command:bench_group",
-    "check": "check_command:check_command",
-    "compare": "compare_command:compare_command",
-    "database": "database_command:database_group",
-    "demo": "demo_command:demo_command",
-    "doctor": "doctor_command:doctor_command",
-    "firewall": "firewall_command:firewall_group",
-    "harness": "harness_command:harness_group",
-    "images": "images_command:images",
-    "instances": "instances_command:instances_group",
-    "metrics": "metrics_command:metrics_command",
-    "preflight": "preflight_command:preflight_command",
-    "readiness": "readiness_command:readiness_command",
-    "rollout": "rollout_command:rollout_group",
-    "story": "story_command:story_command",
-    "worker": "worker_command:worker_command",
+    "audit": "audit:audit_group",
+    "backends": "backends:backends_command",
+    "bench": "bench:bench_group",
+    "check": "check:check_command",
+    "compare": "compare:compare_command",
+    "database": "database:database_group",
+    "demo": "demo:demo_command",
+    "doctor": "doctor:doctor_command",
+    "firewall": "firewall:firewall_group",
+    "harness": "harness:harness_group",
+    "images": "images:images",
+    "instances": "instances:instances_group",
+    "metrics": "metrics:metrics_command",
+    "preflight": "preflight:preflight_command",
+    "readiness": "readiness:readiness_command",
+    "rollout": "rollout:rollout_group",
+    "story": "story:story_command",
+    "worker": "worker:worker_command",
 }
 """Where each is. Only what is asked for is imported: together they take a second.
 
@@ -59,7 +59,7 @@ class Commands(Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(f"whale_ready.{module}"), name)
+        command: click.Command = getattr(import_module(f"whale_ready.commands.{module}"), name)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -1,8 +1,8 @@
 """Something done in the middle of a process's work: what the hook MOMENTS needs.
 
-A process that is looked at as one that dies (:mod:`conformance.spec.dying`) does not die here: at one of
-its moments it waits until something else is done. Every step outside is such a moment, reading too,
-but none within a transaction: whoever is given a turn there would wait for its end.
+A process that is looked at as one that dies (:mod:`conformance.spec.dying`) does not die here: at
+one of its moments it waits until something else is done. Every step outside is such a moment,
+reading too, but none within a transaction: whoever is given a turn there would wait for its end.
 """
 
 from __future__ import annotations

@@ -298,7 +298,7 @@ def _known(spec: str, module: str, error: Exception) -> str | None:
 
 def _elsewhere(name: str) -> Path | None:
     """Where the path has something of this name besides ours."""
-    home = Path(__file__).resolve().parents[1]
+    home = Path(__file__).resolve().parents[2]
     for folder in (Path(each).resolve() for each in sys.path):
         for found in (folder / name, folder / f"{name}.py"):
             if folder != home and found.exists():

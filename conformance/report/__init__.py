@@ -1,1 +1,1 @@
-"""TODO conformance/report."""
+"""What a run found, and how it is compared, excused and written down."""

@@ -212,7 +212,7 @@ def _value(value: object) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = pages("conformance.reporting")
+    environment = pages("conformance.report")
     environment.filters |= {"declared": _value, "linked": _linked, "anchor": anchor}
     environment.globals |= {
         "symbols": {finding: SYMBOLS[finding] for finding in Finding},

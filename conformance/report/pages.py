@@ -23,7 +23,7 @@ def pages(*packages: str) -> jinja2.Environment:
 
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader(each, "page") for each in (*packages, "conformance.reporting")]
+            [jinja2.PackageLoader(each, "page") for each in (*packages, "conformance.report")]
         ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,

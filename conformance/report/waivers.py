@@ -153,7 +153,7 @@ class Waivers:
     def applied(
         self, result: ScenarioResult, backends: Sequence[BackendInfo], beside: str = ""
     ) -> ScenarioResult:
-        """The result, as :data:`~conformance.report.results.EXCUSED` when it is a failure that is known.
+        """The result; a failure that is known is :data:`~conformance.report.results.EXCUSED`.
 
         Args:
             beside: what harness or suite got wrong in the same scenario. Nothing excuses that: it

@@ -1,7 +1,7 @@
 """One process of a run in several: opens backends of its own and runs what it is handed.
 
-It runs scenarios as ``conformance.run.runner`` does in one process. Ctrl-C comes from the controller
-(``conformance.run.workers``); a controller that is gone means the same.
+It runs scenarios as ``conformance.run.runner`` does in one process. Ctrl-C comes from the
+controller (``conformance.run.workers``); a controller that is gone means the same.
 """
 
 from __future__ import annotations

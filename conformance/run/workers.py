@@ -1,9 +1,9 @@
 """A run in several processes: its controller, which hands out scenarios and gathers results.
 
 Each worker opens backends of its own and runs pytest as a run in one process does
-(``conformance.run.worker``). A free worker gets the next scenario in the order of the contract, and the
-report has that order whoever ran them. Not pytest-xdist: it gives a worker ten seconds to end when
-a run is interrupted, and containers may take longer to be cleared away.
+(``conformance.run.worker``). A free worker gets the next scenario in the order of the contract, and
+the report has that order whoever ran them. Not pytest-xdist: it gives a worker ten seconds to end
+when a run is interrupted, and containers may take longer to be cleared away.
 """
 
 from __future__ import annotations

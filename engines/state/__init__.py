@@ -1,1 +1,1 @@
-"""TODO engines/state."""
+"""What is kept in the database: tables, their versions, and how rows are leased and versioned."""

@@ -1,1 +1,1 @@
-"""TODO fake_whale/sessions."""
+"""Recorded sessions of a Whale: how they are made, read and replayed on the fake."""

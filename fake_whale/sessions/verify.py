@@ -128,7 +128,8 @@ class Fidelity:
 def verify(world: World, sessions: Iterable[Session]) -> Fidelity:
     """Replay ``sessions``, each from an empty ``world``, on a virtual clock.
 
-    Raises :class:`~fake_whale.whale.errors.FakeWhaleError` when a session's actor or setting is unknown.
+    Raises :class:`~fake_whale.whale.errors.FakeWhaleError` when a session's actor or setting is
+    unknown.
     """
     fidelity = Fidelity()
     fake = FakeWhale(world, clock=VirtualClock())

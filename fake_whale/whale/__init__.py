@@ -1,1 +1,1 @@
-"""TODO fake_whale/whale."""
+"""What ctfd-whale itself has: its control, its stores and the machines below it."""

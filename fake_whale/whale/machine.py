@@ -132,7 +132,10 @@ class Machine:
         self.engine.close()
 
     def wait(self, seconds: float) -> None:
-        """Let ``seconds`` pass; raises :class:`~fake_whale.whale.clock.Cancelled` on reset or close."""
+        """Let ``seconds`` pass.
+
+        Raises :class:`~fake_whale.whale.clock.Cancelled` on reset or close.
+        """
         self.clock.wait(seconds, self.cancel)
 
     def router(self) -> Router:

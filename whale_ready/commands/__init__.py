@@ -1,1 +1,1 @@
-"""TODO whale_ready/commands."""
+"""The commands of ``whale-ready``, one module each."""
