@@ -15,15 +15,15 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-import private_engine
 import pytest
-import registry as registries
-import ssh_host as ssh_hosts
-import tls_engine as tls_engines
 from hypothesis import settings
 from playwright.sync_api import Browser, expect, sync_playwright
-from servers import MariaDB, PostgreSQL
-from shown_pages import Pages
+from support import private_engine
+from support import registry as registries
+from support import ssh_host as ssh_hosts
+from support import tls_engine as tls_engines
+from support.servers import MariaDB, PostgreSQL
+from support.shown_pages import Pages
 
 from engines.state.database import Database
 

@@ -139,7 +139,7 @@ def _url_of(config: pytest.Config, kind: str) -> str:
             return str(url)
     pytest.skip(
         f"to run this: --database {KINDS[kind]}://USER:PASSWORD@HOST/DATABASE, an empty one; "
-        "PYTHONPATH=tests python -m servers starts servers and tells the options"
+        "PYTHONPATH=tests python -m support.servers starts servers and tells the options"
     )
 
 

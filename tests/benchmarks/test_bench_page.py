@@ -9,7 +9,7 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 import pytest
-from shown_pages import Pages, assert_all_fits_and_can_be_read, assert_printed_in_black
+from support.shown_pages import Pages, assert_all_fits_and_can_be_read, assert_printed_in_black
 
 from benchmarks.charts import DASHES
 from benchmarks.page import page

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from made_evidence import bench
+from support.made_evidence import bench
 
 from benchmarks.bench_file import FORMAT, VERSION, bench_schema
 from benchmarks.cells import CALLS

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from timed_backend import Timed
-from virtual_time import VirtualTime
+from support.timed_backend import Timed
+from support.virtual_time import VirtualTime
 
 from benchmarks import statistics
 from benchmarks.load import (

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from servers import MariaDB, PostgreSQL
+from support.servers import MariaDB, PostgreSQL
 
 from benchmarks.micro.pairs import Turns, Way, ratio_of
 
@@ -63,7 +63,7 @@ def test_every_module_gives_ratios_and_a_saved_run_holds_them(
     assert kept["bench_adapter.py::test_stop"]["requests"] == "1×DELETE 1×GET"
     assert {each["n"] for each in kept.values()} == {1}
     # what was left out says what would run it, and nothing names the machine
-    assert "PYTHONPATH=tests python -m servers" in done.stdout
+    assert "PYTHONPATH=tests python -m support.servers" in done.stdout
     assert "node" not in run["machine_info"]
 
 
@@ -86,7 +86,7 @@ def test_a_subject_that_does_not_do_its_work_fails_and_has_no_ratio(
     docker_engine: str, tmp_path: Path
 ) -> None:
     chosen = "(extend or find) and 10-sqlite or throughput or status or bench_adapter and start"
-    done = micro(tmp_path, MICRO, "-p", "broken_subjects", "--rounds", "1", "-k", chosen,
+    done = micro(tmp_path, MICRO, "-p", "support.broken_subjects", "--rounds", "1", "-k", chosen,
                  "--benchmark-save=broken")  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
     # of six, one is not broken

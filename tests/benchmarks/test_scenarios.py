@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from timed_backend import Timed
-from virtual_time import VirtualTime
+from support.timed_backend import Timed
+from support.virtual_time import VirtualTime
 
 from benchmarks.cells import Step, cells_of, decisions_of, knee_of, ratios_of
 from benchmarks.comparison import Block, Plan, Run, Side

@@ -8,7 +8,7 @@ import pkgutil
 from dataclasses import replace
 
 import pytest
-from made_report import backend, failed, made_report, passed
+from support.made_report import backend, failed, made_report, passed
 
 from conformance import scenarios
 from conformance.report.compatibility import ASKED_IF, ROWS, Cell, Finding, Row, cell, compatibility

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from servers import DatabaseServer
+from support.servers import DatabaseServer
 
 from conformance.harnesses.state import ServerState
 from conformance.registry.backends import BackendSpecError, chosen

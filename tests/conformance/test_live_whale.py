@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from conformance_world import written_world
+from support.conformance_world import written_world
 
 from conformance.harness import CannotRun, Hook, Options
 from conformance.harnesses import live_whale_janitor

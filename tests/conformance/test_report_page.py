@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from made_report import made_report
 from playwright.sync_api import Browser, Page, expect
-from shown_pages import CONTRAST, SIZE
+from support.made_report import made_report
+from support.shown_pages import CONTRAST, SIZE
 
 from conformance.report.results import Report
 from conformance.report.writers import write_reports

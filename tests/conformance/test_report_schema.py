@@ -10,9 +10,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from made_report import made_report
 from reference.breakages import ForgetfulStop
 from reference.world import ReferenceHarness
+from support.made_report import made_report
 
 from conformance.registry.backends import Subject
 from conformance.report.results import Status, Verdict

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_report import HOSTILE, made_report
 from reference.backend import ReferenceBackend
 from reference.breakages import FlagInTheMessage, ForgetfulStop
 from reference.machine import Container, Machine
 from reference.world import ReferenceHarness, ReferenceWorld
+from support.made_report import HOSTILE, made_report
 
 from conformance.harness import Options, World
 from conformance.registry.backends import Subject

@@ -10,9 +10,9 @@ from typing import Any
 import docker
 import pytest
 import sqlalchemy as sa
-from cluster import eventually, saved
-from conformance_world import USERS, written_world
-from private_engine import PrivateEngine
+from support.cluster import eventually, saved
+from support.conformance_world import USERS, written_world
+from support.private_engine import PrivateEngine
 
 from conformance.harness import CannotRun, Hook, Options, Player
 from conformance.harnesses.challenge_image import ensure_image

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 import docker
-from servers import DatabaseServer, MariaDB, PostgreSQL
+from support.servers import DatabaseServer, MariaDB, PostgreSQL
 
 from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.cre_docker import sweep

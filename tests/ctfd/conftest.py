@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from loopback import Program, free_port, listens
 from playwright.sync_api import Browser, Page
+from support.loopback import Program, free_port, listens
 
 from conformance.harnesses.challenge_image import ensure_image
 from ctfd.site import FIX, OWN_PLUGINS, PASSWORD, TOO_MANY, Site, home

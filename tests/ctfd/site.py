@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from changed_settings import shipped
+from support.changed_settings import shipped
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = ROOT / "engines" / "web" / "ctfd"

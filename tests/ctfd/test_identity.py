@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from servers import MariaDB
+from support.servers import MariaDB
 
 from ctfd.conftest import MEMORY
 from ctfd.site import Site, Visitor

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from servers import MariaDB
+from support.servers import MariaDB
 
 from ctfd.conftest import MEMORY
 from ctfd.site import Site, Visitor

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from playwright.sync_api import Browser, expect
-from servers import MariaDB
+from support.servers import MariaDB
 
 from ctfd.conftest import MEMORY, Window
 from ctfd.site import Site, Visitor

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from conftest import require
-from servers import MariaDB
+from support.servers import MariaDB
 
 from conformance.harnesses.fetch import http_get
 from ctfd.conftest import MEMORY, swept

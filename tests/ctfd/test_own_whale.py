@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from cluster import eventually
-from servers import MariaDB
+from support.cluster import eventually
+from support.servers import MariaDB
 
 from ctfd.test_other_servers import STOP, solved, turned
 from ctfd.test_rules_of_the_site import START

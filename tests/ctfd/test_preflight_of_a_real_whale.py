@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from changed_settings import shipped_but
-from servers import MariaDB
+from support.changed_settings import shipped_but
+from support.servers import MariaDB
 
 from ctfd.site import Visitor
 from ctfd.whale_site import IMAGE, MEMORY, PORT, Frpc, Swarm, site_with_whale, whale_challenge

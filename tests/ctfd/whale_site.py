@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import docker
-from cluster import change_node, saved
 from flask import Flask, request
-from private_engine import PrivateEngine
+from support.cluster import change_node, saved
+from support.private_engine import PrivateEngine
 
 from conformance.spec.web import serving
 from ctfd.site import OWN_PLUGINS, Site

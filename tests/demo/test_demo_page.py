@@ -13,7 +13,7 @@ import pytest
 import requests
 from demo.conftest import Served
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
-from shown_pages import CONTRAST, SIZE
+from support.shown_pages import CONTRAST, SIZE
 
 from whale_ready.demo.cast import CHALLENGES, PLAYERS
 

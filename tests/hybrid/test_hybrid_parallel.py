@@ -17,8 +17,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from flipping import ALICE, RENEWALS, TIMEOUT, HasNoRoutes, Parts
-from parallel import Ask, Quiet, Round, assert_adds_up, crew, dealt, draw
+from support.flipping import ALICE, RENEWALS, TIMEOUT, HasNoRoutes, Parts
+from support.parallel import Ask, Quiet, Round, assert_adds_up, crew, dealt, draw
 from whale.rig import HTTP, fake_whale
 
 from engines.clock import SystemClock

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 import requests
-import wheel_environments
 from conftest import require
-from wheel_environments import Built, build, uv
+from support import wheel_environments
+from support.wheel_environments import Built, build, uv
 
 ROOT = Path(__file__).parents[2]
 OURS = "https://github.com/OWNER/whale-ready"

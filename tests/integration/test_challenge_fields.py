@@ -15,7 +15,7 @@ import docker
 import pytest
 from conftest import require
 from docker.api import APIClient
-from private_engine import FIX, PrivateEngine, possible
+from support.private_engine import FIX, PrivateEngine, possible
 
 import engines.cleanup_worker
 from engines.audit import Action

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import made_evidence
 import pytest
-from made_report import made_report
-from shown_commands import PAGES, commands, words_of
-from wheel_environments import WheelEnvironments
+from support import made_evidence
+from support.made_report import made_report
+from support.shown_commands import PAGES, commands, words_of
+from support.wheel_environments import WheelEnvironments
 
 from conformance.report.writers import write_reports
 from fake_whale import FakeWhale, InstanceOptions, World

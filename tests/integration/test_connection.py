@@ -13,8 +13,8 @@ import docker
 import pytest
 import trustme
 from conftest import require
-from ssh_host import SSHHost
-from tls_engine import TLSEngine, write_certificates
+from support.ssh_host import SSHHost
+from support.tls_engine import TLSEngine, write_certificates
 
 from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.cre import ContainerRuntimeEngine

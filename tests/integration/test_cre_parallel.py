@@ -13,8 +13,19 @@ import docker
 import pytest
 from crash.parts import PORTS, SERVED, Parts, forget_networks
 from mutants.claims import LooksThenClaims, SharesPorts
-from parallel import Ask, Player, Quiet, Round, Told, assert_adds_up, crew, dealt, draw, told
-from servers import MariaDB
+from support.parallel import (
+    Ask,
+    Player,
+    Quiet,
+    Round,
+    Told,
+    assert_adds_up,
+    crew,
+    dealt,
+    draw,
+    told,
+)
+from support.servers import MariaDB
 
 from conformance.harnesses.cre_docker import sweep
 from conformance.harnesses.fetch import http_get

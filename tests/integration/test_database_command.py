@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
-from servers import MariaDB, PostgreSQL
+from support.servers import MariaDB, PostgreSQL
 
 from conformance.harnesses.guessed_tables import export_and_import
 from engines.cre.owner import ids_at

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import private_engine
 import pytest
 from click.testing import CliRunner
 from conftest import require
-from private_engine import PrivateEngine
+from support import private_engine
+from support.private_engine import PrivateEngine
 
 from engines.cre.firewall import CHAIN_FORWARD, CHAIN_IN, RULES, Firewall
 from engines.cre.guard import Guard

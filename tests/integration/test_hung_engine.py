@@ -16,9 +16,9 @@ from pathlib import Path
 
 import docker
 import pytest
-from cluster import saved
-from held_engine import HeldEngine
-from private_engine import PrivateEngine
+from support.cluster import saved
+from support.held_engine import HeldEngine
+from support.private_engine import PrivateEngine
 
 from engines.catalog import ChallengeSpec, Readiness, StaticCatalog
 from engines.clock import VirtualClock

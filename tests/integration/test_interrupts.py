@@ -19,7 +19,7 @@ from pathlib import Path
 
 import docker
 import pytest
-from held_engine import CREATE, HeldEngine
+from support.held_engine import CREATE, HeldEngine
 
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import docker
 import pytest
-from cluster import saved
-from private_engine import PrivateEngine
+from support.cluster import saved
+from support.private_engine import PrivateEngine
 
 from conformance.harnesses.fetch import http_get
 from engines.probe import wait_until

@@ -20,7 +20,7 @@ import docker
 import pytest
 from click.testing import CliRunner
 from docker.errors import ImageNotFound
-from registry import Registry, Relay
+from support.registry import Registry, Relay
 
 from conformance.harnesses.fetch import http_get
 from engines.audit import Action

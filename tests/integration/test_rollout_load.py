@@ -25,8 +25,8 @@ from random import Random
 
 import pytest
 from hybrid.stage import Ground, Site, served, simulated, site
-from web_site import Reply, site_app, site_of
-from web_site import Site as Endpoints
+from support.web_site import Reply, site_app, site_of
+from support.web_site import Site as Endpoints
 
 from engines.audit import Action, ContainerEvent
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT

@@ -1,7 +1,7 @@
 """The endpoints with the settings as shipped, on real Docker, firewall on, under every server.
 
 All servers run at once and each has a player whose instance runs out meanwhile, so that the tests
-wait once. Which settings are changed, and why: ``tests/changed_settings.py``.
+wait once. Which settings are changed, and why: ``tests/support/changed_settings.py``.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 
 import docker
 import pytest
-from changed_settings import shipped_but
 from conftest import require
-from loopback import Program, free_port, listens
-from under_gevent import LIVES, under_gevent
-from web_site import Site
+from support.changed_settings import shipped_but
+from support.loopback import Program, free_port, listens
+from support.under_gevent import LIVES, under_gevent
+from support.web_site import Site
 
 from conformance.harnesses.cre_docker import remaining, sweep
 from conformance.harnesses.fetch import http_get
@@ -32,14 +32,14 @@ from engines.probe import wait_until
 from engines.state.database import Database
 
 TESTS = Path(__file__).parents[1]
-GUNICORN = ("-m", "gunicorn", "served_app:app", "--bind", "127.0.0.1:{port}")
+GUNICORN = ("-m", "gunicorn", "support.served_app:app", "--bind", "127.0.0.1:{port}")
 GEVENT = (*GUNICORN, "--worker-class", "gevent")
 SERVERS = {
     "gevent-1": GEVENT,
     "gevent-2": (*GEVENT, "--workers", "2"),
     "gthread": (*GUNICORN, "--worker-class", "gthread", "--threads", "8"),
     "sync": (*GUNICORN, "--workers", "2"),
-    "waitress": ("-m", "waitress", "--listen=127.0.0.1:{port}", "served_app:app"),
+    "waitress": ("-m", "waitress", "--listen=127.0.0.1:{port}", "support.served_app:app"),
 }
 CHALLENGE = 1
 LIFE_SECONDS = 30

@@ -13,8 +13,8 @@ from typing import Any
 
 import docker
 import pytest
-from cluster import Cluster, change_node, eventually, saved
 from conftest import require
+from support.cluster import Cluster, change_node, eventually, saved
 
 from conformance.harnesses.cre_swarm import sweep
 from conformance.harnesses.fetch import http_get

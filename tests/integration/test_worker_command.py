@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from servers import MariaDB
-from site_tables import another, make_site
+from support.servers import MariaDB
+from support.site_tables import another, make_site
 
 from engines.audit import Action
 from engines.settings import Settings

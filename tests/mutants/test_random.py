@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from cluster import eventually
+from support.cluster import eventually
 
 from conformance.registry.backends import Subject
 from conformance.run.runner import CheckRequest, planned_scenarios

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import free_port
 from preflight.stage import (
     ALL_OK,
     ALL_WISHES,
@@ -31,6 +30,7 @@ from preflight.stage import (
     states,
     validate,
 )
+from support.loopback import free_port
 
 from engines.cre.runtimes.memory import MemoryRuntime
 from fake_whale import FLAVOURS, Challenge, Dialect, FakeWhale, Isolation, User

@@ -16,10 +16,10 @@ from typing import Any
 import docker
 import pytest
 import sqlalchemy as sa
-from cluster import eventually, saved
 from preflight.stage import ALL_WISHES, Setup, staged
-from private_engine import PrivateEngine
-from servers import MariaDB
+from support.cluster import eventually, saved
+from support.private_engine import PrivateEngine
+from support.servers import MariaDB
 
 from conformance.harnesses.challenge_image import ensure_image
 from whale_ready.preflight.checks import CHECKS, run

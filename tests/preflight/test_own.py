@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from loopback import free_port
 from preflight.stage import (
     ADMIN,
     ALICE,
@@ -25,7 +24,8 @@ from preflight.stage import (
     staged,
     states,
 )
-from servers import MariaDB
+from support.loopback import free_port
+from support.servers import MariaDB
 
 from engines.audit import Action, ContainerEvent
 from engines.clock import SystemClock

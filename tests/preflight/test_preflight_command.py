@@ -18,7 +18,6 @@ from typing import Any
 import jsonschema
 import pytest
 from click.testing import CliRunner, Result
-from loopback import free_port
 from preflight.stage import (
     ALICE,
     EVERY_ID,
@@ -28,6 +27,7 @@ from preflight.stage import (
     staged,
     validate,
 )
+from support.loopback import free_port
 
 from whale_ready.cli import main
 from whale_ready.exit_codes import PREFLIGHT_EXIT_CODES, for_help

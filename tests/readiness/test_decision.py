@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from made_evidence import (
+from support.made_evidence import (
     CRE,
     CRE_VERSIONS,
     FAKE_VERSIONS,

@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
-from made_evidence import (
+from playwright.sync_api import expect
+from support.made_evidence import (
     CRE,
     WHALE,
     bench,
@@ -21,9 +22,8 @@ from made_evidence import (
     results,
     written,
 )
-from made_report import HOSTILE, LONG
-from playwright.sync_api import expect
-from shown_pages import Pages, assert_all_fits_and_can_be_read, assert_printed_in_black
+from support.made_report import HOSTILE, LONG
+from support.shown_pages import Pages, assert_all_fits_and_can_be_read, assert_printed_in_black
 
 from conformance.report.results import BackendInfo, Status, Verdict
 from whale_ready.cli import main

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from made_evidence import (
+from support.made_evidence import (
     CRE,
     FAKE_VERSIONS,
     WHALE_URL,

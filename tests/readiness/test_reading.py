@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_evidence import bench, check, item, preflight, written
+from support.made_evidence import bench, check, item, preflight, written
 
 from benchmarks import cells, decisions
 from conformance.spec.rules import SPEC_VERSION

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import sqlalchemy as sa
-from servers import MariaDB
 from sqlalchemy.pool import Pool
+from support.servers import MariaDB
 
 from engines.site.imports import BROKE_OFF, DONE, around_import
 from engines.state.database import Database

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from changed_settings import CHANGED, OURS, WITHOUT_FIREWALL, shipped_but
+from support.changed_settings import CHANGED, OURS, WITHOUT_FIREWALL, shipped_but
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
-from shown_commands import PAGES, commands, mentioned, words_of
+from support.shown_commands import PAGES, commands, mentioned, words_of
 
 from fake_whale.cli import main as fake_whale
 from whale_ready.cli import main

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from cre_stage import Stage
+from support.cre_stage import Stage
 
 from engines.catalog import ChallengeSpec, Companion, Port, Readiness, Transport
 from engines.contract import Code, StartResult

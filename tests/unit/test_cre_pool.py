@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 
 import pytest
-from cre_stage import Stage
+from support.cre_stage import Stage
 
 from engines.catalog import ChallengeSpec
 from engines.contract import Code

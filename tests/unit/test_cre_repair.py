@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from cre_stage import Stage
+from support.cre_stage import Stage
 
 from engines.audit import Action
 from engines.catalog import ChallengeSpec

@@ -6,7 +6,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from cre_stage import Stage
+from support.cre_stage import Stage
 
 import engines.cleanup_worker
 from engines.audit import Action, done_by

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
-from cre_stage import Stage
 from sqlalchemy.exc import OperationalError
+from support.cre_stage import Stage
 
 from engines.audit import Action, done_by
 from engines.catalog import ChallengeSpec, StaticCatalog

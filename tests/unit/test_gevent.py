@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from changed_settings import shipped
-from under_gevent import LIVES, under_gevent
+from support.changed_settings import shipped
+from support.under_gevent import LIVES, under_gevent
 
 from fake_whale import Challenge, FakeServer, FakeWhale, User, World
 

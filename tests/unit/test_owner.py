@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from cre_stage import Stage
+from support.cre_stage import Stage
 
 from conformance.harnesses.guessed_tables import export_and_import
 from engines.audit import Action

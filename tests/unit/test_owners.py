@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from cre_stage import Stage
-from people import NEW, OLD, People
+from support.cre_stage import Stage
+from support.people import NEW, OLD, People
 
 from engines.audit import Action
 from engines.catalog import ChallengeSpec

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from cre_stage import Stage
+from support.cre_stage import Stage
 
 from engines.audit import Action, ContainerEvent, done_by
 from engines.catalog import ChallengeSpec

@@ -16,7 +16,7 @@ from subprocess import PIPE
 
 import pytest
 import sqlalchemy as sa
-from cre_stage import Stage
+from support.cre_stage import Stage
 
 from engines.audit import Action, ContainerEvent
 from engines.catalog import ChallengeSpec

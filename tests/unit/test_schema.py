@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from servers import MariaDB
+from support.servers import MariaDB
 
 from conformance.harnesses.guessed_tables import export_and_import
 from engines.cre import ContainerRuntimeEngine

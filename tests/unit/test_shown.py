@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from made_evidence import bench, check, item, made_now, preflight, written
-from made_report import made_report
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
+from support.made_evidence import bench, check, item, made_now, preflight, written
+from support.made_report import made_report
 from whale.test_readiness import listening
 
 from conformance.report.html import to_html

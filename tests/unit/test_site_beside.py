@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from cre_stage import Stage
-from site_tables import another, make_site, ours, users
+from support.cre_stage import Stage
+from support.site_tables import another, make_site, ours, users
 
 from engines.audit import Action
 from engines.catalog import ChallengeSpec, StaticCatalog

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from web_site import Site, site_app, site_of
+from support.web_site import Site, site_app, site_of
 
 from conformance.harness import Harness, Options, World
 from conformance.harnesses.cre import MemoryHarness, MemoryWorld

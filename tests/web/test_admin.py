@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from web_site import BOB, Site, site_app, site_of
+from support.web_site import BOB, Site, site_app, site_of
 
 from conformance.harness import Options
 from conformance.harnesses.cre import MemoryWorld

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from web_site import Site, Swappable, site_app, site_of
+from support.web_site import Site, Swappable, site_app, site_of
 
 from conformance.harnesses.cre import MemoryWorld
 from engines.contract import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from web_site import ALICE, BOB, Reply, Site, Swappable, site_app, site_of
+from support.web_site import ALICE, BOB, Reply, Site, Swappable, site_app, site_of
 
 from conformance.harness import Options
 from conformance.harnesses.cre import MemoryHarness

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
-from cre_stage import Stage
-from web_site import JSON, Site, site_app, site_of
+from support.cre_stage import Stage
+from support.web_site import JSON, Site, site_app, site_of
 
 from engines.catalog import ChallengeSpec
 from engines.contract import LARGEST_ID

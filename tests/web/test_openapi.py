@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from web_site import NONCE, Site, site_app
+from support.web_site import NONCE, Site, site_app
 
 from conformance.harnesses.cre import MemoryWorld
 from engines.contract import Code

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from web_site import ADMIN, ALICE, BOB, Site
+from support.web_site import ADMIN, ALICE, BOB, Site
 
 from conformance.harness import World
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, abort
-from web_site import JSON, NONCE, Reply, Site, site_app, site_of
+from support.web_site import JSON, NONCE, Reply, Site, site_app, site_of
 from werkzeug.exceptions import HTTPException, TooManyRequests
 
 from conformance.harnesses.cre import MemoryWorld

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from web_site import NONCE, Site, site_app, site_of
+from support.web_site import NONCE, Site, site_app, site_of
 
 from conformance.harness import Options
 from conformance.harnesses.cre import MemoryWorld

@@ -8,7 +8,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from web_site import ADMIN, BY_NAME, Site, site_app, site_of
+from support.web_site import ADMIN, BY_NAME, Site, site_app, site_of
 
 from conformance.harness import Options
 from conformance.harnesses.cre import MemoryHarness

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from parallel import Player
+from support.parallel import Player
 
 from engines.contract import Code
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
-from parallel import Player
+from support.parallel import Player
 
 from engines.settings import Settings
 from engines.whale import StaticTokens, WhaleAPIManager

@@ -24,7 +24,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from parallel import Player
+from support.parallel import Player
 from whale.rig import HTTP, HTTP_TOO, FakesClock, credentials, fake_whale, settings
 from whale.test_readiness import listening
 

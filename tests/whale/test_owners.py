@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from parallel import Player
-from people import NEW, OLD, People
+from support.parallel import Player
+from support.people import NEW, OLD, People
 from whale.rig import DIRECT, HTTP, FakesClock, fake_whale, settings, tokens
 
 from engines.audit import Action

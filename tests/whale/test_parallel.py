@@ -19,7 +19,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from parallel import Ask, Player, Quiet, Told, assert_adds_up, crew, draw, make
+from support.parallel import Ask, Player, Quiet, Told, assert_adds_up, crew, draw, make
 from whale.rig import DIRECT, HTTP, FakesClock, adapter, credentials, fake_whale, settings
 
 from engines import replies

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from parallel import Player
+from support.parallel import Player
 from whale.rig import DIRECT, HTTP, FakesClock, credentials, fake_whale, settings, tokens
 
 from engines.contract import Code

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from parallel import Ask, Player, Told, crew, dealt, make
+from support.parallel import Ask, Player, Told, crew, dealt, make
 from whale.rig import DIRECT, HTTP, adapter, fake_whale, settings
 
 from engines.clock import Clock, VirtualClock

@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from virtual_time import VirtualTime
-
 from engines.contract import (
     ActionResult,
     Capabilities,
@@ -16,6 +14,7 @@ from engines.contract import (
     StartResult,
 )
 from engines.errors import BackendUnavailable
+from support.virtual_time import VirtualTime
 
 INSTANCE: InstanceStatus = {
     "active": True,

@@ -6,11 +6,10 @@ first request, and its worker at work.
 
 from __future__ import annotations
 
-from web_site import site_app
-
 from engines.factory import get_container_backend
 from engines.hybrid import HybridBackend
 from engines.web import Caller
+from support.web_site import site_app
 
 PLAYERS = {name: Caller(number) for number, name in enumerate(("alice", "bob", "carol", "dave"), 1)}
 

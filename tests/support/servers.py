@@ -1,6 +1,6 @@
 """Database servers for tests: one of each kind for a run, on loopback, removed at its end.
 
-``python -m servers`` in this folder runs them for micro-benchmarks, until Ctrl-C.
+``PYTHONPATH=tests python -m support.servers`` runs them for micro-benchmarks, until Ctrl-C.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from typing import Any
 import docker
 from docker.errors import APIError
 from docker.models.nodes import Node
-from private_engine import PrivateEngine, Switch
 
 from engines.probe import wait_until
+from support.private_engine import PrivateEngine, Switch
 
 HEARTBEAT_NANOSECONDS = 1_000_000_000
 """A node that is silent for about three of them is down to the manager."""

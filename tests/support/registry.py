@@ -12,7 +12,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from loopback import Program, free_port, listens
+from support.loopback import Program, free_port, listens
 
 FIX = "install them (Debian: docker-registry and apache2-utils)"
 USER = "organiser"

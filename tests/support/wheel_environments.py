@@ -12,7 +12,7 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def uv(*arguments: str | Path) -> None:

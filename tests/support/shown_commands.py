@@ -7,7 +7,7 @@ import shlex
 from itertools import takewhile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^ *```console\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 PAGES = [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md", *ROOT.glob("examples/*/README.md")]
 INLINE = re.compile(r"`((?:whale-ready|fake-whale) [^`|]+)`")

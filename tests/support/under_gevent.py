@@ -1,4 +1,4 @@
-"""Runs :mod:`gevent_child` as a process of its own."""
+"""Runs :mod:`support.gevent_child` as a process of its own."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 
 import trustme
-from loopback import Program
+
+from support.loopback import Program
 
 FIX = "as root: install Docker and util-linux (Debian: docker.io, util-linux)"
 _ACTIVATE = """

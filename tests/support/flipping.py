@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from parallel import Player
 from whale.rig import adapter, settings
 
 from engines.clock import SystemClock
@@ -18,6 +17,7 @@ from engines.contract import StartResult
 from engines.front import Call
 from engines.hybrid import Breaker, DialReader, DialStore, HybridBackend, Keys, Router
 from engines.state.database import Database
+from support.parallel import Player
 
 ALICE = Player("ALICE", 11)
 TIMEOUT, RENEWALS = 86_400, 1000

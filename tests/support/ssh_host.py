@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from loopback import Program, free_port, listens
+from support.loopback import Program, free_port, listens
 
 SSHD = "/usr/sbin/sshd"
 FIX = "as root: install them (Debian: openssh-server, openssh-client and docker.io)"
