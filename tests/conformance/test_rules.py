@@ -9,6 +9,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from support.contract_page import with_rules
+
 import conformance
 from conformance import scenarios
 from conformance.harness import Hook
@@ -51,6 +53,20 @@ def test_titles_are_unique_sentences() -> None:
 def test_the_document_holds_exactly_the_rules() -> None:
     listed = [(rule.id, rule.level.value, rule.title) for rule in RULES]
     assert documented() == listed
+    assert with_rules(DOCUMENT.read_text(encoding="utf-8")) == DOCUMENT.read_text(encoding="utf-8")
+
+
+def test_the_document_is_put_right() -> None:
+    page = DOCUMENT.read_text(encoding="utf-8")
+    first = RULE_LINE.search(page)
+    assert first is not None
+    lines = page.splitlines()
+    lines.remove(first[0])
+    last = next(line for line in reversed(lines) if RULE_LINE.match(line))
+    lines[lines.index(last)] = last.replace(".", " as it was.")
+    lines.insert(lines.index("## Stop (STOP)") + 1, "- **STOP-999** A rule that is no more.")
+
+    assert with_rules("\n".join(lines) + "\n") == page
 
 
 def test_no_id_stands_in_the_document_that_is_no_rule() -> None:
