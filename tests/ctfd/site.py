@@ -22,7 +22,7 @@ import requests
 from support.changed_settings import shipped
 
 ROOT = Path(__file__).parents[2]
-PLUGIN = ROOT / "engines" / "web" / "ctfd"
+PLUGIN = ROOT / "engines" / "ctfd" / "plugin"
 OWN_PLUGINS = Path(__file__).parent / "plugins"
 READY_SECONDS = 90.0
 TOO_MANY = 429

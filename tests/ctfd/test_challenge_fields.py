@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ctfd.conftest import MEMORY
 from ctfd.site import Site
-from engines.site.challenge_table import TABLE
+from engines.ctfd.challenge_table import TABLE
 
 NEW = {
     "container_init": False,

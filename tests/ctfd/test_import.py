@@ -19,7 +19,7 @@ from ctfd.conftest import MEMORY
 from ctfd.site import Site, Visitor
 from ctfd.test_rules_of_the_site import START
 from engines.cre.owner import identity
-from engines.site.imports import BROKE_OFF, DONE
+from engines.ctfd.imports import BROKE_OFF, DONE
 from engines.state.database import Database
 
 SECONDS = 120.0

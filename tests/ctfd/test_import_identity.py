@@ -22,7 +22,7 @@ from ctfd.conftest import MEMORY
 from ctfd.site import ROOT, Site
 from ctfd.test_identity import Player, World, until
 from ctfd.test_import import imported, log_of, wait_for
-from engines.site.imports import BROKE_OFF
+from engines.ctfd.imports import BROKE_OFF
 
 Tables = dict[str, list[dict[str, Any]]]
 Edit = Callable[[Tables], None]

@@ -15,8 +15,8 @@ from support.servers import MariaDB
 from support.site_tables import another, make_site
 
 from engines.audit import Action
+from engines.ctfd.owners import SiteOwners
 from engines.settings import Settings
-from engines.site.owners import SiteOwners
 from engines.state.database import Database
 from engines.whale import WhaleAPIManager
 from fake_whale import Challenge, FakeServer, FakeWhale, User, World

@@ -70,7 +70,7 @@ UNIT_SECONDS = 900.0
 TIME_OUT = "time-out"
 
 OUT_OF_REACH = re.compile(
-    "engines/web/ctfd/|engines/cre/runtimes/(?!base|memory)|engines/cre/firewall.py"
+    "engines/ctfd/plugin/|engines/cre/runtimes/(?!base|memory)|engines/cre/firewall.py"
 )
 """What runs within CTFd or on a real engine alone, where no simulated backend comes: ``tests/ctfd``
 and ``tests/integration`` test it."""

@@ -52,7 +52,7 @@ UNSEEN: dict[str, str] = {
         "the engine finds the port taken and takes another one, or says that none is free, as it "
         "would have said to the other start"
     ),
-    "CSRF and admin rights of the CTFd plugin's own login (`engines/web/ctfd`)": (
+    "CSRF and admin rights of the CTFd plugin's own login (`engines/ctfd/plugin`)": (
         "the suite serves the endpoints with logins of its own; a real CTFd is asked in "
         "`tests/ctfd/test_identity.py`"
     ),

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta, timezone
 
 import sqlalchemy as sa
 
-from engines.site.challenge_table import BORN, TABLE
-from engines.site.fields import FIELDS
+from engines.ctfd.challenge_table import BORN, TABLE
+from engines.ctfd.fields import FIELDS
 from engines.state.database import Database
 
 MADE_AT = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)

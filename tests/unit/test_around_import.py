@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import Pool
 from support.servers import MariaDB
 
-from engines.site.imports import BROKE_OFF, DONE, around_import
+from engines.ctfd.imports import BROKE_OFF, DONE, around_import
 from engines.state.database import Database
 
 

@@ -19,9 +19,9 @@ from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.contract import Code
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.engine import Solved
+from engines.ctfd.solves import SiteSolves
 from engines.ending import Chosen, Selection, chosen, end_all
 from engines.settings import Settings
-from engines.site.solves import SiteSolves
 from engines.solving import SOLVED, end_on_solve
 from engines.state.database import Database
 from engines.state.instances import Instance, Request

@@ -17,10 +17,10 @@ from engines.audit import Action
 from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.tables import cre_instances
+from engines.ctfd.beside import SiteBeside, missing
+from engines.ctfd.owners import SiteOwners
 from engines.errors import BackendUnavailable
 from engines.settings import Settings
-from engines.site.beside import SiteBeside, missing
-from engines.site.owners import SiteOwners
 from engines.state import schema
 from engines.state.database import Database
 

@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from engines.catalog import Port, Visibility, may_be_on_whale, not_on_whale
-from engines.site.catalog import SiteCatalog, contest_end
-from engines.site.fields import FIELDS
+from engines.ctfd.catalog import SiteCatalog, contest_end
+from engines.ctfd.fields import FIELDS
 from engines.state.database import Database
 
 Add = Callable[..., None]

@@ -14,12 +14,12 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 from engines.catalog import ChallengeSpec, Port, Pull, Readiness, Transport, Visibility
+from engines.ctfd.challenge_table import BORN, TABLE, complete_table
+from engines.ctfd.fields import FIELDS, GROUPS, PREFIX, check, columns_in, spec_of, values_of
 from engines.errors import CatalogError
-from engines.site.challenge_table import BORN, TABLE, complete_table
-from engines.site.fields import FIELDS, GROUPS, PREFIX, check, columns_in, spec_of, values_of
 from engines.state.database import Database
 
-MIGRATIONS = Path(__file__).parents[2] / "engines" / "web" / "ctfd" / "migrations"
+MIGRATIONS = Path(__file__).parents[2] / "engines" / "ctfd" / "plugin" / "migrations"
 END = datetime(2026, 12, 1, 17, tzinfo=timezone.utc)
 
 

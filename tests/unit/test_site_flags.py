@@ -14,9 +14,9 @@ import sqlalchemy as sa
 
 from engines.audit import Action, ContainerEvent
 from engines.cre.runtimes.memory import MemoryRuntime
+from engines.ctfd.deployment import RUNTIME, Deployment
 from engines.errors import BackendUnavailable
 from engines.factory import reset_container_backend
-from engines.site.deployment import RUNTIME, Deployment
 from engines.state.database import Database
 from engines.state.given_flags import digest
 
@@ -59,7 +59,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    from engines.site.fields import FIELDS
+    from engines.ctfd.fields import FIELDS
 
     url = f"sqlite:///{tmp_path / 'ctfd.db'}"
     database = Database(url)

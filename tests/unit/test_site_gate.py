@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from engines.contract import Code
-from engines.site.gate import OF_WHAT_RUNS, Contest, Person, Subject, Unmet, refusal, unmet
+from engines.ctfd.gate import OF_WHAT_RUNS, Contest, Person, Subject, Unmet, refusal, unmet
 from engines.web import WebCode, Wish
 
 PLAYER, OPEN = Person(), Subject()

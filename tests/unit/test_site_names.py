@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
-TEMPLATES = Path(__file__).parents[2] / "engines" / "web" / "ctfd" / "templates"
+TEMPLATES = Path(__file__).parents[2] / "engines" / "ctfd" / "plugin" / "templates"
 
 
 def written(at: str, created: str) -> str:

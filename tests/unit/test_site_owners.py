@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from engines.ctfd.owners import AT_A_TIME, SiteOwners
 from engines.errors import BackendUnavailable
 from engines.owners import Key, Mark
-from engines.site.owners import AT_A_TIME, SiteOwners
 from engines.state.database import Database
 
-MIGRATIONS = Path(__file__).parents[2] / "engines" / "web" / "ctfd" / "migrations"
+MIGRATIONS = Path(__file__).parents[2] / "engines" / "ctfd" / "plugin" / "migrations"
 TABLES = """
 CREATE TABLE users (id INTEGER PRIMARY KEY, type VARCHAR(80), created DATETIME);
 CREATE TABLE teams (id INTEGER PRIMARY KEY, created DATETIME);

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page
 
 from engines.web.calls import NOTHING_RUNS
 
-PANEL = Path(__file__).parents[2] / "engines" / "web" / "ctfd" / "assets" / "panel.js"
+PANEL = Path(__file__).parents[2] / "engines" / "ctfd" / "plugin" / "assets" / "panel.js"
 SOURCE = base64.b64encode(PANEL.read_bytes()).decode()
 
 

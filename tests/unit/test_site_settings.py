@@ -6,8 +6,8 @@ from dataclasses import fields
 
 import pytest
 
+from engines.ctfd.setting_rows import CONFIG, DEFAULT, ENVIRONMENT, HIDDEN, SITE, Row, rows
 from engines.settings import Settings
-from engines.site.setting_rows import CONFIG, DEFAULT, ENVIRONMENT, HIDDEN, SITE, Row, rows
 
 SECRET = "mysql+pymysql://ctfd:hunter2@db/ctfd"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engines.clock import VirtualClock
+from engines.ctfd.turning import stays, turn
 from engines.hybrid import DialStore, Position
-from engines.site.turning import stays, turn
 from engines.state.database import Database
 
 WHO = "admin ada"

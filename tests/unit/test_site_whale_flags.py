@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from engines.clock import VirtualClock
-from engines.site.whale_flags import WhaleFlags
+from engines.ctfd.whale_flags import WhaleFlags
 from engines.state.database import Database, UtcDateTime
 from engines.state.given_flags import GivenFlags
 

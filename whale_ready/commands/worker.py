@@ -12,12 +12,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engines.catalog_file import catalog_from
 from engines.cre import ContainerRuntimeEngine
+from engines.ctfd.beside import SiteBeside
 from engines.doctor import SetupWatch, examine_docker
 from engines.errors import BackendUnavailable
 from engines.factory import Ingredients, build
 from engines.hybrid import HybridBackend
 from engines.settings import Settings
-from engines.site.beside import SiteBeside
 from engines.state.database import Database, may_come
 from engines.whale import WhaleAPIManager
 from whale_ready.command import Command, could_not_run, database_fault, told_to_stop

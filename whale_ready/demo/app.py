@@ -9,8 +9,8 @@ from flask import Blueprint, Flask, Response, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines.contract import Code
+from engines.ctfd import turning
 from engines.errors import BackendUnavailable
-from engines.site import turning
 from engines.web import Refusal, WebCode, answers, container_blueprint, inputs
 from engines.web.answers import Answer, Refused
 from engines.web.callers import Door

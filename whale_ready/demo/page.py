@@ -16,7 +16,7 @@ from whale_ready.demo.running import Demo
 PRESETS = ("0", "1", "10", "50", "100")
 """Shares of the dial that have a button, in percent."""
 
-_PANEL = files("engines.web") / "ctfd" / "assets"
+_PANEL = files("engines.ctfd") / "plugin" / "assets"
 _OURS = files("whale_ready.demo") / "assets"
 _SECTION = re.compile(r"<section.*</section>", re.DOTALL)
 _NO_CHALLENGE = {"id": "", "container_readiness": ""}
@@ -66,7 +66,7 @@ def _panel() -> str:
     """The panel's own markup, out of the plugin's page of a challenge."""
     found = _SECTION.search(_text(_PANEL / "view.html"))
     if found is None:
-        raise RuntimeError("engines/web/ctfd/assets/view.html holds no <section>")
+        raise RuntimeError("engines/ctfd/plugin/assets/view.html holds no <section>")
     return _environment().from_string(found[0]).render(challenge=_NO_CHALLENGE)
 
 

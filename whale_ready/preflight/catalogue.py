@@ -14,9 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engines.catalog import ChallengeSpec, Visibility
 from engines.contract import Code
+from engines.ctfd.catalog import whales_columns, whales_rows
+from engines.ctfd.fields import spec_of
 from engines.errors import CatalogError, WhaleFault
-from engines.site.catalog import whales_columns, whales_rows
-from engines.site.fields import spec_of
 from whale_ready.preflight.dialect import Contact, contact
 from whale_ready.preflight.items import Finding, NotCheckable, listed, not_ok, numbered, ok
 from whale_ready.preflight.site import WHALES_DATABASE, Site, reading

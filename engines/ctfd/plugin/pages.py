@@ -16,15 +16,15 @@ from werkzeug.wrappers import Response
 
 from engines.audit import done_by
 from engines.contract import LARGEST_ID
+from engines.ctfd import setting_rows, turning, waiting
+from engines.ctfd.deployment import Deployment
+from engines.ctfd.waiting import Server
 from engines.doctor import State
 from engines.ending import Selection, end_all
 from engines.errors import BackendUnavailable
 from engines.factory import NEW
 from engines.hybrid.health import Limits, measure
 from engines.hybrid.routes import RouteStore
-from engines.site import setting_rows, turning, waiting
-from engines.site.deployment import Deployment
-from engines.site.waiting import Server
 from engines.web import HistoryQuery
 from engines.web.admin import BATCH_SECONDS, told
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from engines.site.fields import FIELDS
+from engines.ctfd.fields import FIELDS
 
 TABLE = "whale_ready_challenge"
 BORN = "container_born"

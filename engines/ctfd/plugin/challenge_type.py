@@ -14,11 +14,11 @@ from werkzeug.exceptions import Forbidden, HTTPException, TooManyRequests
 
 from engines.audit import done_by
 from engines.contract import Code
+from engines.ctfd import fields, judging
+from engines.ctfd.catalog import TYPE
+from engines.ctfd.deployment import Deployment
 from engines.errors import BackendUnavailable, CatalogError
 from engines.reasons import reason
-from engines.site import fields, judging
-from engines.site.catalog import TYPE
-from engines.site.deployment import Deployment
 from engines.solving import end_on_solve
 
 from .models import WhaleReadyChallenge

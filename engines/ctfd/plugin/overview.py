@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from engines.ctfd.deployment import Deployment
 from engines.ending import Chosen, Selection
-from engines.site.deployment import Deployment
 from engines.web import HistoryQuery
 from engines.web.overview import HistoryPage, LiveInstance
 

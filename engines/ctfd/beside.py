@@ -16,16 +16,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from engines.catalog import Catalog, ChallengeSpec, not_on_whale
+from engines.ctfd.catalog import SiteCatalog
+from engines.ctfd.challenge_table import BORN, TABLE
+from engines.ctfd.fields import FIELDS
+from engines.ctfd.owners import SiteOwners
+from engines.ctfd.solves import SiteSolves
+from engines.ctfd.whale_flags import WhaleFlags, note, readable
 from engines.factory import NEW
 from engines.hybrid import HybridBackend
 from engines.owners import Key, Mark
 from engines.settings import Settings
-from engines.site.catalog import SiteCatalog
-from engines.site.challenge_table import BORN, TABLE
-from engines.site.fields import FIELDS
-from engines.site.owners import SiteOwners
-from engines.site.solves import SiteSolves
-from engines.site.whale_flags import WhaleFlags, note, readable
 from engines.state.database import Database
 from engines.state.given_flags import GivenFlags
 from engines.state.instances import Instance
@@ -96,7 +96,7 @@ class SiteBeside:
         return None if self._look() is None else self._owners.marks(keys)
 
     def __call__(self, rows: Sequence[Instance]) -> frozenset[int]:
-        """See :class:`engines.site.solves.SiteSolves`."""
+        """See :class:`engines.ctfd.solves.SiteSolves`."""
         return frozenset() if self._look() is None else self._solves(rows)
 
     def get(self, challenge_id: int) -> ChallengeSpec | None:

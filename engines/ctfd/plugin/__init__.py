@@ -1,7 +1,7 @@
 """The CTFd plugin: link this folder into ``CTFd/plugins/`` as ``whale_ready``.
 
 docs/ctfd-plugin.md says how. A thin layer: it asks CTFd who calls and what may be done, and hands
-that on to :mod:`engines.web` and :mod:`engines.site`. Nothing of CTFd is imported before
+that on to :mod:`engines.web` and :mod:`engines.ctfd`. Nothing of CTFd is imported before
 :func:`load`, so this module can be looked at where there is none.
 """
 

@@ -13,10 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from engines.ctfd.catalog import TYPE
+from engines.ctfd.challenge_table import BORN, TABLE
 from engines.errors import BackendUnavailable
 from engines.owners import Key, Mark
-from engines.site.catalog import TYPE
-from engines.site.challenge_table import BORN, TABLE
 from engines.state.database import Database
 
 AT_A_TIME = 500

@@ -7,18 +7,12 @@ from typing import Any
 
 from werkzeug.exceptions import Forbidden, TooManyRequests
 
+from engines.ctfd import judging
+from engines.ctfd.deployment import Deployment
+from engines.ctfd.judging import HeldFlags
 from engines.errors import BackendUnavailable
-from engines.site import judging
-from engines.site.deployment import Deployment
-from engines.site.judging import HeldFlags
 
-from .challenge_type import (
-    WhaleReadyType,
-    account,
-    ends_with_its_solve,
-    not_judged,
-    stop_all,
-)
+from .challenge_type import WhaleReadyType, account, ends_with_its_solve, not_judged, stop_all
 
 _WHALE_HAS_NONE = "Please solve it during the container is running"
 """Whale's answer to a wrong flag of whom it has no container for."""

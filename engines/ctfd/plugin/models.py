@@ -6,9 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from engines.site.catalog import TYPE
-from engines.site.challenge_table import BORN_LENGTH, TABLE, new_born
-from engines.site.fields import FIELDS
+from engines.ctfd.catalog import TYPE
+from engines.ctfd.challenge_table import BORN_LENGTH, TABLE, new_born
+from engines.ctfd.fields import FIELDS
 
 from .platform import Challenges, db
 

@@ -1,4 +1,4 @@
-"""Collects what the gate decides on (``engines/site/gate.py``) from CTFd."""
+"""Collects what the gate decides on (``engines/ctfd/gate.py``) from CTFd."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from flask import g, has_request_context
 
-from engines.site import gate
-from engines.site.gate import Contest, Person, Subject, Unmet
+from engines.ctfd import gate
+from engines.ctfd.gate import Contest, Person, Subject, Unmet
 from engines.web import Caller, Refusal, Wish
 
 from .platform import (

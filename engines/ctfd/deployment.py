@@ -21,6 +21,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from engines.audit import Action, ContainerEvent
 from engines.contract import Code, account_key
 from engines.cre.runtimes.base import Runtime
+from engines.ctfd import judging
+from engines.ctfd.beside import SERVES_WHALES, asked_to_serve_whales
+from engines.ctfd.catalog import SiteCatalog
+from engines.ctfd.imports import around_import
+from engines.ctfd.judging import HeldFlags
+from engines.ctfd.owners import SiteOwners
+from engines.ctfd.solves import SiteSolves
+from engines.ctfd.whale_flags import WhaleFlags, note, readable
 from engines.doctor import Finding
 from engines.errors import BackendUnavailable, EngineError, SettingsError
 from engines.factory import NEW, Ingredients, get_container_backend, setup_findings
@@ -28,14 +36,6 @@ from engines.hybrid import DialStore, HybridBackend
 from engines.owners import Ownership
 from engines.reasons import reason
 from engines.settings import Settings
-from engines.site import judging
-from engines.site.beside import SERVES_WHALES, asked_to_serve_whales
-from engines.site.catalog import SiteCatalog
-from engines.site.imports import around_import
-from engines.site.judging import HeldFlags
-from engines.site.owners import SiteOwners
-from engines.site.solves import SiteSolves
-from engines.site.whale_flags import WhaleFlags, note, readable
 from engines.state.database import Database
 from engines.state.given_flags import GivenFlag, GivenFlags
 from engines.state.lease import leases
@@ -71,7 +71,7 @@ class Deployment:
         config: CTFd's ``app.config``.
         site_url: CTFd's own database; everything is kept there unless ``CONTAINER_DATABASE_URL``
             names another.
-        sees_hidden: see :class:`engines.site.catalog.SiteCatalog`.
+        sees_hidden: see :class:`engines.ctfd.catalog.SiteCatalog`.
     """
 
     def __init__(

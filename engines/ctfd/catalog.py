@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines.catalog import ChallengeSpec, Visibility
+from engines.ctfd.challenge_table import TABLE
+from engines.ctfd.fields import FIELDS, spec_of
 from engines.errors import CatalogError
-from engines.site.challenge_table import TABLE
-from engines.site.fields import FIELDS, spec_of
 from engines.state.database import Database
 
 log = logging.getLogger(__name__)

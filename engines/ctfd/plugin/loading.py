@@ -13,12 +13,12 @@ from typing import Any
 import sqlalchemy as sa
 from flask import g, has_app_context, has_request_context, request
 
+from engines.ctfd import fields
+from engines.ctfd.catalog import TYPE, WHALE_TYPE
+from engines.ctfd.challenge_table import complete_table
+from engines.ctfd.deployment import Deployment
+from engines.ctfd.waiting import Server
 from engines.reasons import reason
-from engines.site import fields
-from engines.site.catalog import TYPE, WHALE_TYPE
-from engines.site.challenge_table import complete_table
-from engines.site.deployment import Deployment
-from engines.site.waiting import Server
 from engines.web import PREFIX, container_blueprint
 
 from .challenge_type import WhaleReadyType

@@ -1,4 +1,0 @@
-"""What the CTFd plugin knows that needs no CTFd: forms, catalogue, gate, pages' data.
-
-The plugin itself is ``engines/web/ctfd/``; it asks CTFd and hands plain values to these modules.
-"""
