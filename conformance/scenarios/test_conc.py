@@ -14,7 +14,9 @@ from conformance.model.orders import in_order
 from conformance.spec.scenario import EXTENDS, ONE_AT_A_TIME, TEAMS, scenario
 from conformance.spec.stage import Stage
 from conformance.spec.steps import (
+    MOST_MOMENTS,
     agree,
+    came_to_moments,
     demand,
     done,
     events_of,
@@ -30,7 +32,6 @@ from conformance.spec.steps import (
     until,
     untouched,
 )
-from conformance.spec.trace import HarnessFault
 from engines.audit import Action
 from engines.contract import ActionResult, Code, ContainerBackend, InstanceStatus, StartResult
 
@@ -44,8 +45,6 @@ RACES = 8
 """How often one place is raced for: who counts first and takes later is not caught by each."""
 LAST_SECONDS = 30
 """What is left of an instance when the calls meet its expiry."""
-MOST_MOMENTS = 150
-"""More than any call or round has."""
 ROUNDS = 2
 """How often an instance comes and goes under the watchers' eyes."""
 
@@ -348,7 +347,7 @@ def test_a_start_amid_a_round_is_left_alone(world: Stage) -> None:
         if answers[-1].ok:
             _stays(world, answers[-1])
         world.stop(world.alice, world.first)
-    _came_to_moments(answers)
+    came_to_moments(answers)
     demand(any(each.ok for each in answers), "no start succeeded while the worker went its round")
 
 
@@ -364,7 +363,7 @@ def test_a_round_amid_a_start_leaves_it_alone(world: Stage) -> None:
         demand(answers[-1].ok, f"a round made a start fail: {answers[-1].message}")
         _stays(world, answers[-1])
         done(world.stop(world.alice, world.first))
-    _came_to_moments(answers[:-1])
+    came_to_moments(answers[:-1])
 
 
 def _stays(world: Stage, answer: StartResult) -> None:
@@ -376,11 +375,6 @@ def _stays(world: Stage, answer: StartResult) -> None:
         demand(agree(world, world.alice) == {told}, "something else runs than was started")
         untouched(world, world.alice, world.first, cast(InstanceStatus, answer.instance))
         world.run_worker()
-
-
-def _came_to_moments(answers: list[StartResult]) -> None:
-    if not answers or len(answers) == MOST_MOMENTS:
-        raise HarnessFault(f"{len(answers)} moments: the work has none, or goes round in circles")
 
 
 def _a_slow_start_and_another(world: Stage, seconds: int) -> None:

@@ -41,6 +41,7 @@ FUZZED_ROUNDS, CALLS_PER_ROUND = 12, 3
 LOOKS_AT_ONCE = 8
 MOVED_SECONDS = 600
 """So that any extend moves the expiry."""
+NOT_DONE = (FaultKind.UNREACHABLE, FaultKind.REFUSES_WRITES, FaultKind.LOST_REQUEST)
 SETTLES = (Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
 
 
@@ -414,6 +415,21 @@ def test_a_start_that_is_carried_out_late_was_not_told_as_certain(world: Stage) 
     if world.running():
         demand(not result.definite, "a start that is carried out later is told as certain to fail")
     _settled_and_started(world)
+
+
+@scenario("FAULT-031", *NOT_DONE, EXTENDS, *SETTLES)
+def test_an_extend_that_certainly_failed_is_over(world: Stage) -> None:
+    before = _half_way(world)
+    for kind in NOT_DONE:
+        with world.fault(kind):
+            result = world.extend(world.alice, world.first)
+        says_when(result)
+        if not result.ok and result.definite:
+            again = world.extend(world.alice, world.first)
+            still = f"an extend that certainly failed ({kind.value}) is still at work"
+            demand(again.code is not Code.BUSY, still)
+        settle(world)
+        assert expiry(live(world, world.alice, world.first)) >= expiry(before)
 
 
 def _counted_through(world: Stage, kind: FaultKind) -> None:

@@ -7,8 +7,16 @@ from functools import partial
 from conformance.harness import Hook, Options
 from conformance.spec.scenario import scenario
 from conformance.spec.stage import Stage
-from conformance.spec.steps import done, live, started, together
-from engines.contract import Code
+from conformance.spec.steps import (
+    MOST_MOMENTS,
+    came_to_moments,
+    demand,
+    done,
+    live,
+    started,
+    together,
+)
+from engines.contract import Code, ContainerBackend, StartResult
 
 WARM = Options(warm=2)
 POOL = (Hook.WARM_POOL, Hook.WORKER, Hook.GROUND_TRUTH)
@@ -93,6 +101,31 @@ def test_one_that_died_waiting_is_replaced(world: Stage) -> None:
     for player in (world.alice, world.bob):
         got = started(world, player, _warm(world))["container_id"]
         assert got in waiting, "a start made a container while others were ready"
+
+
+@scenario(
+    "POOL-009",
+    *(*POOL, Hook.MOMENTS, Hook.CAPACITY),
+    options=Options(warm=1, capacity=2),
+)
+def test_one_that_is_handed_over_takes_one_place(world: Stage) -> None:
+    def start(other: ContainerBackend) -> None:
+        bob = world.bob
+        answers.append(other.start_instance(bob.user_id, world.first, bob.team_id))
+
+    def take() -> None:
+        answers.append(world.start(world.alice, _warm(world)))
+
+    answers: list[StartResult] = []
+    for moment in range(MOST_MOMENTS):
+        world.run_worker()
+        if not world.interrupted(moment, take, start):
+            break
+        for answer in answers[-2:]:
+            demand(answer.ok, f"two starts for two places: {answer.message}")
+        done(world.stop(world.alice, _warm(world)))
+        done(world.stop(world.bob, world.first))
+    came_to_moments(answers[1::2])
 
 
 def _warm(world: Stage) -> int:

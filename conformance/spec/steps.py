@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 from conformance.harness import FaultKind, Player
 from conformance.spec.shape import moment
 from conformance.spec.stage import Stage
+from conformance.spec.trace import HarnessFault
 from engines.audit import Action, ContainerEvent
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
 from engines.errors import BackendUnavailable
@@ -35,6 +36,9 @@ FIXED = (*IDENTITY, "expires_at", "extension_count")
 
 MOST_EXTENDS = 20
 """How many extends a scenario makes at most to use them up."""
+
+MOST_MOMENTS = 150
+"""More than any call or round has."""
 
 LONGEST_WAIT_SECONDS = 15.0
 
@@ -260,6 +264,12 @@ def fill_with_extensions(world: Stage, player: Player, challenge: int) -> Instan
     for _ in range(world.capabilities.max_extensions):
         done(world.extend(player, challenge))
     return live(world, player, challenge)
+
+
+def came_to_moments(answers: Sequence[StartResult]) -> None:
+    """What was to be interrupted has moments, and an end; else the harness is at fault."""
+    if not answers or len(answers) >= MOST_MOMENTS:
+        raise HarnessFault(f"{len(answers)} moments: the work has none, or goes round in circles")
 
 
 def events_of(world: Stage, *actions: Action) -> list[ContainerEvent]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from conformance.harness import Harness, Options, World
@@ -17,7 +18,7 @@ from engines.audit import Action
 from engines.catalog import ChallengeSpec
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
 from engines.cre import ContainerRuntimeEngine
-from engines.cre.pool_store import Warm
+from engines.cre.pool_store import Warm, pool
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.starting import Starter
 from engines.errors import BackendUnavailable
@@ -303,6 +304,17 @@ class PoolTakesNoRoom(ContainerRuntimeEngine):
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
         self._pool.rows.count = lambda connection: 0  # type: ignore[method-assign] # the bug
+
+
+class HandedOverTakesTwoPlaces(ContainerRuntimeEngine):
+    """A container that a start has claimed still counts as waiting."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        counted = sa.select(sa.func.count()).select_from(pool)
+        self._pool.rows.count = (  # type: ignore[method-assign] # the bug
+            lambda connection: int(connection.execute(counted).scalar_one())
+        )
 
 
 class LivesOn(ContainerRuntimeEngine):

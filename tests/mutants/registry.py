@@ -92,6 +92,12 @@ CRE: dict[str, _Cre] = {
         _COUNT_THEN_ADD,
         "POOL-006",
     ),
+    "handed_over_takes_two_places": (
+        cre.HandedOverTakesTwoPlaces,
+        "capacity counts twice",
+        "",
+        "POOL-009",
+    ),
     "shares_ports": (cre.SharesPorts, "port collision", _PORTS, "PORT-002"),
     "keeps_ports": (cre.KeepsPorts, "port leak", _FAULTS, "PORT-004"),
     "looks_then_inserts": (
@@ -376,6 +382,7 @@ PATCHED: dict[str, tuple[str, str, str]] = {
     "adapter_bad_gateway_is_certain": ("502 told as failure", "", "FAULT-026"),
     "adapter_gateway_is_over": ("502 told as failure", "", "SWAP-025"),
     "adapter_drops_the_unknown": ("an unknown start is dropped", "", "SWAP-025"),
+    "adapter_extend_stays_open": ("lock left by a failed call", "", "FAULT-031"),
     "adapter_bad_gateway_is_sent_again": ("retry of a write", _SENT_AGAIN, "FAULT-025"),
     "adapter_bad_gateway_is_done": ("success with an error body", "", "FAULT-026"),
     "hybrid_status_of_the_user": ("team key", "", "ACCOUNT-006"),

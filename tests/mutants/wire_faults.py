@@ -164,6 +164,13 @@ def drops_the_unknown(sound: Any, book: Ledger, row: Instance) -> Instance | Non
     return settled
 
 
+def extend_stays_open(sound: Any, manager: WhaleAPIManager, mine: Instance, fault: Any) -> Any:
+    """A renewal that certainly failed is at work until its time is over."""
+    if fault.definite:
+        raise fault
+    return sound(manager, mine, fault)
+
+
 def bad_gateway_is_sent_again(
     sound: Any, client: WhaleClient, method: str, path: str, headers: Mapping[str, str], *rest: Any
 ) -> Page:
@@ -245,6 +252,10 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     ),
     "adapter_gateway_is_over": (_WHALE, (Change(wire, "unreadable", gateway_is_over),)),
     "adapter_drops_the_unknown": (_WHALE, (Change(Ledger, "settled", drops_the_unknown),)),
+    "adapter_extend_stays_open": (
+        _WHALE,
+        (Change(WhaleAPIManager, "_renewed_after_all", extend_stays_open),),
+    ),
     "adapter_bad_gateway_is_sent_again": (
         _WHALE,
         (Change(WhaleClient, "_send", bad_gateway_is_sent_again),),

@@ -227,6 +227,42 @@ class NothingIsKnownOfTheLost(ReferenceBackend):
         return StartResult(False, "Out of reach", code=Code.UNAVAILABLE, retry_after=10.0)
 
 
+class FailedExtendsStayAtWork(ReferenceBackend):
+    """After an extend that broke off the next ones are told to wait."""
+
+    stuck = False
+
+    def extend(
+        self, user_id: int, challenge_id: int, team_id: int | None, times: dict[str, str]
+    ) -> ActionResult:
+        if self.stuck:
+            return ActionResult(False, "At work", code=Code.BUSY, retry_after=10.0)
+        try:
+            return super().extend(user_id, challenge_id, team_id, times)
+        except BackendUnavailable:
+            self.stuck = True
+            raise
+
+
+class CountsWhatIsHandedOver(ReferenceBackend):
+    """A container of the pool and its start take a place each while it is handed over."""
+
+    place = object()
+
+    def begin(self, user_id: int, challenge_id: int, team_id: int | None) -> Record:
+        container = self.take(challenge_id)
+        if container is None:
+            return super().begin(user_id, challenge_id, team_id)
+        self.doubts += [self.place] * 2  # which all processes share
+        self.pause()
+        self.doubts.clear()
+        self.waiting.insert(0, container)
+        return super().begin(user_id, challenge_id, team_id)
+
+    def held(self) -> int:
+        return super().held() + self.doubts.count(self.place)
+
+
 class CallsAreNotCounted(ReferenceBackend):
     """Over HTTP an account may call as often as it likes."""
 
@@ -244,6 +280,8 @@ class AllHaveOneMinute(ReferenceBackend):
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     TooLateToExtend: ("EXTEND-016",),
     KnownByItsPort: ("STATUS-017", "FAULT-028"),
+    FailedExtendsStayAtWork: ("FAULT-031",),
+    CountsWhatIsHandedOver: ("POOL-009",),
     CallsAreNotCounted: ("HTTP-024",),
     AllHaveOneMinute: ("HTTP-024",),
     LastKnownIsTheUsers: ("ACCOUNT-027", "HTTP-023"),
