@@ -114,6 +114,8 @@ class Hook(str, Enum):
     """:attr:`Options.calls_per_minute` is honoured: the backend's ``throttle`` counts calls."""
     CONTEST_END = "contest_end"
     """:attr:`Options.ends_in_seconds` is honoured."""
+    CHALLENGE_END = "challenge_end"
+    """:attr:`Options.challenge_ends_in_seconds` is honoured."""
     PORT_RANGE = "port_range"
     """:attr:`Options.port_count` is honoured."""
     WARM_POOL = "warm_pool"
@@ -241,6 +243,8 @@ class Options:
     """Changing calls one account may make over HTTP; None for as many as the backend likes."""
     ends_in_seconds: int | None = None
     """When the contest ends, by the backend's clock as it stands; None for never."""
+    challenge_ends_in_seconds: int | None = None
+    """When the first challenge alone ends, by the same clock; None for never."""
     port_count: int | None = None
     """How many ports there are to publish on; None for as many as the backend likes."""
     warm: int = 0

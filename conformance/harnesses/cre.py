@@ -103,7 +103,7 @@ def _catalog(image: str, exiting: str, options: Options, now: datetime) -> Stati
     dying = replace(slow, command=EXITING)
     return StaticCatalog(
         [
-            first,
+            replace(first, ends_at=_after(now, options.challenge_ends_in_seconds)),
             replace(first, id=2, name="Second"),
             replace(first, id=3, name="Hidden", visibility=Visibility.HIDDEN),
             replace(first, id=4, name="Missing image", image=MISSING),

@@ -123,7 +123,14 @@ HOOKS = frozenset(Hook) - {
     # Of a clock stepped back Whale makes a remaining time below zero: it counts within a day.
     Hook.CLOCK_BACK,
     # Whale has none of these.
-    *(Hook.START_RATE, Hook.CONTEST_END, Hook.PORT_RANGE, Hook.WARM_POOL, Hook.NEW_IMAGE),
+    *(
+        Hook.START_RATE,
+        Hook.CONTEST_END,
+        Hook.CHALLENGE_END,
+        Hook.PORT_RANGE,
+        Hook.WARM_POOL,
+        Hook.NEW_IMAGE,
+    ),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar, cast
 
-from conformance.harness import Hook
+from conformance.harness import Hook, Options
 from conformance.spec.scenario import EXTENDS, LAPSES, scenario
 from conformance.spec.stage import Stage
 from conformance.spec.steps import (
@@ -180,6 +180,25 @@ def test_an_account_whose_start_died_is_not_kept_waiting(world: Stage) -> None:
         demand(result.ok, f"still refused after {lapse} s: {result.message} ({result.code.value})")
         untouched(world, world.alice, world.first, cast(InstanceStatus, result.instance))
         _ended(world)
+
+
+@scenario(
+    "CRASH-010",
+    *(*SETTLES, Hook.WARM_POOL, Hook.CAPACITY),
+    options=Options(warm=1, capacity=2),
+)
+def test_the_dead_hold_no_place_of_the_pool(world: Stage) -> None:
+    warm = world.challenges.warm
+    assert warm is not None, "a harness with a warm pool names the challenge it is for"
+    for work in (world.run_worker, lambda: world.start(world.alice, warm)):
+        for _ in _deaths(world, _nothing, work):
+            settle(world, STATE_SETTLING_SECONDS)
+            world.stop(world.alice, warm)
+            for player in (world.alice, world.bob):
+                result = world.start(player, warm)
+                demand(result.ok, f"a place is lost by a death: {result.message}")
+            demand(len(world.running()) <= 2, "more containers run than the system has places")
+            _ended(world)
 
 
 def _nothing() -> None:

@@ -136,6 +136,24 @@ def test_a_deleted_challenges_flag_is_not_the_next_ones(world: Stage) -> None:
     )
 
 
+@scenario("FLAG-019", Hook.OWNERS, Hook.RECORDED_FLAG)
+def test_an_ended_instances_flag_is_not_the_next_accounts(world: Stage) -> None:
+    taken = _flag_of_what_has_ended(world)
+    world.give_number_again(world.alice)
+    assert not world.still_counts(world.alice, world.first, taken), (
+        "the number's new owner is credited with the flag of what the old one had"
+    )
+
+
+@scenario("FLAG-020", Hook.NEW_CHALLENGE, Hook.RECORDED_FLAG)
+def test_an_ended_instances_flag_is_not_the_next_challenges(world: Stage) -> None:
+    taken = _flag_of_what_has_ended(world)
+    world.give_challenge_again(world.first)
+    assert not world.still_counts(world.alice, world.first, taken), (
+        "a player is credited for a challenge with a flag of the one that had its number"
+    )
+
+
 @scenario("FLAG-014", Hook.CLOCK, Hook.RECORDED_FLAG, FLAG_GRACE)
 def test_a_flag_counts_for_its_grace_time_and_no_longer(world: Stage) -> None:
     started(world, world.alice, world.first)
@@ -178,6 +196,13 @@ def test_a_flag_in_a_file_is_nowhere_else(world: Stage) -> None:
     recorded = world.recorded_flag(world.alice, challenge)
     assert world.flag_inside(instance, FLAG_FILE_PATH) == recorded, "the file has another flag"
     assert world.flag_inside(instance).empty, "FLAG has it too, for all of the container to read"
+
+
+def _flag_of_what_has_ended(world: Stage) -> Flag:
+    started(world, world.alice, world.first)
+    taken = world.recorded_flag(world.alice, world.first)
+    done(world.stop(world.alice, world.first))
+    return taken
 
 
 def _counts_to_the_end_of_its_grace(

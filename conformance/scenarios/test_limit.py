@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from conformance.harness import Hook, Options, Player
@@ -16,6 +17,7 @@ from conformance.spec.scenario import (
 )
 from conformance.spec.stage import Stage
 from conformance.spec.steps import (
+    SLACK_SECONDS,
     START_SLACK_SECONDS,
     beginning,
     demand,
@@ -35,6 +37,7 @@ STARTS, WINDOW = 2, 300
 RATE = Options(start_limit=STARTS, start_window_seconds=WINDOW)
 ENDS_IN = 1800
 ENDING = Options(ends_in_seconds=ENDS_IN)
+ONE_ENDING = Options(challenge_ends_in_seconds=ENDS_IN)
 
 
 @scenario("LIMIT-001", Hook.START_RATE, options=RATE)
@@ -160,6 +163,40 @@ def test_the_lost_hold_no_place_of_their_challenge(world: Stage) -> None:
     world.run_worker()
     started(world, world.bob, limited)
     refused(world.start(world.carol, limited), Code.CAPACITY)
+
+
+@scenario("LIMIT-016", Hook.CHALLENGE_END, Hook.CLOCK, EXTENDS, options=ONE_ENDING)
+def test_nothing_lives_beyond_its_challenges_end(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    end = _end(beginning(instance))
+    assert expiry(instance) <= end, "an instance ends after its challenge"
+    world.extend(world.alice, world.first)
+    after = live(world, world.alice, world.first)
+    assert expiry(instance) <= expiry(after) <= end, "an extend passes the end of its challenge"
+    world.advance(ENDS_IN + 2)
+    gone(world, world.alice, world.first)
+    refused(world.start(world.alice, world.first), Code.CHALLENGE_UNAVAILABLE)
+    started(world, world.bob, world.second)
+
+
+@scenario("LIMIT-018", Hook.START_RATE, Hook.CLOCK, options=RATE)
+def test_nobody_waits_longer_than_the_oldest_start_counts(world: Stage) -> None:
+    for moved_on in (WINDOW // 2, 0):
+        started(world, world.alice, world.first)
+        done(world.stop(world.alice, world.first))
+        world.advance(moved_on)
+    wait = _too_often(world.start(world.alice, world.first))
+    longest = WINDOW // 2 + SLACK_SECONDS
+    demand(wait <= longest, f"told to wait {wait:.0f} s where the oldest start counts for less")
+
+
+@scenario("LIMIT-017", Hook.START_RATE, Hook.CAPACITY, options=replace(RATE, capacity=1))
+def test_a_start_for_want_of_room_is_no_start(world: Stage) -> None:
+    started(world, world.bob, world.first)
+    for _ in range(STARTS + 1):
+        refused(world.start(world.alice, world.first), Code.CAPACITY)
+    done(world.stop(world.bob, world.first))
+    started(world, world.alice, world.first)
 
 
 def _come_and_go(world: Stage, player: Player) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from conformance.harness import Hook, Options
+from conformance.harness import FaultKind, Hook, Options
 from conformance.spec.scenario import scenario
 from conformance.spec.stage import Stage
 from conformance.spec.steps import (
@@ -13,6 +13,7 @@ from conformance.spec.steps import (
     demand,
     done,
     live,
+    settle,
     started,
     together,
 )
@@ -126,6 +127,18 @@ def test_one_that_is_handed_over_takes_one_place(world: Stage) -> None:
         done(world.stop(world.alice, _warm(world)))
         done(world.stop(world.bob, world.first))
     came_to_moments(answers[1::2])
+
+
+@scenario("POOL-010", *POOL, Hook.CLOCK, FaultKind.UNREACHABLE, options=WARM)
+def test_an_outage_uses_nothing_up(world: Stage) -> None:
+    ready = _filled(world)
+    with world.fault(FaultKind.UNREACHABLE):
+        for player in (world.alice, world.bob):
+            demand(not world.start(player, _warm(world)).ok, "a start in an outage succeeded")
+    settle(world)
+    for player in (world.alice, world.bob):
+        got = started(world, player, _warm(world))["container_id"]
+        assert got in ready, "a start made a container while others were ready"
 
 
 def _warm(world: Stage) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from conformance.harness import Hook, Options
+from conformance.harness import FaultKind, Hook, Options
 from conformance.spec.scenario import TWO_AT_ONCE, scenario
 from conformance.spec.stage import Stage
 from conformance.spec.steps import (
+    demand,
     done,
     events_of,
     gone,
@@ -155,3 +156,22 @@ def test_what_others_hold_on_to_is_in_nobodys_way(world: Stage) -> None:
             assert again["container_id"] != held["container_id"], "the start made no new instance"
             untouched(world, world.alice, challenge, again)
         done(world.stop(world.alice, challenge))
+
+
+@scenario("STOP-017", FaultKind.LOST_ANSWER, Hook.GROUND_TRUTH)
+def test_a_stop_that_certainly_failed_has_ended_nothing(world: Stage) -> None:
+    _ends_only_what_it_may(world, FaultKind.LOST_ANSWER)
+
+
+@scenario("STOP-018", FaultKind.GIVEN_UP, Hook.GROUND_TRUTH)
+def test_a_stop_that_is_carried_out_late_was_not_told_as_certain(world: Stage) -> None:
+    _ends_only_what_it_may(world, FaultKind.GIVEN_UP)
+
+
+def _ends_only_what_it_may(world: Stage, kind: FaultKind) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.fault(kind):
+        result = world.stop(world.alice, world.first)
+    if not result.ok and result.definite:
+        runs = instance["container_id"] in world.running()
+        demand(runs, "a stop is told as certain to have failed, and the container is gone")

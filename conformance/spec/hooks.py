@@ -65,6 +65,7 @@ OPTIONS: dict[Hook, tuple[str, ...]] = {
     Hook.START_RATE: ("start_limit", "start_window_seconds"),
     Hook.CALL_RATE: ("calls_per_minute",),
     Hook.CONTEST_END: ("ends_in_seconds",),
+    Hook.CHALLENGE_END: ("challenge_ends_in_seconds",),
     Hook.PORT_RANGE: ("port_count",),
     Hook.WARM_POOL: ("warm",),
 }

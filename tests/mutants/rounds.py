@@ -6,21 +6,28 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy.engine import Connection
+
 from conformance.harnesses.cre import MemoryHarness
 from conformance.harnesses.whale import FakeWhaleHarness
 from engines import replies
 from engines.audit import Action, ContainerEvent
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult, account_key
-from engines.cre import ContainerRuntimeEngine
+from engines.cre import ContainerRuntimeEngine, admission
+from engines.cre.admission import Admission
+from engines.cre.pool_store import Warm
 from engines.cre.removal import Removal
 from engines.cre.repair import Repair
 from engines.cre.reservations import Reservations
 from engines.cre.starting import Starter
+from engines.cre.starts import count_start
+from engines.cre.warm_pool import WarmPool
 from engines.front import AuditedBackend, Call
 from engines.state import audit_log as audit
+from engines.state import given_flags
 from engines.state.given_flags import GivenFlags
 from engines.state.instance_store import InstanceStore
-from engines.state.instances import Instance, State
+from engines.state.instances import Instance, State, SystemFull
 from mutants.patched import Change
 
 LATE = timedelta(seconds=60)
@@ -351,6 +358,54 @@ def certain_without_room(sound: Any, backend: AuditedBackend, *ids: Any, **named
 
 
 _ENGINE, _WHALE = MemoryHarness, FakeWhaleHarness
+
+
+def flags_go_by_numbers(
+    sound: Any, account: str, challenge: int, mark: str | None
+) -> tuple[Any, ...]:
+    """Flags of what has ended count for whoever has the account's number now."""
+    by_number: tuple[Any, ...] = sound(account, challenge, mark)
+    return by_number[:2]
+
+
+def own_end_is_none(
+    sound: Any, engine: ContainerRuntimeEngine, row: Instance, expires_at: datetime
+) -> datetime:
+    """An extend looks at the contest's end only."""
+    end = engine._parts.end_of(None)
+    return expires_at if end is None else min(expires_at, end)
+
+
+def full_counts(sound: Any, gate: Admission, connection: Connection, now: datetime) -> Any:
+    """A start that finds no room counts towards the start rate."""
+    obstacle = sound(gate, connection, now)
+    if isinstance(obstacle, SystemFull) and gate.settings.cre_start_limit:
+        count_start(connection, gate.owner, now, window=gate._window)
+    return obstacle
+
+
+def waits_a_whole_window(sound: Any, *args: Any, window: timedelta, **named: Any) -> float | None:
+    """Who has started too often is told to wait as long as a window is."""
+    return None if sound(*args, window=window, **named) is None else window.total_seconds()
+
+
+def outages_use_the_pool_up(sound: Any, pool: WarmPool, warm: Warm) -> bool:
+    """A warm container that could not be looked at stays claimed."""
+    return pool._parts.runtime.is_running(warm.container_id or "")
+
+
+def the_dead_hold_the_pool(sound: Any, row: Warm, now: datetime) -> bool:
+    """What somebody died over stays in the pool."""
+    return False
+
+
+def certain_of_stops(sound: Any, *args: Any, **named: Any) -> ActionResult:
+    """A stop of which nobody knows what became is told as certain to have failed."""
+    result: ActionResult = sound(*args, **named)
+    ok, message = result
+    return ActionResult(ok, message, code=result.code, retry_after=result.retry_after)
+
+
 CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "flags_end_with_their_time": (
         _ENGINE,
@@ -457,4 +512,20 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "takes_seconds": (_ENGINE, (Change(Call, "event", takes_seconds),)),
     "takes_microseconds": (_ENGINE, (Change(Call, "event", takes_microseconds),)),
     "adapter_takes_no_time": (_WHALE, (Change(Call, "event", takes_no_time),)),
+    "flags_go_by_numbers": (_ENGINE, (Change(given_flags, "_of", flags_go_by_numbers),)),
+    "own_end_is_none": (
+        _ENGINE,
+        (Change(ContainerRuntimeEngine, "_not_beyond_the_end", own_end_is_none),),
+    ),
+    "full_counts": (_ENGINE, (Change(Admission, "__call__", full_counts),)),
+    "waits_a_whole_window": (_ENGINE, (Change(admission, "too_soon", waits_a_whole_window),)),
+    "outages_use_the_pool_up": (
+        _ENGINE,
+        (Change(WarmPool, "alive", outages_use_the_pool_up),),
+    ),
+    "the_dead_hold_the_pool": (_ENGINE, (Change(Warm, "abandoned", the_dead_hold_the_pool),)),
+    "certain_of_stops": (
+        _ENGINE,
+        (Change(AuditedBackend, "stop_instance", certain_of_stops),),
+    ),
 }

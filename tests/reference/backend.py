@@ -37,7 +37,7 @@ from engines.contract import (
 from engines.errors import BackendUnavailable
 from engines.web.overview import HistoryQuery
 from reference.inside import LIMITS, Wall
-from reference.limits import ContestEnd, StartRate
+from reference.limits import End, StartRate
 from reference.machine import NOTHING_DONE, Container, Machine, MortalMachine, inner_of
 
 CHALLENGES = Challenges(
@@ -142,8 +142,8 @@ class ReferenceBackend(ContainerBackend):
         self.clock = VirtualClock()
         self.machine = Machine()
         self.records: dict[Key, Record] = {}
-        self.ended: dict[Key, tuple[str, datetime]] = {}
-        """The last flag of each account and challenge, and when its container ended."""
+        self.ended: dict[Key, tuple[Record, datetime]] = {}
+        """What each account last had of each challenge, and when its container ended."""
         self.owners: dict[str, int] = {}
         """How often an account's number was given again."""
         self.editions: dict[int, int] = {}
@@ -153,9 +153,9 @@ class ReferenceBackend(ContainerBackend):
         window = timedelta(seconds=options.start_window_seconds)
         self.rate = StartRate(options.start_limit, window)
         self.calls = StartRate(options.calls_per_minute or 0, timedelta(seconds=60))
-        ends_in = options.ends_in_seconds
-        over = None if ends_in is None else self.clock.now() + timedelta(seconds=ends_in)
-        self.end = ContestEnd(over)
+        self.end = End.after(options.ends_in_seconds, self.clock.now())
+        self.first_end = End.after(options.challenge_ends_in_seconds, self.clock.now())
+        """Of the first challenge alone."""
         self.ports = range(FIRST_PORT, FIRST_PORT + (options.port_count or ANY_NUMBER))
         self.doubts: list[object] = []
         """Launches whose container no record knows yet, and perhaps never will."""
@@ -183,6 +183,7 @@ class ReferenceBackend(ContainerBackend):
         other.ended, other.owners, other.editions = self.ended, self.owners, self.editions
         other.barred = self.barred
         other.rate, other.end, other.doubts = self.rate, self.end, self.doubts
+        other.first_end = self.first_end
         other.tables = self.tables
         other.look_at_tables()
         return other
@@ -446,7 +447,12 @@ class ReferenceBackend(ContainerBackend):
         )
 
     def broke_off(self) -> ActionResult:
-        return ActionResult(False, "Out of reach", code=Code.UNAVAILABLE, retry_after=RETRY_SECONDS)
+        return ActionResult(
+            *(False, "Out of reach"),
+            code=Code.UNAVAILABLE,
+            retry_after=RETRY_SECONDS,
+            definite=self.machine.fault in (None, *NOTHING_DONE),
+        )
 
     def stop(self, user_id: int, challenge_id: int, team_id: int | None) -> ActionResult:
         record = self.live(user_id, challenge_id, team_id)
@@ -475,7 +481,7 @@ class ReferenceBackend(ContainerBackend):
         self.note()
         now = self.clock.now()
         container = self.take(challenge_id) or self.launch(challenge_id)
-        expires_at = self.last(now + timedelta(seconds=self.options.timeout_seconds))
+        expires_at = self.last(now + timedelta(seconds=self.options.timeout_seconds), challenge_id)
         record = Record(user_id, team_id, challenge_id, container, now, expires_at)
         container.once = challenge_id == CHALLENGES.one_connection
         container.flag_in_file = challenge_id == CHALLENGES.flag_file
@@ -575,7 +581,7 @@ class ReferenceBackend(ContainerBackend):
         self.note()
         self.machine.renew()
         times["old_expiry"] = record.expires_at.isoformat()
-        record.expires_at = self.last(self.later(record))
+        record.expires_at = self.last(self.later(record), challenge_id)
         record.extensions += 1
         times["new_expiry"] = record.expires_at.isoformat()
         return ActionResult(True, "Container extended", code=Code.OK)
@@ -616,11 +622,17 @@ class ReferenceBackend(ContainerBackend):
         return account_key(user_id, team_id)
 
     def over(self, challenge_id: int) -> bool:
-        return challenge_id == CHALLENGES.ended or self.end.passed(self.clock.now())
+        ends = self.ends_of(challenge_id)
+        return challenge_id == CHALLENGES.ended or any(e.passed(self.clock.now()) for e in ends)
 
-    def last(self, expiry: datetime) -> datetime:
-        """The expiry, or the end of the contest when that is earlier."""
-        return self.end.clip(expiry)
+    def last(self, expiry: datetime, challenge_id: int) -> datetime:
+        """The expiry, or the end of contest or challenge when that is earlier."""
+        for end in self.ends_of(challenge_id):
+            expiry = end.clip(expiry)
+        return expiry
+
+    def ends_of(self, challenge_id: int) -> tuple[End, ...]:
+        return (self.end, self.first_end) if challenge_id == CHALLENGES.first else (self.end,)
 
     def full(self, challenge_id: int | None) -> bool:
         """Whether no place is left for one more container, None being one of the pool's."""
@@ -694,7 +706,7 @@ class ReferenceBackend(ContainerBackend):
         key = account_key(record.user_id, record.team_id), record.challenge_id
         del self.records[key]
         if not self.orphaned(record):
-            self.ended[key] = record.container.flag, min(self.clock.now(), record.expires_at)
+            self.ended[key] = record, min(self.clock.now(), record.expires_at)
 
     def counting_flags(
         self, user_id: int, challenge_id: int, team_id: int | None = None
@@ -702,10 +714,17 @@ class ReferenceBackend(ContainerBackend):
         key = account_key(user_id, team_id), challenge_id
         record, past = self.records.get(key), self.ended.get(key)
         counts = past is not None and self.clock.now() - past[1] < self.grace
-        before = (past[0],) if past is not None and counts else ()
+        if past is None or not counts or self.another_ones(past[0]):
+            before: tuple[str, ...] = ()
+        else:
+            before = (past[0].container.flag,)
         if record is None or self.orphaned(record) or self.outlived(record):
             return before
         return (record.container.flag, *before)
+
+    def another_ones(self, record: Record) -> bool:
+        """Whether what has ended was that of an account or challenge that is gone."""
+        return self.orphaned(record)
 
     def outlived(self, record: Record) -> bool:
         """Whether even the grace time of what nobody has removed yet is over."""

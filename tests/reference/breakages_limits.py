@@ -10,8 +10,9 @@ from itertools import islice
 
 from conformance.harness import Options
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult, account_key
+from engines.errors import BackendUnavailable
 from reference.backend import CHALLENGES, STEP, Record, ReferenceBackend
-from reference.limits import StartRate
+from reference.limits import End, StartRate
 from reference.machine import Container, inner_of
 
 
@@ -127,7 +128,7 @@ class ExpiredHoldTheirChallenge(ReferenceBackend):
 class LivesBeyondTheEnd(ReferenceBackend):
     """A start does not look at the end of the contest."""
 
-    def last(self, expiry: datetime) -> datetime:
+    def last(self, expiry: datetime, challenge_id: int) -> datetime:
         return expiry
 
 
@@ -150,8 +151,8 @@ class StartsAfterTheEnd(ReferenceBackend):
     def over(self, challenge_id: int) -> bool:
         return challenge_id == CHALLENGES.ended
 
-    def last(self, expiry: datetime) -> datetime:
-        return expiry if self.end.passed(self.clock.now()) else super().last(expiry)
+    def last(self, expiry: datetime, challenge_id: int) -> datetime:
+        return expiry if self.end.passed(self.clock.now()) else super().last(expiry, challenge_id)
 
 
 class NeverOver(ReferenceBackend):
@@ -333,6 +334,59 @@ class CompanionLeftBehind(ReferenceBackend):
             self.machine.containers[inner.id] = inner
 
 
+class ItsOwnEndIsNone(ReferenceBackend):
+    """Only the contest's end is looked at."""
+
+    def ends_of(self, challenge_id: int) -> tuple[End, ...]:
+        return (self.end,)
+
+
+class FullCounts(ReferenceBackend):
+    """A start that finds no room counts towards the start rate."""
+
+    def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
+        result = super().refusal(user_id, challenge_id, team_id)
+        if result is not None and result.code is Code.CAPACITY:
+            self.rate.count(self.rated(user_id, team_id), self.clock.now())
+        return result
+
+
+class WaitsAWholeWindow(ReferenceBackend):
+    """Who started too often is told to wait as long as a window is."""
+
+    def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
+        result = super().refusal(user_id, challenge_id, team_id)
+        if result is None or result.code is not Code.RATE_LIMITED:
+            return result
+        wait = float(self.options.start_window_seconds)
+        return StartResult(False, "Too often", code=Code.RATE_LIMITED, retry_after=wait)
+
+
+class OutagesUseThePoolUp(ReferenceBackend):
+    """What a start in an outage was to get is thrown away."""
+
+    def start_broke_off(self) -> StartResult:
+        del self.waiting[:1]
+        return super().start_broke_off()
+
+
+class DeadHoldTheirPlaces(ReferenceBackend):
+    """A container that a process died over takes a place for ever."""
+
+    def launch(self, challenge_id: int | None) -> Container:
+        self.editions[0] = self.editions.get(0, 0) + 1  # which all processes share
+        try:
+            made = super().launch(challenge_id)
+        except BackendUnavailable:
+            self.editions[0] -= 1
+            raise
+        self.editions[0] -= 1
+        return made
+
+    def held(self) -> int:
+        return super().held() + self.editions.get(0, 0)
+
+
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     RateNeverSaysWhen: ("LIMIT-001", "LIMIT-003"),
     RateOfOneProcess: ("LIMIT-002",),
@@ -349,6 +403,11 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     ExtendsBeyondTheEnd: ("LIMIT-009",),
     StartsAfterTheEnd: ("LIMIT-010",),
     NeverOver: ("LIMIT-011",),
+    ItsOwnEndIsNone: ("LIMIT-016",),
+    FullCounts: ("LIMIT-017",),
+    WaitsAWholeWindow: ("LIMIT-018",),
+    OutagesUseThePoolUp: ("POOL-010",),
+    DeadHoldTheirPlaces: ("CRASH-010",),
     ColdStart: ("POOL-001", "POOL-004", "POOL-006"),
     RecordsAnotherFlag: ("POOL-002",),
     OneFlagInThePool: ("POOL-002",),

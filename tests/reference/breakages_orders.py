@@ -25,7 +25,7 @@ class Crowd(ReferenceBackend):
         super().__init__(options)
         self.door = threading.Condition()
         self.present = 0
-        self.ended: dict[Key, InstanceStatus] = {}
+        self.seen_last: dict[Key, InstanceStatus] = {}
         """What a status has shown last of instances that are gone."""
 
     @contextmanager
@@ -68,15 +68,15 @@ class Crowd(ReferenceBackend):
     ) -> InstanceStatus | None:
         with self.inside() as crowded:
             key = account_key(user_id, team_id), challenge_id
-            if crowded and self.reads_old(team_id) and key in self.ended:
-                return self.ended[key]
+            if crowded and self.reads_old(team_id) and key in self.seen_last:
+                return self.seen_last[key]
             return super().get_instance_status(user_id, challenge_id, team_id)
 
     def drop(self, record: Record) -> None:
         told = self.describe(record)
         super().drop(record)
         told["remaining_seconds"] = max(0, told["remaining_seconds"])
-        self.ended[account_key(record.user_id, record.team_id), record.challenge_id] = told
+        self.seen_last[account_key(record.user_id, record.team_id), record.challenge_id] = told
 
     # What the breakages override.
 

@@ -213,10 +213,10 @@ class OneRoundBehind(ReferenceBackend):
 class NaiveLocalTime(ReferenceBackend):
     """The expiry is counted on the machine's wall clock, which is put forward and back."""
 
-    def last(self, expiry: datetime) -> datetime:
+    def last(self, expiry: datetime, challenge_id: int) -> datetime:
         now = self.clock.now()
         wall = now.astimezone().replace(tzinfo=None) + (expiry - now)
-        return super().last(wall.astimezone().astimezone(timezone.utc))
+        return super().last(wall.astimezone().astimezone(timezone.utc), challenge_id)
 
 
 class AuditsInLocalTime(ReferenceBackend):

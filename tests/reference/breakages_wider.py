@@ -227,6 +227,20 @@ class NothingIsKnownOfTheLost(ReferenceBackend):
         return StartResult(False, "Out of reach", code=Code.UNAVAILABLE, retry_after=10.0)
 
 
+class FlagsOutliveTheirAccounts(ReferenceBackend):
+    """Flags of what has ended go by numbers, whoever had them."""
+
+    def another_ones(self, record: Record) -> bool:
+        return False
+
+
+class CertainOfStops(ReferenceBackend):
+    """A stop that broke off is told as certain to have failed."""
+
+    def broke_off(self) -> ActionResult:
+        return ActionResult(False, "Out of reach", code=Code.UNAVAILABLE, retry_after=10.0)
+
+
 class FailedExtendsStayAtWork(ReferenceBackend):
     """After an extend that broke off the next ones are told to wait."""
 
@@ -280,6 +294,8 @@ class AllHaveOneMinute(ReferenceBackend):
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     TooLateToExtend: ("EXTEND-016",),
     KnownByItsPort: ("STATUS-017", "FAULT-028"),
+    FlagsOutliveTheirAccounts: ("FLAG-019", "FLAG-020"),
+    CertainOfStops: ("STOP-017", "STOP-018"),
     FailedExtendsStayAtWork: ("FAULT-031",),
     CountsWhatIsHandedOver: ("POOL-009",),
     CallsAreNotCounted: ("HTTP-024",),

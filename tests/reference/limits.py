@@ -31,10 +31,14 @@ class StartRate:
 
 
 @dataclass(frozen=True)
-class ContestEnd:
+class End:
     """The moment after which nothing starts or lives; None for never."""
 
     at: datetime | None
+
+    @classmethod
+    def after(cls, seconds: int | None, now: datetime) -> End:
+        return cls(None if seconds is None else now + timedelta(seconds=seconds))
 
     def passed(self, now: datetime) -> bool:
         return self.at is not None and self.at <= now

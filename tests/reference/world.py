@@ -158,14 +158,10 @@ class ReferenceWorld(World):
         account = account_key(player.user_id, player.team_id)
         owners = self.backend.owners
         owners[account] = owners.get(account, 0) + 1
-        for key in [key for key in self.backend.ended if key[0] == account]:
-            del self.backend.ended[key]
 
     def give_challenge_again(self, challenge_id: int) -> None:
         editions = self.backend.editions
         editions[challenge_id] = editions.get(challenge_id, 0) + 1
-        for key in [key for key in self.backend.ended if key[1] == challenge_id]:
-            del self.backend.ended[key]
 
     def replace_behind(self, player: Player, instance: InstanceStatus) -> str:
         made = self.machine.replaced(instance["container_id"])
