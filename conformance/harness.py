@@ -142,6 +142,8 @@ class Hook(str, Enum):
     """:meth:`World.write_disk`: a program in an instance writes to the disk that all share."""
     REPLACE_BEHIND = "replace_behind"
     """:meth:`World.replace_behind`: another container takes the place of an instance's own."""
+    RENEW_BEHIND = "renew_behind"
+    """:meth:`World.renew_behind`: a player extends an instance past the backend."""
     ACCESS = "access"
     """:meth:`World.locked_out`: what the backend stands on does not let a user in."""
     LURE = "lure"
@@ -500,6 +502,10 @@ class World(ABC):
         """Past the backend, have another container of the player and challenge take the place of
         this one, which goes; returns its id, as ``container_id`` would have it."""
         raise Unsupported(Hook.REPLACE_BEHIND)
+
+    def renew_behind(self, player: Player, instance: InstanceStatus) -> None:
+        """Extend an instance past the backend, as on the own page of what it stands on."""
+        raise Unsupported(Hook.RENEW_BEHIND)
 
     def locked_out(self, player: Player, why: Lockout) -> AbstractContextManager[None]:
         """Inside the block what the backend stands on does not let this user in."""

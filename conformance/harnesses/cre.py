@@ -87,6 +87,7 @@ _NOT_OF_ALL = {
     Hook.CRASH,
     Hook.DISK,
     Hook.REPLACE_BEHIND,
+    Hook.RENEW_BEHIND,
     Hook.ACCESS,
     Hook.LURE,
     Hook.MOMENTS,

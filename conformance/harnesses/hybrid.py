@@ -273,6 +273,9 @@ class HybridWorld(World):
         owner: World = self._whale if instance["backend"] == "whale" else self._cre
         return owner.replace_behind(player, instance)
 
+    def renew_behind(self, player: Player, instance: InstanceStatus) -> None:
+        self._whale.renew_behind(player, instance)
+
     def locked_out(self, player: Player, why: Lockout) -> AbstractContextManager[None]:
         return self._whale.locked_out(player, why)
 

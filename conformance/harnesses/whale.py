@@ -442,16 +442,25 @@ class FakeWhaleWorld(World):
         finally:
             self._seconds = 0.0
 
-    def replace_behind(self, player: Player, instance: InstanceStatus) -> str:
+    @contextmanager
+    def _own_page(self) -> Iterator[WhaleAPI]:
+        """Whale as its own page has it, past the adapter."""
         client = WhaleClient(self.url, call_seconds=10.0)
+        try:
+            yield WhaleAPI(client, dialect_named(self._whale.dialect), self._credentials)
+        finally:
+            client.close()
+
+    def renew_behind(self, player: Player, instance: InstanceStatus) -> None:
+        with self._own_page() as page:
+            page.renew(player.user_id, instance["challenge_id"])
+
+    def replace_behind(self, player: Player, instance: InstanceStatus) -> str:
         asked = player.user_id, instance["challenge_id"]
-        try:  # as on Whale's own page
-            page = WhaleAPI(client, dialect_named(self._whale.dialect), self._credentials)
+        with self._own_page() as page:
             page.destroy(*asked)
             page.create(*asked)
             found = page.look(*asked)
-        finally:
-            client.close()
         if not isinstance(found, Running):
             raise RuntimeError("Whale has made no other container")
         return found.uuid

@@ -15,6 +15,7 @@ from conformance.spec.steps import (
     expiry,
     fill_with_extensions,
     gone,
+    let_expire,
     live,
     refused,
     same,
@@ -168,6 +169,22 @@ def test_the_last_extension_in_the_last_minute_is_granted(world: Stage) -> None:
             assert full - SLACK_SECONDS <= left <= full, f"{left} s remain instead of {full} s"
         case ExtendMode.MIXED:
             assert gained >= timedelta(seconds=full - LAST_SECONDS), f"it gave {gained} only"
+
+
+@scenario("EXTEND-017", Hook.RENEW_BEHIND, Hook.CLOCK, Hook.WORKER)
+def test_an_extension_past_the_backend_is_followed(world: Stage) -> None:
+    before = started(world, world.alice, world.first)
+    world.advance(before["remaining_seconds"] // 2)
+    world.renew_behind(world.alice, before)
+    after = live(world, world.alice, world.first)
+    same(before, after, IDENTITY)
+    gained = (expiry(after) - expiry(before)).total_seconds()
+    assert gained > SLACK_SECONDS, "what was gained past the backend is not told"
+    world.advance(after["remaining_seconds"] - LAST_SECONDS)
+    world.run_worker()
+    same(before, live(world, world.alice, world.first), IDENTITY)
+    let_expire(world, after)
+    gone(world, world.alice, world.first)
 
 
 def _not_shortened(world: Stage, lost: timedelta) -> None:

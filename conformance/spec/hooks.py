@@ -50,6 +50,7 @@ METHODS: dict[Hook, tuple[str, ...]] = {
     Hook.CLOCK_AHEAD: ("machine_ahead",),
     Hook.DISK: ("write_disk",),
     Hook.REPLACE_BEHIND: ("replace_behind",),
+    Hook.RENEW_BEHIND: ("renew_behind",),
     Hook.ACCESS: ("locked_out",),
     Hook.LURE: ("lured",),
     Hook.MOMENTS: ("amid", "another"),

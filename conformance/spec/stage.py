@@ -269,6 +269,10 @@ class Stage:
         )
         return made
 
+    def renew_behind(self, player: Player, instance: InstanceStatus) -> None:
+        self._hook(Hook.RENEW_BEHIND, lambda: self._inner.renew_behind(player, instance))
+        self._trace.note(f"· {player} extends {instance['container_id']} past the backend")
+
     @contextmanager
     def locked_out(self, player: Player, why: Lockout) -> Iterator[None]:
         """What the backend stands on does not let this user in inside this block."""

@@ -389,6 +389,7 @@ PATCHED: dict[str, tuple[str, str, str]] = {
     "adapter_bad_gateway_is_certain": ("502 told as failure", "", "FAULT-026"),
     "adapter_gateway_is_over": ("502 told as failure", "", "SWAP-025"),
     "adapter_drops_the_unknown": ("an unknown start is dropped", "", "SWAP-025"),
+    "adapter_never_follows_a_renewal": ("expiry known from the start only", "", "EXTEND-017"),
     "adapter_extend_stays_open": ("lock left by a failed call", "", "FAULT-031"),
     "adapter_bad_gateway_is_sent_again": ("retry of a write", _SENT_AGAIN, "FAULT-025"),
     "adapter_bad_gateway_is_done": ("success with an error body", "", "FAULT-026"),

@@ -171,6 +171,11 @@ def extend_stays_open(sound: Any, manager: WhaleAPIManager, mine: Instance, faul
     return sound(manager, mine, fault)
 
 
+def never_follows_a_renewal(sound: Any, book: Ledger, row: Instance, found: Any) -> Any:
+    """What was renewed on Whale's own page ends when it would have ended."""
+    return row
+
+
 def bad_gateway_is_sent_again(
     sound: Any, client: WhaleClient, method: str, path: str, headers: Mapping[str, str], *rest: Any
 ) -> Page:
@@ -252,6 +257,10 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     ),
     "adapter_gateway_is_over": (_WHALE, (Change(wire, "unreadable", gateway_is_over),)),
     "adapter_drops_the_unknown": (_WHALE, (Change(Ledger, "settled", drops_the_unknown),)),
+    "adapter_never_follows_a_renewal": (
+        _WHALE,
+        (Change(Ledger, "_brought_up_to_date", never_follows_a_renewal),),
+    ),
     "adapter_extend_stays_open": (
         _WHALE,
         (Change(WhaleAPIManager, "_renewed_after_all", extend_stays_open),),

@@ -592,6 +592,10 @@ class ReferenceBackend(ContainerBackend):
             return max(record.expires_at, renewed)
         return record.expires_at + timedelta(seconds=STEP)
 
+    def renewed(self, record: Record) -> None:
+        """Follow an extension that was made past the backend."""
+        record.expires_at = self.last(self.later(record), record.challenge_id)
+
     def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
         if self.never_starts(challenge_id):
             return StartResult(False, "The container did not start", code=Code.START_FAILED)

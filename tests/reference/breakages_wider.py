@@ -241,6 +241,13 @@ class CertainOfStops(ReferenceBackend):
         return ActionResult(False, "Out of reach", code=Code.UNAVAILABLE, retry_after=10.0)
 
 
+class KnowsItsOwnExtensionsOnly(ReferenceBackend):
+    """What was extended past the backend ends when it would have ended."""
+
+    def renewed(self, record: Record) -> None:
+        pass
+
+
 class FailedExtendsStayAtWork(ReferenceBackend):
     """After an extend that broke off the next ones are told to wait."""
 
@@ -296,6 +303,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     KnownByItsPort: ("STATUS-017", "FAULT-028"),
     FlagsOutliveTheirAccounts: ("FLAG-019", "FLAG-020"),
     CertainOfStops: ("STOP-017", "STOP-018"),
+    KnowsItsOwnExtensionsOnly: ("EXTEND-017",),
     FailedExtendsStayAtWork: ("FAULT-031",),
     CountsWhatIsHandedOver: ("POOL-009",),
     CallsAreNotCounted: ("HTTP-024",),

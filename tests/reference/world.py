@@ -168,6 +168,10 @@ class ReferenceWorld(World):
         self.backend.doubts.append(made)  # what somebody else has made is cleared away
         return made
 
+    def renew_behind(self, player: Player, instance: InstanceStatus) -> None:
+        account = account_key(player.user_id, player.team_id)
+        self.backend.renewed(self.backend.records[account, instance["challenge_id"]])
+
     @contextmanager
     def locked_out(self, player: Player, why: Lockout) -> Iterator[None]:
         self.backend.barred.add(player.user_id)
