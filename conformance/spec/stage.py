@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from conformance.harness import (
     LONGEST_ANSWER_SECONDS,
@@ -99,14 +99,19 @@ class Stage:
         return self.challenges.names.get(challenge)
 
     @contextmanager
-    def web(self) -> Iterator[Web]:
-        """The endpoints over this backend, served on loopback inside this block."""
+    def web(self, front: Callable[[ContainerBackend], Any] | None = None) -> Iterator[Web]:
+        """The endpoints over this backend, served on loopback inside this block.
+
+        ``front`` puts something between the two: :class:`conformance.spec.web.Passing`.
+        """
         from conformance.spec.web import served  # Flask is loaded where it is needed only
 
         shown: Overview | None = None
         with suppress(Unsupported):
             shown = self._inner.overview()
-        with served(self._inner.backend, self.backend, shown) as web:
+        tested = self._inner.backend
+        served_over = tested if front is None else front(tested)
+        with served(served_over, self.backend, shown) as web:
             self._trace.note("· the endpoints are served")
             yield web
 
