@@ -343,6 +343,8 @@ PATCHED: dict[str, tuple[str, str, str]] = {
     "keeps_what_the_failed_held": ("port leak", _FAULTS, "PORT-008"),
     "keeps_what_was_warm": ("port leak", "", "PORT-009"),
     "refusals_are_merged_for_ever": ("told at another time", "", "AUDIT-025"),
+    "no_row_is_closed": ("log without bound", "", "AUDIT-026"),
+    "made_up_ids_make_rows": ("log without bound", "", "AUDIT-027"),
     "forgets_what_broke_off": ("N+1 capacity", "", "FAULT-029"),
     "certain_without_room": ("unknown told as failure", "", "STATE-002"),
     "flags_are_users": ("team key", "", "FLAG-018"),

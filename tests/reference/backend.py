@@ -319,6 +319,9 @@ class ReferenceBackend(ContainerBackend):
                 return None
             return self.describe(record)
 
+    def may_be_challenge(self, challenge_id: int) -> bool:
+        return challenge_id in self.known or self.never_starts(challenge_id)
+
     def throttle(self, user_id: int, team_id: int | None = None) -> float | None:
         with self.lock:
             account, now = self.counted_as(user_id, team_id), self.clock.now()
