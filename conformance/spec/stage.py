@@ -179,6 +179,11 @@ class Stage:
         self._trace.note(f"· {len(values)} flags count for {player} now")
         return flag in {self._trace.secrets.flag(value) for value in values}
 
+    def recorded_by(self, backend: ContainerBackend, player: Player, challenge: int) -> Flag | None:
+        """The flag that a submission is compared with, as another backend or a front says."""
+        value = backend.recorded_flag(player.user_id, challenge, player.team_id)
+        return None if value is None else self._trace.secrets.flag(value)
+
     def counted_by(
         self, backend: ContainerBackend, player: Player, challenge: int
     ) -> frozenset[Flag]:
