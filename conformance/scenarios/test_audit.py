@@ -6,12 +6,19 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
 from conformance.harness import Hook
-from conformance.spec.scenario import DETECTS_LOSS, EXITS_AT_ONCE, EXTENDS, TEAMS, scenario
+from conformance.spec.scenario import (
+    DETECTS_LOSS,
+    EXITS_AT_ONCE,
+    EXTENDS,
+    KNOWS_CHALLENGES,
+    TEAMS,
+    scenario,
+)
 from conformance.spec.stage import Stage
 from conformance.spec.steps import (
     MOST_EXTENDS,
@@ -31,7 +38,7 @@ from conformance.spec.steps import (
 )
 from conformance.spec.trace import HarnessFault
 from engines.audit import Action, ContainerEvent
-from engines.contract import Code
+from engines.contract import LARGEST_ID, ActionResult, Code, StartResult
 
 REPEATED = 4
 """Equal refused calls."""
@@ -350,6 +357,40 @@ def test_refusals_of_different_hours_are_told_apart(world: Stage) -> None:
     assert [event.times for event in told] == [1, 1], "calls an hour apart are told as one"
     apart = (told[1].at - told[0].at).total_seconds()
     assert apart >= HOUR, f"calls an hour apart are told as {apart:.0f} s apart"
+
+
+@scenario("AUDIT-026", Hook.AUDIT, Hook.CLOCK)
+def test_refusals_are_told_together_at_any_time(world: Stage) -> None:
+    stop = partial(world.stop, world.alice, world.first)
+    first = _events_by(world, [stop] * REPEATED)
+    for _ in range(2):
+        world.advance(HOUR)
+        later = _events_by(world, [stop] * REPEATED)
+        said = f"{REPEATED} equal refusals were {first} events, and are {later} later"
+        demand(first == REPEATED or later < REPEATED, said)
+
+
+@scenario("AUDIT-027", Hook.AUDIT, KNOWS_CHALLENGES)
+def test_made_up_ids_are_told_together(world: Stage) -> None:
+    made_up = [LARGEST_ID - number for number in range(REPEATED)]
+    calls = (world.start, world.extend, world.stop)
+    for call in calls:
+        of_one = _events_by(
+            world, [partial(call, world.alice, world.challenges.unknown)] * REPEATED
+        )
+        of_many = _events_by(world, [partial(call, world.bob, each) for each in made_up])
+        said = f"{REPEATED} refusals are {of_one} events, and {of_many} where the ids are made up"
+        demand(of_one == REPEATED or of_many < REPEATED, said)
+    told = sum(each.times for each in world.events() if each.user_id == world.bob.user_id)
+    assert told == len(calls) * REPEATED, f"{told} calls with made-up ids are told of"
+
+
+def _events_by(world: Stage, calls: Sequence[Callable[[], StartResult | ActionResult]]) -> int:
+    """How many events there are more after these calls, which are refused."""
+    before = len(world.events())
+    for call in calls:
+        demand(not call()[0], "a call that must be refused was granted")
+    return len(world.events()) - before
 
 
 def _whole_life(world: Stage) -> None:

@@ -16,8 +16,10 @@ from conformance.spec.scenario import (
 )
 from conformance.spec.stage import Stage
 from conformance.spec.steps import (
+    FIXED,
     demand,
     done,
+    events_of,
     expiry,
     fill_with_extensions,
     gone,
@@ -27,18 +29,32 @@ from conformance.spec.steps import (
     together,
     untouched,
 )
-from conformance.spec.web import ADMIN, CSRF_HEADER, Web, WebAnswer
+from conformance.spec.web import (
+    ADMIN,
+    CSRF_HEADER,
+    EndsOnSolve,
+    GoesOnAfterSolves,
+    NotSeenAfterwards,
+    Web,
+    WebAnswer,
+)
 from engines.audit import Action
-from engines.contract import LARGEST_ID, ExtendMode, InstanceStatus
+from engines.contract import LARGEST_ID, Code, ExtendMode, InstanceStatus
 
 CALLS = 6
 """Starts at one moment."""
 MOST_ROWS = 100
 CALLS_A_MINUTE = 3
+MINUTE = 60
+CHALLENGE_NAMES = ("challenge_id", "chal_id", "id")
+OF_A_HISTORY = ("limit", "before", "user_id", "team_id", "challenge_id")
 LONG_BODY = 100_000
 """More bytes than any body has."""
 
 NO_IDS: tuple[Any, ...] = (None, True, False, 0, -1, 1.0, "1", "1 OR 1=1", [1], {}, LARGEST_ID + 1)
+
+NOT_ALL: tuple[Any, ...] = (False, None, 0, 1, "", "true", [], {})
+NO_NUMBERS = ("", "0", "-1", "1.0", "1e3", "+1", "%201", "one", "0x1", "01", str(LARGEST_ID + 1))
 
 UNCHANGING = ("challenge_id", "max_extensions", "backend")
 """What an extend leaves as it is, beside what makes the instance."""
@@ -507,6 +523,204 @@ def test_an_admin_sees_all_that_happened(world: Stage) -> None:
     assert hers == [row for row in everything if row["user_id"] == world.alice.user_id], (
         "the history of one player is another"
     )
+
+
+@scenario("HTTP-033")
+def test_an_admins_change_is_for_ids_only(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    one = {**_of(world.alice, world.first), "team_id": world.alice.team_id}
+    with world.web() as web:
+        admin = web.log_in_admin()
+        for action in ("extend", "stop", "solved"):
+            for member in ("user_id", "team_id"):
+                for bad in NO_IDS:
+                    if (member, bad) == ("team_id", None):
+                        continue  # which is no team
+                    answer = web.ask(
+                        "POST", f"admin/{action}", {**one, member: bad}, admin, "an admin"
+                    )
+                    _answered(answer, 400, "bad_request")
+                    demand(member in answer.message, "a refusal does not name the field")
+            nobodys = {"challenge_id": world.first}
+            answer = web.ask("POST", f"admin/{action}", nobodys, admin, "an admin")
+            _answered(answer, 400, "bad_request")
+        untouched(world, world.alice, world.first, instance)
+        _answered(web.ask("POST", "admin/stop", one, admin, "an admin"), 200, "ok")
+
+
+@scenario("HTTP-034", Hook.OVERVIEW)
+def test_a_stop_all_ends_what_fits_all_that_is_named(world: Stage) -> None:
+    hers = started(world, world.alice, world.first)
+    started(world, world.bob, world.first)
+    his = started(world, world.carol, world.second)
+    alice, bob, carol = (each.user_id for each in (world.alice, world.bob, world.carol))
+    with world.web() as web:
+        _ends(web, 0, challenge_id=world.first, user_id=carol)
+        _ends(web, 0, challenge_id=world.second, user_id=alice)
+        _ends(web, 1, challenge_id=world.first, user_id=bob)
+        gone(world, world.bob, world.first)
+        for player, challenge, instance in (
+            (world.alice, world.first, hers),
+            (world.carol, world.second, his),
+        ):
+            untouched(world, player, challenge, instance)
+        _ends(web, 1, challenge_id=world.second)
+        gone(world, world.carol, world.second)
+        untouched(world, world.alice, world.first, hers)
+        if world.capabilities.teams and world.mates:
+            _ends_a_teams(world, web)
+        _ends(web, 0, user_id=bob)
+        started(world, world.bob, world.second)
+        _ends(web, 2, all=True)
+    for player, challenge in ((world.alice, world.first), (world.bob, world.second)):
+        gone(world, player, challenge)
+
+
+def _ends_a_teams(world: Stage, web: Web) -> None:
+    """Beside a player's instance of the first challenge."""
+    starter, _, stranger = world.mates[:3]
+    started(world, starter, world.first)
+    theirs = started(world, stranger, world.first)
+    ours, others = starter.team_id, stranger.team_id
+    _ends(web, 0, user_id=starter.user_id, team_id=others)
+    _ends(web, 0, challenge_id=world.second, team_id=ours)
+    _ends(web, 1, challenge_id=world.first, user_id=starter.user_id, team_id=ours)
+    gone(world, starter, world.first)
+    untouched(world, stranger, world.first, theirs)
+    _ends(web, 1, team_id=others)
+    gone(world, stranger, world.first)
+
+
+@scenario("HTTP-035")
+def test_a_stop_all_of_nothing_ends_nothing(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    one, alice = world.first, world.alice.user_id
+    with world.web() as web:
+        admin = web.log_in_admin()
+        bad: list[Any] = [
+            *({}, [], None, {"every": True}, {"challenge": one}),
+            *({"all": no} for no in NOT_ALL),
+            *({"all": True, "user_id": alice}, {"all": True, "challenge_id": one}),
+            *({"all": False, "user_id": alice}, {"all": None, "challenge_id": one}),
+            *({name: no} for name in ("user_id", "team_id", "challenge_id") for no in NO_IDS),
+            {"challenge_id": one, "user_id": 0},
+            {"challenge_id": one, "id": world.second},
+        ]
+        for body in bad:
+            answer = web.ask("POST", "admin/stop-all", body, admin, "an admin with a slip")
+            _answered(answer, 400, "bad_request")
+    untouched(world, world.alice, world.first, instance)
+
+
+@scenario("HTTP-036", Hook.OVERVIEW, Hook.AUDIT)
+def test_what_a_stop_all_ends_is_told_as_the_admins(world: Stage) -> None:
+    players = (world.alice, world.bob, world.carol)
+    for player in players:
+        started(world, player, world.first)
+    with world.web() as web:
+        _ends(web, len(players), challenge_id=world.first)
+    by = sorted(
+        (event.user_id, event.code, event.metadata.get("actor"))
+        for event in events_of(world, Action.STOPPED)
+    )
+    told = sorted((player.user_id, Code.OK, ADMIN) for player in players)
+    assert by == told, f"the audit log says of an admin's stop-all: {by}"
+
+
+@scenario("HTTP-037")
+def test_a_solve_ends_the_instance_it_was_made_on(world: Stage) -> None:
+    hers = started(world, world.alice, world.first)
+    his = started(world, world.bob, world.first)
+    with world.web(GoesOnAfterSolves) as web:
+        _solved(web, world.bob, world.first, ends=False)
+        untouched(world, world.bob, world.first, his)
+    with world.web(EndsOnSolve) as web:
+        _solved(web, world.bob, world.second, ends=False)
+        untouched(world, world.bob, world.first, his)
+        _solved(web, world.bob, world.first, ends=True)
+        gone(world, world.bob, world.first)
+        if world.capabilities.teams and world.mates:
+            starter, mate = world.mates[:2]
+            ours = started(world, starter, world.first)
+            _solved(web, mate.leaves(), world.first, ends=False)
+            _solved(web, starter.leaves(), world.first, ends=False)
+            untouched(world, starter, world.first, ours)
+            _solved(web, mate, world.first, ends=True)
+            gone(world, starter, world.first)
+    untouched(world, world.alice, world.first, hers)
+
+
+@scenario("HTTP-038", EXTENDS)
+def test_what_cannot_be_looked_at_after_an_extend_is_shown_as_on_record(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    with world.web(NotSeenAfterwards) as web:
+        answer = web.extend(world.alice, world.first)
+    _answered(answer, 200, "ok")
+    known = world.last_known(world.alice, world.first)
+    after = live(world, world.alice, world.first)
+    assert after["extension_count"] == 1, "an extend over HTTP that is answered ok did not count"
+    if known is None:
+        demand(answer.data is None, "an instance is shown that is not on record")
+    else:
+        same(after, _instance(answer), (*FIXED, *UNCHANGING))
+
+
+@scenario("HTTP-039", Hook.CALL_RATE, Hook.CLOCK, options=Options(calls_per_minute=CALLS_A_MINUTE))
+def test_a_new_minute_has_as_many_calls(world: Stage) -> None:
+    instance = started(world, world.alice, world.first)
+    with world.web() as web:
+        for calls in (CALLS_A_MINUTE + 1, 1, CALLS_A_MINUTE + 1):
+            for call in range(calls):
+                answer = web.start(world.alice, world.first)
+                if call < CALLS_A_MINUTE:
+                    _answered(answer, 200, "already_running")
+                else:
+                    _answered(answer, 429, "rate_limited")
+            world.advance(MINUTE + 1)
+    untouched(world, world.alice, world.first, instance)
+
+
+@scenario("HTTP-040")
+def test_a_query_says_one_thing_of_each(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    one, other = world.first, world.second
+    queries = [
+        *(f"status?{name}={one}&{name}={other}" for name in CHALLENGE_NAMES),
+        *(f"status?challenge_id={one}&{name}={other}" for name in ("chal_id", "id")),
+        *(f"status?challenge_id={no}" for no in NO_NUMBERS),
+    ]
+    lists = [
+        *(f"admin/history?{name}=1&{name}=2" for name in OF_A_HISTORY),
+        *(f"admin/history?{name}={no}" for name in OF_A_HISTORY for no in NO_NUMBERS),
+        "admin/history?limit=201",
+    ]
+    with world.web() as web:
+        mine, admin = web.log_in(world.alice), web.log_in_admin()
+        for query in queries:
+            _answered(web.ask("GET", query, None, mine, "a page with a slip"), 400, "bad_request")
+        for query in lists:
+            _answered(web.ask("GET", query, None, admin, "a page with a slip"), 400, "bad_request")
+        same_twice = f"status?challenge_id={one}&id={one}"
+        _answered(web.ask("GET", same_twice, None, mine, "a page"), 200, "ok")
+
+
+def _ends(web: Web, number: int, **named: object) -> None:
+    """A stop-all of what is named must end so many, in as many calls as it takes."""
+    ended, left = 0, 1
+    while left:
+        told = web.ordered("HTTP-034", "admin/stop-all", named, web.log_in_admin())
+        demand(not told["failed"], f"a stop-all could not end what is live: {told['failed']}")
+        demand(
+            told["ended"] > 0 or not told["left"], "a stop-all has ended nothing, and is not over"
+        )
+        ended, left = ended + told["ended"], told["left"]
+    demand(ended == number, f"a stop-all has ended {ended} instead of {number}")
+
+
+def _solved(web: Web, player: Player, challenge: int, *, ends: bool) -> None:
+    told = web.ordered("HTTP-037", "admin/solved", _of(player, challenge), web.log_in_admin())
+    said = f"a solve is answered ended {told['ended']!r}"
+    demand(told["ended"] is ends, f"{said}, not {ends}")
 
 
 def _history(web: Web, wanted: str) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from conformance.spec.steps import (
     refused,
     repeated,
     same,
+    says_when,
     settle,
     started,
     together,
@@ -396,6 +397,73 @@ def test_a_start_that_is_carried_out_late_is_done_nowhere_else(world: Stage) -> 
         settle(world)
         result = world.start(world.alice, world.first)
         demand(result.ok, f"no start works afterwards: {result.message} ({result.code.value})")
+
+
+@scenario("SWAP-026", Hook.CAPACITY, Hook.GROUND_TRUTH, options=Options(capacity=1))
+def test_what_is_full_is_back(world: Stage) -> None:
+    hers = started(world, world.alice, world.first)  # past the front, which has no route of it
+    players = (world.bob, world.carol)
+    with fallback(world) as front:
+        demand(len(players) >= front.failures, "more failures are needed to open a breaker")
+        with front.cut_off():
+            for player in players:
+                demand(not world.start(player, world.first).ok, "a start without an answer is done")
+        front.time_goes_by(front.seconds + 1)
+        for player in players:
+            before = front.asked
+            refused(world.start(player, world.first), Code.CAPACITY)
+            demand(front.asked > before, "it has answered, and starts are not sent there")
+        assert not front.running_elsewhere(), "a start that found no room went elsewhere"
+        assert world.running() == {hers["container_id"]}
+
+
+@scenario("SWAP-027")
+def test_the_recorded_flag_is_asked_of_who_has_the_instance(world: Stage) -> None:
+    with swap(world) as swapped:
+        started(world, world.alice, world.first)
+        hers, _ = swapped.recorded(world.alice, world.first)
+        swapped.away()
+        started(world, world.bob, world.first)
+        his, elsewhere = swapped.recorded(world.bob, world.first)
+        demand(his is not None, "no flag is recorded for what runs on the other backend")
+        demand(his == elsewhere, "another flag is compared with than the other backend's")
+        for turn in (swapped.back, swapped.away):
+            turn()
+            later, _ = swapped.recorded(world.alice, world.first)
+            demand(later == hers, "a swap has changed the flag that is compared with")
+            later, _ = swapped.recorded(world.bob, world.first)
+            demand(later == his, "a swap has changed the flag that is compared with")
+
+
+@scenario("SWAP-028")
+def test_what_cannot_be_asked_keeps_what_it_has(world: Stage) -> None:
+    with fallback(world) as front:
+        before = started(world, world.alice, world.first)
+        with front.cut_off():
+            for _ in range(2):
+                refused(world.stop(world.alice, world.first), Code.UNAVAILABLE)
+                with world.backend.expects(BackendUnavailable, "SWAP-028"):
+                    world.status(world.alice, world.first)
+            result = world.start(world.alice, world.first)
+            demand(not result.ok, "a start is granted while nobody knows what runs")
+        assert not front.running_elsewhere(), "an instance was doubled in an outage"
+        untouched(world, world.alice, world.first, before)
+        same(before, repeated(world, world.alice, world.first))
+        done(world.stop(world.alice, world.first))
+        gone(world, world.alice, world.first)
+
+
+@scenario("SWAP-029", ONE_AT_A_TIME)
+def test_what_is_not_known_is_not_told_as_running(world: Stage) -> None:
+    with fallback(world) as front:
+        with front.cut_off():
+            result = world.start(world.alice, world.first)
+            demand(not result.ok and not result.definite, "a start without an answer is certain")
+            result = world.start(world.alice, world.second)
+            refused(result, Code.BUSY)
+            says_when(result)
+            assert not front.running_elsewhere(), "the limit was passed by way of an outage"
+        started(world, world.alice, world.second)
 
 
 def _asks(world: Stage, front: Fallback) -> bool:

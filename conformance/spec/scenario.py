@@ -165,6 +165,11 @@ SUBDOMAIN = _capability("host names per instance", lambda c: Addressing.SUBDOMAI
 
 HOST_PORT = _capability("port per instance", lambda c: Addressing.HOST_PORT in c.addressing)
 
+KNOWS_CHALLENGES = Need(
+    "knowledge of which challenges there are",
+    lambda world: not world.backend.may_be_challenge(world.challenges.unknown),
+)
+
 SIBLINGS = _kept_from(Isolation.SIBLINGS)
 HOST = _kept_from(Isolation.HOST)
 INTERNET = _kept_from(Isolation.INTERNET)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from conformance.harness import (
     LONGEST_ANSWER_SECONDS,
@@ -99,14 +99,19 @@ class Stage:
         return self.challenges.names.get(challenge)
 
     @contextmanager
-    def web(self) -> Iterator[Web]:
-        """The endpoints over this backend, served on loopback inside this block."""
+    def web(self, front: Callable[[ContainerBackend], Any] | None = None) -> Iterator[Web]:
+        """The endpoints over this backend, served on loopback inside this block.
+
+        ``front`` puts something between the two: :class:`conformance.spec.web.Passing`.
+        """
         from conformance.spec.web import served  # Flask is loaded where it is needed only
 
         shown: Overview | None = None
         with suppress(Unsupported):
             shown = self._inner.overview()
-        with served(self._inner.backend, self.backend, shown) as web:
+        tested = self._inner.backend
+        served_over = tested if front is None else front(tested)
+        with served(served_over, self.backend, shown) as web:
             self._trace.note("· the endpoints are served")
             yield web
 
@@ -173,6 +178,11 @@ class Stage:
         )
         self._trace.note(f"· {len(values)} flags count for {player} now")
         return flag in {self._trace.secrets.flag(value) for value in values}
+
+    def recorded_by(self, backend: ContainerBackend, player: Player, challenge: int) -> Flag | None:
+        """The flag that a submission is compared with, as another backend or a front says."""
+        value = backend.recorded_flag(player.user_id, challenge, player.team_id)
+        return None if value is None else self._trace.secrets.flag(value)
 
     def counted_by(
         self, backend: ContainerBackend, player: Player, challenge: int

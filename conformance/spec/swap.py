@@ -18,7 +18,7 @@ from conformance.spec.redaction import Flag
 from conformance.spec.stage import Stage
 from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.clock import VirtualClock
-from engines.contract import Capabilities, ContainerBackend, StartResult
+from engines.contract import ActionResult, Capabilities, Code, ContainerBackend, StartResult
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.errors import BackendUnavailable
@@ -29,6 +29,7 @@ from engines.state.database import Database
 
 HOME, OTHER = "tested", "other"
 """What the two are called in routes."""
+_NO_ANSWER = "No answer has come"
 
 
 class Swap:
@@ -51,6 +52,8 @@ class Swap:
         """Done once, while the backend under test is being asked for a start."""
         self.rounds = 0
         """How many rounds of the worker the backend under test was asked for."""
+        self.is_cut_off = False
+        """Whether the front gets no answer of the backend under test."""
 
     def away(self) -> None:
         """From now on the other backend takes new instances."""
@@ -73,6 +76,27 @@ class Swap:
         if self._in_front is None:
             return frozenset()
         return self._world.counted_by(self._in_front, player, challenge)
+
+    def recorded(self, player: Player, challenge: int) -> tuple[Flag | None, Flag | None]:
+        """The flag that a submission of a player is compared with, as the front says and as the
+        other backend does."""
+        front, elsewhere = (
+            None if each is None else self._world.recorded_by(each, player, challenge)
+            for each in (self._in_front, self._elsewhere)
+        )
+        return front, elsewhere
+
+    @contextmanager
+    def cut_off(self) -> Iterator[None]:
+        """Inside the block the front gets no answer of the backend under test, whose records cannot
+        be read either; nothing of what it is asked for is done."""
+        self.is_cut_off = True
+        self._world.note("nothing comes through between the front and the backend under test")
+        try:
+            yield
+        finally:
+            self.is_cut_off = False
+            self._world.note("all comes through again")
 
     def run_worker(self) -> None:
         """One round of the front's worker; that a backend cannot be asked is no matter."""
@@ -172,6 +196,27 @@ class Fallback(Swap):
         return self.front(other, tested, router, database=database, clock=self._clock)
 
 
+class _Silent:
+    """A backend of which nothing comes through but what it declares."""
+
+    def __init__(self, backend: ContainerBackend) -> None:
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def start_instance(self, *_ids: int | None) -> StartResult:
+        return StartResult(False, _NO_ANSWER, code=Code.UNAVAILABLE, retry_after=1, definite=False)
+
+    def stop_instance(self, *_ids: int | None) -> ActionResult:
+        return ActionResult(False, _NO_ANSWER, code=Code.UNAVAILABLE, retry_after=1, definite=False)
+
+    def _not_asked(self, *_ids: int | None) -> Any:
+        raise BackendUnavailable(_NO_ANSWER)
+
+    get_instance_status = last_known = holds = holds_any = _not_asked
+
+
 class _Counted:
     """The backend under test, and how often it is asked for a start and for a round."""
 
@@ -180,7 +225,7 @@ class _Counted:
         self._swap = swap
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._tested, name)
+        return getattr(self._reached(), name)
 
     def start_instance(
         self, user_id: int, challenge_id: int, team_id: int | None = None
@@ -189,11 +234,16 @@ class _Counted:
         meanwhile, self._swap.meanwhile = self._swap.meanwhile, None
         if meanwhile is not None:
             meanwhile()
-        return self._tested.start_instance(user_id, challenge_id, team_id)
+        return self._reached().start_instance(user_id, challenge_id, team_id)
 
     def expire_due(self) -> int:
         self._swap.rounds += 1
-        return self._tested.expire_due()
+        return self._reached().expire_due()
+
+    def _reached(self) -> ContainerBackend:
+        if self._swap.is_cut_off:
+            return cast(ContainerBackend, _Silent(self._tested))
+        return self._tested
 
 
 @contextmanager

@@ -23,8 +23,9 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from conformance.harness import Player
 from conformance.spec.shape import STATUS_TYPES, RuleBroken, check_message, check_status
 from conformance.spec.watch import WatchedBackend
-from engines.contract import LARGEST_ID, ContainerBackend
+from engines.contract import LARGEST_ID, ContainerBackend, InstanceStatus
 from engines.ending import Chosen, Selection
+from engines.errors import BackendUnavailable
 from engines.web import KEYS, PREFIX, Caller, container_blueprint
 from engines.web.overview import HistoryPage, HistoryQuery, LiveInstance, Overview
 
@@ -118,13 +119,26 @@ class Web:
 
     def listed(self, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
         """What an admin is shown: the data of an answer that is no instance's."""
-        text = f"GET {path} by an admin"
-        status, _, raw = self._exchange("GET", path, None, headers)
+        return self._data("HTTP-031", "GET", path, None, headers)
+
+    def ordered(
+        self, rule: str, path: str, body: object, headers: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """What has become of an admin's order: the same, where ``rule`` demands one."""
+        return self._data(rule, "POST", path, json.dumps(body).encode(), headers)
+
+    def _data(
+        self, rule: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> dict[str, Any]:
+        text = f"{method} {path} {'' if body is None else body.decode()} by an admin"
+        everything = {"Content-Type": "application/json", **headers}
+        with self._watched.underway(text):
+            status, _, raw = self._exchange(method, path, body, everything)
         self._watched.answered(f"{text} -> {status} {raw.strip()}")
         self._watched.check_secrets(raw)
         data = json.loads(raw)["data"] if status == HTTPStatus.OK else None
         if not isinstance(data, dict):
-            raise RuleBroken("HTTP-031", f"{text} is answered {status}, without a list")
+            raise RuleBroken(rule, f"{text} is answered {status}, without what is to be told")
         return data
 
     def _ask(
@@ -161,6 +175,40 @@ class Web:
                 return response.status, dict(response.getheaders()), raw
         finally:
             connection.close()
+
+
+class Passing:
+    """Stands between the endpoints and the backend under test, and passes everything on.
+
+    The endpoints are to be shown something that has to be brought about right there.
+    """
+
+    def __init__(self, tested: ContainerBackend) -> None:
+        self._tested = tested
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tested, name)
+
+
+class EndsOnSolve(Passing):
+    """An instance ends when its challenge is solved."""
+
+    def ends_on_solve(self, challenge_id: int) -> bool:
+        return True
+
+
+class GoesOnAfterSolves(Passing):
+    """An instance goes on when its challenge is solved."""
+
+    def ends_on_solve(self, challenge_id: int) -> bool:
+        return False
+
+
+class NotSeenAfterwards(Passing):
+    """Nobody can look at an instance."""
+
+    def get_instance_status(self, *_args: Any, **_named: Any) -> InstanceStatus | None:
+        raise BackendUnavailable("what the backend stands on is out of reach since the call")
 
 
 class _Nothing:

@@ -193,6 +193,32 @@ def unknown_goes_home(
     return front.home.start_instance(call.user_id, call.challenge_id, call.team_id)
 
 
+def full_is_no_answer(sound: Any, router: Router, key: str, result: StartResult) -> None:
+    """A backend that says it is full has not answered."""
+    if result.code is not Code.CAPACITY:
+        sound(router, key, result)
+
+
+def flag_is_homes(
+    sound: Any, front: HybridBackend, user: int, challenge: int, team: int | None = None
+) -> str | None:
+    """The flag is asked of the one that serves what nobody decided otherwise."""
+    return front.home.recorded_flag(user, challenge, team)
+
+
+def not_asked_is_nothing(sound: Any, front: HybridBackend, route: Route) -> bool:
+    """A backend that cannot be asked whether it has anything has nothing."""
+    try:
+        return front._owner(route).holds(route.user_id, route.challenge_id, route.team_id)
+    except BackendUnavailable:
+        return False
+
+
+def unknown_is_running(sound: Any, front: HybridBackend, standing: tuple[Route, ...]) -> Any:
+    """A start of which nobody knows what became of it is told as a running instance."""
+    return sound(front, tuple(replace(each, state=RouteState.HELD) for each in standing))
+
+
 def anything_may_be_nothing(sound: Any, front: HybridBackend, route: Route) -> bool:
     """Whether a backend that did not answer has anything is not asked."""
     return False
@@ -337,6 +363,19 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "hybrid_unknown_goes_home": (
         MemoryHarness,
         (Change(HybridBackend, "_launch", unknown_goes_home),),
+    ),
+    "breaker_full_is_no_answer": (MemoryHarness, (Change(Router, "heard", full_is_no_answer),)),
+    "hybrid_flag_is_homes": (
+        MemoryHarness,
+        (Change(HybridBackend, "recorded_flag", flag_is_homes),),
+    ),
+    "hybrid_not_asked_is_nothing": (
+        MemoryHarness,
+        (Change(HybridBackend, "_may_hold", not_asked_is_nothing),),
+    ),
+    "hybrid_unknown_is_running": (
+        MemoryHarness,
+        (Change(HybridBackend, "_at_the_limit", unknown_is_running),),
     ),
     "hybrid_anything_may_be_nothing": (
         _hybrid("whale"),

@@ -342,6 +342,20 @@ def refusals_are_merged_for_ever(
     sound(log, replace(event, at=first), **named)
 
 
+def no_row_is_closed(sound: Any, log: audit.AuditLog, key: str, event: ContainerEvent) -> bool:
+    """An old event of equal refusals stays the one that further ones are looked for in."""
+    log._open.pop(key, None)
+    done: bool = sound(log, key, event)
+    return done
+
+
+def made_up_ids_make_rows(
+    sound: Any, log: audit.AuditLog, event: ContainerEvent, **named: Any
+) -> None:
+    """Each id that somebody makes up has an event of its own."""
+    sound(log, event, of_a_challenge=True)
+
+
 def forgets_what_broke_off(
     sound: Any, starter: Starter, row: Instance, *, nothing_made: bool
 ) -> None:
@@ -438,6 +452,11 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "refusals_are_merged_for_ever": (
         _ENGINE,
         (Change(audit.AuditLog, "record_refusal", refusals_are_merged_for_ever),),
+    ),
+    "no_row_is_closed": (_ENGINE, (Change(audit.AuditLog, "_begin", no_row_is_closed),)),
+    "made_up_ids_make_rows": (
+        _ENGINE,
+        (Change(audit.AuditLog, "record_refusal", made_up_ids_make_rows),),
     ),
     "forgets_what_broke_off": (_ENGINE, (Change(Starter, "_give_up", forgets_what_broke_off),)),
     "certain_without_room": (

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from contextvars import Context
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
+import sqlalchemy as sa
 from flask import Request, request
 
 from conformance.harnesses.cre import MemoryHarness
-from engines.call_rate import CallRate
-from engines.contract import account_key
-from engines.web import answers, blueprint, inputs, overview
+from engines import ending
+from engines.call_rate import CallRate, account_calls
+from engines.contract import LARGEST_ID, account_key
+from engines.errors import BackendUnavailable
+from engines.web import admin, answers, blueprint, inputs, overview
 from engines.web.admin import AdminEndpoints
 from engines.web.callers import Caller, Door
 from engines.web.calls import Calls
@@ -54,9 +58,9 @@ def believes_the_body(sound: Any, door: Door, request: Request) -> Caller:
     return caller if type(named) is not int else Caller(named, None, caller.is_admin)
 
 
-def acts_for_oneself(sound: Any, admin: AdminEndpoints) -> Any:
+def acts_for_oneself(sound: Any, endpoints: AdminEndpoints) -> Any:
     """What an admin does for a player is done with the admin's own account."""
-    who, _, challenge = sound(admin)
+    who, _, challenge = sound(endpoints)
     return who, Caller(who.user_id), challenge
 
 
@@ -117,9 +121,9 @@ def mates_have_a_minute_each(
     return wait
 
 
-def admins_know_no_teams(sound: Any, admin: AdminEndpoints) -> Any:
+def admins_know_no_teams(sound: Any, endpoints: AdminEndpoints) -> Any:
     """What an admin does for one of a team is done for the user alone."""
-    who, player, challenge = sound(admin)
+    who, player, challenge = sound(endpoints)
     return who, Caller(player.user_id), challenge
 
 
@@ -161,10 +165,10 @@ def names_no_method(sound: Any, error: Any) -> Any:
     return answer
 
 
-def nobody_stopped_it(sound: Any, admin: AdminEndpoints) -> Any:
+def nobody_stopped_it(sound: Any, endpoints: AdminEndpoints) -> Any:
     """An admin's stop is told in the audit log as the player's own."""
-    _, player, challenge = admin._order()
-    return admin._calls(player, challenge).stop()
+    _, player, challenge = endpoints._order()
+    return endpoints._calls(player, challenge).stop()
 
 
 def lists_the_expired(sound: Any, table: Any, now: datetime) -> Any:
@@ -185,6 +189,83 @@ def history_is_everybodys(sound: Any, shown: DatabaseOverview, query: HistoryQue
 def history_ends_early(sound: Any, shown: DatabaseOverview, query: HistoryQuery) -> Any:
     """A full page is taken for the last one."""
     return replace(sound(shown, query), next_before=None)
+
+
+def zero_is_no_team(sound: Any, found: Any, name: str) -> int | None:
+    """What is as good as nothing is no team, as 0 and false are."""
+    return inputs.number(name, found[name]) if found.get(name) else None
+
+
+def goes_by_the_first(sound: Any, name: str, selection: ending.Selection) -> Any:
+    """Of several things that an admin names only the first is gone by."""
+    if selection.challenge_id is not None:
+        return sound(name, ending.Selection(selection.challenge_id))
+    return sound(name, replace(selection, team_id=None) if selection.user_id else selection)
+
+
+def nothing_is_all(sound: Any, endpoints: AdminEndpoints, found: Any) -> ending.Selection:
+    """Where an admin names nothing everything is ended."""
+    selection: ending.Selection = sound(endpoints, found or {"all": True})
+    return selection
+
+
+def false_is_all(sound: Any, endpoints: AdminEndpoints, found: Any) -> ending.Selection:
+    """Where an admin says anything of all everything is ended."""
+    selection: ending.Selection = sound(endpoints, {"all": True} if "all" in found else found)
+    return selection
+
+
+def nobody_ended_them(sound: Any, instances: Any) -> Any:
+    """Who ends many is not known where they are ended."""
+    return [(Context(), each) for each in instances]
+
+
+def solves_are_users(sound: Any, backend: Any, user: int, challenge: int, team: Any = None) -> Any:
+    """A solve by one of a team ends the user's own instance."""
+    return sound(backend, user, challenge)
+
+
+def solves_end_all_the_same(
+    sound: Any, backend: Any, user: int, challenge: int, team: Any = None
+) -> Any:
+    """A solve ends the instance whether or not it is to."""
+    return backend.stop_instance(user, challenge, team)
+
+
+def shows_nothing_unseen(sound: Any, calls: Calls) -> Any:
+    """What cannot be looked at after an extend is not shown, though it is on record."""
+    result = calls._backend.extend_instance(*calls._whose)
+    if not result.ok:
+        return calls._out_of_reach(result) or answers.done(result)
+    try:
+        live = calls._backend.get_instance_status(*calls._whose)
+    except BackendUnavailable:
+        live = None
+    return answers.done(result, None if live is None else answers.instance(live))
+
+
+def counts_on(sound: Any, rate: CallRate, connection: Any, account: str, now: datetime) -> Any:
+    """A new minute begins with the calls of the one before it."""
+    mine = account_calls.c.account == account
+    before = connection.execute(sa.select(account_calls.c.calls).where(mine)).scalar()
+    over = sound(rate, connection, account, now)
+    if over is None and before is not None:
+        connection.execute(account_calls.update().where(mine).values(calls=before + 1))
+    return over
+
+
+def first_of_two(sound: Any, asked: Request, name: str, most: int = LARGEST_ID) -> int | None:
+    """Of two numbers in a query the first counts."""
+    given = asked.args.getlist(name)
+    if len(given) > 1:
+        return int(given[0])
+    found: int | None = sound(asked, name, most)
+    return found
+
+
+def any_number(sound: Any, asked: Request, name: str, most: int = LARGEST_ID) -> int | None:
+    """What is no number in a query counts for nothing."""
+    return asked.args.get(name, type=int)
 
 
 CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
@@ -236,6 +317,20 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "web_takes_any_type": (MemoryHarness, (Change(inputs, "members", takes_any_type),)),
     "web_leaves_the_rest": (MemoryHarness, (Change(blueprint, "_unrouted", leaves_the_rest),)),
     "web_names_no_method": (MemoryHarness, (Change(blueprint, "_http_error", names_no_method),)),
+    "web_zero_is_no_team": (MemoryHarness, (Change(inputs, "optional", zero_is_no_team),)),
+    "web_goes_by_the_first": (MemoryHarness, (Change(ending, "_query", goes_by_the_first),)),
+    "web_nothing_is_all": (MemoryHarness, (Change(AdminEndpoints, "_selection", nothing_is_all),)),
+    "web_false_is_all": (MemoryHarness, (Change(AdminEndpoints, "_selection", false_is_all),)),
+    "web_nobody_ended_them": (MemoryHarness, (Change(ending, "_with_context", nobody_ended_them),)),
+    "web_solves_are_users": (MemoryHarness, (Change(admin, "end_on_solve", solves_are_users),)),
+    "web_solves_end_all_the_same": (
+        MemoryHarness,
+        (Change(admin, "end_on_solve", solves_end_all_the_same),),
+    ),
+    "web_shows_nothing_unseen": (MemoryHarness, (Change(Calls, "extend", shows_nothing_unseen),)),
+    "web_counts_on": (MemoryHarness, (Change(CallRate, "_look", counts_on),)),
+    "web_first_of_two": (MemoryHarness, (Change(inputs, "number_in_query", first_of_two),)),
+    "web_any_number": (MemoryHarness, (Change(inputs, "number_in_query", any_number),)),
     "web_last_known_is_anybodys": (
         MemoryHarness,
         (Change(Calls, "_on_record", last_known_is_anybodys),),

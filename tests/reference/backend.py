@@ -34,6 +34,7 @@ from engines.contract import (
     account_key,
     validate_ids,
 )
+from engines.ending import Selection
 from engines.errors import BackendUnavailable
 from engines.web.overview import HistoryQuery
 from reference.inside import LIMITS, Wall
@@ -318,6 +319,9 @@ class ReferenceBackend(ContainerBackend):
             if record is None or record.expires_at <= self.clock.now() or self.orphaned(record):
                 return None
             return self.describe(record)
+
+    def may_be_challenge(self, challenge_id: int) -> bool:
+        return challenge_id in self.known or self.never_starts(challenge_id)
 
     def throttle(self, user_id: int, team_id: int | None = None) -> float | None:
         with self.lock:
@@ -792,6 +796,14 @@ class ReferenceBackend(ContainerBackend):
         """What admins are shown as live."""
         now = self.clock.now()
         return [record for record in self.records.values() if record.expires_at > now]
+
+    def meant(self, selection: Selection, record: Record) -> bool:
+        """Whether an admin who ends what is selected means this one."""
+        return (
+            selection.challenge_id in (None, record.challenge_id)
+            and selection.user_id in (None, record.user_id)
+            and selection.team_id in (None, record.team_id)
+        )
 
     def told(self, query: HistoryQuery) -> list[tuple[int, ContainerEvent]]:
         """A page of what admins are shown as having happened, and one event more."""

@@ -21,6 +21,7 @@ from engines.contract import (
 )
 from engines.errors import BackendUnavailable
 from reference import (
+    breakages_audit,
     breakages_contest,
     breakages_deaths,
     breakages_hangs,
@@ -846,6 +847,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     TrustsItsTables: ("STATE-009", "STATE-010"),
     BeginsFromNothing: ("STATE-009",),
     DeadButListed: ("STATUS-013", "RESTART-002", "RESTART-004"),
+    **breakages_audit.CAUGHT_BY,
     **breakages_contest.CAUGHT_BY,
     **breakages_limits.CAUGHT_BY,
     **breakages_nodes.CAUGHT_BY,

@@ -16,6 +16,7 @@ from engines.contract import (
     StartResult,
     account_key,
 )
+from engines.ending import Selection
 from engines.errors import BackendUnavailable
 from engines.web.overview import HistoryQuery
 from reference.backend import Record, ReferenceBackend
@@ -209,6 +210,38 @@ class HistoryIsEverybodys(ReferenceBackend):
         return super().told(replace(query, user_id=None))
 
 
+class AnyNamedIsEnough(ReferenceBackend):
+    """Of several things that an admin names one is enough."""
+
+    def meant(self, selection: Selection, record: Record) -> bool:
+        named = (selection.challenge_id, selection.user_id, selection.team_id)
+        has = (record.challenge_id, record.user_id, record.team_id)
+        pairs = [pair for pair in zip(named, has, strict=True) if pair[0] is not None]
+        return not pairs or any(one == other for one, other in pairs)
+
+
+class RecordsAreOld(ReferenceBackend):
+    """What is last known of an instance is what was known when it began."""
+
+    def last_known(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        known = super().last_known(user_id, challenge_id, team_id)
+        return None if known is None else {**known, "extension_count": 0}
+
+
+class RefusedCallsCountOn(ReferenceBackend):
+    """Who has called too often has as good as no call in the next minute."""
+
+    def throttle(self, user_id: int, team_id: int | None = None) -> float | None:
+        wait = super().throttle(user_id, team_id)
+        if wait is not None:
+            in_advance = self.clock.now() + timedelta(seconds=60)
+            for _ in range(self.calls.most):
+                self.calls.count(self.counted_as(user_id, team_id), in_advance)
+        return wait
+
+
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     TellsNoHost: ("HTTP-001",),
     TellsAnotherExpiry: ("HTTP-002",),
@@ -222,11 +255,14 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     ExtendsForAnybody: ("HTTP-010",),
     NothingInAnOutage: ("HTTP-011",),
     EveryStartIsFresh: ("HTTP-012",),
-    KnowsNoTeams: ("HTTP-013",),
+    KnowsNoTeams: ("HTTP-013", "HTTP-037"),
     ExtendsForEver: ("HTTP-014",),
     RemembersTooLong: ("HTTP-015",),
-    NobodyDidIt: ("HTTP-030",),
+    NobodyDidIt: ("HTTP-030", "HTTP-036"),
     ListsTheExpired: ("HTTP-031",),
     PagesOverlap: ("HTTP-032",),
     HistoryIsEverybodys: ("HTTP-032",),
+    AnyNamedIsEnough: ("HTTP-034",),
+    RecordsAreOld: ("HTTP-038",),
+    RefusedCallsCountOn: ("HTTP-039",),
 }

@@ -56,5 +56,9 @@ class ReferenceOverview:
         page = rows[: query.limit]
         return HistoryPage(page, page[-1].id if len(rows) > query.limit else None)
 
-    def chosen(self, _selection: Selection) -> list[Chosen]:
-        return []
+    def chosen(self, selection: Selection) -> list[Chosen]:
+        return [
+            Chosen(record.user_id, record.challenge_id, record.team_id)
+            for record in self._backend.records.values()
+            if self._backend.meant(selection, record)
+        ]
