@@ -13,19 +13,23 @@ import secrets
 import shutil
 import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from playwright.sync_api import Browser, expect, sync_playwright
 from support import private_engine
 from support import registry as registries
 from support import ssh_host as ssh_hosts
-from support import tls_engine as tls_engines
 from support.servers import MariaDB, PostgreSQL
-from support.shown_pages import Pages
 
 from engines.state.database import Database
+
+if TYPE_CHECKING:  # parts that the extra `dev` does not bring
+    from playwright.sync_api import Browser
+    from support.shown_pages import Pages
+    from support.tls_engine import TLSEngine
 
 # No deadlines: speed is measured in benchmarks. A failure prints the blob that repeats it.
 settings.register_profile("local", deadline=None, print_blob=True)
@@ -95,12 +99,15 @@ def chromium() -> str:
     """Path of a Chromium for tests of pages."""
     found = next((path for name in CHROMIUMS if (path := shutil.which(name))), "")
     require("chromium", bool(found), "install Chromium (Debian: chromium-headless-shell)")
+    require("chromium", bool(find_spec("playwright")), "pip install playwright")
     return found
 
 
 @pytest.fixture(scope="session")
 def browser(chromium: str) -> Iterator[Browser]:
     """A headless Chromium: the only one, for a process can have one Playwright at a time."""
+    from playwright.sync_api import expect, sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         expect.set_options(timeout=PAGE_PATIENCE_MS)
@@ -111,6 +118,8 @@ def browser(chromium: str) -> Iterator[Browser]:
 @pytest.fixture
 def pages(browser: Browser) -> Pages:
     """Pages as a headless Chromium shows them."""
+    from support.shown_pages import Pages
+
     return Pages(browser)
 
 
@@ -165,8 +174,10 @@ def registry() -> Iterator[registries.Registry]:
 
 
 @pytest.fixture(scope="session")
-def tls_engine() -> Iterator[tls_engines.TLSEngine]:
+def tls_engine() -> Iterator[TLSEngine]:
     """A Docker engine of our own that asks for a certificate."""
+    from support import tls_engine as tls_engines
+
     require("dockerd", tls_engines.possible(), tls_engines.FIX)
     engine = tls_engines.TLSEngine()
     yield engine

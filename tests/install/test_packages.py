@@ -325,6 +325,7 @@ EXTRAS = {
     "bench": "python -c 'import benchmarks.benching, benchmarks.bench_report'",
     "mysql": "python -c 'from engines.state.database import Database as D; D(\"mysql+pymysql://x/y\")'",
     "postgresql": "python -c 'import psycopg2'",
+    "dev": f"pytest --co -q -p no:cacheprovider -c {ROOT}/pyproject.toml {ROOT}/tests/unit",
     "all": "python -c 'import pymysql, benchmarks.benching, engines.metrics, fake_whale.fake'",
 }
 

@@ -9,7 +9,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^ *```console\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
-PAGES = [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md", *ROOT.glob("examples/*/README.md")]
+PAGES = [
+    *sorted(ROOT.glob("docs/*.md")),
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *ROOT.glob("examples/*/README.md"),
+]
 INLINE = re.compile(r"`((?:whale-ready|fake-whale) [^`|]+)`")
 OURS = re.compile(r"(?:\$ )?(?:PYTHONPATH=tests )?(?:\.venv/bin/)?((?:whale-ready|fake-whale) .*)")
 

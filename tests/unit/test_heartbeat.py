@@ -37,7 +37,7 @@ import sys, threading
 sys.path[:0] = sys.argv[2:]
 from unit.test_heartbeat import Endless, backend
 from engines.clock import SystemClock
-from engines.database import Database
+from engines.state.database import Database
 database = Database(sys.argv[1])
 backend(database, SystemClock(), Endless()).start_instance(1, 1)
 """

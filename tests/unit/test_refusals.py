@@ -29,9 +29,10 @@ START = VirtualClock().now()
 ONE_PROCESS = """
 import sys
 from datetime import datetime
-from engines.audit import Action, AuditLog, ContainerEvent
+from engines.audit import Action, ContainerEvent
 from engines.contract import Code
-from engines.database import Database
+from engines.state.audit_log import AuditLog
+from engines.state.database import Database
 
 log = AuditLog(Database(sys.argv[1]))
 at = datetime.fromisoformat(sys.argv[2])

@@ -44,9 +44,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from engines import audit_export, audit_retention
 from engines.clock import VirtualClock
-from engines.database import Database
+from engines.state import audit_export, audit_retention
+from engines.state.database import Database
 
 url, folder = sys.argv[1], Path(sys.argv[2])
 dies_at = seen = 0

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,7 @@ def tables() -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
+@cache
 def programs() -> dict[str, str]:
     """Every program that is called, and where."""
     files = [file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))]

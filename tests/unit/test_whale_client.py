@@ -222,6 +222,7 @@ def test_headers_that_dribble_end_with_the_deadline() -> None:
             with pytest.raises(WhaleFault) as caught:
                 client.call(method, "/c", TOKEN)
             assert caught.value.definite is definite
+        server.released.set()  # closing the client waits for a sign of life that is under way
 
 
 def test_a_gateways_refusal_of_a_read_is_asked_again() -> None:

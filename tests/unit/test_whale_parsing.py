@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from engines.contract import Code
 from engines.errors import SettingsError, WhaleFault
@@ -509,69 +506,3 @@ def test_what_whale_sends_is_parsed_as_it_is() -> None:
         "success": True,
         "data": {"a": [1, "\u00e4"]},
     }
-
-
-HOSTILE = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**40), 10**40)
-    | st.floats()
-    | st.text(max_size=40)
-    | st.sampled_from(
-        [LINK, f"7-{UUID}", UUID, "http", "redirect", "<![x[", "http://[", "a:" + "9" * 5000]
-    ),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "success",
-                    "data",
-                    "message",
-                    "msg",
-                    "lan_domain",
-                    "user_access",
-                    "remaining_time",
-                    "uuid",
-                    "subdomain",
-                    "port",
-                    "type",
-                    "ip",
-                    "domain",
-                ]
-            )
-            | st.text(max_size=5),
-            inner,
-            max_size=6,
-        )
-    ),
-    max_leaves=12,
-)
-
-
-@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-@given(
-    body=HOSTILE,
-    status=st.sampled_from([100, 200, 204, 301, 400, 401, 403, 404, 429, 500, 502, 503]),
-    kind=st.sampled_from(["application/json", "text/html", "", "x"]),
-    method=st.sampled_from(["GET", "POST", "PATCH", "DELETE"]),
-)
-@settings(max_examples=700, deadline=None)
-def test_whatever_is_answered_is_read_or_one_kind_of_error(
-    dialect: Dialect, body: object, status: int, kind: str, method: str
-) -> None:
-    came = answer(parsed(json.dumps(body).encode()), status, method=method, kind=kind)
-    try:
-        if method == "GET":
-            assert isinstance(dialect.look(came), Running | Nothing | Another)
-        else:
-            dialect.written(came)
-    except WhaleFault:
-        pass
-
-
-@given(text=st.text(max_size=200) | st.text("<>![]aA=\"' -&;:/#\\0", max_size=60))
-@settings(max_examples=3000, deadline=None)
-def test_whatever_stands_in_user_access_is_an_address_or_none(text: str) -> None:
-    found = parse_access(text)
-    assert found is None or 1 <= found.port <= 65535

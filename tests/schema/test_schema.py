@@ -44,8 +44,8 @@ VALUES = {str: "x", int: 7, datetime: MOMENT}
 
 EIGHT_AT_ONCE = """
 import multiprocessing, sys
-from engines.database import Database
-from engines.schema.upgrading import all_tables
+from engines.state.database import Database
+from engines.state.schema.upgrading import all_tables
 
 all_tables()  # all is loaded once for all eight, so that they meet
 
