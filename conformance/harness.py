@@ -196,6 +196,8 @@ class Lockout(str, Enum):
     """The backend has nothing to show for the user."""
     REVOKED = "revoked"
     """What the backend shows for the user is not taken any more."""
+    LOGGED_OUT = "logged_out"
+    """The backend shows the user's own login, as a browser has it, and that has ended."""
 
 
 class FaultKind(str, Enum):

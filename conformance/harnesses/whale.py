@@ -129,6 +129,8 @@ HOOKS = frozenset(Hook) - {
 
 REVOKED = f"ctfd_{'0' * 64}"
 """A token that Whale's CTFd does not know any more."""
+ENDED_SESSION = {"Cookie": "session=ended", "CSRF-Token": "ended"}
+"""What a browser shows whose session CTFd does not know any more."""
 NOBODY = 0
 
 
@@ -147,6 +149,8 @@ class _Tokens(StaticTokens):
             self._stale.add(user_id)
         if user_id in self._stale:
             return authorization(REVOKED)
+        if why is Lockout.LOGGED_OUT:
+            return ENDED_SESSION
         return super().headers(user_id if why is None else NOBODY)
 
     def refresh(self, user_id: int) -> bool:

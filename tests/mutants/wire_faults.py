@@ -19,6 +19,7 @@ from engines.whale import StaticTokens, WhaleAPIManager, credentials, dialects, 
 from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer, Page, WhaleClient
 from engines.whale.ledger import Ledger, Standing
+from engines.whale.starting import Starter
 from mutants.patched import Change
 
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -203,6 +204,37 @@ def never_asks_for_new_tokens(sound: Any, api: WhaleAPI, user: int, ask: Any) ->
     return ask()
 
 
+def last_known_is_the_numbers(
+    sound: Any, manager: WhaleAPIManager, call: Call
+) -> InstanceStatus | None:
+    """What was last known of a deleted account's is told to who has its number."""
+    row = manager._store.find(call.account, call.challenge_id)
+    live = row is not None and row.live(manager.clock.now())
+    return manager._ledger.describe(row) if row is not None and live else None
+
+
+def adopts_what_is_left(sound: Any, ledger: Ledger, user_id: int, found: Any) -> bool:
+    """What a deleted account has left on Whale is taken for the next owner's."""
+    return False
+
+
+def expired_stand_in_the_way(sound: Any, starter: Starter, user_id: int, other: Any) -> bool:
+    """Another challenge's container stands in the way until Whale has removed it."""
+    return True
+
+
+def never_answered_is_live(sound: Any, row: Instance) -> Instance:
+    """A container that never answered is live until it could be destroyed."""
+    return row
+
+
+def forbidden_is_no_answer(sound: Any, answer: Answer, message: object, *, known: bool) -> Any:
+    """A 403 by CTFd itself, as to a session that has ended, is taken for no answer."""
+    if answer.status == 403 and not known:
+        return wire.unreadable(answer)
+    return sound(answer, message, known=known)
+
+
 CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "adapter_follows_redirects": (_WHALE, (Change(WhaleClient, "_send", follows_redirects),)),
     "adapter_reads_follow_redirects": (
@@ -252,6 +284,23 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     ),
     "adapter_gateway_is_over": (_WHALE, (Change(wire, "unreadable", gateway_is_over),)),
     "adapter_drops_the_unknown": (_WHALE, (Change(Ledger, "settled", drops_the_unknown),)),
+    "adapter_last_known_is_the_numbers": (
+        _WHALE,
+        (Change(WhaleAPIManager, "_last_known", last_known_is_the_numbers),),
+    ),
+    "adapter_adopts_what_is_left": (_WHALE, (Change(Ledger, "was_orphaned", adopts_what_is_left),)),
+    "adapter_expired_stand_in_the_way": (
+        _WHALE,
+        (Change(Starter, "_stands", expired_stand_in_the_way),),
+    ),
+    "adapter_never_answered_is_live": (
+        _WHALE,
+        (Change(Instance, "condemn", never_answered_is_live),),
+    ),
+    "adapter_forbidden_is_no_answer": (
+        _WHALE,
+        (Change(dialects, "refusal_of", forbidden_is_no_answer),),
+    ),
     "adapter_extend_stays_open": (
         _WHALE,
         (Change(WhaleAPIManager, "_renewed_after_all", extend_stays_open),),
