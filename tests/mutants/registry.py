@@ -377,6 +377,7 @@ PATCHED: dict[str, tuple[str, str, str]] = {
     "adapter_reads_follow_redirects": ("token sent after a redirect", "", "FAULT-027"),
     "adapter_lost_is_expired": ("lost told as expired", "", "AUDIT-024"),
     "adapter_never_asks_for_new_tokens": ("revoked token", "", "ACCOUNT-029"),
+    "adapter_keeps_what_was_revoked": ("revoked token", _ASKING, "ACCOUNT-029"),
     "adapter_borrows_a_token": ("one identity for everybody", _ASKING, "ACCOUNT-028"),
     "adapter_no_token_is_nothing": ("no access told as nothing runs", "", "ACCOUNT-029"),
     "adapter_no_token_is_gone": ("no access told as gone", "", "ACCOUNT-029"),

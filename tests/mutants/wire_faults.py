@@ -18,6 +18,7 @@ from engines.state.instances import Instance
 from engines.whale import StaticTokens, WhaleAPIManager, credentials, dialects, ledger, wire
 from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer, Page, WhaleClient
+from engines.whale.credentials import CredentialsFile
 from engines.whale.ledger import Ledger, Standing
 from engines.whale.starting import Starter
 from mutants.patched import Change
@@ -235,6 +236,14 @@ def forbidden_is_no_answer(sound: Any, answer: Answer, message: object, *, known
     return sound(answer, message, known=known)
 
 
+def keeps_what_was_revoked(sound: Any, file: CredentialsFile, user_id: int) -> bool:
+    """A token that was made with name and password is shown on when it was revoked."""
+    made = dict(file._made)
+    renewed: bool = sound(file, user_id)
+    file._made.update(made)
+    return renewed
+
+
 CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "adapter_follows_redirects": (_WHALE, (Change(WhaleClient, "_send", follows_redirects),)),
     "adapter_reads_follow_redirects": (
@@ -245,6 +254,10 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "adapter_never_asks_for_new_tokens": (
         _WHALE,
         (Change(WhaleAPI, "_as", never_asks_for_new_tokens),),
+    ),
+    "adapter_keeps_what_was_revoked": (
+        _WHALE,
+        (Change(CredentialsFile, "refresh", keeps_what_was_revoked),),
     ),
     "adapter_borrows_a_token": (_WHALE, (Change(StaticTokens, "headers", borrows_a_token),)),
     "adapter_no_token_is_nothing": (
