@@ -300,6 +300,8 @@ class Challenges:
     hidden: int | None = None
     missing_image: int | None = None
     exits_at_once: int | None = None
+    exits_own_port: int | None = None
+    """Exits at once and has a port of its own, on a host shared by all; may be the one before."""
     subdomain: int | None = None
     """Answers under a host name of its own; may be one of the above."""
     own_port: int | None = None

@@ -53,8 +53,10 @@ from fake_whale import Team as WhaleTeam
 from fake_whale import World as WhaleWorld
 from fake_whale.whale.flavours import FLAVOURS, NEWEST, Flavour, Window
 
-OWN_PORT = 6
-"""The one challenge on a port of its own; the others have an http name each."""
+OWN_PORT, EXITS_OWN_PORT = 6, 7
+"""The challenges on a port of their own; the others have an http name each."""
+RESOLVER_SECONDS = 0.25
+"""For so long a direct port with nobody behind it is open, as frp's was measured to be."""
 
 
 def _tokens(players: Iterable[Player]) -> dict[int, str]:
@@ -149,6 +151,7 @@ def _whale_world(address: str, players: tuple[Player, ...], mode: UserMode) -> W
             challenge(4, "Missing image", MISSING),
             challenge(5, "Exits at once", CRASHING),
             challenge(OWN_PORT, "Own port", redirect_type="direct"),
+            challenge(EXITS_OWN_PORT, "Exits on a port", CRASHING, redirect_type="direct"),
         ],
         images=frozenset({GOOD, CRASHING}),
         crashing_images=frozenset({CRASHING}),
@@ -178,7 +181,7 @@ class Whale:
         self.fake = FakeWhale(
             _whale_world(address, (*players, *further), mode),
             clock=VirtualClock(),
-            instances=InstanceOptions(direct_host=address),
+            instances=InstanceOptions(direct_host=address, resolver_delay=RESOLVER_SECONDS),
             dialect=Dialect(dialect),
             flavour=flavour,
             frp=frp,
@@ -233,7 +236,12 @@ class Whale:
 class FakeWhaleWorld(World):
     """An empty Whale, and an adapter in front of it."""
 
-    challenges = replace(CHALLENGES, subdomain=CHALLENGES.first, own_port=OWN_PORT)
+    challenges = replace(
+        CHALLENGES,
+        subdomain=CHALLENGES.first,
+        own_port=OWN_PORT,
+        exits_own_port=EXITS_OWN_PORT,
+    )
     mates = MATES
     faults = frozenset(FAULTS)
     answers_within = 20.0

@@ -401,6 +401,7 @@ PATCHED: dict[str, tuple[str, str, str]] = {
     "adapter_expired_stand_in_the_way": ("expired counts on", _LIFE, "ACCOUNT-033"),
     "adapter_never_answered_is_live": ("dead shown as live", _FAULTS, "FAULT-032"),
     "adapter_forbidden_is_no_answer": ("code lost", _ASKING, "ACCOUNT-028"),
+    "adapter_open_is_ready": ("nobody behind the port", wire("frp"), "REACH-011"),
     "adapter_extend_stays_open": ("lock left by a failed call", "", "FAULT-031"),
     "adapter_bad_gateway_is_sent_again": ("retry of a write", _SENT_AGAIN, "FAULT-025"),
     "adapter_bad_gateway_is_done": ("success with an error body", "", "FAULT-026"),

@@ -14,8 +14,17 @@ from engines.audit import Action, ContainerEvent
 from engines.contract import Code, InstanceStatus, account_key
 from engines.errors import WhaleFault
 from engines.front import Call
+from engines.probe import answers_tcp
 from engines.state.instances import Instance
-from engines.whale import StaticTokens, WhaleAPIManager, credentials, dialects, ledger, wire
+from engines.whale import (
+    StaticTokens,
+    WhaleAPIManager,
+    credentials,
+    dialects,
+    ledger,
+    readiness,
+    wire,
+)
 from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer, Page, WhaleClient
 from engines.whale.credentials import CredentialsFile
@@ -244,6 +253,11 @@ def keeps_what_was_revoked(sound: Any, file: CredentialsFile, user_id: int) -> b
     return renewed
 
 
+def open_is_ready(sound: Any, host: str, port: int, *, watch: Any, seconds: float) -> bool:
+    """A port that is open for a moment has somebody behind it."""
+    return answers_tcp(host, port, timeout=seconds)
+
+
 CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "adapter_follows_redirects": (_WHALE, (Change(WhaleClient, "_send", follows_redirects),)),
     "adapter_reads_follow_redirects": (
@@ -314,6 +328,7 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         _WHALE,
         (Change(dialects, "refusal_of", forbidden_is_no_answer),),
     ),
+    "adapter_open_is_ready": (_WHALE, (Change(readiness, "answers_direct", open_is_ready),)),
     "adapter_extend_stays_open": (
         _WHALE,
         (Change(WhaleAPIManager, "_renewed_after_all", extend_stays_open),),
