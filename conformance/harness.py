@@ -200,6 +200,8 @@ class Lockout(str, Enum):
     """The backend has nothing to show for the user."""
     REVOKED = "revoked"
     """What the backend shows for the user is not taken any more."""
+    LOGGED_OUT = "logged_out"
+    """The backend shows the user's own login, as a browser has it, and that has ended."""
 
 
 class FaultKind(str, Enum):
@@ -304,6 +306,8 @@ class Challenges:
     hidden: int | None = None
     missing_image: int | None = None
     exits_at_once: int | None = None
+    exits_own_port: int | None = None
+    """Exits at once and has a port of its own, on a host shared by all; may be the one before."""
     subdomain: int | None = None
     """Answers under a host name of its own; may be one of the above."""
     own_port: int | None = None

@@ -17,7 +17,13 @@ CHALLENGES = Challenges(
 )
 """Each harness adds which of them are reached by a port and which by a host name."""
 ENGINE_CHALLENGES = replace(
-    CHALLENGES, own_port=CHALLENGES.first, limited=6, ended=7, several_ports=8, warm=9
+    CHALLENGES,
+    own_port=CHALLENGES.first,
+    exits_own_port=CHALLENGES.exits_at_once,
+    limited=6,
+    ended=7,
+    several_ports=8,
+    warm=9,
 )
 """With those that only our own engine has."""
 COMPANION = 10

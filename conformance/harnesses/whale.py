@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
 from dataclasses import replace
@@ -27,6 +27,7 @@ from conformance.harnesses.moments import Moments, NoMoments
 from conformance.harnesses.mortal import MortalCredentials, MortalDatabase
 from conformance.harnesses.skewed import AheadClock, on_the_clock_of
 from conformance.harnesses.state import StatefulHarness, as_another_process
+from conformance.harnesses.whale_access import Access, Tokens
 from conformance.spec.dying import Life
 from engines.audit import ContainerEvent
 from engines.clock import Clock
@@ -34,10 +35,9 @@ from engines.contract import InstanceStatus
 from engines.settings import Settings
 from engines.state.database import Database
 from engines.web.overview import DatabaseOverview, Overview
-from engines.whale import Credentials, StaticTokens, WhaleAPIManager
+from engines.whale import Credentials, WhaleAPIManager
 from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer, WhaleClient
-from engines.whale.credentials import authorization
 from engines.whale.dialects import dialect_named
 from engines.whale.wire import Running
 from fake_whale import (
@@ -53,8 +53,10 @@ from fake_whale import Team as WhaleTeam
 from fake_whale import World as WhaleWorld
 from fake_whale.whale.flavours import FLAVOURS, NEWEST, Flavour, Window
 
-OWN_PORT = 6
-"""The one challenge on a port of its own; the others have an http name each."""
+OWN_PORT, EXITS_OWN_PORT = 6, 7
+"""The challenges on a port of their own; the others have an http name each."""
+RESOLVER_SECONDS = 0.25
+"""For so long a direct port with nobody behind it is open, as frp's was measured to be."""
 
 
 def _tokens(players: Iterable[Player]) -> dict[int, str]:
@@ -134,36 +136,6 @@ HOOKS = frozenset(Hook) - {
 }
 
 
-REVOKED = f"ctfd_{'0' * 64}"
-"""A token that Whale's CTFd does not know any more."""
-NOBODY = 0
-
-
-class _Tokens(StaticTokens):
-    """Tokens of users, some of whom are locked out."""
-
-    def __init__(self, tokens: Mapping[int, str], locked_out: Mapping[int, Lockout]) -> None:
-        super().__init__(tokens)
-        self._locked_out = locked_out
-        self._stale: set[int] = set()
-        """Users whose token was revoked, and of whose new one this process has not heard."""
-
-    def headers(self, user_id: int) -> Mapping[str, str]:
-        why = self._locked_out.get(user_id)
-        if why is Lockout.REVOKED:
-            self._stale.add(user_id)
-        if user_id in self._stale:
-            return authorization(REVOKED)
-        return super().headers(user_id if why is None else NOBODY)
-
-    def refresh(self, user_id: int) -> bool:
-        """As a file that has the new token is read again."""
-        if user_id not in self._stale or user_id in self._locked_out:
-            return False
-        self._stale.discard(user_id)
-        return True
-
-
 def _whale_world(address: str, players: tuple[Player, ...], mode: UserMode) -> WhaleWorld:
     """What exists in the fake's CTFd; direct ports are on ``address``."""
     users = (*players, *MATES)
@@ -186,6 +158,7 @@ def _whale_world(address: str, players: tuple[Player, ...], mode: UserMode) -> W
             challenge(4, "Missing image", MISSING),
             challenge(5, "Exits at once", CRASHING),
             challenge(OWN_PORT, "Own port", redirect_type="direct"),
+            challenge(EXITS_OWN_PORT, "Exits on a port", CRASHING, redirect_type="direct"),
         ],
         images=frozenset({GOOD, CRASHING}),
         crashing_images=frozenset({CRASHING}),
@@ -215,7 +188,7 @@ class Whale:
         self.fake = FakeWhale(
             _whale_world(address, (*players, *further), mode),
             clock=VirtualClock(),
-            instances=InstanceOptions(direct_host=address),
+            instances=InstanceOptions(direct_host=address, resolver_delay=RESOLVER_SECONDS),
             dialect=Dialect(dialect),
             flavour=flavour,
             frp=frp,
@@ -270,7 +243,12 @@ class Whale:
 class FakeWhaleWorld(World):
     """An empty Whale, and an adapter in front of it."""
 
-    challenges = replace(CHALLENGES, subdomain=CHALLENGES.first, own_port=OWN_PORT)
+    challenges = replace(
+        CHALLENGES,
+        subdomain=CHALLENGES.first,
+        own_port=OWN_PORT,
+        exits_own_port=EXITS_OWN_PORT,
+    )
     mates = MATES
     faults = frozenset(FAULTS)
     answers_within = 20.0
@@ -291,14 +269,14 @@ class FakeWhaleWorld(World):
         self._databases: list[Database] = []
         """Of further processes."""
         self._numbers = Numbers()
-        self._locked_out: dict[int, Lockout] = {}
+        self._access = Access(whale.fake, whale.server.url)
         self._seconds = 0.0
         self.manager = self._manager()
         self.backend = self.manager
 
     @property
     def _credentials(self) -> Credentials:
-        return _Tokens({**TOKENS, **_tokens(self._whale.further)}, self._locked_out)
+        return Tokens({**TOKENS, **_tokens(self._whale.further)}, self._access)
 
     def _manager(self, url: str | None = None, database: Database | None = None) -> WhaleAPIManager:
         """The adapter as a process of its own has it, in front of this Whale unless of another."""
@@ -420,13 +398,8 @@ class FakeWhaleWorld(World):
             self._others.append(self.manager)
             self.manager = self.backend = self._manager()
 
-    @contextmanager
-    def locked_out(self, player: Player, why: Lockout) -> Iterator[None]:
-        self._locked_out[player.user_id] = why
-        try:
-            yield
-        finally:
-            del self._locked_out[player.user_id]
+    def locked_out(self, player: Player, why: Lockout) -> AbstractContextManager[None]:
+        return self._access.barred(player.user_id, why)
 
     @contextmanager
     def lured(self) -> Iterator[Callable[[], list[str]]]:
@@ -520,6 +493,7 @@ class FakeWhaleWorld(World):
             manager.close()
         for database in self._databases:
             database.close()
+        self._access.close()
 
     def _observe(self, answer: Answer) -> None:
         time.sleep(self._seconds)

@@ -11,6 +11,7 @@ from conformance.spec.steps import (
     done,
     gone,
     live,
+    names,
     only_event,
     refused,
     repeated,
@@ -21,6 +22,9 @@ from conformance.spec.steps import (
 from engines.audit import Action
 from engines.contract import Code
 from engines.errors import BackendUnavailable
+
+SECONDS_BEFORE = (3, 4, 5)
+MINUTE = 60
 
 
 @scenario("ACCOUNT-001")
@@ -321,3 +325,71 @@ def test_who_is_locked_out_loses_nothing(world: Stage) -> None:
         untouched(world, world.alice, world.first, instance)
     done(world.stop(world.alice, world.first))
     demand(not world.running(), "the container still runs after a stop that succeeded")
+
+
+@scenario("ACCOUNT-030", Hook.OWNERS)
+def test_what_is_last_known_is_not_told_to_a_numbers_new_owner(world: Stage) -> None:
+    kept = started(world, world.bob, world.first)
+    players = [world.alice]
+    if world.capabilities.teams and world.mates:
+        players.append(world.mates[0])
+    for player in players:
+        started(world, player, world.first)
+        world.give_number_again(player)
+    if players[1:]:
+        players.append(world.mates[1])
+    for player in players:
+        told = world.last_known(player, world.first)
+        demand(told is None, "what a deleted account has left is last known of another's")
+    known = world.last_known(world.bob, world.first)
+    if known is not None:
+        same(kept, known)
+
+
+@scenario("ACCOUNT-031", Hook.NEW_CHALLENGE)
+def test_what_is_last_known_is_not_told_of_another_challenge(world: Stage) -> None:
+    started(world, world.alice, world.first)
+    kept = started(world, world.bob, world.second)
+    world.give_challenge_again(world.first)
+    told = world.last_known(world.alice, world.first)
+    demand(told is None, "an instance of a deleted challenge is last known of another one")
+    known = world.last_known(world.bob, world.second)
+    if known is not None:
+        same(kept, known)
+
+
+@scenario("ACCOUNT-032", Hook.OWNERS, Hook.ACCESS, Hook.WORKER)
+def test_what_could_not_be_ended_is_no_new_owners(world: Stage) -> None:
+    for why in Lockout:
+        old = started(world, world.alice, world.first)
+        world.give_number_again(world.alice)
+        with world.locked_out(world.alice, why):
+            world.run_worker()
+        gone(world, world.alice, world.first)
+        refused(world.extend(world.alice, world.first), Code.NOT_FOUND)
+        refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
+        new = started(world, world.alice, world.first)
+        assert new["container_id"] != old["container_id"], "it is the deleted account's"
+        done(world.stop(world.alice, world.first))
+
+
+@scenario("ACCOUNT-033", Hook.REPLACE_BEHIND, Hook.CLOCK, ONE_AT_A_TIME)
+def test_what_took_its_place_is_not_in_the_way_when_its_time_is_over(world: Stage) -> None:
+    for seconds in SECONDS_BEFORE:
+        named = []
+        # Both ways round, so that a number that stands there by chance does not do.
+        for one, other in ((world.first, world.second), (world.second, world.first)):
+            world.advance(seconds)  # so that its end lies between two rounds of what cleans up
+            old = started(world, world.alice, one)
+            world.replace_behind(world.alice, old)
+            world.advance(world.capabilities.timeout_seconds + 1)
+            result = world.start(world.alice, other)
+            named.append(result.code is Code.LIMIT_REACHED and names(world, result.message, one))
+            if not result.ok:  # a backend need not see whose it is
+                world.advance(MINUTE)
+                result = world.start(world.alice, other)
+            code = result.code.value
+            demand(result.ok, f"what has ended is in the way: {result.message} ({code})")
+            done(world.stop(world.alice, other))
+            world.advance(MINUTE)
+        demand(not all(named), "what has ended is named as in the way of a start")

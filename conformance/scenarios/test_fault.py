@@ -6,7 +6,13 @@ import time
 from typing import cast
 
 from conformance.harness import FaultKind, Hook, Options
-from conformance.spec.scenario import EXTENDS, FEW_EXTENSIONS, scenario
+from conformance.spec.scenario import (
+    EXITS_AT_ONCE,
+    EXTENDS,
+    FEW_EXTENSIONS,
+    READY_ON_START,
+    scenario,
+)
 from conformance.spec.stage import Stage
 from conformance.spec.steps import (
     AGAIN_SECONDS,
@@ -430,6 +436,28 @@ def test_an_extend_that_certainly_failed_is_over(world: Stage) -> None:
             demand(again.code is not Code.BUSY, still)
         settle(world)
         assert expiry(live(world, world.alice, world.first)) >= expiry(before)
+
+
+@scenario("FAULT-032", FaultKind.BAD_GATEWAY, EXITS_AT_ONCE, READY_ON_START, *SETTLES)
+def test_what_exits_at_once_in_a_fault_is_never_live(world: Stage) -> None:
+    challenge = world.challenges.exits_at_once
+    assert challenge is not None
+    with world.fault(FaultKind.BAD_GATEWAY):
+        demand(not world.start(world.alice, challenge).ok, "a container that exits was started")
+        _never_live(world, challenge)
+    _never_live(world, challenge)
+    settle(world)
+    gone(world, world.alice, challenge)
+    assert not world.running(), "a container that exited at once is left"
+    started(world, world.alice, world.first)
+
+
+def _never_live(world: Stage, challenge: int) -> None:
+    for _ in range(2):
+        with world.backend.allows(BackendUnavailable):
+            gone(world, world.alice, challenge)
+    known = world.last_known(world.alice, challenge)
+    demand(known is None, "what never answered is told as last known")
 
 
 def _counted_through(world: Stage, kind: FaultKind) -> None:

@@ -7,6 +7,7 @@ import re
 
 from conformance.harness import Hook
 from conformance.spec.scenario import (
+    EXITS_OWN_PORT,
     EXTENDS,
     HOST_PORT,
     ONE_CONNECTION,
@@ -17,7 +18,7 @@ from conformance.spec.scenario import (
     scenario,
 )
 from conformance.spec.stage import Stage
-from conformance.spec.steps import demand, done, started
+from conformance.spec.steps import OWN_START_CODES, demand, done, gone, started
 from engines.contract import InstanceStatus
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -105,6 +106,18 @@ def test_a_port_of_its_own_answers(world: Stage) -> None:
 def test_the_one_connection_is_the_players(world: Stage) -> None:
     instance = started(world, world.alice, world.challenges.one_connection or 0)
     assert world.answers(instance), "somebody else has used up the service's one connection"
+
+
+@scenario("REACH-011", Hook.GROUND_TRUTH, READY_ON_START, EXITS_OWN_PORT)
+def test_nobody_behind_a_port_is_not_ready(world: Stage) -> None:
+    challenge = world.challenges.exits_own_port or 0
+    result = world.start(world.alice, challenge)
+    demand(not result.ok, "a start is done whose port has nobody behind it")
+    code = result.code
+    demand(code in OWN_START_CODES, f"a container that exits at once is {code.value}")
+    gone(world, world.alice, challenge)
+    assert not world.running(), "a start that failed has left a container"
+    started(world, world.alice, world.first)
 
 
 def _address(instance: InstanceStatus) -> tuple[str, ...]:

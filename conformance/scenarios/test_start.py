@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from conformance.harness import Hook, Options
 from conformance.spec.scenario import (
     EXITS_AT_ONCE,
@@ -23,6 +21,7 @@ from conformance.spec.steps import (
     done,
     gone,
     live,
+    names,
     refused,
     repeated,
     same,
@@ -89,10 +88,9 @@ def test_the_refusal_says_what_is_running(world: Stage) -> None:
     ):
         started(world, player, running)
         message = world.start(player, other).message
-        name = world.name_of(running)
-        named = name is not None and name in message
-        numbered = re.search(rf"(?<!\d){running}(?!\d)", message) is not None
-        assert named or numbered, f"challenge {running} is running, but the refusal is: {message}"
+        assert names(world, message, running), (
+            f"challenge {running} is running, but the refusal is: {message}"
+        )
 
 
 @scenario("START-008", ONE_AT_A_TIME)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -117,6 +118,13 @@ def same(before: InstanceStatus, after: InstanceStatus, keys: tuple[str, ...] = 
 def untouched(world: Stage, player: Player, challenge: int, before: InstanceStatus) -> None:
     """The player's instance must be live and as it was."""
     same(before, live(world, player, challenge))
+
+
+def names(world: Stage, message: str, challenge: int) -> bool:
+    """Whether a message names the challenge, by its number or by what players know it by."""
+    name = world.name_of(challenge)
+    numbered = re.search(rf"(?<!\d){challenge}(?!\d)", message) is not None
+    return numbered or (name is not None and name in message)
 
 
 def says_when(result: StartResult | ActionResult) -> None:

@@ -14,11 +14,22 @@ from engines.audit import Action, ContainerEvent
 from engines.contract import Code, InstanceStatus, account_key
 from engines.errors import WhaleFault
 from engines.front import Call
+from engines.probe import answers_tcp
 from engines.state.instances import Instance
-from engines.whale import StaticTokens, WhaleAPIManager, credentials, dialects, ledger, wire
+from engines.whale import (
+    StaticTokens,
+    WhaleAPIManager,
+    credentials,
+    dialects,
+    ledger,
+    readiness,
+    wire,
+)
 from engines.whale.api import WhaleAPI
 from engines.whale.client import Answer, Page, WhaleClient
+from engines.whale.credentials import CredentialsFile
 from engines.whale.ledger import Ledger, Standing
+from engines.whale.starting import Starter
 from mutants.patched import Change
 
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -208,6 +219,50 @@ def never_asks_for_new_tokens(sound: Any, api: WhaleAPI, user: int, ask: Any) ->
     return ask()
 
 
+def last_known_is_the_numbers(
+    sound: Any, manager: WhaleAPIManager, call: Call
+) -> InstanceStatus | None:
+    """What was last known of a deleted account's is told to who has its number."""
+    row = manager._store.find(call.account, call.challenge_id)
+    live = row is not None and row.live(manager.clock.now())
+    return manager._ledger.describe(row) if row is not None and live else None
+
+
+def adopts_what_is_left(sound: Any, ledger: Ledger, user_id: int, found: Any) -> bool:
+    """What a deleted account has left on Whale is taken for the next owner's."""
+    return False
+
+
+def expired_stand_in_the_way(sound: Any, starter: Starter, user_id: int, other: Any) -> bool:
+    """Another challenge's container stands in the way until Whale has removed it."""
+    return True
+
+
+def never_answered_is_live(sound: Any, row: Instance) -> Instance:
+    """A container that never answered is live until it could be destroyed."""
+    return row
+
+
+def forbidden_is_no_answer(sound: Any, answer: Answer, message: object, *, known: bool) -> Any:
+    """A 403 by CTFd itself, as to a session that has ended, is taken for no answer."""
+    if answer.status == 403 and not known:
+        return wire.unreadable(answer)
+    return sound(answer, message, known=known)
+
+
+def keeps_what_was_revoked(sound: Any, file: CredentialsFile, user_id: int) -> bool:
+    """A token that was made with name and password is shown on when it was revoked."""
+    made = dict(file._made)
+    renewed: bool = sound(file, user_id)
+    file._made.update(made)
+    return renewed
+
+
+def open_is_ready(sound: Any, host: str, port: int, *, watch: Any, seconds: float) -> bool:
+    """A port that is open for a moment has somebody behind it."""
+    return answers_tcp(host, port, timeout=seconds)
+
+
 CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "adapter_follows_redirects": (_WHALE, (Change(WhaleClient, "_send", follows_redirects),)),
     "adapter_reads_follow_redirects": (
@@ -218,6 +273,10 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "adapter_never_asks_for_new_tokens": (
         _WHALE,
         (Change(WhaleAPI, "_as", never_asks_for_new_tokens),),
+    ),
+    "adapter_keeps_what_was_revoked": (
+        _WHALE,
+        (Change(CredentialsFile, "refresh", keeps_what_was_revoked),),
     ),
     "adapter_borrows_a_token": (_WHALE, (Change(StaticTokens, "headers", borrows_a_token),)),
     "adapter_no_token_is_nothing": (
@@ -261,6 +320,24 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         _WHALE,
         (Change(Ledger, "_brought_up_to_date", never_follows_a_renewal),),
     ),
+    "adapter_last_known_is_the_numbers": (
+        _WHALE,
+        (Change(WhaleAPIManager, "_last_known", last_known_is_the_numbers),),
+    ),
+    "adapter_adopts_what_is_left": (_WHALE, (Change(Ledger, "was_orphaned", adopts_what_is_left),)),
+    "adapter_expired_stand_in_the_way": (
+        _WHALE,
+        (Change(Starter, "_stands", expired_stand_in_the_way),),
+    ),
+    "adapter_never_answered_is_live": (
+        _WHALE,
+        (Change(Instance, "condemn", never_answered_is_live),),
+    ),
+    "adapter_forbidden_is_no_answer": (
+        _WHALE,
+        (Change(dialects, "refusal_of", forbidden_is_no_answer),),
+    ),
+    "adapter_open_is_ready": (_WHALE, (Change(readiness, "answers_direct", open_is_ready),)),
     "adapter_extend_stays_open": (
         _WHALE,
         (Change(WhaleAPIManager, "_renewed_after_all", extend_stays_open),),

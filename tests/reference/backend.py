@@ -48,6 +48,7 @@ CHALLENGES = Challenges(
     hidden=9,
     missing_image=10,
     exits_at_once=11,
+    exits_own_port=11,
     subdomain=8,
     own_port=7,
     egress=12,

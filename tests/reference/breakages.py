@@ -808,7 +808,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     HeldUpWorker: ("EXPIRY-012",),
     RepeatingWorker: ("EXPIRY-008",),
     ForgottenInOutage: ("STOP-013", "FAULT-002", "FAULT-005", "FAULT-012"),
-    LeftOver: ("START-011", "START-013"),
+    LeftOver: ("START-011", "START-013", "REACH-011"),
     PlainTuple: ("START-019",),
     SharedPort: ("REACH-004", "CONC-004", "ISOLATION-017"),
     NamelessLimit: ("START-007",),

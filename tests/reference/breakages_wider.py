@@ -7,7 +7,7 @@ from datetime import timedelta
 from engines.audit import Action
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult, account_key
 from engines.errors import BackendUnavailable
-from reference.backend import GRACE, Record, ReferenceBackend
+from reference.backend import CHALLENGES, GRACE, Record, ReferenceBackend
 from reference.machine import Container
 
 LATE = timedelta(seconds=60)
@@ -298,7 +298,56 @@ class AllHaveOneMinute(ReferenceBackend):
         return ""
 
 
+class LastKnownIsTheNumbers(ReferenceBackend):
+    """What is last known is told to whoever has the number now."""
+
+    def last_known(
+        self, user_id: int, challenge_id: int, team_id: int | None = None
+    ) -> InstanceStatus | None:
+        record = self.records.get((account_key(user_id, team_id), challenge_id))
+        if record is None or record.expires_at <= self.clock.now():
+            return None
+        return self.describe(record)
+
+
+class LeavesItToTheNext(ReferenceBackend):
+    """What cannot be ended for want of access is the next owner's."""
+
+    def lose(self, record: Record, action: Action = Action.LOST) -> None:
+        if record.user_id in self.barred:
+            record.owner = self.owners.get(account_key(record.user_id, record.team_id), 0)
+        else:
+            super().lose(record, action)
+
+
+class StrangersTakePlaces(ReferenceBackend):
+    """What somebody else has made counts towards the account's limit for ever."""
+
+    def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
+        if self.doubts and challenge_id == CHALLENGES.second:
+            return StartResult(False, "Something else runs", code=Code.LIMIT_REACHED)
+        return super().refusal(user_id, challenge_id, team_id)
+
+
+class LiveUntilItIsRemoved(ReferenceBackend):
+    """A container that ended at once is live until it can be removed."""
+
+    def start(
+        self, user_id: int, challenge_id: int, team_id: int | None
+    ) -> tuple[StartResult, Action]:
+        if challenge_id != CHALLENGES.exits_at_once or self.machine.fault is None:
+            return super().start(user_id, challenge_id, team_id)
+        fault, self.machine.fault = self.machine.fault, None
+        self.begin(user_id, challenge_id, team_id)
+        self.machine.fault = fault
+        return self.start_broke_off(), Action.START_FAILED
+
+
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
+    LastKnownIsTheNumbers: ("ACCOUNT-030", "ACCOUNT-031"),
+    LeavesItToTheNext: ("ACCOUNT-032",),
+    StrangersTakePlaces: ("ACCOUNT-033",),
+    LiveUntilItIsRemoved: ("FAULT-032",),
     TooLateToExtend: ("EXTEND-016",),
     KnownByItsPort: ("STATUS-017", "FAULT-028"),
     FlagsOutliveTheirAccounts: ("FLAG-019", "FLAG-020"),
