@@ -84,6 +84,28 @@ def test_a_process_that_died_in_a_start_holds_it_until_its_lease_is_over(stage: 
     assert len(stage.runtime.running()) == 1
 
 
+def test_an_extension_of_what_a_start_left_half_made_finds_nothing(stage: Stage) -> None:
+    stage.runtime.dies_in = "launch"
+    stage.engine.start_instance(1, 1)
+    result = stage.engine.extend_instance(1, 1)
+    assert (result.ok, result.code) == (False, Code.NOT_FOUND)
+    assert (stage.runtime.running(), stage.store.all()) == (set(), [])
+
+
+def test_a_start_that_outlives_its_lease_leaves_nothing_behind(stage: Stage) -> None:
+    """Somebody has cleared its row away before it makes its container."""
+    launch = stage.runtime.launch
+
+    def late(wanted: Launch) -> Launched:
+        stage.past_all_leases()
+        assert stage.another_process().reconcile() == 1
+        return launch(wanted)
+
+    stage.runtime.launch = late  # type: ignore[method-assign] # held up before it begins
+    assert stage.engine.start_instance(1, 1).code is Code.BUSY
+    assert (stage.runtime.running(), stage.store.all()) == (set(), [])
+
+
 def test_a_container_that_no_row_knows_is_removed_and_others_are_not(stage: Stage) -> None:
     mine = stage.engine.start_instance(1, 1).instance["container_id"]
     spec = SPECS[0]
