@@ -12,7 +12,7 @@ from engines.catalog import ChallengeSpec
 from engines.contract import Code
 from engines.cre.names import instance_name
 from engines.cre.owner import database_id
-from engines.cre.runtimes.base import Launch, Launched
+from engines.cre.runtimes.base import Cleared, Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.database import Database
 from engines.errors import BackendUnavailable
@@ -104,6 +104,21 @@ def test_a_start_that_outlives_its_lease_leaves_nothing_behind(stage: Stage) -> 
     stage.runtime.launch = late  # type: ignore[method-assign] # held up before it begins
     assert stage.engine.start_instance(1, 1).code is Code.BUSY
     assert (stage.runtime.running(), stage.store.all()) == (set(), [])
+
+
+def test_a_removal_that_is_at_work_is_nobody_elses_to_repair(stage: Stage) -> None:
+    stage.engine.start_instance(1, 1)
+    other, remove = stage.another_process(), stage.runtime.remove
+    told: list[Code] = []
+
+    def meanwhile(container_id: str) -> Cleared:
+        stage.runtime.remove = remove  # type: ignore[method-assign]
+        told.append(other.stop_instance(1, 1).code)
+        return remove(container_id)
+
+    stage.runtime.remove = meanwhile  # type: ignore[method-assign] # another process comes
+    assert stage.engine.stop_instance(1, 1).ok
+    assert told == [Code.BUSY]
 
 
 def test_a_container_that_no_row_knows_is_removed_and_others_are_not(stage: Stage) -> None:
