@@ -401,12 +401,13 @@ class ContainerRuntimeEngine(AuditedBackend):
             return False
 
     def _may_give_way(self, row: Instance, challenge_id: int | None, now: datetime) -> bool:
-        if row.state is not State.RUNNING or not row.live(now):
-            return False
-        if challenge_id not in (None, row.challenge_id):
-            return False
         spec = self._catalog.get(row.challenge_id)
-        return spec is None or spec.ends_on_solve is not False
+        return (
+            row.state is State.RUNNING
+            and row.live(now)
+            and challenge_id in (None, row.challenge_id)
+            and (spec is None or spec.ends_on_solve is not False)
+        )
 
     def _request(self, call: Call, spec: ChallengeSpec) -> Request:
         return Request(

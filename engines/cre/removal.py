@@ -203,7 +203,7 @@ class Removal:
     def _why_lost(self, row: Instance) -> Evidence:
         """What is left of a container tells why it ended; asked before it goes."""
         redactor = Redactor.of(row.flag, self._parts.catalog.get(row.challenge_id))
-        found = self._parts.runtime.why_ended(row.container_id or "", redactor)
+        found = self._parts.runtime.why_ended(str(row.container_id), redactor)
         log.warning(
             "the instance of challenge %d of %s is lost: %s",
             row.challenge_id,

@@ -53,7 +53,7 @@ class Starter:
         """
         if warm is not None:
             if self._usable(row, warm):
-                launched = Launched(warm.container_id or "", warm.ports, warm.host)
+                launched = Launched(str(warm.container_id), warm.ports, warm.host)
                 return self._activate(call, spec, row, launched, warm)
             self._pool.discard(warm)
         try:

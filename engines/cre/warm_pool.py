@@ -68,7 +68,7 @@ class WarmPool:
     def alive(self, warm: Warm) -> bool:
         """Whether a claimed container still runs; it is given back when that cannot be asked."""
         try:
-            return self._parts.runtime.is_running(warm.container_id or "")
+            return self._parts.runtime.is_running(str(warm.container_id))
         except BackendUnavailable:
             self.rows.save(warm.given_back())
             raise
@@ -95,7 +95,7 @@ class WarmPool:
         return self._parts.rounds.each(put_right, self.rows.all(), lambda row: row.name)
 
     def _dead(self, row: Warm) -> bool:
-        return not self._parts.runtime.is_running(row.container_id or "")
+        return not self._parts.runtime.is_running(str(row.container_id))
 
     def _wanted(self, spec: ChallengeSpec) -> bool:
         return spec.warm > 0 and spec.startable and not self._parts.over(spec)

@@ -5,13 +5,22 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from math import ceil
 
 import pytest
 import sqlalchemy as sa
 from support.cre_stage import Stage
 
 from engines.catalog import ChallengeSpec, Companion, Port, Readiness, Transport
-from engines.contract import Code, StartResult
+from engines.contract import (
+    Addressing,
+    Capabilities,
+    Code,
+    ExtendMode,
+    Isolation,
+    Scope,
+    StartResult,
+)
 from engines.cre import launching
 from engines.cre.owner import database_id
 from engines.cre.reservations import Reservations, reservations
@@ -19,6 +28,7 @@ from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.cre.starts import starts
 from engines.errors import NoRoom, PortUnavailable
+from engines.heartbeat import LAPSE_SECONDS
 from engines.settings import Settings
 from engines.state.database import Database
 
@@ -69,6 +79,37 @@ def test_a_challenge_has_so_many_places(any_database: Database) -> None:
 def test_a_challenge_has_its_own_time(any_database: Database) -> None:
     stage = Stage(any_database, replace(ONE, timeout_seconds=60))
     assert stage.engine.start_instance(1, 1).instance["remaining_seconds"] == 60
+
+
+def test_the_capabilities_tell_the_settings_and_the_runtime(database: Database) -> None:
+    class Swarm(MemoryRuntime):
+        multi_node = True
+        isolation = frozenset({Isolation.HOST})
+
+    settings = Settings(
+        cre_account_limit=11,
+        cre_max_extensions=12,
+        cre_timeout_seconds=13,
+        cre_extension_seconds=14,
+        flag_grace_seconds=15,
+    )
+    stage = Stage(database, ONE, runtime=Swarm(), settings=settings)
+    assert stage.engine.capabilities == Capabilities(
+        scope=Scope.PER_CHALLENGE,
+        extend=ExtendMode.ADDITIVE,
+        addressing=frozenset({Addressing.HOST_PORT}),
+        ready_on_start=True,
+        detects_loss=True,
+        teams=True,
+        multi_node=True,
+        account_limit=11,
+        max_extensions=12,
+        timeout_seconds=13,
+        extension_seconds=14,
+        isolation=frozenset({Isolation.HOST}),
+        flag_grace_seconds=15,
+        lapse_seconds=ceil(LAPSE_SECONDS),
+    )
 
 
 @pytest.mark.parametrize("whose", ["challenge", "contest"])

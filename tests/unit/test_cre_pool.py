@@ -177,6 +177,21 @@ def interrupted(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def test_one_that_outlives_its_lease_leaves_nothing_behind(any_database: Database) -> None:
+    """Somebody has cleared its row away before its container is made."""
+    stage = Stage(any_database, replace(WARM, warm=1), runtime=Counting(), settings=SETTINGS)
+    launch = stage.runtime.launch
+
+    def late(wanted: Launch) -> Launched:
+        stage.past_all_leases()
+        assert stage.another_process().reconcile() == 1
+        return launch(wanted)
+
+    stage.runtime.launch = late  # type: ignore[method-assign] # held up before it begins
+    assert stage.engine.fill_pool() == 0
+    assert (stage.runtime.running(), stage.engine._pool.rows.all()) == (set(), [])
+
+
 def test_one_half_made_is_cleared_away(stage: Stage) -> None:
     assert stage.engine.start_instance(1, 1).ok
     counting(stage).lost = True
@@ -200,6 +215,14 @@ def test_a_missing_image_fills_nothing_and_harms_nobody(any_database: Database) 
     runtime = MemoryRuntime(images={"b"})
     stage = Stage(any_database, WARM, replace(COLD, warm=1), runtime=runtime, settings=SETTINGS)
     assert stage.engine.fill_pool() == 1
+
+
+def test_images_of_challenges_that_keep_none_ready_are_not_looked_for(
+    any_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = Stage(any_database, WARM, COLD, runtime=MemoryRuntime(images={"a"}), settings=SETTINGS)
+    assert stage.engine.fill_pool() == 2
+    assert caplog.messages == []
 
 
 def test_the_flags_of_waiting_containers_are_told_to_nobody(

@@ -12,7 +12,7 @@ from engines.catalog import ChallengeSpec
 from engines.contract import Code
 from engines.cre.names import instance_name
 from engines.cre.owner import database_id
-from engines.cre.runtimes.base import Launch, Launched
+from engines.cre.runtimes.base import Cleared, Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.errors import BackendUnavailable
 from engines.state.database import Database
@@ -82,6 +82,43 @@ def test_a_process_that_died_in_a_start_holds_it_until_its_lease_is_over(stage: 
     stage.clock.advance(3600)
     assert other.start_instance(1, 1).ok
     assert len(stage.runtime.running()) == 1
+
+
+def test_an_extension_of_what_a_start_left_half_made_finds_nothing(stage: Stage) -> None:
+    stage.runtime.dies_in = "launch"
+    stage.engine.start_instance(1, 1)
+    result = stage.engine.extend_instance(1, 1)
+    assert (result.ok, result.code) == (False, Code.NOT_FOUND)
+    assert (stage.runtime.running(), stage.store.all()) == (set(), [])
+
+
+def test_a_start_that_outlives_its_lease_leaves_nothing_behind(stage: Stage) -> None:
+    """Somebody has cleared its row away before it makes its container."""
+    launch = stage.runtime.launch
+
+    def late(wanted: Launch) -> Launched:
+        stage.past_all_leases()
+        assert stage.another_process().reconcile() == 1
+        return launch(wanted)
+
+    stage.runtime.launch = late  # type: ignore[method-assign] # held up before it begins
+    assert stage.engine.start_instance(1, 1).code is Code.BUSY
+    assert (stage.runtime.running(), stage.store.all()) == (set(), [])
+
+
+def test_a_removal_that_is_at_work_is_nobody_elses_to_repair(stage: Stage) -> None:
+    stage.engine.start_instance(1, 1)
+    other, remove = stage.another_process(), stage.runtime.remove
+    told: list[Code] = []
+
+    def meanwhile(container_id: str) -> Cleared:
+        stage.runtime.remove = remove  # type: ignore[method-assign]
+        told.append(other.stop_instance(1, 1).code)
+        return remove(container_id)
+
+    stage.runtime.remove = meanwhile  # type: ignore[method-assign] # another process comes
+    assert stage.engine.stop_instance(1, 1).ok
+    assert told == [Code.BUSY]
 
 
 def test_a_container_that_no_row_knows_is_removed_and_others_are_not(stage: Stage) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -167,6 +168,27 @@ def test_a_solved_instance_gives_way_when_every_place_is_taken(database: Databas
     assert engine.start_instance(5, 2).ok
     assert engine.start_instance(6, 2).code is Code.CAPACITY, "only who has solved gives way"
     assert engine.get_instance_status(1, 1) is not None
+
+
+def test_an_instance_whose_time_is_over_gives_nobody_its_place(database: Database) -> None:
+    """It takes none, and goes as expired."""
+    short = replace(ONE, timeout_seconds=60)
+    stage, engine = full(database, by_users(1), short, SPECS[1])
+    stage.clock.advance(60)
+    assert engine.start_instance(2, 2).ok
+    assert engine.start_instance(3, 2).code is Code.CAPACITY
+    assert [row.user_id for row in engine._store.all()] == [1, 2]
+
+
+def test_an_instance_that_is_being_stopped_is_not_ended_under_anybodys_hands(
+    database: Database,
+) -> None:
+    stage, engine = full(database, by_users(1), *SPECS)
+    [row] = stage.store.all()
+    stopping = row.stopping(stage.clock.now() + timedelta(minutes=1))
+    assert stage.store.save(stopping)
+    assert engine.start_instance(2, 2).code is Code.CAPACITY
+    assert stage.store.all() == [stopping]
 
 
 def test_nothing_gives_way_while_there_is_room(database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,12 @@ def test_a_start_puts_back_what_was_flushed(
     now[0] += LOOK_SECONDS
     guard.ensure("wrc-0")
     assert (rules.there, rules.looks) == (True, 2)
+
+
+def test_that_nobody_keeps_instances_in_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    guard = Guard("none")
+    for _ in range(3):
+        guard.ensure("wrc-0")
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("CRE_FIREWALL=none:")

@@ -7,6 +7,7 @@ containers run), offsecginger/CTFd-Docker-Challenges#6.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from support.cre_stage import Stage
@@ -132,6 +133,7 @@ def test_while_nobody_can_be_asked_nothing_is_ended(stage: Stage, people: People
     people.users.clear()
     people.down = True  # as in the middle of an import
     stage.engine.cleanup_worker.run_once()
+    assert stage.engine.reconcile() == 0
     assert len(stage.store.all()) == 1
     with pytest.raises(BackendUnavailable):
         stage.engine.get_instance_status(7, 1)
@@ -171,3 +173,15 @@ def test_without_owners_a_number_is_all_there_is(database: Database) -> None:
     stage.engine.cleanup_worker.run_once()
     [row] = stage.store.all()
     assert row.mark is None
+
+
+def test_what_somebody_is_at_work_on_is_not_ended_under_his_hands(
+    stage: Stage, people: People
+) -> None:
+    assert stage.engine.start_instance(7, 1).ok
+    [row] = stage.store.all()
+    stopping = row.stopping(stage.clock.now() + timedelta(minutes=1))
+    assert stage.store.save(stopping)
+    del people.users[7]
+    assert stage.engine.end_orphans() == 0
+    assert stage.store.all() == [stopping]

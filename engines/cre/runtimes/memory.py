@@ -15,13 +15,20 @@ from itertools import islice
 
 from engines.catalog import Transport
 from engines.cre.evidence import Evidence, Redactor
-from engines.cre.runtimes.base import Cleared, Found, Launch, Launched, Overfull, Runtime
+from engines.cre.runtimes.base import (
+    Cleared,
+    Found,
+    Launch,
+    Launched,
+    Overfull,
+    Runtime,
+    is_leftover,
+)
 from engines.errors import (
     BackendUnavailable,
     ContainerExited,
     ImageMissing,
     PortUnavailable,
-    RuntimeFault,
 )
 
 FIRST_PORT, LAST_PORT = 30000, 60000
@@ -68,11 +75,10 @@ class MemoryRuntime(Runtime):
             self._check_up()
             if self._images is not None and launch.spec.image not in self._images:
                 raise ImageMissing(f"image {launch.spec.image} does not exist")
-            for known in list(self._containers.values()):
-                if known.launch.name == launch.name:
-                    if known.launch.fence > launch.fence:
-                        raise RuntimeFault("a younger start has made this container")
-                    del self._containers[known.container_id]
+            there = [each for each in self._containers.values() if each.launch.name == launch.name]
+            is_leftover(launch, (each.launch.fence for each in there))
+            for each in there:
+                del self._containers[each.container_id]
             if launch.spec.image in self._crashing:
                 raise ContainerExited(f"image {launch.spec.image} ended at once")
             container = _Container(secrets.token_hex(32), launch, self._ports_for(launch))
