@@ -245,6 +245,18 @@ def test_a_token_from_ctfds_own_table(
     assert len(rows(ctfd_database)) == 3
 
 
+def test_those_with_a_token_that_lasts_are_known(
+    ctfd_database: sa.engine.Engine, fake: FakeWhale
+) -> None:
+    now = FakesClock(fake).now()
+    tokens = CtfdTokens(ctfd_database, FakesClock(fake))
+    add_token(ctfd_database, "ctfd_nearly_over", now + timedelta(minutes=1))
+    assert (tokens.holders(), tokens.existing(ALICE)) == ([], None)
+    add_token(ctfd_database, "ctfd_shorter", now + timedelta(days=1))
+    add_token(ctfd_database, "ctfd_longer", now + timedelta(days=2))
+    assert (tokens.holders(), tokens.existing(ALICE)) == ([ALICE], "ctfd_longer")
+
+
 def test_who_has_no_token_in_ctfds_table_gets_one(
     ctfd_database: sa.engine.Engine, fake: FakeWhale
 ) -> None:

@@ -11,9 +11,12 @@ import pytest
 from parallel import Player
 from whale.rig import DIRECT, HTTP, FakesClock, credentials, fake_whale, settings, tokens
 
+from engines.clock import VirtualClock as OurClock
 from engines.contract import Code
+from engines.errors import WhaleFault
 from engines.whale import WhaleAPIManager
 from engines.whale.client import Answer
+from engines.whale.left_locks import LeftLocks
 from fake_whale import FakeWhale, VirtualClock
 from fake_whale.testing import Player as Visitor
 
@@ -145,3 +148,13 @@ def test_what_meets_a_lock_that_was_left_is_refused_without_holding_others_up(si
     assert here.adapter.stop_instance(BOB.user_id, HTTP).ok, "the lock is hers alone"
     here.fake.clock.advance(8.2)  # for the rest Whale waits by itself
     assert here.start(ALICE) is Code.OK
+
+
+def test_an_answer_of_something_in_front_of_whale_leaves_no_lock() -> None:
+    locks = LeftLocks(OurClock())
+    fault = WhaleFault(Code.UNAVAILABLE, "Bad gateway")
+    locks.note(ALICE.user_id, Answer("POST", "/", 502, "text/html", None, 1), fault)
+    locks.check(ALICE.user_id)
+    locks.note(ALICE.user_id, Answer("POST", "/", 500, "text/html", None, 1), fault)
+    with pytest.raises(WhaleFault):
+        locks.check(ALICE.user_id)
