@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import requests
 
 from conformance.harnesses.whale import TOKENS, FakeWhaleWorld
 from engines.audit import Action
-from engines.contract import Code
+from engines.contract import Code, Scope
 from engines.errors import BackendUnavailable, WhaleFault
 from engines.instance_store import InstanceStore
 from engines.whale import StaticTokens
@@ -83,6 +84,14 @@ def test_another_challenge_that_is_hidden_while_it_runs_stands_at_the_limit(
     world.fake.machine.directory.change_challenge(2, state="hidden")
     assert world.manager.start_instance(ALICE, 1).code is Code.LIMIT_REACHED
     assert world.running() == before
+
+
+def test_a_look_that_tells_of_another_challenge_tells_what_whale_holds(
+    world: FakeWhaleWorld,
+) -> None:
+    by_hand(world, "POST", ALICE, 2)
+    assert world.manager.get_instance_status(ALICE, 1) is None
+    assert (world.manager.traits.tells, world.manager.traits.scope) == (True, Scope.PER_ACCOUNT)
 
 
 def test_a_start_that_cannot_see_what_else_runs_leaves_it_alone(
@@ -358,6 +367,30 @@ def test_a_container_that_shows_late_is_taken_in(
     assert status is not None
     assert world.running() == {status["container_id"]}
     assert world.manager.stop_instance(ALICE, 1).ok
+
+
+def test_a_stop_that_broke_off_is_settled_though_its_challenge_is_hidden(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert world.manager.start_instance(ALICE, 1).ok
+    lose(world, monkeypatch, "destroy", done=False)
+    world.fake.machine.directory.change_challenge(1, state="hidden")
+    world.advance(SETTLED_SECONDS)
+    assert world.manager.get_instance_status(ALICE, 1) is not None
+
+
+@pytest.mark.parametrize(
+    ("done", "expected"), [(True, []), (False, [0.05, 0.1, 0.2, 0.4, 0.5, 0.5, 0.25])]
+)
+def test_what_became_of_a_lost_request_is_looked_for_ever_more_slowly(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch, done: bool, expected: list[float]
+) -> None:
+    pauses: list[float] = []
+    by_pauses = SimpleNamespace(monotonic=lambda: sum(pauses), sleep=pauses.append)
+    monkeypatch.setattr("engines.whale.ledger.time", by_pauses)
+    monkeypatch.setattr(world.manager._ledger, "_look_again_seconds", 2.0)
+    lose(world, monkeypatch, "create", done=done)
+    assert pauses == pytest.approx(expected)
 
 
 def test_the_event_of_a_repair_names_the_container(

@@ -6,16 +6,18 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+import responses
 import sqlalchemy as sa
 
 from engines.clock import Clock
 from engines.contract import Code
+from engines.errors import WhaleFault
 from engines.settings import Settings
 from engines.whale import (
     BrowserSession,
@@ -25,7 +27,8 @@ from engines.whale import (
     StaticTokens,
     WhaleAPIManager,
 )
-from engines.whale.client import Page
+from engines.whale.client import Page, WhaleClient
+from engines.whale.login import Login, TokenMaker
 from fake_whale import Challenge, FakeServer, FakeWhale, User, VirtualClock, World
 
 ALICE, BOB = 2, 3
@@ -165,6 +168,20 @@ def test_a_login_makes_one_token_and_meets_no_window_of_a_minute(
             assert manager.stop_instance(BOB, 1).ok
     logins = [e for e in fake.journal() if (e.get("method"), e.get("path")) == ("POST", "/login")]
     assert len(logins) == 1
+
+
+@responses.activate
+def test_a_login_page_or_token_that_is_not_ctfds_is_none() -> None:
+    base = "http://whale.example.org"
+    responses.get(f"{base}/login", body="<html>", headers={"Set-Cookie": "session=x"})
+    responses.post(f"{base}/api/v1/tokens", json={"success": True, "data": {"value": 7}})
+    client = WhaleClient(base, call_seconds=5)
+    maker = TokenMaker(client, lambda: date(2026, 12, 1))
+    for call in (lambda: maker.log_in(Login(ALICE, "alice", PASSWORD)), lambda: maker._token({})):
+        with pytest.raises(WhaleFault) as caught:
+            call()
+        assert caught.value.code is Code.UNAVAILABLE
+    client.close()
 
 
 @pytest.mark.parametrize("part", ["name", "password"])

@@ -120,6 +120,21 @@ def test_it_is_not_tried_again_where_something_runs_by_then(site: Sites) -> None
     assert len(here.fake.state()["services"]) == 1, "what the player started is left alone"
 
 
+def test_it_is_not_tried_again_where_another_has_taken_it_over(site: Sites) -> None:
+    here = site(pause=0.01)
+    store, ledger = here.adapter._store, here.adapter._ledger
+
+    def taken_over(answer: Answer) -> None:
+        if answer.method == "POST":
+            (row,) = store.all()
+            assert store.save(row.stopping(ledger.lease_end()))
+
+    here.after = taken_over
+    here.fake.inject({"kind": "frpc_error"})
+    assert here.start(ALICE) is Code.START_FAILED
+    assert here.writes() == ["POST"]
+
+
 @pytest.mark.parametrize("pause", [0.01, 0])
 def test_other_refusals_and_missing_images_are_not_tried_again(site: Sites, pause: float) -> None:
     here = site(pause=pause, places=1)
