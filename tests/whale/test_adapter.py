@@ -258,6 +258,8 @@ def test_the_worker_ends_what_expired_before_whales_cleaner_comes(world: FakeWha
     world.run_worker()
     assert world.running() == set()
     assert actions(world) == [Action.STARTED, Action.EXPIRED]
+    started, expired = (event.metadata for event in world.events())
+    assert expired["old_expiry"] == started["new_expiry"]
 
 
 def test_a_start_that_never_answers_is_destroyed_again(world: FakeWhaleWorld) -> None:
