@@ -98,9 +98,8 @@ class CredentialsFile:
             before, self._content = self._content, content
             if self._made.pop(user_id, None) is not None:
                 return True
-            return content.tokens.get(user_id) != before.tokens.get(user_id) or (
-                user_id not in content.tokens and user_id in content.logins
-            )
+            token = content.tokens.get(user_id)
+            return token is None or token != before.tokens.get(user_id)
 
     def __repr__(self) -> str:
         content = self._content

@@ -227,7 +227,7 @@ class WhaleAPIManager(AuditedBackend):
         return replies.busy_start()
 
     def _attempt(self, call: Call) -> StartResult | None:
-        """Start, or say what stands in the way; None when that has just gone: try again."""
+        """Start, or say what stands in the way; None when that has just come or gone: try again."""
         match self._store.claim(self._request(call), self.clock.now()):
             case Claimed(row):
                 return self._starter.create(call, row)
@@ -238,7 +238,7 @@ class WhaleAPIManager(AuditedBackend):
             case UserTaken(row):
                 return self._full(call, (row,))
             case _:
-                return replies.busy_start()
+                return None
 
     def _full(self, call: Call, rows: tuple[Instance, ...]) -> StartResult | None:
         """A start that met as many instances as there may be; None when one of them has gone."""

@@ -90,7 +90,7 @@ class _Http:
 
     def _stranger(self, until: float) -> _Text | None:
         _, _, rest = self._public.partition(".")
-        host = f"{secrets.token_hex(16)}.{rest}" if rest else self._public
+        host = f"{secrets.token_hex(16)}.{rest}"
         page = self._page(host, until)
         return None if page is None else self._text(page, host)
 

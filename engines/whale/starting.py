@@ -55,18 +55,21 @@ class Starter:
         self._empty: int | None = None
         """A challenge of which the last user who was looked at everywhere had nothing."""
 
-    def create(self, call: Call, row: Instance) -> StartResult:
-        """Start on Whale what our row stands for; on failure nothing of it is left."""
+    def create(self, call: Call, row: Instance) -> StartResult | None:
+        """Start on Whale what our row stands for; on failure nothing of it is left.
+
+        None when it ran there already: the row says so by now.
+        """
         try:
             found = self._api.look(row.user_id, row.challenge_id)
             if _fresh(found) and self._ledger.was_orphaned(row.user_id, found):
                 self._api.destroy(row.user_id, row.challenge_id)
                 found = Nothing()
             if _fresh(found):
-                live = self._ledger.adopt(call, row, found)
-                return replies.busy_start() if live is None else self.already(live)
+                self._ledger.adopt(call, row, found)
+                return None
             other = found if isinstance(found, Another) else None
-            if other is None and self._api.traits.hides:
+            if self._api.traits.hides:  # never once it has told of another
                 other = self._hidden(row)
                 # A look at every challenge takes its time.
                 mine = row.starting_again(self._ledger.lease_end())
@@ -163,10 +166,12 @@ class Starter:
     def _learn(self, row: Instance) -> None:
         """Whether GET tells of other challenges' instances, now that one runs."""
         traits, empty = self._api.traits, self._empty
-        if traits.per_challenge or traits.tells is not None or empty in (None, row.challenge_id):
+        if empty is None or empty == row.challenge_id:
+            return
+        if traits.per_challenge or traits.tells is not None:
             return
         with suppress(WhaleFault):
-            found = self._api.look(row.user_id, empty or 0)
+            found = self._api.look(row.user_id, empty)
             if isinstance(found, Nothing):
                 traits.kept_to_itself()
             elif isinstance(found, Running):

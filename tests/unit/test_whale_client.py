@@ -17,7 +17,7 @@ import responses
 
 from engines.contract import Code
 from engines.errors import WhaleFault
-from engines.whale.client import MAX_BODY_BYTES, Answer, WhaleClient
+from engines.whale.client import BACK_OFF_SECONDS, MAX_BODY_BYTES, Answer, WhaleClient
 
 BASE = "http://whale.example.org"
 TOKEN = {"Authorization": "Token ctfd_secret"}
@@ -48,6 +48,13 @@ def test_every_request_declares_json_and_carries_no_cookie_of_an_earlier_answer(
     assert first["Authorization"] == "Token ctfd_secret"
     assert "Cookie" not in second
     assert "Authorization" not in second
+
+
+@responses.activate
+def test_an_address_may_end_in_a_slash() -> None:
+    responses.get(f"{BASE}/c", json={"success": True})
+    with client_for(f"{BASE}/") as client:
+        assert client.call("GET", "/c", TOKEN).status == 200
 
 
 @responses.activate
@@ -191,6 +198,20 @@ def test_a_read_whose_connection_breaks_is_tried_again() -> None:
             client.call("GET", "/c", TOKEN)
         assert caught.value.definite is True
         assert server.requests == 3
+
+
+@responses.activate
+def test_each_pause_between_reads_is_twice_as_long_and_up_to_twice_that_by_chance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    responses.get(f"{BASE}/c", status=502)
+    pauses: list[float] = []
+    monkeypatch.setattr("engines.whale.client.time.sleep", pauses.append)
+    with client_for() as client:
+        client.call("GET", "/c", TOKEN)
+    first, second = pauses
+    assert BACK_OFF_SECONDS <= first <= 2 * BACK_OFF_SECONDS
+    assert 2 * BACK_OFF_SECONDS <= second <= 4 * BACK_OFF_SECONDS
 
 
 def test_a_body_that_dribbles_ends_with_the_deadline() -> None:

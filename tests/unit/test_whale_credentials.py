@@ -50,11 +50,13 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> No
         ('[tokens]\n"seven" = "ctfd_seven"', "'seven' is not a user id"),
         ('[tokens]\n"7" = 7', "token of user 7 must be a plain text"),
         ('[tokens]\n"7" = "ctfd_seven\\n"', "token of user 7 must be a plain text"),
+        ('[tokens]\n"7" = ""', "token of user 7 must be a plain text"),
         ('[tokens]\n"7" = ctfd_seven', "is not TOML"),
         ('logins = "ctfd_seven"', r"logins must be a table"),
         ('[logins]\n"7" = "ctfd_seven"', "the login of user 7 must be"),
         ('[logins]\n"7" = { name = "a", password = "ctfd_seven", x = 1 }', "the login of user 7"),
         ('[logins]\n"7" = { name = "", password = "ctfd_seven" }', "the name of user 7 must be"),
+        ('[logins]\n"7" = { name = 7, password = "ctfd_seven" }', "the name of user 7 must be"),
     ],
 )
 def test_a_wrong_file_is_a_clear_error_without_the_token(

@@ -10,7 +10,7 @@ import pytest
 from engines.contract import Code
 from engines.errors import SettingsError, WhaleFault
 from engines.whale.access import Access, parse_access
-from engines.whale.client import Answer, parsed
+from engines.whale.client import MAX_DEPTH, Answer, parsed
 from engines.whale.dialects import (
     DIALECTS,
     CtfdWhale,
@@ -286,6 +286,7 @@ F403 = {
         (answer({"message": "Your access token is invalid"}, 401), Code.UNAUTHENTICATED, None),
         (answer(None, 302, kind="text/html"), Code.UNAUTHENTICATED, None),
         (answer(None, 403, kind="text/html"), Code.UNAUTHENTICATED, None),
+        (answer(None, 403, kind="text/plain"), Code.UNAVAILABLE, 10.0),
         (answer({"message": "Internal Server Error"}, 500), Code.UNAVAILABLE, 10.0),
         (answer(None, 500, kind="text/html"), Code.UNAVAILABLE, 10.0),
         (answer(None, 502, kind="text/html"), Code.UNAVAILABLE, 10.0),
@@ -469,6 +470,14 @@ def test_a_page_from_something_in_front_leaves_a_write_pending(
     assert (caught.value.definite, caught.value.pending) == (False, True)
 
 
+@pytest.mark.parametrize("message", ["Max container count exceed.", "?"])
+@pytest.mark.parametrize("status", [500, 502])
+def test_words_in_a_5xx_are_not_believed(status: int, message: str) -> None:
+    with pytest.raises(WhaleFault) as caught:
+        CtfdWhale().written(refused(message, status, method="POST"))
+    assert (caught.value.code, caught.value.definite) == (Code.UNAVAILABLE, False)
+
+
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 def test_after_a_500_nobody_is_at_work_any_more(dialect: Dialect) -> None:
     with pytest.raises(WhaleFault) as caught:
@@ -499,6 +508,15 @@ def test_a_time_that_no_instance_has_is_not_believed(dialect: Dialect, remaining
 )
 def test_what_is_no_json_of_whales_is_none(text: bytes) -> None:
     assert parsed(text) is None
+
+
+@pytest.mark.parametrize(("before", "after"), [("[", "]"), ('{"a":', "}")])
+def test_a_body_is_read_down_to_the_deepest_level_allowed(before: str, after: str) -> None:
+    deep, too_deep = (
+        f"{before * levels}1{after * levels}".encode() for levels in (MAX_DEPTH, MAX_DEPTH + 1)
+    )
+    assert parsed(deep) is not None
+    assert parsed(too_deep) is None
 
 
 def test_what_whale_sends_is_parsed_as_it_is() -> None:

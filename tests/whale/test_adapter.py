@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import requests
 
 from conformance.harnesses.whale import TOKENS, FakeWhaleWorld
 from engines.audit import Action
-from engines.contract import Code
+from engines.contract import Code, Scope
 from engines.errors import BackendUnavailable, WhaleFault
 from engines.state.instance_store import InstanceStore
 from engines.whale import StaticTokens
@@ -73,6 +74,57 @@ def test_another_challenge_started_by_hand_stands_at_the_limit(world: FakeWhaleW
     assert "challenge 2" in result.message
     assert world.running() == before
     assert writes(world) == []
+
+
+def test_another_challenge_that_is_hidden_while_it_runs_stands_at_the_limit(
+    world: FakeWhaleWorld,
+) -> None:
+    by_hand(world, "POST", ALICE, 2)
+    before = world.running()
+    world.fake.machine.directory.change_challenge(2, state="hidden")
+    assert world.manager.start_instance(ALICE, 1).code is Code.LIMIT_REACHED
+    assert world.running() == before
+
+
+def test_a_look_that_tells_of_another_challenge_tells_what_whale_holds(
+    world: FakeWhaleWorld,
+) -> None:
+    by_hand(world, "POST", ALICE, 2)
+    assert world.manager.get_instance_status(ALICE, 1) is None
+    assert (world.manager.traits.tells, world.manager.traits.scope) == (True, Scope.PER_ACCOUNT)
+
+
+def test_a_start_that_cannot_see_what_else_runs_leaves_it_alone(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = WhaleAPI.look
+
+    def looking(api: WhaleAPI, user: int, challenge: int) -> Any:
+        if challenge != 1:
+            raise WhaleFault(Code.UNAVAILABLE, "not now")
+        return sound(api, user, challenge)
+
+    monkeypatch.setattr(WhaleAPI, "look", looking)
+    assert world.manager.start_instance(ALICE, 1).code is Code.UNAVAILABLE
+    assert writes(world) == []
+
+
+def test_what_answered_once_is_not_asked_again(world: FakeWhaleWorld) -> None:
+    started = world.manager.start_instance(ALICE, 1)
+    looks = len(world.exchanges())
+    world.fake.machine.engine.discard(started.instance["container_id"])
+    world.fake.machine.sync_instances()  # silent now, and Whale has not noticed
+    assert world.manager.start_instance(ALICE, 1).code is Code.ALREADY_RUNNING
+    assert len(world.exchanges()) == looks + 1
+
+
+def test_what_is_remembered_of_those_that_answered_has_a_bound(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engines.whale.starting.MOST_REMEMBERED", 2)
+    for user in (ALICE, BOB, MATE):
+        assert world.manager.start_instance(user, 1).ok
+    assert len(world.manager._starter._answered) <= 2
 
 
 def test_another_challenge_that_expired_unseen_does_not_stand_in_the_way(
@@ -206,6 +258,8 @@ def test_the_worker_ends_what_expired_before_whales_cleaner_comes(world: FakeWha
     world.run_worker()
     assert world.running() == set()
     assert actions(world) == [Action.STARTED, Action.EXPIRED]
+    started, expired = (event.metadata for event in world.events())
+    assert expired["old_expiry"] == started["new_expiry"]
 
 
 def test_a_start_that_never_answers_is_destroyed_again(world: FakeWhaleWorld) -> None:
@@ -239,7 +293,15 @@ SETTLED_SECONDS = 121
 CALLS = {"create": "start_instance", "renew": "extend_instance", "destroy": "stop_instance"}
 
 
-def lose(world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch, write: str, *, done: bool) -> Any:
+def lose(
+    world: FakeWhaleWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    write: str,
+    *,
+    done: bool,
+    user: int = ALICE,
+    challenge: int = 1,
+) -> Any:
     """The result of a call whose one write breaks off, after Whale did it or before."""
     sound = getattr(WhaleAPI, write)
     sent = []
@@ -252,7 +314,7 @@ def lose(world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch, write: str, *, 
 
     with monkeypatch.context() as patched:
         patched.setattr(WhaleAPI, write, losing)
-        result = getattr(world.manager, CALLS[write])(ALICE, 1)
+        result = getattr(world.manager, CALLS[write])(user, challenge)
     assert sent == [write], "a write is never sent twice"
     return result
 
@@ -307,6 +369,94 @@ def test_a_container_that_shows_late_is_taken_in(
     assert status is not None
     assert world.running() == {status["container_id"]}
     assert world.manager.stop_instance(ALICE, 1).ok
+
+
+def test_a_stop_that_broke_off_is_settled_though_its_challenge_is_hidden(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert world.manager.start_instance(ALICE, 1).ok
+    lose(world, monkeypatch, "destroy", done=False)
+    world.fake.machine.directory.change_challenge(1, state="hidden")
+    world.advance(SETTLED_SECONDS)
+    assert world.manager.get_instance_status(ALICE, 1) is not None
+
+
+@pytest.mark.parametrize(
+    ("done", "expected"), [(True, []), (False, [0.05, 0.1, 0.2, 0.4, 0.5, 0.5, 0.25])]
+)
+def test_what_became_of_a_lost_request_is_looked_for_ever_more_slowly(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch, done: bool, expected: list[float]
+) -> None:
+    pauses: list[float] = []
+    by_pauses = SimpleNamespace(monotonic=lambda: sum(pauses), sleep=pauses.append)
+    monkeypatch.setattr("engines.whale.ledger.time", by_pauses)
+    monkeypatch.setattr(world.manager._ledger, "_look_again_seconds", 2.0)
+    lose(world, monkeypatch, "create", done=done)
+    assert pauses == pytest.approx(expected)
+
+
+def test_the_event_of_a_repair_names_the_container(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(world, monkeypatch, "create", done=False)
+    by_hand(world, "POST", ALICE, 1)  # the lost request arrives
+    world.run_worker()
+    (event,) = [each for each in world.events() if each.action is Action.REPAIRED]
+    assert world.running() == {event.metadata["container_id"]}
+
+
+def test_what_others_start_late_says_nothing_of_how_many_a_user_may_have(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A challenge of which one user has nothing may be the very one that another's start is of."""
+    own_port = world.challenges.own_port or 0
+    lose(world, monkeypatch, "create", done=False, user=BOB, challenge=own_port)
+    lose(world, monkeypatch, "create", done=False)
+    assert world.manager._starter._empty == own_port
+    by_hand(world, "POST", BOB, own_port)  # the lost request arrives
+    assert world.manager.start_instance(BOB, own_port).ok
+    assert world.manager.traits.scope is None
+
+
+def test_a_start_that_nobody_can_look_at_says_when_to_look_again(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = WhaleAPI.create
+
+    def creating(api: WhaleAPI, user: int, challenge: int) -> None:
+        sound(api, user, challenge)
+        monkeypatch.setattr(WhaleAPI, "look", failing)
+
+    def failing(*_: object) -> None:
+        raise WhaleFault(Code.UNAVAILABLE, "not now")
+
+    monkeypatch.setattr(WhaleAPI, "create", creating)
+    result = world.manager.start_instance(ALICE, 1)
+    assert (result.code, result.definite) == (Code.UNAVAILABLE, False)
+    assert result.retry_after
+
+
+def test_the_worker_counts_what_it_ends(world: FakeWhaleWorld) -> None:
+    assert world.manager.expire_due() == 0
+    just_after_whales_cleaner(world)
+    for user in (ALICE, MATE):
+        assert world.manager.start_instance(user, 1).ok
+    world.advance(3602)
+    assert world.manager.expire_due() == 2
+
+
+def test_who_settles_what_another_is_just_removing_leaves_it_to_them(
+    world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert world.manager.start_instance(ALICE, 1).ok
+    lose(world, monkeypatch, "destroy", done=False)
+    world.advance(3600)  # to the second: Whale's cleaner has not come
+    ledger = world.manager._ledger
+    (row,) = ledger._store.all()
+    removing = row.stopping(ledger.lease_end())
+    assert ledger._store.save(removing)
+    assert ledger.settled(row) == ledger._store.find(row.account, 1)
+    assert len(world.running()) == 1
 
 
 def test_a_lost_stop_that_was_not_done_may_be_repeated(

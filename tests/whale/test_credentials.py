@@ -6,16 +6,18 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+import responses
 import sqlalchemy as sa
 
 from engines.clock import Clock
 from engines.contract import Code
+from engines.errors import WhaleFault
 from engines.settings import Settings
 from engines.whale import (
     BrowserSession,
@@ -25,7 +27,8 @@ from engines.whale import (
     StaticTokens,
     WhaleAPIManager,
 )
-from engines.whale.client import Page
+from engines.whale.client import Page, WhaleClient
+from engines.whale.login import Login, TokenMaker
 from fake_whale import Challenge, FakeServer, FakeWhale, User, VirtualClock, World
 
 ALICE, BOB = 2, 3
@@ -167,6 +170,20 @@ def test_a_login_makes_one_token_and_meets_no_window_of_a_minute(
     assert len(logins) == 1
 
 
+@responses.activate
+def test_a_login_page_or_token_that_is_not_ctfds_is_none() -> None:
+    base = "http://whale.example.org"
+    responses.get(f"{base}/login", body="<html>", headers={"Set-Cookie": "session=x"})
+    responses.post(f"{base}/api/v1/tokens", json={"success": True, "data": {"value": 7}})
+    client = WhaleClient(base, call_seconds=5)
+    maker = TokenMaker(client, lambda: date(2026, 12, 1))
+    for call in (lambda: maker.log_in(Login(ALICE, "alice", PASSWORD)), lambda: maker._token({})):
+        with pytest.raises(WhaleFault) as caught:
+            call()
+        assert caught.value.code is Code.UNAVAILABLE
+    client.close()
+
+
 @pytest.mark.parametrize("part", ["name", "password"])
 def test_a_wrong_login_is_unauthenticated(adapter: Make, tmp_path: Path, part: str) -> None:
     right = {"name": "bob", "password": PASSWORD, part: "wrong"}
@@ -243,6 +260,18 @@ def test_a_token_from_ctfds_own_table(
     with adapter(CtfdTokens(ctfd_database, FakesClock(fake))) as manager:
         assert manager.start_instance(ALICE, 1).ok
     assert len(rows(ctfd_database)) == 3
+
+
+def test_those_with_a_token_that_lasts_are_known(
+    ctfd_database: sa.engine.Engine, fake: FakeWhale
+) -> None:
+    now = FakesClock(fake).now()
+    tokens = CtfdTokens(ctfd_database, FakesClock(fake))
+    add_token(ctfd_database, "ctfd_nearly_over", now + timedelta(minutes=1))
+    assert (tokens.holders(), tokens.existing(ALICE)) == ([], None)
+    add_token(ctfd_database, "ctfd_shorter", now + timedelta(days=1))
+    add_token(ctfd_database, "ctfd_longer", now + timedelta(days=2))
+    assert (tokens.holders(), tokens.existing(ALICE)) == ([ALICE], "ctfd_longer")
 
 
 def test_who_has_no_token_in_ctfds_table_gets_one(

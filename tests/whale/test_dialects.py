@@ -69,6 +69,13 @@ def test_a_whole_life_in_any_dialect(fake: FakeWhale, tmp_path: Path) -> None:
         assert fake.state()["services"] == []
 
 
+def test_the_dialect_has_a_name_once_it_is_found(fake: FakeWhale, tmp_path: Path) -> None:
+    with fake.serve() as server, adapter(server.url, tmp_path) as manager:
+        assert manager._api.dialect is None
+        assert manager.get_instance_status(ALICE, 1) is None
+        assert manager._api.dialect == fake.dialect.value
+
+
 def test_a_port_of_its_own_in_any_dialect(fake: FakeWhale, tmp_path: Path) -> None:
     with fake.serve() as server, adapter(server.url, tmp_path) as manager:
         instance = manager.start_instance(ALICE, 2).instance
@@ -109,6 +116,12 @@ def test_a_ctfd_without_whale_is_no_empty_whale(tmp_path: Path) -> None:
         with pytest.raises(BackendUnavailable):
             manager.get_instance_status(ALICE, 1)
         assert fake.state()["records"] == []
+
+
+def test_where_any_number_may_write_nothing_waits_for_its_turn(tmp_path: Path) -> None:
+    fake = FakeWhale(WORLD, clock=VirtualClock())
+    with fake.serve() as server, adapter(server.url, tmp_path, whale_parallel_writes=0) as manager:
+        assert manager.start_instance(ALICE, 1).ok
 
 
 def test_who_is_not_let_in_learns_nothing_about_the_dialect(

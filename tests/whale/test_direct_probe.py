@@ -96,6 +96,18 @@ def test_a_service_that_takes_only_a_few_connections_is_ready_all_the_same() -> 
     assert watch.ready_in(1.25) <= 0
 
 
+def test_the_longest_of_the_dead_connections_counts_and_not_the_last() -> None:
+    watch = DirectWatch(SHIPPED.whale_direct_hold_seconds, SHIPPED.whale_direct_short_hold_seconds)
+    for key, begun, closed in (("slow", 0.0, 1.0), ("quick", 1.0, 1.0)):
+        watch.begun(key, begun)
+        watch.opened(key, begun)
+        watch.closed(key, closed)
+    watch.begun("open", 2.0)
+    watch.opened("open", 2.0)
+    assert watch.ready_in(3.0) > 0
+    assert watch.ready_in(3.25) <= 0
+
+
 @pytest.mark.parametrize("delay", [0.0, 0.25])
 def test_a_missing_image_is_not_ready_behind_a_fake_frpc(delay: float) -> None:
     token = "ctfd_" + 64 * "a"

@@ -35,6 +35,9 @@ class Site:
             owners=self.people,
         )
 
+    def hide(self, challenge: int) -> None:
+        self.fake.machine.directory.change_challenge(challenge, state="hidden")
+
     def running(self) -> set[str]:
         return {service["uuid"] for service in self.fake.state()["services"]}
 
@@ -110,6 +113,39 @@ def test_a_challenge_that_is_another_now(site: Site) -> None:
     site.adapter.cleanup_worker.run_once()
     assert site.running() == set()
     assert site.last()[1] == "its challenge is gone, and another one has the number"
+
+
+def test_what_is_hidden_with_its_account_gone_is_left_to_whale(site: Site) -> None:
+    uuid = site.adapter.start_instance(ALICE, HTTP).instance["container_id"]
+    del site.people.users[ALICE]
+    site.hide(HTTP)
+    site.adapter.cleanup_worker.run_once()
+    assert not site.adapter.holds_any()
+    assert site.running() == {uuid}
+    assert site.last() == (Action.ORPHANED, "its account is gone", True)
+
+
+def test_what_runs_for_a_challenge_that_is_gone_and_hidden_is_destroyed(site: Site) -> None:
+    assert site.adapter.start_instance(ALICE, HTTP).ok
+    del site.people.challenges[HTTP]
+    site.hide(HTTP)
+    site.adapter.cleanup_worker.run_once()
+    assert not site.adapter.holds_any()
+    assert site.running() == set()
+
+
+def test_what_is_orphaned_stays_recorded_until_it_can_be_destroyed(site: Site) -> None:
+    uuid = site.adapter.start_instance(ALICE, HTTP).instance["container_id"]
+    del site.people.users[ALICE]
+    site.fake.inject({"kind": "docker_error"})
+    site.adapter.cleanup_worker.run_once()
+    assert site.adapter.holds_any()
+    assert site.running() == {uuid}
+    site.fake.lift_faults()
+    site.fake.clock.advance(11)  # the failure left Whale's lock behind
+    site.adapter.cleanup_worker.run_once()
+    assert not site.adapter.holds_any()
+    assert site.running() == set()
 
 
 def test_while_nobody_can_be_asked_nothing_is_ended(site: Site) -> None:

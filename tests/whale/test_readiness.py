@@ -122,8 +122,36 @@ def test_a_host_that_is_not_the_instances_own_serves_every_name() -> None:
         assert started(settings, "direct.example.org")
     with gateway(lambda _host: (404, FRPS)) as settings:
         assert not started(settings, "direct.example.org")
+    with gateway(lambda _host: (400, "Bad Request")) as settings:
+        assert not started(settings, "direct.example.org")
     with gateway(lambda _host: (404, "an application's own")) as settings:
         assert started(settings, "127.0.0.1")  # a port of its own, which frpc closes when dead
+
+
+def test_a_host_of_one_word_is_known_by_what_only_it_answers() -> None:
+    with gateway(lambda host: (404, "its own" if host == "whale" else FRPS)) as settings:
+        assert started(settings, "whale")
+
+
+def test_an_instance_that_is_gone_before_the_second_look_is_not_ready() -> None:
+    asked: list[str] = []
+
+    def site(host: str) -> tuple[int, str]:
+        if UUID not in host:
+            return 404, FRPS
+        asked.append(host)
+        return (200, "up") if len(asked) % 2 else (502, "")
+
+    with gateway(site) as settings:
+        assert not started(settings)
+
+
+def test_behind_a_gateway_of_the_settings_a_redirect_is_the_instances_answer() -> None:
+    def site(host: str) -> tuple[int, str]:
+        return (301, f"https://{host}/") if UUID in host else (404, FRPS)
+
+    with gateway(site) as settings:
+        assert started(settings)
 
 
 @contextmanager

@@ -11,9 +11,12 @@ import pytest
 from support.parallel import Player
 from whale.rig import DIRECT, HTTP, FakesClock, credentials, fake_whale, settings, tokens
 
+from engines.clock import VirtualClock as OurClock
 from engines.contract import Code
+from engines.errors import WhaleFault
 from engines.whale import WhaleAPIManager
 from engines.whale.client import Answer
+from engines.whale.left_locks import LeftLocks
 from fake_whale import FakeWhale, VirtualClock
 from fake_whale.testing import Player as Visitor
 
@@ -117,6 +120,21 @@ def test_it_is_not_tried_again_where_something_runs_by_then(site: Sites) -> None
     assert len(here.fake.state()["services"]) == 1, "what the player started is left alone"
 
 
+def test_it_is_not_tried_again_where_another_has_taken_it_over(site: Sites) -> None:
+    here = site(pause=0.01)
+    store, ledger = here.adapter._store, here.adapter._ledger
+
+    def taken_over(answer: Answer) -> None:
+        if answer.method == "POST":
+            (row,) = store.all()
+            assert store.save(row.stopping(ledger.lease_end()))
+
+    here.after = taken_over
+    here.fake.inject({"kind": "frpc_error"})
+    assert here.start(ALICE) is Code.START_FAILED
+    assert here.writes() == ["POST"]
+
+
 @pytest.mark.parametrize("pause", [0.01, 0])
 def test_other_refusals_and_missing_images_are_not_tried_again(site: Sites, pause: float) -> None:
     here = site(pause=pause, places=1)
@@ -145,3 +163,13 @@ def test_what_meets_a_lock_that_was_left_is_refused_without_holding_others_up(si
     assert here.adapter.stop_instance(BOB.user_id, HTTP).ok, "the lock is hers alone"
     here.fake.clock.advance(8.2)  # for the rest Whale waits by itself
     assert here.start(ALICE) is Code.OK
+
+
+def test_an_answer_of_something_in_front_of_whale_leaves_no_lock() -> None:
+    locks = LeftLocks(OurClock())
+    fault = WhaleFault(Code.UNAVAILABLE, "Bad gateway")
+    locks.note(ALICE.user_id, Answer("POST", "/", 502, "text/html", None, 1), fault)
+    locks.check(ALICE.user_id)
+    locks.note(ALICE.user_id, Answer("POST", "/", 500, "text/html", None, 1), fault)
+    with pytest.raises(WhaleFault):
+        locks.check(ALICE.user_id)

@@ -27,7 +27,13 @@ from engines.errors import WhaleFault
 from engines.settings import Settings
 from engines.state.database import Database
 from engines.whale import WhaleAPIManager, write_queue
-from engines.whale.write_queue import CALL_MARGIN_SECONDS, WAITING_SECONDS, WriteQueue
+from engines.whale.write_queue import (
+    CALL_MARGIN_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    PAUSE_SECONDS,
+    WAITING_SECONDS,
+    WriteQueue,
+)
 from fake_whale import FakeWhale, SystemClock
 
 CALL_SECONDS = 30.0
@@ -118,6 +124,28 @@ def test_one_who_waits_too_long_is_told_when_to_come_again(any_database: Databas
     assert refused.value.retry_after
     with holding(queue(any_database, clock, wait=0.05)):
         pass
+
+
+@pytest.mark.parametrize(
+    ("before", "pause"),
+    [(1, PAUSE_SECONDS), (3, 3 * PAUSE_SECONDS), (50, LONGEST_PAUSE_SECONDS)],
+)
+def test_one_pauses_as_long_as_those_before_it_take(
+    database: Database, monkeypatch: pytest.MonkeyPatch, before: int, pause: float
+) -> None:
+    shared = queue(database, VirtualClock())
+    for _ in range(before):
+        shared._step(None)
+    pauses: list[float] = []
+
+    def noted(seconds: float) -> None:
+        pauses.append(seconds)
+        raise InterruptedError
+
+    monkeypatch.setattr("engines.whale.write_queue.time.sleep", noted)
+    with pytest.raises(InterruptedError), holding(shared):
+        raise AssertionError("others come first")
+    assert pauses == [pytest.approx(pause)]
 
 
 def test_the_place_of_a_dead_process_is_free_after_its_calls_deadline(
