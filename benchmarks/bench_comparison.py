@@ -10,8 +10,8 @@ from typing import Any
 
 from benchmarks.bench_file import FORMAT, JSON, VERSION
 from benchmarks.bench_report import SAMPLES
-from benchmarks.cells import Ratio, cells_of, decisions_of, ratios_of
-from benchmarks.decisions import Decision, Margin
+from benchmarks.cells import BenchRatio, cells_of, decisions_of, ratios_of
+from benchmarks.decisions import Margin, MarginDecision
 from benchmarks.samples import SamplesError, read_samples
 
 _ALIKE = ("scenario", "rate", "concurrency", "turns", "seconds", "live")
@@ -25,11 +25,11 @@ class CompareError(ValueError):
 class Compared:
     """Ratios by backend, and what makes the two runs hard to compare."""
 
-    ratios: Mapping[str, list[Ratio]]
+    ratios: Mapping[str, list[BenchRatio]]
     unlike: Sequence[str]
 
     @property
-    def decisions(self) -> list[Decision]:
+    def decisions(self) -> list[MarginDecision]:
         return [each for ratios in self.ratios.values() for each in decisions_of(ratios)]
 
 

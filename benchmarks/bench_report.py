@@ -19,12 +19,21 @@ import numpy as np
 
 from benchmarks import rows, statistics
 from benchmarks.bench_file import FORMAT, JSON, VERSION
-from benchmarks.cells import Cell, Ratio, Step, cells_of, decisions_of, knee_of, ratios_of, steps_of
-from benchmarks.comparison import Block, Plan
-from benchmarks.decisions import QUANTILES, Decision, Margin, together
+from benchmarks.cells import (
+    BenchCell,
+    BenchRatio,
+    LoadStep,
+    cells_of,
+    decisions_of,
+    knee_of,
+    ratios_of,
+    steps_of,
+)
+from benchmarks.comparison import BenchPlan, Block
+from benchmarks.decisions import QUANTILES, Margin, MarginDecision, together
 from benchmarks.page import PAGE, page
 from benchmarks.resources import Cost
-from benchmarks.samples import Part, Sample
+from benchmarks.samples import RunPart, Sample
 from benchmarks.scenarios import ReconnectStorm
 from benchmarks.statistics import LEVEL, Interval
 from conformance.report.results import BackendInfo
@@ -36,10 +45,10 @@ _PACKAGES = ("whale-ready", "numpy", "scipy", "SQLAlchemy", "requests", "docker"
 
 
 @dataclass(frozen=True)
-class Measured:
+class BenchRun:
     """A run that is over, or was cut short."""
 
-    plan: Plan
+    plan: BenchPlan
     margins: tuple[Margin, ...]
     backends: tuple[BackendInfo, ...]
     """The two that are compared, in this order; then the baseline, if there is one."""
@@ -56,11 +65,11 @@ class Measured:
 class Result:
     """What is made of it."""
 
-    measured: Measured
-    cells: list[Cell]
-    ratios: list[Ratio]
-    steps: dict[str, list[Step]]
-    verdict: Decision
+    measured: BenchRun
+    cells: list[BenchCell]
+    ratios: list[BenchRatio]
+    steps: dict[str, list[LoadStep]]
+    verdict: MarginDecision
 
     @property
     def reasons(self) -> list[str]:
@@ -73,7 +82,7 @@ class Result:
         return lines or ["no call was made on both that a margin is set for"]
 
 
-def result_of(measured: Measured) -> Result:
+def result_of(measured: BenchRun) -> Result:
     """Cells, ratios with their decisions, and the verdict.
 
     A run that was interrupted can fail, but never pass.
@@ -83,8 +92,8 @@ def result_of(measured: Measured) -> Result:
     under, over = ([cell for cell in cells if cell.backend == name] for name in names[:2])
     ratios = ratios_of(over, under, measured.margins, measured.plan.seed)
     verdict = together(decisions_of(ratios))
-    if measured.interrupted and verdict is Decision.PASS:
-        verdict = Decision.INCONCLUSIVE
+    if measured.interrupted and verdict is MarginDecision.PASS:
+        verdict = MarginDecision.INCONCLUSIVE
     seed = measured.plan.seed
     steps = {name: steps_of(measured.samples, measured.blocks, name, seed) for name in names}
     return Result(measured, cells, ratios, {k: v for k, v in steps.items() if v}, verdict)
@@ -154,7 +163,7 @@ def environment() -> dict[str, Any]:
     return found
 
 
-def loop_of(plan: Plan) -> str:
+def loop_of(plan: BenchPlan) -> str:
     """How load was made, for people."""
     if plan.scenario == ReconnectStorm.name:
         return f"all at once, {plan.concurrency} visitors"
@@ -214,14 +223,14 @@ def markdown(data: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _judgement(each: Ratio) -> str:
+def _judgement(each: BenchRatio) -> str:
     if each.value is None:
         return f"{each.judged.why} (margin {each.margin})"
     value = f"{each.value.value:.3g} [{each.value.low:.3g}, {each.value.high:.3g}]"
     return f"{value}, margin {each.margin}: {each.judged.why}"
 
 
-def _cell(cell: Cell, rng: np.random.Generator) -> dict[str, Any]:
+def _cell(cell: BenchCell, rng: np.random.Generator) -> dict[str, Any]:
     return {
         "backend": cell.backend,
         "call": cell.call,
@@ -236,18 +245,18 @@ def _cell(cell: Cell, rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def _ecdf(cell: Cell) -> list[tuple[float, float]]:
+def _ecdf(cell: BenchCell) -> list[tuple[float, float]]:
     return statistics.ecdf(cell.series.seconds) if cell.series.count else []
 
 
-def _quantile(cell: Cell, part: float, rng: np.random.Generator) -> dict[str, Any]:
+def _quantile(cell: BenchCell, part: float, rng: np.random.Generator) -> dict[str, Any]:
     found = statistics.quantile(cell.series, part, rng)
     if found is None:
         return {"n_too_small": statistics.needed(part)}
     return {key: _ms(value) for key, value in asdict(found).items()}
 
 
-def _ratio(each: Ratio) -> dict[str, Any]:
+def _ratio(each: BenchRatio) -> dict[str, Any]:
     return {
         "call": each.call,
         "figure": each.quantile,
@@ -258,9 +267,9 @@ def _ratio(each: Ratio) -> dict[str, Any]:
     }
 
 
-def _throughput(measured: Measured, name: str) -> dict[str, Any]:
-    blocks = [b for b in measured.blocks if b.backend == name and b.part is Part.MAIN]
-    calls = sum(s.backend == name and s.part is Part.MAIN and s.ok for s in measured.samples)
+def _throughput(measured: BenchRun, name: str) -> dict[str, Any]:
+    blocks = [b for b in measured.blocks if b.backend == name and b.part is RunPart.MAIN]
+    calls = sum(s.backend == name and s.part is RunPart.MAIN and s.ok for s in measured.samples)
     seconds = sum(block.ended - block.began for block in blocks)
     cpu = sum(block.cpu_seconds for block in blocks)
     return {
@@ -272,7 +281,7 @@ def _throughput(measured: Measured, name: str) -> dict[str, Any]:
     }
 
 
-def _step(each: Step) -> dict[str, Any]:
+def _step(each: LoadStep) -> dict[str, Any]:
     return {
         "concurrency": each.concurrency,
         "per_second": round(each.per_second, 2),

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from benchmarks.bench_report import Measured
-from benchmarks.comparison import Plan, Progress, Run, Side
+from benchmarks.bench_report import BenchRun
+from benchmarks.comparison import BenchPlan, Progress, Run, Side
 from benchmarks.decisions import Margin
-from benchmarks.interrupts import Interrupts
+from benchmarks.interrupts import DeferredInterrupts
 from benchmarks.resources import Cost, cost_of
 from benchmarks.samples import Sample
 from benchmarks.scenarios import scenario
@@ -32,10 +32,10 @@ class BenchError(Exception):
 
 
 @dataclass(frozen=True)
-class Request:
+class BenchRequest:
     """What the command was asked for."""
 
-    plan: Plan
+    plan: BenchPlan
     margins: tuple[Margin, ...]
     backends: tuple[str, ...] = ()
     with_baseline: bool = True
@@ -44,11 +44,11 @@ class Request:
 
 
 def bench(
-    request: Request,
+    request: BenchRequest,
     keep: Callable[[Sequence[Sample]], None],
     progress: Progress,
     observer: Observer,
-) -> Measured:
+) -> BenchRun:
     """Measure; Ctrl-C ends it with what was measured until then.
 
     Raises:
@@ -61,7 +61,7 @@ def bench(
     raw = baseline(subjects, plan.accounts) if request.with_baseline else None
     backends = Backends([*subjects, *([raw] if raw else [])], observer)
     began = datetime.now(timezone.utc)
-    with Interrupts() as interrupts:
+    with DeferredInterrupts() as interrupts:
         try:
             backends.open()
             if backends.problems:
@@ -75,13 +75,13 @@ def bench(
 
 
 def _measured(
-    request: Request,
+    request: BenchRequest,
     backends: Backends,
     began: datetime,
     keep: Callable[[Sequence[Sample]], None],
     progress: Progress,
-    interrupts: Interrupts,
-) -> Measured:
+    interrupts: DeferredInterrupts,
+) -> BenchRun:
     def moved(done: int, total: int, name: str) -> None:
         interrupts.check()  # between blocks: the main thread calls then
         progress(done, total, name)
@@ -105,7 +105,7 @@ def _measured(
                 raise
             interrupted = True
     infos = tuple(backends.infos)
-    return Measured(
+    return BenchRun(
         plan=request.plan,
         margins=request.margins,
         backends=infos,
@@ -126,14 +126,14 @@ def _world(subject: Subject, stack: ExitStack) -> World:
     return world
 
 
-def _live(worlds: Sequence[World], plan: Plan) -> int:
+def _live(worlds: Sequence[World], plan: BenchPlan) -> int:
     """How many instances a contest holds: no more than leaves every worker an account everywhere,
     since a start that finds none would count as one that failed."""
     fewest = min(len(world.crowd(plan.accounts)) for world in worlds)
     return max(1, min(plan.live, fewest - plan.concurrency))
 
 
-def _side(subject: Subject, world: World, plan: Plan, live: int) -> Side:
+def _side(subject: Subject, world: World, plan: BenchPlan, live: int) -> Side:
     extends = world.backend.capabilities.max_extensions > 0
     visitors = scenario(
         plan.scenario, world.crowd(plan.accounts), plan.seed, live=live, extends=extends
@@ -153,7 +153,7 @@ def _cost(subject: Subject, world: World) -> Cost:
     )
 
 
-def _warnings(infos: Sequence[BackendInfo], worlds: Sequence[World], plan: Plan) -> list[str]:
+def _warnings(infos: Sequence[BackendInfo], worlds: Sequence[World], plan: BenchPlan) -> list[str]:
     """What a reader must know before believing a figure."""
     found = []
     for info, world in zip(infos, worlds, strict=True):

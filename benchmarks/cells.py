@@ -10,8 +10,8 @@ import numpy as np
 
 from benchmarks import statistics
 from benchmarks.comparison import Block
-from benchmarks.decisions import QUANTILES, Decision, Judged, Margin, judged, level_for
-from benchmarks.samples import DROPPED, Measure, Part, Sample
+from benchmarks.decisions import QUANTILES, Judged, Margin, MarginDecision, judged, level_for
+from benchmarks.samples import DROPPED, Measure, RunPart, Sample
 from benchmarks.statistics import LEVEL, Interval, Series
 
 CALLS = ("start", "ready", "status", "extend", "stop")
@@ -20,7 +20,7 @@ READY = "ready"
 
 
 @dataclass(frozen=True)
-class Cell:
+class BenchCell:
     """One kind of call on one system."""
 
     backend: str
@@ -42,7 +42,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Ratio:
+class BenchRatio:
     """B's figure over A's (of errors: less A's), held against a margin; None where none is set."""
 
     call: str
@@ -53,7 +53,7 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Step:
+class LoadStep:
     """One load of the sweep."""
 
     concurrency: int
@@ -62,11 +62,11 @@ class Step:
     count: int
 
 
-def cells_of(samples: Iterable[Sample]) -> list[Cell]:
+def cells_of(samples: Iterable[Sample]) -> list[BenchCell]:
     """The cells of the comparison at one load: one call after the other, each of every system."""
     grouped: dict[tuple[str, str], list[Sample]] = {}
     for sample in samples:
-        if sample.part is Part.MAIN:
+        if sample.part is RunPart.MAIN:
             grouped.setdefault((sample.backend, sample.call), []).append(sample)
     cells = []
     for (backend, call), found in grouped.items():
@@ -77,13 +77,13 @@ def cells_of(samples: Iterable[Sample]) -> list[Cell]:
 
 
 def ratios_of(
-    over: Sequence[Cell],
-    under: Sequence[Cell],
+    over: Sequence[BenchCell],
+    under: Sequence[BenchCell],
     margins: Sequence[Margin],
     seed: int,
     *,
     same_run: bool = True,
-) -> list[Ratio]:
+) -> list[BenchRatio]:
     """B (``over``) against A: each quantile's ratio, and errors, of every call that both made.
 
     A call that was measured on one of them only has none, and leaves open every margin that is set
@@ -109,38 +109,40 @@ def ratios_of(
             margin = _margin(margins, name, above.call)
             at = level if margin else LEVEL
             value = made(above.series, below.series, quantile, rng, at)
-            found.append(Ratio(above.call, name, value, margin, _judged(margin, value, turns)))
+            found.append(BenchRatio(above.call, name, value, margin, _judged(margin, value, turns)))
         if above.call != READY:
             margin = _margin(margins, "errors", above.call)
             at = level if margin else LEVEL
             rates = [statistics.wilson(each.failed, each.due, at) for each in (above, below)]
             value = statistics.difference(*rates)
-            found.append(Ratio(above.call, "errors", value, margin, _judged(margin, value, turns)))
+            found.append(
+                BenchRatio(above.call, "errors", value, margin, _judged(margin, value, turns))
+            )
     return [*found, *_one_sided((*over, *under), {above.call for above, _ in pairs}, margins)]
 
 
 def _one_sided(
-    cells: Sequence[Cell], on_both: set[str], margins: Sequence[Margin]
-) -> Iterator[Ratio]:
+    cells: Sequence[BenchCell], on_both: set[str], margins: Sequence[Margin]
+) -> Iterator[BenchRatio]:
     for cell in cells:
         if cell.call in on_both:
             continue
         for name in (*QUANTILES, "errors"):
             margin = _margin(margins, name, cell.call)
             if margin is not None and _applies(margin, cell.call):
-                judged = Judged(Decision.INCONCLUSIVE, f"measured on {cell.backend} only")
-                yield Ratio(cell.call, name, None, margin, judged)
+                judged = Judged(MarginDecision.INCONCLUSIVE, f"measured on {cell.backend} only")
+                yield BenchRatio(cell.call, name, None, margin, judged)
 
 
 def steps_of(
     samples: Iterable[Sample], blocks: Iterable[Block], backend: str, seed: int
-) -> list[Step]:
+) -> list[LoadStep]:
     """Throughput and p95 of the calls of a sweep, against concurrency; answers only."""
     rng = np.random.default_rng(seed)
     found = []
-    mine = [each for each in samples if each.part is Part.SWEEP and each.backend == backend]
+    mine = [each for each in samples if each.part is RunPart.SWEEP and each.backend == backend]
     for block in blocks:
-        if block.part is not Part.SWEEP or block.backend != backend:
+        if block.part is not RunPart.SWEEP or block.backend != backend:
             continue
         here = [each for each in mine if each.block == block.block]
         times = [each.seconds(Measure.ANSWER) for each in here if each.ok]
@@ -149,11 +151,11 @@ def steps_of(
         series = Series(seconds, np.arange(seconds.size, dtype=np.int64))
         p95 = statistics.quantile(series, 0.95, rng)
         lasted = max(block.ended - block.began, 1e-9)
-        found.append(Step(block.concurrency, seconds.size / lasted, p95, int(seconds.size)))
+        found.append(LoadStep(block.concurrency, seconds.size / lasted, p95, int(seconds.size)))
     return found
 
 
-def knee_of(steps: Sequence[Step]) -> int | None:
+def knee_of(steps: Sequence[LoadStep]) -> int | None:
     """The concurrency at which throughput over mean response time is largest (Kleinrock's power).
 
     In a closed loop the mean response time is concurrency over throughput (Little), so what is
@@ -168,12 +170,12 @@ def knee_of(steps: Sequence[Step]) -> int | None:
     return None if best == len(steps) - 1 else steps[best].concurrency
 
 
-def decisions_of(ratios: Iterable[Ratio]) -> list[Decision]:
+def decisions_of(ratios: Iterable[BenchRatio]) -> list[MarginDecision]:
     """Those of ratios for which a margin was set."""
     return [each.judged.decision for each in ratios if each.margin is not None]
 
 
-def _cell(backend: str, call: str, samples: Sequence[Sample], measure: Measure) -> Cell:
+def _cell(backend: str, call: str, samples: Sequence[Sample], measure: Measure) -> BenchCell:
     timed = [each for each in samples if each.ok or each.code == DROPPED]
     seconds = [each.seconds(measure) for each in timed]
     series = Series(
@@ -181,7 +183,7 @@ def _cell(backend: str, call: str, samples: Sequence[Sample], measure: Measure) 
         np.array([each.block for each in timed], dtype=np.int64),
     )
     dropped = sum(each.code == DROPPED for each in samples)
-    return Cell(
+    return BenchCell(
         backend=backend,
         call=call,
         series=series,
@@ -205,5 +207,5 @@ def _margin(margins: Sequence[Margin], name: str, call: str) -> Margin | None:
 
 def _judged(margin: Margin | None, value: Interval | None, turns: int) -> Judged:
     if margin is None:
-        return Judged(Decision.NOTHING, "no margin was set")
+        return Judged(MarginDecision.NOTHING, "no margin was set")
     return judged(margin, value, turns)

@@ -7,10 +7,10 @@ import time as machine
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.load import Limits, at_random, closed_loop, open_loop
-from benchmarks.recorder import Fetch, Heading, Recorder
-from benchmarks.samples import Part, Sample
-from benchmarks.scenarios import Scenario
+from benchmarks.load import LoadLimits, at_random, closed_loop, open_loop
+from benchmarks.recorder import CallRecorder, Fetch, Heading
+from benchmarks.samples import RunPart, Sample
+from benchmarks.scenarios import BenchScenario
 from benchmarks.timing import Time
 from engines.contract import ContainerBackend
 
@@ -20,7 +20,7 @@ OUTSTANDING = 4
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchPlan:
     """What is to be done, as it was agreed beforehand."""
 
     scenario: str
@@ -57,14 +57,14 @@ class Side:
     backend: ContainerBackend
     challenge: int
     fetch: Fetch | None
-    scenario: Scenario
+    scenario: BenchScenario
 
 
 @dataclass(frozen=True)
 class Block:
     """One system under load for a while; moments as in samples."""
 
-    part: Part
+    part: RunPart
     backend: str
     block: int
     concurrency: int
@@ -87,7 +87,7 @@ class Run:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: BenchPlan,
         sides: Sequence[Side],
         time: Time,
         keep: Callable[[Sequence[Sample]], None],
@@ -112,13 +112,13 @@ class Run:
         seconds = plan.block_seconds(len(self._sides))
         for side in self._sides:
             warm_up = min(plan.warm_up_seconds, seconds)
-            self._block(Part.MAIN, side, -1, plan.concurrency, warm_up, plan.rate)
+            self._block(RunPart.MAIN, side, -1, plan.concurrency, warm_up, plan.rate)
         for turn in range(plan.turns):
             for side in self._in_order(turn):
-                self._block(Part.MAIN, side, turn, plan.concurrency, seconds, plan.rate)
+                self._block(RunPart.MAIN, side, turn, plan.concurrency, seconds, plan.rate)
         for number, workers in enumerate(plan.sweep):
             for side in self._in_order(number):
-                self._block(Part.SWEEP, side, number, workers, plan.sweep_seconds, None)
+                self._block(RunPart.SWEEP, side, number, workers, plan.sweep_seconds, None)
 
     @property
     def _total(self) -> int:
@@ -128,12 +128,12 @@ class Run:
         return self._sides if turn % 2 == 0 else list(reversed(self._sides))
 
     def _block(
-        self, part: Part, side: Side, turn: int, workers: int, seconds: float, rate: float | None
+        self, part: RunPart, side: Side, turn: int, workers: int, seconds: float, rate: float | None
     ) -> None:
         """Number -1 is the warm-up: nothing of it is kept."""
         self._progress(self._done, self._total, side.name)
         heading = Heading(part, side.name, side.scenario.name, turn, workers)
-        recorder = Recorder(heading, side.backend, side.challenge, side.fetch, self._time)
+        recorder = CallRecorder(heading, side.backend, side.challenge, side.fetch, self._time)
         began, cpu = self._time.now(), machine.process_time()
         try:
             self._load(side.scenario, recorder, turn, workers, seconds, rate)
@@ -150,8 +150,8 @@ class Run:
 
     def _load(
         self,
-        scenario: Scenario,
-        recorder: Recorder,
+        scenario: BenchScenario,
+        recorder: CallRecorder,
         turn: int,
         workers: int,
         seconds: float,
@@ -164,7 +164,7 @@ class Run:
             recorder.dropped(scenario.missed(), moment)
 
         if rate is None and not scenario.at_once:
-            limits = Limits(seconds, self._plan.visits)
+            limits = LoadLimits(seconds, self._plan.visits)
             closed_loop(visit, workers, limits, self._time)
             return
         now = self._time.now()

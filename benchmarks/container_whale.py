@@ -25,8 +25,15 @@ from engines.probe import wait_until
 from engines.settings import Settings
 from engines.state.database import Database
 from engines.whale import StaticTokens, WhaleAPIManager
-from fake_whale import Challenge, FakeWhale, InstanceOptions, Runtime, SystemClock, User
-from fake_whale import World as WhaleWorld
+from fake_whale import (
+    FakeWhale,
+    InstanceOptions,
+    SystemEpochClock,
+    User,
+    WhaleChallenge,
+    WhaleRuntime,
+)
+from fake_whale import WhaleWorld as WhaleWorld
 from fake_whale.whale.docker_engine import LABEL, DockerEngine
 
 SPEC = "whale:fake:docker"
@@ -123,9 +130,9 @@ class ContainerWhaleHarness(StatefulHarness):
         self._users = (*crowd(self.accounts), *PLAYERS)
         self._fake = FakeWhale(
             _whale_world(ensure_image(self._client), self._users),
-            clock=SystemClock(),
+            clock=SystemEpochClock(),
             instances=InstanceOptions(reachable=True),
-            runtime=Runtime.DOCKER,
+            runtime=WhaleRuntime.DOCKER,
         )
         self._server = self._fake.serve()
         engine = self._fake.machine.engine
@@ -185,8 +192,8 @@ def _whale_world(image: str, users: tuple[Player, ...]) -> WhaleWorld:
     return WhaleWorld(
         users=[User(each.user_id, f"user{each.user_id}", token=_token(each)) for each in users],
         challenges=[
-            Challenge(CHALLENGE, "First", image=image, redirect_port=80),
-            Challenge(ANOTHER, "Second", image=image, redirect_port=80),
+            WhaleChallenge(CHALLENGE, "First", image=image, redirect_port=80),
+            WhaleChallenge(ANOTHER, "Second", image=image, redirect_port=80),
         ],
     )
 

@@ -25,13 +25,13 @@ from docker.errors import DockerException
 from requests.exceptions import RequestException
 
 from benchmarks.figures import Times, in_turns
-from benchmarks.interrupts import Interrupts
+from benchmarks.interrupts import DeferredInterrupts
 from conformance.harness import CannotRun
 from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.cre_docker import sweep_dead_runs, swept
 from engines.catalog import ChallengeSpec, Readiness, StaticCatalog
 from engines.cre import ContainerRuntimeEngine
-from engines.cre.guard import Guard
+from engines.cre.guard import FirewallGuard
 from engines.cre.runtimes.base import Launch
 from engines.cre.runtimes.connection import connect
 from engines.cre.runtimes.container_config import challenge_config
@@ -80,7 +80,7 @@ QUICK = Counts(
 """Enough to see that it runs; its ratios mean nothing."""
 
 
-class RawDocker:
+class RawClient:
     """The SDK's low-level client told to do the same as the engine tells it, and no more."""
 
     def __init__(
@@ -120,7 +120,7 @@ class Bench:
         CannotRun: no Docker engine, or no image.
     """
 
-    def __init__(self, counts: Counts, interrupts: Interrupts) -> None:
+    def __init__(self, counts: Counts, interrupts: DeferredInterrupts) -> None:
         self.counts = counts
         self.times = Times()
         self.failed: dict[str, list[str]] = {}
@@ -144,7 +144,7 @@ class Bench:
             settings = Settings(cre_firewall="none")  # the machine's packet filter is left alone
             ours = stack.enter_context(closing(connect(settings)))
             networks = BridgeNetworks(
-                lambda: ours.api, NETWORKS, Guard(settings.cre_firewall), family=KIND
+                lambda: ours.api, NETWORKS, FirewallGuard(settings.cre_firewall), family=KIND
             )
             stack.callback(networks.remove_unused)
             stack.callback(lambda: self.left.extend(swept(self._client, self._run)))
@@ -277,13 +277,13 @@ class Bench:
     def _url(self, name: str) -> str:
         return f"sqlite:///{self._folder / name}.db"
 
-    def raw(self, engine: ContainerRuntimeEngine) -> RawDocker:
+    def raw(self, engine: ContainerRuntimeEngine) -> RawClient:
         """Raw Docker on the network that the engine puts its containers on."""
         user = next(self._users)
         details = self._client.api.inspect_container(started(engine, user, COLD))
         stopped(engine, user, COLD)
         network = str(details["HostConfig"]["NetworkMode"])
-        return RawDocker(self._client, self._spec, f"{self._run}-raw", network)
+        return RawClient(self._client, self._spec, f"{self._run}-raw", network)
 
     def inspect(self, container_id: str) -> None:
         """Ask Docker about it, and nobody else."""

@@ -17,7 +17,7 @@ from requests.exceptions import RequestException
 
 from benchmarks.cre_bench import FEW_ROWS, MANY_ROWS, QUICK, Bench, Counts, StartFailed, say
 from benchmarks.figures import Bar, Figure, ratio, table
-from benchmarks.interrupts import Interrupts
+from benchmarks.interrupts import DeferredInterrupts
 from conformance.harness import CannotRun
 from engines.errors import EngineError
 
@@ -68,7 +68,7 @@ class _Parser(argparse.ArgumentParser):
 def main() -> int:
     """Measure and print; returns the exit code."""
     chosen = _parser().parse_args()
-    with Interrupts() as interrupts:
+    with DeferredInterrupts() as interrupts:
         bench = Bench(_counts(chosen), interrupts)
         try:
             with bench:
@@ -89,7 +89,7 @@ def main() -> int:
     return code or (0 if all(each.ok for each in figures) else NOT_OK)
 
 
-def _measure(bench: Bench, only: str | None, interrupts: Interrupts) -> int:
+def _measure(bench: Bench, only: str | None, interrupts: DeferredInterrupts) -> int:
     """Measure one part after the other; returns an exit code other than 0 when it was cut short."""
     parts: dict[str, Callable[[], None]] = {
         "cold": bench.cold,

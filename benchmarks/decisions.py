@@ -14,7 +14,7 @@ DEFAULT_MARGINS = ("p95=1.2", "errors=0.05")
 _ERRORS = "errors"
 
 
-class Decision(str, Enum):
+class MarginDecision(str, Enum):
     """What a margin, or a whole comparison, comes to."""
 
     PASS = "pass"  # noqa: S105 - a word, not a password
@@ -26,7 +26,7 @@ class Decision(str, Enum):
     @property
     def exit_code(self) -> int:
         """What a command ends with."""
-        return {Decision.PASS: 0, Decision.FAIL: 1}.get(self, 2)
+        return {MarginDecision.PASS: 0, MarginDecision.FAIL: 1}.get(self, 2)
 
 
 class MarginError(ValueError):
@@ -62,7 +62,7 @@ class Margin:
 class Judged:
     """One margin held against one interval."""
 
-    decision: Decision
+    decision: MarginDecision
     why: str
 
 
@@ -103,21 +103,21 @@ def judged(margin: Margin, interval: Interval | None, turns: int) -> Judged:
         turns: how many the interval is made of.
     """
     if interval is None:
-        return Judged(Decision.INCONCLUSIVE, "n too small")
+        return Judged(MarginDecision.INCONCLUSIVE, "n too small")
     if turns < MINIMUM_TURNS:
         why = f"{turns} turns of each system; {MINIMUM_TURNS} are needed"
-        return Judged(Decision.INCONCLUSIVE, why)
+        return Judged(MarginDecision.INCONCLUSIVE, why)
     if interval.low > margin.limit:
-        return Judged(Decision.FAIL, "all of the interval is above the margin")
+        return Judged(MarginDecision.FAIL, "all of the interval is above the margin")
     if interval.high <= margin.limit:
-        return Judged(Decision.PASS, "all of the interval is within the margin")
-    return Judged(Decision.INCONCLUSIVE, "the margin is inside the interval; measure longer")
+        return Judged(MarginDecision.PASS, "all of the interval is within the margin")
+    return Judged(MarginDecision.INCONCLUSIVE, "the margin is inside the interval; measure longer")
 
 
-def together(decisions: Sequence[Decision]) -> Decision:
+def together(decisions: Sequence[MarginDecision]) -> MarginDecision:
     """One fail fails, one inconclusive leaves it open, and of nothing nothing can be said."""
-    told = [each for each in decisions if each is not Decision.NOTHING]
-    for worst in (Decision.FAIL, Decision.INCONCLUSIVE):
+    told = [each for each in decisions if each is not MarginDecision.NOTHING]
+    for worst in (MarginDecision.FAIL, MarginDecision.INCONCLUSIVE):
         if worst in told:
             return worst
-    return Decision.PASS if told else Decision.INCONCLUSIVE
+    return MarginDecision.PASS if told else MarginDecision.INCONCLUSIVE

@@ -32,7 +32,7 @@ from engines.probe import wait_until
 from engines.state.audit_log import AuditLog
 from engines.state.database import Database
 from engines.state.instance_store import InstanceStore
-from engines.state.instances import Claimed, Request
+from engines.state.instances import Claimed, InstanceRequest
 from engines.web import PREFIX
 
 COULD_NOT_RUN = 3
@@ -73,7 +73,7 @@ examples:
 
 
 @dataclass
-class Seen:
+class PlayerTimes:
     """What the players of one server saw."""
 
     times: Times = field(default_factory=Times)
@@ -82,7 +82,7 @@ class Seen:
     again: float = 0.0
 
 
-class Site:
+class HungSite:
     """One server with its own records, while it is entered."""
 
     def __init__(self, name: str, engine: OwnEngine, checkout: Path | None, players: int) -> None:
@@ -97,7 +97,7 @@ class Site:
         self._url = f"sqlite:///{self._folder / 'state.db'}"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Site:
+    def __enter__(self) -> HungSite:
         with closing(self._engine.client()) as client:
             image = ensure_image(client)
             container = client.containers.run(image, detach=True)
@@ -165,7 +165,7 @@ class Site:
             store = InstanceStore(database, AuditLog(database), cre_instances)
             now = database.clock.now()
             for player in range(1, self._players + 1):
-                request = Request(
+                request = InstanceRequest(
                     account=f"user:{player}",
                     challenge_id=CHALLENGE,
                     user_id=player,
@@ -189,9 +189,9 @@ class Site:
                 )
 
 
-def measured(site: Site, engine: OwnEngine, players: int, seconds: float) -> Seen:
+def measured(site: HungSite, engine: OwnEngine, players: int, seconds: float) -> PlayerTimes:
     """Stop the engine for so long while the players ask."""
-    seen, over, lock = Seen(), threading.Event(), threading.Lock()
+    seen, over, lock = PlayerTimes(), threading.Event(), threading.Lock()
 
     def play(player: int) -> None:
         while not over.is_set():
@@ -236,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _engine() as engine:
             for name in chosen.server or SERVERS:
                 _say(f"{name}: {chosen.players} players, the engine hangs for {chosen.hang:g} s")
-                with Site(name, engine, chosen.engines, chosen.players) as site:
+                with HungSite(name, engine, chosen.engines, chosen.players) as site:
                     rows.append((name, measured(site, engine, chosen.players, chosen.hang)))
     except CannotRun as error:
         _say(f"Error: {error}")
@@ -247,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _row(name: str, seen: Seen) -> str:
+def _row(name: str, seen: PlayerTimes) -> str:
     known = seen.codes.pop("last_known", 0)
     others = ", ".join(f"{code} {count}" for code, count in seen.codes.most_common()) or "–"
     p50, p99 = seen.times.p50("status") or 0.0, seen.times.p99("status") or 0.0

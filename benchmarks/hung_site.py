@@ -11,7 +11,7 @@ from engines.factory import get_container_backend
 from engines.web import Caller, container_blueprint
 
 
-class Told:
+class HeaderIdentity:
     """The player is the number in a header."""
 
     def who(self, request: Request) -> Caller | None:
@@ -22,4 +22,4 @@ class Told:
 
 
 app = Flask(__name__)
-app.register_blueprint(container_blueprint(get_container_backend, Told()))
+app.register_blueprint(container_blueprint(get_container_backend, HeaderIdentity()))

@@ -14,7 +14,7 @@ from types import FrameType
 _SAID = b"interrupted: what is under way is ended, and what was made is removed\n"
 
 
-class Interrupts:
+class DeferredInterrupts:
     """While it is entered, Ctrl-C and SIGTERM are noted; :meth:`check` is where they take effect.
 
     In another thread than the main one it does nothing: signals do not come there.
@@ -24,7 +24,7 @@ class Interrupts:
         self._came = False
         self._before: dict[signal.Signals, signal._HANDLER] = {}
 
-    def __enter__(self) -> Interrupts:
+    def __enter__(self) -> DeferredInterrupts:
         if threading.current_thread() is threading.main_thread():
             for each in (signal.SIGINT, signal.SIGTERM):
                 self._before[each] = signal.signal(each, self._note)

@@ -25,14 +25,14 @@ PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class Limits:
+class LoadLimits:
     """What a loop ends at, whichever comes first."""
 
     seconds: float
     visits: int = 1_000_000
 
 
-def closed_loop(visit: Visit, workers: int, limits: Limits, time: Time) -> None:
+def closed_loop(visit: Visit, workers: int, limits: LoadLimits, time: Time) -> None:
     """So many workers, each of whose visits follows the last at once.
 
     Raises:

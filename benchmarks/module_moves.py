@@ -46,7 +46,7 @@ class OnePlayer:
 
 
 @dataclass
-class Way:
+class CallPath:
     """What one request went through."""
 
     moves: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -57,9 +57,9 @@ class Way:
 
 
 @contextmanager
-def followed(engine: sa.engine.Engine) -> Iterator[Way]:
+def followed(engine: sa.engine.Engine) -> Iterator[CallPath]:
     """Count what this thread calls inside the block."""
-    way = Way()
+    way = CallPath()
     rooms: list[str] = []
 
     def begun(_connection: object) -> None:
@@ -87,7 +87,7 @@ def followed(engine: sa.engine.Engine) -> Iterator[Way]:
         sa.event.remove(engine, "begin", begun)
 
 
-def measured() -> dict[str, Way]:
+def measured() -> dict[str, CallPath]:
     """By request, its way; the same in each run."""
     with TemporaryDirectory() as folder, ExitStack() as stack:
         settings = Settings(database_url=f"sqlite:///{folder}/state.db")

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.samples import DROPPED, RAISED, Part, Sample
+from benchmarks.samples import DROPPED, RAISED, RunPart, Sample
 from benchmarks.timing import Time
 from conformance.harness import Player
 from engines.contract import (
@@ -29,7 +29,7 @@ Fetch = Callable[[InstanceStatus], str | None]
 class Heading:
     """What the samples of one block have in common."""
 
-    part: Part
+    part: RunPart
     backend: str
     scenario: str
     block: int
@@ -37,7 +37,7 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class Answer:
+class TimedAnswer:
     """What a scenario needs to know of a call that was made."""
 
     code: str
@@ -49,7 +49,7 @@ class Answer:
         return self.code == Code.OK.value
 
 
-class Recorder:
+class CallRecorder:
     """The four calls on one challenge of one backend, recorded.
 
     Args:
@@ -76,7 +76,7 @@ class Recorder:
         """The moment, as the samples have it."""
         return self._time.now()
 
-    def start(self, player: Player, intended: float) -> Answer:
+    def start(self, player: Player, intended: float) -> TimedAnswer:
         began, made = self._made(lambda: self._backend.start_instance(*self._of(player)))
         answer = self._answer(made)
         ready = None
@@ -84,15 +84,15 @@ class Recorder:
             ready = self._ready(made.instance)
         return self._record("start", intended, began, answer, ready)
 
-    def status(self, player: Player, intended: float) -> Answer:
+    def status(self, player: Player, intended: float) -> TimedAnswer:
         began, made = self._made(lambda: self._backend.get_instance_status(*self._of(player)))
         return self._record("status", intended, began, self._answer(made))
 
-    def extend(self, player: Player, intended: float) -> Answer:
+    def extend(self, player: Player, intended: float) -> TimedAnswer:
         began, made = self._made(lambda: self._backend.extend_instance(*self._of(player)))
         return self._record("extend", intended, began, self._answer(made))
 
-    def stop(self, player: Player, intended: float) -> Answer:
+    def stop(self, player: Player, intended: float) -> TimedAnswer:
         began, made = self._made(lambda: self._backend.stop_instance(*self._of(player)))
         return self._record("stop", intended, began, self._answer(made))
 
@@ -115,15 +115,15 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - whatever a backend raises is its answer
             return began, error
 
-    def _answer(self, made: object) -> Answer:
+    def _answer(self, made: object) -> TimedAnswer:
         at = self._time.now()
         if isinstance(made, (StartResult, ActionResult)):
-            return Answer(made.code.value, made.definite, at)
+            return TimedAnswer(made.code.value, made.definite, at)
         if isinstance(made, BackendUnavailable):  # as the contract has it for a status
-            return Answer(Code.UNAVAILABLE.value, True, at)
+            return TimedAnswer(Code.UNAVAILABLE.value, True, at)
         if isinstance(made, Exception):
-            return Answer(f"{RAISED}{type(made).__name__}", False, at)
-        return Answer(Code.OK.value, True, at)
+            return TimedAnswer(f"{RAISED}{type(made).__name__}", False, at)
+        return TimedAnswer(Code.OK.value, True, at)
 
     def _ready(self, instance: dict[str, object]) -> float | None:
         """When the address answered."""
@@ -139,8 +139,13 @@ class Recorder:
         return None
 
     def _record(
-        self, call: str, intended: float, began: float, answer: Answer, ready: float | None = None
-    ) -> Answer:
+        self,
+        call: str,
+        intended: float,
+        began: float,
+        answer: TimedAnswer,
+        ready: float | None = None,
+    ) -> TimedAnswer:
         self._keep(call, intended, began, answer.at, ready, answer.code, definite=answer.definite)
         return answer
 

@@ -16,7 +16,7 @@ RAISED = "raised:"
 """``code`` begins so when the backend raised; the exception's type follows."""
 
 
-class Part(str, Enum):
+class RunPart(str, Enum):
     """What of a run a call belongs to."""
 
     MAIN = "main"
@@ -38,7 +38,7 @@ class Measure(str, Enum):
 class Sample:
     """One call. Moments are seconds since the run began."""
 
-    part: Part
+    part: RunPart
     backend: str
     scenario: str
     call: str
@@ -100,7 +100,7 @@ def _parsed(path: Path, lines: Iterable[str]) -> Iterator[Sample]:
             row = json.loads(line)
             if not isinstance(row, dict) or set(row) != names:
                 raise ValueError("not the fields of a sample")
-            yield Sample(**{**row, "part": Part(row["part"])})
+            yield Sample(**{**row, "part": RunPart(row["part"])})
         except ValueError as error:
             raise SamplesError(
                 f"{path}, line {number}: {error}; write it anew with whale-ready bench --report"

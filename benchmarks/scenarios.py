@@ -11,7 +11,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
-from benchmarks.recorder import Answer, Recorder
+from benchmarks.recorder import CallRecorder, TimedAnswer
 from conformance.harness import Player
 
 MIX: Mapping[str, int] = {"start": 1, "status": 5, "extend": 1, "stop": 1}
@@ -73,7 +73,7 @@ class Crowd:
             return taken
 
 
-class Scenario(ABC):
+class BenchScenario(ABC):
     """What one visit does; one object serves one backend for a whole run.
 
     Args:
@@ -89,28 +89,28 @@ class Scenario(ABC):
         self.extends = extends
 
     @abstractmethod
-    def visit(self, recorder: Recorder, intended: float) -> None:
+    def visit(self, recorder: CallRecorder, intended: float) -> None:
         """Make the calls of one visitor."""
 
     def missed(self) -> str:
         """The first call of a visit that is not made."""
         return "start"
 
-    def settle(self, recorder: Recorder) -> None:
+    def settle(self, recorder: CallRecorder) -> None:
         """After a block: stop, without recording it, what nobody knows about."""
         self._clear_all(recorder, self.crowd.doubtful_ones())
 
-    def _clear_all(self, recorder: Recorder, players: Sequence[Player]) -> None:
+    def _clear_all(self, recorder: CallRecorder, players: Sequence[Player]) -> None:
         for player in players:
             self._clear(recorder, player)
 
-    def _clear(self, recorder: Recorder, player: Player) -> None:
+    def _clear(self, recorder: CallRecorder, player: Player) -> None:
         if recorder.clear(player):
             self.crowd.is_idle(player)
         else:
             self.crowd.is_doubtful(player)
 
-    def _start(self, recorder: Recorder, player: Player, intended: float) -> Answer:
+    def _start(self, recorder: CallRecorder, player: Player, intended: float) -> TimedAnswer:
         answer = recorder.start(player, intended)
         if answer.ok:
             self.crowd.is_live(player)
@@ -121,12 +121,12 @@ class Scenario(ABC):
         return answer
 
 
-class StartOnly(Scenario):
+class StartOnly(BenchScenario):
     """A start; what it made is removed without being measured."""
 
     name = "start"
 
-    def visit(self, recorder: Recorder, intended: float) -> None:
+    def visit(self, recorder: CallRecorder, intended: float) -> None:
         player = self.crowd.idle_one()
         if player is None:
             recorder.dropped(self.missed(), intended)
@@ -135,7 +135,7 @@ class StartOnly(Scenario):
         self._clear(recorder, player)
 
 
-class ContestMix(Scenario):
+class ContestMix(BenchScenario):
     """One call of those that players make in the course of a contest.
 
     Args:
@@ -152,7 +152,7 @@ class ContestMix(Scenario):
     def missed(self) -> str:
         return self.crowd.chosen(self._mix)
 
-    def visit(self, recorder: Recorder, intended: float) -> None:
+    def visit(self, recorder: CallRecorder, intended: float) -> None:
         call = self.crowd.chosen(self._mix)
         if call == "start" and self.crowd.live >= self._bound:
             call = "stop"
@@ -166,7 +166,7 @@ class ContestMix(Scenario):
         else:
             self._start(recorder, newcomer, intended)
 
-    def _on_live(self, recorder: Recorder, call: str, player: Player, intended: float) -> None:
+    def _on_live(self, recorder: CallRecorder, call: str, player: Player, intended: float) -> None:
         if call == "stop":
             stopped = recorder.stop(player, intended)
             (self.crowd.is_idle if stopped.ok else self.crowd.is_doubtful)(player)
@@ -175,7 +175,7 @@ class ContestMix(Scenario):
         (self.crowd.is_live if answer.definite else self.crowd.is_doubtful)(player)
 
 
-class ReconnectStorm(Scenario):
+class ReconnectStorm(BenchScenario):
     """Everybody comes at one moment: each looks what it has, starts, and looks again."""
 
     name = "storm"
@@ -184,7 +184,7 @@ class ReconnectStorm(Scenario):
     def missed(self) -> str:
         return "status"
 
-    def visit(self, recorder: Recorder, intended: float) -> None:
+    def visit(self, recorder: CallRecorder, intended: float) -> None:
         player = self.crowd.idle_one()
         if player is None:
             recorder.dropped(self.missed(), intended)
@@ -197,7 +197,7 @@ class ReconnectStorm(Scenario):
         else:
             self.crowd.is_doubtful(player)
 
-    def settle(self, recorder: Recorder) -> None:
+    def settle(self, recorder: CallRecorder) -> None:
         """Stop everything: the next block is a beginning again."""
         self._clear_all(recorder, [*self.crowd.doubtful_ones(), *self.crowd.live_ones()])
 
@@ -207,7 +207,7 @@ NAMES = (ContestMix.name, StartOnly.name, ReconnectStorm.name)
 
 def scenario(
     name: str, players: Sequence[Player], seed: int, *, live: int, extends: bool
-) -> Scenario:
+) -> BenchScenario:
     """The scenario of that name, with a crowd of its own.
 
     Raises:

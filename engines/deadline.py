@@ -5,7 +5,7 @@ headers or in the body, is never done. Here every wait is cut to what is left of
 headers included; connecting and the TLS handshake have the connect time-out. Only the
 look-up of the host's name is not bounded.
 
-A wait may also be given up before that, by a :class:`Watch` that sees that nobody answers.
+A wait may also be given up before that, by a :class:`DeadlineWatch` that sees that nobody answers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Ready = Callable[[float], bool]
 """Waits for so many seconds at most; returns whether what is waited for has come."""
 
 
-class Watch(Protocol):
+class DeadlineWatch(Protocol):
     """Waits in the place of a bare time-out (:class:`engines.pulse.Pulse`)."""
 
     def wait(self, ready: Ready, seconds: float) -> None:
@@ -47,7 +47,7 @@ class _Running(threading.local):
 
     until = math.inf
     looking = False
-    watch: Watch | None = None
+    watch: DeadlineWatch | None = None
 
 
 _running = _Running()
@@ -94,7 +94,7 @@ def only_looks() -> bool:
 
 
 @contextmanager
-def watched(watch: Watch) -> Iterator[None]:
+def watched(watch: DeadlineWatch) -> Iterator[None]:
     """Within, this thread waits as ``watch`` does."""
     before = _running.watch
     _running.watch = watch

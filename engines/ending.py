@@ -29,7 +29,7 @@ _GONE = (Code.OK, Code.NOT_FOUND)
 
 
 @dataclass(frozen=True)
-class Selection:
+class InstanceSelection:
     """Which instances; with nothing given all of them, with several what fits them all."""
 
     challenge_id: int | None = None
@@ -68,7 +68,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndingResult:
     """What became of a call; ``left`` were not tried for want of time."""
 
     ended: int
@@ -76,7 +76,7 @@ class Ended:
     left: int
 
 
-def chosen(database: Database, selection: Selection) -> list[Chosen]:
+def chosen(database: Database, selection: InstanceSelection) -> list[Chosen]:
     """Every instance on record that is meant, the oldest first.
 
     Raises:
@@ -100,7 +100,7 @@ def end_all(
     *,
     seconds: float | None = None,
     told: Callable[[Chosen, Code], None] | None = None,
-) -> Ended:
+) -> EndingResult:
     """Stop these instances, some at a time.
 
     Args:
@@ -126,7 +126,7 @@ def end_all(
         # Each in a copy of its own of what the audit log is to say besides, such as who did it.
         list(threads.map(lambda each: each[0].run(end, each[1]), _with_context(instances)))
     failed = sorted((Failure(*each) for each in results if each[1] not in _GONE), key=_order)
-    return Ended(len(results) - len(failed), tuple(failed), len(instances) - len(results))
+    return EndingResult(len(results) - len(failed), tuple(failed), len(instances) - len(results))
 
 
 def _with_context(instances: list[Chosen]) -> Iterator[tuple[Any, Chosen]]:
@@ -138,7 +138,7 @@ def _order(failure: Failure) -> tuple[int, int]:
     return failure.which.challenge_id, failure.which.user_id
 
 
-def _query(name: str, selection: Selection) -> Any:
+def _query(name: str, selection: InstanceSelection) -> Any:
     table = sa.table(
         name,
         sa.column("id"),

@@ -23,11 +23,11 @@ from engines.contract import ContainerBackend
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.engine import Solved
 from engines.cre.runtimes.base import Runtime
-from engines.doctor import Finding, SetupWatch, examine_docker
+from engines.doctor import DoctorFinding, SetupWatch, examine_docker
 from engines.errors import SettingsError
-from engines.hybrid import Breaker, DialReader, DialStore, HybridBackend, Keys, Router
-from engines.hybrid.health import Limits
-from engines.hybrid.watch import Watch
+from engines.hybrid import Breaker, DialReader, DialStore, HybridBackend, Keys, StartRouter
+from engines.hybrid.health import HealthLimits
+from engines.hybrid.watch import RolloutWatch
 from engines.owners import Owners
 from engines.published import document
 from engines.settings import Settings
@@ -42,7 +42,7 @@ HOME, NEW = "cre", "whale"
 
 
 @dataclass(frozen=True)
-class Ingredients:
+class Overrides:
     """Parts to be used instead of what the settings would have made; closing them is yours."""
 
     catalog: Catalog | None = None
@@ -55,7 +55,7 @@ class Ingredients:
     owners: Owners | None = None
 
 
-NOTHING_GIVEN = Ingredients()
+NOTHING_GIVEN = Overrides()
 
 
 class _Held:
@@ -72,7 +72,7 @@ _held = _Held()
 
 
 def get_container_backend(
-    config: Mapping[str, object] | None = None, ingredients: Ingredients = NOTHING_GIVEN
+    config: Mapping[str, object] | None = None, ingredients: Overrides = NOTHING_GIVEN
 ) -> HybridBackend:
     """The backend of this process; made at the first call, the same object at every further one.
 
@@ -96,7 +96,7 @@ def get_container_backend(
         return _held.backend
 
 
-def setup_findings(seconds: float = 0.0) -> tuple[Finding, ...] | None:
+def setup_findings(seconds: float = 0.0) -> tuple[DoctorFinding, ...] | None:
     """What keeps the containers of this process's backend from starting, and what does not.
 
     The set-up is looked at in the background once the backend is made; what is wrong is logged.
@@ -124,7 +124,7 @@ def reset_container_backend() -> None:
 
 def build(
     settings: Settings,
-    ingredients: Ingredients = NOTHING_GIVEN,
+    ingredients: Overrides = NOTHING_GIVEN,
     *,
     use_whale: Callable[[], bool] | None = None,
 ) -> HybridBackend:
@@ -167,7 +167,7 @@ def build(
     )
     store = DialStore(database, clock)
     reader = DialReader(store, clock, settings.rollout_poll_seconds)
-    router = Router(
+    router = StartRouter(
         Keys(HOME, NEW if new is not None else None),
         reader,
         use_whale or (lambda: settings.use_whale),
@@ -175,12 +175,12 @@ def build(
         falls_back=settings.rollout_fallback,
         catalog=home.catalog,
     )
-    watch = Watch(
+    watch = RolloutWatch(
         database,
         store,
         reader,
         clock,
-        Limits.of(settings),
+        HealthLimits.of(settings),
         backend=NEW,
         steps_back=settings.rollout_step_back,
     )
@@ -199,7 +199,7 @@ def build(
     )
 
 
-def _check(settings: Settings, ingredients: Ingredients) -> None:
+def _check(settings: Settings, ingredients: Overrides) -> None:
     if settings.use_whale and settings.whale_api_url is None:
         raise SettingsError(
             "WHALE_API_URL is not set, and USE_WHALE is true; write the address of Whale's CTFd, "

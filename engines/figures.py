@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from engines.state.audit_log import container_events, event_totals
 from engines.state.database import Database, UtcDateTime
-from engines.state.instances import State
+from engines.state.instances import InstanceState
 from engines.state.lease import leases
 
 DURATION_BOUNDS_MS = (25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000)
@@ -28,8 +28,8 @@ EVERYBODYS = "hybrid"
 INSTANCE_TABLES = {"cre": "cre_instances", "whale": "whale_instances"}
 """Each backend's table, as :func:`engines.state.instances.instance_table` makes it."""
 
-_PASSING = (State.STARTING, State.EXTENDING, State.STOPPING)
-_OPEN = (State.START_OPEN, State.EXTEND_OPEN, State.STOP_OPEN)
+_PASSING = (InstanceState.STARTING, InstanceState.EXTENDING, InstanceState.STOPPING)
+_OPEN = (InstanceState.START_OPEN, InstanceState.EXTEND_OPEN, InstanceState.STOP_OPEN)
 
 # Only the columns that are counted; whoever owns these tables defines them.
 _pool: Any = sa.table("cre_pool", sa.column("challenge_id", sa.BigInteger), sa.column("state"))
@@ -52,7 +52,7 @@ class Backlog:
 
 
 @dataclass(frozen=True)
-class Calls:
+class CallFigures:
     """All events of one backend, action and code."""
 
     backend: str
@@ -64,7 +64,7 @@ class Calls:
     """How many took at most each of :data:`DURATION_BOUNDS_MS`. Of calls that share a row each
     counts with the time of the first."""
 
-    def plus(self, more: Calls) -> Calls:
+    def plus(self, more: CallFigures) -> CallFigures:
         """These calls and more of the same kind."""
         return replace(
             self,
@@ -80,7 +80,7 @@ class Figures:
 
     backlogs: Mapping[str, Backlog] = field(default_factory=dict)
     """By backend; one that has no instance, no event and no worker is not in use, and left out."""
-    calls: Sequence[Calls] = ()
+    calls: Sequence[CallFigures] = ()
     pool: Mapping[int, int] = field(default_factory=dict)
     """Ready containers that wait for a start, by challenge id."""
     reservations: Mapping[str, int] = field(default_factory=dict)
@@ -143,7 +143,7 @@ def _backlog(connection: Connection, backend: str, now: datetime, *, worker_aliv
 
 
 def _conditions(rows: Any, now: datetime) -> dict[str, Any]:
-    running = rows.c.state == State.RUNNING.value
+    running = rows.c.state == InstanceState.RUNNING.value
     at_work = rows.c.lease_until > now
     return {
         "live": sa.and_(running, rows.c.expires_at > now),
@@ -167,7 +167,7 @@ def _leases(connection: Connection, now: datetime) -> dict[str, bool]:
     }
 
 
-def _all_calls(connection: Connection) -> tuple[Calls, ...]:
+def _all_calls(connection: Connection) -> tuple[CallFigures, ...]:
     """Those on record and those whose rows were deleted. Where a row goes while it is counted, as
     PostgreSQL lets it, all is counted anew, so that no figure goes backwards for a moment."""
     past = totals(connection)
@@ -183,7 +183,7 @@ def _all_calls(connection: Connection) -> tuple[Calls, ...]:
     return tuple(found[key] for key in sorted(found))
 
 
-def _calls(connection: Connection) -> list[Calls]:
+def _calls(connection: Connection) -> list[CallFigures]:
     events = container_events.c
     kind = (events.backend, events.action, events.code)
     within = [
@@ -196,16 +196,18 @@ def _calls(connection: Connection) -> list[Calls]:
     )
     return [
         # MariaDB and PostgreSQL add up to decimals.
-        Calls(row[0], row[1], row[2], int(row[3]), int(row[4]), tuple(int(n) for n in row[5:]))
+        CallFigures(
+            row[0], row[1], row[2], int(row[3]), int(row[4]), tuple(int(n) for n in row[5:])
+        )
         for row in rows
     ]
 
 
-def totals(connection: Connection, *, for_update: bool = False) -> list[Calls]:
+def totals(connection: Connection, *, for_update: bool = False) -> list[CallFigures]:
     """The calls whose rows were deleted; ``for_update``: nobody else adds to them meanwhile."""
     query = sa.select(event_totals)
     return [
-        Calls(row[0], row[1], row[2], row[3], row[4], tuple(json.loads(row[5])))
+        CallFigures(row[0], row[1], row[2], row[3], row[4], tuple(json.loads(row[5])))
         for row in connection.execute(query.with_for_update() if for_update else query)
     ]
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engines.audit import Action
 from engines.clock import Clock
-from engines.figures import DURATION_BOUNDS_MS, Backlog, Calls, Figures, read_figures
+from engines.figures import DURATION_BOUNDS_MS, Backlog, CallFigures, Figures, read_figures
 from engines.reasons import reason
 from engines.state.database import Database, one_clock
 
@@ -163,7 +163,7 @@ def _backlog_families(backlogs: Mapping[str, Backlog]) -> Iterator[Metric]:
     yield from (instances, lag, alive)
 
 
-def _events(calls: Iterable[Calls]) -> Metric:
+def _events(calls: Iterable[CallFigures]) -> Metric:
     family = CounterMetricFamily(
         "whale_ready_events",
         "Rows of the audit log: what calls did, or failed to do, and why.",
@@ -174,9 +174,9 @@ def _events(calls: Iterable[Calls]) -> Metric:
     return family
 
 
-def _durations(what: str, text: str, calls: Iterable[Calls]) -> Metric:
+def _durations(what: str, text: str, calls: Iterable[CallFigures]) -> Metric:
     """A histogram by backend and code, whichever action bears the code."""
-    by_labels: dict[tuple[str, str], list[Calls]] = {}
+    by_labels: dict[tuple[str, str], list[CallFigures]] = {}
     for each in calls:
         by_labels.setdefault((each.backend, each.code), []).append(each)
     family = HistogramMetricFamily(

@@ -43,7 +43,7 @@ AddressInfo = tuple[int, int, int, str, Any]
 
 
 @dataclass(frozen=True)
-class Page:
+class ProbedPage:
     """What an HTTP server answered: its status and the beginning of its body."""
 
     status: int
@@ -58,7 +58,7 @@ def answers_http(url: str, *, timeout: float) -> bool:
     return page is not None and page.status not in GATEWAY_ERRORS
 
 
-def fetch_page(url: str, *, host: str | None = None, timeout: float) -> Page | None:
+def fetch_page(url: str, *, host: str | None = None, timeout: float) -> ProbedPage | None:
     """One GET, within ``timeout`` seconds; None when no HTTP answer came.
 
     ``host`` replaces the name in ``url`` in the Host header, to ask a gateway for another name.
@@ -75,7 +75,7 @@ def fetch_page(url: str, *, host: str | None = None, timeout: float) -> Page | N
             location = response.getheader("Location") or ""
             redirects = location and response.status in REDIRECTS
             body = _beginning(response, min(BODY_SECONDS, time_left()))
-            return Page(response.status, body, urljoin(url, location) if redirects else "")
+            return ProbedPage(response.status, body, urljoin(url, location) if redirects else "")
     except (OSError, http.client.HTTPException, ValueError):
         return None
     finally:

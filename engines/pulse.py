@@ -103,7 +103,7 @@ class Pulse:
             )
 
     def wait(self, ready: Ready, seconds: float) -> None:
-        """See :class:`engines.deadline.Watch`."""
+        """See :class:`engines.deadline.DeadlineWatch`."""
         until = time.monotonic() + seconds
         while not ready(max(0.0, min(SLICE_SECONDS, until - time.monotonic(), time_left()))):
             if self._silence >= self._look_seconds / 2:
@@ -114,7 +114,7 @@ class Pulse:
         self._heard()
 
     def connecting(self) -> float:
-        """See :class:`engines.deadline.Watch`."""
+        """See :class:`engines.deadline.DeadlineWatch`."""
         return min(time_left(), self._answer_seconds)
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """A Whale to test against: speaks the wire protocol of CTFd with ctfd-whale, quirks and all.
 
->>> from fake_whale import FakeWhale, VirtualClock, World
->>> fake = FakeWhale(World.from_file("whale-world.json"), clock=VirtualClock())  # doctest: +SKIP
->>> with fake.serve() as server:  # doctest: +SKIP
+>>> from fake_whale import FakeWhale, VirtualEpochClock, WhaleWorld
+>>> fake = FakeWhale(WhaleWorld.from_file("whale-world.json"), clock=VirtualEpochClock())  #
+doctest: +SKIP >>> with fake.serve() as server:  # doctest: +SKIP
 ...     print(server.url)
 
 Names are imported on first use: this package holds a pytest plugin, which every pytest on the
@@ -16,52 +16,52 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .fake import FakeWhale
-    from .web.dialect import Dialect
+    from .web.dialect import FakeDialect
     from .web.server import FakeServer
-    from .whale.clock import Clock, SystemClock, VirtualClock
-    from .whale.database import Dbms, Isolation
+    from .whale.clock import EpochClock, SystemEpochClock, VirtualEpochClock
+    from .whale.database import Dbms, TransactionIsolation
     from .whale.errors import FakeWhaleError
     from .whale.faults import Fault
     from .whale.flavours import FLAVOURS, Flavour
     from .whale.instances import InstanceOptions
-    from .whale.runtimes import Runtime
-    from .whale.world import Challenge, Team, User, UserMode, World
+    from .whale.runtimes import WhaleRuntime
+    from .whale.world import Team, User, UserMode, WhaleChallenge, WhaleWorld
 
 _MODULES = {
-    "whale.clock": ("Clock", "SystemClock", "VirtualClock"),
-    "whale.database": ("Dbms", "Isolation"),
-    "web.dialect": ("Dialect",),
+    "whale.clock": ("EpochClock", "SystemEpochClock", "VirtualEpochClock"),
+    "whale.database": ("Dbms", "TransactionIsolation"),
+    "web.dialect": ("FakeDialect",),
     "whale.errors": ("FakeWhaleError",),
     "fake": ("FakeWhale",),
     "whale.faults": ("Fault",),
     "whale.flavours": ("FLAVOURS", "Flavour"),
     "whale.instances": ("InstanceOptions",),
-    "whale.runtimes": ("Runtime",),
+    "whale.runtimes": ("WhaleRuntime",),
     "web.server": ("FakeServer",),
-    "whale.world": ("Challenge", "Team", "User", "UserMode", "World"),
+    "whale.world": ("WhaleChallenge", "Team", "User", "UserMode", "WhaleWorld"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "FLAVOURS",
-    "Challenge",
-    "Clock",
     "Dbms",
-    "Dialect",
+    "EpochClock",
+    "FakeDialect",
     "FakeServer",
     "FakeWhale",
     "FakeWhaleError",
     "Fault",
     "Flavour",
     "InstanceOptions",
-    "Isolation",
-    "Runtime",
-    "SystemClock",
+    "SystemEpochClock",
     "Team",
+    "TransactionIsolation",
     "User",
     "UserMode",
-    "VirtualClock",
-    "World",
+    "VirtualEpochClock",
+    "WhaleChallenge",
+    "WhaleRuntime",
+    "WhaleWorld",
 ]
 
 

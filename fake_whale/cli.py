@@ -15,17 +15,17 @@ import click
 from .demo import DEMO_WORLD
 from .own_arguments import hide
 from .sessions.fidelity_doc import drops, write_table
-from .sessions.recorder import Whale
+from .sessions.recorder import RecordedWhale
 from .sessions.recorder import record as record_sessions
 from .sessions.recording import read_sessions
-from .web.dialect import Dialect
-from .whale.clock import Clock, SystemClock, VirtualClock
-from .whale.database import Dbms, Isolation
+from .web.dialect import FakeDialect
+from .whale.clock import EpochClock, SystemEpochClock, VirtualEpochClock
+from .whale.database import Dbms, TransactionIsolation
 from .whale.errors import FakeWhaleError
 from .whale.flavours import FLAVOURS
 from .whale.instances import FRP_MANNERS, InstanceOptions
-from .whale.runtimes import Runtime
-from .whale.world import World
+from .whale.runtimes import WhaleRuntime
+from .whale.world import WhaleWorld
 
 if TYPE_CHECKING:
     from .sessions.verify import Fidelity
@@ -34,7 +34,7 @@ EXIT_DIFFERENT = 1
 EXIT_COULD_NOT_RUN = 3
 FILE = click.Path(path_type=Path, dir_okay=False)
 
-_Choice = TypeVar("_Choice", Dbms, Dialect, Isolation, Runtime)
+_Choice = TypeVar("_Choice", Dbms, FakeDialect, TransactionIsolation, WhaleRuntime)
 
 
 def _choice(kind: type[_Choice]) -> click.Choice[str]:
@@ -58,13 +58,15 @@ def main() -> None:
 @click.option("--world", "world_file", type=FILE, help="World file; a small demo world without it.")
 @click.option("--clock", type=click.Choice(["real", "virtual"]), default="real", show_default=True)
 @click.option("--seed", default=0, show_default=True, help="Makes uuids, ports, faults repeatable.")
-@click.option("--dialect", type=_choice(Dialect), default="ctfd-whale", show_default=True)
+@click.option("--dialect", type=_choice(FakeDialect), default="ctfd-whale", show_default=True)
 @click.option("--flavour", type=click.Choice(list(FLAVOURS)), help="Which ctfd-whale.")
-@click.option("--isolation", type=_choice(Isolation), default="repeatable-read", show_default=True)
+@click.option(
+    "--isolation", type=_choice(TransactionIsolation), default="repeatable-read", show_default=True
+)
 @click.option("--database", type=_choice(Dbms), default="mariadb", show_default=True)
 @click.option("--no-redis", is_flag=True, help="CTFd's cache is files: there are no locks.")
 @click.option("--workers", default=1, show_default=True, help="gunicorn's; two behave as one.")
-@click.option("--runtime", type=_choice(Runtime), default="simulated", show_default=True)
+@click.option("--runtime", type=_choice(WhaleRuntime), default="simulated", show_default=True)
 @click.option("--public-url", help="The URL clients know this server by, if it is another.")
 @click.option(
     "--control-token",
@@ -118,7 +120,7 @@ def serve(
     """Serve until stopped. The first line on stdout is one JSON object with at least "url"."""
     from .fake import FakeWhale
 
-    chosen: Clock = VirtualClock() if clock == "virtual" else SystemClock()
+    chosen: EpochClock = VirtualEpochClock() if clock == "virtual" else SystemEpochClock()
     try:
         options = InstanceOptions(
             instance_host,
@@ -129,16 +131,16 @@ def serve(
             resolver_delay=resolver_delay,
         )
         fake = FakeWhale(
-            World.from_file(world_file) if world_file else DEMO_WORLD,
+            WhaleWorld.from_file(world_file) if world_file else DEMO_WORLD,
             clock=chosen,
             seed=seed,
             instances=None if no_instances else options,
-            isolation=Isolation(isolation),
+            isolation=TransactionIsolation(isolation),
             database=Dbms(database),
             redis=not no_redis,
             workers=workers,
-            dialect=Dialect(dialect),
-            runtime=Runtime(runtime),
+            dialect=FakeDialect(dialect),
+            runtime=WhaleRuntime(runtime),
             frpc_file=frpc_file,
             frpc_returns=frpc_returns,
             frp=frp,
@@ -192,7 +194,7 @@ def verify(
 
     beside = sessions_file.with_name("whale-world.json")
     try:
-        world = World.from_file(world_file or beside)
+        world = WhaleWorld.from_file(world_file or beside)
         fidelity = verify_sessions(world, read_sessions(sessions_file))
         _show(fidelity, differences)
         lost = _keep(doc, fidelity, check=check) if doc else []
@@ -226,10 +228,10 @@ def record(
 ) -> None:
     """Record new sessions with a Whale, for `verify` to replay."""
     try:
-        whale = Whale(base_url, control_token)
+        whale = RecordedWhale(base_url, control_token)
         lines = [
             session.as_json()
-            for session in record_sessions(whale, World.from_file(world_file), seed, sessions)
+            for session in record_sessions(whale, WhaleWorld.from_file(world_file), seed, sessions)
         ]
     except FakeWhaleError as error:
         _fail(str(error))

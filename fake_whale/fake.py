@@ -12,18 +12,18 @@ from flask import Flask
 
 from .web import build_app
 from .web.control import ControlRule
-from .web.dialect import Dialect
+from .web.dialect import FakeDialect
 from .web.server import THREADS, FakeServer
 from .web.transport import TransportFaults
-from .whale.clock import Clock, SystemClock
-from .whale.database import Dbms, Isolation
+from .whale.clock import EpochClock, SystemEpochClock
+from .whale.database import Dbms, TransactionIsolation
 from .whale.errors import FakeWhaleError
-from .whale.faults import Fault, Kind, fault_from
+from .whale.faults import Fault, WhaleFaultKind, fault_from
 from .whale.flavours import NEWEST, Flavour, flavour_named
 from .whale.instances import InstanceOptions, as_frp
-from .whale.machine import Machine, Plan
-from .whale.runtimes import Runtime
-from .whale.world import World
+from .whale.machine import Machine, MachinePlan
+from .whale.runtimes import WhaleRuntime
+from .whale.world import WhaleWorld
 
 
 class FakeWhale:
@@ -43,17 +43,17 @@ class FakeWhale:
 
     def __init__(
         self,
-        world: World,
+        world: WhaleWorld,
         *,
-        clock: Clock | None = None,
+        clock: EpochClock | None = None,
         seed: int = 0,
         instances: InstanceOptions | None = None,
-        isolation: Isolation = Isolation.REPEATABLE_READ,
+        isolation: TransactionIsolation = TransactionIsolation.REPEATABLE_READ,
         database: Dbms = Dbms.MARIADB,
         redis: bool = True,
         workers: int = 1,
-        dialect: Dialect = Dialect.CTFD_WHALE,
-        runtime: Runtime = Runtime.SIMULATED,
+        dialect: FakeDialect = FakeDialect.CTFD_WHALE,
+        runtime: WhaleRuntime = WhaleRuntime.SIMULATED,
         frpc_file: bool = False,
         frpc_returns: bool = False,
         frp: str | None = None,
@@ -62,9 +62,10 @@ class FakeWhale:
         if isinstance(flavour, str):
             flavour = flavour_named(flavour, "flavour")
         flavour = flavour or world.flavour
-        if dialect is not Dialect.CTFD_WHALE and flavour is not NEWEST:
+        if dialect is not FakeDialect.CTFD_WHALE and flavour is not NEWEST:
             raise FakeWhaleError(
-                f"flavour {flavour.name}: only the dialect {Dialect.CTFD_WHALE.value} has flavours"
+                f"flavour {flavour.name}: only the dialect {FakeDialect.CTFD_WHALE.value} has "
+                f"flavours"
             )
         if frp is not None:
             instances = instances and as_frp(frp, instances)
@@ -76,10 +77,10 @@ class FakeWhale:
         self.flavour = flavour
         self.dialect = dialect
         self.control_rule = ControlRule()
-        self.clock: Clock = clock if clock is not None else SystemClock()
+        self.clock: EpochClock = clock if clock is not None else SystemEpochClock()
         self._servers: list[FakeServer] = []
         crowd = self._connections
-        self._plan = Plan(
+        self._plan = MachinePlan(
             world,
             self.clock,
             seed,
@@ -163,7 +164,7 @@ class FakeWhale:
         """
         if not isinstance(fault, Fault):
             fault = fault_from(dict(fault))
-        if fault.kind is Kind.REFUSE and fault.happens_at_once:
+        if fault.kind is WhaleFaultKind.REFUSE and fault.happens_at_once:
             self._refuse(fault.seconds)
         return self._machine.inject(fault)
 

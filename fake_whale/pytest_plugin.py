@@ -13,11 +13,11 @@ import pytest
 if TYPE_CHECKING:
     from .fake import FakeWhale
     from .web.server import FakeServer
-    from .whale.world import World
+    from .whale.world import WhaleWorld
 
 
 @pytest.fixture
-def fake_whale_world() -> World:
+def fake_whale_world() -> WhaleWorld:
     """The world :func:`fake_whale` begins with; override it to bring one's own."""
     from .demo import DEMO_WORLD
 
@@ -25,12 +25,12 @@ def fake_whale_world() -> World:
 
 
 @pytest.fixture
-def fake_whale(fake_whale_world: World) -> Iterator[FakeWhale]:
+def fake_whale(fake_whale_world: WhaleWorld) -> Iterator[FakeWhale]:
     """A fake on a virtual clock, with state of its own. Serve it with ``fake_whale_server``."""
     from .fake import FakeWhale
-    from .whale.clock import VirtualClock
+    from .whale.clock import VirtualEpochClock
 
-    with FakeWhale(fake_whale_world, clock=VirtualClock()) as fake:
+    with FakeWhale(fake_whale_world, clock=VirtualEpochClock()) as fake:
         yield fake
 
 

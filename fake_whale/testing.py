@@ -7,13 +7,13 @@ from typing import Any
 
 import requests
 
-from .whale.world import World
+from .whale.world import WhaleWorld
 
 PATH = "/api/v1/plugins/ctfd-whale/container"
 
 
 @dataclass(frozen=True)
-class Player:
+class WhalePlayer:
     """Calls Whale by token, keeping no cookies and following no redirects."""
 
     url: str
@@ -47,7 +47,7 @@ class Player:
         return self.call("DELETE", challenge_id)
 
 
-def tokens(world: World) -> dict[str, str]:
+def tokens(world: WhaleWorld) -> dict[str, str]:
     """Tokens by user name."""
     return {user.name: user.token for user in world.users if user.token}
 

@@ -10,7 +10,7 @@ import click
 
 from conformance.extras import advice
 from engines import __version__
-from whale_ready.command import Group, could_not_run, faults_could_not_run
+from whale_ready.command import CommandGroup, could_not_run, faults_could_not_run
 
 COMMANDS = {
     "audit": "audit:audit_group",
@@ -49,7 +49,7 @@ EXTRAS = {
 """The extra with all that a command needs besides a base install."""
 
 
-class Commands(Group):
+class Commands(CommandGroup):
     """The group of :data:`COMMANDS`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -65,7 +65,7 @@ class Command(click.Command):
             return super().make_context(info_name, args, parent, **extra)
 
 
-class Group(Command, click.Group):
+class CommandGroup(Command, click.Group):
     """The same for unknown commands."""
 
     def main(self, *args: Any, **extra: Any) -> Any:

@@ -6,8 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.report.matrix import (
-    Cell,
     Matrix,
+    MatrixCell,
     excused,
     not_applicable,
     not_passed,
@@ -15,7 +15,7 @@ from conformance.report.matrix import (
     verdict_line,
 )
 from conformance.report.results import Report, ScenarioResult, Status, Verdict
-from conformance.run.plan import STARTS_PER_SCENARIO, Plan
+from conformance.run.plan import STARTS_PER_SCENARIO, CheckPlan
 from conformance.spec.rules import BY_ID
 from whale_ready.console import Console
 
@@ -45,7 +45,7 @@ def print_report(report: Report, console: Console) -> None:
     console.say(verdict_line(report), _STYLES[report.verdict])
 
 
-def print_plan(plans: list[Plan], console: Console) -> None:
+def print_plan(plans: list[CheckPlan], console: Console) -> None:
     """Print what a run would do on each backend."""
     for plan in plans:
         console.print()
@@ -80,7 +80,7 @@ def _table(matrix: Matrix) -> Table:
     return table
 
 
-def _cell(cell: Cell) -> Text:
+def _cell(cell: MatrixCell) -> Text:
     if cell.failed:
         return Text(str(cell), style="bold red")
     if cell.errors or cell.excused:

@@ -15,12 +15,12 @@ import pytest
 import requests
 
 from benchmarks.micro import served
-from benchmarks.micro.pairs import NotDone, Pair, Way
+from benchmarks.micro.pairs import NotDone, Pair, Variant
 from benchmarks.serving import Serving
 from engines.contract import ActionResult, StartResult
 from engines.settings import Settings
 from engines.whale import StaticTokens, WhaleAPIManager
-from engines.whale.client import Answer
+from engines.whale.client import WhaleAnswer
 from engines.whale.dialects import CtfdWhale
 
 USER, CHALLENGE = 2, 1
@@ -51,7 +51,7 @@ class Bare:
     def close(self) -> None:
         self._session.close()
 
-    def _ask(self, method: str) -> Answer:
+    def _ask(self, method: str) -> WhaleAnswer:
         path = self._dialect.path(CHALLENGE)
         answer = self._session.request(method, self._url + path, headers=HEADERS, timeout=30)
         self._session.cookies.clear()  # kept, they would turn token calls into session calls
@@ -59,7 +59,7 @@ class Bare:
         if answer.status_code != 200 or not parsed.get("success"):
             raise NotDone(f"{method} answered {answer.status_code}")
         kind = answer.headers["Content-Type"]
-        return Answer(method, path, answer.status_code, kind, parsed, 0)
+        return WhaleAnswer(method, path, answer.status_code, kind, parsed, 0)
 
 
 class Adapter:
@@ -125,18 +125,24 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Adapter, Ba
 def test_status(pair: Pair, both: tuple[Adapter, Bare]) -> None:
     adapter, bare = both
     adapter.start()
-    subject, baseline = Way(adapter.status), Way(bare.status)
+    subject, baseline = Variant(adapter.status), Variant(bare.status)
     pair(subject, baseline, ROUNDS, requests=lambda: adapter.requests("status"))
     adapter.stop()
 
 
 def test_start(pair: Pair, both: tuple[Adapter, Bare]) -> None:
     adapter, bare = both
-    subject, baseline = Way(adapter.start, after=adapter.stop), Way(bare.start, after=bare.stop)
+    subject, baseline = (
+        Variant(adapter.start, after=adapter.stop),
+        Variant(bare.start, after=bare.stop),
+    )
     pair(subject, baseline, ROUNDS, requests=lambda: adapter.requests("start"))
 
 
 def test_stop(pair: Pair, both: tuple[Adapter, Bare]) -> None:
     adapter, bare = both
-    subject, baseline = Way(adapter.stop, before=adapter.start), Way(bare.stop, before=bare.start)
+    subject, baseline = (
+        Variant(adapter.stop, before=adapter.start),
+        Variant(bare.stop, before=bare.start),
+    )
     pair(subject, baseline, ROUNDS, requests=lambda: adapter.requests("stop"))

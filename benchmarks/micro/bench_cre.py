@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.cre_bench import COLD, Bench, Counts, RawDocker, live, started, stopped
-from benchmarks.interrupts import Interrupts
-from benchmarks.micro.pairs import Pair, Way
+from benchmarks.cre_bench import COLD, Bench, Counts, RawClient, live, started, stopped
+from benchmarks.interrupts import DeferredInterrupts
+from benchmarks.micro.pairs import Pair, Variant
 from conformance.harness import CannotRun
 from engines.cre import ContainerRuntimeEngine
 
@@ -24,7 +24,7 @@ ROUNDS = 30
 class Raw:
     """One container by the SDK."""
 
-    def __init__(self, raw: RawDocker, bench: Bench) -> None:
+    def __init__(self, raw: RawClient, bench: Bench) -> None:
         self._raw = raw
         self._bench = bench
         self._made = ""
@@ -56,14 +56,14 @@ class Cre:
 
 
 @pytest.fixture(scope="module")
-def interrupts() -> Iterator[Interrupts]:
+def interrupts() -> Iterator[DeferredInterrupts]:
     """Looked at between calls: what a call makes that is broken off would stay."""
-    with Interrupts() as held:
+    with DeferredInterrupts() as held:
         yield held
 
 
 @pytest.fixture(scope="module")
-def both(interrupts: Interrupts) -> Iterator[tuple[Cre, Raw]]:
+def both(interrupts: DeferredInterrupts) -> Iterator[tuple[Cre, Raw]]:
     """The engine and the SDK, on the same network of one Docker engine."""
     bench = Bench(Counts(), interrupts)
     try:
@@ -76,21 +76,21 @@ def both(interrupts: Interrupts) -> Iterator[tuple[Cre, Raw]]:
         pytest.fail(f"left behind: {', '.join(bench.left)}", pytrace=False)
 
 
-def test_start(pair: Pair, both: tuple[Cre, Raw], interrupts: Interrupts) -> None:
-    cre, raw = (Way(each.start, interrupts.check, each.stop) for each in both)
+def test_start(pair: Pair, both: tuple[Cre, Raw], interrupts: DeferredInterrupts) -> None:
+    cre, raw = (Variant(each.start, interrupts.check, each.stop) for each in both)
     pair(cre, raw, ROUNDS)
 
 
-def test_stop(pair: Pair, both: tuple[Cre, Raw], interrupts: Interrupts) -> None:
-    cre, raw = (Way(each.stop, each.start, interrupts.check) for each in both)
+def test_stop(pair: Pair, both: tuple[Cre, Raw], interrupts: DeferredInterrupts) -> None:
+    cre, raw = (Variant(each.stop, each.start, interrupts.check) for each in both)
     pair(cre, raw, ROUNDS)
 
 
-def test_status(pair: Pair, both: tuple[Cre, Raw], interrupts: Interrupts) -> None:
+def test_status(pair: Pair, both: tuple[Cre, Raw], interrupts: DeferredInterrupts) -> None:
     """Held against a bare inspect, of which it needs one."""
     for each in both:
         each.start()
-    cre, raw = (Way(each.status, interrupts.check) for each in both)
+    cre, raw = (Variant(each.status, interrupts.check) for each in both)
     pair(cre, raw, 10 * ROUNDS)
     for each in both:
         each.stop()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 
 from benchmarks.micro import served
-from benchmarks.micro.pairs import NotDone, Pair, Way
+from benchmarks.micro.pairs import NotDone, Pair, Variant
 from benchmarks.serving import Serving
 
 CLIENTS, REQUESTS = 16, 25
@@ -61,4 +61,4 @@ def test_throughput(pair: Pair) -> None:
         clients(bare.port, "/") as plain,
         clients(fake.port, WHALE) as whale,
     ):
-        pair(Way(whale.burst), Way(plain.burst), rounds=40)
+        pair(Variant(whale.burst), Variant(plain.burst), rounds=40)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from benchmarks.micro.pairs import NotDone, Pair, Way
+from benchmarks.micro.pairs import NotDone, Pair, Variant
 from conformance.harness import CannotRun
 from conformance.harnesses.state import ServerState, TemporaryState
 from engines.audit import Action, ContainerEvent
@@ -22,7 +22,7 @@ from engines.cre.tables import cre_instances
 from engines.state.audit_log import AuditLog
 from engines.state.database import Database
 from engines.state.instance_store import InstanceStore
-from engines.state.instances import Claimed, Instance, Request, State, columns
+from engines.state.instances import Claimed, Instance, InstanceRequest, InstanceState, columns
 
 KINDS = {"sqlite": "sqlite", "mariadb": "mysql+pymysql", "postgresql": "postgresql+psycopg2"}
 """With the driver that an URL of it names."""
@@ -34,12 +34,12 @@ MINE, PLAIN, NEW, NEW_PLAIN = "user:0", "user:1", "user:new", "user:new-plain"
 """Accounts that the store changes, that plain statements change, and such as have no row yet."""
 
 
-class Stage:
+class FilledStore:
     """A store among so many rows, and plain statements on the same table."""
 
     def __init__(self, database: Database, rows: int) -> None:
         self.store = InstanceStore(database, AuditLog(database), cre_instances)
-        self.request = Request(NEW, CHALLENGE, 0, None, "", 1, 2 * max(ROWS), 60.0)
+        self.request = InstanceRequest(NEW, CHALLENGE, 0, None, "", 1, 2 * max(ROWS), 60.0)
         self._database = database
         self._by_id = cre_instances.c.id == sa.bindparam("key")
         self._select = sa.select(cre_instances).where(self._by_id)
@@ -108,7 +108,7 @@ def _running(account: str) -> Instance:
         slot=0,
         user_id=1,
         team_id=None,
-        state=State.RUNNING,
+        state=InstanceState.RUNNING,
         version=1,
         lease_until=NOW,
         flag="flag{made up}",
@@ -162,27 +162,27 @@ def state(request: pytest.FixtureRequest) -> Iterator[TemporaryState | ServerSta
 
 
 @pytest.fixture(scope="module", params=ROWS)
-def stage(request: pytest.FixtureRequest, state: TemporaryState | ServerState) -> Stage:
-    return Stage(state.emptied(), request.param)
+def stage(request: pytest.FixtureRequest, state: TemporaryState | ServerState) -> FilledStore:
+    return FilledStore(state.emptied(), request.param)
 
 
-def test_find(pair: Pair, stage: Stage) -> None:
-    pair(Way(lambda: stage.find(MINE)), Way(stage.plain_select), ROUNDS)
+def test_find(pair: Pair, stage: FilledStore) -> None:
+    pair(Variant(lambda: stage.find(MINE)), Variant(stage.plain_select), ROUNDS)
 
 
-def test_due(pair: Pair, stage: Stage) -> None:
-    pair(Way(stage.nothing_is_due), Way(stage.plain_select), ROUNDS)
+def test_due(pair: Pair, stage: FilledStore) -> None:
+    pair(Variant(stage.nothing_is_due), Variant(stage.plain_select), ROUNDS)
 
 
-def test_extend(pair: Pair, stage: Stage) -> None:
-    pair(Way(stage.extend), Way(stage.plain_update), ROUNDS)
+def test_extend(pair: Pair, stage: FilledStore) -> None:
+    pair(Variant(stage.extend), Variant(stage.plain_update), ROUNDS)
 
 
-def test_claim(pair: Pair, stage: Stage) -> None:
-    plain = Way(stage.plain_insert, after=stage.plain_delete)
-    pair(Way(stage.claim, after=stage.delete), plain, ROUNDS)
+def test_claim(pair: Pair, stage: FilledStore) -> None:
+    plain = Variant(stage.plain_insert, after=stage.plain_delete)
+    pair(Variant(stage.claim, after=stage.delete), plain, ROUNDS)
 
 
-def test_delete(pair: Pair, stage: Stage) -> None:
-    plain = Way(stage.plain_delete, before=stage.plain_insert)
-    pair(Way(stage.delete, before=stage.claim), plain, ROUNDS)
+def test_delete(pair: Pair, stage: FilledStore) -> None:
+    plain = Variant(stage.plain_delete, before=stage.plain_insert)
+    pair(Variant(stage.delete, before=stage.claim), plain, ROUNDS)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.micro.pairs import Pair, Ratio
+from benchmarks.micro.pairs import Pair, PairRatio
 from fake_whale.own_arguments import hide
 
-RATIOS = pytest.StashKey[dict[str, tuple[Ratio, Mapping[str, object]]]]()
+RATIOS = pytest.StashKey[dict[str, tuple[PairRatio, Mapping[str, object]]]]()
 """By node id, with its notes."""
 SAVED = pytest.StashKey[dict[str, Mapping[str, Any]]]()
 """What a saved run has in ``extra_info``, by node id."""
@@ -50,7 +50,7 @@ _CPU = ("arch", "brand_raw", "count")
 def pair(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Pair:
     """Times a subject and its baseline in turns."""
 
-    def keep(name: str, ratio: Ratio, notes: Mapping[str, object]) -> None:
+    def keep(name: str, ratio: PairRatio, notes: Mapping[str, object]) -> None:
         request.config.stash[RATIOS][name] = ratio, notes
 
     return Pair(benchmark, request.config.getoption("--rounds"), keep)
@@ -97,7 +97,7 @@ _HEADINGS = ("", "subject ms", "baseline ms", "ratio", "interval", "n", "saved",
 
 
 def _row(
-    name: str, found: Ratio, notes: Mapping[str, object], saved: Mapping[str, Any] | None
+    name: str, found: PairRatio, notes: Mapping[str, object], saved: Mapping[str, Any] | None
 ) -> tuple[str, ...]:
     interval = "n too small" if found.low is None else f"{found.low:.3f} … {found.high:.3f}"
     told = [f"{key} {value}" for key, value in notes.items()]

@@ -27,7 +27,7 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Way:
+class Variant:
     """One way to do a thing.
 
     Args:
@@ -50,7 +50,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Ratio:
+class PairRatio:
     """The subject's median over the baseline's. ``low`` and ``high`` are its interval at 95 %;
     None: n too small for one."""
 
@@ -83,14 +83,14 @@ class Pair:
         self,
         benchmark: BenchmarkFixture,
         rounds: int | None,
-        keep: Callable[[str, Ratio, Mapping[str, object]], None],
+        keep: Callable[[str, PairRatio, Mapping[str, object]], None],
     ) -> None:
         self._benchmark = benchmark
         self._rounds = rounds
         self._keep = keep
 
     def __call__(
-        self, subject: Way, baseline: Way, rounds: int, **notes: Callable[[], object]
+        self, subject: Variant, baseline: Variant, rounds: int, **notes: Callable[[], object]
     ) -> None:
         """Measure both, and keep the ratio in ``extra_info``.
 
@@ -117,7 +117,7 @@ class Pair:
 class Turns:
     """What is done between two calls of the subject: twice the baseline, or nothing."""
 
-    def __init__(self, subject: Way, baseline: Way) -> None:
+    def __init__(self, subject: Variant, baseline: Variant) -> None:
         self.baseline_seconds: list[float] = []
         self._subject = subject
         self._baseline = baseline
@@ -140,7 +140,7 @@ class Turns:
         self.baseline_seconds += [self._baseline.seconds() for _ in range(times)]
 
 
-def ratio_of(subject: list[float], baseline: list[float]) -> Ratio:
+def ratio_of(subject: list[float], baseline: list[float]) -> PairRatio:
     """The ratio of as many times of each, in the order in which they were measured."""
     over, under = (
         Series(np.array(each, dtype=np.float64), np.arange(len(each)) // 2)
@@ -148,7 +148,7 @@ def ratio_of(subject: list[float], baseline: list[float]) -> Ratio:
     )
     found = statistics.ratio(over, under, 0.5, np.random.default_rng(0))
     medians = [statistics.quantile_of(each.seconds, 0.5) for each in (over, under)]
-    return Ratio(
+    return PairRatio(
         ratio=round(medians[0] / medians[1], 4),
         low=None if found is None else round(found.low, 4),
         high=None if found is None or math.isinf(found.high) else round(found.high, 4),

@@ -6,14 +6,14 @@ from typing import Any
 
 from flask import Flask
 
-from fake_whale import FakeWhale, SystemClock
+from fake_whale import FakeWhale, SystemEpochClock
 from fake_whale.demo import DEMO_WORLD
 from fake_whale.web.server import FakeServer
 
 
 def fake() -> FakeServer:
     """A fake Whale with the demo world."""
-    return FakeWhale(DEMO_WORLD, clock=SystemClock()).serve()
+    return FakeWhale(DEMO_WORLD, clock=SystemEpochClock()).serve()
 
 
 def bare() -> FakeServer:

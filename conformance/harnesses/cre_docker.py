@@ -25,7 +25,7 @@ from conformance.harnesses.cast import COMPANION, DYING_COMPANION, ONE_CONNECTIO
 from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.cre import HOOKS, CreWorld
 from conformance.harnesses.docker_inside import (
-    Bench,
+    RunNetworks,
     ask_inside,
     host_addresses,
     inner_addresses,
@@ -212,7 +212,7 @@ class DockerHarness(StatefulHarness):
         more = {Hook.INSIDE, Hook.CRASH, Hook.DISK} | ({Hook.OUTSIDE} if possible() else set())
         self.hooks = HOOKS | more
         self._machine = OutsideMachine()
-        self._bench: Bench | None = None
+        self._bench: RunNetworks | None = None
         self._client: docker.DockerClient | None = None
         self._image = ""
         self._run = f"check-{platform.node()}-{os.getpid()}-{secrets.token_hex(3)}"
@@ -231,10 +231,10 @@ class DockerHarness(StatefulHarness):
         self._image = ensure_image(self._client)
         self._bench = self.bench(self._client)
 
-    def bench(self, client: docker.DockerClient) -> Bench | None:
+    def bench(self, client: docker.DockerClient) -> RunNetworks | None:
         """The networks of this run, if it has some."""
         host = os.environ.get("DOCKER_HOST", "")
-        return Bench(client.api, host, Settings().cre_network_pool)
+        return RunNetworks(client.api, host, Settings().cre_network_pool)
 
     def connected(self) -> docker.DockerClient:
         """A client of the engine to use, which answers.

@@ -9,7 +9,7 @@ import docker
 
 from conformance.harness import FaultKind, Hook, Options
 from conformance.harnesses.cre_docker import DockerHarness, DockerWorld, Switch
-from conformance.harnesses.docker_inside import Bench
+from conformance.harnesses.docker_inside import RunNetworks
 from conformance.harnesses.own_engine import OwnEngine
 from engines.cre.runtimes.base import Runtime
 from engines.cre.runtimes.docker import DockerRuntime
@@ -69,7 +69,7 @@ class OwnEngineHarness(DockerHarness):
         self._own = OwnEngine()
         return self._own.client()
 
-    def bench(self, client: docker.DockerClient) -> Bench | None:
+    def bench(self, client: docker.DockerClient) -> RunNetworks | None:
         return None  # its bridges would have the names of those of the machine's engine
 
     def new_world(

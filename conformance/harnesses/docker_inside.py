@@ -16,7 +16,7 @@ from conformance.harness import Trial
 from conformance.harnesses.fetch import http_get
 from engines.contract import InstanceStatus
 from engines.cre.firewall import CLOSED, OPEN, Firewall
-from engines.cre.guard import INTERFACES, Guard, is_remote
+from engines.cre.guard import INTERFACES, FirewallGuard, is_remote
 from engines.cre.runtimes.networks import BridgeNetworks
 from engines.errors import BackendUnavailable
 
@@ -25,7 +25,7 @@ ELSEWHERE = ("192.0.2.1", 9)
 """Nothing is sent there; it only tells which address of this machine would be the sender's."""
 
 
-class Bench:
+class RunNetworks:
     """The networks of a run, and the firewall where this process may set it.
 
     Networks and rules that were not there before a run and that nobody uses after it are removed.
@@ -40,7 +40,7 @@ class Bench:
                 self._found_applied = self._firewall.applied()
         self.firewalled = self._found_applied is not None
         mode = "engine" if self.firewalled else "none"
-        guard = Guard(mode, docker_host, self._firewall)
+        guard = FirewallGuard(mode, docker_host, self._firewall)
         # One bridge of a kind: that siblings do not meet is to be seen on one and the same.
         self.networks = BridgeNetworks(lambda: api, pool, guard, bridges=1)
 

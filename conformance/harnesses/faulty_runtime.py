@@ -11,8 +11,8 @@ from typing import TypeVar
 from conformance.harness import FaultKind
 from conformance.harnesses.turnstile import Turnstile
 from engines.contract import Isolation
-from engines.cre.evidence import Evidence, Redactor
-from engines.cre.runtimes.base import Cleared, Found, Launch, Launched, Overfull, Runtime
+from engines.cre.evidence import FailureEvidence, Redactor
+from engines.cre.runtimes.base import Cleared, Launch, Launched, ListedResource, Overfull, Runtime
 from engines.deadline import wait
 from engines.errors import BackendUnavailable, EngineError, RuntimeFault
 from engines.pulse import ANSWER_SECONDS, LOOK_SECONDS, Pulse
@@ -100,10 +100,10 @@ class FaultyRuntime(Runtime):
     def is_running(self, container_id: str) -> bool:
         return self._read(lambda: self._real.is_running(container_id))
 
-    def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
+    def why_ended(self, container_id: str, redactor: Redactor) -> FailureEvidence:
         return self._real.why_ended(container_id, redactor)
 
-    def find(self, deployment: str) -> list[Found]:
+    def find(self, deployment: str) -> list[ListedResource]:
         return self._read(lambda: self._real.find(deployment))
 
     def overfull(self, deployment: str) -> list[Overfull]:

@@ -33,7 +33,7 @@ GARBAGE = (
 )
 
 
-class Gate:
+class ConnectionGate:
     """Relays connections until :meth:`close`.
 
     Args:

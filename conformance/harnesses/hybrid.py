@@ -28,7 +28,7 @@ from conformance.spec.dying import Life
 from engines.audit import ContainerEvent
 from engines.clock import Clock
 from engines.contract import ContainerBackend, InstanceStatus
-from engines.hybrid import Breaker, Dial, HybridBackend, Keys, Position, Router
+from engines.hybrid import Breaker, Dial, HybridBackend, Keys, Position, StartRouter
 from engines.hybrid.dial import ALL
 from engines.settings import Settings
 from engines.state.database import Database
@@ -64,7 +64,7 @@ def hybrid(
     upkeep: Upkeep | None = None,
 ) -> HybridBackend:
     """One over these two, with a dial that stands still."""
-    router = Router(
+    router = StartRouter(
         Keys("cre", "whale"),
         lambda: dial,
         lambda: False,

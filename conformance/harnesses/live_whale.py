@@ -22,7 +22,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from conformance.harness import CannotRun, FaultKind, Hook, Options, Player, Worker, World
 from conformance.harnesses.fetch import http_get
 from conformance.harnesses.full_state import full
-from conformance.harnesses.gate import WAYS, Gate, reaching
+from conformance.harnesses.gate import WAYS, ConnectionGate, reaching
 from conformance.harnesses.live_whale_janitor import (
     CLEAR_SECONDS,
     Book,
@@ -49,7 +49,7 @@ from engines.errors import WhaleFault
 from engines.settings import Settings
 from engines.state.database import Database
 from engines.whale import WhaleAPIManager
-from engines.whale.client import Answer
+from engines.whale.client import WhaleAnswer
 from engines.whale.dialects import AUTO
 
 HOOKS = frozenset(
@@ -65,7 +65,7 @@ CLEANER_SECONDS = 12.0
 ended a day ago looks alive: Whale counts what is left within a day (docs/whale-wire.md)."""
 
 
-class Noted(ContainerBackend):
+class BookkeepingBackend(ContainerBackend):
     """Passes every call on as it is, and keeps book of the starts."""
 
     def __init__(self, manager: WhaleAPIManager, book: Book) -> None:
@@ -149,7 +149,7 @@ class LiveWhaleWorld(World):
         book: Book,
         janitor: Janitor,
         behind: Behind,
-        gate: Gate | None,
+        gate: ConnectionGate | None,
         staging: Staging,
     ) -> None:
         self.challenges = file.challenges
@@ -175,7 +175,7 @@ class LiveWhaleWorld(World):
             clock=staging.clock,
             observer=self._observe,
         )
-        self.backend = self.noted = Noted(self.manager, book)
+        self.backend = self.noted = BookkeepingBackend(self.manager, book)
 
     def run_worker(self) -> None:
         self.manager.cleanup_worker.run_once()
@@ -252,7 +252,7 @@ class LiveWhaleWorld(World):
         self.manager.close()
         self._janitor.clear(sorted(self._book.touched))
 
-    def _observe(self, answer: Answer) -> None:
+    def _observe(self, answer: WhaleAnswer) -> None:
         self._book.observe(answer)
         self._exchanges.append(
             f"{answer.method} {answer.path} -> {answer.status} {answer.content_type} {answer.body}"
@@ -283,7 +283,7 @@ class LiveWhaleHarness(StatefulHarness):
         self.kind = f"WhaleAPIManager on the live Whale at {self._url}"
         fetches = self._settings.whale_probe and bool(self._file.flag_path)
         self._behind = Behind()
-        self._gate: Gate | None = None
+        self._gate: ConnectionGate | None = None
         self._staging = Staging(self._file.staging)
         self.hooks = HOOKS | {
             *([Hook.FETCH] if fetches else ()),
@@ -407,7 +407,7 @@ class LiveWhaleHarness(StatefulHarness):
                 "still be at work on it: look at the user's challenges in a few minutes"
             )
 
-    def _new_gate(self) -> Gate:
+    def _new_gate(self) -> ConnectionGate:
         settings = self._settings
 
         def context() -> ssl.SSLContext:
@@ -419,7 +419,7 @@ class LiveWhaleHarness(StatefulHarness):
                 )
             return made
 
-        return Gate(reaching(str(self._url), context), urlsplit(str(self._url)).netloc)
+        return ConnectionGate(reaching(str(self._url), context), urlsplit(str(self._url)).netloc)
 
     def _shut_ways(self) -> None:
         gate, self._gate = self._gate, None
@@ -460,7 +460,7 @@ class LiveWhaleHarness(StatefulHarness):
             )
 
 
-def _through(gate: Gate, settings: Settings) -> Settings:
+def _through(gate: ConnectionGate, settings: Settings) -> Settings:
     """The same Whale, by way of the gate."""
     return replace(settings, whale_api_url=gate.url + urlsplit(str(settings.whale_api_url)).path)
 

@@ -18,10 +18,10 @@ from engines.errors import WhaleFault
 from engines.settings import Settings
 from engines.whale import StaticTokens
 from engines.whale.api import WhaleAPI
-from engines.whale.client import Answer, Identity, WhaleClient
+from engines.whale.client import TlsIdentity, WhaleAnswer, WhaleClient
 from engines.whale.dialects import dialect_named
 from engines.whale.traits import Traits
-from engines.whale.wire import LEFT_LOCK_SECONDS, Another, Look, Nothing, Running
+from engines.whale.wire import LEFT_LOCK_SECONDS, Another, Look, Nothing, RunningContainer
 
 BROKE_OFF_SECONDS = 10.0
 """How long to look for what became of a start that broke off before its answer."""
@@ -37,7 +37,7 @@ class NotCleared(Exception):
 
 
 @dataclass(frozen=True)
-class Found:
+class AccountHoldings:
     """What an account has on Whale."""
 
     challenge_id: int | None
@@ -63,7 +63,7 @@ class Book:
         self.touched: set[int] = set()
         """Users for whom something was started since they were last seen to have nothing."""
 
-    def observe(self, answer: Answer) -> None:
+    def observe(self, answer: WhaleAnswer) -> None:
         """Hear of Whale's answer to a request of the adapter."""
         if answer.method == "GET":
             return
@@ -109,7 +109,7 @@ class Book:
             if not told:
                 self._doubtful[user_id] = time.monotonic() + BROKE_OFF_SECONDS
 
-    def mine(self, user_ids: frozenset[int], found: Found) -> bool:
+    def mine(self, user_ids: frozenset[int], found: AccountHoldings) -> bool:
         """Whether this run started it for one of them: known by its id, or by a start whose end is
         not known."""
         return found.uuid in self._started or not user_ids.isdisjoint(self._doubtful)
@@ -156,7 +156,7 @@ class Janitor:
         client = WhaleClient(
             str(settings.whale_api_url),
             call_seconds=settings.whale_call_seconds,
-            identity=Identity(
+            identity=TlsIdentity(
                 settings.whale_ca_file,
                 settings.whale_client_certificate_file,
                 settings.whale_client_key_file,
@@ -194,15 +194,15 @@ class Janitor:
             raise
         return True
 
-    def look(self, user_id: int) -> list[Found]:
+    def look(self, user_id: int) -> list[AccountHoldings]:
         """What the user has. Where a look at one challenge may not tell of the others, each is
         looked at (docs/whale-wire.md, "Forks and generations")."""
-        found: list[Found] = []
+        found: list[AccountHoldings] = []
         seen = self._api.look(user_id, self._first)
         challenge_id = self._first
         for other in (*self._others, None):
-            if isinstance(seen, Running):
-                found.append(Found(challenge_id, seen.uuid))
+            if isinstance(seen, RunningContainer):
+                found.append(AccountHoldings(challenge_id, seen.uuid))
             elif isinstance(seen, Another):
                 return found or [self._named(user_id, seen)]
             if other is None or self._api.traits.tells:
@@ -211,14 +211,14 @@ class Janitor:
             seen = self._look_at(user_id, challenge_id)
         return found
 
-    def _named(self, user_id: int, other: Another) -> Found:
+    def _named(self, user_id: int, other: Another) -> AccountHoldings:
         """The one instance of another challenge than the first, with its id where it shows."""
         known = other.challenge_id
         for challenge_id in self._others if known is None else [known]:
             found = self._look_at(user_id, challenge_id)
-            if isinstance(found, Running):
-                return Found(challenge_id, found.uuid)
-        return Found(known, None)
+            if isinstance(found, RunningContainer):
+                return AccountHoldings(challenge_id, found.uuid)
+        return AccountHoldings(known, None)
 
     def _look_at(self, user_id: int, challenge_id: int) -> Look:
         try:
@@ -253,7 +253,7 @@ class Janitor:
         return self._mates.get(user_id, frozenset({user_id}))
 
     def _clear(self, user_id: int, deadline: float, also_others: bool) -> None:
-        found: list[Found] = []
+        found: list[AccountHoldings] = []
         while True:
             pause = PAUSE_SECONDS
             try:

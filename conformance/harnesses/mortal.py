@@ -17,8 +17,8 @@ from sqlalchemy.engine import Connection
 
 from conformance.spec.dying import Life
 from engines.contract import Isolation
-from engines.cre.evidence import Evidence, Redactor
-from engines.cre.runtimes.base import Cleared, Found, Launch, Launched, Overfull, Runtime
+from engines.cre.evidence import FailureEvidence, Redactor
+from engines.cre.runtimes.base import Cleared, Launch, Launched, ListedResource, Overfull, Runtime
 from engines.state.database import Database
 from engines.whale import Credentials
 
@@ -99,11 +99,11 @@ class MortalRuntime(Runtime):
         self._life.goes_on()
         return self._real.is_running(container_id)
 
-    def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
+    def why_ended(self, container_id: str, redactor: Redactor) -> FailureEvidence:
         self._life.goes_on()
         return self._real.why_ended(container_id, redactor)
 
-    def find(self, deployment: str) -> list[Found]:
+    def find(self, deployment: str) -> list[ListedResource]:
         self._life.goes_on()
         return self._real.find(deployment)
 

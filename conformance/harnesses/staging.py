@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from conformance.harness import CannotRun, FaultKind, Hook
-from conformance.harnesses.gate import Gate, reaching
+from conformance.harnesses.gate import ConnectionGate, reaching
 from conformance.harnesses.world_file import StagingFile, Through
 
 
@@ -53,7 +53,7 @@ class Staging:
     def __init__(self, file: StagingFile) -> None:
         self._file = file
         self._gates = ExitStack()
-        self._behind: Gate | None = None
+        self._behind: ConnectionGate | None = None
         self.clock = StagedClock(file.clock_file)
 
     @property
@@ -95,9 +95,9 @@ class Staging:
             self.clock.reset()
 
 
-def _gate(way: Through) -> Gate:
+def _gate(way: Through) -> ConnectionGate:
     try:
-        return Gate(reaching(way.to), listen=way.listen)
+        return ConnectionGate(reaching(way.to), listen=way.listen)
     except OSError as error:
         host, port = way.listen
         raise CannotRun(f"staging: no listening on {host}:{port}: {error.strerror}") from None

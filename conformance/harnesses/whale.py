@@ -37,20 +37,20 @@ from engines.state.database import Database
 from engines.web.overview import DatabaseOverview, Overview
 from engines.whale import Credentials, WhaleAPIManager
 from engines.whale.api import WhaleAPI
-from engines.whale.client import Answer, WhaleClient
+from engines.whale.client import WhaleAnswer, WhaleClient
 from engines.whale.dialects import dialect_named
-from engines.whale.wire import Running
+from engines.whale.wire import RunningContainer
 from fake_whale import (
-    Challenge,
-    Dialect,
+    FakeDialect,
     FakeWhale,
     InstanceOptions,
     User,
     UserMode,
-    VirtualClock,
+    VirtualEpochClock,
+    WhaleChallenge,
 )
 from fake_whale import Team as WhaleTeam
-from fake_whale import World as WhaleWorld
+from fake_whale import WhaleWorld as WhaleWorld
 from fake_whale.whale.flavours import FLAVOURS, NEWEST, Flavour, Window
 
 OWN_PORT, EXITS_OWN_PORT = 6, 7
@@ -141,8 +141,8 @@ def _whale_world(address: str, players: tuple[Player, ...], mode: UserMode) -> W
     users = (*players, *MATES)
     teams = sorted({each.team_id for each in users if each.team_id is not None})
 
-    def challenge(challenge_id: int, name: str, image: str = GOOD, **fields: str) -> Challenge:
-        return Challenge(challenge_id, name, image=image, **fields)  # type: ignore[arg-type] # text fields
+    def challenge(challenge_id: int, name: str, image: str = GOOD, **fields: str) -> WhaleChallenge:
+        return WhaleChallenge(challenge_id, name, image=image, **fields)  # type: ignore[arg-type] # text fields
 
     return WhaleWorld(
         users=[
@@ -171,7 +171,7 @@ def _whale_world(address: str, players: tuple[Player, ...], mode: UserMode) -> W
     )
 
 
-class Whale:
+class FakeWhaleServer:
     """One fake Whale and its server, for a whole run."""
 
     def __init__(
@@ -187,9 +187,9 @@ class Whale:
         address = str(ipaddress.IPv4Address("127.128.0.0") + secrets.randbelow(2**22))
         self.fake = FakeWhale(
             _whale_world(address, (*players, *further), mode),
-            clock=VirtualClock(),
+            clock=VirtualEpochClock(),
             instances=InstanceOptions(direct_host=address, resolver_delay=RESOLVER_SECONDS),
-            dialect=Dialect(dialect),
+            dialect=FakeDialect(dialect),
             flavour=flavour,
             frp=frp,
         )
@@ -256,7 +256,7 @@ class FakeWhaleWorld(World):
     """Replaced where a broken adapter is to be shown failing."""
     ready_seconds = READY_SECONDS
 
-    def __init__(self, whale: Whale, options: Options, database: Database) -> None:
+    def __init__(self, whale: FakeWhaleServer, options: Options, database: Database) -> None:
         whale.begin(options)
         self.players = whale.players
         self.database = database
@@ -286,7 +286,7 @@ class FakeWhaleWorld(World):
         self,
         credentials: Credentials,
         database: Database,
-        observer: Callable[[Answer], None],
+        observer: Callable[[WhaleAnswer], None],
         url: str | None = None,
         clock: Clock | None = None,
     ) -> WhaleAPIManager:
@@ -380,7 +380,7 @@ class FakeWhaleWorld(World):
         """Inside the block the adapter is a process with these lives: of its requests, of their
         answers, and of what it does to its state."""
 
-        def observe(answer: Answer) -> None:
+        def observe(answer: WhaleAnswer) -> None:
             self._observe(answer)
             answered.boundary()
 
@@ -434,7 +434,7 @@ class FakeWhaleWorld(World):
             page.destroy(*asked)
             page.create(*asked)
             found = page.look(*asked)
-        if not isinstance(found, Running):
+        if not isinstance(found, RunningContainer):
             raise RuntimeError("Whale has made no other container")
         return found.uuid
 
@@ -495,7 +495,7 @@ class FakeWhaleWorld(World):
             database.close()
         self._access.close()
 
-    def _observe(self, answer: Answer) -> None:
+    def _observe(self, answer: WhaleAnswer) -> None:
         time.sleep(self._seconds)
         if answer.method == "POST" and self._fake.flavour.routed_by_cleaner:
             # An instance answers from the cleaner's next beat on, which nobody here would wait for.
@@ -543,7 +543,7 @@ class FakeWhaleHarness(StatefulHarness):
             self.hooks = HOOKS | {Hook.ACCOUNT_LIMIT}
         self._players = TEAM_PLAYERS if teams else PLAYERS
         self._mode = UserMode.TEAMS if teams else UserMode.USERS
-        self._whale: Whale | None = None
+        self._whale: FakeWhaleServer | None = None
         self._left: list[str] | None = None
         spoken = f"{dialect}, in team mode" if teams else dialect
         if self._flavour is not NEWEST:
@@ -553,7 +553,7 @@ class FakeWhaleHarness(StatefulHarness):
     def open(self) -> None:
         super().open()
         further = crowd(self.accounts, teams=self._mode is UserMode.TEAMS)
-        self._whale = Whale(
+        self._whale = FakeWhaleServer(
             self._dialect, self._players, self._mode, further, self._flavour, self.frp
         )
 

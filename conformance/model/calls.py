@@ -35,7 +35,7 @@ VERBS = {
 
 
 @dataclass(frozen=True)
-class Call:
+class ModelCall:
     """Who asks for what."""
 
     act: Act
@@ -50,7 +50,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenInstance:
     """An instance as an answer shows it; moments in epoch seconds."""
 
     container: str
@@ -61,7 +61,7 @@ class Seen:
     extensions: int
 
     @classmethod
-    def of(cls, instance: Mapping[str, Any]) -> Seen:
+    def of(cls, instance: Mapping[str, Any]) -> SeenInstance:
         return cls(
             container=instance["container_id"],
             address=f"{instance['host']}:{','.join(instance['ports'])}",
@@ -73,26 +73,26 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CallAnswer:
     """What became of a call."""
 
     word: str
     """The value of its code; of a status ``live``, ``none`` or ``unasked``."""
-    seen: Seen | None = None
+    seen: SeenInstance | None = None
     definite: bool = True
 
     @classmethod
-    def of_start(cls, result: StartResult) -> Answer:
-        seen = Seen.of(result.instance) if result.ok else None
+    def of_start(cls, result: StartResult) -> CallAnswer:
+        seen = SeenInstance.of(result.instance) if result.ok else None
         return cls(result.code.value, seen, result.definite)
 
     @classmethod
-    def of_action(cls, result: ActionResult) -> Answer:
+    def of_action(cls, result: ActionResult) -> CallAnswer:
         return cls(result.code.value, None, result.definite)
 
     @classmethod
-    def of_status(cls, status: Mapping[str, Any] | None) -> Answer:
-        return cls(NONE) if status is None else cls(LIVE, Seen.of(status))
+    def of_status(cls, status: Mapping[str, Any] | None) -> CallAnswer:
+        return cls(NONE) if status is None else cls(LIVE, SeenInstance.of(status))
 
 
 NOTHING_DONE = frozenset({Code.BUSY.value, Code.RATE_LIMITED.value})

@@ -13,18 +13,18 @@ from dataclasses import dataclass, fields
 from enum import Enum
 
 from conformance.harness import Harness, Hook, Options
-from conformance.model.calls import Answer
-from conformance.model.runs import Plan, Progress, cast_of, closed, invented, opened
+from conformance.model.calls import CallAnswer
+from conformance.model.runs import Progress, StoryPlan, cast_of, closed, invented, opened
 from conformance.model.shrinking import shortest
-from conformance.model.stories import Cast, Kind, Step, Story
-from conformance.model.telling import USED, Parted, Teller, Told
+from conformance.model.stories import StepKind, Story, StoryCast, StoryStep
+from conformance.model.telling import USED, CheckedStep, ModelRunner, Parted
 from engines.contract import Capabilities
 
 _EARLY_SECONDS = 3
 """By how much remaining times may differ for reasons of rounding."""
 
 
-class Why(str, Enum):
+class DifferenceCause(str, Enum):
     """What an answer that differs comes from."""
 
     DECLARED = "declared"
@@ -36,29 +36,29 @@ class Why(str, Enum):
 
 
 @dataclass(frozen=True)
-class Difference:
+class AnswerDifference:
     """One step that two backends answered otherwise."""
 
     at: int
     sentence: str
     one: str
     other: str
-    why: Why
+    why: DifferenceCause
     about: str
     """Which capabilities differ, or what was expected."""
 
 
 @dataclass(frozen=True)
-class Comparison:
+class StoryComparison:
     """A story as two backends told it, up to a difference that breaks the contract."""
 
     story: Story
-    steps: tuple[tuple[Told, Told], ...]
-    differences: tuple[Difference, ...]
+    steps: tuple[tuple[CheckedStep, CheckedStep], ...]
+    differences: tuple[AnswerDifference, ...]
 
     @property
-    def broken(self) -> Difference | None:
-        return next((each for each in self.differences if each.why is Why.BROKEN), None)
+    def broken(self) -> AnswerDifference | None:
+        return next((each for each in self.differences if each.why is DifferenceCause.BROKEN), None)
 
 
 def declared(one: Capabilities, other: Capabilities) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ def declared(one: Capabilities, other: Capabilities) -> tuple[str, ...]:
     return tuple(f"{name} {_shown(a)}/{_shown(b)}" for name, a, b in values if a != b)
 
 
-def compared(one: Harness, other: Harness, story: Story, options: Options) -> Comparison:
+def compared(one: Harness, other: Harness, story: Story, options: Options) -> StoryComparison:
     """Tell a story to both, in a fresh world each."""
     hooks = one.hooks & other.hooks
     with ExitStack() as stack:
@@ -77,16 +77,16 @@ def compared(one: Harness, other: Harness, story: Story, options: Options) -> Co
         for harness in (one, other):
             world = opened(harness, options)
             stack.callback(closed, world)
-            tellers += [Teller(world, hooks, options)]
+            tellers += [ModelRunner(world, hooks, options)]
         return _side_by_side(tellers[0], tellers[1], story)
 
 
 def search(
-    one: Harness, other: Harness, plan: Plan, progress: Progress = lambda number: None
-) -> Iterator[Comparison]:
+    one: Harness, other: Harness, plan: StoryPlan, progress: Progress = lambda number: None
+) -> Iterator[StoryComparison]:
     """Tell both the stories of a plan; one that is broken is the last, and made short."""
     casts = cast_of(one), cast_of(other)
-    cast = Cast(
+    cast = StoryCast(
         {name: each for name, each in casts[0].players.items() if name in casts[1].players},
         {name: each for name, each in casts[0].challenges.items() if name in casts[1].challenges},
     )
@@ -110,41 +110,47 @@ def search(
         yield comparison
 
 
-def _side_by_side(one: Teller, other: Teller, story: Story) -> Comparison:
+def _side_by_side(one: ModelRunner, other: ModelRunner, story: Story) -> StoryComparison:
     capabilities = [each.stage.capabilities for each in (one, other)]
     declares = declared(*capabilities)
-    steps: list[tuple[Told, Told]] = []
-    differences: list[Difference] = []
+    steps: list[tuple[CheckedStep, CheckedStep]] = []
+    differences: list[AnswerDifference] = []
     for at, step in enumerate(story):
         here, here_parted = _told(one, step)
-        if step.kind is Kind.EXPIRY and here.moved is not None:
-            step = Step(Kind.ADVANCE, seconds=here.moved)  # as far on both, whatever each declares
+        if step.kind is StepKind.EXPIRY and here.moved is not None:
+            step = StoryStep(
+                StepKind.ADVANCE, seconds=here.moved
+            )  # as far on both, whatever each declares
         there, there_parted = _told(other, step)
         steps.append((here, there))
         parted = here_parted or there_parted
         if parted is not None:
             about = f"expected {parted.expected}"
             differences.append(
-                Difference(at, here.sentence, here.short, there.short, Why.BROKEN, about)
+                AnswerDifference(
+                    at, here.sentence, here.short, there.short, DifferenceCause.BROKEN, about
+                )
             )
             break
         if not _same(here.answer, there.answer):
             why, about = _judged(here, there, declares, after=bool(differences))
-            differences.append(Difference(at, here.sentence, here.short, there.short, why, about))
-            if why is Why.BROKEN:
+            differences.append(
+                AnswerDifference(at, here.sentence, here.short, there.short, why, about)
+            )
+            if why is DifferenceCause.BROKEN:
                 break
-    return Comparison(story, tuple(steps), tuple(differences))
+    return StoryComparison(story, tuple(steps), tuple(differences))
 
 
-def _told(teller: Teller, step: Step) -> tuple[Told, Parted | None]:
+def _told(teller: ModelRunner, step: StoryStep) -> tuple[CheckedStep, Parted | None]:
     try:
         return teller.tell(step), None
     except Parted as parted:
         lines = teller.new_lines()
-        return Told(step, step.sentence, None, frozenset(), parted.got, trace=lines), parted
+        return CheckedStep(step, step.sentence, None, frozenset(), parted.got, trace=lines), parted
 
 
-def _same(one: Answer | None, other: Answer | None) -> bool:
+def _same(one: CallAnswer | None, other: CallAnswer | None) -> bool:
     if one is None or other is None:
         return one is other
     if one.word != other.word or (one.seen is None) != (other.seen is None):
@@ -159,20 +165,22 @@ _OF_WORDS = ("scope", "account_limit", "max_extensions", "detects_loss", "timeou
 _OF_TIMES = ("extend", "extension_seconds", "timeout_seconds")
 
 
-def _judged(one: Told, other: Told, declares: tuple[str, ...], *, after: bool) -> tuple[Why, str]:
+def _judged(
+    one: CheckedStep, other: CheckedStep, declares: tuple[str, ...], *, after: bool
+) -> tuple[DifferenceCause, str]:
     """What a difference comes from; ``after`` others, it may be what one of these has led to."""
     words_differ = (
         one.answer is None or other.answer is None or one.answer.word != other.answer.word
     )
     if words_differ and one.words == other.words:
-        return Why.OPEN, f"the contract allows {' and '.join(sorted(one.words))}"
+        return DifferenceCause.OPEN, f"the contract allows {' and '.join(sorted(one.words))}"
     kinds = (*_OF_WORDS, *_OF_TIMES) if words_differ else _OF_TIMES
     reasons = [each for each in declares if each.partition(" ")[0] in kinds]
     if reasons:
-        return Why.DECLARED, ", ".join(reasons)
+        return DifferenceCause.DECLARED, ", ".join(reasons)
     if after:
-        return Why.OPEN, "it follows from a difference before"
-    return Why.BROKEN, "nothing they declare accounts for it"
+        return DifferenceCause.OPEN, "it follows from a difference before"
+    return DifferenceCause.BROKEN, "nothing they declare accounts for it"
 
 
 def _shown(value: object) -> str:

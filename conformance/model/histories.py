@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.harness import Player
-from conformance.model.calls import VERBS, Act, Answer, Call
-from conformance.spec.stage import Stage
+from conformance.model.calls import VERBS, Act, CallAnswer, ModelCall
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import together
 
 
@@ -26,8 +26,8 @@ class Op:
     thread: str
     began: float
     ended: float
-    call: Call | None = None
-    answer: Answer | None = None
+    call: ModelCall | None = None
+    answer: CallAnswer | None = None
     moves: float = 0
     """By how many seconds the backend's clock is moved on."""
 
@@ -35,10 +35,10 @@ class Op:
         return self.began <= other.ended and other.began <= self.ended
 
 
-class Recorder:
+class HistoryRecorder:
     """Makes calls on a stage, from any thread, and writes down when."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: ScenarioContext) -> None:
         self.stage = stage
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -46,25 +46,27 @@ class Recorder:
         self._drift = stage.drifted()
         self.ops: list[Op] = []
 
-    def start(self, player: Player, challenge: int) -> Answer:
-        call = Call(Act.START, player, challenge)
-        return self._made(call, lambda: Answer.of_start(self.stage.start(player, challenge)))
+    def start(self, player: Player, challenge: int) -> CallAnswer:
+        call = ModelCall(Act.START, player, challenge)
+        return self._made(call, lambda: CallAnswer.of_start(self.stage.start(player, challenge)))
 
-    def extend(self, player: Player, challenge: int) -> Answer:
-        call = Call(Act.EXTEND, player, challenge)
-        return self._made(call, lambda: Answer.of_action(self.stage.extend(player, challenge)))
+    def extend(self, player: Player, challenge: int) -> CallAnswer:
+        call = ModelCall(Act.EXTEND, player, challenge)
+        return self._made(call, lambda: CallAnswer.of_action(self.stage.extend(player, challenge)))
 
-    def stop(self, player: Player, challenge: int) -> Answer:
-        call = Call(Act.STOP, player, challenge)
-        return self._made(call, lambda: Answer.of_action(self.stage.stop(player, challenge)))
+    def stop(self, player: Player, challenge: int) -> CallAnswer:
+        call = ModelCall(Act.STOP, player, challenge)
+        return self._made(call, lambda: CallAnswer.of_action(self.stage.stop(player, challenge)))
 
-    def clean_up(self, player: Player, challenge: int) -> Answer:
-        call = Call(Act.CLEAN_UP, player, challenge)
-        return self._made(call, lambda: Answer.of_action(self.stage.clean_up(player, challenge)))
+    def clean_up(self, player: Player, challenge: int) -> CallAnswer:
+        call = ModelCall(Act.CLEAN_UP, player, challenge)
+        return self._made(
+            call, lambda: CallAnswer.of_action(self.stage.clean_up(player, challenge))
+        )
 
-    def status(self, player: Player, challenge: int) -> Answer:
-        call = Call(Act.STATUS, player, challenge)
-        return self._made(call, lambda: Answer.of_status(self.stage.status(player, challenge)))
+    def status(self, player: Player, challenge: int) -> CallAnswer:
+        call = ModelCall(Act.STATUS, player, challenge)
+        return self._made(call, lambda: CallAnswer.of_status(self.stage.status(player, challenge)))
 
     def advance(self, seconds: float) -> None:
         """The clock moves on: it is one of the things that have their place in the order."""
@@ -81,7 +83,7 @@ class Recorder:
         """Seconds that the backend's time has moved by itself meanwhile."""
         return self.stage.drifted() - self._drift
 
-    def _made(self, call: Call, make: Callable[[], Answer]) -> Answer:
+    def _made(self, call: ModelCall, make: Callable[[], CallAnswer]) -> CallAnswer:
         began = self._now()
         answer = make()
         self._write(began, call=call, answer=answer)

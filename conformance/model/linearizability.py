@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from conformance.model.calls import NOTHING_DONE, PLACES, Act, Answer
+from conformance.model.calls import NOTHING_DONE, PLACES, Act, CallAnswer
 from conformance.model.histories import Op, sentence, timetable
 from conformance.model.rulebook import Rulebook
-from conformance.model.states import State
+from conformance.model.states import ModelState
 from engines.contract import Code, Scope
 
 NEVER = float("inf")
@@ -122,13 +122,13 @@ class Search:
             _placeless(op) and any(op.overlaps(o) for o in self._ops if _moves_a_place(o))
             for op in self._ops
         ]
-        self._been: set[tuple[int, State]] = set()
+        self._been: set[tuple[int, ModelState]] = set()
         self.furthest: tuple[Op, ...] = ()
         self.stuck: tuple[Op, ...] = ()
         self.order = self._found()
 
     def _found(self) -> tuple[Op, ...] | None:
-        stack: list[tuple[int, State, tuple[int, ...]]] = [(0, State(), ())]
+        stack: list[tuple[int, ModelState, tuple[int, ...]]] = [(0, ModelState(), ())]
         while stack:
             done, state, order = stack.pop()
             if done & self._needed == self._needed:
@@ -152,13 +152,15 @@ class Search:
         first_end = min(self._ops[at].ended for at in left)
         return [at for at in left if self._ops[at].began <= first_end]
 
-    def _worth_trying(self, state: State, following: list[int]) -> list[tuple[int, State]]:
+    def _worth_trying(
+        self, state: ModelState, following: list[int]
+    ) -> list[tuple[int, ModelState]]:
         """What may come next and what is so then.
 
         A look or a refusal that fits now may as well come now: it changes nothing wherever it
         comes, so that no order is lost by leaving out those in which it comes later.
         """
-        found: list[tuple[int, State]] = []
+        found: list[tuple[int, ModelState]] = []
         for at in following:
             after = self._after(state, at)
             if after == {state} and _changes_nothing(self._ops[at]) and self._needed >> at & 1:
@@ -166,11 +168,11 @@ class Search:
             found.extend((at, each) for each in after)
         return found
 
-    def _after(self, state: State, at: int) -> frozenset[State]:
+    def _after(self, state: ModelState, at: int) -> frozenset[ModelState]:
         op = self._ops[at]
         if op.call is None:
             return frozenset({state.moved(op.moves) if op.moves else state})
-        answer = op.answer or Answer(_UNAVAILABLE, definite=False)
+        answer = op.answer or CallAnswer(_UNAVAILABLE, definite=False)
         after = self._rules.follow((state,), op.call, answer)
         if not after and self._in_company[at]:
             return frozenset({state})

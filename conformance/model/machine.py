@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from conformance.harness import Harness, Hook, Options
 from conformance.model.calls import Act
 from conformance.model.runs import cast_of, closed, opened
-from conformance.model.stories import HOOKS, Cast, Kind, Step
-from conformance.model.telling import USED, Parted, Teller
+from conformance.model.stories import HOOKS, StepKind, StoryCast, StoryStep
+from conformance.model.telling import USED, ModelRunner, Parted
 
 SECONDS = st.sampled_from([1.0, 60.0, 600.0, 1500.0])
 AROUND = st.sampled_from([-5.0, 5.0, 40.0])
@@ -30,7 +30,7 @@ def machine_for(harness: Harness, options: Options | None = None) -> type[RuleBa
 
 
 def _machine(  # noqa: C901 - eight rules of one line each
-    harness: Harness, options: Options, cast: Cast, hooks: frozenset[Hook]
+    harness: Harness, options: Options, cast: StoryCast, hooks: frozenset[Hook]
 ) -> type[RuleBasedStateMachine]:
     # Most steps are about one instance: two that never meet show nothing.
     players = st.one_of(st.just("alice"), st.sampled_from(sorted(cast.players)))
@@ -41,42 +41,42 @@ def _machine(  # noqa: C901 - eight rules of one line each
         def __init__(self) -> None:
             super().__init__()
             self.world = opened(harness, options)
-            self.teller = Teller(self.world, hooks, options)
+            self.teller = ModelRunner(self.world, hooks, options)
 
         @rule(act=acts, who=players, what=challenges)
         def call(self, act: Act, who: str, what: str) -> None:
-            self.tell(Step(Kind.CALL, act, who, what))
+            self.tell(StoryStep(StepKind.CALL, act, who, what))
 
         @precondition(lambda _machine: Hook.OUTAGE in hooks)
         @rule(act=acts, who=players, what=challenges)
         def call_out_of_reach(self, act: Act, who: str, what: str) -> None:
-            self.tell(Step(Kind.CALL, act, who, what, outage=True))
+            self.tell(StoryStep(StepKind.CALL, act, who, what, outage=True))
 
         @rule(act=acts, who=players)
         def call_with_no_id(self, act: Act, who: str) -> None:
-            self.tell(Step(Kind.INVALID, act, who))
+            self.tell(StoryStep(StepKind.INVALID, act, who))
 
-        @precondition(lambda _machine: HOOKS[Kind.ADVANCE] in hooks)
+        @precondition(lambda _machine: HOOKS[StepKind.ADVANCE] in hooks)
         @rule(seconds=SECONDS)
         def advance(self, seconds: float) -> None:
-            self.tell(Step(Kind.ADVANCE, seconds=seconds))
+            self.tell(StoryStep(StepKind.ADVANCE, seconds=seconds))
 
-        @precondition(lambda _machine: HOOKS[Kind.EXPIRY] in hooks)
+        @precondition(lambda _machine: HOOKS[StepKind.EXPIRY] in hooks)
         @rule(seconds=AROUND)
         def to_expiry(self, seconds: float) -> None:
-            self.tell(Step(Kind.EXPIRY, seconds=seconds))
+            self.tell(StoryStep(StepKind.EXPIRY, seconds=seconds))
 
-        @precondition(lambda _machine: HOOKS[Kind.WORKER] in hooks)
+        @precondition(lambda _machine: HOOKS[StepKind.WORKER] in hooks)
         @rule()
         def worker(self) -> None:
-            self.tell(Step(Kind.WORKER))
+            self.tell(StoryStep(StepKind.WORKER))
 
-        @precondition(lambda _machine: HOOKS[Kind.REMOVE] in hooks)
+        @precondition(lambda _machine: HOOKS[StepKind.REMOVE] in hooks)
         @rule(who=players, what=challenges)
         def remove_by_hand(self, who: str, what: str) -> None:
-            self.tell(Step(Kind.REMOVE, who=who, what=what))
+            self.tell(StoryStep(StepKind.REMOVE, who=who, what=what))
 
-        def tell(self, step: Step) -> None:
+        def tell(self, step: StoryStep) -> None:
             try:
                 self.teller.tell(step)
             except Parted as parted:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from conformance.model.histories import Op, Recorder
+from conformance.model.histories import HistoryRecorder, Op
 from conformance.model.linearizability import impossible
 from conformance.model.rulebook import SLACK_SECONDS, Rulebook
 from conformance.spec.steps import demand
 
 
-def in_order(recorder: Recorder, *, capacity: int | None = None) -> None:
+def in_order(recorder: HistoryRecorder, *, capacity: int | None = None) -> None:
     """The recorded answers must be those of some order of the calls.
 
     Args:
@@ -33,5 +33,5 @@ def in_order(recorder: Recorder, *, capacity: int | None = None) -> None:
     demand(bool(begun), "of all these calls none did anything")
 
 
-def _in_company(op: Op, recorder: Recorder) -> bool:
+def _in_company(op: Op, recorder: HistoryRecorder) -> bool:
     return any(op.overlaps(other) for other in recorder.ops if other is not op)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from conformance.model.calls import LIVE, NONE, UNASKED, Act, Answer, Call, Seen
-from conformance.model.states import EVER, Held, Span, State
+from conformance.model.calls import LIVE, NONE, UNASKED, Act, CallAnswer, ModelCall, SeenInstance
+from conformance.model.states import EVER, Held, ModelState, Span
 from conformance.spec.steps import OWN_START_CODES, START_SLACK_SECONDS
 from engines.contract import Capabilities, Code, ExtendMode, Scope
 
@@ -27,11 +27,11 @@ def _words(*codes: Code) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AllowedOutcome:
     """One way a call may end: any of some words, what the answer shows, and what is so then."""
 
     words: frozenset[str]
-    state: State
+    state: ModelState
     shows: Held | None = None
     fresh: bool = False
     """Whether ``shows`` begins with this call, so that its container is not known beforehand."""
@@ -74,9 +74,11 @@ class Rulebook:
         self._blur = blur
         self._reads_clock = reads_clock
 
-    def follow(self, states: Iterable[State], call: Call, answer: Answer) -> frozenset[State]:
+    def follow(
+        self, states: Iterable[ModelState], call: ModelCall, answer: CallAnswer
+    ) -> frozenset[ModelState]:
         """The states in which the call may have left things; none when that is no answer."""
-        found: set[State] = set()
+        found: set[ModelState] = set()
         for state in states:
             for outcome in self.outcomes(state, call):
                 after = self._met(outcome, answer)
@@ -86,7 +88,7 @@ class Rulebook:
                 found.update(self._in_doubt(state, call))
         return frozenset(found)
 
-    def outcomes(self, state: State, call: Call) -> Iterator[Outcome]:
+    def outcomes(self, state: ModelState, call: ModelCall) -> Iterator[AllowedOutcome]:
         """Every way the call may end; more than one where the contract leaves it open."""
         for view in self.views(state):
             if call.outage:
@@ -94,7 +96,7 @@ class Rulebook:
             else:
                 yield from self._plain(view, call)
 
-    def views(self, state: State) -> Iterator[State]:
+    def views(self, state: ModelState) -> Iterator[ModelState]:
         """The state without what has ended by itself; with and without what may have."""
         doubtful: list[Held] = []
         for held in state.held:
@@ -109,27 +111,31 @@ class Rulebook:
                     view = view.without(held, lingers=True)
                 yield view
 
-    def _plain(self, state: State, call: Call) -> Iterator[Outcome]:
+    def _plain(self, state: ModelState, call: ModelCall) -> Iterator[AllowedOutcome]:
         held = state.find(call.account, call.challenge)
         if call.act is Act.START:
             yield from self._start(state, call, held)
         elif call.act is Act.STATUS:
             words = frozenset({NONE if held is None else LIVE})
-            yield Outcome(words, state, held)
+            yield AllowedOutcome(words, state, held)
         elif held is None:
             # A clean-up of what is gone already has nothing left to do: both are true of it.
             gone = {Code.OK, Code.NOT_FOUND} if call.act is Act.CLEAN_UP else {Code.NOT_FOUND}
-            yield Outcome(_words(*gone), state)
+            yield AllowedOutcome(_words(*gone), state)
         elif call.act is not Act.EXTEND:
-            yield Outcome(_words(Code.OK), state.without(held))
+            yield AllowedOutcome(_words(Code.OK), state.without(held))
         elif held.extensions >= self.capabilities.max_extensions:
-            yield Outcome(_words(Code.EXTENSION_LIMIT), state)
+            yield AllowedOutcome(_words(Code.EXTENSION_LIMIT), state)
         else:
-            yield Outcome(_words(Code.OK), state.without(held).having(self._extended(held, state)))
+            yield AllowedOutcome(
+                _words(Code.OK), state.without(held).having(self._extended(held, state))
+            )
 
-    def _start(self, state: State, call: Call, held: Held | None) -> Iterator[Outcome]:
+    def _start(
+        self, state: ModelState, call: ModelCall, held: Held | None
+    ) -> Iterator[AllowedOutcome]:
         if held is not None:
-            yield Outcome(_words(Code.ALREADY_RUNNING), state, held)
+            yield AllowedOutcome(_words(Code.ALREADY_RUNNING), state, held)
             return
         refusals: set[str] = set()
         if call.challenge in self._failing:
@@ -149,34 +155,34 @@ class Rulebook:
         elif self._capacity is not None and state.places >= self._capacity:
             refusals.add(Code.CAPACITY.value)
         if refusals:
-            yield Outcome(frozenset(refusals), state)
+            yield AllowedOutcome(frozenset(refusals), state)
         if not must:
-            yield Outcome(_words(Code.OK), state, self._begun(state, call), fresh=True)
+            yield AllowedOutcome(_words(Code.OK), state, self._begun(state, call), fresh=True)
 
-    def _busy_elsewhere(self, state: State, call: Call) -> bool:
+    def _busy_elsewhere(self, state: ModelState, call: ModelCall) -> bool:
         """Whether the user has an instance for another account, where users hold one."""
         if self.capabilities.scope is not Scope.PER_ACCOUNT:
             return False
         return any(held.user_id == call.player.user_id for held in state.held)
 
-    def _cut_off(self, state: State, call: Call) -> Iterator[Outcome]:
+    def _cut_off(self, state: ModelState, call: ModelCall) -> Iterator[AllowedOutcome]:
         """In an outage nothing is done, and what needs no asking may be answered as ever."""
         if call.act is Act.STATUS:
             held = state.find(call.account, call.challenge)
-            yield Outcome(frozenset({UNASKED} if held else {UNASKED, NONE}), state)
+            yield AllowedOutcome(frozenset({UNASKED} if held else {UNASKED, NONE}), state)
             return
-        yield Outcome(_words(Code.UNAVAILABLE), state)
+        yield AllowedOutcome(_words(Code.UNAVAILABLE), state)
         for outcome in self._plain(state, call):
             if outcome.shows is None and outcome.state == state:
                 yield outcome
 
-    def _begun(self, state: State, call: Call) -> Held:
+    def _begun(self, state: ModelState, call: ModelCall) -> Held:
         life = float(self.capabilities.timeout_seconds)
         expires = state.now.moved(life).widened(START_SLACK_SECONDS + self._slack, self._slack)
         user = call.player.user_id
         return Held(call.account, call.challenge, user, "", "", EVER, expires, 0)
 
-    def _extended(self, held: Held, state: State) -> Held:
+    def _extended(self, held: Held, state: ModelState) -> Held:
         count = held.extensions + 1
         if self.capabilities.extend is ExtendMode.ADDITIVE:
             later = held.expires.moved(self.capabilities.extension_seconds)
@@ -185,7 +191,7 @@ class Rulebook:
             later = held.expires.at_least(renewed.widened(self._slack, self._slack))
         return replace(held, expires=later, extensions=count)
 
-    def _met(self, outcome: Outcome, answer: Answer) -> State | None:
+    def _met(self, outcome: AllowedOutcome, answer: CallAnswer) -> ModelState | None:
         """The state after an answer, or None when it is not this outcome's."""
         if answer.word not in outcome.words:
             return None
@@ -199,7 +205,7 @@ class Rulebook:
         state = outcome.state if outcome.fresh else outcome.state.without(shown, ends=False)
         return replace(state, now=now).having(bound)
 
-    def _bound(self, outcome: Outcome, shown: Held, seen: Seen) -> Held | None:
+    def _bound(self, outcome: AllowedOutcome, shown: Held, seen: SeenInstance) -> Held | None:
         """What the model holds with what the answer adds to it, or None when they disagree."""
         if not shown.container:
             if outcome.state.knows(seen.container, seen.address):
@@ -229,14 +235,14 @@ class Rulebook:
             expires=expires,
         )
 
-    def _time(self, now: Span, seen: Seen) -> Span | None:
+    def _time(self, now: Span, seen: SeenInstance) -> Span | None:
         """What time it is after this answer, or None when it cannot be so."""
         if not self._reads_clock and now != EVER:
             return now
         told = Span.at(seen.expires_at - seen.remaining).widened(1.5, 0.5)
         return told.within(now.widened(self._slack, self._slack))
 
-    def _in_doubt(self, state: State, call: Call) -> Iterator[State]:
+    def _in_doubt(self, state: ModelState, call: ModelCall) -> Iterator[ModelState]:
         """A call whose outcome is not known has done nothing, or all of it."""
         for view in self.views(state):
             yield view

@@ -9,8 +9,8 @@ from random import Random
 
 from conformance.harness import Harness, Hook, Options, World
 from conformance.model.shrinking import shortest
-from conformance.model.stories import Cast, Story, invent
-from conformance.model.telling import USED, Parted, Teller, Telling, tell
+from conformance.model.stories import Story, StoryCast, invent
+from conformance.model.telling import USED, ModelRunner, Parted, Telling, tell
 from conformance.spec.trace import HarnessFault
 
 SHRINKING_TRIES = 400
@@ -18,7 +18,7 @@ SHRINKING_TRIES = 400
 
 
 @dataclass(frozen=True)
-class Plan:
+class StoryPlan:
     """Which stories are told."""
 
     seed: int = 1
@@ -33,7 +33,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Finding:
+class StoryFinding:
     """A story that went wrong: as short as it could be made."""
 
     number: int
@@ -70,7 +70,9 @@ def options_for(random: Random, hooks: frozenset[Hook]) -> Options:
     return Options(account_limit=most, max_extensions=2)
 
 
-def invented(plan: Plan, number: int, cast: Cast, hooks: frozenset[Hook]) -> tuple[Story, Options]:
+def invented(
+    plan: StoryPlan, number: int, cast: StoryCast, hooks: frozenset[Hook]
+) -> tuple[Story, Options]:
     """The story of this number and how its backend is set up; the same for the same seed."""
     random = Random(f"whale-ready {plan.seed}/{number}")  # noqa: S311 - stories, no secrets
     options = options_for(random, hooks)
@@ -85,17 +87,17 @@ def told(harness: Harness, story: Story, options: Options) -> Telling:
     """
     world = opened(harness, options)
     try:
-        return tell(Teller(world, harness.hooks, options), story)
+        return tell(ModelRunner(world, harness.hooks, options), story)
     finally:
         closed(world)
 
 
 def search(
     harness: Harness,
-    plan: Plan,
+    plan: StoryPlan,
     progress: Progress = lambda number: None,
     count: Count | None = None,
-) -> Finding | None:
+) -> StoryFinding | None:
     """Tell the stories of a plan until one goes wrong; that one is made short.
 
     Raises:
@@ -113,26 +115,26 @@ def search(
     return None
 
 
-def cast_of(harness: Harness) -> Cast:
+def cast_of(harness: Harness) -> StoryCast:
     """Who and what there is in the worlds of a harness."""
     world = opened(harness, Options())
     try:
-        return Cast.of(world)
+        return StoryCast.of(world)
     finally:
         closed(world)
 
 
 def _shortened(
-    harness: Harness, plan: Plan, number: int, story: Story, options: Options, telling: Telling
-) -> Finding:
+    harness: Harness, plan: StoryPlan, number: int, story: Story, options: Options, telling: Telling
+) -> StoryFinding:
     def fails(candidate: Story) -> bool:
         return told(harness, candidate, options).parted is not None
 
     short = shortest(story, fails, plan.tries, known_until=len(telling.steps) - 1)
     again = told(harness, short, options)
     if again.parted is None:  # it comes and goes: what was seen at first is what there is to show
-        return Finding(number, story, telling, options, len(story))
-    return Finding(number, short, again, options, len(story))
+        return StoryFinding(number, story, telling, options, len(story))
+    return StoryFinding(number, short, again, options, len(story))
 
 
 def opened(harness: Harness, options: Options) -> World:
@@ -151,4 +153,4 @@ def closed(world: World) -> None:
         raise HarnessFault(f"the world was not closed: {type(error).__name__}: {error}") from error
 
 
-__all__ = ["Count", "Finding", "Parted", "Plan", "cast_of", "invented", "search", "told"]
+__all__ = ["Count", "Parted", "StoryFinding", "StoryPlan", "cast_of", "invented", "search", "told"]

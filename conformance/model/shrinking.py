@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from conformance.model.stories import Kind, Step, Story
+from conformance.model.stories import StepKind, Story, StoryStep
 
 
 def shortest(
@@ -49,13 +49,13 @@ def _candidates(story: Story) -> Iterator[Story]:
     yield from _with_fewer_names(story)
 
 
-def _simpler(step: Step) -> Iterator[Step]:
-    if step.kind is Kind.CALL:
+def _simpler(step: StoryStep) -> Iterator[StoryStep]:
+    if step.kind is StepKind.CALL:
         if step.outage:
             yield replace(step, outage=False)
         if step.act.value == "clean_up":
             yield replace(step, act=type(step.act).STOP)
-    if step.kind is Kind.ADVANCE and step.seconds > 1:
+    if step.kind is StepKind.ADVANCE and step.seconds > 1:
         yield replace(step, seconds=1.0)
 
 

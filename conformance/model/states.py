@@ -64,7 +64,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class State:
+class ModelState:
     """Everything the model knows at one moment."""
 
     now: Span = EVER
@@ -92,10 +92,10 @@ class State:
             return True
         return any(container == each.container or address == each.address for each in self.held)
 
-    def having(self, held: Held) -> State:
+    def having(self, held: Held) -> ModelState:
         return replace(self, held=self.held | {held})
 
-    def without(self, held: Held, *, lingers: bool = False, ends: bool = True) -> State:
+    def without(self, held: Held, *, lingers: bool = False, ends: bool = True) -> ModelState:
         """The state after this instance has ended (or, not ``ends``, before it is put anew)."""
         left = self.held - {held}
         if not ends or not held.container:
@@ -104,14 +104,14 @@ class State:
         lingering = self.lingering | gone if lingers else self.lingering
         return replace(self, held=left, past=self.past | gone, lingering=lingering)
 
-    def moved(self, seconds: float) -> State:
+    def moved(self, seconds: float) -> ModelState:
         return replace(self, now=self.now.moved(seconds))
 
-    def passed(self, seconds: float) -> State:
+    def passed(self, seconds: float) -> ModelState:
         """The state after up to so many seconds."""
         return replace(self, now=self.now.widened(0, seconds))
 
-    def cleared(self) -> State:
+    def cleared(self) -> ModelState:
         """The state after the worker has run."""
         return replace(self, lingering=frozenset())
 

@@ -12,7 +12,7 @@ from conformance.harness import Hook, Player, World
 from conformance.model.calls import VERBS, Act
 
 
-class Kind(str, Enum):
+class StepKind(str, Enum):
     """What a step is."""
 
     CALL = "call"
@@ -28,10 +28,10 @@ class Kind(str, Enum):
 
 
 @dataclass(frozen=True)
-class Step:
+class StoryStep:
     """One step; ``who`` and ``what`` are parts, the same in every backend's world."""
 
-    kind: Kind
+    kind: StepKind
     act: Act = Act.START
     who: str = ""
     what: str = ""
@@ -45,23 +45,23 @@ class Step:
     def sentence(self) -> str:
         """The step for people."""
         match self.kind:
-            case Kind.CALL:
+            case StepKind.CALL:
                 during = ", out of reach" if self.outage else ""
                 return f"{self.who} {VERBS[self.act]} {self.what}{during}"
-            case Kind.INVALID:
+            case StepKind.INVALID:
                 return f"{self.who} {VERBS[self.act]} a challenge with an id that is none"
-            case Kind.ADVANCE:
+            case StepKind.ADVANCE:
                 return f"the clock moves on by {self.seconds:g} s"
-            case Kind.EXPIRY:
+            case StepKind.EXPIRY:
                 side = "before" if self.seconds < 0 else "past"
                 return f"the clock moves to {abs(self.seconds):g} s {side} the next expiry"
-            case Kind.WORKER:
+            case StepKind.WORKER:
                 return "the worker runs"
-            case Kind.REMOVE:
+            case StepKind.REMOVE:
                 return f"somebody removes the container of {self.who}'s {self.what} by hand"
 
 
-Story = tuple[Step, ...]
+Story = tuple[StoryStep, ...]
 
 
 class StoryError(ValueError):
@@ -69,14 +69,14 @@ class StoryError(ValueError):
 
 
 @dataclass(frozen=True)
-class Cast:
+class StoryCast:
     """Who and what takes part, by the names stories use."""
 
     players: dict[str, Player]
     challenges: dict[str, int]
 
     @classmethod
-    def of(cls, world: World) -> Cast:
+    def of(cls, world: World) -> StoryCast:
         players = dict(zip(("alice", "bob"), world.players, strict=False))
         if world.mates and world.backend.capabilities.teams:
             players |= dict(zip(("mate", "other", "rival"), world.mates, strict=False))
@@ -87,20 +87,20 @@ class Cast:
 
 
 HOOKS = {
-    Kind.ADVANCE: Hook.CLOCK,
-    Kind.EXPIRY: Hook.CLOCK,
-    Kind.WORKER: Hook.WORKER,
-    Kind.REMOVE: Hook.REMOVE_BEHIND,
+    StepKind.ADVANCE: Hook.CLOCK,
+    StepKind.EXPIRY: Hook.CLOCK,
+    StepKind.WORKER: Hook.WORKER,
+    StepKind.REMOVE: Hook.REMOVE_BEHIND,
 }
 """The hooks that steps need; an outage needs one too."""
 
 _WEIGHTS = {
-    Kind.CALL: 70,
-    Kind.ADVANCE: 8,
-    Kind.EXPIRY: 8,
-    Kind.WORKER: 6,
-    Kind.REMOVE: 3,
-    Kind.INVALID: 2,
+    StepKind.CALL: 70,
+    StepKind.ADVANCE: 8,
+    StepKind.EXPIRY: 8,
+    StepKind.WORKER: 6,
+    StepKind.REMOVE: 3,
+    StepKind.INVALID: 2,
 }
 _ACTS = {Act.START: 4, Act.STATUS: 4, Act.EXTEND: 3, Act.STOP: 2, Act.CLEAN_UP: 1}
 _PARTS = {"first": 20, "second": 8, "alice": 5, "mate": 3, "other": 3}
@@ -112,31 +112,31 @@ _SECONDS = (1.0, 60.0, 600.0, 1500.0)
 _PAST = (-5.0, 5.0, 40.0)
 
 
-def invent(random: Random, steps: int, cast: Cast, hooks: frozenset[Hook]) -> Story:
+def invent(random: Random, steps: int, cast: StoryCast, hooks: frozenset[Hook]) -> Story:
     """A story of so many steps that needs none but these hooks."""
     kinds = [kind for kind in _WEIGHTS if HOOKS.get(kind) in (None, *hooks)]
     weights = [_WEIGHTS[kind] for kind in kinds]
-    story: list[Step] = []
+    story: list[StoryStep] = []
     who, what = "alice", "first"
     for _ in range(steps):
         kind = random.choices(kinds, weights)[0]
         if random.random() > _SAME_AGAIN:
             who, what = _part(random, cast.players), _part(random, cast.challenges)
         match kind:
-            case Kind.CALL:
+            case StepKind.CALL:
                 act = random.choices(list(_ACTS), list(_ACTS.values()))[0]
                 outage = Hook.OUTAGE in hooks and random.random() < _OUTAGES
-                story.append(Step(kind, act, who, what, outage=outage))
-            case Kind.INVALID:
-                story.append(Step(kind, random.choice(list(Act)), who))
-            case Kind.ADVANCE:
-                story.append(Step(kind, seconds=random.choice(_SECONDS)))
-            case Kind.EXPIRY:
-                story.append(Step(kind, seconds=random.choice(_PAST)))
-            case Kind.WORKER:
-                story.append(Step(kind))
-            case Kind.REMOVE:
-                story.append(Step(kind, who=who, what=what))
+                story.append(StoryStep(kind, act, who, what, outage=outage))
+            case StepKind.INVALID:
+                story.append(StoryStep(kind, random.choice(list(Act)), who))
+            case StepKind.ADVANCE:
+                story.append(StoryStep(kind, seconds=random.choice(_SECONDS)))
+            case StepKind.EXPIRY:
+                story.append(StoryStep(kind, seconds=random.choice(_PAST)))
+            case StepKind.WORKER:
+                story.append(StoryStep(kind))
+            case StepKind.REMOVE:
+                story.append(StoryStep(kind, who=who, what=what))
     return tuple(story)
 
 
@@ -145,7 +145,7 @@ def _part(random: Random, parts: Iterable[str]) -> str:
     return random.choices(names, [_PARTS.get(name, 1) for name in names])[0]
 
 
-def written(story: Sequence[Step]) -> str:
+def written(story: Sequence[StoryStep]) -> str:
     """The story on one line, as :func:`read` takes it."""
     return "; ".join(map(str, story))
 
@@ -163,33 +163,33 @@ _CALL = re.compile(r"(start|extend|stop|clean_up|status) (\w+) (\w+)( outage)?")
 _MOVE = re.compile(r"(advance|expiry) (-?\d+(?:\.\d+)?)")
 
 
-def _written(step: Step) -> str:
+def _written(step: StoryStep) -> str:
     match step.kind:
-        case Kind.CALL:
+        case StepKind.CALL:
             return f"{step.act.value} {step.who} {step.what}{' outage' if step.outage else ''}"
-        case Kind.INVALID:
+        case StepKind.INVALID:
             return f"invalid {step.act.value} {step.who}"
-        case Kind.ADVANCE | Kind.EXPIRY:
+        case StepKind.ADVANCE | StepKind.EXPIRY:
             return f"{step.kind.value} {step.seconds:g}"
-        case Kind.WORKER:
+        case StepKind.WORKER:
             return "worker"
-        case Kind.REMOVE:
+        case StepKind.REMOVE:
             return f"remove {step.who} {step.what}"
 
 
-def _read(text: str) -> Step:
+def _read(text: str) -> StoryStep:
     if call := _CALL.fullmatch(text):
         act, who, what, outage = call.groups()
-        return Step(Kind.CALL, Act(act), who, what, outage=bool(outage))
+        return StoryStep(StepKind.CALL, Act(act), who, what, outage=bool(outage))
     if move := _MOVE.fullmatch(text):
-        return Step(Kind(move[1]), seconds=float(move[2]))
+        return StoryStep(StepKind(move[1]), seconds=float(move[2]))
     match text.split():
         case ["worker"]:
-            return Step(Kind.WORKER)
+            return StoryStep(StepKind.WORKER)
         case ["remove", who, what]:
-            return Step(Kind.REMOVE, who=who, what=what)
+            return StoryStep(StepKind.REMOVE, who=who, what=what)
         case ["invalid", act, who] if act in {each.value for each in Act}:
-            return Step(Kind.INVALID, Act(act), who)
+            return StoryStep(StepKind.INVALID, Act(act), who)
     raise StoryError(
         f"{text!r} is no step; steps are 'start alice first', 'status bob second outage', "
         "'advance 60', 'expiry -5', 'worker', 'remove alice first', 'invalid start alice'"

@@ -8,12 +8,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from conformance.harness import Hook, Options, Player, World
-from conformance.model.calls import UNASKED, Act, Answer, Call
+from conformance.model.calls import UNASKED, Act, CallAnswer, ModelCall
 from conformance.model.rulebook import Rulebook
-from conformance.model.states import Span, State, clock
-from conformance.model.stories import HOOKS, Cast, Kind, Step, Story, StoryError
+from conformance.model.states import ModelState, Span, clock
+from conformance.model.stories import HOOKS, StepKind, Story, StoryCast, StoryError, StoryStep
 from conformance.spec.shape import RuleBroken
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import says_when
 from conformance.spec.trace import Trace
 from engines.contract import ActionResult
@@ -33,12 +33,12 @@ class Parted(Exception):
 
 
 @dataclass(frozen=True)
-class Told:
+class CheckedStep:
     """A step and what came of it."""
 
-    step: Step
+    step: StoryStep
     sentence: str
-    answer: Answer | None
+    answer: CallAnswer | None
     """None where nothing was asked."""
     words: frozenset[str]
     """What the model would have allowed."""
@@ -53,19 +53,19 @@ class Told:
 class Telling:
     """A story as far as it was told."""
 
-    steps: tuple[Told, ...]
+    steps: tuple[CheckedStep, ...]
     parted: Parted | None = None
     """Where the last step went wrong, if it did."""
 
 
-class Teller:
+class ModelRunner:
     """One world, and the model of what goes on in it."""
 
     def __init__(self, world: World, hooks: frozenset[Hook], options: Options) -> None:
         self._trace = Trace()
         self._hooks = hooks & USED
-        self.stage = Stage(world, self._trace, self._hooks)
-        self.cast = Cast.of(world)
+        self.stage = ScenarioContext(world, self._trace, self._hooks)
+        self.cast = StoryCast.of(world)
         ids = self.cast.challenges
         self.rules = Rulebook(
             world.backend.capabilities,
@@ -73,12 +73,12 @@ class Teller:
             failing=[ids[part] for part in ("missing_image", "exits_at_once") if part in ids],
             capacity=options.capacity,
         )
-        self.states = frozenset({State()})
+        self.states = frozenset({ModelState()})
         self._names: dict[str, str] = {}
         self._noted = 0
         self._clock = time.perf_counter()
 
-    def tell(self, step: Step) -> Told:
+    def tell(self, step: StoryStep) -> CheckedStep:
         """Do one step.
 
         Raises:
@@ -88,19 +88,19 @@ class Teller:
         seconds, self._clock = time.perf_counter() - self._clock, time.perf_counter()
         self.states = frozenset(state.passed(seconds) for state in self.states)
         match step.kind:
-            case Kind.CALL:
+            case StepKind.CALL:
                 told = self._call(step)
-            case Kind.INVALID:
+            case StepKind.INVALID:
                 told = self._invalid(step)
-            case Kind.ADVANCE:
+            case StepKind.ADVANCE:
                 told = self._advance(step, step.seconds)
-            case Kind.EXPIRY:
+            case StepKind.EXPIRY:
                 told = self._to_expiry(step)
-            case Kind.WORKER:
+            case StepKind.WORKER:
                 self.stage.run_worker()
                 self.states = frozenset(state.cleared() for state in self._views())
                 told = self._plain(step, "done")
-            case Kind.REMOVE:
+            case StepKind.REMOVE:
                 told = self._remove(step)
         self._compare_with_truth()
         return replace(told, trace=self.new_lines())
@@ -113,7 +113,7 @@ class Teller:
 
     # The steps.
 
-    def _call(self, step: Step) -> Told:
+    def _call(self, step: StoryStep) -> CheckedStep:
         call = self._meant(step)
         states = self.states
         expected = sorted(
@@ -135,17 +135,17 @@ class Teller:
             for each in self.rules.outcomes(state, call)
             for word in each.words
         )
-        return Told(step, step.sentence, answer, words, short)
+        return CheckedStep(step, step.sentence, answer, words, short)
 
-    def _meant(self, step: Step) -> Call:
+    def _meant(self, step: StoryStep) -> ModelCall:
         player = self.cast.players.get(step.who)
         challenge = self.cast.challenges.get(step.what)
         if player is None or challenge is None:
             known = ", ".join((*self.cast.players, *self.cast.challenges))
             raise StoryError(f"{step}: this backend's world has {known}")
-        return Call(step.act, player, challenge, step.outage)
+        return ModelCall(step.act, player, challenge, step.outage)
 
-    def _asked(self, call: Call) -> Answer:
+    def _asked(self, call: ModelCall) -> CallAnswer:
         stage, who, what = self.stage, call.player, call.challenge
         calls: dict[Act, Callable[[Player, int], ActionResult]] = {
             Act.EXTEND: stage.extend,
@@ -154,20 +154,20 @@ class Teller:
         }
         try:
             if call.act is Act.STATUS:
-                return Answer.of_status(stage.status(who, what))
+                return CallAnswer.of_status(stage.status(who, what))
             if call.act is Act.START:
                 started = stage.start(who, what)
                 says_when(started)
-                return Answer.of_start(started)
+                return CallAnswer.of_start(started)
             done = calls[call.act](who, what)
             says_when(done)
-            return Answer.of_action(done)
+            return CallAnswer.of_action(done)
         except AssertionError as broken:
             if call.act is Act.STATUS and isinstance(broken.__cause__, BackendUnavailable):
-                return Answer(UNASKED)
+                return CallAnswer(UNASKED)
             raise Parted("an answer of the contract's shape", str(broken)) from broken
 
-    def _invalid(self, step: Step) -> Told:
+    def _invalid(self, step: StoryStep) -> CheckedStep:
         player = self.cast.players[step.who]
         backend = self.stage.backend
         calls: dict[Act, Callable[..., object]] = {
@@ -182,12 +182,12 @@ class Teller:
             raise Parted("ValueError", str(broken)) from broken
         return self._plain(step, "ValueError")
 
-    def _advance(self, step: Step, seconds: float) -> Told:
+    def _advance(self, step: StoryStep, seconds: float) -> CheckedStep:
         self.stage.advance(seconds)
         self.states = frozenset(state.moved(seconds) for state in self.states)
         return replace(self._plain(step, f"{seconds:.0f} s later"), moved=seconds)
 
-    def _to_expiry(self, step: Step) -> Told:
+    def _to_expiry(self, step: StoryStep) -> CheckedStep:
         earliest = min(state.now.lo for state in self.states)
         latest = max(state.now.hi for state in self.states)
         spans = {held.expires for state in self.states for held in state.held if held.container}
@@ -199,7 +199,7 @@ class Teller:
         seconds = step.seconds + (span.lo - latest if before else span.hi - earliest)
         return self._advance(step, seconds) if seconds > 0 else self._plain(step, "too late")
 
-    def _remove(self, step: Step) -> Told:
+    def _remove(self, step: StoryStep) -> CheckedStep:
         call = self._meant(step)
         found = [state.find(call.account, call.challenge) for state in self._views()]
         if not found or any(held is None or held.lost or not held.container for held in found):
@@ -209,7 +209,7 @@ class Teller:
         self.states = frozenset(self._removed(state, call) for state in self._views())
         return self._plain(step, "removed")
 
-    def _removed(self, state: State, call: Call) -> State:
+    def _removed(self, state: ModelState, call: ModelCall) -> ModelState:
         held = state.find(call.account, call.challenge)
         if held is None:
             return state
@@ -236,14 +236,14 @@ class Teller:
             raise Parted(f"really running: {' or '.join(wanted)}", f"really running: {shown}")
         self.states = agreeing
 
-    def _views(self) -> Iterator[State]:
+    def _views(self) -> Iterator[ModelState]:
         for state in self.states:
             yield from self.rules.views(state)
 
     # In words.
 
-    def _plain(self, step: Step, short: str) -> Told:
-        return Told(step, step.sentence, None, frozenset(), short)
+    def _plain(self, step: StoryStep, short: str) -> CheckedStep:
+        return CheckedStep(step, step.sentence, None, frozenset(), short)
 
     def _name(self, container: str) -> str:
         return self._names.setdefault(container, f"c{len(self._names) + 1}")
@@ -253,7 +253,7 @@ class Teller:
             text = text.replace(container[:12], name)
         return text
 
-    def _short(self, answer: Answer) -> str:
+    def _short(self, answer: CallAnswer) -> str:
         seen = answer.seen
         doubt = "" if answer.definite else ", not definite"
         if seen is None:
@@ -263,20 +263,20 @@ class Teller:
         return f"{answer.word}: {self._name(seen.container)}, {about}{doubt}"
 
 
-def tell(teller: Teller, story: Story) -> Telling:
+def tell(teller: ModelRunner, story: Story) -> Telling:
     """Tell a story to its end, or to where backend and model part."""
-    steps: list[Told] = []
+    steps: list[CheckedStep] = []
     for step in story:
         try:
             steps.append(teller.tell(step))
         except Parted as parted:
             lines = teller.new_lines()
-            last = Told(step, step.sentence, None, frozenset(), parted.got, trace=lines)
+            last = CheckedStep(step, step.sentence, None, frozenset(), parted.got, trace=lines)
             return Telling((*steps, last), parted)
     return Telling(tuple(steps))
 
 
-def _agrees(state: State, running: set[str]) -> bool:
+def _agrees(state: ModelState, running: set[str]) -> bool:
     """Whether just that runs which the state holds, besides what expired a while ago."""
     if any(not held.container for held in state.held):
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from conformance.report.matrix import Cell, known_deviations
+from conformance.report.matrix import MatrixCell, known_deviations
 from conformance.report.results import Report, Verdict
 
 _LABEL = "whale-ready"
@@ -40,7 +40,7 @@ def badge_words(report: Report) -> str:
     simulated = [backend.simulated for backend in report.backends]
     if any(simulated):
         parts.append("simulated" if all(simulated) else "partly simulated")
-    counts = Cell.of(report.results)
+    counts = MatrixCell.of(report.results)
     parts += [known_deviations(counts.known)] if counts.known else []
     parts += [f"{counts.waived} waived"] if counts.waived else []
     return " · ".join(parts)

@@ -20,7 +20,7 @@ _BROKEN = (Status.FAIL, *EXCUSED)
 
 
 @dataclass(frozen=True)
-class Difference:
+class RuleDifference:
     """How one rule ended on one backend, before and after; None where it was not run."""
 
     backend: str
@@ -37,13 +37,13 @@ class Difference:
 class Comparison:
     """What lies between two reports, each in the order of backends and rules."""
 
-    worse: tuple[Difference, ...] = ()
-    better: tuple[Difference, ...] = ()
-    new: tuple[Difference, ...] = ()
+    worse: tuple[RuleDifference, ...] = ()
+    better: tuple[RuleDifference, ...] = ()
+    new: tuple[RuleDifference, ...] = ()
     """Measured after, and not before."""
-    gone: tuple[Difference, ...] = ()
+    gone: tuple[RuleDifference, ...] = ()
     """Measured before, and not after."""
-    still_broken: tuple[Difference, ...] = ()
+    still_broken: tuple[RuleDifference, ...] = ()
     """Failed or excused, before and after, and no better or worse for it."""
 
     @property
@@ -59,11 +59,11 @@ def compare(before: Report, after: Report) -> Comparison:
 
 def _between(old: Mapping[Broken, Status], new: Mapping[Broken, Status]) -> Comparison:
     all_of_them = [
-        Difference(backend, rule, old.get((backend, rule)), new.get((backend, rule)))
+        RuleDifference(backend, rule, old.get((backend, rule)), new.get((backend, rule)))
         for backend, rule in {**old, **new}
     ]
 
-    def those(which: Callable[[Difference], bool]) -> tuple[Difference, ...]:
+    def those(which: Callable[[RuleDifference], bool]) -> tuple[RuleDifference, ...]:
         return tuple(each for each in all_of_them if which(each))
 
     return Comparison(
@@ -78,7 +78,7 @@ def _between(old: Mapping[Broken, Status], new: Mapping[Broken, Status]) -> Comp
 
 
 @dataclass(frozen=True)
-class Gate:
+class BaselineGate:
     """What a baseline means for the verdict on a run."""
 
     failures: tuple[str, ...] = ()
@@ -91,7 +91,7 @@ class Gate:
 
 def gate(
     baseline: Report, results: Iterable[ScenarioResult], rules: Collection[str], *, whole: bool
-) -> Gate:
+) -> BaselineGate:
     """Hold what was measured against a baseline.
 
     Args:
@@ -105,7 +105,7 @@ def gate(
     excused = [each for each in found.worse if each.after in EXCUSED]
     gone = [each for each in found.gone if whole and each.after is not Status.ERROR]
     failing = [each for each in found.new if _fails(each)]
-    return Gate(
+    return BaselineGate(
         failures=(
             *_told("worse than the baseline", worse),
             *_told("not in the baseline, and broken", failing),
@@ -122,7 +122,7 @@ def gate(
     )
 
 
-def _told(what: str, differences: Iterable[Difference]) -> Iterator[str]:
+def _told(what: str, differences: Iterable[RuleDifference]) -> Iterator[str]:
     """One sentence for each backend and kind of change."""
     grouped: dict[tuple[str, str], list[str]] = {}
     for each in differences:
@@ -139,14 +139,14 @@ def _measured(status: Status | None) -> bool:
     return status is not None and status is not Status.ERROR
 
 
-def _step(each: Difference) -> int:
+def _step(each: RuleDifference) -> int:
     """Above zero for worse, below for better."""
     if each.before not in RANKS or each.after not in RANKS:
         return 0
     return RANKS[each.after] - RANKS[each.before]
 
 
-def _fails(each: Difference) -> bool:
+def _fails(each: RuleDifference) -> bool:
     return each.after is Status.FAIL
 
 

@@ -19,7 +19,7 @@ Declared = Mapping[str, Any]
 """A backend's capabilities as they stand in a report."""
 
 
-class Finding(Enum):
+class CompatibilityFinding(Enum):
     """What is known of one row on one backend."""
 
     KEPT = "kept"
@@ -39,7 +39,7 @@ def _always(_: Declared) -> bool:
 
 
 @dataclass(frozen=True)
-class Row:
+class PromiseRow:
     """One promise to a call site, and the rules that show it."""
 
     key: str
@@ -51,10 +51,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Cell:
+class CompatibilityCell:
     """One row on one backend: ids of the rules by how they ended, and what to make of it."""
 
-    finding: Finding
+    finding: CompatibilityFinding
     kept: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class Cell:
         """How many rules say so: ``15 of 17 rules kept``."""
         parted = (self.kept, self.broken, self.known, self.waived, self.unmeasured)
         asked = sum(map(len, parted))
-        if self.finding is Finding.NOT_OFFERED:
+        if self.finding is CompatibilityFinding.NOT_OFFERED:
             return ""
         parts = [f"{len(self.kept)} of {_rules(asked)} kept"]
         parts += [f"{len(self.broken)} broken"] if self.broken else []
@@ -98,55 +98,55 @@ def _multi_node(declared: Declared) -> bool:
 _LIMITS = ("006", "007", "008", "015")
 _CLEANUP = ("008", "009", "010", "011")
 
-ROWS: tuple[Row, ...] = (
-    Row(
+ROWS: tuple[PromiseRow, ...] = (
+    PromiseRow(
         "start",
         "Start",
         "A player gets one instance, once, and it answers at its address.",
         (*_group("START"), *_some("REACH", "001", "004", "007")),
     ),
-    Row(
+    PromiseRow(
         "extend",
         "Extend",
         "An extend gives time and never takes any, on the same container and address.",
         (*_group("EXTEND", but=_LIMITS), *_some("REACH", "005")),
         offered=_limits_extensions,
     ),
-    Row(
+    PromiseRow(
         "stop",
         "Stop",
         "A stop ends the instance it was meant for, and nothing of it stays.",
         (*_group("STOP", but=(*_CLEANUP, "016")), *_some("REACH", "003", "006")),
     ),
-    Row(
+    PromiseRow(
         "auto-cleanup",
         "Auto-cleanup",
         "What has expired is over at its time, is removed by itself, and once.",
         (*_some("STOP", *_CLEANUP), *_group("EXPIRY")),
     ),
-    Row("audit", "Audit", "Every call leaves one true event.", _group("AUDIT")),
-    Row(
+    PromiseRow("audit", "Audit", "Every call leaves one true event.", _group("AUDIT")),
+    PromiseRow(
         "multi-node",
         "Multi-node",
         "Instances on several machines behave as those on one.",
         _group("NODE"),
         offered=_multi_node,
     ),
-    Row(
+    PromiseRow(
         "subdomain",
         "Subdomain",
         "A challenge under a host name of its own answers there.",
         _some("REACH", "008"),
         offered=lambda declared: "subdomain" in declared.get("addressing", ()),
     ),
-    Row(
+    PromiseRow(
         "extension-limits",
         "Extension limits",
         "As many extends as declared, no more, and anew for each instance.",
         (*_some("EXTEND", *_LIMITS), *_some("STATUS", "009")),
         offered=_limits_extensions,
     ),
-    Row(
+    PromiseRow(
         "flags",
         "Flags",
         "Every instance has its own flag, the recorded one, and nobody gives it away.",
@@ -203,11 +203,13 @@ ASKED_IF: dict[str, Callable[[Declared], bool]] = {
 row that was not measured is a gap."""
 
 
-def cell(row: Row, backend: BackendInfo, results: Iterable[ScenarioResult]) -> Cell:
+def cell(
+    row: PromiseRow, backend: BackendInfo, results: Iterable[ScenarioResult]
+) -> CompatibilityCell:
     """What the results of one backend say of a row."""
     declared = backend.capabilities
     if not row.offered(declared):
-        return Cell(Finding.NOT_OFFERED)
+        return CompatibilityCell(CompatibilityFinding.NOT_OFFERED)
     asked = [rule for rule in row.rules if ASKED_IF.get(rule, _always)(declared)]
     ended = {result.rule: result.status for result in results}
     by_status = {
@@ -218,10 +220,10 @@ def cell(row: Row, backend: BackendInfo, results: Iterable[ScenarioResult]) -> C
     measured = {*kept, *broken, *known, *waived}
     unmeasured = tuple(rule for rule in asked if rule not in measured)
     finding = _finding(bool(kept), bool(broken or known or waived), bool(unmeasured))
-    return Cell(finding, kept, broken, known, waived, unmeasured)
+    return CompatibilityCell(finding, kept, broken, known, waived, unmeasured)
 
 
-def compatibility(report: Report) -> list[tuple[Row, tuple[Cell, ...]]]:
+def compatibility(report: Report) -> list[tuple[PromiseRow, tuple[CompatibilityCell, ...]]]:
     """Every row with a cell for each backend of the report, in its order."""
     by_backend = {backend.name: report.of(backend.name) for backend in report.backends}
     return [
@@ -230,12 +232,12 @@ def compatibility(report: Report) -> list[tuple[Row, tuple[Cell, ...]]]:
     ]
 
 
-def _finding(kept: bool, broken: bool, gaps: bool) -> Finding:
+def _finding(kept: bool, broken: bool, gaps: bool) -> CompatibilityFinding:
     if broken:
-        return Finding.BROKEN
+        return CompatibilityFinding.BROKEN
     if not kept:
-        return Finding.NOT_MEASURED
-    return Finding.PARTLY if gaps else Finding.KEPT
+        return CompatibilityFinding.NOT_MEASURED
+    return CompatibilityFinding.PARTLY if gaps else CompatibilityFinding.KEPT
 
 
 def _rules(number: int) -> str:

@@ -11,12 +11,12 @@ from typing import Any
 
 import jinja2
 
-from conformance.report.compatibility import Cell as Found
-from conformance.report.compatibility import Finding, Row, compatibility
+from conformance.report.compatibility import CompatibilityCell as Found
+from conformance.report.compatibility import CompatibilityFinding, PromiseRow, compatibility
 from conformance.report.markdown import SYMBOLS
 from conformance.report.matrix import (
-    Cell,
     Matrix,
+    MatrixCell,
     excused,
     not_applicable,
     not_passed,
@@ -49,16 +49,16 @@ VERDICT_SYMBOLS = {
     Verdict.INTERRUPTED: "!",
 }
 _FINDING_KINDS = {
-    Finding.KEPT: "pass",
-    Finding.BROKEN: "fail",
-    Finding.PARTLY: "partly",
-    Finding.NOT_MEASURED: "unknown",
-    Finding.NOT_OFFERED: "na",
+    CompatibilityFinding.KEPT: "pass",
+    CompatibilityFinding.BROKEN: "fail",
+    CompatibilityFinding.PARTLY: "partly",
+    CompatibilityFinding.NOT_MEASURED: "unknown",
+    CompatibilityFinding.NOT_OFFERED: "na",
 }
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ShownFailure:
     """One failure, error or excused failure, cut to what a page can hold."""
 
     result: ScenarioResult
@@ -69,12 +69,12 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Group:
+class RuleGroup:
     """The rules of one group, and how each ended on each backend."""
 
     name: str
     rules: tuple[tuple[Rule, tuple[ScenarioResult | None, ...]], ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[MatrixCell, ...]
 
     @property
     def bad(self) -> int:
@@ -114,7 +114,7 @@ def _verdict(report: Report) -> str:
 
 def _backend(report: Report, backend: BackendInfo, place: int) -> dict[str, Any]:
     ledger = next((each for each in report.ledgers if each.backend == backend.name), None)
-    counts = Cell.of(report.of(backend.name))
+    counts = MatrixCell.of(report.of(backend.name))
     return {
         "info": backend,
         "place": place,
@@ -124,7 +124,7 @@ def _backend(report: Report, backend: BackendInfo, place: int) -> dict[str, Any]
     }
 
 
-def bar(counts: Cell) -> list[tuple[str, float, float]]:
+def bar(counts: MatrixCell) -> list[tuple[str, float, float]]:
     """Kind, start and width of each part of the bar, in parts of a hundred."""
     parts = (
         ("pass", counts.passed),
@@ -143,11 +143,11 @@ def bar(counts: Cell) -> list[tuple[str, float, float]]:
     return parted
 
 
-def _groups(report: Report) -> list[Group]:
+def _groups(report: Report) -> list[RuleGroup]:
     found = {(result.rule, result.backend): result for result in report.results}
     matrix = Matrix.of(report)
     return [
-        Group(
+        RuleGroup(
             name,
             tuple(
                 (rule, tuple(found.get((rule.id, backend)) for backend in matrix.columns))
@@ -161,10 +161,10 @@ def _groups(report: Report) -> list[Group]:
     ]
 
 
-def _evidence(report: Report, result: ScenarioResult) -> Evidence:
+def _evidence(report: Report, result: ScenarioResult) -> ShownFailure:
     trace = tuple(_short(line) for line in result.trace[:LONGEST_TRACE])
     more = len(result.trace) - len(trace)
-    return Evidence(
+    return ShownFailure(
         result,
         BY_ID[result.rule],
         anchor(report, result.rule, result.backend),
@@ -188,7 +188,7 @@ def _short(text: str) -> str:
     return f"{text[:LONGEST_MESSAGE]}\n… {more} more characters are in report.json"
 
 
-def _linked(row: Row, found: Found) -> list[tuple[str, str]]:
+def _linked(row: PromiseRow, found: Found) -> list[tuple[str, str]]:
     """Rules of a row with the word for how each ended; what was not asked is left out."""
     kinds = (
         (Status.FAIL, found.broken),
@@ -215,7 +215,7 @@ def _environment() -> jinja2.Environment:
     environment = pages("conformance.report")
     environment.filters |= {"declared": _value, "linked": _linked, "anchor": anchor}
     environment.globals |= {
-        "symbols": {finding: SYMBOLS[finding] for finding in Finding},
+        "symbols": {finding: SYMBOLS[finding] for finding in CompatibilityFinding},
         "kinds": _FINDING_KINDS,
         "status_words": WORDS,
         "verdict_symbols": VERDICT_SYMBOLS,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from conformance.report.matrix import Cell
+from conformance.report.matrix import MatrixCell
 from conformance.report.results import EXCUSED, BackendInfo, Report, ScenarioResult, Status
 from conformance.spec.rules import BY_ID
 from engines.printable import printable
@@ -20,7 +20,7 @@ def to_junit(report: Report) -> str:
     root = ET.Element("testsuites", name="whale-ready")
     for backend in report.backends:
         root.append(_suite(report, backend))
-    _count(root, Cell.of(report.results), sum(r.duration_s for r in report.results))
+    _count(root, MatrixCell.of(report.results), sum(r.duration_s for r in report.results))
     ET.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
@@ -29,7 +29,7 @@ def _suite(report: Report, backend: BackendInfo) -> ET.Element:
     results = report.of(backend.name)
     suite = ET.Element("testsuite", name=_xml(backend.name))
     suite.set("timestamp", report.started_at.replace(tzinfo=None).isoformat(timespec="seconds"))
-    _count(suite, Cell.of(results), sum(result.duration_s for result in results))
+    _count(suite, MatrixCell.of(results), sum(result.duration_s for result in results))
     properties = ET.SubElement(suite, "properties")
     facts = {
         "kind": backend.kind,
@@ -45,7 +45,7 @@ def _suite(report: Report, backend: BackendInfo) -> ET.Element:
     return suite
 
 
-def _count(element: ET.Element, cell: Cell, seconds: float) -> None:
+def _count(element: ET.Element, cell: MatrixCell, seconds: float) -> None:
     element.set("tests", str(cell.total))
     element.set("failures", str(cell.failed))
     element.set("errors", str(cell.errors))

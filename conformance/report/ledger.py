@@ -1,7 +1,7 @@
 """What became of the containers of a run: told of, ended, swept, left.
 
-A scenario's :class:`Tally` is taken when its call is over and before its world is closed: what
-still runs then is swept with the world, by the harness and not by the backend. What still runs
+A scenario's :class:`ContainerTally` is taken when its call is over and before its world is closed:
+what still runs then is swept with the world, by the harness and not by the backend. What still runs
 when the harness is closed too is left behind, and a problem of the run.
 """
 
@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from conformance.harness import Hook, World
-from conformance.report.results import Ledger
+from conformance.report.results import ContainerLedger
 from conformance.spec.trace import Trace
 
 
 @dataclass(frozen=True)
-class Tally:
+class ContainerTally:
     """The containers of one scenario, or of all those of one backend."""
 
     made: int = 0
@@ -26,15 +26,15 @@ class Tally:
     untold: int | None = 0
     """Others that ran then: of a warm pool, companions, or what a start leaked."""
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(
+    def __add__(self, other: ContainerTally) -> ContainerTally:
+        return ContainerTally(
             self.made + other.made,
             _sum(self.ended, other.ended),
             _sum(self.untold, other.untold),
         )
 
 
-def tally_of(trace: Trace, world: World, hooks: frozenset[Hook]) -> Tally | None:
+def tally_of(trace: Trace, world: World, hooks: frozenset[Hook]) -> ContainerTally | None:
     """Count what runs now of what starts told of; None when the backend was asked nothing.
 
     Never raises: a harness that fails here cannot tell.
@@ -43,12 +43,12 @@ def tally_of(trace: Trace, world: World, hooks: frozenset[Hook]) -> Tally | None
         return None
     told = trace.containers
     if Hook.GROUND_TRUTH not in hooks:
-        return Tally(len(told), None, None)
+        return ContainerTally(len(told), None, None)
     try:
         running = world.running()
     except Exception:  # noqa: BLE001 - a hook that a scenario uses is judged there
-        return Tally(len(told), None, None)
-    return Tally(len(told), len(told - running), len(running - told))
+        return ContainerTally(len(told), None, None)
+    return ContainerTally(len(told), len(told - running), len(running - told))
 
 
 class Books:
@@ -58,12 +58,12 @@ class Books:
     """
 
     def __init__(self) -> None:
-        self._tallies: dict[str, Tally] = {}
+        self._tallies: dict[str, ContainerTally] = {}
         self._left: dict[str, tuple[str, ...] | None] = {}
 
-    def add(self, backend: str, tally: Tally) -> None:
+    def add(self, backend: str, tally: ContainerTally) -> None:
         """A scenario is over."""
-        self._tallies[backend] = self._tallies.get(backend, Tally()) + tally
+        self._tallies[backend] = self._tallies.get(backend, ContainerTally()) + tally
 
     def closed(self, backend: str, left: Iterable[str] | None) -> None:
         """A harness is closed, and says what is left of its containers if it can tell."""
@@ -79,15 +79,15 @@ class Books:
         for backend, left in other._left.items():
             self.closed(backend, left)
 
-    def ledgers(self, backends: Iterable[str]) -> tuple[Ledger, ...]:
+    def ledgers(self, backends: Iterable[str]) -> tuple[ContainerLedger, ...]:
         """One for each of the backends, in this order."""
         return tuple(self._ledger(each) for each in backends)
 
-    def _ledger(self, backend: str) -> Ledger:
-        tally = self._tallies.get(backend, Tally())
+    def _ledger(self, backend: str) -> ContainerLedger:
+        tally = self._tallies.get(backend, ContainerTally())
         swept = None if tally.ended is None else tally.made - tally.ended
         left = self._left.get(backend)
-        return Ledger(backend, tally.made, tally.ended, swept, tally.untold, left)
+        return ContainerLedger(backend, tally.made, tally.ended, swept, tally.untold, left)
 
 
 def _sum(one: int | None, other: int | None) -> int | None:

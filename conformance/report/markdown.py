@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from conformance.report.compatibility import Cell as Found
-from conformance.report.compatibility import Finding, Row, compatibility
+from conformance.report.compatibility import CompatibilityCell as Found
+from conformance.report.compatibility import CompatibilityFinding, PromiseRow, compatibility
 from conformance.report.matrix import (
     Matrix,
     display_name,
@@ -20,7 +20,7 @@ from conformance.report.matrix import (
     spans,
     verdict_line,
 )
-from conformance.report.results import Ledger, Report, ScenarioResult, Status
+from conformance.report.results import ContainerLedger, Report, ScenarioResult, Status
 from conformance.spec.rules import BY_ID
 from engines.printable import printable
 
@@ -31,11 +31,11 @@ _LEAST_BYTES = 400
 _LINE_CHARACTERS = 2_000
 
 SYMBOLS = {
-    Finding.KEPT: "✓",
-    Finding.BROKEN: "✗",
-    Finding.PARTLY: "◐",
-    Finding.NOT_MEASURED: "?",
-    Finding.NOT_OFFERED: "–",
+    CompatibilityFinding.KEPT: "✓",
+    CompatibilityFinding.BROKEN: "✗",
+    CompatibilityFinding.PARTLY: "◐",
+    CompatibilityFinding.NOT_MEASURED: "?",
+    CompatibilityFinding.NOT_OFFERED: "–",
 }
 
 
@@ -94,9 +94,9 @@ def _compatibility(report: Report) -> Iterator[str]:
         yield f"| {row.title} | {' | '.join(_cell(row, each) for each in cells)} |"
 
 
-def _cell(row: Row, cell: Found) -> str:
+def _cell(row: PromiseRow, cell: Found) -> str:
     words = f"{SYMBOLS[cell.finding]} {cell.finding.value}"
-    if cell.finding in (Finding.KEPT, Finding.NOT_OFFERED):
+    if cell.finding in (CompatibilityFinding.KEPT, CompatibilityFinding.NOT_OFFERED):
         return words
     notes = [cell.evidence] if cell.kept or cell.broken or cell.waived or cell.known else []
     notes += [f"broken {spans(cell.broken)}"] if cell.broken else []
@@ -129,7 +129,7 @@ def _failure(result: ScenarioResult, budget: int) -> Iterator[str]:
     yield fence
 
 
-def _ledgers(ledgers: Iterable[Ledger]) -> Iterator[str]:
+def _ledgers(ledgers: Iterable[ContainerLedger]) -> Iterator[str]:
     rows = [
         [each.backend, each.made, each.ended, each.swept, each.untold, _left(each)]
         for each in ledgers
@@ -143,7 +143,7 @@ def _ledgers(ledgers: Iterable[Ledger]) -> Iterator[str]:
         yield f"| {' | '.join('cannot tell' if x is None else md(str(x)) for x in row)} |"
 
 
-def _left(ledger: Ledger) -> str | None:
+def _left(ledger: ContainerLedger) -> str | None:
     if ledger.left is None:
         return None
     return ", ".join(ledger.left) or "none"

@@ -20,7 +20,7 @@ _VERDICTS = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class MatrixCell:
     """How the scenarios of one group ended on one backend."""
 
     passed: int = 0
@@ -32,7 +32,7 @@ class Cell:
     """Known deviations."""
 
     @classmethod
-    def of(cls, results: Iterable[ScenarioResult]) -> Cell:
+    def of(cls, results: Iterable[ScenarioResult]) -> MatrixCell:
         counts = Counter(result.status for result in results)
         return cls(
             counts[Status.PASS],
@@ -74,8 +74,8 @@ class Matrix:
     """Names of the backends."""
     headings: tuple[str, ...]
     """The names as people must read them: a simulated backend says so."""
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
-    totals: tuple[Cell, ...]
+    rows: tuple[tuple[str, tuple[MatrixCell, ...]], ...]
+    totals: tuple[MatrixCell, ...]
 
     @classmethod
     def of(cls, report: Report) -> Matrix:
@@ -88,12 +88,13 @@ class Matrix:
                 (
                     group,
                     tuple(
-                        Cell.of(r for r in report.of(name) if r.group == group) for name in columns
+                        MatrixCell.of(r for r in report.of(name) if r.group == group)
+                        for name in columns
                     ),
                 )
                 for group in groups
             ),
-            totals=tuple(Cell.of(report.of(name)) for name in columns),
+            totals=tuple(MatrixCell.of(report.of(name)) for name in columns),
         )
 
 
@@ -162,7 +163,7 @@ def verdict_words(report: Report) -> str:
 def verdict_line(report: Report) -> str:
     """The verdict in one line, with the counts per backend and what was simulated."""
     counts = [
-        f"{display_name(report, backend.name)}: {Cell.of(report.of(backend.name))}"
+        f"{display_name(report, backend.name)}: {MatrixCell.of(report.of(backend.name))}"
         for backend in report.backends
     ]
     parts = [verdict_words(report), *counts, *(_first_line(r) for r in report.reasons)]

@@ -20,7 +20,14 @@ from conformance.report.json_fields import (
     texts,
     typed,
 )
-from conformance.report.results import BackendInfo, Ledger, Report, ScenarioResult, Status, Verdict
+from conformance.report.results import (
+    BackendInfo,
+    ContainerLedger,
+    Report,
+    ScenarioResult,
+    Status,
+    Verdict,
+)
 from conformance.spec.rules import Profile
 
 AGAIN = "make a new one: whale-ready check --report DIR"
@@ -145,11 +152,11 @@ def _known_deviation(where: str, content: object) -> KnownDeviation:
     )
 
 
-def _ledger(content: object) -> Ledger:
+def _ledger(content: object) -> ContainerLedger:
     data = an_object("a ledger", content)
-    exactly("a ledger", data, [each.name for each in fields(Ledger)])
+    exactly("a ledger", data, [each.name for each in fields(ContainerLedger)])
     left = None if data["left"] is None else strings(data, "left")
-    return Ledger(**{**data, "left": left})
+    return ContainerLedger(**{**data, "left": left})
 
 
 def _rule_id(content: object) -> str:

@@ -124,7 +124,7 @@ _EXIT_CODES = {
 
 
 @dataclass(frozen=True)
-class Ledger:
+class ContainerLedger:
     """What became of the containers that one backend made in a run."""
 
     backend: str
@@ -158,7 +158,7 @@ class Report:
     """Why the verdict is not ``passed``, one sentence each."""
     notes: tuple[str, ...] = ()
     """What a reader must know besides, as that a backend was simulated for want of Docker."""
-    ledgers: tuple[Ledger, ...] = ()
+    ledgers: tuple[ContainerLedger, ...] = ()
     spec_version: int = SPEC_VERSION
     """Version of the contract that it was measured by."""
 

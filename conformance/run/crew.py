@@ -20,7 +20,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Order:
+class Job:
     """What a worker is to do: the first thing it hears."""
 
     request: CheckRequest
@@ -36,7 +36,7 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class Noted:
+class WorkerNote:
     """Something a reader must know came up."""
 
     note: str
@@ -58,7 +58,7 @@ class Next:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ScenarioEnded:
     """A scenario has ended."""
 
     result: ScenarioResult
@@ -74,7 +74,7 @@ class Idle:
 
 
 @dataclass(frozen=True)
-class Ended:
+class WorkerEnded:
     """The last word of a worker."""
 
     exit_code: int
@@ -88,6 +88,6 @@ class Ended:
     """What became of the containers that it made."""
 
 
-Message = Opening | Noted | Ready | Next | Measured | Idle | Ended
+Message = Opening | WorkerNote | Ready | Next | ScenarioEnded | Idle | WorkerEnded
 Line = Connection
 """The connection between the two."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.report.ledger import Tally
+from conformance.report.ledger import ContainerTally
 from conformance.report.results import ScenarioResult, Status
 from conformance.spec.scenario import Need, Scenario
 from conformance.spec.trace import HarnessFault, Trace
@@ -20,14 +20,14 @@ _WHERE = re.compile(r"\s*\+\s+(where|and)\b")
 _WORSE = (Status.PASS, Status.NOT_APPLICABLE, Status.ERROR, Status.FAIL)
 
 
-class Outcome:
+class ScenarioOutcome:
     """Gathers the phases of one scenario; its status only ever gets worse."""
 
     def __init__(self, scenario: Scenario, backend: str) -> None:
         self.scenario = scenario
         self.backend = backend
         self.trace = Trace()
-        self.tally: Tally | None = None
+        self.tally: ContainerTally | None = None
         """The scenario's containers, counted before its world is closed."""
         self.status: Status | None = None
         self.tried_for: Need | None = None

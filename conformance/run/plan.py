@@ -30,7 +30,7 @@ class Previewing(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
+class CheckPlan:
     """What a run would do on one backend."""
 
     name: str
@@ -51,7 +51,7 @@ class Plan:
         return STARTS_PER_SCENARIO * (len(self.run) + len(self.tried))
 
 
-def plan_for(subject: Subject, scenarios: Iterable[Scenario], proofs: Proofs) -> Plan:
+def plan_for(subject: Subject, scenarios: Iterable[Scenario], proofs: Proofs) -> CheckPlan:
     """The plan for one backend, from its hooks and, where it can be previewed, its capabilities."""
     harness = subject.harness
     if not isinstance(harness, Previewing):
@@ -66,7 +66,7 @@ def _plan(
     proofs: Proofs,
     world: World | None,
     facts: Mapping[str, str],
-) -> Plan:
+) -> CheckPlan:
     run: list[str] = []
     tried: list[str] = []
     not_applicable: dict[str, tuple[str, ...]] = {}
@@ -80,7 +80,7 @@ def _plan(
             run.append(scenario.id)
         else:
             not_applicable[reason] = (*not_applicable.get(reason, ()), scenario.id)
-    return Plan(
+    return CheckPlan(
         subject.name,
         subject.harness.kind,
         facts,

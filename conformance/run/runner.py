@@ -21,12 +21,12 @@ from pathlib import Path
 import pytest
 
 from conformance.registry.backends import Subject, chosen
-from conformance.report.comparison import Gate, gate
+from conformance.report.comparison import BaselineGate, gate
 from conformance.report.results import MINIMUM_EXECUTED, Report, judge
 from conformance.report.waivers import NO_WAIVERS, Waivers
 from conformance.run.observer import Observer
-from conformance.run.plan import Plan, plan_for
-from conformance.run.selection import Selection
+from conformance.run.plan import CheckPlan, plan_for
+from conformance.run.selection import RuleSelection
 from conformance.run.session import STOPPING, Suite
 from conformance.run.workers import jobs_of, run_in_workers
 from conformance.spec.redaction import Secrets
@@ -84,7 +84,7 @@ def check(request: CheckRequest, observer: Observer | None = None) -> Report:
     return _reported(subjects, replace(request, jobs=jobs), observer, _run_in_workers)
 
 
-def plan(request: CheckRequest) -> list[Plan]:
+def plan(request: CheckRequest) -> list[CheckPlan]:
     """What :func:`check` would do, backend by backend; nothing is contacted or started.
 
     Raises:
@@ -179,16 +179,16 @@ def suite_of(
     return Suite(
         subjects,
         observer=observer,
-        selection=Selection.of(request.select, request.profile, request.spec),
+        selection=RuleSelection.of(request.select, request.profile, request.spec),
         waivers=request.waivers,
         stop_at_first=request.stop_at_first,
     )
 
 
-def _against(request: CheckRequest, suite: Suite, problems: Sequence[str]) -> Gate:
+def _against(request: CheckRequest, suite: Suite, problems: Sequence[str]) -> BaselineGate:
     """The run against its baseline, if it has one."""
     if request.baseline is None:
-        return Gate()
+        return BaselineGate()
     whole = not (problems or suite.interrupted or request.stop_at_first)
     return gate(request.baseline, suite.results, suite.selection.rules, whole=whole)
 

@@ -20,7 +20,7 @@ def rules_of(profile: Profile, spec: int, rules: Iterable[Rule] = RULES) -> dict
 
 
 @dataclass(frozen=True)
-class Selection:
+class RuleSelection:
     """The rules of one run."""
 
     profile: Profile
@@ -36,7 +36,7 @@ class Selection:
         globs: Iterable[str] = (),
         profile: Profile = Profile.FULL,
         spec: int = SPEC_VERSION,
-    ) -> Selection:
+    ) -> RuleSelection:
         """The rules that ``globs`` mean; all of profile and version when there is none.
 
         Raises:

@@ -15,19 +15,19 @@ import pytest
 
 from conformance.harness import Options, World
 from conformance.registry.backends import Subject
-from conformance.report.ledger import Tally, tally_of
+from conformance.report.ledger import ContainerTally, tally_of
 from conformance.report.results import ScenarioResult, Status
 from conformance.report.waivers import NO_WAIVERS, Waivers
 from conformance.run.interrupts import Interrupts
 from conformance.run.observer import Observer
 from conformance.run.opening import Backends
-from conformance.run.outcome import Outcome
-from conformance.run.selection import Selection
+from conformance.run.outcome import ScenarioOutcome
+from conformance.run.selection import RuleSelection
 from conformance.spec.proofs import Proofs, undeclared_but_working
 from conformance.spec.redaction import Secrets
 from conformance.spec.rules import BY_ID
 from conformance.spec.scenario import Scenario, scenario_of
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.trace import HarnessFault, Trace
 
 CARRIED = "whale_ready_result"
@@ -42,7 +42,7 @@ LAST_EXCHANGES = 40
 STOPPING = frozenset({Status.FAIL, Status.ERROR})
 """How the scenario ended after which a run stops that is to stop at the first."""
 
-_OUTCOME = pytest.StashKey[Outcome]()
+_OUTCOME = pytest.StashKey[ScenarioOutcome]()
 _ORDER = {rule: place for place, rule in enumerate(BY_ID)}
 
 
@@ -64,12 +64,12 @@ class Suite:
         select: Iterable[str] = (),
         observer: Observer | None = None,
         *,
-        selection: Selection | None = None,
+        selection: RuleSelection | None = None,
         waivers: Waivers = NO_WAIVERS,
         stop_at_first: bool = False,
     ) -> None:
         self.observer = observer or Observer()
-        self.selection = selection or Selection.of(select)
+        self.selection = selection or RuleSelection.of(select)
         self._waivers = waivers
         self._stop_at_first = stop_at_first
         self._session: pytest.Session | None = None
@@ -150,7 +150,7 @@ class Suite:
             elif scenario.id not in self.selection.rules:
                 deselected.append(item)
             else:
-                item.stash[_OUTCOME] = Outcome(scenario, subject.name)
+                item.stash[_OUTCOME] = ScenarioOutcome(scenario, subject.name)
                 place = places[subject.name]
                 mine.append((place, _ORDER[scenario.id], subject, scenario, item))
         mine.sort(key=lambda each: each[:2])
@@ -163,7 +163,7 @@ class Suite:
         self.observer.begins(len(mine))
 
     @pytest.fixture
-    def world(self, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    def world(self, request: pytest.FixtureRequest) -> Iterator[ScenarioContext]:
         """The backend under test with empty state, its players and the hooks asked for."""
         subject: Subject = request.param
         outcome = request.node.stash[_OUTCOME]
@@ -177,7 +177,7 @@ class Suite:
             outcome.tried_for = self.proofs(subject).tried(scenario, inner)
             if unmet and outcome.tried_for is None:
                 _skip(outcome, unmet)
-            yield Stage(inner, trace, scenario.hooks)
+            yield ScenarioContext(inner, trace, scenario.hooks)
             _look_back(outcome, inner)
         finally:
             try:
@@ -232,7 +232,7 @@ class Suite:
             self.results.append(result)
             tally = getattr(report, CARRIED_TALLY, None)
             if tally is not None:
-                self.backends.books.add(result.backend, Tally(**tally))
+                self.backends.books.add(result.backend, ContainerTally(**tally))
             self.observer.measured(result)
             self._perhaps_stop(result)
 
@@ -256,7 +256,7 @@ def _scenario_of_item(item: pytest.Item) -> Scenario | None:
     return scenario_of(getattr(item, "function", None))
 
 
-def _skip(outcome: Outcome, reason: str) -> NoReturn:
+def _skip(outcome: ScenarioOutcome, reason: str) -> NoReturn:
     outcome.not_applicable(reason)
     pytest.skip(reason)
 
@@ -268,7 +268,7 @@ def _make(subject: Subject, options: Options) -> World:
         raise HarnessFault(f"no world could be made: {type(error).__name__}: {error}") from error
 
 
-def _look_back(outcome: Outcome, inner: World) -> None:
+def _look_back(outcome: ScenarioOutcome, inner: World) -> None:
     """After the call: show the wire where it is of use, and refuse an empty pass."""
     if outcome.status is Status.PASS:
         if outcome.trace.calls == 0:

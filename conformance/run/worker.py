@@ -16,17 +16,17 @@ import pytest
 from conformance.report.ledger import Books
 from conformance.report.results import ScenarioResult
 from conformance.run.crew import (
-    Ended,
     Idle,
+    Job,
     Key,
     Line,
-    Measured,
     Message,
     Next,
-    Noted,
     Opening,
-    Order,
     Ready,
+    ScenarioEnded,
+    WorkerEnded,
+    WorkerNote,
 )
 from conformance.run.interrupts import uninterrupted
 from conformance.run.observer import Observer
@@ -42,11 +42,11 @@ def main(descriptor: int) -> None:
     suite: Suite | None = None
     exit_code, output, interrupted = int(pytest.ExitCode.INTERRUPTED), "", False
     try:
-        order: Order = line.recv()
+        order: Job = line.recv()
         subjects = chosen_subjects(order.request)
         mine = [each for each in subjects if each.harness.parallel or order.number == 0]
-        suite = suite_of(mine, order.request, Teller(line))
-        exit_code, output = run_pytest(suite, order.request, plugins=[Errands(suite, line)])
+        suite = suite_of(mine, order.request, WorkerReporter(line))
+        exit_code, output = run_pytest(suite, order.request, plugins=[WorkerLoop(suite, line)])
     except (KeyboardInterrupt, EOFError):
         interrupted = True
     with uninterrupted():
@@ -56,10 +56,10 @@ def main(descriptor: int) -> None:
         problems = () if suite is None else tuple(suite.problems)
         of_harnesses = () if suite is None else tuple(suite.backends.problems)
         books = Books() if suite is None else suite.backends.books
-        _tell(line, Ended(exit_code, output, interrupted, problems, of_harnesses, books))
+        _tell(line, WorkerEnded(exit_code, output, interrupted, problems, of_harnesses, books))
 
 
-class Teller(Observer):
+class WorkerReporter(Observer):
     """Passes on to the controller what comes up."""
 
     def __init__(self, line: Line) -> None:
@@ -69,13 +69,13 @@ class Teller(Observer):
         _tell(self._line, Opening(backend))
 
     def noted(self, note: str) -> None:
-        _tell(self._line, Noted(note))
+        _tell(self._line, WorkerNote(note))
 
     def measured(self, result: ScenarioResult) -> None:
-        _tell(self._line, Measured(result))
+        _tell(self._line, ScenarioEnded(result))
 
 
-class Errands:
+class WorkerLoop:
     """A pytest plugin that runs what the controller hands out, one scenario after the other."""
 
     def __init__(self, suite: Suite, line: Line) -> None:

@@ -30,16 +30,16 @@ from conformance.registry.backends import Subject
 from conformance.report.ledger import Books
 from conformance.report.results import ScenarioResult, Status
 from conformance.run.crew import (
-    Ended,
     Idle,
+    Job,
     Key,
     Line,
-    Measured,
     Next,
-    Noted,
     Opening,
-    Order,
     Ready,
+    ScenarioEnded,
+    WorkerEnded,
+    WorkerNote,
 )
 from conformance.run.observer import Observer
 from conformance.spec.redaction import Secrets
@@ -68,15 +68,15 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class Worker:
+class WorkerProcess:
     """One process, as the controller sees it."""
 
-    def __init__(self, number: int, order: Order) -> None:
+    def __init__(self, number: int, order: Job) -> None:
         self.number = number
         self.running: Key | None = None
         """What it was handed and has not told the result of."""
         self.asking = self.idle = self.closing = False
-        self.ended: Ended | None = None
+        self.ended: WorkerEnded | None = None
         self.backends: tuple[str, ...] = ()
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         ours, theirs = Pipe()
@@ -92,7 +92,7 @@ class Worker:
         self.line: Line = ours
         self.tell(order)
 
-    def tell(self, word: Order | Key | None) -> None:
+    def tell(self, word: Job | Key | None) -> None:
         with suppress(BrokenPipeError):  # it has died; its end of the line says so
             self.line.send(word)
 
@@ -114,7 +114,7 @@ class Worker:
         self._errors.close()
 
 
-class Crew:
+class WorkerPool:
     """The workers of a run, and what they have told so far."""
 
     def __init__(self, suite: Suite, request: CheckRequest, observer: Observer) -> None:
@@ -124,7 +124,7 @@ class Crew:
         self._untold = [(subject.name, scenario.id) for subject, scenario in suite.planned]
         """All that is to be run and was not yet told to the observer, in order."""
         self._waiting = list(self._untold)
-        self._workers: list[Worker] = []
+        self._workers: list[WorkerProcess] = []
         self._results: dict[Key, ScenarioResult] = {}
         self._proves = {
             scenario.id: scenario.proves.text
@@ -139,7 +139,7 @@ class Crew:
         """Start the processes; an interrupt in between reaches those that come after it, too."""
         request = replace(self._request, jobs=1, stop_at_first=False)
         for number in range(jobs):
-            self._workers.append(Worker(number, Order(request, number)))
+            self._workers.append(WorkerProcess(number, Job(request, number)))
             if self._interrupted:
                 self._workers[-1].interrupt()
 
@@ -171,13 +171,13 @@ class Crew:
 
     # What workers say.
 
-    def _hear(self, worker: Worker) -> None:
+    def _hear(self, worker: WorkerProcess) -> None:
         try:
             message = worker.line.recv()
         except (EOFError, ConnectionResetError):
             self._lost(worker)
             return
-        if isinstance(message, Measured):
+        if isinstance(message, ScenarioEnded):
             self._measured(worker, message.result)
         elif isinstance(message, Next):
             worker.asking = True
@@ -187,12 +187,12 @@ class Crew:
                 self._begin(message)
         elif isinstance(message, Idle):
             worker.idle = True
-        elif isinstance(message, Ended):
+        elif isinstance(message, WorkerEnded):
             self._ended(worker, message)
         elif worker.number == 0:
             self._pass_on(message)
 
-    def _pass_on(self, message: Opening | Noted) -> None:
+    def _pass_on(self, message: Opening | WorkerNote) -> None:
         if isinstance(message, Opening):
             self._observer.opening(message.backend)
         else:
@@ -219,7 +219,7 @@ class Crew:
         self._untold = [(subject.name, scenario.id) for subject, scenario in planned]
         self._waiting = list(self._untold)
 
-    def _measured(self, worker: Worker, result: ScenarioResult) -> None:
+    def _measured(self, worker: WorkerProcess, result: ScenarioResult) -> None:
         self._results[result.backend, result.scenario] = result
         worker.running = None
         if self._request.stop_at_first and result.status in (Status.FAIL, Status.ERROR):
@@ -237,7 +237,7 @@ class Crew:
         planned = [(subject.name, scenario.id) for subject, scenario in self._suite.planned]
         return [self._results[key] for key in planned if key in self._results]
 
-    def _ended(self, worker: Worker, end: Ended) -> None:
+    def _ended(self, worker: WorkerProcess, end: WorkerEnded) -> None:
         worker.ended = end
         self._suite.interrupted |= end.interrupted
         self._suite.backends.books.merge(end.books)
@@ -246,9 +246,9 @@ class Crew:
         if end.interrupted or end.problems or end.backend_problems:
             self._stopping = True
 
-    def _lost(self, worker: Worker) -> None:
+    def _lost(self, worker: WorkerProcess) -> None:
         problem = worker.died()
-        worker.ended = Ended(int(pytest.ExitCode.OK), "", False, (), (), Books())
+        worker.ended = WorkerEnded(int(pytest.ExitCode.OK), "", False, (), (), Books())
         self._stopping = True
         if not self._interrupted:
             _add(self._suite.backends.problems, [Secrets().clean(problem)])
@@ -263,14 +263,14 @@ class Crew:
             worker.running = None if self._stopping else self._next_for(worker)
             worker.tell(worker.running)
 
-    def _next_for(self, worker: Worker) -> Key | None:
+    def _next_for(self, worker: WorkerProcess) -> Key | None:
         for key in self._waiting:
             if key[0] in worker.backends and self._may_prove(worker, key):
                 self._waiting.remove(key)
                 return key
         return None
 
-    def _may_prove(self, worker: Worker, key: Key) -> bool:
+    def _may_prove(self, worker: WorkerProcess, key: Key) -> bool:
         """A proof is all one worker's, which alone knows when it is complete."""
         capability = self._proves.get(key[1])
         if capability is None:
@@ -293,7 +293,7 @@ def run_in_workers(suite: Suite, request: CheckRequest, observer: Observer) -> t
     Its results, problems and what it knows of its backends are filled in as after a run in this
     process. Ctrl-C and SIGTERM end the scenarios at work; what was measured stays.
     """
-    crew = Crew(suite, request, observer)
+    crew = WorkerPool(suite, request, observer)
     with _interrupts(crew):
         try:
             crew.start(min(request.jobs, max(1, len(suite.planned))))
@@ -303,7 +303,7 @@ def run_in_workers(suite: Suite, request: CheckRequest, observer: Observer) -> t
 
 
 @contextmanager
-def _interrupts(crew: Crew) -> Iterator[None]:
+def _interrupts(crew: WorkerPool) -> Iterator[None]:
     """Signals only tell the workers: nothing here is cut short while they clear up."""
     if threading.current_thread() is not threading.main_thread():
         yield

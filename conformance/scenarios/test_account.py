@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conformance.harness import Hook, Lockout
 from conformance.spec.scenario import EXTENDS, ONE_AT_A_TIME, TEAMS, scenario
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     FIXED,
     demand,
@@ -28,7 +28,7 @@ MINUTE = 60
 
 
 @scenario("ACCOUNT-001")
-def test_two_users_get_two_instances(world: Stage) -> None:
+def test_two_users_get_two_instances(world: ScenarioContext) -> None:
     hers = started(world, world.alice, world.first)
     his = started(world, world.bob, world.first)
     assert hers["container_id"] != his["container_id"], "two accounts share one container"
@@ -37,41 +37,41 @@ def test_two_users_get_two_instances(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-002")
-def test_nobody_sees_a_strangers_instance(world: Stage) -> None:
+def test_nobody_sees_a_strangers_instance(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     gone(world, world.bob, world.first)
 
 
 @scenario("ACCOUNT-003")
-def test_nobody_extends_a_strangers_instance(world: Stage) -> None:
+def test_nobody_extends_a_strangers_instance(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     refused(world.extend(world.bob, world.first), Code.NOT_FOUND)
     untouched(world, world.alice, world.first, instance)
 
 
 @scenario("ACCOUNT-004")
-def test_nobody_stops_a_strangers_instance(world: Stage) -> None:
+def test_nobody_stops_a_strangers_instance(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     refused(world.stop(world.bob, world.first), Code.NOT_FOUND)
     untouched(world, world.alice, world.first, instance)
 
 
 @scenario("ACCOUNT-005", ONE_AT_A_TIME)
-def test_limits_are_counted_apart(world: Stage) -> None:
+def test_limits_are_counted_apart(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     started(world, world.bob, world.second)
     refused(world.start(world.bob, world.first), Code.LIMIT_REACHED)
 
 
 @scenario("ACCOUNT-006", TEAMS, proves=TEAMS)
-def test_mates_see_the_same_instance(world: Stage) -> None:
+def test_mates_see_the_same_instance(world: ScenarioContext) -> None:
     starter, mate = world.mates[:2]
     instance = started(world, starter, world.first)
     untouched(world, mate, world.first, instance)
 
 
 @scenario("ACCOUNT-007", TEAMS, proves=TEAMS)
-def test_a_mates_start_returns_the_teams_instance(world: Stage) -> None:
+def test_a_mates_start_returns_the_teams_instance(world: ScenarioContext) -> None:
     starter, mate = world.mates[:2]
     instance = started(world, starter, world.first)
     same(instance, repeated(world, mate, world.first))
@@ -79,7 +79,7 @@ def test_a_mates_start_returns_the_teams_instance(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-008", TEAMS, EXTENDS)
-def test_a_mate_may_extend(world: Stage) -> None:
+def test_a_mate_may_extend(world: ScenarioContext) -> None:
     starter, mate = world.mates[:2]
     started(world, starter, world.first)
     done(world.extend(mate, world.first))
@@ -88,7 +88,7 @@ def test_a_mate_may_extend(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-009", TEAMS, proves=TEAMS)
-def test_a_mate_may_stop(world: Stage) -> None:
+def test_a_mate_may_stop(world: ScenarioContext) -> None:
     starter, mate = world.mates[:2]
     started(world, starter, world.first)
     done(world.stop(mate, world.first))
@@ -97,7 +97,7 @@ def test_a_mate_may_stop(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-010", TEAMS, ONE_AT_A_TIME)
-def test_mates_share_one_limit(world: Stage) -> None:
+def test_mates_share_one_limit(world: ScenarioContext) -> None:
     starter, mate = world.mates[:2]
     instance = started(world, starter, world.first)
     refused(world.start(mate, world.second), Code.LIMIT_REACHED)
@@ -105,7 +105,7 @@ def test_mates_share_one_limit(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-011", TEAMS, proves=TEAMS)
-def test_a_user_without_team_does_not_see_a_teams(world: Stage) -> None:
+def test_a_user_without_team_does_not_see_a_teams(world: ScenarioContext) -> None:
     instance = started(world, world.mates[0], world.first)
     gone(world, world.alice, world.first)
     gone(world, world.mates[0].leaves(), world.first)
@@ -114,7 +114,7 @@ def test_a_user_without_team_does_not_see_a_teams(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-012", TEAMS, proves=TEAMS)
-def test_a_change_of_team_ends_the_view(world: Stage) -> None:
+def test_a_change_of_team_ends_the_view(world: ScenarioContext) -> None:
     starter, _, other, _ = world.mates[:4]
     started(world, starter, world.first)
     assert other.team_id is not None
@@ -125,7 +125,7 @@ def test_a_change_of_team_ends_the_view(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-013", TEAMS, proves=TEAMS)
-def test_the_team_keeps_what_a_leaver_started(world: Stage) -> None:
+def test_the_team_keeps_what_a_leaver_started(world: ScenarioContext) -> None:
     starter, mate, other, _ = world.mates[:4]
     instance = started(world, starter, world.first)
     assert other.team_id is not None
@@ -135,7 +135,7 @@ def test_the_team_keeps_what_a_leaver_started(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-014", TEAMS, proves=TEAMS)
-def test_a_new_member_gets_the_new_teams_instance(world: Stage) -> None:
+def test_a_new_member_gets_the_new_teams_instance(world: ScenarioContext) -> None:
     starter, mate, other, _ = world.mates[:4]
     started(world, starter, world.first)
     theirs = started(world, other, world.first)
@@ -146,7 +146,7 @@ def test_a_new_member_gets_the_new_teams_instance(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-015", TEAMS, proves=TEAMS)
-def test_two_teams_are_two_accounts(world: Stage) -> None:
+def test_two_teams_are_two_accounts(world: ScenarioContext) -> None:
     one, _, other, _ = world.mates[:4]
     ours = started(world, one, world.first)
     gone(world, other, world.first)
@@ -157,7 +157,7 @@ def test_two_teams_are_two_accounts(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-016", TEAMS, proves=TEAMS)
-def test_a_team_is_not_the_user_of_its_number(world: Stage) -> None:
+def test_a_team_is_not_the_user_of_its_number(world: ScenarioContext) -> None:
     namesake = world.mates[0].joins(world.alice.user_id)
     instance = started(world, world.alice, world.first)
     gone(world, namesake, world.first)
@@ -166,7 +166,7 @@ def test_a_team_is_not_the_user_of_its_number(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-017", Hook.OWNERS, Hook.GROUND_TRUTH)
-def test_a_numbers_new_owner_does_not_see_the_old_ones(world: Stage) -> None:
+def test_a_numbers_new_owner_does_not_see_the_old_ones(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     world.give_number_again(world.alice)
     gone(world, world.alice, world.first)
@@ -176,7 +176,7 @@ def test_a_numbers_new_owner_does_not_see_the_old_ones(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-018", Hook.OWNERS)
-def test_a_numbers_new_owner_starts_at_once(world: Stage) -> None:
+def test_a_numbers_new_owner_starts_at_once(world: ScenarioContext) -> None:
     old = started(world, world.alice, world.first)
     world.give_number_again(world.alice)
     new = started(world, world.alice, world.first)
@@ -184,7 +184,7 @@ def test_a_numbers_new_owner_starts_at_once(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-019", Hook.OWNERS, Hook.WORKER, Hook.GROUND_TRUTH, Hook.AUDIT)
-def test_what_a_deleted_account_has_left_is_ended(world: Stage) -> None:
+def test_what_a_deleted_account_has_left_is_ended(world: ScenarioContext) -> None:
     left = started(world, world.alice, world.first)
     kept = started(world, world.bob, world.first)
     world.give_number_again(world.alice)
@@ -196,7 +196,7 @@ def test_what_a_deleted_account_has_left_is_ended(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-020", Hook.NEW_CHALLENGE, Hook.GROUND_TRUTH)
-def test_a_new_challenge_does_not_show_the_deleted_ones_instance(world: Stage) -> None:
+def test_a_new_challenge_does_not_show_the_deleted_ones_instance(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     world.give_challenge_again(world.first)
     gone(world, world.alice, world.first)
@@ -206,7 +206,7 @@ def test_a_new_challenge_does_not_show_the_deleted_ones_instance(world: Stage) -
 
 
 @scenario("ACCOUNT-021", Hook.NEW_CHALLENGE)
-def test_a_new_challenge_is_started_at_once(world: Stage) -> None:
+def test_a_new_challenge_is_started_at_once(world: ScenarioContext) -> None:
     old = started(world, world.alice, world.first)
     world.give_challenge_again(world.first)
     new = started(world, world.alice, world.first)
@@ -215,7 +215,7 @@ def test_a_new_challenge_is_started_at_once(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-022", Hook.NEW_CHALLENGE, Hook.WORKER, Hook.GROUND_TRUTH, Hook.AUDIT)
-def test_what_a_deleted_challenge_has_left_is_ended(world: Stage) -> None:
+def test_what_a_deleted_challenge_has_left_is_ended(world: ScenarioContext) -> None:
     left = started(world, world.alice, world.first)
     kept = started(world, world.bob, world.second)
     world.give_challenge_again(world.first)
@@ -227,14 +227,14 @@ def test_what_a_deleted_challenge_has_left_is_ended(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-023", Hook.OWNERS, ONE_AT_A_TIME)
-def test_what_a_deleted_account_has_left_takes_no_place(world: Stage) -> None:
+def test_what_a_deleted_account_has_left_takes_no_place(world: ScenarioContext) -> None:
     started(world, world.alice, world.second)
     world.give_number_again(world.alice)
     started(world, world.alice, world.first)
 
 
 @scenario("ACCOUNT-024", Hook.OWNERS, Hook.OUTAGE, Hook.WORKER, Hook.GROUND_TRUTH, Hook.AUDIT)
-def test_an_account_may_be_deleted_in_an_outage(world: Stage) -> None:
+def test_an_account_may_be_deleted_in_an_outage(world: ScenarioContext) -> None:
     left = started(world, world.alice, world.first)
     with world.outage():
         world.give_number_again(world.alice)
@@ -246,7 +246,7 @@ def test_an_account_may_be_deleted_in_an_outage(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-025", Hook.OWNERS, TEAMS)
-def test_a_teams_number_may_be_given_again(world: Stage) -> None:
+def test_a_teams_number_may_be_given_again(world: ScenarioContext) -> None:
     starter, mate = world.mates[:2]
     old = started(world, starter, world.first)
     world.give_number_again(starter)
@@ -258,7 +258,7 @@ def test_a_teams_number_may_be_given_again(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-026", Hook.ANOTHER_SITE, Hook.GROUND_TRUTH)
-def test_an_account_of_another_site_is_another_account(world: Stage) -> None:
+def test_an_account_of_another_site_is_another_account(world: ScenarioContext) -> None:
     hers = started(world, world.alice, world.first)
     with world.another_site():
         gone(world, world.alice, world.first)
@@ -273,7 +273,7 @@ def test_an_account_of_another_site_is_another_account(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-027", TEAMS)
-def test_what_is_last_known_of_a_teams_is_told_to_the_team(world: Stage) -> None:
+def test_what_is_last_known_of_a_teams_is_told_to_the_team(world: ScenarioContext) -> None:
     starter, mate, stranger = world.mates[:3]
     started(world, world.alice, world.first)
     shown = live(world, world.alice, world.first)
@@ -296,7 +296,7 @@ def test_what_is_last_known_of_a_teams_is_told_to_the_team(world: Stage) -> None
 
 
 @scenario("ACCOUNT-028", Hook.ACCESS, Hook.GROUND_TRUTH)
-def test_who_is_not_let_in_changes_nothing(world: Stage) -> None:
+def test_who_is_not_let_in_changes_nothing(world: ScenarioContext) -> None:
     for why in Lockout:
         with world.locked_out(world.alice, why):
             refused(world.start(world.alice, world.first), Code.UNAUTHENTICATED)
@@ -309,7 +309,7 @@ def test_who_is_not_let_in_changes_nothing(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-029", Hook.ACCESS, Hook.WORKER, Hook.GROUND_TRUTH)
-def test_who_is_locked_out_loses_nothing(world: Stage) -> None:
+def test_who_is_locked_out_loses_nothing(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     for why in Lockout:
         with world.locked_out(world.alice, why):
@@ -328,7 +328,7 @@ def test_who_is_locked_out_loses_nothing(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-030", Hook.OWNERS)
-def test_what_is_last_known_is_not_told_to_a_numbers_new_owner(world: Stage) -> None:
+def test_what_is_last_known_is_not_told_to_a_numbers_new_owner(world: ScenarioContext) -> None:
     kept = started(world, world.bob, world.first)
     players = [world.alice]
     if world.capabilities.teams and world.mates:
@@ -347,7 +347,7 @@ def test_what_is_last_known_is_not_told_to_a_numbers_new_owner(world: Stage) -> 
 
 
 @scenario("ACCOUNT-031", Hook.NEW_CHALLENGE)
-def test_what_is_last_known_is_not_told_of_another_challenge(world: Stage) -> None:
+def test_what_is_last_known_is_not_told_of_another_challenge(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     kept = started(world, world.bob, world.second)
     world.give_challenge_again(world.first)
@@ -359,7 +359,7 @@ def test_what_is_last_known_is_not_told_of_another_challenge(world: Stage) -> No
 
 
 @scenario("ACCOUNT-032", Hook.OWNERS, Hook.ACCESS, Hook.WORKER)
-def test_what_could_not_be_ended_is_no_new_owners(world: Stage) -> None:
+def test_what_could_not_be_ended_is_no_new_owners(world: ScenarioContext) -> None:
     for why in Lockout:
         old = started(world, world.alice, world.first)
         world.give_number_again(world.alice)
@@ -374,7 +374,9 @@ def test_what_could_not_be_ended_is_no_new_owners(world: Stage) -> None:
 
 
 @scenario("ACCOUNT-033", Hook.REPLACE_BEHIND, Hook.CLOCK, ONE_AT_A_TIME)
-def test_what_took_its_place_is_not_in_the_way_when_its_time_is_over(world: Stage) -> None:
+def test_what_took_its_place_is_not_in_the_way_when_its_time_is_over(
+    world: ScenarioContext,
+) -> None:
     for seconds in SECONDS_BEFORE:
         named = []
         # Both ways round, so that a number that stands there by chance does not do.

@@ -19,7 +19,7 @@ from conformance.spec.scenario import (
     TEAMS,
     scenario,
 )
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     MOST_EXTENDS,
     START_SLACK_SECONDS,
@@ -48,7 +48,7 @@ SLOW_SECONDS = 0.03
 
 
 @scenario("AUDIT-001", Hook.AUDIT)
-def test_a_start_is_one_event(world: Stage) -> None:
+def test_a_start_is_one_event(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     event = only_event(world, Action.STARTED)
     assert event.user_id == world.alice.user_id
@@ -60,7 +60,7 @@ def test_a_start_is_one_event(world: Stage) -> None:
 
 
 @scenario("AUDIT-002", Hook.AUDIT, EXTENDS)
-def test_an_extend_is_one_event_with_both_expiries(world: Stage) -> None:
+def test_an_extend_is_one_event_with_both_expiries(world: ScenarioContext) -> None:
     before = started(world, world.alice, world.first)
     done(world.extend(world.alice, world.first))
     after = live(world, world.alice, world.first)
@@ -71,7 +71,7 @@ def test_an_extend_is_one_event_with_both_expiries(world: Stage) -> None:
 
 
 @scenario("AUDIT-003", Hook.AUDIT)
-def test_a_stop_is_one_event(world: Stage) -> None:
+def test_a_stop_is_one_event(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     done(world.stop(world.alice, world.first))
     event = only_event(world, Action.STOPPED)
@@ -81,7 +81,7 @@ def test_a_stop_is_one_event(world: Stage) -> None:
 
 
 @scenario("AUDIT-004", Hook.AUDIT)
-def test_a_refused_start_is_one_event(world: Stage) -> None:
+def test_a_refused_start_is_one_event(world: ScenarioContext) -> None:
     result = world.start(world.alice, world.challenges.unknown)
     event = only_event(world, Action.START_FAILED)
     assert event.code is result.code is Code.CHALLENGE_UNAVAILABLE
@@ -90,7 +90,7 @@ def test_a_refused_start_is_one_event(world: Stage) -> None:
 
 
 @scenario("AUDIT-005", Hook.AUDIT)
-def test_a_refused_extend_is_one_event(world: Stage) -> None:
+def test_a_refused_extend_is_one_event(world: ScenarioContext) -> None:
     result = world.extend(world.alice, world.first)
     event = only_event(world, Action.EXTEND_FAILED)
     assert event.code is result.code is Code.NOT_FOUND
@@ -98,7 +98,7 @@ def test_a_refused_extend_is_one_event(world: Stage) -> None:
 
 
 @scenario("AUDIT-006", Hook.AUDIT)
-def test_a_refused_stop_is_one_event(world: Stage) -> None:
+def test_a_refused_stop_is_one_event(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     result = world.stop(world.alice, world.second)
     event = only_event(world, Action.STOP_FAILED)
@@ -108,7 +108,7 @@ def test_a_refused_stop_is_one_event(world: Stage) -> None:
 
 
 @scenario("AUDIT-007", Hook.AUDIT)
-def test_a_double_click_is_not_a_second_start(world: Stage) -> None:
+def test_a_double_click_is_not_a_second_start(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     repeated(world, world.alice, world.first)
     only_event(world, Action.STARTED)
@@ -117,7 +117,7 @@ def test_a_double_click_is_not_a_second_start(world: Stage) -> None:
 
 
 @scenario("AUDIT-008", Hook.AUDIT)
-def test_looking_is_not_audited(world: Stage) -> None:
+def test_looking_is_not_audited(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     before = len(world.events())
     live(world, world.alice, world.first)
@@ -126,7 +126,7 @@ def test_looking_is_not_audited(world: Stage) -> None:
 
 
 @scenario("AUDIT-009", Hook.AUDIT)
-def test_invalid_arguments_are_not_audited(world: Stage) -> None:
+def test_invalid_arguments_are_not_audited(world: ScenarioContext) -> None:
     backend = world.backend
     with backend.expects(ValueError, "INPUT-001"):
         backend.start_instance(0, world.first)
@@ -138,7 +138,7 @@ def test_invalid_arguments_are_not_audited(world: Stage) -> None:
 
 
 @scenario("AUDIT-010", Hook.AUDIT)
-def test_events_stand_in_the_order_of_the_calls(world: Stage) -> None:
+def test_events_stand_in_the_order_of_the_calls(world: ScenarioContext) -> None:
     world.stop(world.alice, world.first)
     started(world, world.alice, world.first)
     repeated(world, world.alice, world.first)
@@ -154,7 +154,7 @@ def test_events_stand_in_the_order_of_the_calls(world: Stage) -> None:
 
 
 @scenario("AUDIT-011", Hook.AUDIT)
-def test_every_event_says_how_long_it_took(world: Stage) -> None:
+def test_every_event_says_how_long_it_took(world: ScenarioContext) -> None:
     _whole_life(world)
     for event in world.events():
         assert type(event.duration_ms) is int, f"{event.action.value}: {event.duration_ms!r}"
@@ -162,7 +162,7 @@ def test_every_event_says_how_long_it_took(world: Stage) -> None:
 
 
 @scenario("AUDIT-012", Hook.AUDIT)
-def test_events_tell_the_backends_time_in_utc(world: Stage) -> None:
+def test_events_tell_the_backends_time_in_utc(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     done(world.stop(world.alice, world.first))
     for event in world.events():
@@ -174,7 +174,7 @@ def test_events_tell_the_backends_time_in_utc(world: Stage) -> None:
 
 
 @scenario("AUDIT-013", Hook.AUDIT)
-def test_metadata_is_json(world: Stage) -> None:
+def test_metadata_is_json(world: ScenarioContext) -> None:
     _whole_life(world)
     for event in world.events():
         try:
@@ -185,7 +185,7 @@ def test_metadata_is_json(world: Stage) -> None:
 
 
 @scenario("AUDIT-014", Hook.AUDIT, TEAMS)
-def test_events_name_the_team(world: Stage) -> None:
+def test_events_name_the_team(world: ScenarioContext) -> None:
     starter, mate = world.mates[:2]
     started(world, starter, world.first)
     done(world.stop(mate, world.first))
@@ -194,7 +194,7 @@ def test_events_name_the_team(world: Stage) -> None:
 
 
 @scenario("AUDIT-015", Hook.AUDIT, Hook.CLOCK, Hook.WORKER)
-def test_the_event_of_an_expiry_names_the_starter(world: Stage) -> None:
+def test_the_event_of_an_expiry_names_the_starter(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     instance = started(world, world.bob, world.second)
     let_expire(world, instance)
@@ -204,7 +204,7 @@ def test_the_event_of_an_expiry_names_the_starter(world: Stage) -> None:
 
 
 @scenario("AUDIT-016", Hook.AUDIT)
-def test_what_is_written_stays(world: Stage) -> None:
+def test_what_is_written_stays(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     world.extend(world.alice, world.second)
     before = world.events()
@@ -214,7 +214,7 @@ def test_what_is_written_stays(world: Stage) -> None:
 
 
 @scenario("AUDIT-017", Hook.AUDIT, Hook.OUTAGE)
-def test_a_call_in_an_outage_is_audited_as_failed(world: Stage) -> None:
+def test_a_call_in_an_outage_is_audited_as_failed(world: ScenarioContext) -> None:
     with world.outage():
         refused(world.start(world.alice, world.first), Code.UNAVAILABLE)
     event = only_event(world, Action.START_FAILED)
@@ -223,7 +223,7 @@ def test_a_call_in_an_outage_is_audited_as_failed(world: Stage) -> None:
 
 
 @scenario("AUDIT-018", Hook.AUDIT, EXITS_AT_ONCE)
-def test_a_failed_start_says_why_to_organisers_alone(world: Stage) -> None:
+def test_a_failed_start_says_why_to_organisers_alone(world: ScenarioContext) -> None:
     assert world.challenges.exits_at_once is not None
     result = world.start(world.alice, world.challenges.exits_at_once)
     demand(not result.ok, "a container that exits at once was started")
@@ -237,7 +237,7 @@ def test_a_failed_start_says_why_to_organisers_alone(world: Stage) -> None:
     "AUDIT-019",
     *(Hook.AUDIT, Hook.WORKER, Hook.KILL_BEHIND, Hook.REMOVE_BEHIND, DETECTS_LOSS),
 )
-def test_the_event_of_a_loss_says_why(world: Stage) -> None:
+def test_the_event_of_a_loss_says_why(world: ScenarioContext) -> None:
     died = started(world, world.alice, world.first)
     removed = started(world, world.bob, world.first)
     world.kill_behind(died["container_id"])
@@ -255,7 +255,7 @@ def test_the_event_of_a_loss_says_why(world: Stage) -> None:
 
 
 @scenario("AUDIT-020", Hook.AUDIT)
-def test_repeated_refusals_are_all_told(world: Stage) -> None:
+def test_repeated_refusals_are_all_told(world: ScenarioContext) -> None:
     for _ in range(REPEATED):
         refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
     refused(world.extend(world.alice, world.first), Code.NOT_FOUND)
@@ -285,7 +285,7 @@ def test_repeated_refusals_are_all_told(world: Stage) -> None:
 
 
 @scenario("AUDIT-021", Hook.AUDIT)
-def test_a_change_is_told_alone(world: Stage) -> None:
+def test_a_change_is_told_alone(world: ScenarioContext) -> None:
     for _ in range(2):
         started(world, world.alice, world.first)
         done(world.stop(world.alice, world.first))
@@ -294,7 +294,7 @@ def test_a_change_is_told_alone(world: Stage) -> None:
 
 
 @scenario("AUDIT-022", Hook.AUDIT, Hook.CLOCK, Hook.WORKER, TEAMS, EXTENDS)
-def test_events_name_who_called(world: Stage) -> None:
+def test_events_name_who_called(world: ScenarioContext) -> None:
     starter, mate = world.mates[:2]
     started(world, starter, world.first)
     repeated(world, mate, world.first)
@@ -312,7 +312,7 @@ def test_events_name_who_called(world: Stage) -> None:
 
 
 @scenario("AUDIT-023", Hook.AUDIT, Hook.SLOW_ANSWERS)
-def test_a_duration_is_what_the_call_took(world: Stage) -> None:
+def test_a_duration_is_what_the_call_took(world: ScenarioContext) -> None:
     calls: list[Callable[[], object]] = [
         partial(world.start, world.alice, world.first),
         partial(world.start, world.alice, world.first),
@@ -341,7 +341,7 @@ def test_a_duration_is_what_the_call_took(world: Stage) -> None:
 
 
 @scenario("AUDIT-024", Hook.AUDIT, Hook.REPLACE_BEHIND, Hook.WORKER)
-def test_what_was_lost_is_not_told_as_expired(world: Stage) -> None:
+def test_what_was_lost_is_not_told_as_expired(world: ScenarioContext) -> None:
     world.replace_behind(world.alice, started(world, world.alice, world.first))
     world.start(world.alice, world.first)
     world.run_worker()
@@ -349,7 +349,7 @@ def test_what_was_lost_is_not_told_as_expired(world: Stage) -> None:
 
 
 @scenario("AUDIT-025", Hook.AUDIT, Hook.CLOCK)
-def test_refusals_of_different_hours_are_told_apart(world: Stage) -> None:
+def test_refusals_of_different_hours_are_told_apart(world: ScenarioContext) -> None:
     for _ in range(2):
         refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
         world.advance(HOUR)
@@ -360,7 +360,7 @@ def test_refusals_of_different_hours_are_told_apart(world: Stage) -> None:
 
 
 @scenario("AUDIT-026", Hook.AUDIT, Hook.CLOCK)
-def test_refusals_are_told_together_at_any_time(world: Stage) -> None:
+def test_refusals_are_told_together_at_any_time(world: ScenarioContext) -> None:
     stop = partial(world.stop, world.alice, world.first)
     first = _events_by(world, [stop] * REPEATED)
     for _ in range(2):
@@ -371,7 +371,7 @@ def test_refusals_are_told_together_at_any_time(world: Stage) -> None:
 
 
 @scenario("AUDIT-027", Hook.AUDIT, KNOWS_CHALLENGES)
-def test_made_up_ids_are_told_together(world: Stage) -> None:
+def test_made_up_ids_are_told_together(world: ScenarioContext) -> None:
     made_up = [LARGEST_ID - number for number in range(REPEATED)]
     calls = (world.start, world.extend, world.stop)
     for call in calls:
@@ -385,7 +385,9 @@ def test_made_up_ids_are_told_together(world: Stage) -> None:
     assert told == len(calls) * REPEATED, f"{told} calls with made-up ids are told of"
 
 
-def _events_by(world: Stage, calls: Sequence[Callable[[], StartResult | ActionResult]]) -> int:
+def _events_by(
+    world: ScenarioContext, calls: Sequence[Callable[[], StartResult | ActionResult]]
+) -> int:
     """How many events there are more after these calls, which are refused."""
     before = len(world.events())
     for call in calls:
@@ -393,7 +395,7 @@ def _events_by(world: Stage, calls: Sequence[Callable[[], StartResult | ActionRe
     return len(world.events()) - before
 
 
-def _whole_life(world: Stage) -> None:
+def _whole_life(world: ScenarioContext) -> None:
     """Every kind of call, granted and refused."""
     started(world, world.alice, world.first)
     world.start(world.alice, world.first)

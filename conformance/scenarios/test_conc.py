@@ -9,10 +9,10 @@ from functools import partial
 from typing import cast
 
 from conformance.harness import Hook, Options, Player
-from conformance.model.histories import Programme, Recorder, run_together
+from conformance.model.histories import HistoryRecorder, Programme, run_together
 from conformance.model.orders import in_order
 from conformance.spec.scenario import EXTENDS, ONE_AT_A_TIME, TEAMS, scenario
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     MOST_MOMENTS,
     agree,
@@ -50,7 +50,7 @@ ROUNDS = 2
 
 
 @scenario("CONC-001", Hook.GROUND_TRUTH)
-def test_parallel_starts_make_one_container(world: Stage) -> None:
+def test_parallel_starts_make_one_container(world: ScenarioContext) -> None:
     _started_at_once(world, world.alice, world.first)
     running = world.running()
     assert len(running) == 1, f"{len(running)} containers run after parallel starts"
@@ -58,7 +58,7 @@ def test_parallel_starts_make_one_container(world: Stage) -> None:
 
 
 @scenario("CONC-002")
-def test_parallel_starts_return_one_instance(world: Stage) -> None:
+def test_parallel_starts_return_one_instance(world: ScenarioContext) -> None:
     results = _started_at_once(world, world.alice, world.first)
     fresh = [result for result in results if result.code is Code.OK]
     assert len(fresh) == 1, f"{len(fresh)} parallel starts say they started it"
@@ -67,13 +67,13 @@ def test_parallel_starts_return_one_instance(world: Stage) -> None:
 
 
 @scenario("CONC-003")
-def test_a_refused_parallel_start_is_told_to_wait(world: Stage) -> None:
+def test_a_refused_parallel_start_is_told_to_wait(world: ScenarioContext) -> None:
     for result in _started_at_once(world, world.alice, world.first):
         _is_one_of(result, Code.OK, Code.ALREADY_RUNNING, Code.BUSY)
 
 
 @scenario("CONC-004")
-def test_parallel_starts_by_different_accounts_share_nothing(world: Stage) -> None:
+def test_parallel_starts_by_different_accounts_share_nothing(world: ScenarioContext) -> None:
     challenge = world.challenges.own_port or world.first
     everybody = (world.alice, world.bob, world.carol)
     results = together([partial(world.start, each, challenge) for each in everybody])
@@ -87,7 +87,7 @@ def test_parallel_starts_by_different_accounts_share_nothing(world: Stage) -> No
 
 
 @scenario("CONC-005", Hook.GROUND_TRUTH, ONE_AT_A_TIME)
-def test_the_limit_holds_against_parallel_starts(world: Stage) -> None:
+def test_the_limit_holds_against_parallel_starts(world: ScenarioContext) -> None:
     both = (world.first, world.second) * (CALLS // 2)
     results = together([partial(world.start, world.alice, each) for each in both])
     for result in results:
@@ -98,7 +98,7 @@ def test_the_limit_holds_against_parallel_starts(world: Stage) -> None:
 
 
 @scenario("CONC-006", Hook.GROUND_TRUTH)
-def test_parallel_stops_stop_once(world: Stage) -> None:
+def test_parallel_stops_stop_once(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     results = together([partial(world.stop, world.alice, world.first)] * CALLS)
     for result in results:
@@ -109,7 +109,7 @@ def test_parallel_stops_stop_once(world: Stage) -> None:
 
 
 @scenario("CONC-007", EXTENDS)
-def test_parallel_extends_are_counted(world: Stage) -> None:
+def test_parallel_extends_are_counted(world: ScenarioContext) -> None:
     before = started(world, world.alice, world.first)
     results = together([partial(world.extend, world.alice, world.first)] * CALLS)
     for result in results:
@@ -123,7 +123,7 @@ def test_parallel_extends_are_counted(world: Stage) -> None:
 
 
 @scenario("CONC-008", Hook.GROUND_TRUTH)
-def test_starts_against_stops_leave_what_status_tells(world: Stage) -> None:
+def test_starts_against_stops_leave_what_status_tells(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     start = partial(world.start, world.alice, world.first)
     stop = partial(world.stop, world.alice, world.first)
@@ -134,7 +134,7 @@ def test_starts_against_stops_leave_what_status_tells(world: Stage) -> None:
 
 
 @scenario("CONC-009", Hook.GROUND_TRUTH, TEAMS)
-def test_mates_who_start_at_once_share_one_container(world: Stage) -> None:
+def test_mates_who_start_at_once_share_one_container(world: ScenarioContext) -> None:
     mates = world.mates[:2] * (CALLS // 2)
     results = together([partial(world.start, each, world.first) for each in mates])
     for result in results:
@@ -145,7 +145,7 @@ def test_mates_who_start_at_once_share_one_container(world: Stage) -> None:
 
 
 @scenario("CONC-010")
-def test_looking_while_others_start_and_stop(world: Stage) -> None:
+def test_looking_while_others_start_and_stop(world: ScenarioContext) -> None:
     his = started(world, world.bob, world.first)
     hers: set[str] = set()
 
@@ -179,7 +179,7 @@ def test_looking_while_others_start_and_stop(world: Stage) -> None:
 
 
 @scenario("CONC-011", Hook.CLOCK, Hook.WORKER, Hook.AUDIT, Hook.GROUND_TRUTH)
-def test_workers_and_a_stop_end_an_expired_instance_once(world: Stage) -> None:
+def test_workers_and_a_stop_end_an_expired_instance_once(world: ScenarioContext) -> None:
     let_expire(world, started(world, world.alice, world.first))
     stop = partial(world.stop, world.alice, world.first)
     calls: list[Callable[[], ActionResult | None]] = [world.run_worker, stop] * (CALLS // 2)
@@ -193,7 +193,7 @@ def test_workers_and_a_stop_end_an_expired_instance_once(world: Stage) -> None:
 
 
 @scenario("CONC-012", Hook.AUDIT, Hook.GROUND_TRUTH)
-def test_stops_and_clean_ups_end_a_live_instance_once(world: Stage) -> None:
+def test_stops_and_clean_ups_end_a_live_instance_once(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     stop = partial(world.stop, world.alice, world.first)
     clean_up = partial(world.clean_up, world.alice, world.first)
@@ -206,8 +206,8 @@ def test_stops_and_clean_ups_end_a_live_instance_once(world: Stage) -> None:
 
 
 @scenario("CONC-013")
-def test_calls_on_one_key_have_an_order(world: Stage) -> None:
-    her, first = Recorder(world), world.first
+def test_calls_on_one_key_have_an_order(world: ScenarioContext) -> None:
+    her, first = HistoryRecorder(world), world.first
     alice = partial(_of, her, world.alice, first)
     run_together(
         [
@@ -222,8 +222,8 @@ def test_calls_on_one_key_have_an_order(world: Stage) -> None:
 
 
 @scenario("CONC-014", TEAMS)
-def test_calls_of_mates_have_an_order(world: Stage) -> None:
-    they = Recorder(world)
+def test_calls_of_mates_have_an_order(world: ScenarioContext) -> None:
+    they = HistoryRecorder(world)
     mate, other = (partial(_of, they, each, world.first) for each in world.mates[:2])
     run_together(
         [
@@ -238,8 +238,8 @@ def test_calls_of_mates_have_an_order(world: Stage) -> None:
 
 
 @scenario("CONC-015")
-def test_calls_at_the_accounts_limit_have_an_order(world: Stage) -> None:
-    her = Recorder(world)
+def test_calls_at_the_accounts_limit_have_an_order(world: ScenarioContext) -> None:
+    her = HistoryRecorder(world)
     first = partial(_of, her, world.alice, world.first)
     second = partial(_of, her, world.alice, world.second)
     run_together(
@@ -257,8 +257,8 @@ def test_calls_at_the_accounts_limit_have_an_order(world: Stage) -> None:
 
 
 @scenario("CONC-016")
-def test_other_accounts_change_nothing_of_the_order(world: Stage) -> None:
-    all_of_them = Recorder(world)
+def test_other_accounts_change_nothing_of_the_order(world: ScenarioContext) -> None:
+    all_of_them = HistoryRecorder(world)
     everybody = (world.alice, world.bob, world.carol)
     calls = "start extend status stop status"
     run_together([_of(all_of_them, each, world.first, calls) for each in everybody])
@@ -266,8 +266,8 @@ def test_other_accounts_change_nothing_of_the_order(world: Stage) -> None:
 
 
 @scenario("CONC-017", Hook.CLOCK)
-def test_an_expiry_has_its_place_in_the_order(world: Stage) -> None:
-    her = Recorder(world)
+def test_an_expiry_has_its_place_in_the_order(world: ScenarioContext) -> None:
+    her = HistoryRecorder(world)
     seen = her.start(world.alice, world.first).seen
     demand(seen is not None, "a start was refused")
     her.advance((seen.remaining if seen else 0) - LAST_SECONDS)
@@ -288,8 +288,8 @@ def test_an_expiry_has_its_place_in_the_order(world: Stage) -> None:
 
 
 @scenario("CONC-018", Hook.WORKER)
-def test_workers_and_clean_ups_have_their_place_in_the_order(world: Stage) -> None:
-    her = Recorder(world)
+def test_workers_and_clean_ups_have_their_place_in_the_order(world: ScenarioContext) -> None:
+    her = HistoryRecorder(world)
     her.start(world.alice, world.first)
     alice = partial(_of, her, world.alice, world.first)
     run_together(
@@ -305,11 +305,11 @@ def test_workers_and_clean_ups_have_their_place_in_the_order(world: Stage) -> No
 
 
 @scenario("CONC-019", Hook.STRICT_CAPACITY, options=Options(capacity=1))
-def test_calls_for_the_last_place_have_an_order(world: Stage) -> None:
+def test_calls_for_the_last_place_have_an_order(world: ScenarioContext) -> None:
     everybody = (world.alice, world.bob, world.carol)
 
     def race(calls: str) -> None:
-        rivals = Recorder(world)
+        rivals = HistoryRecorder(world)
         run_together([_of(rivals, each, world.first, calls) for each in everybody])
         for player in everybody:
             rivals.status(player, world.first)
@@ -323,17 +323,17 @@ def test_calls_for_the_last_place_have_an_order(world: Stage) -> None:
 
 
 @scenario("CONC-020", Hook.SLOW_START, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
-def test_a_slow_start_is_not_doubled(world: Stage) -> None:
+def test_a_slow_start_is_not_doubled(world: ScenarioContext) -> None:
     _a_slow_start_and_another(world, SLOW_SECONDS)
 
 
 @scenario("CONC-021", Hook.SLOW_START, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
-def test_a_start_that_was_given_up_comes_back(world: Stage) -> None:
+def test_a_start_that_was_given_up_comes_back(world: ScenarioContext) -> None:
     _a_slow_start_and_another(world, GIVEN_UP_SECONDS)
 
 
 @scenario("CONC-022", Hook.MOMENTS, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
-def test_a_start_amid_a_round_is_left_alone(world: Stage) -> None:
+def test_a_start_amid_a_round_is_left_alone(world: ScenarioContext) -> None:
     def start(other: ContainerBackend) -> None:
         alice = world.alice
         answers.append(other.start_instance(alice.user_id, world.first, alice.team_id))
@@ -352,7 +352,7 @@ def test_a_start_amid_a_round_is_left_alone(world: Stage) -> None:
 
 
 @scenario("CONC-023", Hook.MOMENTS, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
-def test_a_round_amid_a_start_leaves_it_alone(world: Stage) -> None:
+def test_a_round_amid_a_start_leaves_it_alone(world: ScenarioContext) -> None:
     def start() -> None:
         answers.append(world.start(world.alice, world.first))
 
@@ -366,7 +366,7 @@ def test_a_round_amid_a_start_leaves_it_alone(world: Stage) -> None:
     came_to_moments(answers[:-1])
 
 
-def _stays(world: Stage, answer: StartResult) -> None:
+def _stays(world: ScenarioContext, answer: StartResult) -> None:
     """What a start told of is live and all that runs, now and after the next round."""
     for _ in range(2):
         told = answer.instance["container_id"]
@@ -377,7 +377,7 @@ def _stays(world: Stage, answer: StartResult) -> None:
         world.run_worker()
 
 
-def _a_slow_start_and_another(world: Stage, seconds: int) -> None:
+def _a_slow_start_and_another(world: ScenarioContext, seconds: int) -> None:
     """A second start meets one that has been at work for so long."""
     with ThreadPoolExecutor(2) as threads:
         with world.slow_start() as waiting:
@@ -398,12 +398,12 @@ def _a_slow_start_and_another(world: Stage, seconds: int) -> None:
     demand(world.start(world.alice, world.first).ok, "after a slow start no start works")
 
 
-def _of(recorder: Recorder, player: Player, challenge: int, calls: str) -> Programme:
+def _of(recorder: HistoryRecorder, player: Player, challenge: int, calls: str) -> Programme:
     """What one thread does: the calls of these names, one after the other."""
     return [partial(getattr(recorder, call), player, challenge) for call in calls.split()]
 
 
-def _started_at_once(world: Stage, player: Player, challenge: int) -> list[StartResult]:
+def _started_at_once(world: ScenarioContext, player: Player, challenge: int) -> list[StartResult]:
     results = together([partial(world.start, player, challenge)] * CALLS)
     demand(any(result.ok for result in results), "of parallel starts none succeeded")
     return results
@@ -421,7 +421,7 @@ def _exactly_one(results: list[ActionResult]) -> None:
     demand(granted == 1, f"{granted} parallel calls returned True instead of one")
 
 
-def _shown(world: Stage, player: Player) -> str | None:
+def _shown(world: ScenarioContext, player: Player) -> str | None:
     status = world.status(player, world.first)
     return None if status is None else status["container_id"]
 

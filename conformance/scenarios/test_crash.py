@@ -7,7 +7,7 @@ from typing import TypeVar, cast
 
 from conformance.harness import Hook, Options
 from conformance.spec.scenario import EXTENDS, LAPSES, scenario
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     STATE_SETTLING_SECONDS,
     agree,
@@ -38,7 +38,7 @@ BY_OTHERS = (Action.REPAIRED, Action.ADOPTED, Action.LOST)
 
 
 @scenario("CRASH-001", *SETTLES)
-def test_a_start_that_died_is_not_doubled(world: Stage) -> None:
+def test_a_start_that_died_is_not_doubled(world: ScenarioContext) -> None:
     for _ in _deaths(world, _nothing, lambda: world.start(world.alice, world.first)):
         world.start(world.alice, world.first)
         count = len(world.running())
@@ -47,7 +47,7 @@ def test_a_start_that_died_is_not_doubled(world: Stage) -> None:
 
 
 @scenario("CRASH-002", *SETTLES)
-def test_a_start_that_died_leaks_nothing(world: Stage) -> None:
+def test_a_start_that_died_leaks_nothing(world: ScenarioContext) -> None:
     for _ in _deaths(world, _nothing, lambda: world.start(world.alice, world.first)):
         settle(world, STATE_SETTLING_SECONDS)
         agree(world, world.alice)
@@ -55,7 +55,7 @@ def test_a_start_that_died_leaks_nothing(world: Stage) -> None:
 
 
 @scenario("CRASH-003", *SETTLES)
-def test_an_account_whose_start_died_can_start_again(world: Stage) -> None:
+def test_an_account_whose_start_died_can_start_again(world: ScenarioContext) -> None:
     for _ in _deaths(world, _nothing, lambda: world.start(world.alice, world.first)):
         world.advance(STATE_SETTLING_SECONDS)
         result = world.start(world.alice, world.first)
@@ -66,7 +66,7 @@ def test_an_account_whose_start_died_can_start_again(world: Stage) -> None:
 
 
 @scenario("CRASH-004", EXTENDS, *SETTLES)
-def test_an_instance_outlives_the_death_of_its_extend(world: Stage) -> None:
+def test_an_instance_outlives_the_death_of_its_extend(world: ScenarioContext) -> None:
     for before in _deaths(
         world, lambda: _half_way(world), lambda: world.extend(world.alice, world.first)
     ):
@@ -83,7 +83,7 @@ def test_an_instance_outlives_the_death_of_its_extend(world: Stage) -> None:
 
 
 @scenario("CRASH-005", *SETTLES)
-def test_a_stop_that_died_is_wholly_done_or_not_at_all(world: Stage) -> None:
+def test_a_stop_that_died_is_wholly_done_or_not_at_all(world: ScenarioContext) -> None:
     for before in _deaths(
         world,
         lambda: started(world, world.alice, world.first),
@@ -97,7 +97,7 @@ def test_a_stop_that_died_is_wholly_done_or_not_at_all(world: Stage) -> None:
 
 
 @scenario("CRASH-006", Hook.AUDIT, *SETTLES)
-def test_a_round_of_the_worker_that_died_is_made_up_for(world: Stage) -> None:
+def test_a_round_of_the_worker_that_died_is_made_up_for(world: ScenarioContext) -> None:
     def one_expired_and_one_live() -> InstanceStatus:
         his = started(world, world.bob, world.first)
         world.advance(his["remaining_seconds"] // 2)
@@ -121,7 +121,7 @@ def test_a_round_of_the_worker_that_died_is_made_up_for(world: Stage) -> None:
 
 
 @scenario("CRASH-007", Hook.AUDIT, EXTENDS, *SETTLES)
-def test_what_was_done_is_told_and_nothing_else(world: Stage) -> None:
+def test_what_was_done_is_told_and_nothing_else(world: ScenarioContext) -> None:
     seen = 0
 
     def told(action: Action, *, was_done: bool) -> None:
@@ -160,7 +160,7 @@ def test_what_was_done_is_told_and_nothing_else(world: Stage) -> None:
 
 
 @scenario("CRASH-008", *SETTLES)
-def test_a_death_touches_nobody_else(world: Stage) -> None:
+def test_a_death_touches_nobody_else(world: ScenarioContext) -> None:
     def beside() -> InstanceStatus:
         return started(world, world.bob, world.first)
 
@@ -171,7 +171,7 @@ def test_a_death_touches_nobody_else(world: Stage) -> None:
 
 
 @scenario("CRASH-009", LAPSES, *SETTLES)
-def test_an_account_whose_start_died_is_not_kept_waiting(world: Stage) -> None:
+def test_an_account_whose_start_died_is_not_kept_waiting(world: ScenarioContext) -> None:
     lapse = world.capabilities.lapse_seconds
     demand(lapse <= LONGEST_LAPSE, f"it declares {lapse} s, which is too long for a player")
     for _ in _deaths(world, _nothing, lambda: world.start(world.alice, world.first)):
@@ -187,7 +187,7 @@ def test_an_account_whose_start_died_is_not_kept_waiting(world: Stage) -> None:
     *(*SETTLES, Hook.WARM_POOL, Hook.CAPACITY),
     options=Options(warm=1, capacity=2),
 )
-def test_the_dead_hold_no_place_of_the_pool(world: Stage) -> None:
+def test_the_dead_hold_no_place_of_the_pool(world: ScenarioContext) -> None:
     warm = world.challenges.warm
     assert warm is not None, "a harness with a warm pool names the challenge it is for"
     for work in (world.run_worker, lambda: world.start(world.alice, warm)):
@@ -205,20 +205,22 @@ def _nothing() -> None:
     """The account has nothing before."""
 
 
-def _half_way(world: Stage) -> InstanceStatus:
+def _half_way(world: ScenarioContext) -> InstanceStatus:
     """An instance of which half its life has gone by, so that any extend gives it time."""
     instance = started(world, world.alice, world.first)
     world.advance(instance["remaining_seconds"] // 2)
     return live(world, world.alice, world.first)
 
 
-def _ended(world: Stage) -> None:
+def _ended(world: ScenarioContext) -> None:
     """All that lives is over, and the worker has run."""
     world.advance(2 * world.capabilities.timeout_seconds)
     world.run_worker()
 
 
-def _deaths(world: Stage, prepare: Callable[[], _T], work: Callable[[], object]) -> Iterator[_T]:
+def _deaths(
+    world: ScenarioContext, prepare: Callable[[], _T], work: Callable[[], object]
+) -> Iterator[_T]:
     """Let a process die at the first boundary of its work, then at the second, and so on.
 
     Gives what ``prepare``, which goes before each, has returned; the caller sees to it that

@@ -8,7 +8,7 @@ import pytest
 
 from conformance.harness import Hook, Options
 from conformance.spec.scenario import EXTENDS, ONE_AT_A_TIME, scenario
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     demand,
     done,
@@ -27,13 +27,13 @@ from engines.contract import Code
 
 
 @scenario("EXPIRY-001", Hook.CLOCK)
-def test_an_expired_instance_is_not_live(world: Stage) -> None:
+def test_an_expired_instance_is_not_live(world: ScenarioContext) -> None:
     let_expire(world, started(world, world.alice, world.first))
     gone(world, world.alice, world.first)
 
 
 @scenario("EXPIRY-002", Hook.CLOCK)
-def test_an_instance_lives_to_its_end(world: Stage) -> None:
+def test_an_instance_lives_to_its_end(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     # Ten seconds are for backends whose seconds go on while the clock is moved.
     world.advance(instance["remaining_seconds"] - 10)
@@ -41,20 +41,20 @@ def test_an_instance_lives_to_its_end(world: Stage) -> None:
 
 
 @scenario("EXPIRY-003", Hook.CLOCK)
-def test_an_expired_instance_cannot_be_extended(world: Stage) -> None:
+def test_an_expired_instance_cannot_be_extended(world: ScenarioContext) -> None:
     let_expire(world, started(world, world.alice, world.first))
     refused(world.extend(world.alice, world.first), Code.NOT_FOUND)
     gone(world, world.alice, world.first)
 
 
 @scenario("EXPIRY-004", Hook.CLOCK)
-def test_an_expired_instance_cannot_be_stopped(world: Stage) -> None:
+def test_an_expired_instance_cannot_be_stopped(world: ScenarioContext) -> None:
     let_expire(world, started(world, world.alice, world.first))
     refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
 
 
 @scenario("EXPIRY-005", Hook.CLOCK)
-def test_an_expired_instance_is_started_anew(world: Stage) -> None:
+def test_an_expired_instance_is_started_anew(world: ScenarioContext) -> None:
     old = started(world, world.alice, world.first)
     let_expire(world, old)
     new = started(world, world.alice, world.first)
@@ -64,20 +64,20 @@ def test_an_expired_instance_is_started_anew(world: Stage) -> None:
 
 
 @scenario("EXPIRY-006", Hook.CLOCK, ONE_AT_A_TIME)
-def test_an_expired_instance_does_not_use_up_the_limit(world: Stage) -> None:
+def test_an_expired_instance_does_not_use_up_the_limit(world: ScenarioContext) -> None:
     let_expire(world, started(world, world.alice, world.first))
     started(world, world.alice, world.second)
 
 
 @scenario("EXPIRY-007", Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
-def test_the_worker_removes_the_container(world: Stage) -> None:
+def test_the_worker_removes_the_container(world: ScenarioContext) -> None:
     let_expire(world, started(world, world.alice, world.first))
     world.run_worker()
     assert not world.running(), "an expired container still runs after the worker"
 
 
 @scenario("EXPIRY-008", Hook.CLOCK, Hook.WORKER, Hook.AUDIT)
-def test_an_expiry_is_audited_once(world: Stage) -> None:
+def test_an_expiry_is_audited_once(world: ScenarioContext) -> None:
     let_expire(world, started(world, world.alice, world.first))
     world.run_worker()
     world.run_worker()
@@ -86,7 +86,7 @@ def test_an_expiry_is_audited_once(world: Stage) -> None:
 
 
 @scenario("EXPIRY-009", Hook.CLOCK, Hook.WORKER)
-def test_the_worker_leaves_live_instances_alone(world: Stage) -> None:
+def test_the_worker_leaves_live_instances_alone(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     world.advance(instance["remaining_seconds"] // 2)
     world.run_worker()
@@ -94,7 +94,7 @@ def test_the_worker_leaves_live_instances_alone(world: Stage) -> None:
 
 
 @scenario("EXPIRY-010", Hook.CLOCK, Hook.WORKER, EXTENDS)
-def test_an_extended_instance_outlives_its_old_expiry(world: Stage) -> None:
+def test_an_extended_instance_outlives_its_old_expiry(world: ScenarioContext) -> None:
     seconds_left = _extended_in_mid_life(world)
     world.advance(seconds_left + 2)
     world.run_worker()
@@ -102,7 +102,7 @@ def test_an_extended_instance_outlives_its_old_expiry(world: Stage) -> None:
 
 
 @scenario("EXPIRY-011", Hook.CLOCK, Hook.WORKER, EXTENDS)
-def test_an_extended_instance_ends_at_its_new_expiry(world: Stage) -> None:
+def test_an_extended_instance_ends_at_its_new_expiry(world: ScenarioContext) -> None:
     _extended_in_mid_life(world)
     let_expire(world, live(world, world.alice, world.first))
     gone(world, world.alice, world.first)
@@ -111,7 +111,7 @@ def test_an_extended_instance_ends_at_its_new_expiry(world: Stage) -> None:
 
 
 @scenario("EXPIRY-012", Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH, Hook.STUBBORN)
-def test_a_stubborn_container_holds_up_nobody(world: Stage) -> None:
+def test_a_stubborn_container_holds_up_nobody(world: ScenarioContext) -> None:
     stubborn = started(world, world.alice, world.first)["container_id"]
     others = [started(world, each, world.first) for each in (world.bob, world.carol)]
     with world.stubborn(stubborn):
@@ -122,7 +122,7 @@ def test_a_stubborn_container_holds_up_nobody(world: Stage) -> None:
 
 
 @scenario("EXPIRY-013", Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH, Hook.STUBBORN)
-def test_a_stubborn_container_is_tried_again(world: Stage) -> None:
+def test_a_stubborn_container_is_tried_again(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.stubborn(instance["container_id"]):
         let_expire(world, instance)
@@ -133,7 +133,7 @@ def test_a_stubborn_container_is_tried_again(world: Stage) -> None:
 
 
 @scenario("EXPIRY-014", Hook.CLOCK, Hook.WORKER, Hook.FETCH)
-def test_an_expired_address_falls_silent(world: Stage) -> None:
+def test_an_expired_address_falls_silent(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     assert world.answers(instance), "the address does not answer while the instance is live"
     let_expire(world, instance)
@@ -142,7 +142,7 @@ def test_an_expired_address_falls_silent(world: Stage) -> None:
 
 
 @scenario("EXPIRY-015", Hook.CLOCK, Hook.AUDIT, Hook.WORKER_THREAD)
-def test_a_stopped_worker_stays_stopped(world: Stage) -> None:
+def test_a_stopped_worker_stays_stopped(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     worker = world.worker()
     worker.start()
@@ -157,7 +157,7 @@ def test_a_stopped_worker_stays_stopped(world: Stage) -> None:
 
 
 @scenario("EXPIRY-016", Hook.CLOCK, Hook.WORKER, Hook.CAPACITY, options=Options(capacity=1))
-def test_the_worker_frees_the_places_of_the_expired(world: Stage) -> None:
+def test_the_worker_frees_the_places_of_the_expired(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     refused(world.start(world.bob, world.first), Code.CAPACITY)
     let_expire(world, instance)
@@ -166,7 +166,7 @@ def test_the_worker_frees_the_places_of_the_expired(world: Stage) -> None:
 
 
 @scenario("EXPIRY-017", Hook.CLOCK, Hook.WORKER, Hook.AUDIT)
-def test_an_expiry_met_by_a_start_is_audited_once(world: Stage) -> None:
+def test_an_expiry_met_by_a_start_is_audited_once(world: ScenarioContext) -> None:
     let_expire(world, started(world, world.alice, world.first))
     started(world, world.alice, world.first)
     world.run_worker()
@@ -175,7 +175,7 @@ def test_an_expiry_met_by_a_start_is_audited_once(world: Stage) -> None:
 
 
 @scenario("EXPIRY-018", Hook.ANOTHER_SITE, Hook.WORKER, Hook.GROUND_TRUTH)
-def test_the_worker_leaves_another_sites_instances_alone(world: Stage) -> None:
+def test_the_worker_leaves_another_sites_instances_alone(world: ScenarioContext) -> None:
     hers = started(world, world.alice, world.first)
     with world.another_site():
         his = started(world, world.bob, world.first)
@@ -190,7 +190,7 @@ def test_the_worker_leaves_another_sites_instances_alone(world: Stage) -> None:
 
 @scenario("EXPIRY-019", Hook.ANOTHER_SITE, Hook.WORKER)
 def test_a_worker_tells_of_another_sites_instances(
-    world: Stage, caplog: pytest.LogCaptureFixture
+    world: ScenarioContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
         started(world, world.alice, world.first)
@@ -202,7 +202,7 @@ def test_a_worker_tells_of_another_sites_instances(
     assert set(caplog.messages) - alone, "nobody is told that two sites bear one name"
 
 
-def _extended_in_mid_life(world: Stage) -> int:
+def _extended_in_mid_life(world: ScenarioContext) -> int:
     """Start, let half of the life go by, extend; returns the seconds left before the extend."""
     instance = started(world, world.alice, world.first)
     half = instance["remaining_seconds"] // 2

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from conformance.harness import Hook, Options
 from conformance.spec.scenario import ADDITIVE, EXTENDS, FEW_EXTENSIONS, RESET, scenario
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     IDENTITY,
     MOST_EXTENDS,
@@ -30,7 +30,7 @@ LAST_SECONDS = 30
 
 
 @scenario("EXTEND-001", EXTENDS, proves=EXTENDS)
-def test_an_extend_counts_one_more(world: Stage) -> None:
+def test_an_extend_counts_one_more(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     done(world.extend(world.alice, world.first))
     status = live(world, world.alice, world.first)
@@ -38,7 +38,7 @@ def test_an_extend_counts_one_more(world: Stage) -> None:
 
 
 @scenario("EXTEND-002", ADDITIVE, EXTENDS, proves=ADDITIVE)
-def test_an_additive_extend_adds_its_step(world: Stage) -> None:
+def test_an_additive_extend_adds_its_step(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     done(world.extend(world.alice, world.first))
     added = expiry(live(world, world.alice, world.first)) - expiry(instance)
@@ -47,7 +47,7 @@ def test_an_additive_extend_adds_its_step(world: Stage) -> None:
 
 
 @scenario("EXTEND-003", Hook.CLOCK, RESET, EXTENDS, proves=RESET)
-def test_a_resetting_extend_gives_the_full_time(world: Stage) -> None:
+def test_a_resetting_extend_gives_the_full_time(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     world.advance(instance["remaining_seconds"] // 2)
     done(world.extend(world.alice, world.first))
@@ -57,14 +57,14 @@ def test_a_resetting_extend_gives_the_full_time(world: Stage) -> None:
 
 
 @scenario("EXTEND-004", EXTENDS)
-def test_an_extend_right_after_the_start_does_not_shorten(world: Stage) -> None:
+def test_an_extend_right_after_the_start_does_not_shorten(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     done(world.extend(world.alice, world.first))
     _not_shortened(world, expiry(instance) - expiry(live(world, world.alice, world.first)))
 
 
 @scenario("EXTEND-005", Hook.CLOCK, EXTENDS)
-def test_an_extend_in_mid_life_does_not_shorten(world: Stage) -> None:
+def test_an_extend_in_mid_life_does_not_shorten(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     world.advance(instance["remaining_seconds"] // 2)
     done(world.extend(world.alice, world.first))
@@ -74,21 +74,21 @@ def test_an_extend_in_mid_life_does_not_shorten(world: Stage) -> None:
 
 
 @scenario("EXTEND-006", FEW_EXTENSIONS, options=TWO_EXTENSIONS)
-def test_every_declared_extension_is_granted(world: Stage) -> None:
+def test_every_declared_extension_is_granted(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     status = fill_with_extensions(world, world.alice, world.first)
     assert status["extension_count"] == world.capabilities.max_extensions
 
 
 @scenario("EXTEND-007", FEW_EXTENSIONS, options=TWO_EXTENSIONS)
-def test_one_extend_too_many_is_refused(world: Stage) -> None:
+def test_one_extend_too_many_is_refused(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     fill_with_extensions(world, world.alice, world.first)
     refused(world.extend(world.alice, world.first), Code.EXTENSION_LIMIT)
 
 
 @scenario("EXTEND-008", FEW_EXTENSIONS, options=TWO_EXTENSIONS)
-def test_a_refused_extend_changes_nothing(world: Stage) -> None:
+def test_a_refused_extend_changes_nothing(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     full = fill_with_extensions(world, world.alice, world.first)
     world.extend(world.alice, world.first)
@@ -96,27 +96,27 @@ def test_a_refused_extend_changes_nothing(world: Stage) -> None:
 
 
 @scenario("EXTEND-009")
-def test_nothing_live_cannot_be_extended(world: Stage) -> None:
+def test_nothing_live_cannot_be_extended(world: ScenarioContext) -> None:
     refused(world.extend(world.alice, world.first), Code.NOT_FOUND)
     gone(world, world.alice, world.first)
 
 
 @scenario("EXTEND-010")
-def test_an_extend_of_another_challenge_is_refused(world: Stage) -> None:
+def test_an_extend_of_another_challenge_is_refused(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     refused(world.extend(world.alice, world.second), Code.NOT_FOUND)
     untouched(world, world.alice, world.first, instance)
 
 
 @scenario("EXTEND-011", EXTENDS)
-def test_an_extend_keeps_container_and_address(world: Stage) -> None:
+def test_an_extend_keeps_container_and_address(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     done(world.extend(world.alice, world.first))
     same(instance, live(world, world.alice, world.first), IDENTITY)
 
 
 @scenario("EXTEND-012")
-def test_a_stopped_instance_cannot_be_extended(world: Stage) -> None:
+def test_a_stopped_instance_cannot_be_extended(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     done(world.stop(world.alice, world.first))
     refused(world.extend(world.alice, world.first), Code.NOT_FOUND)
@@ -124,14 +124,14 @@ def test_a_stopped_instance_cannot_be_extended(world: Stage) -> None:
 
 
 @scenario("EXTEND-013", Hook.OUTAGE, EXTENDS)
-def test_an_extend_in_an_outage_is_unavailable(world: Stage) -> None:
+def test_an_extend_in_an_outage_is_unavailable(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     with world.outage():
         refused(world.extend(world.alice, world.first), Code.UNAVAILABLE)
 
 
 @scenario("EXTEND-014", Hook.OUTAGE, EXTENDS)
-def test_an_extend_in_an_outage_changes_nothing(world: Stage) -> None:
+def test_an_extend_in_an_outage_changes_nothing(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.outage():
         world.extend(world.alice, world.first)
@@ -139,7 +139,7 @@ def test_an_extend_in_an_outage_changes_nothing(world: Stage) -> None:
 
 
 @scenario("EXTEND-015", EXTENDS)
-def test_a_new_instance_has_all_its_extensions(world: Stage) -> None:
+def test_a_new_instance_has_all_its_extensions(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     for _ in range(min(world.capabilities.max_extensions, MOST_EXTENDS)):
         done(world.extend(world.alice, world.first))
@@ -150,7 +150,7 @@ def test_a_new_instance_has_all_its_extensions(world: Stage) -> None:
 
 
 @scenario("EXTEND-016", Hook.CLOCK, FEW_EXTENSIONS, options=TWO_EXTENSIONS)
-def test_the_last_extension_in_the_last_minute_is_granted(world: Stage) -> None:
+def test_the_last_extension_in_the_last_minute_is_granted(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     for _ in range(world.capabilities.max_extensions - 1):
         done(world.extend(world.alice, world.first))
@@ -172,7 +172,7 @@ def test_the_last_extension_in_the_last_minute_is_granted(world: Stage) -> None:
 
 
 @scenario("EXTEND-017", Hook.RENEW_BEHIND, Hook.CLOCK, Hook.WORKER)
-def test_an_extension_past_the_backend_is_followed(world: Stage) -> None:
+def test_an_extension_past_the_backend_is_followed(world: ScenarioContext) -> None:
     before = started(world, world.alice, world.first)
     world.advance(before["remaining_seconds"] // 2)
     world.renew_behind(world.alice, before)
@@ -187,5 +187,5 @@ def test_an_extension_past_the_backend_is_followed(world: Stage) -> None:
     gone(world, world.alice, world.first)
 
 
-def _not_shortened(world: Stage, lost: timedelta) -> None:
+def _not_shortened(world: ScenarioContext, lost: timedelta) -> None:
     assert lost <= timedelta(0), f"the extend took {lost} away ({world.capabilities.extend.value})"

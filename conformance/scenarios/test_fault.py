@@ -13,7 +13,7 @@ from conformance.spec.scenario import (
     READY_ON_START,
     scenario,
 )
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     AGAIN_SECONDS,
     MOST_EXTENDS,
@@ -52,7 +52,7 @@ SETTLES = (Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
 
 
 @scenario("FAULT-001", FaultKind.UNREACHABLE)
-def test_nothing_gets_through_and_every_call_says_so(world: Stage) -> None:
+def test_nothing_gets_through_and_every_call_says_so(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     results: list[StartResult | ActionResult] = []
     with world.fault(FaultKind.UNREACHABLE):
@@ -65,7 +65,7 @@ def test_nothing_gets_through_and_every_call_says_so(world: Stage) -> None:
 
 
 @scenario("FAULT-002", FaultKind.UNREACHABLE, *SETTLES)
-def test_a_stop_that_did_not_get_through_forgets_nothing(world: Stage) -> None:
+def test_a_stop_that_did_not_get_through_forgets_nothing(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.fault(FaultKind.UNREACHABLE):
         refused(world.stop(world.alice, world.first), Code.UNAVAILABLE)
@@ -74,7 +74,7 @@ def test_a_stop_that_did_not_get_through_forgets_nothing(world: Stage) -> None:
 
 
 @scenario("FAULT-003", FaultKind.REFUSES_WRITES, *SETTLES)
-def test_a_refused_start_leaves_nothing(world: Stage) -> None:
+def test_a_refused_start_leaves_nothing(world: ScenarioContext) -> None:
     with world.fault(FaultKind.REFUSES_WRITES):
         _failed_start(world)
     gone(world, world.alice, world.first)
@@ -83,7 +83,7 @@ def test_a_refused_start_leaves_nothing(world: Stage) -> None:
 
 
 @scenario("FAULT-004", FaultKind.REFUSES_WRITES, EXTENDS, *SETTLES)
-def test_a_refused_extend_counts_only_when_granted(world: Stage) -> None:
+def test_a_refused_extend_counts_only_when_granted(world: ScenarioContext) -> None:
     instance = _half_way(world)
     with world.fault(FaultKind.REFUSES_WRITES):
         result = world.extend(world.alice, world.first)
@@ -96,7 +96,7 @@ def test_a_refused_extend_counts_only_when_granted(world: Stage) -> None:
 
 
 @scenario("FAULT-005", FaultKind.REFUSES_WRITES, *SETTLES)
-def test_a_refused_stop_forgets_nothing(world: Stage) -> None:
+def test_a_refused_stop_forgets_nothing(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.fault(FaultKind.REFUSES_WRITES):
         _failed(world.stop(world.alice, world.first))
@@ -105,7 +105,7 @@ def test_a_refused_stop_forgets_nothing(world: Stage) -> None:
 
 
 @scenario("FAULT-006", FaultKind.REFUSES_WRITES)
-def test_looking_works_while_writes_are_refused(world: Stage) -> None:
+def test_looking_works_while_writes_are_refused(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.fault(FaultKind.REFUSES_WRITES):
         untouched(world, world.alice, world.first, instance)
@@ -113,7 +113,7 @@ def test_looking_works_while_writes_are_refused(world: Stage) -> None:
 
 
 @scenario("FAULT-007", FaultKind.LOST_ANSWER, *SETTLES)
-def test_a_start_whose_answer_was_lost_is_not_doubled(world: Stage) -> None:
+def test_a_start_whose_answer_was_lost_is_not_doubled(world: ScenarioContext) -> None:
     with world.fault(FaultKind.LOST_ANSWER):
         _truly_started(world, world.start(world.alice, world.first))
     again = world.start(world.alice, world.first)
@@ -125,7 +125,7 @@ def test_a_start_whose_answer_was_lost_is_not_doubled(world: Stage) -> None:
 
 
 @scenario("FAULT-008", FaultKind.LOST_ANSWER, *SETTLES)
-def test_a_start_whose_answer_was_lost_leaks_nothing(world: Stage) -> None:
+def test_a_start_whose_answer_was_lost_leaks_nothing(world: ScenarioContext) -> None:
     with world.fault(FaultKind.LOST_ANSWER):
         world.start(world.alice, world.first)
     settle(world)
@@ -134,7 +134,7 @@ def test_a_start_whose_answer_was_lost_leaks_nothing(world: Stage) -> None:
 
 
 @scenario("FAULT-009", FaultKind.LOST_ANSWER, EXTENDS, *SETTLES)
-def test_an_extend_whose_answer_was_lost_takes_no_time(world: Stage) -> None:
+def test_an_extend_whose_answer_was_lost_takes_no_time(world: ScenarioContext) -> None:
     before = _half_way(world)
     with world.fault(FaultKind.LOST_ANSWER):
         result = world.extend(world.alice, world.first)
@@ -151,7 +151,7 @@ def test_an_extend_whose_answer_was_lost_takes_no_time(world: Stage) -> None:
 
 
 @scenario("FAULT-010", FaultKind.LOST_ANSWER, *SETTLES)
-def test_a_stop_whose_answer_was_lost_leaves_what_status_tells(world: Stage) -> None:
+def test_a_stop_whose_answer_was_lost_leaves_what_status_tells(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.fault(FaultKind.LOST_ANSWER):
         _truly_stopped(world, instance, world.stop(world.alice, world.first))
@@ -159,7 +159,7 @@ def test_a_stop_whose_answer_was_lost_leaves_what_status_tells(world: Stage) -> 
 
 
 @scenario("FAULT-011", FaultKind.LOST_REQUEST, *SETTLES)
-def test_a_start_whose_request_was_lost_leaves_nothing(world: Stage) -> None:
+def test_a_start_whose_request_was_lost_leaves_nothing(world: ScenarioContext) -> None:
     with world.fault(FaultKind.LOST_REQUEST):
         _failed_start(world)
     gone(world, world.alice, world.first)
@@ -168,7 +168,7 @@ def test_a_start_whose_request_was_lost_leaves_nothing(world: Stage) -> None:
 
 
 @scenario("FAULT-012", FaultKind.LOST_REQUEST, *SETTLES)
-def test_a_stop_whose_request_was_lost_forgets_nothing(world: Stage) -> None:
+def test_a_stop_whose_request_was_lost_forgets_nothing(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.fault(FaultKind.LOST_REQUEST):
         _failed(world.stop(world.alice, world.first))
@@ -177,14 +177,14 @@ def test_a_stop_whose_request_was_lost_forgets_nothing(world: Stage) -> None:
 
 
 @scenario("FAULT-013", FaultKind.GARBAGE, *SETTLES)
-def test_a_start_answered_by_garbage_is_no_start(world: Stage) -> None:
+def test_a_start_answered_by_garbage_is_no_start(world: ScenarioContext) -> None:
     with world.fault(FaultKind.GARBAGE):
         _truly_started(world, world.start(world.alice, world.first))
     _settled_and_started(world)
 
 
 @scenario("FAULT-014", FaultKind.GARBAGE, *SETTLES)
-def test_garbage_is_neither_a_stop_nor_a_status(world: Stage) -> None:
+def test_garbage_is_neither_a_stop_nor_a_status(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.fault(FaultKind.GARBAGE):
         with world.backend.expects(BackendUnavailable, "STATUS-015"):
@@ -194,7 +194,7 @@ def test_garbage_is_neither_a_stop_nor_a_status(world: Stage) -> None:
 
 
 @scenario("FAULT-015", Hook.FAULTS, *SETTLES)
-def test_a_fault_in_ones_calls_touches_nobody_else(world: Stage) -> None:
+def test_a_fault_in_ones_calls_touches_nobody_else(world: ScenarioContext) -> None:
     his = started(world, world.bob, world.first)
     for kind in _that_answer(world):
         with world.fault(kind):
@@ -207,7 +207,7 @@ def test_a_fault_in_ones_calls_touches_nobody_else(world: Stage) -> None:
 
 
 @scenario("FAULT-016", Hook.FAULTS)
-def test_a_refusal_that_will_not_last_says_so(world: Stage) -> None:
+def test_a_refusal_that_will_not_last_says_so(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     for kind in _that_answer(world):
         with world.fault(kind):
@@ -217,7 +217,7 @@ def test_a_refusal_that_will_not_last_says_so(world: Stage) -> None:
 
 
 @scenario("FAULT-017", FaultKind.REFUSES_WRITES, Hook.AUDIT, *SETTLES)
-def test_the_worker_comes_back_to_what_it_could_not_remove(world: Stage) -> None:
+def test_the_worker_comes_back_to_what_it_could_not_remove(world: ScenarioContext) -> None:
     let_expire(world, started(world, world.alice, world.first))
     with world.fault(FaultKind.REFUSES_WRITES):
         world.run_worker()
@@ -229,7 +229,7 @@ def test_the_worker_comes_back_to_what_it_could_not_remove(world: Stage) -> None
 
 
 @scenario("FAULT-018", FaultKind.FUZZED, *SETTLES)
-def test_no_answer_gets_through_that_makes_no_sense(world: Stage) -> None:
+def test_no_answer_gets_through_that_makes_no_sense(world: ScenarioContext) -> None:
     for _ in range(FUZZED_ROUNDS):
         with world.fault(FaultKind.FUZZED):
             for _ in range(CALLS_PER_ROUND):
@@ -246,7 +246,7 @@ def test_no_answer_gets_through_that_makes_no_sense(world: Stage) -> None:
 
 
 @scenario("FAULT-019", FaultKind.HANGS)
-def test_a_status_comes_back_while_nothing_is_answered(world: Stage) -> None:
+def test_a_status_comes_back_while_nothing_is_answered(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with hanging(world, lambda: _told(world)) as in_time:
         (outcome,) = in_time(lambda: world.status(world.alice, world.first))
@@ -257,7 +257,7 @@ def test_a_status_comes_back_while_nothing_is_answered(world: Stage) -> None:
 
 
 @scenario("FAULT-020", FaultKind.HANGS)
-def test_an_extend_comes_back_while_nothing_is_answered(world: Stage) -> None:
+def test_an_extend_comes_back_while_nothing_is_answered(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with hanging(world, lambda: _told(world)) as in_time:
         _unavailable(in_time(lambda: world.extend(world.alice, world.first)))
@@ -265,7 +265,7 @@ def test_an_extend_comes_back_while_nothing_is_answered(world: Stage) -> None:
 
 
 @scenario("FAULT-021", FaultKind.HANGS, *SETTLES)
-def test_a_start_comes_back_while_nothing_is_answered(world: Stage) -> None:
+def test_a_start_comes_back_while_nothing_is_answered(world: ScenarioContext) -> None:
     with hanging(world, lambda: world.try_worker() and _told(world)) as in_time:
         _unavailable(in_time(lambda: world.start(world.alice, world.first)))
     _settled_in_time(world)
@@ -273,7 +273,7 @@ def test_a_start_comes_back_while_nothing_is_answered(world: Stage) -> None:
 
 
 @scenario("FAULT-022", FaultKind.HANGS, *SETTLES)
-def test_a_stop_comes_back_while_nothing_is_answered(world: Stage) -> None:
+def test_a_stop_comes_back_while_nothing_is_answered(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     with hanging(world, lambda: world.try_worker() and _told(world)) as in_time:
         _unavailable(in_time(lambda: world.stop(world.alice, world.first)))
@@ -282,7 +282,7 @@ def test_a_stop_comes_back_while_nothing_is_answered(world: Stage) -> None:
 
 
 @scenario("FAULT-023", FaultKind.HANGS, Hook.AUDIT, *SETTLES)
-def test_a_round_of_the_worker_comes_back_while_nothing_is_answered(world: Stage) -> None:
+def test_a_round_of_the_worker_comes_back_while_nothing_is_answered(world: ScenarioContext) -> None:
     let_expire(world, started(world, world.alice, world.first))
     with hanging(world, lambda: world.try_worker() and _told(world)) as in_time:
         in_time(world.try_worker)
@@ -292,7 +292,7 @@ def test_a_round_of_the_worker_comes_back_while_nothing_is_answered(world: Stage
 
 
 @scenario("FAULT-024", FaultKind.HANGS)
-def test_calls_at_one_moment_come_back_while_nothing_is_answered(world: Stage) -> None:
+def test_calls_at_one_moment_come_back_while_nothing_is_answered(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
 
     def look() -> InstanceStatus | None:
@@ -304,7 +304,7 @@ def test_calls_at_one_moment_come_back_while_nothing_is_answered(world: Stage) -
     untouched(world, world.alice, world.first, instance)
 
 
-def _settled_in_time(world: Stage) -> None:
+def _settled_in_time(world: ScenarioContext) -> None:
     """Rounds of the worker until nothing is left over, for as long as a call may take: of two
     backends behind one, one may notice later than the other that it is answered again."""
     until = time.monotonic() + world.answers_within
@@ -314,17 +314,17 @@ def _settled_in_time(world: Stage) -> None:
         settle(world)
 
 
-def _left_over(world: Stage) -> bool:
+def _left_over(world: ScenarioContext) -> bool:
     """Whether something runs that status does not tell of."""
     status = world.status(world.alice, world.first)
     return bool(world.running() - ({status["container_id"]} if status is not None else set()))
 
 
-def _told(world: Stage) -> bool:
+def _told(world: ScenarioContext) -> bool:
     return told(world, world.alice, world.first)
 
 
-def _that_answer(world: Stage) -> list[FaultKind]:
+def _that_answer(world: ScenarioContext) -> list[FaultKind]:
     """The kinds in which a call comes back in any case."""
     return [kind for kind in world.faults if kind is not FaultKind.HANGS]
 
@@ -338,14 +338,14 @@ def _unavailable(outcomes: list[Outcome]) -> None:
 
 
 @scenario("FAULT-025", Hook.FAULTS, FEW_EXTENSIONS, *SETTLES, options=Options(max_extensions=3))
-def test_extensions_are_counted_through_a_fault(world: Stage) -> None:
+def test_extensions_are_counted_through_a_fault(world: ScenarioContext) -> None:
     for kind in _that_answer(world):
         if kind is not FaultKind.FUZZED:  # which lies
             _counted_through(world, kind)
 
 
 @scenario("FAULT-026", FaultKind.BAD_GATEWAY, *SETTLES)
-def test_what_something_in_front_says_is_no_answer(world: Stage) -> None:
+def test_what_something_in_front_says_is_no_answer(world: ScenarioContext) -> None:
     with world.fault(FaultKind.BAD_GATEWAY):
         first = world.start(world.alice, world.first)
         _truly_started(world, first)
@@ -363,7 +363,7 @@ def test_what_something_in_front_says_is_no_answer(world: Stage) -> None:
 
 
 @scenario("FAULT-027", Hook.LURE)
-def test_a_redirect_is_not_followed(world: Stage) -> None:
+def test_a_redirect_is_not_followed(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.lured() as came:
         results = [
@@ -389,7 +389,7 @@ def test_a_redirect_is_not_followed(world: Stage) -> None:
     *(FaultKind.LOST_ANSWER, Hook.CAPACITY, Hook.GROUND_TRUTH),
     options=Options(capacity=1),
 )
-def test_what_may_have_started_takes_its_place(world: Stage) -> None:
+def test_what_may_have_started_takes_its_place(world: ScenarioContext) -> None:
     with world.fault(FaultKind.LOST_ANSWER):
         world.start(world.alice, world.first)
     world.start(world.bob, world.first)  # which may find that nothing came of hers, or clear it
@@ -398,7 +398,7 @@ def test_what_may_have_started_takes_its_place(world: Stage) -> None:
 
 
 @scenario("FAULT-028", FaultKind.LOST_REQUEST, Hook.REPLACE_BEHIND, *SETTLES)
-def test_what_took_its_place_in_a_fault_is_not_it(world: Stage) -> None:
+def test_what_took_its_place_in_a_fault_is_not_it(world: ScenarioContext) -> None:
     old = started(world, world.alice, world.first)
     with world.fault(FaultKind.LOST_REQUEST):
         _failed(world.stop(world.alice, world.first))
@@ -414,7 +414,7 @@ def test_what_took_its_place_in_a_fault_is_not_it(world: Stage) -> None:
 
 
 @scenario("FAULT-030", FaultKind.GIVEN_UP, *SETTLES)
-def test_a_start_that_is_carried_out_late_was_not_told_as_certain(world: Stage) -> None:
+def test_a_start_that_is_carried_out_late_was_not_told_as_certain(world: ScenarioContext) -> None:
     with world.fault(FaultKind.GIVEN_UP):
         result = world.start(world.alice, world.first)
         demand(not result.ok, "a start that something in front gave up on is told as done")
@@ -424,7 +424,7 @@ def test_a_start_that_is_carried_out_late_was_not_told_as_certain(world: Stage) 
 
 
 @scenario("FAULT-031", *NOT_DONE, EXTENDS, *SETTLES)
-def test_an_extend_that_certainly_failed_is_over(world: Stage) -> None:
+def test_an_extend_that_certainly_failed_is_over(world: ScenarioContext) -> None:
     before = _half_way(world)
     for kind in NOT_DONE:
         with world.fault(kind):
@@ -439,7 +439,7 @@ def test_an_extend_that_certainly_failed_is_over(world: Stage) -> None:
 
 
 @scenario("FAULT-032", FaultKind.BAD_GATEWAY, EXITS_AT_ONCE, READY_ON_START, *SETTLES)
-def test_what_exits_at_once_in_a_fault_is_never_live(world: Stage) -> None:
+def test_what_exits_at_once_in_a_fault_is_never_live(world: ScenarioContext) -> None:
     challenge = world.challenges.exits_at_once
     assert challenge is not None
     with world.fault(FaultKind.BAD_GATEWAY):
@@ -452,7 +452,7 @@ def test_what_exits_at_once_in_a_fault_is_never_live(world: Stage) -> None:
     started(world, world.alice, world.first)
 
 
-def _never_live(world: Stage, challenge: int) -> None:
+def _never_live(world: ScenarioContext, challenge: int) -> None:
     for _ in range(2):
         with world.backend.allows(BackendUnavailable):
             gone(world, world.alice, challenge)
@@ -460,7 +460,7 @@ def _never_live(world: Stage, challenge: int) -> None:
     demand(known is None, "what never answered is told as last known")
 
 
-def _counted_through(world: Stage, kind: FaultKind) -> None:
+def _counted_through(world: ScenarioContext, kind: FaultKind) -> None:
     started(world, world.alice, world.first)
     done(world.extend(world.alice, world.first))
     world.advance(MOVED_SECONDS)
@@ -480,7 +480,7 @@ def _counted_through(world: Stage, kind: FaultKind) -> None:
     done(world.stop(world.alice, world.first))
 
 
-def _half_way(world: Stage) -> InstanceStatus:
+def _half_way(world: ScenarioContext) -> InstanceStatus:
     """An instance of which half its life has gone by, so that any extend gives it time."""
     instance = started(world, world.alice, world.first)
     world.advance(instance["remaining_seconds"] // 2)
@@ -495,11 +495,11 @@ def _failed(result: StartResult | ActionResult) -> None:
     says_when(result)
 
 
-def _failed_start(world: Stage) -> None:
+def _failed_start(world: ScenarioContext) -> None:
     _failed(world.start(world.alice, world.first))
 
 
-def _truly_started(world: Stage, result: StartResult) -> None:
+def _truly_started(world: ScenarioContext, result: StartResult) -> None:
     """A start in a fault may say True of exactly what runs."""
     if result.ok:
         runs = world.running()
@@ -508,7 +508,7 @@ def _truly_started(world: Stage, result: StartResult) -> None:
         _failed(result)
 
 
-def _truly_stopped(world: Stage, instance: InstanceStatus, result: ActionResult) -> None:
+def _truly_stopped(world: ScenarioContext, instance: InstanceStatus, result: ActionResult) -> None:
     """A stop in a fault may say True when nothing runs any more."""
     if result.ok:
         demand(instance["container_id"] not in world.running(), "stopped was said of what runs")
@@ -516,7 +516,7 @@ def _truly_stopped(world: Stage, instance: InstanceStatus, result: ActionResult)
         _failed(result)
 
 
-def _settled_and_started(world: Stage, *, anew: bool = False) -> None:
+def _settled_and_started(world: ScenarioContext, *, anew: bool = False) -> None:
     """After all has settled, rows and containers agree and a start works."""
     settle(world)
     running = agree(world, world.alice)
@@ -525,7 +525,7 @@ def _settled_and_started(world: Stage, *, anew: bool = False) -> None:
     _started_or_found(world)
 
 
-def _started_or_found(world: Stage) -> None:
+def _started_or_found(world: ScenarioContext) -> None:
     """A start must work, and what it returns be all that runs."""
     before = world.status(world.alice, world.first)
     if before is None:
@@ -536,7 +536,7 @@ def _started_or_found(world: Stage) -> None:
     demand(world.running() == {found["container_id"]}, "something else runs than was started")
 
 
-def _settled_and_stopped(world: Stage, instance: InstanceStatus) -> None:
+def _settled_and_stopped(world: ScenarioContext, instance: InstanceStatus) -> None:
     """After all has settled the instance is as it was, and a stop ends it."""
     settle(world)
     agree(world, world.alice)

@@ -10,12 +10,12 @@ import pytest
 from conformance.harness import Hook, Player
 from conformance.spec.redaction import Flag
 from conformance.spec.scenario import DETECTS_LOSS, EXTENDS, FLAG_FILE, FLAG_GRACE, TEAMS, scenario
-from conformance.spec.stage import FLAG_FILE_PATH, Stage
+from conformance.spec.stage import FLAG_FILE_PATH, ScenarioContext
 from conformance.spec.steps import SLACK_SECONDS, done, gone, let_expire, live, repeated, started
 
 
 @scenario("FLAG-001", Hook.FETCH, Hook.RECORDED_FLAG)
-def test_the_container_holds_the_recorded_flag(world: Stage) -> None:
+def test_the_container_holds_the_recorded_flag(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     inside = world.flag_inside(instance)
     assert not inside.empty, "FLAG is empty"
@@ -25,7 +25,7 @@ def test_the_container_holds_the_recorded_flag(world: Stage) -> None:
 
 
 @scenario("FLAG-002", Hook.RECORDED_FLAG)
-def test_two_accounts_have_two_flags(world: Stage) -> None:
+def test_two_accounts_have_two_flags(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     started(world, world.bob, world.first)
     hers = world.recorded_flag(world.alice, world.first)
@@ -34,7 +34,7 @@ def test_two_accounts_have_two_flags(world: Stage) -> None:
 
 
 @scenario("FLAG-003", Hook.RECORDED_FLAG)
-def test_a_new_instance_has_a_new_flag(world: Stage) -> None:
+def test_a_new_instance_has_a_new_flag(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     old = world.recorded_flag(world.alice, world.first)
     done(world.stop(world.alice, world.first))
@@ -43,7 +43,7 @@ def test_a_new_instance_has_a_new_flag(world: Stage) -> None:
 
 
 @scenario("FLAG-004", Hook.RECORDED_FLAG, EXTENDS)
-def test_an_extend_keeps_the_flag(world: Stage) -> None:
+def test_an_extend_keeps_the_flag(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     before = world.recorded_flag(world.alice, world.first)
     done(world.extend(world.alice, world.first))
@@ -51,7 +51,7 @@ def test_an_extend_keeps_the_flag(world: Stage) -> None:
 
 
 @scenario("FLAG-005", Hook.FETCH, Hook.RECORDED_FLAG)
-def test_a_double_click_keeps_the_flag(world: Stage) -> None:
+def test_a_double_click_keeps_the_flag(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     before = world.recorded_flag(world.alice, world.first)
     again = repeated(world, world.alice, world.first)
@@ -60,14 +60,14 @@ def test_a_double_click_keeps_the_flag(world: Stage) -> None:
 
 
 @scenario("FLAG-006", Hook.RECORDED_FLAG, TEAMS)
-def test_mates_are_judged_by_one_flag(world: Stage) -> None:
+def test_mates_are_judged_by_one_flag(world: ScenarioContext) -> None:
     starter, mate = world.mates[:2]
     started(world, starter, world.first)
     assert world.recorded_flag(starter, world.first) == world.recorded_flag(mate, world.first)
 
 
 @scenario("FLAG-007", Hook.RECORDED_FLAG)
-def test_no_answer_gives_the_flag_away(world: Stage) -> None:
+def test_no_answer_gives_the_flag_away(world: ScenarioContext) -> None:
     # Every answer is searched for the flags known by then; the first one is searched here.
     result = world.start(world.alice, world.first)
     flag = world.recorded_flag(world.alice, world.first)
@@ -80,7 +80,7 @@ def test_no_answer_gives_the_flag_away(world: Stage) -> None:
 
 
 @scenario("FLAG-008", Hook.AUDIT, Hook.RECORDED_FLAG)
-def test_the_audit_log_does_not_hold_the_flag(world: Stage) -> None:
+def test_the_audit_log_does_not_hold_the_flag(world: ScenarioContext) -> None:
     flag = _whole_life(world)
     for event in world.events():
         metadata = json.dumps(dict(event.metadata), default=str)
@@ -88,7 +88,9 @@ def test_the_audit_log_does_not_hold_the_flag(world: Stage) -> None:
 
 
 @scenario("FLAG-009", Hook.RECORDED_FLAG)
-def test_the_log_does_not_hold_the_flag(world: Stage, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_does_not_hold_the_flag(
+    world: ScenarioContext, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.DEBUG):
         flag = _whole_life(world)
     for record in caplog.records:
@@ -96,7 +98,7 @@ def test_the_log_does_not_hold_the_flag(world: Stage, caplog: pytest.LogCaptureF
 
 
 @scenario("FLAG-010", Hook.RECORDED_FLAG, FLAG_GRACE)
-def test_a_flag_outlives_a_stop(world: Stage) -> None:
+def test_a_flag_outlives_a_stop(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     taken = world.recorded_flag(world.alice, world.first)
     done(world.stop(world.alice, world.first))
@@ -106,7 +108,7 @@ def test_a_flag_outlives_a_stop(world: Stage) -> None:
 
 
 @scenario("FLAG-011", Hook.KILL_BEHIND, Hook.RECORDED_FLAG, FLAG_GRACE, DETECTS_LOSS)
-def test_a_flag_outlives_a_crash(world: Stage) -> None:
+def test_a_flag_outlives_a_crash(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     taken = world.recorded_flag(world.alice, world.first)
     world.kill_behind(instance["container_id"])
@@ -117,7 +119,7 @@ def test_a_flag_outlives_a_crash(world: Stage) -> None:
 
 
 @scenario("FLAG-012", Hook.OWNERS, Hook.RECORDED_FLAG)
-def test_a_deleted_accounts_flag_is_not_the_next_ones(world: Stage) -> None:
+def test_a_deleted_accounts_flag_is_not_the_next_ones(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     taken = world.recorded_flag(world.alice, world.first)
     world.give_number_again(world.alice)
@@ -127,7 +129,7 @@ def test_a_deleted_accounts_flag_is_not_the_next_ones(world: Stage) -> None:
 
 
 @scenario("FLAG-013", Hook.NEW_CHALLENGE, Hook.RECORDED_FLAG)
-def test_a_deleted_challenges_flag_is_not_the_next_ones(world: Stage) -> None:
+def test_a_deleted_challenges_flag_is_not_the_next_ones(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     taken = world.recorded_flag(world.alice, world.first)
     world.give_challenge_again(world.first)
@@ -137,7 +139,7 @@ def test_a_deleted_challenges_flag_is_not_the_next_ones(world: Stage) -> None:
 
 
 @scenario("FLAG-019", Hook.OWNERS, Hook.RECORDED_FLAG)
-def test_an_ended_instances_flag_is_not_the_next_accounts(world: Stage) -> None:
+def test_an_ended_instances_flag_is_not_the_next_accounts(world: ScenarioContext) -> None:
     taken = _flag_of_what_has_ended(world)
     world.give_number_again(world.alice)
     assert not world.still_counts(world.alice, world.first, taken), (
@@ -146,7 +148,7 @@ def test_an_ended_instances_flag_is_not_the_next_accounts(world: Stage) -> None:
 
 
 @scenario("FLAG-020", Hook.NEW_CHALLENGE, Hook.RECORDED_FLAG)
-def test_an_ended_instances_flag_is_not_the_next_challenges(world: Stage) -> None:
+def test_an_ended_instances_flag_is_not_the_next_challenges(world: ScenarioContext) -> None:
     taken = _flag_of_what_has_ended(world)
     world.give_challenge_again(world.first)
     assert not world.still_counts(world.alice, world.first, taken), (
@@ -155,7 +157,7 @@ def test_an_ended_instances_flag_is_not_the_next_challenges(world: Stage) -> Non
 
 
 @scenario("FLAG-014", Hook.CLOCK, Hook.RECORDED_FLAG, FLAG_GRACE)
-def test_a_flag_counts_for_its_grace_time_and_no_longer(world: Stage) -> None:
+def test_a_flag_counts_for_its_grace_time_and_no_longer(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     taken = world.recorded_flag(world.alice, world.first)
     done(world.stop(world.alice, world.first))
@@ -163,7 +165,7 @@ def test_a_flag_counts_for_its_grace_time_and_no_longer(world: Stage) -> None:
 
 
 @scenario("FLAG-015", Hook.CLOCK, Hook.WORKER, Hook.RECORDED_FLAG, FLAG_GRACE)
-def test_the_grace_time_begins_at_the_expiry(world: Stage) -> None:
+def test_the_grace_time_begins_at_the_expiry(world: ScenarioContext) -> None:
     late = world.capabilities.flag_grace_seconds // 2
     for player, after in ((world.alice, None), (world.bob, 0), (world.carol, late)):
         instance = started(world, player, world.first)
@@ -176,7 +178,7 @@ def test_the_grace_time_begins_at_the_expiry(world: Stage) -> None:
 
 
 @scenario("FLAG-016", Hook.CLOCK, Hook.RECORDED_FLAG, Hook.COUNTED_FLAGS, FLAG_GRACE)
-def test_the_flag_before_counts_beside_the_new_one(world: Stage) -> None:
+def test_the_flag_before_counts_beside_the_new_one(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     old = world.recorded_flag(world.alice, world.first)
     done(world.stop(world.alice, world.first))
@@ -190,7 +192,7 @@ def test_the_flag_before_counts_beside_the_new_one(world: Stage) -> None:
 
 
 @scenario("FLAG-017", Hook.FETCH, Hook.RECORDED_FLAG, FLAG_FILE)
-def test_a_flag_in_a_file_is_nowhere_else(world: Stage) -> None:
+def test_a_flag_in_a_file_is_nowhere_else(world: ScenarioContext) -> None:
     challenge = world.challenges.flag_file or 0
     instance = started(world, world.alice, challenge)
     recorded = world.recorded_flag(world.alice, challenge)
@@ -198,7 +200,7 @@ def test_a_flag_in_a_file_is_nowhere_else(world: Stage) -> None:
     assert world.flag_inside(instance).empty, "FLAG has it too, for all of the container to read"
 
 
-def _flag_of_what_has_ended(world: Stage) -> Flag:
+def _flag_of_what_has_ended(world: ScenarioContext) -> Flag:
     started(world, world.alice, world.first)
     taken = world.recorded_flag(world.alice, world.first)
     done(world.stop(world.alice, world.first))
@@ -206,7 +208,7 @@ def _flag_of_what_has_ended(world: Stage) -> Flag:
 
 
 def _counts_to_the_end_of_its_grace(
-    world: Stage, player: Player, taken: Flag, gone_by: float = 0
+    world: ScenarioContext, player: Player, taken: Flag, gone_by: float = 0
 ) -> None:
     """Of an instance that has ended so many seconds ago."""
     grace = world.capabilities.flag_grace_seconds
@@ -219,7 +221,7 @@ def _counts_to_the_end_of_its_grace(
 
 
 @scenario("FLAG-018", Hook.FETCH, Hook.RECORDED_FLAG, TEAMS)
-def test_a_teams_flag_is_the_teams(world: Stage) -> None:
+def test_a_teams_flag_is_the_teams(world: ScenarioContext) -> None:
     starter, mate, stranger = world.mates[:3]
     flag = world.flag_inside(started(world, starter, world.first))
     for each in (starter, mate):
@@ -230,7 +232,7 @@ def test_a_teams_flag_is_the_teams(world: Stage) -> None:
         )
 
 
-def _whole_life(world: Stage) -> Flag:
+def _whole_life(world: ScenarioContext) -> Flag:
     """Start, repeat, be refused, extend, stop; returns the flag of the instance."""
     started(world, world.alice, world.first)
     flag = world.recorded_flag(world.alice, world.first)

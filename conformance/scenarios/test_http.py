@@ -14,7 +14,7 @@ from conformance.spec.scenario import (
     TEAMS,
     scenario,
 )
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     FIXED,
     demand,
@@ -61,7 +61,7 @@ UNCHANGING = ("challenge_id", "max_extensions", "backend")
 
 
 @scenario("HTTP-001")
-def test_a_start_is_answered_with_the_whole_instance(world: Stage) -> None:
+def test_a_start_is_answered_with_the_whole_instance(world: ScenarioContext) -> None:
     with world.web() as web:
         answer = web.start(world.alice, world.first)
     _answered(answer, 201, "ok")
@@ -69,7 +69,7 @@ def test_a_start_is_answered_with_the_whole_instance(world: Stage) -> None:
 
 
 @scenario("HTTP-002")
-def test_a_second_start_is_answered_with_the_same_instance(world: Stage) -> None:
+def test_a_second_start_is_answered_with_the_same_instance(world: ScenarioContext) -> None:
     with world.web() as web:
         first = web.start(world.alice, world.first)
         again = web.start(world.alice, world.first)
@@ -79,7 +79,7 @@ def test_a_second_start_is_answered_with_the_same_instance(world: Stage) -> None
 
 
 @scenario("HTTP-003", EXTENDS)
-def test_an_extend_is_answered_with_the_instance_afterwards(world: Stage) -> None:
+def test_an_extend_is_answered_with_the_instance_afterwards(world: ScenarioContext) -> None:
     before = started(world, world.alice, world.first)
     with world.web() as web:
         answer = web.extend(world.alice, world.first)
@@ -94,7 +94,7 @@ def test_an_extend_is_answered_with_the_instance_afterwards(world: Stage) -> Non
 
 
 @scenario("HTTP-004")
-def test_a_stop_leaves_nothing_to_be_shown(world: Stage) -> None:
+def test_a_stop_leaves_nothing_to_be_shown(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     with world.web() as web:
         stopped = web.stop(world.alice, world.first)
@@ -106,7 +106,7 @@ def test_a_stop_leaves_nothing_to_be_shown(world: Stage) -> None:
 
 
 @scenario("HTTP-005")
-def test_a_status_shows_what_the_backend_tells(world: Stage) -> None:
+def test_a_status_shows_what_the_backend_tells(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     told = live(world, world.alice, world.first)
     with world.web() as web:
@@ -120,7 +120,7 @@ def test_a_status_shows_what_the_backend_tells(world: Stage) -> None:
 
 
 @scenario("HTTP-006", ONE_AT_A_TIME)
-def test_a_start_beyond_the_limit_is_a_conflict(world: Stage) -> None:
+def test_a_start_beyond_the_limit_is_a_conflict(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.web() as web:
         _answered(web.start(world.alice, world.second), 409, "limit_reached")
@@ -128,21 +128,21 @@ def test_a_start_beyond_the_limit_is_a_conflict(world: Stage) -> None:
 
 
 @scenario("HTTP-007")
-def test_an_unknown_challenge_is_not_found(world: Stage) -> None:
+def test_an_unknown_challenge_is_not_found(world: ScenarioContext) -> None:
     with world.web() as web:
         answer = web.start(world.alice, world.challenges.unknown)
     _answered(answer, 404, "challenge_unavailable")
 
 
 @scenario("HTTP-008")
-def test_what_does_not_run_is_not_found(world: Stage) -> None:
+def test_what_does_not_run_is_not_found(world: ScenarioContext) -> None:
     with world.web() as web:
         _answered(web.extend(world.alice, world.first), 404, "not_found")
         _answered(web.stop(world.alice, world.first), 404, "not_found")
 
 
 @scenario("HTTP-009")
-def test_what_is_no_id_is_a_bad_request(world: Stage) -> None:
+def test_what_is_no_id_is_a_bad_request(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.web() as web:
         for action in ("start", "extend", "stop"):
@@ -157,7 +157,7 @@ def test_what_is_no_id_is_a_bad_request(world: Stage) -> None:
 
 
 @scenario("HTTP-010", EXTENDS)
-def test_ids_of_others_change_nothing(world: Stage) -> None:
+def test_ids_of_others_change_nothing(world: ScenarioContext) -> None:
     instance = started(world, world.bob, world.first)
     other = world.bob.user_id
     body = {"challenge_id": world.first, "user_id": other, "team_id": other, "account": other}
@@ -178,7 +178,7 @@ def test_ids_of_others_change_nothing(world: Stage) -> None:
 
 
 @scenario("HTTP-011", Hook.OUTAGE)
-def test_what_cannot_be_asked_is_not_told_as_nothing(world: Stage) -> None:
+def test_what_cannot_be_asked_is_not_told_as_nothing(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.web() as web, world.outage():
         known = world.last_known(world.alice, world.first)
@@ -197,7 +197,7 @@ def test_what_cannot_be_asked_is_not_told_as_nothing(world: Stage) -> None:
 
 
 @scenario("HTTP-012")
-def test_parallel_starts_make_one(world: Stage) -> None:
+def test_parallel_starts_make_one(world: ScenarioContext) -> None:
     with world.web() as web:
         answers = together([partial(web.start, world.alice, world.first)] * CALLS)
     fresh = [answer for answer in answers if answer.status == 201]
@@ -213,7 +213,7 @@ def test_parallel_starts_make_one(world: Stage) -> None:
 
 
 @scenario("HTTP-013", TEAMS)
-def test_mates_share_and_others_do_not(world: Stage) -> None:
+def test_mates_share_and_others_do_not(world: ScenarioContext) -> None:
     starter, mate, stranger = world.mates[:3]
     with world.web() as web:
         answer = web.start(starter, world.first)
@@ -225,7 +225,7 @@ def test_mates_share_and_others_do_not(world: Stage) -> None:
 
 
 @scenario("HTTP-014", FEW_EXTENSIONS)
-def test_an_extend_beyond_the_limit_is_a_conflict(world: Stage) -> None:
+def test_an_extend_beyond_the_limit_is_a_conflict(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     before = fill_with_extensions(world, world.alice, world.first)
     with world.web() as web:
@@ -234,7 +234,7 @@ def test_an_extend_beyond_the_limit_is_a_conflict(world: Stage) -> None:
 
 
 @scenario("HTTP-015", Hook.OUTAGE, Hook.CLOCK)
-def test_what_has_expired_is_not_shown_as_last_known(world: Stage) -> None:
+def test_what_has_expired_is_not_shown_as_last_known(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     with world.web() as web, world.outage():
         world.advance(world.capabilities.timeout_seconds + 1)
@@ -245,7 +245,7 @@ def test_what_has_expired_is_not_shown_as_last_known(world: Stage) -> None:
 
 
 @scenario("HTTP-016", Hook.DISK, Hook.WORKER, LITTLE_DISK)
-def test_a_status_says_why_an_instance_was_ended(world: Stage) -> None:
+def test_a_status_says_why_an_instance_was_ended(world: ScenarioContext) -> None:
     challenge = world.challenges.little_disk
     assert challenge is not None
     with world.web() as web:
@@ -262,7 +262,7 @@ def test_a_status_says_why_an_instance_was_ended(world: Stage) -> None:
         _tells_the_team_why(world, challenge, nothing.message)
 
 
-def _tells_the_team_why(world: Stage, challenge: int, nothing: str) -> None:
+def _tells_the_team_why(world: ScenarioContext, challenge: int, nothing: str) -> None:
     starter, mate, stranger = world.mates[:3]
     with world.web() as web:
         world.write_disk(started(world, starter, challenge), 2 * LITTLE_DISK_MB)
@@ -275,7 +275,7 @@ def _tells_the_team_why(world: Stage, challenge: int, nothing: str) -> None:
 
 
 @scenario("HTTP-017")
-def test_a_change_needs_the_callers_own_csrf_token(world: Stage) -> None:
+def test_a_change_needs_the_callers_own_csrf_token(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.web() as web:
         mine, another = web.log_in(world.alice), web.log_in(world.bob)[CSRF_HEADER]
@@ -292,7 +292,7 @@ def test_a_change_needs_the_callers_own_csrf_token(world: Stage) -> None:
 
 
 @scenario("HTTP-018")
-def test_who_is_not_logged_in_may_nothing(world: Stage) -> None:
+def test_who_is_not_logged_in_may_nothing(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     one = {"challenge_id": world.first, "user_id": world.alice.user_id}
     nobodys = {"Cookie": "session=made-up", CSRF_HEADER: "made-up"}
@@ -307,7 +307,7 @@ def test_who_is_not_logged_in_may_nothing(world: Stage) -> None:
 
 
 @scenario("HTTP-019")
-def test_players_are_no_admins(world: Stage) -> None:
+def test_players_are_no_admins(world: ScenarioContext) -> None:
     instance = started(world, world.bob, world.first)
     one = _of(world.bob, world.first)
     with world.web() as web:
@@ -321,7 +321,7 @@ def test_players_are_no_admins(world: Stage) -> None:
 
 
 @scenario("HTTP-020")
-def test_an_admins_change_needs_the_admins_own_csrf_token(world: Stage) -> None:
+def test_an_admins_change_needs_the_admins_own_csrf_token(world: ScenarioContext) -> None:
     instance = started(world, world.bob, world.first)
     with world.web() as web:
         admin, another = web.log_in_admin(), web.log_in(world.alice)[CSRF_HEADER]
@@ -335,7 +335,7 @@ def test_an_admins_change_needs_the_admins_own_csrf_token(world: Stage) -> None:
 
 
 @scenario("HTTP-021", EXTENDS)
-def test_an_admin_acts_for_the_player_who_is_named(world: Stage) -> None:
+def test_an_admin_acts_for_the_player_who_is_named(world: ScenarioContext) -> None:
     hers = started(world, world.alice, world.first)
     started(world, world.bob, world.first)
     with world.web() as web:
@@ -351,7 +351,7 @@ def test_an_admin_acts_for_the_player_who_is_named(world: Stage) -> None:
 
 
 @scenario("HTTP-022")
-def test_changes_are_asked_for_by_post_alone(world: Stage) -> None:
+def test_changes_are_asked_for_by_post_alone(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.web() as web:
         mine = web.log_in(world.alice)
@@ -363,7 +363,7 @@ def test_changes_are_asked_for_by_post_alone(world: Stage) -> None:
 
 
 @scenario("HTTP-023", Hook.OUTAGE, TEAMS)
-def test_what_is_last_known_of_a_teams_is_shown_to_the_team(world: Stage) -> None:
+def test_what_is_last_known_of_a_teams_is_shown_to_the_team(world: ScenarioContext) -> None:
     starter, mate, stranger = world.mates[:3]
     instance = started(world, starter, world.first)
     with world.web() as web, world.outage():
@@ -379,7 +379,7 @@ def test_what_is_last_known_of_a_teams_is_shown_to_the_team(world: Stage) -> Non
 
 
 @scenario("HTTP-024", Hook.CALL_RATE, options=Options(calls_per_minute=CALLS_A_MINUTE))
-def test_who_calls_too_often_has_to_wait(world: Stage) -> None:
+def test_who_calls_too_often_has_to_wait(world: ScenarioContext) -> None:
     with world.web() as web:
         first = web.start(world.alice, world.first)
         _answered(first, 201, "ok")
@@ -396,7 +396,7 @@ def test_who_calls_too_often_has_to_wait(world: Stage) -> None:
 
 
 @scenario("HTTP-025")
-def test_a_body_is_one_small_object(world: Stage) -> None:
+def test_a_body_is_one_small_object(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     one, other = world.first, world.second
     bad = [
@@ -422,7 +422,7 @@ def test_a_body_is_one_small_object(world: Stage) -> None:
 
 
 @scenario("HTTP-026")
-def test_what_is_no_endpoint_says_so(world: Stage) -> None:
+def test_what_is_no_endpoint_says_so(world: ScenarioContext) -> None:
     with world.web() as web:
         mine = web.log_in(world.alice)
         for path in ("nothing", "start/", "admin/nothing"):
@@ -437,7 +437,7 @@ def test_what_is_no_endpoint_says_so(world: Stage) -> None:
 
 
 @scenario("HTTP-027", Hook.CALL_RATE, Hook.CLOCK, options=Options(calls_per_minute=CALLS_A_MINUTE))
-def test_who_has_waited_may_call_again(world: Stage) -> None:
+def test_who_has_waited_may_call_again(world: ScenarioContext) -> None:
     with world.web() as web:
         _answered(web.start(world.alice, world.first), 201, "ok")
         world.advance(0.5)  # so that the minute does not end at a whole second from now
@@ -450,7 +450,7 @@ def test_who_has_waited_may_call_again(world: Stage) -> None:
 
 
 @scenario("HTTP-028", Hook.CALL_RATE, TEAMS, options=Options(calls_per_minute=CALLS_A_MINUTE))
-def test_mates_share_the_calls_of_a_minute(world: Stage) -> None:
+def test_mates_share_the_calls_of_a_minute(world: ScenarioContext) -> None:
     starter, mate, stranger = world.mates[:3]
     with world.web() as web:
         first = web.start(starter, world.first)
@@ -464,7 +464,7 @@ def test_mates_share_the_calls_of_a_minute(world: Stage) -> None:
 
 
 @scenario("HTTP-029", TEAMS, EXTENDS)
-def test_an_admin_acts_for_a_team_by_any_of_it(world: Stage) -> None:
+def test_an_admin_acts_for_a_team_by_any_of_it(world: ScenarioContext) -> None:
     starter, mate = world.mates[:2]
     started(world, starter, world.first)
     with world.web() as web:
@@ -480,7 +480,7 @@ def test_an_admin_acts_for_a_team_by_any_of_it(world: Stage) -> None:
 
 
 @scenario("HTTP-030", Hook.AUDIT, EXTENDS)
-def test_what_an_admin_does_is_told_as_the_admins(world: Stage) -> None:
+def test_what_an_admin_does_is_told_as_the_admins(world: ScenarioContext) -> None:
     started(world, world.bob, world.first)
     with world.web() as web:
         admin, one = web.log_in_admin(), _of(world.bob, world.first)
@@ -493,7 +493,7 @@ def test_what_an_admin_does_is_told_as_the_admins(world: Stage) -> None:
 
 
 @scenario("HTTP-031", Hook.OVERVIEW, Hook.CLOCK)
-def test_an_admin_sees_what_is_live(world: Stage) -> None:
+def test_an_admin_sees_what_is_live(world: ScenarioContext) -> None:
     live_ones = [started(world, player, world.first) for player in (world.alice, world.bob)]
     started(world, world.carol, world.first)
     done(world.stop(world.carol, world.first))
@@ -510,7 +510,7 @@ def test_an_admin_sees_what_is_live(world: Stage) -> None:
 
 
 @scenario("HTTP-032", Hook.OVERVIEW, Hook.AUDIT)
-def test_an_admin_sees_all_that_happened(world: Stage) -> None:
+def test_an_admin_sees_all_that_happened(world: ScenarioContext) -> None:
     for player in (world.alice, world.bob, world.alice):
         started(world, player, world.first)
         done(world.stop(player, world.first))
@@ -526,7 +526,7 @@ def test_an_admin_sees_all_that_happened(world: Stage) -> None:
 
 
 @scenario("HTTP-033")
-def test_an_admins_change_is_for_ids_only(world: Stage) -> None:
+def test_an_admins_change_is_for_ids_only(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     one = {**_of(world.alice, world.first), "team_id": world.alice.team_id}
     with world.web() as web:
@@ -549,7 +549,7 @@ def test_an_admins_change_is_for_ids_only(world: Stage) -> None:
 
 
 @scenario("HTTP-034", Hook.OVERVIEW)
-def test_a_stop_all_ends_what_fits_all_that_is_named(world: Stage) -> None:
+def test_a_stop_all_ends_what_fits_all_that_is_named(world: ScenarioContext) -> None:
     hers = started(world, world.alice, world.first)
     started(world, world.bob, world.first)
     his = started(world, world.carol, world.second)
@@ -576,7 +576,7 @@ def test_a_stop_all_ends_what_fits_all_that_is_named(world: Stage) -> None:
         gone(world, player, challenge)
 
 
-def _ends_a_teams(world: Stage, web: Web) -> None:
+def _ends_a_teams(world: ScenarioContext, web: Web) -> None:
     """Beside a player's instance of the first challenge."""
     starter, _, stranger = world.mates[:3]
     started(world, starter, world.first)
@@ -592,7 +592,7 @@ def _ends_a_teams(world: Stage, web: Web) -> None:
 
 
 @scenario("HTTP-035")
-def test_a_stop_all_of_nothing_ends_nothing(world: Stage) -> None:
+def test_a_stop_all_of_nothing_ends_nothing(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     one, alice = world.first, world.alice.user_id
     with world.web() as web:
@@ -613,7 +613,7 @@ def test_a_stop_all_of_nothing_ends_nothing(world: Stage) -> None:
 
 
 @scenario("HTTP-036", Hook.OVERVIEW, Hook.AUDIT)
-def test_what_a_stop_all_ends_is_told_as_the_admins(world: Stage) -> None:
+def test_what_a_stop_all_ends_is_told_as_the_admins(world: ScenarioContext) -> None:
     players = (world.alice, world.bob, world.carol)
     for player in players:
         started(world, player, world.first)
@@ -628,7 +628,7 @@ def test_what_a_stop_all_ends_is_told_as_the_admins(world: Stage) -> None:
 
 
 @scenario("HTTP-037")
-def test_a_solve_ends_the_instance_it_was_made_on(world: Stage) -> None:
+def test_a_solve_ends_the_instance_it_was_made_on(world: ScenarioContext) -> None:
     hers = started(world, world.alice, world.first)
     his = started(world, world.bob, world.first)
     with world.web(GoesOnAfterSolves) as web:
@@ -651,7 +651,9 @@ def test_a_solve_ends_the_instance_it_was_made_on(world: Stage) -> None:
 
 
 @scenario("HTTP-038", EXTENDS)
-def test_what_cannot_be_looked_at_after_an_extend_is_shown_as_on_record(world: Stage) -> None:
+def test_what_cannot_be_looked_at_after_an_extend_is_shown_as_on_record(
+    world: ScenarioContext,
+) -> None:
     started(world, world.alice, world.first)
     with world.web(NotSeenAfterwards) as web:
         answer = web.extend(world.alice, world.first)
@@ -666,7 +668,7 @@ def test_what_cannot_be_looked_at_after_an_extend_is_shown_as_on_record(world: S
 
 
 @scenario("HTTP-039", Hook.CALL_RATE, Hook.CLOCK, options=Options(calls_per_minute=CALLS_A_MINUTE))
-def test_a_new_minute_has_as_many_calls(world: Stage) -> None:
+def test_a_new_minute_has_as_many_calls(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.web() as web:
         for calls in (CALLS_A_MINUTE + 1, 1, CALLS_A_MINUTE + 1):
@@ -681,7 +683,7 @@ def test_a_new_minute_has_as_many_calls(world: Stage) -> None:
 
 
 @scenario("HTTP-040")
-def test_a_query_says_one_thing_of_each(world: Stage) -> None:
+def test_a_query_says_one_thing_of_each(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     one, other = world.first, world.second
     queries = [

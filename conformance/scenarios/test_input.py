@@ -8,7 +8,7 @@ from typing import Any
 from conformance.harness import Hook
 from conformance.spec.scenario import scenario
 from conformance.spec.shape import check_message
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import gone, live, repeated, same, started, untouched
 from engines.contract import LARGEST_ID, Code
 
@@ -32,27 +32,27 @@ NOT_IDS: tuple[Any, ...] = (
 
 
 @scenario("INPUT-001")
-def test_a_start_with_a_bad_id_raises(world: Stage) -> None:
+def test_a_start_with_a_bad_id_raises(world: ScenarioContext) -> None:
     _refuses_bad_ids(world, world.backend.start_instance, "INPUT-001")
 
 
 @scenario("INPUT-002")
-def test_an_extend_with_a_bad_id_raises(world: Stage) -> None:
+def test_an_extend_with_a_bad_id_raises(world: ScenarioContext) -> None:
     _refuses_bad_ids(world, world.backend.extend_instance, "INPUT-002")
 
 
 @scenario("INPUT-003")
-def test_a_stop_with_a_bad_id_raises(world: Stage) -> None:
+def test_a_stop_with_a_bad_id_raises(world: ScenarioContext) -> None:
     _refuses_bad_ids(world, world.backend.stop_instance, "INPUT-003")
 
 
 @scenario("INPUT-004")
-def test_a_status_with_a_bad_id_raises(world: Stage) -> None:
+def test_a_status_with_a_bad_id_raises(world: ScenarioContext) -> None:
     _refuses_bad_ids(world, world.backend.get_instance_status, "INPUT-004")
 
 
 @scenario("INPUT-005", Hook.GROUND_TRUTH)
-def test_bad_ids_make_no_container(world: Stage) -> None:
+def test_bad_ids_make_no_container(world: ScenarioContext) -> None:
     for bad in NOT_IDS:
         for arguments in ((bad, world.first), (world.alice.user_id, bad)):
             with world.backend.expects(ValueError, "INPUT-001"):
@@ -63,7 +63,7 @@ def test_bad_ids_make_no_container(world: Stage) -> None:
 
 
 @scenario("INPUT-006")
-def test_bad_ids_leave_the_running_instance_alone(world: Stage) -> None:
+def test_bad_ids_leave_the_running_instance_alone(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     user = world.alice.user_id
     for method in (world.backend.extend_instance, world.backend.stop_instance):
@@ -76,7 +76,7 @@ def test_bad_ids_leave_the_running_instance_alone(world: Stage) -> None:
 
 
 @scenario("INPUT-007")
-def test_the_biggest_ids_are_answered(world: Stage) -> None:
+def test_the_biggest_ids_are_answered(world: ScenarioContext) -> None:
     biggest = LARGEST_ID
     backend, user = world.backend, world.alice.user_id
     assert not backend.start_instance(user, biggest).ok, "challenge 2**63-1 was started"
@@ -89,7 +89,7 @@ def test_the_biggest_ids_are_answered(world: Stage) -> None:
 
 
 @scenario("INPUT-008")
-def test_odd_calls_are_answered(world: Stage) -> None:
+def test_odd_calls_are_answered(world: ScenarioContext) -> None:
     # An exception in any of them is caught on the way and is what this scenario fails with.
     player, unknown = world.alice, world.challenges.unknown
     for challenge in (unknown, world.first):
@@ -104,7 +104,7 @@ def test_odd_calls_are_answered(world: Stage) -> None:
 
 
 @scenario("INPUT-009")
-def test_messages_are_for_players(world: Stage) -> None:
+def test_messages_are_for_players(world: ScenarioContext) -> None:
     player = world.alice
     messages = [
         world.start(player, world.challenges.unknown).message,
@@ -122,7 +122,7 @@ def test_messages_are_for_players(world: Stage) -> None:
 
 
 @scenario("INPUT-010")
-def test_a_refused_start_returns_no_instance(world: Stage) -> None:
+def test_a_refused_start_returns_no_instance(world: ScenarioContext) -> None:
     result = world.start(world.alice, world.challenges.unknown)
     assert not result.ok
     assert result.instance == {}
@@ -130,7 +130,7 @@ def test_a_refused_start_returns_no_instance(world: Stage) -> None:
 
 
 @scenario("INPUT-011")
-def test_arguments_by_position_or_by_name(world: Stage) -> None:
+def test_arguments_by_position_or_by_name(world: ScenarioContext) -> None:
     user = world.alice.user_id
     named = {"user_id": user, "challenge_id": world.first, "team_id": world.alice.team_id}
     result = world.backend.start_instance(**named)
@@ -145,7 +145,7 @@ def test_arguments_by_position_or_by_name(world: Stage) -> None:
     gone(world, world.alice, world.first)
 
 
-def _refuses_bad_ids(world: Stage, method: Callable[..., Any], rule: str) -> None:
+def _refuses_bad_ids(world: ScenarioContext, method: Callable[..., Any], rule: str) -> None:
     user, challenge = world.alice.user_id, world.first
     for bad in NOT_IDS:
         for arguments in ((bad, challenge), (user, bad), (user, challenge, bad)):

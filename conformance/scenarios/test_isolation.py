@@ -18,7 +18,7 @@ from conformance.spec.scenario import (
     SIBLINGS,
     scenario,
 )
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import demand, done, gone, only_event, started, untouched
 from engines.audit import Action
 from engines.contract import InstanceStatus
@@ -30,7 +30,7 @@ BEYOND = 50
 
 
 @scenario("ISOLATION-001", Hook.INSIDE, SIBLINGS, proves=SIBLINGS)
-def test_siblings_cannot_be_reached(world: Stage) -> None:
+def test_siblings_cannot_be_reached(world: ScenarioContext) -> None:
     hers = started(world, world.alice, world.first)
     his = started(world, world.bob, world.first)
     for one, other in ((hers, his), (his, hers)):
@@ -39,7 +39,7 @@ def test_siblings_cannot_be_reached(world: Stage) -> None:
 
 
 @scenario("ISOLATION-002", Hook.INSIDE, SIBLINGS, EGRESS_CHALLENGE, proves=SIBLINGS)
-def test_egress_is_no_way_to_siblings(world: Stage) -> None:
+def test_egress_is_no_way_to_siblings(world: ScenarioContext) -> None:
     closed = started(world, world.alice, world.first)
     first = started(world, world.bob, _egress(world))
     second = started(world, world.carol, _egress(world))
@@ -50,19 +50,19 @@ def test_egress_is_no_way_to_siblings(world: Stage) -> None:
 
 
 @scenario("ISOLATION-003", Hook.INSIDE, HOST, proves=HOST)
-def test_the_host_cannot_be_reached(world: Stage) -> None:
+def test_the_host_cannot_be_reached(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     _check_host(world, instance)
 
 
 @scenario("ISOLATION-004", Hook.INSIDE, HOST, EGRESS_CHALLENGE, proves=HOST)
-def test_egress_is_no_way_to_the_host(world: Stage) -> None:
+def test_egress_is_no_way_to_the_host(world: ScenarioContext) -> None:
     instance = started(world, world.alice, _egress(world))
     _check_host(world, instance)
 
 
 @scenario("ISOLATION-005", Hook.INSIDE, HOST, proves=HOST)
-def test_no_engine_is_inside(world: Stage) -> None:
+def test_no_engine_is_inside(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     found = world.tried(instance, Trial.SOCKETS)
     assert found.pop("search") == "done"
@@ -70,7 +70,7 @@ def test_no_engine_is_inside(world: Stage) -> None:
 
 
 @scenario("ISOLATION-006", Hook.INSIDE, Hook.OUTSIDE, INTERNET, proves=INTERNET)
-def test_the_internet_cannot_be_reached(world: Stage) -> None:
+def test_the_internet_cannot_be_reached(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.outside() as machine:
         reached = world.reached_from(instance, [machine.internet, machine.beside])
@@ -78,7 +78,7 @@ def test_the_internet_cannot_be_reached(world: Stage) -> None:
 
 
 @scenario("ISOLATION-007", Hook.INSIDE, Hook.OUTSIDE, INTERNET, proves=INTERNET)
-def test_names_of_the_internet_cannot_be_resolved(world: Stage) -> None:
+def test_names_of_the_internet_cannot_be_resolved(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.outside() as machine:
         said = _resolved(world, instance, machine)
@@ -86,7 +86,7 @@ def test_names_of_the_internet_cannot_be_resolved(world: Stage) -> None:
 
 
 @scenario("ISOLATION-008", Hook.INSIDE, Hook.OUTSIDE, INTERNET, EGRESS_CHALLENGE, proves=INTERNET)
-def test_egress_is_a_way_to_the_internet(world: Stage) -> None:
+def test_egress_is_a_way_to_the_internet(world: ScenarioContext) -> None:
     instance = started(world, world.alice, _egress(world))
     with world.outside() as machine:
         reached = world.reached_from(instance, [machine.internet])
@@ -96,7 +96,7 @@ def test_egress_is_a_way_to_the_internet(world: Stage) -> None:
 
 
 @scenario("ISOLATION-009", Hook.INSIDE, Hook.OUTSIDE, HOST, EGRESS_CHALLENGE, proves=HOST)
-def test_egress_is_no_way_to_private_networks(world: Stage) -> None:
+def test_egress_is_no_way_to_private_networks(world: ScenarioContext) -> None:
     instance = started(world, world.alice, _egress(world))
     with world.outside() as machine:
         reached = world.reached_from(instance, [machine.beside])
@@ -104,7 +104,7 @@ def test_egress_is_no_way_to_private_networks(world: Stage) -> None:
 
 
 @scenario("ISOLATION-010", Hook.INSIDE, PRIVILEGES)
-def test_there_are_no_capabilities(world: Stage) -> None:
+def test_there_are_no_capabilities(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     rights = _capabilities(world, instance)
     held = {name: hex(mask) for name, mask in rights.items() if mask}
@@ -112,7 +112,7 @@ def test_there_are_no_capabilities(world: Stage) -> None:
 
 
 @scenario("ISOLATION-011", Hook.INSIDE, PRIVILEGES, CAPABLE_CHALLENGE)
-def test_a_capability_asked_for_is_the_only_one(world: Stage) -> None:
+def test_a_capability_asked_for_is_the_only_one(world: ScenarioContext) -> None:
     challenge = world.challenges.capable
     assert challenge is not None
     rights = _capabilities(world, started(world, world.alice, challenge))
@@ -122,13 +122,13 @@ def test_a_capability_asked_for_is_the_only_one(world: Stage) -> None:
 
 
 @scenario("ISOLATION-012", Hook.INSIDE, PRIVILEGES)
-def test_privileges_cannot_be_gained(world: Stage) -> None:
+def test_privileges_cannot_be_gained(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     assert world.tried(instance, Trial.RIGHTS)["NoNewPrivs"] == "1", "no_new_privs is not set"
 
 
 @scenario("ISOLATION-013", Hook.INSIDE, PRIVILEGES, READ_ONLY_CHALLENGE)
-def test_a_read_only_root_is_read_only(world: Stage) -> None:
+def test_a_read_only_root_is_read_only(world: ScenarioContext) -> None:
     challenge = world.challenges.read_only
     assert challenge is not None
     said = world.tried(started(world, world.alice, challenge), Trial.WRITE)
@@ -137,32 +137,32 @@ def test_a_read_only_root_is_read_only(world: Stage) -> None:
 
 
 @scenario("ISOLATION-014", Hook.INSIDE, Hook.FETCH, RESOURCES, LIMITS)
-def test_memory_ends_at_its_limit(world: Stage) -> None:
+def test_memory_ends_at_its_limit(world: ScenarioContext) -> None:
     limit = _limits(world).memory_mb
     _spend(world, "memory", limit, attempt=2 * limit)
 
 
 @scenario("ISOLATION-015", Hook.INSIDE, Hook.FETCH, RESOURCES, LIMITS)
-def test_processes_end_at_their_limit(world: Stage) -> None:
+def test_processes_end_at_their_limit(world: ScenarioContext) -> None:
     limit = _limits(world).processes
     _spend(world, "processes", limit, attempt=limit + BEYOND)
 
 
 @scenario("ISOLATION-016", Hook.INSIDE, Hook.FETCH, RESOURCES, LIMITS)
-def test_open_files_end_at_their_limit(world: Stage) -> None:
+def test_open_files_end_at_their_limit(world: ScenarioContext) -> None:
     limit = _limits(world).open_files
     _spend(world, "files", limit, attempt=limit + BEYOND)
 
 
 @scenario("ISOLATION-017", Hook.FETCH, SIBLINGS, HOST, EGRESS_CHALLENGE)
-def test_players_reach_what_is_kept_apart(world: Stage) -> None:
+def test_players_reach_what_is_kept_apart(world: ScenarioContext) -> None:
     closed = started(world, world.alice, world.first)
     opened = started(world, world.bob, _egress(world))
     assert world.flag_inside(closed) != world.flag_inside(opened), "two addresses, one container"
 
 
 @scenario("ISOLATION-018", Hook.INSIDE, SIBLINGS)
-def test_names_say_nothing(world: Stage) -> None:
+def test_names_say_nothing(world: ScenarioContext) -> None:
     hers = started(world, world.alice, world.first)
     his = started(world, world.bob, world.second)
     before = _named(world, hers, by=his)
@@ -176,7 +176,7 @@ def test_names_say_nothing(world: Stage) -> None:
 
 
 @scenario("ISOLATION-019", Hook.INSIDE, SIBLINGS)
-def test_nothing_inside_says_whose_it_is(world: Stage) -> None:
+def test_nothing_inside_says_whose_it_is(world: ScenarioContext) -> None:
     hers = set(world.tried(started(world, world.alice, world.first), Trial.TRACES).values())
     his = set(world.tried(started(world, world.bob, world.second), Trial.TRACES).values())
     _check_words(world, hers - his, world.alice, world.first)
@@ -185,7 +185,7 @@ def test_nothing_inside_says_whose_it_is(world: Stage) -> None:
 
 
 @scenario("ISOLATION-020", *(Hook.DISK, Hook.WORKER, Hook.GROUND_TRUTH, Hook.AUDIT), LITTLE_DISK)
-def test_who_fills_the_disk_is_ended(world: Stage) -> None:
+def test_who_fills_the_disk_is_ended(world: ScenarioContext) -> None:
     challenge = world.challenges.little_disk
     assert challenge is not None
     full = started(world, world.alice, challenge)
@@ -202,7 +202,7 @@ def test_who_fills_the_disk_is_ended(world: Stage) -> None:
     untouched(world, world.bob, challenge, other)
 
 
-def _named(world: Stage, instance: InstanceStatus, *, by: InstanceStatus) -> set[str]:
+def _named(world: ScenarioContext, instance: InstanceStatus, *, by: InstanceStatus) -> set[str]:
     """The names that a sibling, and the instance itself, has for its addresses."""
     addresses = [each.rpartition(":")[0] for each in world.inner_addresses(instance)]
     found: set[str] = set()
@@ -213,7 +213,7 @@ def _named(world: Stage, instance: InstanceStatus, *, by: InstanceStatus) -> set
     return {label for name in found for label in name.split(".")}
 
 
-def _check_words(world: Stage, words: set[str], player: Player, challenge: int) -> None:
+def _check_words(world: ScenarioContext, words: set[str], player: Player, challenge: int) -> None:
     """What is one instance's alone may hold none of its numbers, bare or behind some letters."""
     numbers = {player.user_id, challenge, *([player.team_id] if player.team_id else [])}
     for word in sorted(words):
@@ -222,40 +222,40 @@ def _check_words(world: Stage, words: set[str], player: Player, challenge: int) 
         assert not told, f"{word} tells of {sorted(told)}, numbers of its user, team or challenge"
 
 
-def _check_deployment(world: Stage, words: set[str]) -> None:
+def _check_deployment(world: ScenarioContext, words: set[str]) -> None:
     told = sorted(word for word in words for name in world.known_as if name in word)
     assert not told, f"the deployment's name is inside: {told}"
 
 
-def _egress(world: Stage) -> int:
+def _egress(world: ScenarioContext) -> int:
     challenge = world.challenges.egress
     assert challenge is not None
     return challenge
 
 
-def _check_host(world: Stage, instance: InstanceStatus) -> None:
+def _check_host(world: ScenarioContext, instance: InstanceStatus) -> None:
     with world.host_port(instance) as addresses:
         reached = world.reached_from(instance, addresses)
     assert not reached, f"a program inside reached its host at {reached}"
 
 
-def _resolved(world: Stage, instance: InstanceStatus, machine: Outside) -> dict[str, str]:
+def _resolved(world: ScenarioContext, instance: InstanceStatus, machine: Outside) -> dict[str, str]:
     return world.tried(instance, Trial.RESOLVE, machine.name, machine.name_server)
 
 
-def _capabilities(world: Stage, instance: InstanceStatus) -> dict[str, int]:
+def _capabilities(world: ScenarioContext, instance: InstanceStatus) -> dict[str, int]:
     """The kernel's five masks of a process inside."""
     rights = world.tried(instance, Trial.RIGHTS)
     return {name: int(mask, 16) for name, mask in rights.items() if name.startswith("Cap")}
 
 
-def _limits(world: Stage) -> Limits:
+def _limits(world: ScenarioContext) -> Limits:
     limits = world.challenges.limits
     assert limits is not None
     return limits
 
 
-def _spend(world: Stage, what: str, limit: int, *, attempt: int) -> None:
+def _spend(world: ScenarioContext, what: str, limit: int, *, attempt: int) -> None:
     """Try to have more than the limit inside; the instance answers afterwards."""
     instance = started(world, world.alice, world.first)
     had = int(world.tried(instance, Trial.SPEND, what, str(attempt))[what])

@@ -15,7 +15,7 @@ from conformance.spec.scenario import (
     TEAMS,
     scenario,
 )
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     SLACK_SECONDS,
     START_SLACK_SECONDS,
@@ -41,21 +41,21 @@ ONE_ENDING = Options(challenge_ends_in_seconds=ENDS_IN)
 
 
 @scenario("LIMIT-001", Hook.START_RATE, options=RATE)
-def test_too_many_starts_are_refused(world: Stage) -> None:
+def test_too_many_starts_are_refused(world: ScenarioContext) -> None:
     _come_and_go(world, world.alice)
     _too_often(world.start(world.alice, world.first))
     gone(world, world.alice, world.first)
 
 
 @scenario("LIMIT-002", Hook.START_RATE, Hook.ANOTHER_PROCESS, options=RATE)
-def test_another_process_is_no_way_round(world: Stage) -> None:
+def test_another_process_is_no_way_round(world: ScenarioContext) -> None:
     _come_and_go(world, world.alice)
     with world.another_process():
         _too_often(world.start(world.alice, world.first))
 
 
 @scenario("LIMIT-003", Hook.START_RATE, Hook.CLOCK, options=RATE)
-def test_who_waits_may_start_again(world: Stage) -> None:
+def test_who_waits_may_start_again(world: ScenarioContext) -> None:
     _come_and_go(world, world.alice)
     world.advance(WINDOW / 2)
     waits = [_too_often(world.start(world.alice, world.first)) for _ in range(STARTS)]
@@ -64,21 +64,21 @@ def test_who_waits_may_start_again(world: Stage) -> None:
 
 
 @scenario("LIMIT-004", Hook.START_RATE, options=RATE)
-def test_one_account_keeps_no_other_from_starting(world: Stage) -> None:
+def test_one_account_keeps_no_other_from_starting(world: ScenarioContext) -> None:
     _come_and_go(world, world.alice)
     _too_often(world.start(world.alice, world.first))
     started(world, world.bob, world.first)
 
 
 @scenario("LIMIT-005", Hook.START_RATE, TEAMS, options=RATE)
-def test_mates_share_one_rate(world: Stage) -> None:
+def test_mates_share_one_rate(world: ScenarioContext) -> None:
     starter, mate = world.mates[:2]
     _come_and_go(world, starter)
     _too_often(world.start(mate, world.first))
 
 
 @scenario("LIMIT-006", LIMITED_CHALLENGE)
-def test_one_challenge_may_be_full(world: Stage) -> None:
+def test_one_challenge_may_be_full(world: ScenarioContext) -> None:
     limited = _offered(world.challenges.limited)
     instance = started(world, world.alice, limited)
     refused(world.start(world.bob, limited), Code.CAPACITY)
@@ -88,7 +88,7 @@ def test_one_challenge_may_be_full(world: Stage) -> None:
 
 
 @scenario("LIMIT-007", LIMITED_CHALLENGE)
-def test_a_stop_frees_a_place_of_the_challenge(world: Stage) -> None:
+def test_a_stop_frees_a_place_of_the_challenge(world: ScenarioContext) -> None:
     limited = _offered(world.challenges.limited)
     started(world, world.alice, limited)
     refused(world.start(world.bob, limited), Code.CAPACITY)
@@ -97,7 +97,7 @@ def test_a_stop_frees_a_place_of_the_challenge(world: Stage) -> None:
 
 
 @scenario("LIMIT-008", Hook.CONTEST_END, Hook.CLOCK, options=ENDING)
-def test_nothing_lives_beyond_the_end(world: Stage) -> None:
+def test_nothing_lives_beyond_the_end(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     end = _end(beginning(instance))
     assert expiry(instance) <= end, "an instance ends after the contest"
@@ -107,7 +107,7 @@ def test_nothing_lives_beyond_the_end(world: Stage) -> None:
 
 
 @scenario("LIMIT-009", Hook.CONTEST_END, EXTENDS, options=ENDING)
-def test_an_extend_gains_what_is_left(world: Stage) -> None:
+def test_an_extend_gains_what_is_left(world: ScenarioContext) -> None:
     before = started(world, world.alice, world.first)
     result = world.extend(world.alice, world.first)
     after = live(world, world.alice, world.first)
@@ -117,28 +117,28 @@ def test_an_extend_gains_what_is_left(world: Stage) -> None:
 
 
 @scenario("LIMIT-010", Hook.CONTEST_END, Hook.CLOCK, options=ENDING)
-def test_nothing_starts_after_the_end(world: Stage) -> None:
+def test_nothing_starts_after_the_end(world: ScenarioContext) -> None:
     world.advance(ENDS_IN + 1)
     refused(world.start(world.alice, world.first), Code.CHALLENGE_UNAVAILABLE)
     gone(world, world.alice, world.first)
 
 
 @scenario("LIMIT-011", ENDED_CHALLENGE)
-def test_a_challenge_that_is_over_does_not_start(world: Stage) -> None:
+def test_a_challenge_that_is_over_does_not_start(world: ScenarioContext) -> None:
     ended = _offered(world.challenges.ended)
     refused(world.start(world.alice, ended), Code.CHALLENGE_UNAVAILABLE)
     started(world, world.alice, world.first)
 
 
 @scenario("LIMIT-012", Hook.CLOCK, LIMITED_CHALLENGE)
-def test_the_expired_hold_no_place_of_their_challenge(world: Stage) -> None:
+def test_the_expired_hold_no_place_of_their_challenge(world: ScenarioContext) -> None:
     limited = _offered(world.challenges.limited)
     let_expire(world, started(world, world.alice, limited))
     started(world, world.bob, limited)
 
 
 @scenario("LIMIT-013", Hook.KILL_BEHIND, ONE_AT_A_TIME, DETECTS_LOSS)
-def test_the_lost_do_not_count_for_their_account(world: Stage) -> None:
+def test_the_lost_do_not_count_for_their_account(world: ScenarioContext) -> None:
     world.kill_behind(started(world, world.alice, world.first)["container_id"])
     started(world, world.alice, world.second)
     refused(world.start(world.alice, world.first), Code.LIMIT_REACHED)
@@ -149,7 +149,7 @@ def test_the_lost_do_not_count_for_their_account(world: Stage) -> None:
     *(Hook.KILL_BEHIND, Hook.WORKER, Hook.CAPACITY, DETECTS_LOSS),
     options=Options(capacity=1),
 )
-def test_the_lost_hold_no_place(world: Stage) -> None:
+def test_the_lost_hold_no_place(world: ScenarioContext) -> None:
     world.kill_behind(started(world, world.alice, world.first)["container_id"])
     world.run_worker()
     started(world, world.bob, world.first)
@@ -157,7 +157,7 @@ def test_the_lost_hold_no_place(world: Stage) -> None:
 
 
 @scenario("LIMIT-015", Hook.KILL_BEHIND, Hook.WORKER, LIMITED_CHALLENGE, DETECTS_LOSS)
-def test_the_lost_hold_no_place_of_their_challenge(world: Stage) -> None:
+def test_the_lost_hold_no_place_of_their_challenge(world: ScenarioContext) -> None:
     limited = _offered(world.challenges.limited)
     world.kill_behind(started(world, world.alice, limited)["container_id"])
     world.run_worker()
@@ -166,7 +166,7 @@ def test_the_lost_hold_no_place_of_their_challenge(world: Stage) -> None:
 
 
 @scenario("LIMIT-016", Hook.CHALLENGE_END, Hook.CLOCK, EXTENDS, options=ONE_ENDING)
-def test_nothing_lives_beyond_its_challenges_end(world: Stage) -> None:
+def test_nothing_lives_beyond_its_challenges_end(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     end = _end(beginning(instance))
     assert expiry(instance) <= end, "an instance ends after its challenge"
@@ -180,7 +180,7 @@ def test_nothing_lives_beyond_its_challenges_end(world: Stage) -> None:
 
 
 @scenario("LIMIT-018", Hook.START_RATE, Hook.CLOCK, options=RATE)
-def test_nobody_waits_longer_than_the_oldest_start_counts(world: Stage) -> None:
+def test_nobody_waits_longer_than_the_oldest_start_counts(world: ScenarioContext) -> None:
     for moved_on in (WINDOW // 2, 0):
         started(world, world.alice, world.first)
         done(world.stop(world.alice, world.first))
@@ -191,7 +191,7 @@ def test_nobody_waits_longer_than_the_oldest_start_counts(world: Stage) -> None:
 
 
 @scenario("LIMIT-017", Hook.START_RATE, Hook.CAPACITY, options=replace(RATE, capacity=1))
-def test_a_start_for_want_of_room_is_no_start(world: Stage) -> None:
+def test_a_start_for_want_of_room_is_no_start(world: ScenarioContext) -> None:
     started(world, world.bob, world.first)
     for _ in range(STARTS + 1):
         refused(world.start(world.alice, world.first), Code.CAPACITY)
@@ -199,7 +199,7 @@ def test_a_start_for_want_of_room_is_no_start(world: Stage) -> None:
     started(world, world.alice, world.first)
 
 
-def _come_and_go(world: Stage, player: Player) -> None:
+def _come_and_go(world: ScenarioContext, player: Player) -> None:
     """Use the account's start rate up."""
     for _ in range(STARTS):
         started(world, player, world.first)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conformance.harness import Hook
 from conformance.spec.scenario import MULTI_NODE, scenario
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import demand, done, started
 from engines.contract import InstanceStatus
 
@@ -13,13 +13,13 @@ MOST_STARTS = 24
 
 
 @scenario("NODE-001", Hook.MACHINES, MULTI_NODE)
-def test_more_than_one_machine_is_used(world: Stage) -> None:
+def test_more_than_one_machine_is_used(world: ScenarioContext) -> None:
     used = {_machine(world, instance) for instance in _on_other_machines(world)}
     demand(len(used) > 1, f"{MOST_STARTS} starts used one machine only")
 
 
 @scenario("NODE-002", Hook.MACHINES, Hook.FETCH, Hook.RECORDED_FLAG, MULTI_NODE)
-def test_an_instance_answers_wherever_it_runs(world: Stage) -> None:
+def test_an_instance_answers_wherever_it_runs(world: ScenarioContext) -> None:
     for player, instance in zip((world.alice, world.bob), _on_other_machines(world), strict=True):
         machine = _machine(world, instance)
         mine = world.flag_inside(instance) == world.recorded_flag(player, world.first)
@@ -27,7 +27,7 @@ def test_an_instance_answers_wherever_it_runs(world: Stage) -> None:
 
 
 @scenario("NODE-003", Hook.MACHINES, Hook.GROUND_TRUTH, MULTI_NODE)
-def test_a_stop_ends_the_instance_wherever_it_runs(world: Stage) -> None:
+def test_a_stop_ends_the_instance_wherever_it_runs(world: ScenarioContext) -> None:
     for player, instance in zip((world.alice, world.bob), _on_other_machines(world), strict=True):
         machine = _machine(world, instance)
         done(world.stop(player, world.first))
@@ -36,7 +36,7 @@ def test_a_stop_ends_the_instance_wherever_it_runs(world: Stage) -> None:
     demand(not world.running(), "something runs after every instance was stopped")
 
 
-def _on_other_machines(world: Stage) -> list[InstanceStatus]:
+def _on_other_machines(world: ScenarioContext) -> list[InstanceStatus]:
     """An instance of the first player's, and one of the second's on another machine, if that can
     be had; where they run is for the backend to choose."""
     first = started(world, world.alice, world.first)
@@ -49,7 +49,7 @@ def _on_other_machines(world: Stage) -> list[InstanceStatus]:
     return [first, second]
 
 
-def _machine(world: Stage, instance: InstanceStatus) -> str:
+def _machine(world: ScenarioContext, instance: InstanceStatus) -> str:
     machine = world.machine_of(instance["container_id"])
     demand(machine is not None, "a live instance runs on no machine")
     return str(machine)

@@ -6,7 +6,7 @@ from functools import partial
 
 from conformance.harness import FaultKind, Hook, Options
 from conformance.spec.scenario import scenario
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     MOST_MOMENTS,
     came_to_moments,
@@ -24,7 +24,7 @@ POOL = (Hook.WARM_POOL, Hook.WORKER, Hook.GROUND_TRUTH)
 
 
 @scenario("POOL-001", *POOL, options=WARM)
-def test_a_start_takes_what_is_ready(world: Stage) -> None:
+def test_a_start_takes_what_is_ready(world: ScenarioContext) -> None:
     ready = _filled(world)
     instance = started(world, world.alice, _warm(world))
     assert instance["container_id"] in ready, "a start made a container while others were ready"
@@ -32,7 +32,7 @@ def test_a_start_takes_what_is_ready(world: Stage) -> None:
 
 
 @scenario("POOL-002", *POOL, Hook.RECORDED_FLAG, Hook.FETCH, options=WARM)
-def test_each_has_a_flag_of_its_own(world: Stage) -> None:
+def test_each_has_a_flag_of_its_own(world: ScenarioContext) -> None:
     _filled(world)
     seen = []
     for player in (world.alice, world.bob, world.alice):
@@ -46,7 +46,7 @@ def test_each_has_a_flag_of_its_own(world: Stage) -> None:
 
 
 @scenario("POOL-003", *POOL, options=WARM)
-def test_one_container_is_never_handed_to_two(world: Stage) -> None:
+def test_one_container_is_never_handed_to_two(world: ScenarioContext) -> None:
     _filled(world)
     everybody = (world.alice, world.bob, world.carol)
     results = together([partial(world.start, each, _warm(world)) for each in everybody])
@@ -57,7 +57,7 @@ def test_one_container_is_never_handed_to_two(world: Stage) -> None:
 
 
 @scenario("POOL-004", *POOL, options=WARM)
-def test_the_worker_fills_it_again(world: Stage) -> None:
+def test_the_worker_fills_it_again(world: ScenarioContext) -> None:
     ready = _filled(world)
     used = started(world, world.alice, _warm(world))["container_id"]
     world.run_worker()
@@ -67,13 +67,13 @@ def test_the_worker_fills_it_again(world: Stage) -> None:
 
 
 @scenario("POOL-005", *POOL, options=WARM)
-def test_an_empty_pool_keeps_nobody_waiting(world: Stage) -> None:
+def test_an_empty_pool_keeps_nobody_waiting(world: ScenarioContext) -> None:
     first = started(world, world.alice, _warm(world))
     assert first["container_id"] in world.running()
 
 
 @scenario("POOL-006", *POOL, Hook.CAPACITY, options=Options(warm=3, capacity=2))
-def test_what_waits_takes_room(world: Stage) -> None:
+def test_what_waits_takes_room(world: ScenarioContext) -> None:
     world.run_worker()
     assert len(world.running()) <= 2, "more containers wait than the system has places"
     started(world, world.alice, _warm(world))
@@ -82,7 +82,7 @@ def test_what_waits_takes_room(world: Stage) -> None:
 
 
 @scenario("POOL-007", *POOL, Hook.NEW_IMAGE, options=WARM)
-def test_what_was_made_before_is_not_handed_out(world: Stage) -> None:
+def test_what_was_made_before_is_not_handed_out(world: ScenarioContext) -> None:
     old = _filled(world)
     world.change_images()
     world.run_worker()
@@ -92,7 +92,7 @@ def test_what_was_made_before_is_not_handed_out(world: Stage) -> None:
 
 
 @scenario("POOL-008", *POOL, Hook.KILL_BEHIND, options=WARM)
-def test_one_that_died_waiting_is_replaced(world: Stage) -> None:
+def test_one_that_died_waiting_is_replaced(world: ScenarioContext) -> None:
     dead, other = sorted(_filled(world))
     world.kill_behind(dead)
     world.run_worker()
@@ -109,7 +109,7 @@ def test_one_that_died_waiting_is_replaced(world: Stage) -> None:
     *(*POOL, Hook.MOMENTS, Hook.CAPACITY),
     options=Options(warm=1, capacity=2),
 )
-def test_one_that_is_handed_over_takes_one_place(world: Stage) -> None:
+def test_one_that_is_handed_over_takes_one_place(world: ScenarioContext) -> None:
     def start(other: ContainerBackend) -> None:
         bob = world.bob
         answers.append(other.start_instance(bob.user_id, world.first, bob.team_id))
@@ -130,7 +130,7 @@ def test_one_that_is_handed_over_takes_one_place(world: Stage) -> None:
 
 
 @scenario("POOL-010", *POOL, Hook.CLOCK, FaultKind.UNREACHABLE, options=WARM)
-def test_an_outage_uses_nothing_up(world: Stage) -> None:
+def test_an_outage_uses_nothing_up(world: ScenarioContext) -> None:
     ready = _filled(world)
     with world.fault(FaultKind.UNREACHABLE):
         for player in (world.alice, world.bob):
@@ -141,13 +141,13 @@ def test_an_outage_uses_nothing_up(world: Stage) -> None:
         assert got in ready, "a start made a container while others were ready"
 
 
-def _warm(world: Stage) -> int:
+def _warm(world: ScenarioContext) -> int:
     challenge = world.challenges.warm
     assert challenge is not None, "a harness with a warm pool names the challenge it is for"
     return challenge
 
 
-def _filled(world: Stage) -> set[str]:
+def _filled(world: ScenarioContext) -> set[str]:
     """Have the pool filled; returns the containers that wait."""
     world.run_worker()
     ready = world.running()

@@ -10,7 +10,7 @@ from conformance.spec.scenario import (
     SEVERAL_PORTS,
     scenario,
 )
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import demand, done, gone, let_expire, refused, started
 from engines.contract import Code
 
@@ -18,7 +18,7 @@ ONE, TWO = Options(port_count=1), Options(port_count=2)
 
 
 @scenario("PORT-001", Hook.FETCH, SEVERAL_PORTS)
-def test_every_port_is_told(world: Stage) -> None:
+def test_every_port_is_told(world: ScenarioContext) -> None:
     challenge = world.challenges.several_ports
     demand(challenge is not None, "the scenario needs a challenge with several ports")
     instance = started(world, world.alice, challenge or 0)
@@ -30,7 +30,7 @@ def test_every_port_is_told(world: Stage) -> None:
 
 
 @scenario("PORT-002", Hook.PORT_RANGE, options=TWO)
-def test_ports_lie_in_the_range_and_are_not_shared(world: Stage) -> None:
+def test_ports_lie_in_the_range_and_are_not_shared(world: ScenarioContext) -> None:
     taken = []
     for player in (world.alice, world.bob):
         taken += _numbers(started(world, player, world.first)["ports"])
@@ -40,7 +40,7 @@ def test_ports_lie_in_the_range_and_are_not_shared(world: Stage) -> None:
 
 
 @scenario("PORT-003", Hook.PORT_RANGE, Hook.GROUND_TRUTH, options=TWO)
-def test_no_port_is_no_start(world: Stage) -> None:
+def test_no_port_is_no_start(world: ScenarioContext) -> None:
     held = {
         started(world, player, world.first)["container_id"] for player in (world.alice, world.bob)
     }
@@ -50,7 +50,7 @@ def test_no_port_is_no_start(world: Stage) -> None:
 
 
 @scenario("PORT-004", Hook.PORT_RANGE, options=TWO)
-def test_a_stop_gives_ports_back(world: Stage) -> None:
+def test_a_stop_gives_ports_back(world: ScenarioContext) -> None:
     for player in (world.alice, world.bob):
         started(world, player, world.first)
     refused(world.start(world.carol, world.first), Code.CAPACITY)
@@ -59,7 +59,7 @@ def test_a_stop_gives_ports_back(world: Stage) -> None:
 
 
 @scenario("PORT-005", Hook.PORT_RANGE, Hook.CLOCK, Hook.WORKER, options=TWO)
-def test_the_worker_gives_ports_back(world: Stage) -> None:
+def test_the_worker_gives_ports_back(world: ScenarioContext) -> None:
     instances = [started(world, player, world.first) for player in (world.alice, world.bob)]
     let_expire(world, instances[-1])
     world.run_worker()
@@ -68,7 +68,7 @@ def test_the_worker_gives_ports_back(world: Stage) -> None:
 
 
 @scenario("PORT-006", Hook.FETCH, PAIRED_PORTS)
-def test_a_pair_of_ports_is_one_number(world: Stage) -> None:
+def test_a_pair_of_ports_is_one_number(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.challenges.paired_ports or 0)
     numbers = _numbers(instance["ports"])
     assert len(numbers) == 2, f"{len(numbers)} ports are told, the challenge has two"
@@ -78,7 +78,7 @@ def test_a_pair_of_ports_is_one_number(world: Stage) -> None:
 
 
 @scenario("PORT-007", Hook.PORT_RANGE, Hook.KILL_BEHIND, Hook.WORKER, DETECTS_LOSS, options=TWO)
-def test_the_lost_give_ports_back(world: Stage) -> None:
+def test_the_lost_give_ports_back(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     world.kill_behind(started(world, world.bob, world.first)["container_id"])
     world.run_worker()
@@ -87,7 +87,7 @@ def test_the_lost_give_ports_back(world: Stage) -> None:
 
 
 @scenario("PORT-008", Hook.PORT_RANGE, EXITS_AT_ONCE, options=ONE)
-def test_a_failed_start_gives_ports_back(world: Stage) -> None:
+def test_a_failed_start_gives_ports_back(world: ScenarioContext) -> None:
     result = world.start(world.alice, world.challenges.exits_at_once or 0)
     demand(not result.ok, "a container that exits at once was started")
     started(world, world.bob, world.first)
@@ -99,7 +99,7 @@ def test_a_failed_start_gives_ports_back(world: Stage) -> None:
     *(Hook.PORT_RANGE, Hook.WARM_POOL, Hook.WORKER),
     options=Options(port_count=1, warm=1),
 )
-def test_a_stop_of_what_was_warm_gives_ports_back(world: Stage) -> None:
+def test_a_stop_of_what_was_warm_gives_ports_back(world: ScenarioContext) -> None:
     world.run_worker()
     warm = world.challenges.warm or 0
     started(world, world.alice, warm)

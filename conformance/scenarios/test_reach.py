@@ -17,7 +17,7 @@ from conformance.spec.scenario import (
     SUBDOMAIN_CHALLENGE,
     scenario,
 )
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import OWN_START_CODES, demand, done, gone, started
 from engines.contract import InstanceStatus
 
@@ -26,13 +26,13 @@ _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\Z")
 
 
 @scenario("REACH-001", Hook.FETCH, READY_ON_START)
-def test_the_address_answers_at_once(world: Stage) -> None:
+def test_the_address_answers_at_once(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     assert world.answers(instance), "start returned, but nobody answers"
 
 
 @scenario("REACH-002")
-def test_the_address_is_well_formed(world: Stage) -> None:
+def test_the_address_is_well_formed(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     assert _is_host(instance["host"]), f"{instance['host']!r} is no host"
     assert instance["ports"], "an instance without a port cannot be reached"
@@ -42,7 +42,7 @@ def test_the_address_is_well_formed(world: Stage) -> None:
 
 
 @scenario("REACH-003", Hook.FETCH)
-def test_a_stopped_address_falls_silent(world: Stage) -> None:
+def test_a_stopped_address_falls_silent(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     assert world.answers(instance), "the address does not answer while the instance is live"
     done(world.stop(world.alice, world.first))
@@ -50,7 +50,7 @@ def test_a_stopped_address_falls_silent(world: Stage) -> None:
 
 
 @scenario("REACH-004", Hook.FETCH)
-def test_two_addresses_are_two_instances(world: Stage) -> None:
+def test_two_addresses_are_two_instances(world: ScenarioContext) -> None:
     hers = started(world, world.alice, world.first)
     his = started(world, world.bob, world.first)
     assert _address(hers) != _address(his), "two accounts were given one address"
@@ -58,14 +58,14 @@ def test_two_addresses_are_two_instances(world: Stage) -> None:
 
 
 @scenario("REACH-005", Hook.FETCH, EXTENDS)
-def test_an_extended_address_answers(world: Stage) -> None:
+def test_an_extended_address_answers(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     done(world.extend(world.alice, world.first))
     assert world.answers(instance), "the address fell silent after an extend"
 
 
 @scenario("REACH-006", Hook.FETCH)
-def test_a_strangers_stop_is_not_noticed(world: Stage) -> None:
+def test_a_strangers_stop_is_not_noticed(world: ScenarioContext) -> None:
     hers = started(world, world.alice, world.first)
     his = started(world, world.bob, world.first)
     flag = world.flag_inside(hers)
@@ -75,7 +75,7 @@ def test_a_strangers_stop_is_not_noticed(world: Stage) -> None:
 
 
 @scenario("REACH-007", Hook.FETCH)
-def test_a_new_instance_answers_with_its_own_flag(world: Stage) -> None:
+def test_a_new_instance_answers_with_its_own_flag(world: ScenarioContext) -> None:
     old = world.flag_inside(started(world, world.alice, world.first))
     done(world.stop(world.alice, world.first))
     new = world.flag_inside(started(world, world.alice, world.first))
@@ -83,7 +83,7 @@ def test_a_new_instance_answers_with_its_own_flag(world: Stage) -> None:
 
 
 @scenario("REACH-008", Hook.FETCH, SUBDOMAIN, SUBDOMAIN_CHALLENGE, proves=SUBDOMAIN)
-def test_a_host_name_of_its_own_answers(world: Stage) -> None:
+def test_a_host_name_of_its_own_answers(world: ScenarioContext) -> None:
     challenge = world.challenges.subdomain
     assert challenge is not None
     hers = started(world, world.alice, challenge)
@@ -93,7 +93,7 @@ def test_a_host_name_of_its_own_answers(world: Stage) -> None:
 
 
 @scenario("REACH-009", Hook.FETCH, HOST_PORT, PORT_CHALLENGE, proves=HOST_PORT)
-def test_a_port_of_its_own_answers(world: Stage) -> None:
+def test_a_port_of_its_own_answers(world: ScenarioContext) -> None:
     challenge = world.challenges.own_port
     assert challenge is not None
     hers = started(world, world.alice, challenge)
@@ -103,13 +103,13 @@ def test_a_port_of_its_own_answers(world: Stage) -> None:
 
 
 @scenario("REACH-010", Hook.FETCH, READY_ON_START, ONE_CONNECTION)
-def test_the_one_connection_is_the_players(world: Stage) -> None:
+def test_the_one_connection_is_the_players(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.challenges.one_connection or 0)
     assert world.answers(instance), "somebody else has used up the service's one connection"
 
 
 @scenario("REACH-011", Hook.GROUND_TRUTH, READY_ON_START, EXITS_OWN_PORT)
-def test_nobody_behind_a_port_is_not_ready(world: Stage) -> None:
+def test_nobody_behind_a_port_is_not_ready(world: ScenarioContext) -> None:
     challenge = world.challenges.exits_own_port or 0
     result = world.start(world.alice, challenge)
     demand(not result.ok, "a start is done whose port has nobody behind it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conformance.harness import Hook, Options
 from conformance.spec.scenario import DETECTS_LOSS, EXTENDS, scenario
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     agree,
     demand,
@@ -26,7 +26,7 @@ from engines.errors import BackendUnavailable
 
 
 @scenario("RESTART-001", Hook.RESTART_LIVE)
-def test_every_call_says_that_it_is_down(world: Stage) -> None:
+def test_every_call_says_that_it_is_down(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     with world.restart_live():
         refused(world.start(world.bob, world.first), Code.UNAVAILABLE)
@@ -37,13 +37,13 @@ def test_every_call_says_that_it_is_down(world: Stage) -> None:
 
 
 @scenario("RESTART-002", Hook.RESTART, DETECTS_LOSS)
-def test_what_died_is_not_live(world: Stage) -> None:
+def test_what_died_is_not_live(world: ScenarioContext) -> None:
     _restarted(world)
     gone(world, world.alice, world.first)
 
 
 @scenario("RESTART-003", Hook.RESTART, Hook.FETCH, DETECTS_LOSS)
-def test_what_died_can_be_started_anew(world: Stage) -> None:
+def test_what_died_can_be_started_anew(world: ScenarioContext) -> None:
     dead = _restarted(world)
     new = started(world, world.alice, world.first)
     assert new["container_id"] != dead["container_id"], "the start returned the dead container"
@@ -52,7 +52,7 @@ def test_what_died_can_be_started_anew(world: Stage) -> None:
 
 
 @scenario("RESTART-004", Hook.RESTART, DETECTS_LOSS)
-def test_what_died_can_be_neither_extended_nor_stopped(world: Stage) -> None:
+def test_what_died_can_be_neither_extended_nor_stopped(world: ScenarioContext) -> None:
     _restarted(world)
     refused(world.extend(world.alice, world.first), Code.NOT_FOUND)
     refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
@@ -63,7 +63,7 @@ def test_what_died_can_be_neither_extended_nor_stopped(world: Stage) -> None:
     *(Hook.RESTART, Hook.WORKER, Hook.GROUND_TRUTH, Hook.CAPACITY, DETECTS_LOSS),
     options=Options(capacity=1),
 )
-def test_the_dead_hold_no_place(world: Stage) -> None:
+def test_the_dead_hold_no_place(world: ScenarioContext) -> None:
     _restarted(world)
     world.run_worker()
     new = started(world, world.bob, world.second)
@@ -71,7 +71,7 @@ def test_the_dead_hold_no_place(world: Stage) -> None:
 
 
 @scenario("RESTART-006", Hook.RESTART, Hook.WORKER, Hook.AUDIT, DETECTS_LOSS)
-def test_a_death_is_audited_once(world: Stage) -> None:
+def test_a_death_is_audited_once(world: ScenarioContext) -> None:
     _restarted(world)
     world.run_worker()
     gone(world, world.alice, world.first)
@@ -81,21 +81,21 @@ def test_a_death_is_audited_once(world: Stage) -> None:
 
 
 @scenario("RESTART-007", Hook.RESTART_LIVE, Hook.FETCH)
-def test_what_outlived_it_is_as_it_was(world: Stage) -> None:
+def test_what_outlived_it_is_as_it_was(world: ScenarioContext) -> None:
     instance = _outlived(world)
     untouched(world, world.alice, world.first, instance)
     assert world.answers(instance), "what outlived the restart does not answer"
 
 
 @scenario("RESTART-008", Hook.RESTART_LIVE, Hook.GROUND_TRUTH)
-def test_what_outlived_it_is_not_doubled(world: Stage) -> None:
+def test_what_outlived_it_is_not_doubled(world: ScenarioContext) -> None:
     instance = _outlived(world)
     same(instance, repeated(world, world.alice, world.first))
     assert world.running() == {instance["container_id"]}
 
 
 @scenario("RESTART-009", Hook.RESTART_LIVE, Hook.GROUND_TRUTH, EXTENDS)
-def test_what_outlived_it_can_be_extended_and_stopped(world: Stage) -> None:
+def test_what_outlived_it_can_be_extended_and_stopped(world: ScenarioContext) -> None:
     _outlived(world)
     done(world.extend(world.alice, world.first))
     done(world.stop(world.alice, world.first))
@@ -103,7 +103,7 @@ def test_what_outlived_it_can_be_extended_and_stopped(world: Stage) -> None:
 
 
 @scenario("RESTART-010", Hook.RESTART_LIVE, Hook.CLOCK, Hook.WORKER, Hook.AUDIT, Hook.GROUND_TRUTH)
-def test_an_expiry_in_the_meantime_is_made_up_for(world: Stage) -> None:
+def test_an_expiry_in_the_meantime_is_made_up_for(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.restart_live():
         let_expire(world, instance)
@@ -116,7 +116,7 @@ def test_an_expiry_in_the_meantime_is_made_up_for(world: Stage) -> None:
     assert not events_of(world, Action.LOST), "an expired instance is audited as lost"
 
 
-def _restarted(world: Stage) -> InstanceStatus:
+def _restarted(world: ScenarioContext) -> InstanceStatus:
     """Start an instance that does not outlive a restart."""
     instance = started(world, world.alice, world.first)
     with world.restart():
@@ -124,7 +124,7 @@ def _restarted(world: Stage) -> InstanceStatus:
     return instance
 
 
-def _outlived(world: Stage) -> InstanceStatus:
+def _outlived(world: ScenarioContext) -> InstanceStatus:
     """Start an instance, and restart what it stands on under it."""
     instance = started(world, world.alice, world.first)
     with world.restart_live():

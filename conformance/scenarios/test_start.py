@@ -12,7 +12,7 @@ from conformance.spec.scenario import (
     scenario,
 )
 from conformance.spec.shape import check_status
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     FIXED,
     OWN_START_CODES,
@@ -32,7 +32,7 @@ from engines.contract import Code
 
 
 @scenario("START-001")
-def test_a_fresh_start_returns_a_whole_instance(world: Stage) -> None:
+def test_a_fresh_start_returns_a_whole_instance(world: ScenarioContext) -> None:
     gone(world, world.alice, world.first)
     instance = started(world, world.alice, world.first)
     check_status(instance)
@@ -40,7 +40,7 @@ def test_a_fresh_start_returns_a_whole_instance(world: Stage) -> None:
 
 
 @scenario("START-002")
-def test_a_fresh_instance_has_its_whole_life_ahead(world: Stage) -> None:
+def test_a_fresh_instance_has_its_whole_life_ahead(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     whole = world.capabilities.timeout_seconds
     remaining = instance["remaining_seconds"]
@@ -51,13 +51,13 @@ def test_a_fresh_instance_has_its_whole_life_ahead(world: Stage) -> None:
 
 
 @scenario("START-003")
-def test_a_double_click_returns_the_same_instance(world: Stage) -> None:
+def test_a_double_click_returns_the_same_instance(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     same(instance, repeated(world, world.alice, world.first))
 
 
 @scenario("START-004", Hook.GROUND_TRUTH)
-def test_a_double_click_makes_one_container(world: Stage) -> None:
+def test_a_double_click_makes_one_container(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     world.start(world.alice, world.first)
     running = world.running()
@@ -65,7 +65,7 @@ def test_a_double_click_makes_one_container(world: Stage) -> None:
 
 
 @scenario("START-005", Hook.CLOCK)
-def test_a_late_second_start_does_not_renew(world: Stage) -> None:
+def test_a_late_second_start_does_not_renew(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     world.advance(instance["remaining_seconds"] // 2)
     again = repeated(world, world.alice, world.first)
@@ -74,13 +74,13 @@ def test_a_late_second_start_does_not_renew(world: Stage) -> None:
 
 
 @scenario("START-006", ONE_AT_A_TIME, proves=ONE_AT_A_TIME)
-def test_a_second_challenge_is_beyond_a_limit_of_one(world: Stage) -> None:
+def test_a_second_challenge_is_beyond_a_limit_of_one(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     refused(world.start(world.alice, world.second), Code.LIMIT_REACHED)
 
 
 @scenario("START-007", ONE_AT_A_TIME)
-def test_the_refusal_says_what_is_running(world: Stage) -> None:
+def test_the_refusal_says_what_is_running(world: ScenarioContext) -> None:
     # Both ways round, so that a number that stands there by chance does not do.
     for player, running, other in (
         (world.alice, world.first, world.second),
@@ -94,7 +94,7 @@ def test_the_refusal_says_what_is_running(world: Stage) -> None:
 
 
 @scenario("START-008", ONE_AT_A_TIME)
-def test_a_refused_start_leaves_the_running_one_alone(world: Stage) -> None:
+def test_a_refused_start_leaves_the_running_one_alone(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     world.start(world.alice, world.second)
     untouched(world, world.alice, world.first, instance)
@@ -102,27 +102,27 @@ def test_a_refused_start_leaves_the_running_one_alone(world: Stage) -> None:
 
 
 @scenario("START-009")
-def test_an_unknown_challenge_is_not_available(world: Stage) -> None:
+def test_an_unknown_challenge_is_not_available(world: ScenarioContext) -> None:
     unknown = world.challenges.unknown
     refused(world.start(world.alice, unknown), Code.CHALLENGE_UNAVAILABLE)
     gone(world, world.alice, unknown)
 
 
 @scenario("START-010", HIDDEN)
-def test_a_hidden_challenge_is_not_available(world: Stage) -> None:
+def test_a_hidden_challenge_is_not_available(world: ScenarioContext) -> None:
     assert world.challenges.hidden is not None
     refused(world.start(world.alice, world.challenges.hidden), Code.CHALLENGE_UNAVAILABLE)
     gone(world, world.alice, world.challenges.hidden)
 
 
 @scenario("START-011", Hook.GROUND_TRUTH, MISSING_IMAGE)
-def test_a_missing_image_leaves_nothing(world: Stage) -> None:
+def test_a_missing_image_leaves_nothing(world: ScenarioContext) -> None:
     assert world.challenges.missing_image is not None
     _fails_and_leaves_nothing(world, world.challenges.missing_image)
 
 
 @scenario("START-012", MISSING_IMAGE)
-def test_a_missing_image_does_not_stand_in_the_way(world: Stage) -> None:
+def test_a_missing_image_does_not_stand_in_the_way(world: ScenarioContext) -> None:
     assert world.challenges.missing_image is not None
     world.start(world.alice, world.challenges.missing_image)
     started(world, world.alice, world.first)
@@ -130,13 +130,13 @@ def test_a_missing_image_does_not_stand_in_the_way(world: Stage) -> None:
 
 
 @scenario("START-013", Hook.GROUND_TRUTH, EXITS_AT_ONCE)
-def test_a_container_that_exits_leaves_nothing(world: Stage) -> None:
+def test_a_container_that_exits_leaves_nothing(world: ScenarioContext) -> None:
     assert world.challenges.exits_at_once is not None
     _fails_and_leaves_nothing(world, world.challenges.exits_at_once)
 
 
 @scenario("START-014", EXITS_AT_ONCE)
-def test_a_container_that_exits_does_not_stand_in_the_way(world: Stage) -> None:
+def test_a_container_that_exits_does_not_stand_in_the_way(world: ScenarioContext) -> None:
     assert world.challenges.exits_at_once is not None
     world.start(world.alice, world.challenges.exits_at_once)
     started(world, world.alice, world.first)
@@ -144,7 +144,7 @@ def test_a_container_that_exits_does_not_stand_in_the_way(world: Stage) -> None:
 
 
 @scenario("START-015", Hook.CAPACITY, options=Options(capacity=1))
-def test_a_full_system_refuses_and_harms_nobody(world: Stage) -> None:
+def test_a_full_system_refuses_and_harms_nobody(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     refused(world.start(world.bob, world.first), Code.CAPACITY)
     gone(world, world.bob, world.first)
@@ -152,7 +152,7 @@ def test_a_full_system_refuses_and_harms_nobody(world: Stage) -> None:
 
 
 @scenario("START-016", Hook.CAPACITY, options=Options(capacity=1))
-def test_a_stop_frees_a_place_in_a_full_system(world: Stage) -> None:
+def test_a_stop_frees_a_place_in_a_full_system(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     refused(world.start(world.bob, world.first), Code.CAPACITY)
     done(world.stop(world.alice, world.first))
@@ -167,7 +167,7 @@ def test_a_stop_frees_a_place_in_a_full_system(world: Stage) -> None:
     options=Options(account_limit=2),
     proves=TWO_AT_ONCE,
 )
-def test_a_limit_of_two_allows_two(world: Stage) -> None:
+def test_a_limit_of_two_allows_two(world: ScenarioContext) -> None:
     first = started(world, world.alice, world.first)
     second = started(world, world.alice, world.second)
     assert first["container_id"] != second["container_id"], "two challenges share a container"
@@ -176,7 +176,7 @@ def test_a_limit_of_two_allows_two(world: Stage) -> None:
 
 
 @scenario("START-018")
-def test_start_and_status_tell_the_same(world: Stage) -> None:
+def test_start_and_status_tell_the_same(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     status = live(world, world.alice, world.first)
     same(instance, status, (*FIXED, "active", "challenge_id", "max_extensions", "backend"))
@@ -185,7 +185,7 @@ def test_start_and_status_tell_the_same(world: Stage) -> None:
 
 
 @scenario("START-019")
-def test_a_start_unpacks_and_carries_its_code(world: Stage) -> None:
+def test_a_start_unpacks_and_carries_its_code(world: ScenarioContext) -> None:
     # The shapes are checked on every call; here both outcomes are met for certain.
     good = world.start(world.alice, world.first)
     ok, message, instance = good
@@ -198,13 +198,13 @@ def test_a_start_unpacks_and_carries_its_code(world: Stage) -> None:
 
 
 @scenario("START-020", Hook.OUTAGE)
-def test_a_start_in_an_outage_is_unavailable(world: Stage) -> None:
+def test_a_start_in_an_outage_is_unavailable(world: ScenarioContext) -> None:
     with world.outage():
         refused(world.start(world.alice, world.first), Code.UNAVAILABLE)
 
 
 @scenario("START-021", Hook.OUTAGE, Hook.GROUND_TRUTH)
-def test_a_start_in_an_outage_leaves_nothing(world: Stage) -> None:
+def test_a_start_in_an_outage_leaves_nothing(world: ScenarioContext) -> None:
     with world.outage():
         world.start(world.alice, world.first)
     gone(world, world.alice, world.first)
@@ -213,14 +213,14 @@ def test_a_start_in_an_outage_leaves_nothing(world: Stage) -> None:
 
 
 @scenario("START-022", ONE_AT_A_TIME)
-def test_a_stop_frees_the_account(world: Stage) -> None:
+def test_a_stop_frees_the_account(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     done(world.stop(world.alice, world.first))
     started(world, world.alice, world.second)
     gone(world, world.alice, world.first)
 
 
-def _fails_and_leaves_nothing(world: Stage, challenge: int) -> None:
+def _fails_and_leaves_nothing(world: ScenarioContext, challenge: int) -> None:
     result = world.start(world.alice, challenge)
     assert not result.ok, "a start that cannot work returned True"
     assert result.code in OWN_START_CODES, (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from conformance.harness import Hook
 from conformance.spec.scenario import EXTENDS, scenario
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     STATE_SETTLING_SECONDS,
     agree,
@@ -34,7 +34,7 @@ MOST_CHANGES = 8
 
 
 @scenario("STATE-001", *SETTLES)
-def test_a_start_without_room_is_refused(world: Stage) -> None:
+def test_a_start_without_room_is_refused(world: ScenarioContext) -> None:
     with world.state_full():
         result = world.start(world.alice, world.first)
     refused(result, Code.UNAVAILABLE)
@@ -45,7 +45,7 @@ def test_a_start_without_room_is_refused(world: Stage) -> None:
 
 
 @scenario("STATE-002", *SETTLES)
-def test_a_start_that_ran_out_of_room_leaks_nothing(world: Stage) -> None:
+def test_a_start_that_ran_out_of_room_leaks_nothing(world: ScenarioContext) -> None:
     for room in _rooms():
         with world.state_full(room):
             result = world.start(world.alice, world.first)
@@ -66,7 +66,7 @@ def test_a_start_that_ran_out_of_room_leaks_nothing(world: Stage) -> None:
 
 
 @scenario("STATE-003", *SETTLES)
-def test_a_stop_without_room_forgets_nothing(world: Stage) -> None:
+def test_a_stop_without_room_forgets_nothing(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.state_full():
         result = world.stop(world.alice, world.first)
@@ -79,7 +79,7 @@ def test_a_stop_without_room_forgets_nothing(world: Stage) -> None:
 
 
 @scenario("STATE-004", *SETTLES, EXTENDS)
-def test_an_extend_without_room_changes_nothing(world: Stage) -> None:
+def test_an_extend_without_room_changes_nothing(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     world.advance(instance["remaining_seconds"] // 2)
     before = live(world, world.alice, world.first)
@@ -92,7 +92,7 @@ def test_an_extend_without_room_changes_nothing(world: Stage) -> None:
 
 
 @scenario("STATE-005", Hook.STATE_FULL)
-def test_looking_needs_no_room(world: Stage) -> None:
+def test_looking_needs_no_room(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.state_full():
         untouched(world, world.alice, world.first, instance)
@@ -100,7 +100,7 @@ def test_looking_needs_no_room(world: Stage) -> None:
 
 
 @scenario("STATE-006", *SETTLES)
-def test_a_stop_that_ran_out_of_room_is_settled(world: Stage) -> None:
+def test_a_stop_that_ran_out_of_room_is_settled(world: ScenarioContext) -> None:
     for room in _rooms():
         started(world, world.alice, world.first)
         with world.state_full(room):
@@ -115,7 +115,7 @@ def test_a_stop_that_ran_out_of_room_is_settled(world: Stage) -> None:
 
 
 @scenario("STATE-007", *SETTLES, Hook.AUDIT, EXTENDS)
-def test_changes_and_events_agree(world: Stage) -> None:
+def test_changes_and_events_agree(world: ScenarioContext) -> None:
     starts = extends = stops = 0
     for room in _rooms():
         with world.state_full(room):
@@ -137,7 +137,7 @@ def test_changes_and_events_agree(world: Stage) -> None:
 
 
 @scenario("STATE-008", *SETTLES, Hook.AUDIT)
-def test_the_worker_makes_up_for_what_had_no_room(world: Stage) -> None:
+def test_the_worker_makes_up_for_what_had_no_room(world: ScenarioContext) -> None:
     let_expire(world, started(world, world.alice, world.first))
     for room in (0, 1):
         with world.state_full(room):
@@ -152,7 +152,7 @@ def test_the_worker_makes_up_for_what_had_no_room(world: Stage) -> None:
 
 
 @scenario("STATE-009", Hook.REPLACED_TABLES, Hook.ANOTHER_PROCESS, Hook.WORKER)
-def test_guessed_tables_are_put_right(world: Stage) -> None:
+def test_guessed_tables_are_put_right(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.replaced_tables(rows_kept=True):
         world.try_worker()
@@ -164,7 +164,7 @@ def test_guessed_tables_are_put_right(world: Stage) -> None:
 
 
 @scenario("STATE-010", Hook.REPLACED_TABLES, Hook.ANOTHER_PROCESS, Hook.WORKER)
-def test_dropped_tables_are_made_again(world: Stage) -> None:
+def test_dropped_tables_are_made_again(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     with world.replaced_tables(rows_kept=False):
         world.try_worker()
@@ -172,7 +172,7 @@ def test_dropped_tables_are_made_again(world: Stage) -> None:
             _serves(world)
 
 
-def _serves(world: Stage) -> None:
+def _serves(world: ScenarioContext) -> None:
     """The life of an instance of another account's."""
     instance = started(world, world.bob, world.second)
     same(instance, repeated(world, world.bob, world.second))

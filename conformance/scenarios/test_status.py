@@ -7,7 +7,7 @@ from datetime import timedelta
 from conformance.harness import Hook
 from conformance.spec.scenario import DETECTS_LOSS, scenario
 from conformance.spec.shape import check_status
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     SLACK_SECONDS,
     START_SLACK_SECONDS,
@@ -26,26 +26,26 @@ from engines.errors import BackendUnavailable
 
 
 @scenario("STATUS-001")
-def test_a_status_is_whole(world: Stage) -> None:
+def test_a_status_is_whole(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     check_status(live(world, world.alice, world.first))
 
 
 @scenario("STATUS-002")
-def test_nothing_started_is_none(world: Stage) -> None:
+def test_nothing_started_is_none(world: ScenarioContext) -> None:
     for challenge in (world.first, world.second, world.challenges.unknown):
         gone(world, world.alice, challenge)
 
 
 @scenario("STATUS-003")
-def test_another_challenge_is_none(world: Stage) -> None:
+def test_another_challenge_is_none(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     gone(world, world.alice, world.second)
     live(world, world.alice, world.first)
 
 
 @scenario("STATUS-004", Hook.CLOCK)
-def test_the_remaining_time_falls(world: Stage) -> None:
+def test_the_remaining_time_falls(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     step = instance["remaining_seconds"] // 3
     before = live(world, world.alice, world.first)["remaining_seconds"]
@@ -55,7 +55,7 @@ def test_the_remaining_time_falls(world: Stage) -> None:
 
 
 @scenario("STATUS-005", Hook.CLOCK)
-def test_the_remaining_time_agrees_with_the_expiry(world: Stage) -> None:
+def test_the_remaining_time_agrees_with_the_expiry(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     life = int((expiry(instance) - beginning(instance)).total_seconds())
     whole = world.capabilities.timeout_seconds
@@ -70,7 +70,7 @@ def test_the_remaining_time_agrees_with_the_expiry(world: Stage) -> None:
 
 
 @scenario("STATUS-006")
-def test_the_remaining_time_does_not_grow(world: Stage) -> None:
+def test_the_remaining_time_does_not_grow(world: ScenarioContext) -> None:
     last = started(world, world.alice, world.first)["remaining_seconds"]
     assert last <= world.capabilities.timeout_seconds
     for _ in range(5):
@@ -80,14 +80,14 @@ def test_the_remaining_time_does_not_grow(world: Stage) -> None:
 
 
 @scenario("STATUS-007")
-def test_looking_changes_nothing(world: Stage) -> None:
+def test_looking_changes_nothing(world: ScenarioContext) -> None:
     first = started(world, world.alice, world.first)
     for _ in range(3):
         same(first, live(world, world.alice, world.first))
 
 
 @scenario("STATUS-008")
-def test_times_are_in_utc(world: Stage) -> None:
+def test_times_are_in_utc(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     status = live(world, world.alice, world.first)
     assert beginning(status) < expiry(status), "the expiry lies before the start"
@@ -96,7 +96,7 @@ def test_times_are_in_utc(world: Stage) -> None:
 
 
 @scenario("STATUS-009")
-def test_the_number_of_extensions_is_told(world: Stage) -> None:
+def test_the_number_of_extensions_is_told(world: ScenarioContext) -> None:
     declared = world.capabilities.max_extensions
     for player, challenge in ((world.alice, world.first), (world.bob, world.second)):
         started(world, player, challenge)
@@ -105,7 +105,7 @@ def test_the_number_of_extensions_is_told(world: Stage) -> None:
 
 
 @scenario("STATUS-010")
-def test_a_status_says_of_what_and_by_whom(world: Stage) -> None:
+def test_a_status_says_of_what_and_by_whom(world: ScenarioContext) -> None:
     started(world, world.alice, world.second)
     status = live(world, world.alice, world.second)
     assert status["challenge_id"] == world.second
@@ -113,42 +113,42 @@ def test_a_status_says_of_what_and_by_whom(world: Stage) -> None:
 
 
 @scenario("STATUS-011", Hook.REMOVE_BEHIND, DETECTS_LOSS, proves=DETECTS_LOSS)
-def test_a_removed_container_is_not_live(world: Stage) -> None:
+def test_a_removed_container_is_not_live(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     world.remove_behind(instance["container_id"])
     gone(world, world.alice, world.first)
 
 
 @scenario("STATUS-012", Hook.REMOVE_BEHIND, DETECTS_LOSS, proves=DETECTS_LOSS)
-def test_a_removed_container_can_be_started_anew(world: Stage) -> None:
+def test_a_removed_container_can_be_started_anew(world: ScenarioContext) -> None:
     lost = started(world, world.alice, world.first)
     world.remove_behind(lost["container_id"])
     _starts_anew(world, lost["container_id"])
 
 
 @scenario("STATUS-013", Hook.KILL_BEHIND, DETECTS_LOSS, proves=DETECTS_LOSS)
-def test_a_dead_container_is_not_live(world: Stage) -> None:
+def test_a_dead_container_is_not_live(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     world.kill_behind(instance["container_id"])
     gone(world, world.alice, world.first)
 
 
 @scenario("STATUS-014", Hook.KILL_BEHIND, DETECTS_LOSS, proves=DETECTS_LOSS)
-def test_a_dead_container_can_be_started_anew(world: Stage) -> None:
+def test_a_dead_container_can_be_started_anew(world: ScenarioContext) -> None:
     lost = started(world, world.alice, world.first)
     world.kill_behind(lost["container_id"])
     _starts_anew(world, lost["container_id"])
 
 
 @scenario("STATUS-015", Hook.OUTAGE)
-def test_unknown_is_not_none(world: Stage) -> None:
+def test_unknown_is_not_none(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     with world.outage(), world.backend.expects(BackendUnavailable, "STATUS-015"):
         world.status(world.alice, world.first)
 
 
 @scenario("STATUS-016", Hook.OUTAGE)
-def test_an_outage_is_forgotten_when_it_is_over(world: Stage) -> None:
+def test_an_outage_is_forgotten_when_it_is_over(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.outage(), world.backend.expects(BackendUnavailable, "STATUS-015"):
         world.status(world.alice, world.first)
@@ -156,7 +156,7 @@ def test_an_outage_is_forgotten_when_it_is_over(world: Stage) -> None:
 
 
 @scenario("STATUS-017", Hook.REPLACE_BEHIND, Hook.WORKER, Hook.GROUND_TRUTH)
-def test_what_took_the_place_of_an_instance_is_not_it(world: Stage) -> None:
+def test_what_took_the_place_of_an_instance_is_not_it(world: ScenarioContext) -> None:
     old = started(world, world.alice, world.first)
     if world.capabilities.max_extensions:
         done(world.extend(world.alice, world.first))
@@ -174,7 +174,7 @@ def test_what_took_the_place_of_an_instance_is_not_it(world: Stage) -> None:
     agree(world, world.alice)
 
 
-def _starts_anew(world: Stage, lost: str) -> None:
+def _starts_anew(world: ScenarioContext, lost: str) -> None:
     new = started(world, world.alice, world.first)
     assert new["container_id"] != lost, "the start returned the lost container"
     untouched(world, world.alice, world.first, new)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conformance.harness import FaultKind, Hook, Options
 from conformance.spec.scenario import TWO_AT_ONCE, scenario
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     demand,
     done,
@@ -22,14 +22,14 @@ from engines.contract import Code
 
 
 @scenario("STOP-001")
-def test_a_stopped_instance_is_gone(world: Stage) -> None:
+def test_a_stopped_instance_is_gone(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     done(world.stop(world.alice, world.first))
     gone(world, world.alice, world.first)
 
 
 @scenario("STOP-002", Hook.GROUND_TRUTH)
-def test_a_stop_removes_the_container(world: Stage) -> None:
+def test_a_stop_removes_the_container(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     assert len(world.running()) == 1, "one instance is one container"
     done(world.stop(world.alice, world.first))
@@ -37,7 +37,7 @@ def test_a_stop_removes_the_container(world: Stage) -> None:
 
 
 @scenario("STOP-003")
-def test_a_start_after_a_stop_is_a_new_instance(world: Stage) -> None:
+def test_a_start_after_a_stop_is_a_new_instance(world: ScenarioContext) -> None:
     old = started(world, world.alice, world.first)
     done(world.stop(world.alice, world.first))
     new = started(world, world.alice, world.first)
@@ -46,18 +46,18 @@ def test_a_start_after_a_stop_is_a_new_instance(world: Stage) -> None:
 
 
 @scenario("STOP-004")
-def test_nothing_live_cannot_be_stopped(world: Stage) -> None:
+def test_nothing_live_cannot_be_stopped(world: ScenarioContext) -> None:
     refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
 
 
 @scenario("STOP-005")
-def test_a_stop_of_a_challenge_that_is_not_live_is_refused(world: Stage) -> None:
+def test_a_stop_of_a_challenge_that_is_not_live_is_refused(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     refused(world.stop(world.alice, world.second), Code.NOT_FOUND)
 
 
 @scenario("STOP-006")
-def test_a_stop_of_the_wrong_challenge_stops_nothing(world: Stage) -> None:
+def test_a_stop_of_the_wrong_challenge_stops_nothing(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     world.stop(world.alice, world.second)
     world.stop(world.alice, world.challenges.unknown)
@@ -65,14 +65,14 @@ def test_a_stop_of_the_wrong_challenge_stops_nothing(world: Stage) -> None:
 
 
 @scenario("STOP-007")
-def test_a_second_stop_finds_nothing(world: Stage) -> None:
+def test_a_second_stop_finds_nothing(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     done(world.stop(world.alice, world.first))
     refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
 
 
 @scenario("STOP-008")
-def test_cleaning_up_removes_the_instance(world: Stage) -> None:
+def test_cleaning_up_removes_the_instance(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     done(world.clean_up(world.alice, world.first))
     gone(world, world.alice, world.first)
@@ -80,7 +80,7 @@ def test_cleaning_up_removes_the_instance(world: Stage) -> None:
 
 
 @scenario("STOP-009", Hook.AUDIT)
-def test_cleaning_up_is_audited_as_expired(world: Stage) -> None:
+def test_cleaning_up_is_audited_as_expired(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     done(world.clean_up(world.alice, world.first))
     only_event(world, Action.EXPIRED)
@@ -88,7 +88,7 @@ def test_cleaning_up_is_audited_as_expired(world: Stage) -> None:
 
 
 @scenario("STOP-010", Hook.AUDIT)
-def test_cleaning_up_twice_is_harmless(world: Stage) -> None:
+def test_cleaning_up_twice_is_harmless(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     done(world.clean_up(world.alice, world.first))
     again = world.clean_up(world.alice, world.first)
@@ -97,21 +97,21 @@ def test_cleaning_up_twice_is_harmless(world: Stage) -> None:
 
 
 @scenario("STOP-011")
-def test_cleaning_up_the_wrong_challenge_removes_nothing(world: Stage) -> None:
+def test_cleaning_up_the_wrong_challenge_removes_nothing(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     world.clean_up(world.alice, world.second)
     untouched(world, world.alice, world.first, instance)
 
 
 @scenario("STOP-012", Hook.OUTAGE)
-def test_a_stop_in_an_outage_is_unavailable(world: Stage) -> None:
+def test_a_stop_in_an_outage_is_unavailable(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     with world.outage():
         refused(world.stop(world.alice, world.first), Code.UNAVAILABLE)
 
 
 @scenario("STOP-013", Hook.OUTAGE, Hook.GROUND_TRUTH)
-def test_an_instance_is_not_forgotten_in_an_outage(world: Stage) -> None:
+def test_an_instance_is_not_forgotten_in_an_outage(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     with world.outage():
         world.stop(world.alice, world.first)
@@ -121,7 +121,7 @@ def test_an_instance_is_not_forgotten_in_an_outage(world: Stage) -> None:
 
 
 @scenario("STOP-014", Hook.ACCOUNT_LIMIT, TWO_AT_ONCE, options=Options(account_limit=2))
-def test_a_stop_of_one_of_two_leaves_the_other(world: Stage) -> None:
+def test_a_stop_of_one_of_two_leaves_the_other(world: ScenarioContext) -> None:
     started(world, world.alice, world.first)
     second = started(world, world.alice, world.second)
     done(world.stop(world.alice, world.first))
@@ -130,7 +130,7 @@ def test_a_stop_of_one_of_two_leaves_the_other(world: Stage) -> None:
 
 
 @scenario("STOP-015")
-def test_extend_and_stop_unpack_and_carry_their_codes(world: Stage) -> None:
+def test_extend_and_stop_unpack_and_carry_their_codes(world: ScenarioContext) -> None:
     # The shapes are checked on every call; here both outcomes are met for certain.
     started(world, world.alice, world.first)
     extended = world.extend(world.alice, world.first)
@@ -143,7 +143,7 @@ def test_extend_and_stop_unpack_and_carry_their_codes(world: Stage) -> None:
 
 
 @scenario("STOP-016", Hook.HELD_NETWORK, Hook.GROUND_TRUTH)
-def test_what_others_hold_on_to_is_in_nobodys_way(world: Stage) -> None:
+def test_what_others_hold_on_to_is_in_nobodys_way(world: ScenarioContext) -> None:
     for challenge in filter(None, (world.first, world.challenges.companion)):
         held = started(world, world.alice, challenge)
         with world.held_network(held["container_id"]):
@@ -159,16 +159,16 @@ def test_what_others_hold_on_to_is_in_nobodys_way(world: Stage) -> None:
 
 
 @scenario("STOP-017", FaultKind.LOST_ANSWER, Hook.GROUND_TRUTH)
-def test_a_stop_that_certainly_failed_has_ended_nothing(world: Stage) -> None:
+def test_a_stop_that_certainly_failed_has_ended_nothing(world: ScenarioContext) -> None:
     _ends_only_what_it_may(world, FaultKind.LOST_ANSWER)
 
 
 @scenario("STOP-018", FaultKind.GIVEN_UP, Hook.GROUND_TRUTH)
-def test_a_stop_that_is_carried_out_late_was_not_told_as_certain(world: Stage) -> None:
+def test_a_stop_that_is_carried_out_late_was_not_told_as_certain(world: ScenarioContext) -> None:
     _ends_only_what_it_may(world, FaultKind.GIVEN_UP)
 
 
-def _ends_only_what_it_may(world: Stage, kind: FaultKind) -> None:
+def _ends_only_what_it_may(world: ScenarioContext, kind: FaultKind) -> None:
     instance = started(world, world.alice, world.first)
     with world.fault(kind):
         result = world.stop(world.alice, world.first)

@@ -8,7 +8,7 @@ from functools import partial
 
 from conformance.harness import FaultKind, Hook, Options
 from conformance.spec.scenario import EXITS_AT_ONCE, EXTENDS, FLAG_GRACE, ONE_AT_A_TIME, scenario
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     IDENTITY,
     OWN_START_CODES,
@@ -40,7 +40,7 @@ CALLS = 4
 
 
 @scenario("SWAP-001")
-def test_what_was_started_before_a_swap_is_found(world: Stage) -> None:
+def test_what_was_started_before_a_swap_is_found(world: ScenarioContext) -> None:
     with swap(world) as swapped:
         before = started(world, world.alice, world.first)
         swapped.away()
@@ -48,7 +48,7 @@ def test_what_was_started_before_a_swap_is_found(world: Stage) -> None:
 
 
 @scenario("SWAP-002", EXTENDS)
-def test_what_was_started_before_a_swap_is_extended(world: Stage) -> None:
+def test_what_was_started_before_a_swap_is_extended(world: ScenarioContext) -> None:
     with swap(world) as swapped:
         before = started(world, world.alice, world.first)
         swapped.away()
@@ -60,7 +60,7 @@ def test_what_was_started_before_a_swap_is_extended(world: Stage) -> None:
 
 
 @scenario("SWAP-003", Hook.GROUND_TRUTH)
-def test_what_was_started_before_a_swap_is_stopped(world: Stage) -> None:
+def test_what_was_started_before_a_swap_is_stopped(world: ScenarioContext) -> None:
     with swap(world) as swapped:
         started(world, world.alice, world.first)
         swapped.away()
@@ -70,7 +70,7 @@ def test_what_was_started_before_a_swap_is_stopped(world: Stage) -> None:
 
 
 @scenario("SWAP-004", Hook.GROUND_TRUTH)
-def test_a_second_start_after_a_swap_makes_no_second(world: Stage) -> None:
+def test_a_second_start_after_a_swap_makes_no_second(world: ScenarioContext) -> None:
     with swap(world) as swapped:
         before = started(world, world.alice, world.first)
         swapped.away()
@@ -80,7 +80,7 @@ def test_a_second_start_after_a_swap_makes_no_second(world: Stage) -> None:
 
 
 @scenario("SWAP-005", Hook.GROUND_TRUTH)
-def test_a_new_start_after_a_swap_goes_elsewhere(world: Stage) -> None:
+def test_a_new_start_after_a_swap_goes_elsewhere(world: ScenarioContext) -> None:
     with swap(world) as swapped:
         hers = started(world, world.alice, world.first)
         swapped.away()
@@ -91,7 +91,7 @@ def test_a_new_start_after_a_swap_goes_elsewhere(world: Stage) -> None:
 
 
 @scenario("SWAP-006", ONE_AT_A_TIME)
-def test_the_limit_holds_across_a_swap(world: Stage) -> None:
+def test_the_limit_holds_across_a_swap(world: ScenarioContext) -> None:
     with swap(world) as swapped:
         before = started(world, world.alice, world.first)
         swapped.away()
@@ -101,7 +101,7 @@ def test_the_limit_holds_across_a_swap(world: Stage) -> None:
 
 
 @scenario("SWAP-007")
-def test_both_are_found_after_a_swap_and_back(world: Stage) -> None:
+def test_both_are_found_after_a_swap_and_back(world: ScenarioContext) -> None:
     with swap(world) as swapped:
         hers = started(world, world.alice, world.first)
         swapped.away()
@@ -115,7 +115,7 @@ def test_both_are_found_after_a_swap_and_back(world: Stage) -> None:
 
 
 @scenario("SWAP-008", Hook.GROUND_TRUTH)
-def test_a_start_after_the_stop_goes_elsewhere(world: Stage) -> None:
+def test_a_start_after_the_stop_goes_elsewhere(world: ScenarioContext) -> None:
     with swap(world) as swapped:
         before = started(world, world.alice, world.first)
         swapped.away()
@@ -132,7 +132,7 @@ def test_a_start_after_the_stop_goes_elsewhere(world: Stage) -> None:
 
 
 @scenario("SWAP-009", Hook.GROUND_TRUTH)
-def test_parallel_starts_at_a_swap_make_one(world: Stage) -> None:
+def test_parallel_starts_at_a_swap_make_one(world: ScenarioContext) -> None:
     with swap(world) as swapped:
         start: Callable[[], StartResult | None] = partial(world.start, world.alice, world.first)
         one_is_told = threading.Event()
@@ -162,7 +162,7 @@ def test_parallel_starts_at_a_swap_make_one(world: Stage) -> None:
 
 
 @scenario("SWAP-010", Hook.OUTAGE)
-def test_nothing_starts_elsewhere_while_the_owner_is_out_of_reach(world: Stage) -> None:
+def test_nothing_starts_elsewhere_while_the_owner_is_out_of_reach(world: ScenarioContext) -> None:
     with swap(world) as swapped:
         before = started(world, world.alice, world.first)
         swapped.away()
@@ -175,7 +175,7 @@ def test_nothing_starts_elsewhere_while_the_owner_is_out_of_reach(world: Stage) 
 
 
 @scenario("SWAP-011", Hook.OUTAGE, Hook.GROUND_TRUTH)
-def test_while_the_new_one_is_down_starts_go_to_the_other(world: Stage) -> None:
+def test_while_the_new_one_is_down_starts_go_to_the_other(world: ScenarioContext) -> None:
     with fallback(world) as front:
         with world.outage():
             result = world.start(world.alice, world.first)
@@ -194,7 +194,7 @@ def test_while_the_new_one_is_down_starts_go_to_the_other(world: Stage) -> None:
 
 
 @scenario("SWAP-012", Hook.CAPACITY, Hook.GROUND_TRUTH, options=Options(capacity=1))
-def test_a_start_that_finds_no_room_goes_nowhere_else(world: Stage) -> None:
+def test_a_start_that_finds_no_room_goes_nowhere_else(world: ScenarioContext) -> None:
     with fallback(world) as front:
         hers = started(world, world.alice, world.first)
         refusals = [world.start(each, world.first) for each in (world.bob, world.carol)]
@@ -209,7 +209,7 @@ def test_a_start_that_finds_no_room_goes_nowhere_else(world: Stage) -> None:
 
 
 @scenario("SWAP-013", ONE_AT_A_TIME, Hook.GROUND_TRUTH)
-def test_a_start_beyond_the_limit_goes_nowhere_else(world: Stage) -> None:
+def test_a_start_beyond_the_limit_goes_nowhere_else(world: ScenarioContext) -> None:
     before = started(world, world.alice, world.second)  # past the front, which counts too
     with fallback(world) as front:
         refused(world.start(world.alice, world.first), Code.LIMIT_REACHED)
@@ -218,7 +218,7 @@ def test_a_start_beyond_the_limit_goes_nowhere_else(world: Stage) -> None:
 
 
 @scenario("SWAP-014", FaultKind.LOST_ANSWER, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
-def test_a_start_that_may_have_come_to_something_goes_nowhere_else(world: Stage) -> None:
+def test_a_start_that_may_have_come_to_something_goes_nowhere_else(world: ScenarioContext) -> None:
     with fallback(world) as front:
         with world.fault(FaultKind.LOST_ANSWER):
             for _ in range(2):
@@ -236,7 +236,7 @@ def test_a_start_that_may_have_come_to_something_goes_nowhere_else(world: Stage)
 
 
 @scenario("SWAP-015", Hook.OUTAGE, Hook.GROUND_TRUTH)
-def test_what_fails_again_and_again_is_left_alone_for_a_while(world: Stage) -> None:
+def test_what_fails_again_and_again_is_left_alone_for_a_while(world: ScenarioContext) -> None:
     with fallback(world) as front:
         front.time_goes_by(2 * front.seconds)
         with world.outage():
@@ -266,7 +266,7 @@ def test_what_fails_again_and_again_is_left_alone_for_a_while(world: Stage) -> N
 
 
 @scenario("SWAP-016")
-def test_what_is_last_known_is_asked_of_who_has_it(world: Stage) -> None:
+def test_what_is_last_known_is_asked_of_who_has_it(world: ScenarioContext) -> None:
     with swap(world) as swapped:
         hers = started(world, world.alice, world.first)
         known = world.last_known(world.alice, world.first)
@@ -283,7 +283,7 @@ def test_what_is_last_known_is_asked_of_who_has_it(world: Stage) -> None:
 
 
 @scenario("SWAP-017", Hook.STATE_FULL, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
-def test_a_start_that_may_have_come_to_something_stays_where_it_was(world: Stage) -> None:
+def test_a_start_that_may_have_come_to_something_stays_where_it_was(world: ScenarioContext) -> None:
     with swap(world) as swapped:
         for room in range(MOST_CHANGES):
             with world.state_full(room):
@@ -307,7 +307,7 @@ def test_a_start_that_may_have_come_to_something_stays_where_it_was(world: Stage
 
 
 @scenario("SWAP-018", Hook.START_RATE, options=Options(start_limit=1))
-def test_a_start_beyond_the_rate_goes_nowhere_else(world: Stage) -> None:
+def test_a_start_beyond_the_rate_goes_nowhere_else(world: ScenarioContext) -> None:
     with fallback(world) as front:
         started(world, world.alice, world.first)
         done(world.stop(world.alice, world.first))
@@ -316,7 +316,7 @@ def test_a_start_beyond_the_rate_goes_nowhere_else(world: Stage) -> None:
 
 
 @scenario("SWAP-019", EXITS_AT_ONCE)
-def test_a_start_that_failed_by_itself_goes_nowhere_else(world: Stage) -> None:
+def test_a_start_that_failed_by_itself_goes_nowhere_else(world: ScenarioContext) -> None:
     with fallback(world) as front:
         result = world.start(world.alice, world.challenges.exits_at_once or 0)
         elsewhere = front.running_elsewhere()
@@ -327,7 +327,7 @@ def test_a_start_that_failed_by_itself_goes_nowhere_else(world: Stage) -> None:
 
 
 @scenario("SWAP-020", Hook.RECORDED_FLAG, FLAG_GRACE)
-def test_a_flag_from_before_a_swap_counts_on(world: Stage) -> None:
+def test_a_flag_from_before_a_swap_counts_on(world: ScenarioContext) -> None:
     with swap(world) as swapped:
         started(world, world.alice, world.first)
         taken = world.recorded_flag(world.alice, world.first)
@@ -340,7 +340,7 @@ def test_a_flag_from_before_a_swap_counts_on(world: Stage) -> None:
 
 
 @scenario("SWAP-021", Hook.OUTAGE)
-def test_what_may_be_at_home_starts_nowhere_else(world: Stage) -> None:
+def test_what_may_be_at_home_starts_nowhere_else(world: ScenarioContext) -> None:
     before = started(world, world.alice, world.first)  # past the front, which has no route of it
     with swap(world) as swapped:
         swapped.away()
@@ -352,7 +352,7 @@ def test_what_may_be_at_home_starts_nowhere_else(world: Stage) -> None:
 
 
 @scenario("SWAP-022", Hook.OUTAGE, ONE_AT_A_TIME)
-def test_what_is_out_of_reach_counts_for_the_limit(world: Stage) -> None:
+def test_what_is_out_of_reach_counts_for_the_limit(world: ScenarioContext) -> None:
     with fallback(world) as front:
         before = started(world, world.alice, world.first)
         with world.outage():
@@ -363,7 +363,7 @@ def test_what_is_out_of_reach_counts_for_the_limit(world: Stage) -> None:
 
 
 @scenario("SWAP-023")
-def test_the_worker_goes_on_where_something_is_left(world: Stage) -> None:
+def test_the_worker_goes_on_where_something_is_left(world: ScenarioContext) -> None:
     with swap(world) as swapped:
         started(world, world.alice, world.first)
         swapped.away()
@@ -372,7 +372,7 @@ def test_the_worker_goes_on_where_something_is_left(world: Stage) -> None:
 
 
 @scenario("SWAP-024", Hook.OUTAGE)
-def test_one_out_of_reach_keeps_no_other_from_its_round(world: Stage) -> None:
+def test_one_out_of_reach_keeps_no_other_from_its_round(world: ScenarioContext) -> None:
     with swap(world) as swapped:
         started(world, world.alice, world.first)
         swapped.away()
@@ -383,7 +383,7 @@ def test_one_out_of_reach_keeps_no_other_from_its_round(world: Stage) -> None:
 
 
 @scenario("SWAP-025", FaultKind.GIVEN_UP, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
-def test_a_start_that_is_carried_out_late_is_done_nowhere_else(world: Stage) -> None:
+def test_a_start_that_is_carried_out_late_is_done_nowhere_else(world: ScenarioContext) -> None:
     with swap(world) as swapped:
         with world.fault(FaultKind.GIVEN_UP):
             world.start(world.alice, world.first)
@@ -400,7 +400,7 @@ def test_a_start_that_is_carried_out_late_is_done_nowhere_else(world: Stage) -> 
 
 
 @scenario("SWAP-026", Hook.CAPACITY, Hook.GROUND_TRUTH, options=Options(capacity=1))
-def test_what_is_full_is_back(world: Stage) -> None:
+def test_what_is_full_is_back(world: ScenarioContext) -> None:
     hers = started(world, world.alice, world.first)  # past the front, which has no route of it
     players = (world.bob, world.carol)
     with fallback(world) as front:
@@ -418,7 +418,7 @@ def test_what_is_full_is_back(world: Stage) -> None:
 
 
 @scenario("SWAP-027")
-def test_the_recorded_flag_is_asked_of_who_has_the_instance(world: Stage) -> None:
+def test_the_recorded_flag_is_asked_of_who_has_the_instance(world: ScenarioContext) -> None:
     with swap(world) as swapped:
         started(world, world.alice, world.first)
         hers, _ = swapped.recorded(world.alice, world.first)
@@ -436,7 +436,7 @@ def test_the_recorded_flag_is_asked_of_who_has_the_instance(world: Stage) -> Non
 
 
 @scenario("SWAP-028")
-def test_what_cannot_be_asked_keeps_what_it_has(world: Stage) -> None:
+def test_what_cannot_be_asked_keeps_what_it_has(world: ScenarioContext) -> None:
     with fallback(world) as front:
         before = started(world, world.alice, world.first)
         with front.cut_off():
@@ -454,7 +454,7 @@ def test_what_cannot_be_asked_keeps_what_it_has(world: Stage) -> None:
 
 
 @scenario("SWAP-029", ONE_AT_A_TIME)
-def test_what_is_not_known_is_not_told_as_running(world: Stage) -> None:
+def test_what_is_not_known_is_not_told_as_running(world: ScenarioContext) -> None:
     with fallback(world) as front:
         with front.cut_off():
             result = world.start(world.alice, world.first)
@@ -466,7 +466,7 @@ def test_what_is_not_known_is_not_told_as_running(world: Stage) -> None:
         started(world, world.alice, world.second)
 
 
-def _asks(world: Stage, front: Fallback) -> bool:
+def _asks(world: ScenarioContext, front: Fallback) -> bool:
     """Whether a start asks the new backend; it must succeed on one of the two."""
     before = front.asked
     result = world.start(world.carol, world.first)

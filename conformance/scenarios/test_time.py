@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from conformance.harness import FaultKind, Hook
 from conformance.spec.scenario import EXTENDS, scenario
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     SETTLING_SECONDS,
     SLACK_SECONDS,
@@ -40,7 +40,7 @@ TOKYO, HONOLULU, KIRITIMATI = "JST-9", "HST10", "<+14>-14"
 
 
 @scenario("TIME-001", Hook.CLOCK, Hook.CLOCK_BACK)
-def test_a_clock_stepped_back_leaves_instances_alone(world: Stage) -> None:
+def test_a_clock_stepped_back_leaves_instances_alone(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     for step in (-1, -HOUR, -24 * HOUR):
         world.advance(step)
@@ -50,7 +50,7 @@ def test_a_clock_stepped_back_leaves_instances_alone(world: Stage) -> None:
 
 
 @scenario("TIME-002", Hook.CLOCK, Hook.CLOCK_BACK, EXTENDS)
-def test_an_extend_never_shortens_by_the_clock(world: Stage) -> None:
+def test_an_extend_never_shortens_by_the_clock(world: ScenarioContext) -> None:
     before = started(world, world.alice, world.first)
     world.advance(-HOUR)
     done(world.extend(world.alice, world.first))
@@ -60,7 +60,7 @@ def test_an_extend_never_shortens_by_the_clock(world: Stage) -> None:
 
 
 @scenario("TIME-003", Hook.CLOCK, Hook.CLOCK_BACK, Hook.WORKER)
-def test_a_step_back_moves_no_expiry(world: Stage) -> None:
+def test_a_step_back_moves_no_expiry(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     world.advance(-HOUR)
     world.run_worker()
@@ -71,7 +71,7 @@ def test_a_step_back_moves_no_expiry(world: Stage) -> None:
 
 
 @scenario("TIME-004", Hook.CLOCK, Hook.CLOCK_BACK, Hook.WORKER, Hook.GROUND_TRUTH)
-def test_work_goes_on_after_a_step_back(world: Stage) -> None:
+def test_work_goes_on_after_a_step_back(world: ScenarioContext) -> None:
     before = started(world, world.alice, world.first)
     world.advance(-HOUR)
     fresh = started(world, world.bob, world.first)
@@ -88,7 +88,7 @@ def test_work_goes_on_after_a_step_back(world: Stage) -> None:
     "TIME-005",
     *(FaultKind.LOST_ANSWER, Hook.CLOCK, Hook.CLOCK_BACK, Hook.WORKER, Hook.GROUND_TRUTH),
 )
-def test_what_broke_off_is_settled_all_the_same(world: Stage) -> None:
+def test_what_broke_off_is_settled_all_the_same(world: ScenarioContext) -> None:
     with world.fault(FaultKind.LOST_ANSWER):
         world.start(world.alice, world.first)
     world.advance(-HOUR)
@@ -101,7 +101,7 @@ def test_what_broke_off_is_settled_all_the_same(world: Stage) -> None:
 
 
 @scenario("TIME-006", Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
-def test_a_jump_ahead_ends_what_was_live(world: Stage) -> None:
+def test_a_jump_ahead_ends_what_was_live(world: ScenarioContext) -> None:
     before = started(world, world.alice, world.first)
     world.advance(24 * HOUR)
     gone(world, world.alice, world.first)
@@ -113,7 +113,7 @@ def test_a_jump_ahead_ends_what_was_live(world: Stage) -> None:
 
 
 @scenario("TIME-007", Hook.CLOCK, Hook.WORKER, Hook.AUDIT)
-def test_the_zone_of_the_machine_changes_nothing(world: Stage) -> None:
+def test_the_zone_of_the_machine_changes_nothing(world: ScenarioContext) -> None:
     for zone in (TOKYO, HONOLULU, KIRITIMATI):
         with time_zone(zone):
             instance = started(world, world.alice, world.first)
@@ -126,17 +126,17 @@ def test_the_zone_of_the_machine_changes_nothing(world: Stage) -> None:
 
 
 @scenario("TIME-008", Hook.CLOCK)
-def test_clocks_put_forward(world: Stage) -> None:
+def test_clocks_put_forward(world: ScenarioContext) -> None:
     _lives_through_a_change(world, summer_begins=True)
 
 
 @scenario("TIME-009", Hook.CLOCK)
-def test_clocks_put_back(world: Stage) -> None:
+def test_clocks_put_back(world: ScenarioContext) -> None:
     _lives_through_a_change(world, summer_begins=False)
 
 
 @scenario("TIME-010", Hook.CLOCK_AHEAD, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
-def test_a_machine_ahead_ends_nothing_early(world: Stage) -> None:
+def test_a_machine_ahead_ends_nothing_early(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     world.advance(instance["remaining_seconds"] - AHEAD_SECONDS + MINUTE)
     with world.machine_ahead(AHEAD_SECONDS):
@@ -150,7 +150,7 @@ def test_a_machine_ahead_ends_nothing_early(world: Stage) -> None:
 
 
 @scenario("TIME-011", Hook.CLOCK_AHEAD, Hook.SLOW_START, Hook.WORKER, Hook.GROUND_TRUTH)
-def test_a_machine_ahead_gives_up_no_start(world: Stage) -> None:
+def test_a_machine_ahead_gives_up_no_start(world: ScenarioContext) -> None:
     with ThreadPoolExecutor(1) as threads:
         with world.slow_start() as waiting:
             slow = threads.submit(world.start, world.alice, world.first)
@@ -163,7 +163,7 @@ def test_a_machine_ahead_gives_up_no_start(world: Stage) -> None:
 
 
 @scenario("TIME-012", Hook.CLOCK_AHEAD, Hook.CLOCK)
-def test_what_a_machine_ahead_starts_ends_at_its_time(world: Stage) -> None:
+def test_what_a_machine_ahead_starts_ends_at_its_time(world: ScenarioContext) -> None:
     before = started(world, world.bob, world.first)
     with world.machine_ahead(AHEAD_SECONDS):
         instance = started(world, world.alice, world.first)
@@ -172,7 +172,7 @@ def test_what_a_machine_ahead_starts_ends_at_its_time(world: Stage) -> None:
     _lives_to_its_end(world, instance)
 
 
-def _lives_through_a_change(world: Stage, *, summer_begins: bool) -> None:
+def _lives_through_a_change(world: ScenarioContext, *, summer_begins: bool) -> None:
     """Live in a zone whose clocks are changed in the middle of the instance's life."""
     now = beginning(started(world, world.alice, world.first))
     done(world.stop(world.alice, world.first))
@@ -182,7 +182,7 @@ def _lives_through_a_change(world: Stage, *, summer_begins: bool) -> None:
         _lives_to_its_end(world, instance)
 
 
-def _lives_to_its_end(world: Stage, instance: InstanceStatus) -> None:
+def _lives_to_its_end(world: ScenarioContext, instance: InstanceStatus) -> None:
     _within_its_life(instance)
     assert _whole(world, instance), "an instance's life is not what is declared"
     world.advance(instance["remaining_seconds"] - 10)
@@ -207,7 +207,7 @@ def _posix(local: datetime) -> str:
     return f"J{day}/{local:%H:%M:%S}"
 
 
-def _whole(world: Stage, instance: InstanceStatus) -> bool:
+def _whole(world: ScenarioContext, instance: InstanceStatus) -> bool:
     life = (expiry(instance) - beginning(instance)).total_seconds()
     return abs(life - world.capabilities.timeout_seconds) <= START_SLACK_SECONDS
 

@@ -43,7 +43,7 @@ FLAG_FILE_PATH = "/flag.txt"
 COMPANION_PATH = "/cgi-bin/inner"
 
 
-class Stage:
+class ScenarioContext:
     """One scenario's world under observation; the fixture ``world`` gives one.
 
     A hook the scenario did not ask for is refused, and a hook that fails is an error of the

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from conformance.harness import FaultKind, Player
 from conformance.spec.shape import moment
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from conformance.spec.trace import HarnessFault
 from engines.audit import Action, ContainerEvent
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
@@ -62,7 +62,7 @@ def demand(met: bool, sentence: str) -> None:
         raise AssertionError(sentence)
 
 
-def started(world: Stage, player: Player, challenge: int) -> InstanceStatus:
+def started(world: ScenarioContext, player: Player, challenge: int) -> InstanceStatus:
     """Start an instance that was not live before."""
     result = world.start(player, challenge)
     code = result.code
@@ -71,7 +71,7 @@ def started(world: Stage, player: Player, challenge: int) -> InstanceStatus:
     return cast(InstanceStatus, result.instance)
 
 
-def repeated(world: Stage, player: Player, challenge: int) -> InstanceStatus:
+def repeated(world: ScenarioContext, player: Player, challenge: int) -> InstanceStatus:
     """Start an instance that is live already."""
     result = world.start(player, challenge)
     code = result.code
@@ -82,7 +82,7 @@ def repeated(world: Stage, player: Player, challenge: int) -> InstanceStatus:
     return cast(InstanceStatus, result.instance)
 
 
-def live(world: Stage, player: Player, challenge: int) -> InstanceStatus:
+def live(world: ScenarioContext, player: Player, challenge: int) -> InstanceStatus:
     """The status of an instance that must be live."""
     status = world.status(player, challenge)
     if status is None:
@@ -90,7 +90,7 @@ def live(world: Stage, player: Player, challenge: int) -> InstanceStatus:
     return status
 
 
-def gone(world: Stage, player: Player, challenge: int) -> None:
+def gone(world: ScenarioContext, player: Player, challenge: int) -> None:
     """No instance of this challenge may be live for this player."""
     status = world.status(player, challenge)
     demand(status is None, "status tells of an instance that must not be live")
@@ -115,12 +115,14 @@ def same(before: InstanceStatus, after: InstanceStatus, keys: tuple[str, ...] = 
     demand(not changed, f"the instance was changed: {'; '.join(changed)}")
 
 
-def untouched(world: Stage, player: Player, challenge: int, before: InstanceStatus) -> None:
+def untouched(
+    world: ScenarioContext, player: Player, challenge: int, before: InstanceStatus
+) -> None:
     """The player's instance must be live and as it was."""
     same(before, live(world, player, challenge))
 
 
-def names(world: Stage, message: str, challenge: int) -> bool:
+def names(world: ScenarioContext, message: str, challenge: int) -> bool:
     """Whether a message names the challenge, by its number or by what players know it by."""
     name = world.name_of(challenge)
     numbered = re.search(rf"(?<!\d){challenge}(?!\d)", message) is not None
@@ -134,7 +136,7 @@ def says_when(result: StartResult | ActionResult) -> None:
         demand(when is not None and when > 0, f"{result.code.value} with retry_after {when!r}")
 
 
-def agree(world: Stage, *players: Player) -> set[str]:
+def agree(world: ScenarioContext, *players: Player) -> set[str]:
     """What runs must be exactly what status tells these players of; returns their containers."""
     shown: set[str] = set()
     for player in players:
@@ -155,7 +157,7 @@ def until(met: Callable[[], bool]) -> None:
         time.sleep(0.005)  # a start that is still at work gives no sign
 
 
-def settle(world: Stage, seconds: float = SETTLING_SECONDS) -> None:
+def settle(world: ScenarioContext, seconds: float = SETTLING_SECONDS) -> None:
     """Let the time go by after which nothing may be unknown any more, and the worker run."""
     world.advance(seconds)
     world.run_worker()
@@ -194,7 +196,7 @@ InTime = Callable[..., list[Outcome]]
 
 
 @contextmanager
-def hanging(world: Stage, again: Callable[[], bool]) -> Iterator[InTime]:
+def hanging(world: ScenarioContext, again: Callable[[], bool]) -> Iterator[InTime]:
     """What the backend stands on hangs inside this block, and every call must come back in it.
 
     Ends when it is answered again and has noticed that, as ``again`` says: it need not do so at
@@ -244,7 +246,7 @@ def hanging(world: Stage, again: Callable[[], bool]) -> Iterator[InTime]:
         time.sleep(AGAIN_SECONDS)
 
 
-def told(world: Stage, player: Player, challenge: int) -> bool:
+def told(world: ScenarioContext, player: Player, challenge: int) -> bool:
     """Whether a status can be asked."""
     found: list[object] = []
     with world.backend.allows(BackendUnavailable):
@@ -262,12 +264,12 @@ def beginning(instance: InstanceStatus) -> datetime:
     return moment("started_at", instance["started_at"])
 
 
-def let_expire(world: Stage, instance: InstanceStatus) -> None:
+def let_expire(world: ScenarioContext, instance: InstanceStatus) -> None:
     """Move the clock past the instance's expiry, by less than the suite would notice."""
     world.advance(instance["remaining_seconds"] + 2)
 
 
-def fill_with_extensions(world: Stage, player: Player, challenge: int) -> InstanceStatus:
+def fill_with_extensions(world: ScenarioContext, player: Player, challenge: int) -> InstanceStatus:
     """Use up every extension; returns the status afterwards."""
     for _ in range(world.capabilities.max_extensions):
         done(world.extend(player, challenge))
@@ -280,19 +282,19 @@ def came_to_moments(answers: Sequence[StartResult]) -> None:
         raise HarnessFault(f"{len(answers)} moments: the work has none, or goes round in circles")
 
 
-def events_of(world: Stage, *actions: Action) -> list[ContainerEvent]:
+def events_of(world: ScenarioContext, *actions: Action) -> list[ContainerEvent]:
     """The events with one of these actions, oldest first."""
     return [event for event in world.events() if event.action in actions]
 
 
-def only_event(world: Stage, action: Action) -> ContainerEvent:
+def only_event(world: ScenarioContext, action: Action) -> ContainerEvent:
     """The one event with this action."""
     found = events_of(world, action)
     demand(len(found) == 1, f"{len(found)} events {action.value} instead of one")
     return found[0]
 
 
-def latest_event(world: Stage, action: Action) -> ContainerEvent:
+def latest_event(world: ScenarioContext, action: Action) -> ContainerEvent:
     """The last event with this action; that there is none is the backend's failure."""
     found = events_of(world, action)
     demand(bool(found), f"no event {action.value} was written")

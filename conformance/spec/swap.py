@@ -15,14 +15,14 @@ from typing import Any, cast
 
 from conformance.harness import Player
 from conformance.spec.redaction import Flag
-from conformance.spec.stage import Stage
+from conformance.spec.stage import ScenarioContext
 from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.clock import VirtualClock
 from engines.contract import ActionResult, Capabilities, Code, ContainerBackend, StartResult
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.errors import BackendUnavailable
-from engines.hybrid import Breaker, Dial, HybridBackend, Keys, Position, Router
+from engines.hybrid import Breaker, Dial, HybridBackend, Keys, Position, StartRouter
 from engines.hybrid.dial import ALL
 from engines.settings import Settings
 from engines.state.database import Database
@@ -38,7 +38,7 @@ class Swap:
     front: type[HybridBackend] = HybridBackend
     """Replaced where a broken one is to be shown failing."""
 
-    def __init__(self, world: Stage) -> None:
+    def __init__(self, world: ScenarioContext) -> None:
         self._world = world
         failing = world.challenges.exits_at_once
         self._challenges = (world.first, world.second, *(() if failing is None else (failing,)))
@@ -138,7 +138,7 @@ class Swap:
         self, tested: ContainerBackend, other: ContainerBackend, database: Database
     ) -> HybridBackend:
         clock = VirtualClock()
-        router = Router(
+        router = StartRouter(
             Keys(HOME, OTHER),
             lambda: Dial(self._position),
             lambda: False,
@@ -173,7 +173,7 @@ class Fallback(Swap):
     """As many in a row open the breaker."""
     seconds = 30.0
 
-    def __init__(self, world: Stage) -> None:
+    def __init__(self, world: ScenarioContext) -> None:
         super().__init__(world)
         self._position = Position(ALL)
         self._clock = VirtualClock()
@@ -186,7 +186,7 @@ class Fallback(Swap):
     def _front(
         self, tested: ContainerBackend, other: ContainerBackend, database: Database
     ) -> HybridBackend:
-        router = Router(
+        router = StartRouter(
             Keys(OTHER, HOME),
             lambda: Dial(self._position),
             lambda: False,
@@ -247,7 +247,7 @@ class _Counted:
 
 
 @contextmanager
-def fallback(world: Stage) -> Iterator[Fallback]:
+def fallback(world: ScenarioContext) -> Iterator[Fallback]:
     """The backend under test behind a front that may start on another one instead."""
     made = Fallback(world)
     with made.in_front():
@@ -255,7 +255,7 @@ def fallback(world: Stage) -> Iterator[Fallback]:
 
 
 @contextmanager
-def swap(world: Stage) -> Iterator[Swap]:
+def swap(world: ScenarioContext) -> Iterator[Swap]:
     """The backend under test behind a front that can be swapped to another one, and back."""
     made = Swap(world)
     with made.in_front():

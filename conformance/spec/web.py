@@ -24,7 +24,7 @@ from conformance.harness import Player
 from conformance.spec.shape import STATUS_TYPES, RuleBroken, check_message, check_status
 from conformance.spec.watch import WatchedBackend
 from engines.contract import LARGEST_ID, ContainerBackend, InstanceStatus
-from engines.ending import Chosen, Selection
+from engines.ending import Chosen, InstanceSelection
 from engines.errors import BackendUnavailable
 from engines.web import KEYS, PREFIX, Caller, container_blueprint
 from engines.web.overview import HistoryPage, HistoryQuery, LiveInstance, Overview
@@ -220,7 +220,7 @@ class _Nothing:
     def history(self, query: HistoryQuery) -> HistoryPage:
         return HistoryPage([], None)
 
-    def chosen(self, selection: Selection) -> list[Chosen]:
+    def chosen(self, selection: InstanceSelection) -> list[Chosen]:
         return []
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 
 from engines.audit import Action
-from engines.cre.parts import Parts
-from engines.cre.removal import Removal
+from engines.cre.parts import EngineContext
+from engines.cre.removal import InstanceRemoval
 from engines.cre.runtimes.base import Overfull
 from engines.cre.warm_pool import WarmPool
-from engines.state.instances import Instance, State
+from engines.state.instances import Instance, InstanceState
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 class DiskWatch:
     """Ends instances that have written more than their challenge's ``disk_mb``."""
 
-    def __init__(self, parts: Parts, pool: WarmPool, removal: Removal) -> None:
+    def __init__(self, parts: EngineContext, pool: WarmPool, removal: InstanceRemoval) -> None:
         self._parts = parts
         self._pool = pool
         self._removal = removal
@@ -47,7 +47,7 @@ class DiskWatch:
             "disk_mb if it needs more",
             *(full.name, full.written_mb, full.allowed_mb),
         )
-        if row is None or row.state is not State.RUNNING:
+        if row is None or row.state is not InstanceState.RUNNING:
             # One that waits in the pool or is being started: its maker finds it gone.
             return bool(self._parts.runtime.clear(self._parts.deployment, full.name, full.fence))
         written = {"written_mb": full.written_mb, "disk_mb": full.allowed_mb}

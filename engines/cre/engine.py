@@ -30,17 +30,17 @@ from engines.cre.admission import Admission
 from engines.cre.deployment import deployment_name
 from engines.cre.disk_watch import DiskWatch
 from engines.cre.flags import new_flag
-from engines.cre.launching import Launcher
+from engines.cre.launching import ContainerLauncher
 from engines.cre.names import instance_name
 from engines.cre.owner import database_id
-from engines.cre.parts import Parts
-from engines.cre.removal import Removal
+from engines.cre.parts import EngineContext
+from engines.cre.removal import InstanceRemoval
 from engines.cre.repair import Repair
 from engines.cre.reservations import Reservations
-from engines.cre.rounds import Rounds
+from engines.cre.rounds import ParallelRounds
 from engines.cre.runtimes.base import Runtime
 from engines.cre.runtimes.sdk import check_sdk
-from engines.cre.starting import Starter
+from engines.cre.starting import InstanceStarter
 from engines.cre.tables import cre_instances
 from engines.cre.warm_pool import WarmPool
 from engines.deadline import looking
@@ -59,9 +59,9 @@ from engines.state.instances import (
     ChallengeFull,
     Claimed,
     Instance,
+    InstanceRequest,
+    InstanceState,
     Obstacle,
-    Request,
-    State,
     SystemFull,
     Taken,
     TooOften,
@@ -115,7 +115,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         self._catalog = catalog if catalog is not None else catalog_from(self.settings)
         self._deployment = self.settings.cre_deployment or deployment_name(self._database)
         self._store = InstanceStore(self._database, self.audit, cre_instances)
-        self._parts = Parts(
+        self._parts = EngineContext(
             backend=self.name,
             deployment=self._deployment,
             owner=database_id(self._database),
@@ -131,12 +131,14 @@ class ContainerRuntimeEngine(AuditedBackend):
             flags=GivenFlags(
                 self._database, self.name, timedelta(seconds=self.settings.flag_grace_seconds)
             ),
-            rounds=Rounds(self.settings.answer_seconds, self.settings.cre_parallel_removals),
+            rounds=ParallelRounds(
+                self.settings.answer_seconds, self.settings.cre_parallel_removals
+            ),
         )
-        self._launcher = Launcher(self._parts)
-        self._removal = Removal(self._parts)
+        self._launcher = ContainerLauncher(self._parts)
+        self._removal = InstanceRemoval(self._parts)
         self._pool = WarmPool(self._parts, self._launcher)
-        self._starter = Starter(self._parts, self._launcher, self._pool, self._removal)
+        self._starter = InstanceStarter(self._parts, self._launcher, self._pool, self._removal)
         self._repair = Repair(self._parts, self._pool, self._removal, self._launcher.lease)
         self._disk_watch = DiskWatch(self._parts, self._pool, self._removal)
         self._solved = solved
@@ -308,7 +310,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             with looking(self.settings.look_seconds):
                 if self._removal.repaired(row):
                     return replies.not_found()
-                if row.state is not State.RUNNING:
+                if row.state is not InstanceState.RUNNING:
                     return replies.busy()
                 if row.expires_at is None or not self._removal.live(row):
                     return replies.not_found()
@@ -342,7 +344,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             row = self._store.find(call.account, call.challenge_id)
             if row is None or self._removal.repaired(row):
                 return replies.not_found()
-            if row.state is not State.RUNNING:
+            if row.state is not InstanceState.RUNNING:
                 return replies.busy()
             if action is not Action.EXPIRED:
                 if not row.live(now) or self._parts.owners.lost(row):
@@ -355,7 +357,8 @@ class ContainerRuntimeEngine(AuditedBackend):
         return replies.busy()
 
     def _ended(self, row: Instance, call: Call, action: Action) -> bool:
-        """See :meth:`Removal.end`; says so where the engine may have done it all the same."""
+        """See :meth:`InstanceRemoval.end`; says so where the engine may have done it all the
+        same."""
         try:
             return self._removal.end(row, call, action)
         except BackendUnavailable as error:
@@ -403,14 +406,14 @@ class ContainerRuntimeEngine(AuditedBackend):
     def _may_give_way(self, row: Instance, challenge_id: int | None, now: datetime) -> bool:
         spec = self._catalog.get(row.challenge_id)
         return (
-            row.state is State.RUNNING
+            row.state is InstanceState.RUNNING
             and row.live(now)
             and challenge_id in (None, row.challenge_id)
             and (spec is None or spec.ends_on_solve is not False)
         )
 
-    def _request(self, call: Call, spec: ChallengeSpec) -> Request:
-        return Request(
+    def _request(self, call: Call, spec: ChallengeSpec) -> InstanceRequest:
+        return InstanceRequest(
             account=call.account,
             challenge_id=call.challenge_id,
             user_id=call.user_id,
@@ -446,7 +449,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         return _refused(Code.CAPACITY, message, self.settings.worker_seconds)
 
     def _already(self, row: Instance) -> StartResult:
-        if row.state is not State.RUNNING:
+        if row.state is not InstanceState.RUNNING:
             return replies.busy_start()
         return replies.already_running(self._starter.describe(row))
 

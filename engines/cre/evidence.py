@@ -28,7 +28,7 @@ _ADDRESS = ((re.compile(r"://[^/\s@]*@"), "://"), (re.compile(r"\?\S*"), ""))
 
 
 @dataclass(frozen=True)
-class Evidence:
+class FailureEvidence:
     """Why something failed: one sentence, and what was printed last. Both may be empty."""
 
     reason: str = ""

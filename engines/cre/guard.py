@@ -22,7 +22,7 @@ LOOK_SECONDS = 10.0
 """How long a start relies on the last look: somebody may flush the rules at any time."""
 
 
-class Guard:
+class FirewallGuard:
     """Sees to the rules as ``CRE_FIREWALL`` says.
 
     Args:

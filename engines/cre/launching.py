@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from engines.catalog import ChallengeSpec, Port, Transport, paired
-from engines.cre.parts import Parts
+from engines.cre.parts import EngineContext
 from engines.cre.reservations import SUBNET
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.subnets import own_subnets
@@ -37,13 +37,13 @@ _Tried = dict[str, set[int]]
 """By kind, the numbers that one launch has had already."""
 
 
-class Launcher:
+class ContainerLauncher:
     """Makes containers, a bounded number at a time: Docker gets slower, not faster, with more.
 
     The others wait in the order they came.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: EngineContext) -> None:
         self._parts = parts
         self._turns = ThreadPoolExecutor(parts.settings.cre_parallel_starts, "cre-start")
 

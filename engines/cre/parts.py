@@ -9,7 +9,7 @@ from engines.catalog import Catalog, ChallengeSpec
 from engines.clock import Clock
 from engines.cre.names import instance_name
 from engines.cre.reservations import Reservations
-from engines.cre.rounds import Rounds
+from engines.cre.rounds import ParallelRounds
 from engines.cre.runtimes.base import Runtime
 from engines.heartbeat import Heartbeat
 from engines.owners import Ownership
@@ -21,7 +21,7 @@ from engines.state.instances import Instance
 
 
 @dataclass(frozen=True)
-class Parts:
+class EngineContext:
     """One engine's rows, numbers, containers, challenges, time and settings."""
 
     backend: str
@@ -41,7 +41,7 @@ class Parts:
     """Keeps the rows of instances that this process is at work on."""
     owners: Ownership
     flags: GivenFlags
-    rounds: Rounds
+    rounds: ParallelRounds
     """Over what the worker does with many instances."""
 
     def name_of(self, row: Instance) -> str:

@@ -10,13 +10,13 @@ from sqlalchemy.engine import Connection
 
 from engines.audit import Action, ContainerEvent
 from engines.contract import Code
-from engines.cre.evidence import Evidence, Redactor
-from engines.cre.parts import Parts
+from engines.cre.evidence import FailureEvidence, Redactor
+from engines.cre.parts import EngineContext
 from engines.cre.runtimes.base import Cleared
 from engines.errors import BackendUnavailable
 from engines.front import Call
 from engines.replies import iso
-from engines.state.instances import Instance, State
+from engines.state.instances import Instance, InstanceState
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +24,14 @@ REMOVAL_LEASE = timedelta(seconds=120)
 """How long, at most, a row belongs to the process that removes its container."""
 
 
-class Removal:
+class InstanceRemoval:
     """Ends instances: the container first, then its row together with the event.
 
     A row whose container cannot be removed stays known, and nothing that is live is ever ended
     here unless its owner asked for it.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: EngineContext) -> None:
         self._parts = parts
 
     def is_running(self, row: Instance) -> bool:
@@ -56,7 +56,7 @@ class Removal:
         now = self._parts.clock.now()
         if self.repaired(row):
             return False
-        if row.state is not State.RUNNING:
+        if row.state is not InstanceState.RUNNING:
             return True
         if not row.live(now):
             self.end(row, self._call_about(row), Action.EXPIRED)
@@ -83,7 +83,7 @@ class Removal:
             return False
         try:
             with self._parts.heartbeat.kept(mine.id, mine.version, REMOVAL_LEASE):
-                told = self._why_lost(row) if action is Action.LOST else Evidence(why)
+                told = self._why_lost(row) if action is Action.LOST else FailureEvidence(why)
                 left = self._clear(row)
         except BackendUnavailable:
             self._parts.store.save(mine.running_again())
@@ -160,7 +160,7 @@ class Removal:
         """
         now = self._parts.clock.now()
         orphans: dict[int, str] = {}
-        listed = [row for row in rows if row.state is State.RUNNING and row.live(now)]
+        listed = [row for row in rows if row.state is InstanceState.RUNNING and row.live(now)]
         for row, mark, lost in self._parts.owners.examine(listed):
             if lost:
                 orphans[row.id] = lost
@@ -195,12 +195,12 @@ class Removal:
         self._parts.runtime.remove(container_id)
 
     def in_parallel(self, work: Callable[[Instance], bool], rows: Iterable[Instance]) -> int:
-        """See :meth:`engines.cre.rounds.Rounds.each`."""
+        """See :meth:`engines.cre.rounds.ParallelRounds.each`."""
         return self._parts.rounds.each(
             work, rows, lambda row: f"instance {row.id} of challenge {row.challenge_id}"
         )
 
-    def _why_lost(self, row: Instance) -> Evidence:
+    def _why_lost(self, row: Instance) -> FailureEvidence:
         """What is left of a container tells why it ended; asked before it goes."""
         redactor = Redactor.of(row.flag, self._parts.catalog.get(row.challenge_id))
         found = self._parts.runtime.why_ended(str(row.container_id), redactor)

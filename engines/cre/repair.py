@@ -7,12 +7,12 @@ from datetime import timedelta
 
 from engines.cre.foreign_rows import settle_rows
 from engines.cre.owner import SHARED_FIX, SHARED_LABEL, identity_of, ids_of, known_id
-from engines.cre.parts import Parts
-from engines.cre.removal import Removal
-from engines.cre.runtimes.base import Found
+from engines.cre.parts import EngineContext
+from engines.cre.removal import InstanceRemoval
+from engines.cre.runtimes.base import ListedResource
 from engines.cre.warm_pool import WarmPool
 from engines.errors import BackendUnavailable
-from engines.state.instances import Instance, State
+from engines.state.instances import Instance, InstanceState
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,9 @@ class Repair:
     made under the same label.
     """
 
-    def __init__(self, parts: Parts, pool: WarmPool, removal: Removal, lease: timedelta) -> None:
+    def __init__(
+        self, parts: EngineContext, pool: WarmPool, removal: InstanceRemoval, lease: timedelta
+    ) -> None:
         self._parts = parts
         self._pool = pool
         self._removal = removal
@@ -86,7 +88,7 @@ class Repair:
             # Starts are refused until then; what is there is repaired all the same.
             log.warning("instances are not kept apart: %s", error)
 
-    def _ours(self, found: list[Found]) -> list[Found]:
+    def _ours(self, found: list[ListedResource]) -> list[ListedResource]:
         """What this database has made; says once what another one has."""
         owners = ids_of(self._parts.database)
         others = frozenset(each.owner for each in found if each.owner) - owners
@@ -98,7 +100,7 @@ class Repair:
         mine = owners if others else owners | {""}
         return [each for each in found if each.owner in mine]
 
-    def _remove_strays(self, found: list[Found]) -> int:
+    def _remove_strays(self, found: list[ListedResource]) -> int:
         strays: dict[str, int] = {}
         for each in found:
             strays[each.name] = max(each.fence, strays.get(each.name, 0))
@@ -126,13 +128,13 @@ class Repair:
     def _put_right(self, row: Instance, running: set[str]) -> bool:
         if self._removal.repaired(row):
             return True
-        if row.state is not State.RUNNING or not row.live(self._parts.clock.now()):
+        if row.state is not InstanceState.RUNNING or not row.live(self._parts.clock.now()):
             return False
         if row.container_id in running or self._removal.is_running(row):
             return False
         return self._removal.clear_lost(row)
 
 
-def _outlived(found: Found, fences: dict[str, int]) -> bool:
+def _outlived(found: ListedResource, fences: dict[str, int]) -> bool:
     """Whether something was made for an earlier row of the name, and could not be removed then."""
     return 0 < found.fence < fences.get(found.name, 0)

@@ -20,7 +20,7 @@ PATIENCE = 2
 the next round finds it done."""
 
 
-class Rounds:
+class ParallelRounds:
     """Does the same with many, several at a time.
 
     What took too long is tried again in the next round, after all others, for as long as a round

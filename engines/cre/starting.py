@@ -11,11 +11,11 @@ from engines import replies
 from engines.audit import Action
 from engines.catalog import ChallengeSpec
 from engines.contract import Code, InstanceStatus, StartResult
-from engines.cre.evidence import Evidence
-from engines.cre.launching import Launcher
-from engines.cre.parts import Parts
+from engines.cre.evidence import FailureEvidence
+from engines.cre.launching import ContainerLauncher
+from engines.cre.parts import EngineContext
 from engines.cre.pool_store import Warm
-from engines.cre.removal import Removal
+from engines.cre.removal import InstanceRemoval
 from engines.cre.runtimes.base import Launched
 from engines.cre.warm_pool import WarmPool
 from engines.errors import BackendUnavailable, Later, OutcomeUnknown, RuntimeFault
@@ -34,10 +34,16 @@ _FAILURES = {
 }
 
 
-class Starter:
+class InstanceStarter:
     """Brings a claimed row to a running instance, or leaves nothing of it."""
 
-    def __init__(self, parts: Parts, launcher: Launcher, pool: WarmPool, removal: Removal) -> None:
+    def __init__(
+        self,
+        parts: EngineContext,
+        launcher: ContainerLauncher,
+        pool: WarmPool,
+        removal: InstanceRemoval,
+    ) -> None:
         self._parts = parts
         self._launcher = launcher
         self._pool = pool
@@ -87,7 +93,7 @@ class Starter:
         self, call: Call, spec: ChallengeSpec, row: Instance, fault: RuntimeFault
     ) -> StartResult:
         level = logging.INFO if isinstance(fault, Later) else logging.WARNING
-        why = Evidence(printable(str(fault)), fault.output)
+        why = FailureEvidence(printable(str(fault)), fault.output)
         log.log(level, "challenge %d did not start: %s", spec.id, why)
         event = call.event(Action.START_FAILED, fault.code, **why.detail())
         call.recorded = self._removal.forget(row, event)

@@ -14,11 +14,11 @@ from sqlalchemy.engine import Connection
 
 from engines.catalog import ChallengeSpec
 from engines.cre.admission import has_room
-from engines.cre.evidence import Evidence
+from engines.cre.evidence import FailureEvidence
 from engines.cre.flags import new_flag
-from engines.cre.launching import Launcher
+from engines.cre.launching import ContainerLauncher
 from engines.cre.names import warm_name
-from engines.cre.parts import Parts
+from engines.cre.parts import EngineContext
 from engines.cre.pool_store import PoolStore, Warm, WarmState
 from engines.errors import BackendUnavailable, RuntimeFault
 from engines.printable import printable
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class WarmPool:
     """Keeps as many containers ready as each challenge's ``warm`` says, where there is room."""
 
-    def __init__(self, parts: Parts, launcher: Launcher) -> None:
+    def __init__(self, parts: EngineContext, launcher: ContainerLauncher) -> None:
         self.rows = PoolStore(parts.database)
         self._parts = parts
         self._launcher = launcher
@@ -122,7 +122,7 @@ class WarmPool:
         try:
             launched = self._launcher.launch(row.name, spec, row.flag, row.id)
         except RuntimeFault as fault:
-            why = Evidence(printable(str(fault)), fault.output)
+            why = FailureEvidence(printable(str(fault)), fault.output)
             log.warning("no container is kept ready for challenge %d: %s", spec.id, why)
             self._forget(row)
             return False

@@ -29,9 +29,9 @@ from engines.ctfd.judging import HeldFlags
 from engines.ctfd.owners import SiteOwners
 from engines.ctfd.solves import SiteSolves
 from engines.ctfd.whale_flags import WhaleFlags, note, readable
-from engines.doctor import Finding
+from engines.doctor import DoctorFinding
 from engines.errors import BackendUnavailable, EngineError, SettingsError
-from engines.factory import NEW, Ingredients, get_container_backend, setup_findings
+from engines.factory import NEW, Overrides, get_container_backend, setup_findings
 from engines.hybrid import DialStore, HybridBackend
 from engines.owners import Ownership
 from engines.reasons import reason
@@ -49,7 +49,7 @@ RUNTIME = "WHALE_READY_RUNTIME"
 
 
 @dataclass(frozen=True)
-class Parts:
+class SiteParts:
     """What one process works with."""
 
     process: int
@@ -93,8 +93,8 @@ class Deployment:
         self._site_url = site_url
         self._sees_hidden = sees_hidden
         self._lock = threading.Lock()
-        self._parts: Parts | None = None
-        self._of_parents: list[Parts] = []
+        self._parts: SiteParts | None = None
+        self._of_parents: list[SiteParts] = []
 
     def asked_to_serve_whales(self) -> bool:
         """Whether an organiser wants ctfd-whale's challenges served too."""
@@ -127,7 +127,7 @@ class Deployment:
         """
         return self.parts().backend
 
-    def parts(self) -> Parts:
+    def parts(self) -> SiteParts:
         """Everything of this process.
 
         Raises:
@@ -243,7 +243,7 @@ class Deployment:
         thread.start()
         thread.join(seconds)
 
-    def setup(self, seconds: float = 0.0) -> tuple[Finding, ...] | None:
+    def setup(self, seconds: float = 0.0) -> tuple[DoctorFinding, ...] | None:
         """See :func:`engines.factory.setup_findings`."""
         return setup_findings(seconds)
 
@@ -263,14 +263,14 @@ class Deployment:
         value = self.config.get(name)
         return given or ("" if value is None else str(value).strip())
 
-    def _make(self) -> Parts:
+    def _make(self) -> SiteParts:
         settings = self._settings()
         database = Database(settings.state_url)
         try:
             site = database if settings.state_url == self._site_url else Database(self._site_url)
             runtime = self.config.get(RUNTIME)
             whale = self._whales_database(settings, site)
-            ingredients = Ingredients(
+            ingredients = Overrides(
                 catalog=SiteCatalog(
                     site, self._sees_hidden, whales_too=self.serves_whales, whale=whale
                 ),
@@ -289,7 +289,7 @@ class Deployment:
         except BaseException:  # whatever it was, no connection is left behind; raised again
             database.close()
             raise
-        return Parts(
+        return SiteParts(
             os.getpid(),
             settings,
             database,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from engines.contract import Code
-from engines.web import Refusal, WebCode, Wish
+from engines.web import Operation, WebCode, WebRefusal
 
 
 class Contest(str, Enum):
@@ -49,7 +49,7 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Subject:
+class AskedChallenge:
     """The challenge that is asked for."""
 
     ours: bool = True
@@ -63,8 +63,8 @@ class Subject:
     unmet: Unmet = Unmet.NO
 
 
-OF_WHAT_RUNS = (Wish.STOP, Wish.STATUS)
-_GONE = Refusal(Code.CHALLENGE_UNAVAILABLE, "This challenge is not available")
+OF_WHAT_RUNS = (Operation.STOP, Operation.STATUS)
+_GONE = WebRefusal(Code.CHALLENGE_UNAVAILABLE, "This challenge is not available")
 _CLOSED = {
     Contest.BEFORE: "The contest has not started yet",
     Contest.PAUSED: "The contest is paused; what runs goes on, and you may stop it",
@@ -72,7 +72,9 @@ _CLOSED = {
 }
 
 
-def refusal(person: Person, contest: Contest, subject: Subject, wish: Wish) -> Refusal | None:
+def refusal(
+    person: Person, contest: Contest, subject: AskedChallenge, wish: Operation
+) -> WebRefusal | None:
     """Why this wish is refused now, or None.
 
     What runs can be looked at and stopped by its owner, whatever else has changed: who asks this
@@ -86,29 +88,29 @@ def refusal(person: Person, contest: Contest, subject: Subject, wish: Wish) -> R
     return _person(person) or _contest(contest) or _subject(subject)
 
 
-def _person(person: Person) -> Refusal | None:
+def _person(person: Person) -> WebRefusal | None:
     if person.banned:
-        return Refusal(WebCode.FORBIDDEN, "You have been banned from this contest")
+        return WebRefusal(WebCode.FORBIDDEN, "You have been banned from this contest")
     if person.needs_team:
-        return Refusal(
+        return WebRefusal(
             WebCode.FORBIDDEN, "Join a team or create one first: containers are a team's"
         )
     if person.needs_confirmation:
-        return Refusal(WebCode.FORBIDDEN, "Confirm your e-mail address first")
+        return WebRefusal(WebCode.FORBIDDEN, "Confirm your e-mail address first")
     return None
 
 
-def _contest(contest: Contest) -> Refusal | None:
+def _contest(contest: Contest) -> WebRefusal | None:
     message = _CLOSED.get(contest)
-    return None if message is None else Refusal(WebCode.CONTEST_CLOSED, message)
+    return None if message is None else WebRefusal(WebCode.CONTEST_CLOSED, message)
 
 
-def _subject(subject: Subject) -> Refusal | None:
+def _subject(subject: AskedChallenge) -> WebRefusal | None:
     seen = subject.ours and subject.state == "visible" and subject.accessible
     if not seen or not subject.players_see_challenges or subject.unmet is Unmet.HIDDEN:
         return _GONE
     if subject.unmet is Unmet.SHOWN:
-        return Refusal(WebCode.FORBIDDEN, "Other challenges must be solved before this one")
+        return WebRefusal(WebCode.FORBIDDEN, "Other challenges must be solved before this one")
     return None
 
 

@@ -13,7 +13,7 @@ HIDDEN = "set, not shown"
 
 
 @dataclass(frozen=True)
-class Row:
+class SettingRow:
     """One setting."""
 
     name: str
@@ -23,7 +23,7 @@ class Row:
     help: str
 
 
-def rows(config: Mapping[str, object], from_site: frozenset[str] = frozenset()) -> list[Row]:
+def rows(config: Mapping[str, object], from_site: frozenset[str] = frozenset()) -> list[SettingRow]:
     """Every setting, in the order of docs/settings.md; wrong values too, as they are written.
 
     Args:
@@ -41,7 +41,7 @@ def _row(
     default: object,
     config: Mapping[str, object],
     from_site: frozenset[str],
-) -> Row:
+) -> SettingRow:
     name = str(metadata["env"])
     value = os.environ.get(name, "").strip()
     source = ENVIRONMENT
@@ -50,8 +50,8 @@ def _row(
         value = "" if given is None else str(given).strip()
         source = SITE if name in from_site else CONFIG
     if not value:
-        return Row(name, _default(default), DEFAULT, str(metadata["help"]))
-    return Row(name, value if shown else HIDDEN, source, str(metadata["help"]))
+        return SettingRow(name, _default(default), DEFAULT, str(metadata["help"]))
+    return SettingRow(name, value if shown else HIDDEN, source, str(metadata["help"]))
 
 
 def _default(value: object) -> str:

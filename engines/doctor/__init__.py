@@ -5,7 +5,7 @@ what is wrong when it starts (docs/doctor.md).
 """
 
 from engines.doctor.examination import examine, examine_docker
-from engines.doctor.findings import Finding, State
+from engines.doctor.findings import DoctorFinding, FindingState
 from engines.doctor.setup_watch import SetupWatch
 
-__all__ = ["Finding", "SetupWatch", "State", "examine", "examine_docker"]
+__all__ = ["DoctorFinding", "FindingState", "SetupWatch", "examine", "examine_docker"]

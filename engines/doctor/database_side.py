@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from engines.doctor.findings import Finding, not_ok, ok, unknown
+from engines.doctor.findings import DoctorFinding, not_ok, ok, unknown
 from engines.errors import SchemaError, SettingsError
 from engines.private_files import open_to_others
 from engines.settings import Settings
@@ -28,7 +28,7 @@ class _Cannot(Exception):
         self.finding = not_ok("database", seen, fix)
 
 
-def database_findings(settings: Settings) -> list[Finding]:
+def database_findings(settings: Settings) -> list[DoctorFinding]:
     """Reachable, with which driver and version, its tables, and the worker. Changes nothing."""
     later = unknown("worker", "the database must be there first")
     try:
@@ -43,7 +43,7 @@ def database_findings(settings: Settings) -> list[Finding]:
         return [error.finding, later]
 
 
-def state_file_finding(settings: Settings) -> Finding:
+def state_file_finding(settings: Settings) -> DoctorFinding:
     """Whether an SQLite database is its owner's alone.
 
     To be asked before the database: the last to leave it removes what SQLite keeps beside it.
@@ -104,7 +104,7 @@ def _looking(url: URL) -> Iterator[Connection]:
         engine.dispose()
 
 
-def _database(connection: Connection, found: str | None) -> Finding:
+def _database(connection: Connection, found: str | None) -> DoctorFinding:
     dialect = connection.dialect
     number = ".".join(map(str, getattr(dialect, "server_version_info", None) or ()))
     name = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
@@ -124,7 +124,7 @@ def _database(connection: Connection, found: str | None) -> Finding:
     return ok("database", seen)
 
 
-def _worker(connection: Connection) -> Finding:
+def _worker(connection: Connection) -> DoctorFinding:
     # Another table's version would be another program's business: this one has stood since 0001.
     query = sa.select(leases.c.name).where(
         leases.c.name.like("cleanup %"), leases.c.until > database_time(connection)

@@ -21,7 +21,7 @@ from engines.cre.runtimes import sdk
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_OWNER
 from engines.cre.runtimes.disk_use import has_quotas, may_have_quotas, storage_of
 from engines.cre.runtimes.subnets import LABEL_SHARED, SHARED, shared_name, shared_subnet
-from engines.doctor.findings import Finding, State, not_ok, ok, unknown
+from engines.doctor.findings import DoctorFinding, FindingState, not_ok, ok, unknown
 from engines.errors import BackendUnavailable, SettingsError
 from engines.settings import Settings
 
@@ -31,14 +31,14 @@ ROUTES = Path("/proc/net/route")
 _ISOLATED = "networks are the swarm's own"
 
 
-def docker_findings(settings: Settings, seconds: float = DOCKER_SECONDS) -> list[Finding]:
+def docker_findings(settings: Settings, seconds: float = DOCKER_SECONDS) -> list[DoctorFinding]:
     """What instances on this site's Docker stand on."""
     installed = sdk_finding()
-    engine: Finding | None = None
+    engine: DoctorFinding | None = None
     owner = unknown("deployment", "the Docker engine must be reached first")
     pool = unknown("network-pool", "the Docker engine must be reached first")
     disk = unknown("disk", "the Docker engine must be reached first")
-    if installed.state is State.NOT_OK:
+    if installed.state is FindingState.NOT_OK:
         engine = unknown("docker", "the docker SDK must work first")
     else:
         try:
@@ -54,7 +54,7 @@ def docker_findings(settings: Settings, seconds: float = DOCKER_SECONDS) -> list
     return [installed, engine, disk, firewall_finding(settings), owner, pool]
 
 
-def sdk_finding() -> Finding:
+def sdk_finding() -> DoctorFinding:
     """Whether the docker SDK can be used."""
     try:
         sdk.check_sdk()
@@ -68,7 +68,7 @@ def sdk_finding() -> Finding:
     return ok("docker-sdk", f"docker {version or 'of unknown version'}, and {oldest} is enough")
 
 
-def firewall_finding(settings: Settings, firewall: Firewall | None = None) -> Finding:
+def firewall_finding(settings: Settings, firewall: Firewall | None = None) -> DoctorFinding:
     """Whether the rules that ``CRE_FIREWALL`` promises can be had."""
     if settings.cre_runtime == "swarm":
         return ok("firewall", f"not used: {_ISOLATED}")
@@ -127,7 +127,7 @@ def _asking(settings: Settings, seconds: float) -> Iterator[Any]:
         client.close()
 
 
-def _engine(settings: Settings, api: Any) -> Finding:
+def _engine(settings: Settings, api: Any) -> DoctorFinding:
     from engines.cre.runtimes.connection import socket_owner
 
     version = api.version()
@@ -140,7 +140,7 @@ def _engine(settings: Settings, api: Any) -> Finding:
     return ok("docker", seen)
 
 
-def disk_finding(settings: Settings, api: Any) -> Finding:
+def disk_finding(settings: Settings, api: Any) -> DoctorFinding:
     """What keeps instances from filling the disks that they are on."""
     info = api.info()
     storage = storage_of(info)
@@ -172,7 +172,7 @@ _OTHER_NODES = (
 )
 
 
-def deployment_finding(settings: Settings, api: Any) -> Finding:
+def deployment_finding(settings: Settings, api: Any) -> DoctorFinding:
     """Whether what carries this deployment's name was made for this database, all of it."""
     name = settings.cre_deployment
     if name is None:
@@ -208,7 +208,7 @@ def _context() -> str:
     return f". The docker command's context {name} is not followed: write its address instead"
 
 
-def pool_finding(settings: Settings, api: Any) -> Finding:
+def pool_finding(settings: Settings, api: Any) -> DoctorFinding:
     """Whether the addresses for networks are free, as ``api`` and this host's routes show."""
     if settings.cre_runtime == "swarm":
         return ok("network-pool", f"not used: {_ISOLATED}")

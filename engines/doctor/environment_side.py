@@ -7,7 +7,7 @@ import stat
 from importlib import metadata
 from urllib.parse import urlsplit
 
-from engines.doctor.findings import Finding, not_ok, ok, unknown
+from engines.doctor.findings import DoctorFinding, not_ok, ok, unknown
 from engines.settings import Settings
 
 PACKAGE = "whale-ready"
@@ -15,7 +15,7 @@ _PREFLIGHT = "`whale-ready preflight` asks Whale itself"
 _NEEDED = re.compile(r"([\w.-]+)(?:\[([^]]*)])?.*;.*\bextra == ['\"]([\w-]+)['\"]")
 
 
-def extras_finding() -> Finding:
+def extras_finding() -> DoctorFinding:
     """Which extras have all their packages here."""
     try:
         found = metadata.distribution(PACKAGE)
@@ -36,7 +36,7 @@ def extras_finding() -> Finding:
     return ok("extras", f"{seen}; without {', '.join(absent)}")
 
 
-def whale_finding(settings: Settings) -> Finding:
+def whale_finding(settings: Settings) -> DoctorFinding:
     """Whether Whale is set up on our side."""
     url = settings.whale_api_url
     if url is None:

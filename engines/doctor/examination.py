@@ -5,7 +5,7 @@ from __future__ import annotations
 from engines.doctor.database_side import database_findings, state_file_finding
 from engines.doctor.docker_side import DOCKER_SECONDS, docker_findings
 from engines.doctor.environment_side import extras_finding, whale_finding
-from engines.doctor.findings import Finding, unknown
+from engines.doctor.findings import DoctorFinding, unknown
 from engines.settings import Settings
 
 _SERVER = unknown(
@@ -15,7 +15,7 @@ _SERVER = unknown(
 )
 
 
-def examine(settings: Settings, seconds: float = DOCKER_SECONDS) -> tuple[Finding, ...]:
+def examine(settings: Settings, seconds: float = DOCKER_SECONDS) -> tuple[DoctorFinding, ...]:
     """Everything that can be found out from a command; changes nothing.
 
     Args:
@@ -32,6 +32,6 @@ def examine(settings: Settings, seconds: float = DOCKER_SECONDS) -> tuple[Findin
     )
 
 
-def examine_docker(settings: Settings) -> tuple[Finding, ...]:
+def examine_docker(settings: Settings) -> tuple[DoctorFinding, ...]:
     """What can keep each start from working, where the database and the rest are at work."""
     return tuple(docker_findings(settings))

@@ -8,7 +8,7 @@ from enum import Enum
 from engines.printable import printable
 
 
-class State(str, Enum):
+class FindingState(str, Enum):
     """How one thing is."""
 
     OK = "ok"
@@ -22,12 +22,12 @@ class State(str, Enum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class DoctorFinding:
     """One check's result. Carries no secret and no control character."""
 
     check: str
     """Its id, as docs/doctor.md has it."""
-    state: State
+    state: FindingState
     seen: str
     fix: str = ""
     """What to do about it; empty when it is ok."""
@@ -38,16 +38,16 @@ class Finding:
         return f"{self.check}: {self.seen}" + (f". To put it right: {self.fix}" if self.fix else "")
 
 
-def ok(check: str, seen: str) -> Finding:
+def ok(check: str, seen: str) -> DoctorFinding:
     """It is right."""
-    return Finding(check, State.OK, printable(seen))
+    return DoctorFinding(check, FindingState.OK, printable(seen))
 
 
-def not_ok(check: str, seen: str, fix: str) -> Finding:
+def not_ok(check: str, seen: str, fix: str) -> DoctorFinding:
     """It is wrong."""
-    return Finding(check, State.NOT_OK, printable(seen), printable(fix))
+    return DoctorFinding(check, FindingState.NOT_OK, printable(seen), printable(fix))
 
 
-def unknown(check: str, seen: str, fix: str = "") -> Finding:
+def unknown(check: str, seen: str, fix: str = "") -> DoctorFinding:
     """It cannot be found out from here."""
-    return Finding(check, State.UNKNOWN, printable(seen), printable(fix))
+    return DoctorFinding(check, FindingState.UNKNOWN, printable(seen), printable(fix))

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from engines.doctor.findings import Finding, State
+from engines.doctor.findings import DoctorFinding, FindingState
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +27,13 @@ class SetupWatch:
         look: makes the findings; runs in a thread, one at a time.
     """
 
-    def __init__(self, look: Callable[[], tuple[Finding, ...]]) -> None:
+    def __init__(self, look: Callable[[], tuple[DoctorFinding, ...]]) -> None:
         self._look = look
         self._lock = threading.Lock()
         self._at_work: threading.Event | None = None
-        self._seen: tuple[Finding, ...] = ()
+        self._seen: tuple[DoctorFinding, ...] = ()
         self._ended: float | None = None
-        self._logged: set[Finding] = set()
+        self._logged: set[DoctorFinding] = set()
 
     def begin(self) -> threading.Event:
         """Look, unless a look is at work; returns what is set when it has ended."""
@@ -45,11 +45,11 @@ class SetupWatch:
                 ).start()
             return self._at_work
 
-    def seen(self) -> tuple[Finding, ...]:
+    def seen(self) -> tuple[DoctorFinding, ...]:
         """What the last look has seen; empty before the first has ended."""
         return self._seen
 
-    def fresh(self, seconds: float) -> tuple[Finding, ...]:
+    def fresh(self, seconds: float) -> tuple[DoctorFinding, ...]:
         """What is so now, or what was seen last where that takes longer than ``seconds``."""
         if self._ended is None or time.monotonic() - self._ended > FRESH_SECONDS:
             self.begin().wait(seconds)
@@ -67,8 +67,8 @@ class SetupWatch:
                 self._at_work, self._ended = None, time.monotonic()
             done.set()
 
-    def _log(self, found: tuple[Finding, ...]) -> None:
-        wrong = {each for each in found if each.state is State.NOT_OK}
+    def _log(self, found: tuple[DoctorFinding, ...]) -> None:
+        wrong = {each for each in found if each.state is FindingState.NOT_OK}
         for each in found:
             if each in wrong - self._logged:
                 begin = _SAID_OF.get(each.check, "containers cannot start")

@@ -36,20 +36,20 @@ from engines.front import AuditedBackend, Call
 from engines.heartbeat import Heartbeat
 from engines.hybrid.dial_store import DialStore
 from engines.hybrid.meeting import meet
-from engines.hybrid.router import Router
+from engines.hybrid.router import StartRouter
 from engines.hybrid.routes import (
-    Claimed,
     Full,
     Route,
+    RouteClaimed,
     RouteState,
     RouteStore,
-    Taken,
+    RouteTaken,
     Wanted,
     routes,
 )
-from engines.hybrid.routing import Decision, Why
+from engines.hybrid.routing import RoutedBy, RoutingDecision
 from engines.hybrid.shadow import Shadow
-from engines.hybrid.tending import Rounds
+from engines.hybrid.tending import BackendRounds
 from engines.reasons import reason
 from engines.state.audit_log import AuditLog, Held, holding_back
 from engines.state.database import Database, one_clock
@@ -81,7 +81,7 @@ class HybridBackend(AuditedBackend):
         self,
         home: ContainerBackend,
         new: ContainerBackend | None,
-        router: Router,
+        router: StartRouter,
         *,
         database: Database,
         clock: Clock | None = None,
@@ -105,7 +105,7 @@ class HybridBackend(AuditedBackend):
         self._heartbeat = Heartbeat(database, self.clock, routes)
         self._shadow = None if shadow is None else Shadow(self.sides, router, shadow)
         self._owned = owned
-        self._rounds = Rounds(self.sides, router, self._routes, self.clock, after_round)
+        self._rounds = BackendRounds(self.sides, router, self._routes, self.clock, after_round)
         self.cleanup_worker = CleanupWorker(self, worker_seconds, database=database)
 
     @property
@@ -204,9 +204,9 @@ class HybridBackend(AuditedBackend):
         decision = self.router.decide(call.challenge_id, call.account)
         for _ in range(ROUNDS):
             match self._routes.claim(self._wanted(call, decision)):
-                case Claimed(route):
+                case RouteClaimed(route):
                     result: StartResult | None = self._first(call, route, decision)
-                case Taken(route):
+                case RouteTaken(route):
                     result = self._again(call, route, decision)
                 case Full(standing):
                     result = self._at_the_limit(standing)
@@ -261,7 +261,7 @@ class HybridBackend(AuditedBackend):
 
     # Starting.
 
-    def _first(self, call: Call, route: Route, decision: Decision) -> StartResult | None:
+    def _first(self, call: Call, route: Route, decision: RoutingDecision) -> StartResult | None:
         """A start whose route is new."""
         if route.backend != self.router.keys.home:
             # Whatever has no route is at home: started before there were routes, or past us.
@@ -276,7 +276,7 @@ class HybridBackend(AuditedBackend):
                 return self._already(call, found, there) if self._routes.save(found) else None
         return self._launch(call, route, decision, certain=True)
 
-    def _again(self, call: Call, route: Route, decision: Decision) -> StartResult | None:
+    def _again(self, call: Call, route: Route, decision: RoutingDecision) -> StartResult | None:
         """A start that met a route: a double click, one that is over, or one that broke off."""
         now = self.clock.now()
         if route.at_work(now):
@@ -290,14 +290,14 @@ class HybridBackend(AuditedBackend):
         certain = not (route.uncertain and self._may_hold(route))
         if not certain:
             because = f"what became of an earlier start on {route.backend} is not known yet"
-            decision = Decision(route.backend, Why.STICKY, because)
+            decision = RoutingDecision(route.backend, RoutedBy.STICKY, because)
         mine = route.taken(call.user_id, call.team_id, decision.backend, self._lease_end())
         if not self._routes.save(mine):
             return None
         return self._launch(call, mine, decision, certain=certain)
 
     def _launch(
-        self, call: Call, route: Route, decision: Decision, *, certain: bool
+        self, call: Call, route: Route, decision: RoutingDecision, *, certain: bool
     ) -> StartResult:
         """Ask the backend of a route that is ours.
 
@@ -331,7 +331,7 @@ class HybridBackend(AuditedBackend):
             self._quietly(lambda: self._routes.save(route.settled(RouteState.OPEN)))
         return result
 
-    def _at_home(self, call: Call, route: Route, decision: Decision) -> StartResult | None:
+    def _at_home(self, call: Call, route: Route, decision: RoutingDecision) -> StartResult | None:
         """Go on at home with a route of which nothing is; None when it is not ours any more."""
         moved = route.taken(call.user_id, call.team_id, decision.backend, self._lease_end())
         if not self._routes.save(moved):
@@ -382,7 +382,7 @@ class HybridBackend(AuditedBackend):
 
     # Parts of the answers.
 
-    def _wanted(self, call: Call, decision: Decision) -> Wanted:
+    def _wanted(self, call: Call, decision: RoutingDecision) -> Wanted:
         return Wanted(
             account=call.account,
             challenge_id=call.challenge_id,
@@ -448,7 +448,7 @@ class HybridBackend(AuditedBackend):
 
     def _already(self, call: Call, route: Route, live: InstanceStatus) -> StartResult:
         because = f"it is live on {route.backend}"
-        call.detail.update(Decision(route.backend, Why.STICKY, because).detail())
+        call.detail.update(RoutingDecision(route.backend, RoutedBy.STICKY, because).detail())
         return replies.already_running(live)
 
     def _write(self, held: Held) -> None:

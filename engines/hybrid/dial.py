@@ -74,7 +74,7 @@ START = Position(percent=0)
 
 
 @dataclass(frozen=True)
-class Step:
+class RolloutStep:
     """One step of a plan: a position, and what must be seen there before the next."""
 
     position: Position
@@ -95,7 +95,7 @@ class Dial:
     """Nothing new goes to the new backend, and no plan advances, until it is resumed."""
     shadow: bool = False
     """A status is asked of both backends, and what differs is recorded."""
-    plan: tuple[Step, ...] = ()
+    plan: tuple[RolloutStep, ...] = ()
     step: int = -1
     """The plan's step it stands at; -1 before the first."""
     changed_at: datetime | None = None
@@ -146,7 +146,7 @@ class Dial:
         values = json.loads(text)
         changed_at = values.get("changed_at")
         plan = tuple(
-            Step(_position(each["position"]), each["hold_seconds"], each["starts"])
+            RolloutStep(_position(each["position"]), each["hold_seconds"], each["starts"])
             for each in values.get("plan", [])
         )
         return cls(

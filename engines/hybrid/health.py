@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from engines.audit import Action
 from engines.contract import Code
-from engines.hybrid.routing import Why
+from engines.hybrid.routing import RoutedBy
 from engines.settings import Settings
 from engines.state.audit_log import MERGED_FOR, container_events
 from engines.state.database import Database
@@ -23,7 +23,7 @@ FAILURES = frozenset(
     }
 )
 """Codes of a start that the backend owes the player. A full house or a limit is no failure."""
-_NOT_THERE = frozenset({Why.CATALOGUE.value, Why.UNKNOWN_THERE.value})
+_NOT_THERE = frozenset({RoutedBy.CATALOGUE.value, RoutedBy.UNKNOWN_THERE.value})
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Health:
 
 
 @dataclass(frozen=True)
-class Limits:
+class HealthLimits:
     """What the new backend must keep to."""
 
     window: timedelta
@@ -68,7 +68,7 @@ class Limits:
     ready_seconds: float
 
     @classmethod
-    def of(cls, settings: Settings) -> Limits:
+    def of(cls, settings: Settings) -> HealthLimits:
         return cls(
             window=timedelta(seconds=settings.rollout_window_seconds),
             min_starts=settings.rollout_min_starts,
@@ -114,7 +114,7 @@ def measure(database: Database, backend: str, since: datetime) -> Health:
     with database.read() as connection:
         for name, action, code, duration_ms, metadata, calls in connection.execute(query):
             routed_by = json.loads(metadata).get("routed_by")
-            if routed_by == Why.FALLBACK.value:
+            if routed_by == RoutedBy.FALLBACK.value:
                 fallbacks += calls
             elif routed_by in _NOT_THERE:
                 not_there += calls

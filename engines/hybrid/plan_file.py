@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from engines.errors import SettingsError
-from engines.hybrid.dial import Position, Step, parse_share
+from engines.hybrid.dial import Position, RolloutStep, parse_share
 
 HOLD_MINUTES, STARTS = 30, 20
 """How long a step is held, and how many starts it must see, where the file does not say."""
 _FIELDS = {"challenges", "percent", "accounts", "hold_minutes", "starts"}
 
 
-def read_plan(path: Path) -> tuple[Step, ...]:
+def read_plan(path: Path) -> tuple[RolloutStep, ...]:
     """The plan's steps, each a position of the dial.
 
     Raises:
@@ -30,7 +30,7 @@ def read_plan(path: Path) -> tuple[Step, ...]:
     tables = content.get("step")
     if set(content) != {"step"} or not isinstance(tables, list) or not tables:
         raise SettingsError(f"{path}: write one or more [[step]] tables, and nothing else")
-    steps: list[Step] = []
+    steps: list[RolloutStep] = []
     for number, table in enumerate(tables, start=1):
         try:
             step = _step(table)
@@ -42,7 +42,7 @@ def read_plan(path: Path) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _step(table: Any) -> Step:
+def _step(table: Any) -> RolloutStep:
     unknown = set(table) - _FIELDS
     if unknown:
         raise ValueError(f"{min(unknown)} is no field; there are {', '.join(sorted(_FIELDS))}")
@@ -54,7 +54,7 @@ def _step(table: Any) -> Step:
     if position.nothing:
         raise ValueError("write challenges, percent or accounts")
     minutes = _whole(table, "hold_minutes", HOLD_MINUTES)
-    return Step(position, 60 * minutes, _whole(table, "starts", STARTS))
+    return RolloutStep(position, 60 * minutes, _whole(table, "starts", STARTS))
 
 
 def _challenges(value: Any) -> list[int]:

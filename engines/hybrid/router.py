@@ -9,7 +9,7 @@ from engines.breaker import Breaker
 from engines.catalog import Catalog, StaticCatalog, may_be_on_whale, not_on_whale
 from engines.contract import Code, StartResult
 from engines.hybrid.dial import ALL, Dial
-from engines.hybrid.routing import Decision, Why, choose
+from engines.hybrid.routing import RoutedBy, RoutingDecision, choose
 
 _ANSWERED = frozenset(
     {
@@ -31,7 +31,7 @@ class Keys:
     """The one that is being rolled out (Whale); None when there is none."""
 
 
-class Router:
+class StartRouter:
     """Where a start goes.
 
     Args:
@@ -63,25 +63,25 @@ class Router:
         """The dial as it stands now."""
         return self._dial()
 
-    def decide(self, challenge_id: int, account: str) -> Decision:
+    def decide(self, challenge_id: int, account: str) -> RoutingDecision:
         """Where a new instance goes."""
         home, new = self.keys.home, self.keys.new
         if new is None:
-            return Decision(home, Why.ONLY_BACKEND, "no other backend is set up")
+            return RoutingDecision(home, RoutedBy.ONLY_BACKEND, "no other backend is set up")
         dial = self._dial()
         if dial.paused:
-            return Decision(home, Why.PAUSED, "the rollout is paused")
+            return RoutingDecision(home, RoutedBy.PAUSED, "the rollout is paused")
         choice = choose(dial.position, self._use_new(), challenge_id, account)
         if choice.new and not may_be_on_whale(self._catalog, challenge_id):
             because = f"the catalogue says that {new} does not have this challenge"
-            return Decision(home, Why.CATALOGUE, because)
-        return Decision(new if choice.new else home, choice.why, choice.because)
+            return RoutingDecision(home, RoutedBy.CATALOGUE, because)
+        return RoutingDecision(new if choice.new else home, choice.why, choice.because)
 
     def kept_home(self) -> frozenset[int]:
         """Challenges that never go to the new backend, wherever the dial stands."""
         return frozenset() if self.keys.new is None else not_on_whale(self._catalog)
 
-    def spared(self, key: str) -> Decision | None:
+    def spared(self, key: str) -> RoutingDecision | None:
         """The decision to go home without asking this backend, while the breaker holds it open.
 
         To be asked by who is about to ask the backend, and by nobody else: what the breaker lets
@@ -90,20 +90,20 @@ class Router:
         if key != self.keys.new or not self.falls_back or self.breaker.lets_through():
             return None
         because = f"{key} was not asked: it failed {self.breaker.failures} times in a row"
-        return Decision(self.keys.home, Why.FALLBACK, because)
+        return RoutingDecision(self.keys.home, RoutedBy.FALLBACK, because)
 
     def falls_back_from(self, key: str, result: StartResult) -> bool:
         """Whether this start, which definitely made nothing, may go home instead: the new backend
         is down, or does not have the challenge."""
         return self.falls_back and key == self.keys.new and result.code in _GOES_HOME
 
-    def fallback(self, result: StartResult) -> Decision:
+    def fallback(self, result: StartResult) -> RoutingDecision:
         """The decision to go home after the new backend answered like this."""
         if result.code is Code.CHALLENGE_UNAVAILABLE:
             because = f"{self.keys.new} does not have this challenge"
-            return Decision(self.keys.home, Why.UNKNOWN_THERE, because)
+            return RoutingDecision(self.keys.home, RoutedBy.UNKNOWN_THERE, because)
         because = f"{self.keys.new} answered {result.code.value}"
-        return Decision(self.keys.home, Why.FALLBACK, because)
+        return RoutingDecision(self.keys.home, RoutedBy.FALLBACK, because)
 
     def heard(self, key: str, result: StartResult) -> None:
         """A backend answered a start: the breaker counts it."""

@@ -108,14 +108,14 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Claimed:
+class RouteClaimed:
     """The route is ours: its backend may be asked."""
 
     route: Route
 
 
 @dataclass(frozen=True)
-class Taken:
+class RouteTaken:
     """There is a route of this account and challenge already."""
 
     route: Route
@@ -152,18 +152,18 @@ class RouteStore:
             rows = connection.execute(sa.select(routes).order_by(routes.c.id))
             return [_route(row) for row in rows]
 
-    def claim(self, wanted: Wanted) -> Claimed | Taken | Full:
+    def claim(self, wanted: Wanted) -> RouteClaimed | RouteTaken | Full:
         """Insert the route, or say what stands in the way."""
 
-        def enter(connection: Connection) -> Claimed | Taken | Full:
+        def enter(connection: Connection) -> RouteClaimed | RouteTaken | Full:
             mine = sa.select(routes).where(routes.c.account == wanted.account)
             rows = [_route(row) for row in connection.execute(mine.order_by(routes.c.id))]
             for row in rows:
                 if row.challenge_id == wanted.challenge_id:
-                    return Taken(row)
+                    return RouteTaken(row)
             if len(rows) >= wanted.limit:
                 return Full(tuple(rows))
-            return Claimed(self._insert(connection, wanted, {row.slot for row in rows}))
+            return RouteClaimed(self._insert(connection, wanted, {row.slot for row in rows}))
 
         while True:
             try:

@@ -10,7 +10,7 @@ from typing import Any
 from engines.hybrid.dial import ALL, Position, share
 
 
-class Why(str, Enum):
+class RoutedBy(str, Enum):
     """What decided; stands in the audit log as ``routed_by``."""
 
     CHALLENGE_FLAG = "challenge_flag"
@@ -30,11 +30,11 @@ class Why(str, Enum):
 
 
 @dataclass(frozen=True)
-class Decision:
+class RoutingDecision:
     """A backend's key, and why."""
 
     backend: str
-    why: Why
+    why: RoutedBy
     because: str
     """For an organiser who reads the audit log."""
 
@@ -48,7 +48,7 @@ class Choice:
     """Whether the new backend is chosen, and why."""
 
     new: bool
-    why: Why
+    why: RoutedBy
     because: str
 
 
@@ -63,21 +63,21 @@ def choose(position: Position, use_new: bool, challenge_id: int, account: str) -
     """
     flag = position.challenges.get(challenge_id)
     if flag is not None:
-        return Choice(flag, Why.CHALLENGE_FLAG, f"the challenge is {'on' if flag else 'off'}")
+        return Choice(flag, RoutedBy.CHALLENGE_FLAG, f"the challenge is {'on' if flag else 'off'}")
     if position.percent is None and (use_new or not position.cohort):
         said = "true" if use_new else "false"
-        return Choice(use_new, Why.SETTING, f"USE_WHALE is {said} and the dial was never set")
+        return Choice(use_new, RoutedBy.SETTING, f"USE_WHALE is {said} and the dial was never set")
     percent = position.percent or 0
     place = bucket("challenge", str(challenge_id))
     if place < percent:
         because = f"the challenge's place {share(place)} lies below {share(percent)}"
-        return Choice(True, Why.PERCENTAGE, because)
+        return Choice(True, RoutedBy.PERCENTAGE, because)
     seat = bucket("account", account)
     if seat < position.cohort:
         because = f"the account's place {share(seat)} lies below {share(position.cohort)}"
-        return Choice(True, Why.COHORT, because)
+        return Choice(True, RoutedBy.COHORT, because)
     because = f"the challenge's place {share(place)} does not lie below {share(percent)}"
-    return Choice(False, Why.PERCENTAGE, because)
+    return Choice(False, RoutedBy.PERCENTAGE, because)
 
 
 def bucket(kind: str, key: str) -> int:

@@ -18,7 +18,7 @@ from engines.contract import ContainerBackend, InstanceStatus
 from engines.errors import BackendUnavailable
 from engines.front import Call
 from engines.hybrid.dial_store import DialStore
-from engines.hybrid.router import Router
+from engines.hybrid.router import StartRouter
 from engines.reasons import reason
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Shadow:
     """Compares the answers of both backends while the dial says so."""
 
     def __init__(
-        self, sides: Mapping[str, ContainerBackend], router: Router, store: DialStore
+        self, sides: Mapping[str, ContainerBackend], router: StartRouter, store: DialStore
     ) -> None:
         self._sides = sides
         self._router = router

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from engines.clock import Clock
 from engines.contract import ContainerBackend
 from engines.errors import BackendUnavailable
-from engines.hybrid.router import Router
+from engines.hybrid.router import StartRouter
 from engines.hybrid.routes import Route, RouteState, RouteStore
 
 log = logging.getLogger(__name__)
 
 
-class Rounds:
+class BackendRounds:
     """Does the rounds of each backend that needs them.
 
     A backend that the dial sends nothing to rests once it has nothing left, so that CRE's worker
@@ -25,7 +25,7 @@ class Rounds:
     def __init__(
         self,
         sides: Mapping[str, ContainerBackend],
-        router: Router,
+        router: StartRouter,
         routes: RouteStore,
         clock: Clock,
         after_round: Callable[[], None] | None,

@@ -9,7 +9,7 @@ from datetime import timedelta
 from engines.clock import Clock
 from engines.hybrid.dial import Dial, Position
 from engines.hybrid.dial_store import DialReader, DialStore
-from engines.hybrid.health import Limits, measure
+from engines.hybrid.health import HealthLimits, measure
 from engines.state.database import Database
 
 log = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ WHO = "whale-ready"
 """Who turned the dial, where nobody did by hand."""
 
 
-class Watch:
+class RolloutWatch:
     """Of many processes the one that has the worker's lease does it.
 
     Args:
@@ -32,7 +32,7 @@ class Watch:
         store: DialStore,
         reader: DialReader,
         clock: Clock,
-        limits: Limits,
+        limits: HealthLimits,
         *,
         backend: str,
         steps_back: bool,

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 
 from engines.audit import UNCHANGED, Action
 from engines.clock import Clock
-from engines.figures import DURATION_BOUNDS_MS, Calls, totals
+from engines.figures import DURATION_BOUNDS_MS, CallFigures, totals
 from engines.state.audit_export import ExportFolder
 from engines.state.audit_log import container_events, event_totals
 from engines.state.database import Database, one_clock
@@ -158,12 +158,12 @@ class Retention:
 
 def _add_up(connection: Connection, rows: Sequence[Row]) -> None:
     """Add what is about to be deleted to the totals."""
-    sums: dict[tuple[str, str, str], Calls] = {}
+    sums: dict[tuple[str, str, str], CallFigures] = {}
     for row in rows:
         key = (row["backend"], row["action"], row["code"])
         times, took = row["times"], row["duration_ms"]
         within = tuple(times * (took <= bound) for bound in DURATION_BOUNDS_MS)
-        calls = Calls(*key, count=times, total_ms=times * took, within=within)
+        calls = CallFigures(*key, count=times, total_ms=times * took, within=within)
         sums[key] = sums[key].plus(calls) if key in sums else calls
     of = event_totals.c
     locked = totals(connection, for_update=True)

@@ -18,9 +18,9 @@ from engines.state.instances import (
     AccountFull,
     Claimed,
     Instance,
+    InstanceRequest,
+    InstanceState,
     Obstacle,
-    Request,
-    State,
     SystemFull,
     Taken,
     UserTaken,
@@ -60,7 +60,7 @@ class InstanceStore:
         self._hang_gate()
 
     def claim(
-        self, request: Request, now: datetime, admit: Admission | None = None
+        self, request: InstanceRequest, now: datetime, admit: Admission | None = None
     ) -> Claimed | Obstacle:
         """Insert the row that allows a start, or say what stands in the way.
 
@@ -110,7 +110,10 @@ class InstanceStore:
         with self._database.read() as connection:
             rows = connection.execute(
                 sa.select(self._table)
-                .where(self._table.c.state == State.RUNNING.value, self._table.c.expires_at <= now)
+                .where(
+                    self._table.c.state == InstanceState.RUNNING.value,
+                    self._table.c.expires_at <= now,
+                )
                 .order_by(self._table.c.expires_at)
             )
             return [from_row(row) for row in rows]
@@ -155,7 +158,9 @@ class InstanceStore:
 
     def occupied(self, connection: Connection, now: datetime, *conditions: Any) -> int:
         """How many rows take up room: all but those that only wait for their removal."""
-        there = sa.or_(self._table.c.state != State.RUNNING.value, self._table.c.expires_at > now)
+        there = sa.or_(
+            self._table.c.state != InstanceState.RUNNING.value, self._table.c.expires_at > now
+        )
         counted = sa.select(sa.func.count()).select_from(self._table).where(there, *conditions)
         return int(connection.execute(counted).scalar_one())
 
@@ -186,7 +191,7 @@ class InstanceStore:
         )
         return [from_row(row) for row in rows]
 
-    def _obstacle(self, connection: Connection, request: Request) -> Obstacle | None:
+    def _obstacle(self, connection: Connection, request: InstanceRequest) -> Obstacle | None:
         rows = self._select(connection, self._table.c.account == request.account)
         for row in rows:
             if row.challenge_id == request.challenge_id:
@@ -196,7 +201,7 @@ class InstanceStore:
         return self._held_elsewhere(connection, request, rows) if self._per_user else None
 
     def _held_elsewhere(
-        self, connection: Connection, request: Request, rows: list[Instance]
+        self, connection: Connection, request: InstanceRequest, rows: list[Instance]
     ) -> UserTaken | None:
         """What the user holds for other accounts, where it stands in the way."""
         theirs = self._select(connection, self._table.c.user_id == request.user_id)
@@ -209,7 +214,9 @@ class InstanceStore:
         full = len(rows) + len(others) >= request.account_limit
         return UserTaken(others[0]) if others and full else None
 
-    def _full(self, connection: Connection, request: Request, now: datetime) -> Obstacle | None:
+    def _full(
+        self, connection: Connection, request: InstanceRequest, now: datetime
+    ) -> Obstacle | None:
         if request.capacity is None or self.occupied(connection, now) < request.capacity:
             return None
         return SystemFull()
@@ -221,7 +228,7 @@ class InstanceStore:
         with contextlib.suppress(sa.exc.IntegrityError), self._database.write() as connection:
             connection.execute(gates.insert().values(name=self._table.name))
 
-    def _insert(self, connection: Connection, request: Request, now: datetime) -> Instance:
+    def _insert(self, connection: Connection, request: InstanceRequest, now: datetime) -> Instance:
         owned = self._table.c.account == request.account
         if self._per_user:
             owned = sa.or_(owned, self._table.c.user_id == request.user_id)
@@ -237,7 +244,7 @@ class InstanceStore:
             slot=slot,
             user_id=request.user_id,
             team_id=request.team_id,
-            state=State.STARTING,
+            state=InstanceState.STARTING,
             version=1,
             lease_until=now + timedelta(seconds=request.lease_seconds),
             flag=request.flag,

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from engines.state.database import BigId, UtcDateTime, metadata
 
 
-class State(str, Enum):
+class InstanceState(str, Enum):
     STARTING = "starting"
     RUNNING = "running"
     EXTENDING = "extending"
@@ -34,9 +34,9 @@ class State(str, Enum):
 
 
 _OPENED = {
-    State.STARTING: State.START_OPEN,
-    State.EXTENDING: State.EXTEND_OPEN,
-    State.STOPPING: State.STOP_OPEN,
+    InstanceState.STARTING: InstanceState.START_OPEN,
+    InstanceState.EXTENDING: InstanceState.EXTEND_OPEN,
+    InstanceState.STOPPING: InstanceState.STOP_OPEN,
 }
 
 
@@ -92,7 +92,7 @@ class Instance:
     slot: int
     user_id: int
     team_id: int | None
-    state: State
+    state: InstanceState
     version: int
     lease_until: datetime
     flag: str = field(repr=False)
@@ -140,7 +140,7 @@ class Instance:
         return replace(
             self,
             version=self.version + 1,
-            state=State.RUNNING,
+            state=InstanceState.RUNNING,
             container_id=container_id,
             host=host,
             ports=ports,
@@ -158,7 +158,7 @@ class Instance:
         return replace(
             self,
             version=self.version + 1,
-            state=State.RUNNING,
+            state=InstanceState.RUNNING,
             expires_at=expires_at,
             extension_count=self.extension_count + 1,
         )
@@ -170,13 +170,13 @@ class Instance:
     def extending(self, lease_until: datetime) -> Instance:
         """The next version: whoever saved it may extend the container until the lease ends."""
         return replace(
-            self, version=self.version + 1, state=State.EXTENDING, lease_until=lease_until
+            self, version=self.version + 1, state=InstanceState.EXTENDING, lease_until=lease_until
         )
 
     def stopping(self, lease_until: datetime) -> Instance:
         """The next version: whoever saved it may remove the container until the lease ends."""
         return replace(
-            self, version=self.version + 1, state=State.STOPPING, lease_until=lease_until
+            self, version=self.version + 1, state=InstanceState.STOPPING, lease_until=lease_until
         )
 
     def marked(self, mark: str) -> Instance:
@@ -190,16 +190,16 @@ class Instance:
     def starting_again(self, lease_until: datetime) -> Instance:
         """The next version: whoever saved it may bring the start to its end."""
         return replace(
-            self, version=self.version + 1, state=State.STARTING, lease_until=lease_until
+            self, version=self.version + 1, state=InstanceState.STARTING, lease_until=lease_until
         )
 
     def running_again(self) -> Instance:
         """The next version: what was begun did not happen; the container stays known."""
-        return replace(self, version=self.version + 1, state=State.RUNNING)
+        return replace(self, version=self.version + 1, state=InstanceState.RUNNING)
 
 
 @dataclass(frozen=True)
-class Request:
+class InstanceRequest:
     """Who wants an instance of what, and within which limits."""
 
     account: str
@@ -289,6 +289,6 @@ def columns(row: Instance) -> dict[str, Any]:
 def from_row(row: Any) -> Instance:
     """A row as the database gives it."""
     values = dict(row._mapping)
-    values["state"] = State(values["state"])
+    values["state"] = InstanceState(values["state"])
     values["ports"] = tuple(json.loads(values["ports"]))
     return Instance(**values)

@@ -5,9 +5,9 @@ Nothing else in ``engines`` needs Flask.
 
 from __future__ import annotations
 
-from engines.web.answers import KEYS, RETRY_SECONDS, STATUSES, Refusal, WebCode
+from engines.web.answers import KEYS, RETRY_SECONDS, STATUSES, WebCode, WebRefusal
 from engines.web.blueprint import container_blueprint
-from engines.web.callers import Caller, Gate, Identity, OpenGate, Wish
+from engines.web.callers import Caller, Gate, Identity, OpenGate, Operation
 from engines.web.calls import PREFIX
 from engines.web.openapi import document
 from engines.web.overview import DatabaseOverview, HistoryQuery, Overview
@@ -23,10 +23,10 @@ __all__ = [
     "HistoryQuery",
     "Identity",
     "OpenGate",
+    "Operation",
     "Overview",
-    "Refusal",
     "WebCode",
-    "Wish",
+    "WebRefusal",
     "container_blueprint",
     "document",
 ]

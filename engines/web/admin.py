@@ -11,12 +11,12 @@ from flask import request
 
 from engines.audit import done_by
 from engines.contract import Code
-from engines.ending import Ended, Selection, end_all
+from engines.ending import EndingResult, InstanceSelection, end_all
 from engines.solving import end_on_solve
 from engines.web import answers, inputs
-from engines.web.answers import Answer, Refused, WebCode
-from engines.web.callers import Caller, Door
-from engines.web.calls import Calls
+from engines.web.answers import HttpAnswer, Refused, WebCode
+from engines.web.callers import Authorizer, Caller
+from engines.web.calls import InstanceCalls
 from engines.web.inputs import CHALLENGE_NAMES
 from engines.web.overview import (
     DEFAULT_PAGE,
@@ -35,7 +35,7 @@ BATCH_SECONDS = 10.0
 it is."""
 
 
-def told(done: Ended) -> str:
+def told(done: EndingResult) -> str:
     """What became of it, for an admin."""
     said = f"{done.ended} ended"
     if done.failed:
@@ -52,17 +52,17 @@ class AdminEndpoints:
     player plays for a team. The audit log says besides which admin it was.
     """
 
-    def __init__(self, backend: BackendProvider, door: Door, overview: Overview) -> None:
+    def __init__(self, backend: BackendProvider, door: Authorizer, overview: Overview) -> None:
         self._backend = backend
         self._door = door
         self._overview = overview
 
-    def instances(self) -> Answer:
+    def instances(self) -> HttpAnswer:
         self._door.admin(request)
         found = [plain(each) for each in self._overview.live()]
         return answers.ok(f"{len(found)} live", {"instances": found})
 
-    def history(self) -> Answer:
+    def history(self) -> HttpAnswer:
         self._door.admin(request)
         query = HistoryQuery(
             limit=inputs.number_in_query(request, "limit", LARGEST_PAGE) or DEFAULT_PAGE,
@@ -78,21 +78,21 @@ class AdminEndpoints:
         }
         return answers.ok(f"{len(page.events)} events, the newest first", data)
 
-    def stop(self) -> Answer:
+    def stop(self) -> HttpAnswer:
         admin, player, challenge = self._order()
         with done_by(admin.user_id, admin.name):
             answer = self._calls(player, challenge).stop()
         self._note("stop", admin, player, challenge, answer.code.value)
         return answer
 
-    def extend(self) -> Answer:
+    def extend(self) -> HttpAnswer:
         admin, player, challenge = self._order()
         with done_by(admin.user_id, admin.name):
             answer = self._calls(player, challenge).extend()
         self._note("extend", admin, player, challenge, answer.code.value)
         return answer
 
-    def stop_all(self) -> Answer:
+    def stop_all(self) -> HttpAnswer:
         """End many, for at most :data:`BATCH_SECONDS`; ``left`` says how many to come back for."""
         admin = self._door.admin_who_changes(request)
         selection = self._selection(inputs.members(request))
@@ -109,7 +109,7 @@ class AdminEndpoints:
         data = {"ended": done.ended, "failed": failed, "left": done.left}
         return answers.ok(told(done), data)
 
-    def solved(self) -> Answer:
+    def solved(self) -> HttpAnswer:
         """A player has solved a challenge: end the instance, where that is wanted."""
         admin, player, challenge = self._order()
         with done_by(admin.user_id, admin.name):
@@ -119,24 +119,24 @@ class AdminEndpoints:
         self._note("solved", admin, player, challenge, result.code.value)
         return answers.done(result, {"ended": True})
 
-    def _selection(self, found: Mapping[str, Any]) -> Selection:
+    def _selection(self, found: Mapping[str, Any]) -> InstanceSelection:
         users, teams = (
             inputs.required(found, name) if name in found else None
             for name in ("user_id", "team_id")
         )
         named = any(name in found for name in CHALLENGE_NAMES)
         challenge = inputs.challenge_in_body(found) if named else None
-        selection = Selection(challenge, users, teams)
+        selection = InstanceSelection(challenge, users, teams)
         for_all = "all" in found
-        if (selection == Selection()) is not for_all or found.get("all", True) is not True:
+        if (selection == InstanceSelection()) is not for_all or found.get("all", True) is not True:
             raise Refused(
                 WebCode.BAD_REQUEST,
                 'Name challenge_id, user_id or team_id, or say {"all": true} and nothing else',
             )
         return selection
 
-    def _calls(self, player: Caller, challenge: int) -> Calls:
-        return Calls(self._backend(), player.user_id, challenge, player.team_id)
+    def _calls(self, player: Caller, challenge: int) -> InstanceCalls:
+        return InstanceCalls(self._backend(), player.user_id, challenge, player.team_id)
 
     def _order(self) -> tuple[Caller, Caller, int]:
         admin = self._door.admin_who_changes(request)

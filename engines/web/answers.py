@@ -95,7 +95,7 @@ _INSTANCE_KEYS = tuple(InstanceStatus.__annotations__)
 
 
 @dataclass(frozen=True)
-class Refusal:
+class WebRefusal:
     """Why a request is refused.
 
     Args:
@@ -116,11 +116,11 @@ class Refused(EngineError):
         self, code: AnyCode, message: str, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(message)
-        self.refusal = Refusal(code, message, headers=headers)
+        self.refusal = WebRefusal(code, message, headers=headers)
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpAnswer:
     """One answer, whole. ``data`` is JSON."""
 
     code: AnyCode
@@ -150,45 +150,45 @@ class Answer:
         return response
 
 
-def ok(message: str, data: Any = None) -> Answer:
+def ok(message: str, data: Any = None) -> HttpAnswer:
     """What was asked for."""
-    return Answer(Code.OK, message, data)
+    return HttpAnswer(Code.OK, message, data)
 
 
-def last_known(data: Any) -> Answer:
+def last_known(data: Any) -> HttpAnswer:
     """An instance as it is on record, while its backend cannot be asked."""
     message = "This is what was last known; its server cannot be reached just now"
-    return Answer(WebCode.LAST_KNOWN, message, data, _wait(WebCode.LAST_KNOWN, None))
+    return HttpAnswer(WebCode.LAST_KNOWN, message, data, _wait(WebCode.LAST_KNOWN, None))
 
 
-def unavailable(code: AnyCode = Code.UNAVAILABLE) -> Answer:
+def unavailable(code: AnyCode = Code.UNAVAILABLE) -> HttpAnswer:
     """The backend cannot be asked: nobody knows what runs."""
     message = "The challenge servers cannot be reached; please try again shortly"
-    return refused(Refusal(code, message))
+    return refused(WebRefusal(code, message))
 
 
-def refused(refusal: Refusal) -> Answer:
+def refused(refusal: WebRefusal) -> HttpAnswer:
     """A refusal as it is answered."""
     wait = _wait(refusal.code, refusal.retry_after)
     status = STATUSES[refusal.code]
-    return Answer(refusal.code, refusal.message, None, wait, status, refusal.headers)
+    return HttpAnswer(refusal.code, refusal.message, None, wait, status, refusal.headers)
 
 
-def started(result: StartResult, location: str) -> Answer:
+def started(result: StartResult, location: str) -> HttpAnswer:
     """A start's result; ``location`` is where the new instance's status is."""
     if not result.ok:
-        return refused(Refusal(result.code, result.message, result.retry_after))
+        return refused(WebRefusal(result.code, result.message, result.retry_after))
     data = instance(result.instance)
     if result.code is not Code.OK:
-        return Answer(result.code, result.message, data, status=STATUSES[result.code])
-    return Answer(Code.OK, result.message, data, status=CREATED, headers={"Location": location})
+        return HttpAnswer(result.code, result.message, data, status=STATUSES[result.code])
+    return HttpAnswer(Code.OK, result.message, data, status=CREATED, headers={"Location": location})
 
 
-def done(result: ActionResult, data: Any = None) -> Answer:
+def done(result: ActionResult, data: Any = None) -> HttpAnswer:
     """The result of an extend or a stop."""
     if not result.ok:
-        return refused(Refusal(result.code, result.message, result.retry_after))
-    return Answer(result.code, result.message, data, status=STATUSES[result.code])
+        return refused(WebRefusal(result.code, result.message, result.retry_after))
+    return HttpAnswer(result.code, result.message, data, status=STATUSES[result.code])
 
 
 def instance(status: Mapping[str, Any] | InstanceStatus) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from engines.errors import BackendUnavailable
 from engines.reasons import reason
 from engines.web import answers, openapi
 from engines.web.admin import AdminEndpoints
-from engines.web.answers import Answer, AnyCode, Refusal, Refused, WebCode
-from engines.web.callers import Door, Gate, Identity, OpenGate
+from engines.web.answers import AnyCode, HttpAnswer, Refused, WebCode, WebRefusal
+from engines.web.callers import Authorizer, Gate, Identity, OpenGate
 from engines.web.calls import PREFIX
 from engines.web.overview import Overview
 from engines.web.players import BackendProvider, PlayerEndpoints
@@ -49,7 +49,7 @@ def container_blueprint(
         gate: what players may do now; without one, all that the backend lets them.
         overview: what admins see; without one there are no admin endpoints.
     """
-    door = Door(identity)
+    door = Authorizer(identity)
     players = PlayerEndpoints(backend, door, gate or OpenGate())
     blueprint = Blueprint("whale_ready_container", __name__, url_prefix=PREFIX)
     _add(blueprint, "POST", "/start", players.start)
@@ -72,7 +72,7 @@ def container_blueprint(
     return blueprint
 
 
-def _add(blueprint: Blueprint, method: str, path: str, answer: Callable[[], Answer]) -> None:
+def _add(blueprint: Blueprint, method: str, path: str, answer: Callable[[], HttpAnswer]) -> None:
     _add_view(blueprint, method, path, lambda: answer().response())
 
 
@@ -105,7 +105,7 @@ def _unrouted() -> Response | None:
     if isinstance(error, MethodNotAllowed):
         return _http_error(error)
     code, message = _HTTP_CODES[404]
-    return answers.refused(Refusal(code, message)).response()
+    return answers.refused(WebRefusal(code, message)).response()
 
 
 def _refused(error: Refused) -> Response:
@@ -120,7 +120,7 @@ def _unavailable(error: BackendUnavailable) -> Response:
 def _failed(error: Exception) -> Response:
     log.error("%s failed: %s", request.path, reason(error))
     message = "Something went wrong on our side; please tell an organiser"
-    return answers.refused(Refusal(Code.INTERNAL, message)).response()
+    return answers.refused(WebRefusal(Code.INTERNAL, message)).response()
 
 
 def _http_error(error: HTTPException) -> Response:
@@ -132,7 +132,7 @@ def _http_error(error: HTTPException) -> Response:
     headers: dict[str, str] = {}
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         headers["Allow"] = ", ".join(sorted(error.valid_methods))
-    return answers.refused(Refusal(code, message, _told(error), headers)).response()
+    return answers.refused(WebRefusal(code, message, _told(error), headers)).response()
 
 
 def _told(error: HTTPException) -> float | None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from flask import Request
 
-from engines.web.answers import Refusal, Refused, WebCode
+from engines.web.answers import Refused, WebCode, WebRefusal
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Identity(Protocol):
         ...
 
 
-class Wish(str, Enum):
+class Operation(str, Enum):
     """What a player wants of a challenge."""
 
     START = "start"
@@ -54,7 +54,7 @@ class Wish(str, Enum):
 class Gate(Protocol):
     """What the application lets its players do now: hidden challenges, the contest's hours."""
 
-    def refusal(self, caller: Caller, challenge_id: int, wish: Wish) -> Refusal | None:
+    def refusal(self, caller: Caller, challenge_id: int, wish: Operation) -> WebRefusal | None:
         """Why this wish is refused now, or None.
 
         Let a player stop what runs even where they could not start it.
@@ -65,11 +65,11 @@ class Gate(Protocol):
 class OpenGate:
     """Refuses nothing; the backend still refuses what its catalogue does not show."""
 
-    def refusal(self, caller: Caller, challenge_id: int, wish: Wish) -> Refusal | None:
+    def refusal(self, caller: Caller, challenge_id: int, wish: Operation) -> WebRefusal | None:
         return None
 
 
-class Door:
+class Authorizer:
     """Lets in who may.
 
     Each method returns the caller or raises :class:`engines.web.answers.Refused`.

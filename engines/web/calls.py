@@ -11,7 +11,7 @@ import logging
 from engines.contract import ActionResult, Code, ContainerBackend, InstanceStatus, StartResult
 from engines.errors import BackendUnavailable
 from engines.web import answers
-from engines.web.answers import Answer, Refusal, WebCode
+from engines.web.answers import HttpAnswer, WebCode, WebRefusal
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ PREFIX = "/api/v1/container"
 NOTHING_RUNS = "No container is running for this challenge"
 
 
-class Calls:
+class InstanceCalls:
     """What is asked of a backend about one account's instance of one challenge."""
 
     def __init__(
@@ -30,11 +30,11 @@ class Calls:
         self._whose = (user_id, challenge_id, team_id)
         self._location = f"{PREFIX}/status?challenge_id={challenge_id}"
 
-    def start(self) -> Answer:
+    def start(self) -> HttpAnswer:
         result = self._backend.start_instance(*self._whose)
         return self._out_of_reach(result) or answers.started(result, self._location)
 
-    def extend(self) -> Answer:
+    def extend(self) -> HttpAnswer:
         """Extend, and show the instance as it is afterwards.
 
         The extend counts even where the look fails: then it is shown as it is on record. When it
@@ -50,11 +50,11 @@ class Calls:
             live = self._on_record()
         return answers.done(result, None if live is None else answers.instance(live))
 
-    def stop(self) -> Answer:
+    def stop(self) -> HttpAnswer:
         result = self._backend.stop_instance(*self._whose)
         return self._out_of_reach(result) or answers.done(result)
 
-    def status(self) -> Answer:
+    def status(self) -> HttpAnswer:
         try:
             live = self._backend.get_instance_status(*self._whose)
         except BackendUnavailable as error:
@@ -64,15 +64,15 @@ class Calls:
             return answers.ok(self._backend.why_ended(*self._whose) or NOTHING_RUNS)
         return answers.ok("The container is running", answers.instance(live))
 
-    def _out_of_reach(self, result: StartResult | ActionResult) -> Answer | None:
+    def _out_of_reach(self, result: StartResult | ActionResult) -> HttpAnswer | None:
         """The refusal of a call that could not reach what is on record, or may have done it."""
         if result.code is not Code.UNAVAILABLE:
             return None
         if result.definite and not self._holds():
             return None
-        return answers.refused(Refusal(WebCode.OUT_OF_REACH, result.message, result.retry_after))
+        return answers.refused(WebRefusal(WebCode.OUT_OF_REACH, result.message, result.retry_after))
 
-    def _status_on_record(self) -> Answer:
+    def _status_on_record(self) -> HttpAnswer:
         known = self._on_record()
         if known is not None:
             return answers.last_known(answers.instance(known))

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines.clock import Clock
-from engines.ending import Chosen, Selection, chosen
+from engines.ending import Chosen, InstanceSelection, chosen
 from engines.errors import BackendUnavailable
 from engines.figures import INSTANCE_TABLES
 from engines.state.audit_log import container_events
@@ -35,7 +35,7 @@ class LiveInstance:
     team_id: int | None
     challenge_id: int
     state: str
-    """``running``, or what is being done to it; :class:`engines.state.instances.State`."""
+    """``running``, or what is being done to it; :class:`engines.state.instances.InstanceState`."""
     container_id: str
     host: str
     ports: list[str]
@@ -96,7 +96,7 @@ class Overview(Protocol):
 
     def history(self, query: HistoryQuery) -> HistoryPage: ...
 
-    def chosen(self, selection: Selection) -> list[Chosen]:
+    def chosen(self, selection: InstanceSelection) -> list[Chosen]:
         """What is on record, live or just starting, to end it; see :mod:`engines.ending`."""
         ...
 
@@ -122,7 +122,7 @@ class DatabaseOverview:
             raise BackendUnavailable("the state database cannot be read") from error
         return sorted(found, key=lambda each: (each.started_at, each.backend))
 
-    def chosen(self, selection: Selection) -> list[Chosen]:
+    def chosen(self, selection: InstanceSelection) -> list[Chosen]:
         """What is on record, live or just starting."""
         return chosen(self._database, selection)
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from engines.contract import Code
 from engines.errors import WhaleFault
-from engines.whale.client import RETRY_SECONDS, Answer, WhaleClient
+from engines.whale.client import RETRY_SECONDS, WhaleAnswer, WhaleClient
 from engines.whale.credentials import Credentials
 from engines.whale.dialects import DIALECTS, Dialect
 from engines.whale.left_locks import LeftLocks
@@ -132,12 +132,12 @@ class WhaleAPI:
                 raise
         return ask()
 
-    def _call(self, dialect: Dialect, method: str, user_id: int, challenge_id: int) -> Answer:
+    def _call(self, dialect: Dialect, method: str, user_id: int, challenge_id: int) -> WhaleAnswer:
         return self._sent(dialect, method, challenge_id, self._credentials.headers(user_id))
 
     def _sent(
         self, dialect: Dialect, method: str, challenge_id: int, headers: Mapping[str, str]
-    ) -> Answer:
+    ) -> WhaleAnswer:
         answer = self._client.call(method, dialect.path(challenge_id), headers)
         if _no_such_route(answer):
             # Perhaps another Whale has taken its place: ask again next time.
@@ -173,7 +173,7 @@ class WhaleAPI:
         )
 
 
-def _no_such_route(answer: Answer) -> bool:
+def _no_such_route(answer: WhaleAnswer) -> bool:
     """Whether CTFd itself answers "not found", rather than Whale "no such challenge"."""
     own = isinstance(answer.body, dict) and "success" in answer.body
     return answer.status == 404 and not own

@@ -55,7 +55,7 @@ _UNREACHABLE = "Whale cannot be reached; please try again shortly"
 
 
 @dataclass(frozen=True)
-class Answer:
+class WhaleAnswer:
     """What Whale answered to one request."""
 
     method: str
@@ -70,7 +70,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Page:
+class LoginPage:
     """An answer as it came, for logging in; holds secrets, so its repr shows only the status."""
 
     status: int
@@ -82,7 +82,7 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Identity:
+class TlsIdentity:
     """How both ends of a TLS connection prove who they are; the default is the system's CAs."""
 
     ca_file: Path | None = None
@@ -109,13 +109,13 @@ class WhaleClient:
         call_seconds: float,
         look_seconds: float = LOOK_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
-        identity: Identity | None = None,
-        observer: Callable[[Answer], None] | None = None,
+        identity: TlsIdentity | None = None,
+        observer: Callable[[WhaleAnswer], None] | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._call_seconds = call_seconds
         self._observer = observer
-        identity = identity or Identity()
+        identity = identity or TlsIdentity()
         self._verify: bool | str = str(identity.ca_file) if identity.ca_file else True
         self._certificate: tuple[str, str] | None = None
         if identity.certificate_file is not None:
@@ -128,7 +128,7 @@ class WhaleClient:
             "Whale", self._ping, look_seconds=look_seconds, answer_seconds=answer_seconds
         )
 
-    def call(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
+    def call(self, method: str, path: str, headers: Mapping[str, str]) -> WhaleAnswer:
         """Send one request of Whale's API.
 
         Raises:
@@ -137,7 +137,7 @@ class WhaleClient:
         """
         began = time.monotonic()
         page = self.page(method, path, {**headers, "Content-Type": "application/json"})
-        answer = Answer(
+        answer = WhaleAnswer(
             method=method,
             path=path,
             status=page.status,
@@ -156,7 +156,7 @@ class WhaleClient:
         headers: Mapping[str, str],
         *,
         body: str | Mapping[str, str] | None = None,
-    ) -> Page:
+    ) -> LoginPage:
         """Send one request and take whatever comes back; a mapping is sent as a form.
 
         Raises:
@@ -192,7 +192,7 @@ class WhaleClient:
             refused = _never_sent(error) and not isinstance(error, requests.ConnectTimeout)
             raise BackendUnavailable("Whale does not answer", untouched=refused) from error
 
-    def _read(self, path: str, headers: Mapping[str, str]) -> Page:
+    def _read(self, path: str, headers: Mapping[str, str]) -> LoginPage:
         """GET, again when it failed; each attempt has its share of the time."""
         share = self._call_seconds / READ_ATTEMPTS
         for attempt in range(1, READ_ATTEMPTS + 1):
@@ -215,7 +215,7 @@ class WhaleClient:
         headers: Mapping[str, str],
         body: str | Mapping[str, str] | None,
         seconds: float,
-    ) -> Page:
+    ) -> LoginPage:
         request = requests.Request(
             method, self._base_url + path, {"User-Agent": USER_AGENT, **headers}, data=body
         )
@@ -226,7 +226,7 @@ class WhaleClient:
             verify=self._verify,
             cert=self._certificate,
         ) as response:
-            return Page(
+            return LoginPage(
                 status=response.status_code,
                 content_type=response.headers.get("Content-Type", "").split(";")[0].strip().lower(),
                 content=_body(response),

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 from engines.errors import SettingsError
 from engines.whale.access import Access, checked_access, parse_access
-from engines.whale.client import Answer
+from engines.whale.client import WhaleAnswer
 from engines.whale.wire import (
     Another,
     Look,
     Nothing,
-    Running,
+    RunningContainer,
     identity_at,
     json_object,
     not_offered,
@@ -41,11 +41,11 @@ class Dialect(Protocol):
         """Path and query of a user's container."""
         ...
 
-    def look(self, answer: Answer) -> Look:
+    def look(self, answer: WhaleAnswer) -> Look:
         """Read the answer to GET. Raises :class:`engines.errors.WhaleFault`."""
         ...
 
-    def written(self, answer: Answer) -> None:
+    def written(self, answer: WhaleAnswer) -> None:
         """Read the answer to POST, PATCH or DELETE; returns when Whale did it.
 
         Raises:
@@ -63,7 +63,7 @@ class CtfdWhale:
     def path(self, challenge_id: int) -> str:
         return f"{self._route}?challenge_id={challenge_id}"
 
-    def look(self, answer: Answer) -> Look:
+    def look(self, answer: WhaleAnswer) -> Look:
         body = json_object(answer, "application/json")
         if answer.status == 200 and body.get("success") is True:
             data = body.get("data")
@@ -74,13 +74,13 @@ class CtfdWhale:
             return Another(int(found["id"]) if found else None)
         raise refusal_of(answer, message, known="success" in body)
 
-    def written(self, answer: Answer) -> None:
+    def written(self, answer: WhaleAnswer) -> None:
         body = json_object(answer, "application/json")
         if answer.status == 200 and body.get("success") is True:
             return
         raise refusal_of(answer, body.get("message"), known="success" in body)
 
-    def _running(self, answer: Answer, data: object) -> Running:
+    def _running(self, answer: WhaleAnswer, data: object) -> RunningContainer:
         if not isinstance(data, dict):
             raise unreadable(answer)
         access = parse_access(data.get("user_access"))
@@ -93,7 +93,7 @@ class Documented(CtfdWhale):
     name = "documented"
     _route = "/ctfd-whale-user/container"
 
-    def _running(self, answer: Answer, data: object) -> Running:
+    def _running(self, answer: WhaleAnswer, data: object) -> RunningContainer:
         if not isinstance(data, dict):
             raise unreadable(answer)
         host, port = data.get("subdomain"), data.get("port")
@@ -113,7 +113,7 @@ class Legacy:
     def path(self, challenge_id: int) -> str:
         return f"/plugins/ctfd-whale/container?challenge_id={challenge_id}"
 
-    def look(self, answer: Answer) -> Look:
+    def look(self, answer: WhaleAnswer) -> Look:
         body = self._body(answer)
         if body == {}:
             return Another(None)
@@ -124,13 +124,13 @@ class Legacy:
         access = self._access(body)
         return _believed(answer, _identity(body, access), access, body.get("remaining_time"))
 
-    def written(self, answer: Answer) -> None:
+    def written(self, answer: WhaleAnswer) -> None:
         body = self._body(answer)
         if answer.status == 200 and body.get("success") is True:
             return
         raise refusal_of(answer, body.get("msg"), known="success" in body)
 
-    def _body(self, answer: Answer) -> dict[str, Any]:
+    def _body(self, answer: WhaleAnswer) -> dict[str, Any]:
         if answer.status == 404:
             raise not_offered()
         return json_object(answer, "text/html", "application/json")
@@ -182,11 +182,11 @@ def _identity(data: dict[str, Any], access: Access | None) -> str | None:
 
 
 def _believed(
-    answer: Answer, identity: str | None, access: Access | None, remaining: object
-) -> Running:
+    answer: WhaleAnswer, identity: str | None, access: Access | None, remaining: object
+) -> RunningContainer:
     """A container, if all that is said of it makes sense."""
     if identity is None or access is None or type(remaining) is not int:
         raise unreadable(answer)
     if abs(remaining) > LONGEST_SECONDS:
         raise unreadable(answer)
-    return Running(identity, access, remaining)
+    return RunningContainer(identity, access, remaining)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from engines.errors import SettingsError
 from engines.settings import Settings
-from engines.whale.client import Identity
+from engines.whale.client import TlsIdentity
 
 
-def identity_from(settings: Settings) -> Identity:
+def identity_from(settings: Settings) -> TlsIdentity:
     """Certificates and key for the client.
 
     Raises:
@@ -21,4 +21,4 @@ def identity_from(settings: Settings) -> Identity:
     for name, path in files.items():
         if path is not None and not path.is_file():
             raise SettingsError(f"{name}: there is no file {path}; write the path of a PEM file")
-    return Identity(*files.values())
+    return TlsIdentity(*files.values())

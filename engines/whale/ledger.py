@@ -25,9 +25,9 @@ from engines.front import Call
 from engines.owners import ACCOUNT, Ownership
 from engines.replies import iso
 from engines.state.instance_store import InstanceStore
-from engines.state.instances import Instance, State
+from engines.state.instances import Instance, InstanceState
 from engines.whale.api import WhaleAPI
-from engines.whale.wire import Another, Look, Nothing, Running
+from engines.whale.wire import Another, Look, Nothing, RunningContainer
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class Ledger:
                 raise
             # Hidden while it runs: Whale shows it no more, but it is there until its time is over.
             return (Standing.LIVE if row.live(self._clock.now()) else Standing.EXPIRED), row
-        if not isinstance(found, Running) or found.uuid != row.container_id:
+        if not isinstance(found, RunningContainer) or found.uuid != row.container_id:
             return Standing.GONE, row
         row = self._brought_up_to_date(row, found)
         live = found.remaining_seconds > 0 and row.live(self._clock.now())
@@ -121,7 +121,7 @@ class Ledger:
         """
         if row.open or row.abandoned(self._clock.now()):
             return self.settled(row)
-        if row.state is not State.RUNNING:
+        if row.state is not InstanceState.RUNNING:
             return row
         lost = self.lost(row) if row.live(self._clock.now()) else ""
         if lost:
@@ -133,7 +133,7 @@ class Ledger:
         self.end(row, self._call_about(row), standing)
         return None
 
-    def activated(self, row: Instance, found: Running) -> Instance:
+    def activated(self, row: Instance, found: RunningContainer) -> Instance:
         """The row's next version, with what Whale says about its container."""
         expires_at = self.expiry(found)
         return row.activated(
@@ -144,7 +144,7 @@ class Ledger:
             expires_at=expires_at,
         )
 
-    def adopt(self, call: Call, row: Instance, found: Running) -> Instance | None:
+    def adopt(self, call: Call, row: Instance, found: RunningContainer) -> Instance | None:
         """Record a container that the user started on Whale's own page; None when too late."""
         live = self.activated(row, found)
         event = call.event(
@@ -163,7 +163,7 @@ class Ledger:
 
     def already(self, row: Instance) -> StartResult:
         """What a start says that met this row of its own."""
-        if row.state is not State.RUNNING:
+        if row.state is not InstanceState.RUNNING:
             return replies.busy_start(self.retry_after(row))
         return replies.already_running(self.describe(row))
 
@@ -271,7 +271,7 @@ class Ledger:
         """See :meth:`engines.owners.Ownership.lost`."""
         return self._owners.lost(row)
 
-    def was_orphaned(self, user_id: int, found: Running) -> bool:
+    def was_orphaned(self, user_id: int, found: RunningContainer) -> bool:
         """Whether a container on Whale is one that we left there when its owner was gone."""
         return self._store.orphaned(user_id, found.uuid)
 
@@ -330,7 +330,7 @@ class Ledger:
             BackendUnavailable: it cannot be told whose instances are.
         """
         now = self._clock.now()
-        rows = [row for row in self._store.all() if row.state is State.RUNNING]
+        rows = [row for row in self._store.all() if row.state is InstanceState.RUNNING]
         found = self._owners.examine(row for row in rows if row.live(now))
         for row, mark, lost in found:
             if not lost and row.mark is None:
@@ -363,10 +363,10 @@ class Ledger:
         if alive is not None and alive.remaining_seconds <= 0:
             alive = None
         if found is None or alive is not None:
-            if row.state is State.STOP_OPEN and may_change:
+            if row.state is InstanceState.STOP_OPEN and may_change:
                 return row  # what shows may still go
             return self._revived(row, alive)
-        if row.state is State.START_OPEN and may_change and not isinstance(found, Another):
+        if row.state is InstanceState.START_OPEN and may_change and not isinstance(found, Another):
             return row  # what does not show may still come
         if _is(found, row):
             gone = self.end(row, self._call_about(row), Standing.EXPIRED)
@@ -386,13 +386,16 @@ class Ledger:
                 raise
             return None if row.live(self._clock.now()) else Nothing()
 
-    def _revived(self, row: Instance, found: Running | None) -> Instance | None:
+    def _revived(self, row: Instance, found: RunningContainer | None) -> Instance | None:
         """The row as running; a renewal that went through unseen is counted."""
         if found is None or row.expires_at is None:
             live = row.running_again() if found is None else self.activated(row, found)
         else:
             expires_at = self.expiry(found)
-            renewed = row.state in (State.EXTENDING, State.EXTEND_OPEN) and self.renewed(row, found)
+            renewed = row.state in (
+                InstanceState.EXTENDING,
+                InstanceState.EXTEND_OPEN,
+            ) and self.renewed(row, found)
             live = row.extended(expires_at) if renewed else row.running_again()
         event = self._call_about(row).event(
             Action.REPAIRED, Code.OK, state=row.state.value, container_id=live.container_id
@@ -401,21 +404,21 @@ class Ledger:
             return live
         return self._store.find(row.account, row.challenge_id)  # somebody else settled it
 
-    def expiry(self, found: Running) -> datetime:
+    def expiry(self, found: RunningContainer) -> datetime:
         """When a container ends, as Whale says."""
         return self._clock.now() + timedelta(seconds=found.remaining_seconds)
 
-    def renewed(self, row: Instance, found: Running) -> bool:
+    def renewed(self, row: Instance, found: RunningContainer) -> bool:
         """Whether the container has more time than the row knows of."""
         if row.expires_at is None:
             return False
         return (self.expiry(found) - row.expires_at).total_seconds() > DRIFT_SECONDS
 
-    def _brought_up_to_date(self, row: Instance, found: Running) -> Instance:
+    def _brought_up_to_date(self, row: Instance, found: RunningContainer) -> Instance:
         """Follow Whale's expiry where somebody moved it: a renewal on its page, a new setting."""
         expires_at = self.expiry(found)
         drift = (expires_at - row.expires_at).total_seconds() if row.expires_at else 0.0
-        if abs(drift) <= DRIFT_SECONDS or row.state is not State.RUNNING or row.condemned:
+        if abs(drift) <= DRIFT_SECONDS or row.state is not InstanceState.RUNNING or row.condemned:
             return row
         moved = row.rescheduled(expires_at)
         return moved if self._store.save(moved) else row
@@ -430,6 +433,6 @@ def settled_fault(fault: WhaleFault) -> WhaleFault:
     return WhaleFault(fault.code, fault.message, retry_after=fault.retry_after, said=fault.said)
 
 
-def _is(found: Look, row: Instance) -> TypeGuard[Running]:
+def _is(found: Look, row: Instance) -> TypeGuard[RunningContainer]:
     """Whether that is the row's container; a row that knows none takes whatever runs."""
-    return isinstance(found, Running) and row.container_id in (None, found.uuid)
+    return isinstance(found, RunningContainer) and row.container_id in (None, found.uuid)

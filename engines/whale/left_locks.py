@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from engines.clock import Clock
 from engines.contract import Code
 from engines.errors import WhaleFault
-from engines.whale.client import Answer
+from engines.whale.client import WhaleAnswer
 from engines.whale.wire import LEFT_LOCK_SECONDS, too_fast
 
 PATIENCE = timedelta(seconds=1.95)
@@ -38,7 +38,7 @@ class LeftLocks:
         if PATIENCE < left <= timedelta(seconds=LEFT_LOCK_SECONDS):
             raise too_fast(left.total_seconds())
 
-    def note(self, user_id: int, answer: Answer, fault: WhaleFault) -> None:
+    def note(self, user_id: int, answer: WhaleAnswer, fault: WhaleFault) -> None:
         """What Whale answered to a write."""
         if answer.status not in (403, 500) or fault.code in _BEFORE_THE_LOCK:
             return

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 
 from engines.contract import Code
 from engines.errors import WhaleFault
-from engines.whale.client import RETRY_SECONDS, Page, WhaleClient, parsed
+from engines.whale.client import RETRY_SECONDS, LoginPage, WhaleClient, parsed
 
 SESSION_COOKIE = "session"
 TOKEN_DAYS = 30
@@ -100,14 +100,14 @@ class TokenMaker:
         return value
 
 
-def _cookie(page: Page) -> dict[str, str]:
+def _cookie(page: LoginPage) -> dict[str, str]:
     value = page.cookies.get(SESSION_COOKIE)
     if value is None or not _COOKIE_VALUE.fullmatch(value):
         raise _not_ctfd()
     return {"Cookie": f"{SESSION_COOKIE}={value}"}
 
 
-def _nonce(pattern: re.Pattern[str], page: Page) -> str:
+def _nonce(pattern: re.Pattern[str], page: LoginPage) -> str:
     found = pattern.search(page.content.decode("utf-8", "replace"))
     if found is None:
         raise _not_ctfd()

@@ -41,15 +41,15 @@ from engines.state.instances import (
     AccountFull,
     Claimed,
     Instance,
-    Request,
-    State,
+    InstanceRequest,
+    InstanceState,
     Taken,
     UserTaken,
     instance_table,
 )
 from engines.upkeep import Upkeep
 from engines.whale.api import WhaleAPI
-from engines.whale.client import Answer, WhaleClient
+from engines.whale.client import WhaleAnswer, WhaleClient
 from engines.whale.credentials import Credentials, CredentialsFile, StaticTokens
 from engines.whale.ctfd_tokens import CtfdTokens
 from engines.whale.dialects import dialect_named
@@ -57,9 +57,9 @@ from engines.whale.identity import identity_from
 from engines.whale.ledger import Ledger, Standing, settled_fault
 from engines.whale.left_locks import LeftLocks
 from engines.whale.login import TokenMaker
-from engines.whale.starting import Catalogue, Starter, limit_reached
+from engines.whale.starting import Catalogue, WhaleStarter, limit_reached
 from engines.whale.traits import Traits
-from engines.whale.wire import Running
+from engines.whale.wire import RunningContainer
 from engines.whale.write_queue import WriteQueue
 
 whale_instances = instance_table("whale_instances", per_user=True)
@@ -93,7 +93,7 @@ class WhaleAPIManager(AuditedBackend):
         credentials: Credentials | None = None,
         database: Database | None = None,
         clock: Clock | None = None,
-        observer: Callable[[Answer], None] | None = None,
+        observer: Callable[[WhaleAnswer], None] | None = None,
         catalogue: Catalogue | None = None,
         owners: Owners | None = None,
     ) -> None:
@@ -149,7 +149,7 @@ class WhaleAPIManager(AuditedBackend):
             max_extensions=self.settings.whale_max_extensions,
             owners=self._owners,
         )
-        self._starter = Starter(self._api, self._store, self._ledger, self.settings, catalogue)
+        self._starter = WhaleStarter(self._api, self._store, self._ledger, self.settings, catalogue)
         self.cleanup_worker = CleanupWorker(
             self, self.settings.worker_seconds, database=self._database
         )
@@ -261,7 +261,7 @@ class WhaleAPIManager(AuditedBackend):
             found = self._api.look(call.user_id, call.challenge_id)
         except WhaleFault:
             return False
-        if isinstance(found, Running) and found.remaining_seconds > 0:
+        if isinstance(found, RunningContainer) and found.remaining_seconds > 0:
             self.traits.ran_at_once()
         return self.traits.per_challenge
 
@@ -280,7 +280,7 @@ class WhaleAPIManager(AuditedBackend):
                 row = self._current(call)
             if row is None:
                 return replies.not_found()
-            if row.state is not State.RUNNING:
+            if row.state is not InstanceState.RUNNING:
                 return replies.busy(self._ledger.retry_after(row))
             maximum = self.settings.whale_max_extensions
             if row.extension_count >= maximum:
@@ -296,7 +296,10 @@ class WhaleAPIManager(AuditedBackend):
             row = self._expiring(call) if action is Action.EXPIRED else self._current(call)
             if row is None:
                 return replies.not_found()
-            if row.state not in (State.RUNNING, State.STOP_OPEN):  # a stop may be repeated
+            if row.state not in (
+                InstanceState.RUNNING,
+                InstanceState.STOP_OPEN,
+            ):  # a stop may be repeated
                 return replies.busy(self._ledger.retry_after(row))
             mine = row.stopping(self._ledger.lease_end())
             if not self._store.save(mine):
@@ -322,7 +325,7 @@ class WhaleAPIManager(AuditedBackend):
                 return None if row is None else self._ledger.describe(row)
             if self._ledger.lost(row):
                 return None
-            if row.state is State.STARTING and not row.abandoned(self.clock.now()):
+            if row.state is InstanceState.STARTING and not row.abandoned(self.clock.now()):
                 return None  # Whale may show it by halves: it is not live before its start ends
             if self._broke_off(row):
                 settled = self._ledger.settled(row)
@@ -351,7 +354,7 @@ class WhaleAPIManager(AuditedBackend):
             return self._adopted(call)
         if self._ledger.lost(row):
             return None
-        if row.state is not State.RUNNING:
+        if row.state is not InstanceState.RUNNING:
             return self._ledger.confirmed(row)
         standing, row = self._ledger.examine(row)
         return row if standing is Standing.LIVE else None
@@ -361,7 +364,7 @@ class WhaleAPIManager(AuditedBackend):
         row = self._store.find(call.account, call.challenge_id)
         if row is not None and self._broke_off(row):
             row = self._ledger.settled(row)
-        if row is None or row.state is not State.RUNNING:
+        if row is None or row.state is not InstanceState.RUNNING:
             return row
         standing, row = self._ledger.examine(row)
         if standing is not Standing.GONE:
@@ -386,15 +389,15 @@ class WhaleAPIManager(AuditedBackend):
             if fault.code is Code.CHALLENGE_UNAVAILABLE:
                 return None
             raise
-        if not isinstance(found, Running) or found.remaining_seconds <= 0:
+        if not isinstance(found, RunningContainer) or found.remaining_seconds <= 0:
             return None
         if self._ledger.was_orphaned(call.user_id, found):
             return None
         claim = self._store.claim(self._request(call), self.clock.now())
         return self._ledger.adopt(call, claim.row, found) if isinstance(claim, Claimed) else None
 
-    def _request(self, call: Call) -> Request:
-        return Request(
+    def _request(self, call: Call) -> InstanceRequest:
+        return InstanceRequest(
             account=call.account,
             challenge_id=call.challenge_id,
             user_id=call.user_id,
@@ -441,7 +444,7 @@ class WhaleAPIManager(AuditedBackend):
         except WhaleFault:
             found = None  # it said renewed; the next look will correct a setting that is off
         seconds: float = self.settings.whale_timeout_seconds
-        if isinstance(found, Running):
+        if isinstance(found, RunningContainer):
             seconds = found.remaining_seconds
         renewed = self.clock.now() + timedelta(seconds=seconds)
         return renewed if mine.expires_at is None else max(renewed, mine.expires_at)
@@ -457,10 +460,10 @@ class WhaleAPIManager(AuditedBackend):
             raise fault
         found = self._ledger.look_again(
             mine,
-            lambda found: isinstance(found, Running) and self._ledger.renewed(mine, found),
+            lambda found: isinstance(found, RunningContainer) and self._ledger.renewed(mine, found),
             fault,
         )
-        if isinstance(found, Running) and self._ledger.renewed(mine, found):
+        if isinstance(found, RunningContainer) and self._ledger.renewed(mine, found):
             return self._ledger.expiry(found)
         if found is None:
             self._ledger.leave_open(mine)

@@ -20,7 +20,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from engines.probe import GATEWAY_ERRORS, Page, fetch_page, wait_until
+from engines.probe import GATEWAY_ERRORS, ProbedPage, fetch_page, wait_until
 from engines.settings import Settings
 from engines.whale.access import Access
 from engines.whale.direct_probe import DirectWatch, answers_direct
@@ -94,7 +94,7 @@ class _Http:
         page = self._page(host, until)
         return None if page is None else self._text(page, host)
 
-    def _page(self, host: str, until: float) -> Page | None:
+    def _page(self, host: str, until: float) -> ProbedPage | None:
         url = self._url
         for _ in range(MOST_REDIRECTS):
             page = fetch_page(url, host=host, timeout=until - time.monotonic())
@@ -109,7 +109,7 @@ class _Http:
             url = f"{target.scheme}://{urlsplit(self._url).hostname}{port}/"
         return page
 
-    def _text(self, page: Page, host: str) -> _Text:
+    def _text(self, page: ProbedPage, host: str) -> _Text:
         label = host.partition(".")[0].partition(":")[0].encode()
         return _Text.of(page.status, page.body.lower().replace(label.lower(), b"name"))
 

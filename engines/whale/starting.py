@@ -17,11 +17,11 @@ from engines.front import Call
 from engines.replies import iso
 from engines.settings import Settings
 from engines.state.instance_store import InstanceStore
-from engines.state.instances import Instance, State
+from engines.state.instances import Instance, InstanceState
 from engines.whale.api import WhaleAPI
 from engines.whale.ledger import LONGEST_RETRY_SECONDS, Ledger, settled_fault
 from engines.whale.readiness import instance_answers
-from engines.whale.wire import Another, Look, Nothing, Running
+from engines.whale.wire import Another, Look, Nothing, RunningContainer
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ MOST_REMEMBERED = 10_000
 """Containers of which a process remembers that they answered."""
 
 
-class Starter:
+class WhaleStarter:
     """Carries out a start whose row is ours.
 
     Args:
@@ -90,7 +90,7 @@ class Starter:
         Whale may have kept it although its start failed (docs/whale-wire.md, "Forks"). It is left
         alone: whose it is may have it stopped.
         """
-        if row.state is State.RUNNING and not self._answers(row):
+        if row.state is InstanceState.RUNNING and not self._answers(row):
             message = "Your container does not answer; stop it and start it again, or try later"
             return StartResult(
                 False, message, code=Code.NOT_READY, retry_after=LONGEST_RETRY_SECONDS
@@ -101,7 +101,7 @@ class Starter:
         if row.container_id in self._answered or not self._settings.whale_probe:
             return True
         found = self._api.look(row.user_id, row.challenge_id)
-        if not isinstance(found, Running) or row.started_at is None:
+        if not isinstance(found, RunningContainer) or row.started_at is None:
             return True  # it has just gone: the next look tells
         age = (self._ledger.now() - row.started_at).total_seconds()
         left = max(self._settings.whale_ready_seconds - age, self._shortest)
@@ -174,7 +174,7 @@ class Starter:
             found = self._api.look(row.user_id, empty)
             if isinstance(found, Nothing):
                 traits.kept_to_itself()
-            elif isinstance(found, Running):
+            elif isinstance(found, RunningContainer):
                 traits.ran_at_once()
 
     def resume(self, call: Call, row: Instance) -> StartResult | None:
@@ -199,7 +199,7 @@ class Starter:
             raise
         return _fresh(found)
 
-    def _post(self, row: Instance) -> tuple[Instance, Running]:
+    def _post(self, row: Instance) -> tuple[Instance, RunningContainer]:
         """POST, then read what came of it; returns the row as it is by then.
 
         Raises:
@@ -218,7 +218,7 @@ class Starter:
             if found is None or (refused is not None and refused.pending):
                 self._ledger.leave_open(row)
                 raise fault
-            if refused is None or isinstance(found, Running):
+            if refused is None or isinstance(found, RunningContainer):
                 fault = _not_there(found)
         # Its event is the caller's to write: of a start that goes on elsewhere there is one only.
         self._store.delete(row, None)
@@ -252,7 +252,7 @@ class Starter:
         second = self._asked(mine)
         return mine, refused if second is not None and second.definite else second
 
-    def _activate(self, call: Call, row: Instance, found: Running) -> StartResult:
+    def _activate(self, call: Call, row: Instance, found: RunningContainer) -> StartResult:
         live = self._ledger.activated(row, found)
         if not instance_answers(found.access, found.uuid, self._settings):
             return self._undo(call, row, live)
@@ -296,14 +296,14 @@ def limit_reached(challenge_id: int | None) -> StartResult:
     )
 
 
-def _fresh(found: Look) -> TypeGuard[Running]:
+def _fresh(found: Look) -> TypeGuard[RunningContainer]:
     """Whether a container of the challenge has time left; one that has expired is no start's."""
-    return isinstance(found, Running) and found.remaining_seconds > 0
+    return isinstance(found, RunningContainer) and found.remaining_seconds > 0
 
 
 def _not_there(found: Look) -> WhaleFault:
     """Whale said that it is done, or that there is one, and a look shows no live container."""
-    if isinstance(found, Running):
+    if isinstance(found, RunningContainer):
         # A fork that never replaces keeps one whose time is over: its cleaner is due.
         message = "Your last container is just being removed; please try again in a moment"
         return WhaleFault(Code.BUSY, message, retry_after=LONGEST_RETRY_SECONDS)

@@ -13,7 +13,7 @@ from typing import Any
 from engines.contract import Code
 from engines.errors import WhaleFault
 from engines.whale.access import Access
-from engines.whale.client import Answer
+from engines.whale.client import WhaleAnswer
 
 LEFT_LOCK_SECONDS = 10.0
 """How long the per-user lock stays that an error left behind."""
@@ -42,7 +42,7 @@ _UNITS = {"ms": 0.001, "milli": 0.001, "m": 60.0, "分": 60.0, "h": 3600.0, "小
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningContainer:
     """The asked challenge's container, as Whale's record has it."""
 
     uuid: str
@@ -63,7 +63,7 @@ class Another:
     challenge_id: int | None
 
 
-Look = Running | Nothing | Another
+Look = RunningContainer | Nothing | Another
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ _REFUSALS = {
 }
 
 
-def refusal_of(answer: Answer, message: object, *, known: bool) -> WhaleFault:
+def refusal_of(answer: WhaleAnswer, message: object, *, known: bool) -> WhaleFault:
     """The fault that a well-formed refusal stands for.
 
     ``known``: the answer is Whale's own, not one that CTFd's checks gave before it.
@@ -144,7 +144,7 @@ def refusal_of(answer: Answer, message: object, *, known: bool) -> WhaleFault:
     return unreadable(answer)
 
 
-def _in_other_words(answer: Answer, message: str) -> WhaleFault:
+def _in_other_words(answer: WhaleAnswer, message: str) -> WhaleFault:
     """A refusal whose text is a fork's or an organiser's own, or that has none: Whale is done, and
     one look tells whether it did it after all."""
     if answer.status == 429 or _RATE_WORDS.search(message):
@@ -194,7 +194,7 @@ def unauthenticated() -> WhaleFault:
     return WhaleFault(Code.UNAUTHENTICATED, "Whale does not accept your access; log in again")
 
 
-def unreadable(answer: Answer) -> WhaleFault:
+def unreadable(answer: WhaleAnswer) -> WhaleFault:
     """The answer is none of Whale's: after a write it is not known what was done.
 
     After a 500 nobody is at work on it any more, and with 4xx nobody began; any other may come
@@ -213,7 +213,7 @@ def unreadable(answer: Answer) -> WhaleFault:
     )
 
 
-def json_object(answer: Answer, *content_types: str) -> dict[str, Any]:
+def json_object(answer: WhaleAnswer, *content_types: str) -> dict[str, Any]:
     """The JSON object of an answer, or the fault that another kind of answer stands for."""
     if not isinstance(answer.body, dict):
         if answer.status in (301, 302, 303, 307, 308) or (

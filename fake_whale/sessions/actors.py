@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import requests
 
 from ..whale.errors import FakeWhaleError
-from ..whale.world import User, World
-from .recording import Answer, Ask, Auth, Csrf, Placeholders
+from ..whale.world import User, WhaleWorld
+from .recording import Ask, Auth, Csrf, Placeholders, RecordedAnswer
 
 WHALE_PATH = "/api/v1/plugins/ctfd-whale/container"
 TIMEOUT_SECONDS = 60.0
@@ -55,10 +55,10 @@ class Browser:
         self.nonce = _found(_PAGE_NONCE, page.text, "the page's csrfNonce")
 
 
-class Cast:
+class Actors:
     """All actors of one session, with what they keep between their steps."""
 
-    def __init__(self, base_url: str, world: World) -> None:
+    def __init__(self, base_url: str, world: WhaleWorld) -> None:
         self._base_url = base_url.rstrip("/")
         self._users = {user.name: user for user in world.users}
         self._browsers: dict[tuple[str, int], Browser] = {}
@@ -80,7 +80,7 @@ class Cast:
         if ask.auth is Auth.SESSION:
             self._browser(ask)
 
-    def play(self, ask: Ask) -> Answer:
+    def play(self, ask: Ask) -> RecordedAnswer:
         """Do one step, without its wait; uuids and ports become placeholders."""
         session = self._session(ask)
         if session is self._plain:
@@ -127,7 +127,7 @@ class Cast:
         except KeyError:
             raise FakeWhaleError(f"actor {name!r} is not a user of the world") from None
 
-    def _answer(self, response: requests.Response, took: float) -> Answer:
+    def _answer(self, response: requests.Response, took: float) -> RecordedAnswer:
         content_type = response.headers.get("Content-Type", "").partition(";")[0] or None
         body: Any = None
         if content_type == "application/json":
@@ -136,7 +136,7 @@ class Cast:
         if location and location.startswith(self._base_url):
             parts = urlsplit(location)
             location = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        return Answer(response.status_code, content_type, location, body, took)
+        return RecordedAnswer(response.status_code, content_type, location, body, took)
 
 
 def _found(pattern: re.Pattern[str], text: str, what: str) -> str:

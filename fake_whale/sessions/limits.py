@@ -19,7 +19,7 @@ CLOSE_SECONDS = 0.5
 CLEANER = "expiry or the cleaner's beat"
 
 
-class Limits:
+class TimeLimits:
     """Watches one session; remembers when each user's container was to expire."""
 
     def __init__(self, machine: Machine, user_ids: Mapping[str, int]) -> None:

@@ -15,9 +15,9 @@ from random import Random
 import requests
 
 from ..whale.errors import FakeWhaleError
-from ..whale.world import World
-from .actors import Cast, TooManyLogins
-from .recording import Ask, Auth, Csrf, Session, Step
+from ..whale.world import WhaleWorld
+from .actors import Actors, TooManyLogins
+from .recording import Ask, Auth, Csrf, RecordedSession, RecordedStep
 
 ACTORS = 2
 WAITS = (0.0, 0.0, 0.0, 0.6, 3.0, 11.5, 11.5)
@@ -31,7 +31,7 @@ _CSRFS = (Csrf.OK,) * 18 + (Csrf.MISSING, Csrf.WRONG)
 _CONTROL_SECONDS = 10.0
 
 
-class Whale:
+class RecordedWhale:
     """The Whale that is recorded; knows whether it is a fake that can be reset and moved."""
 
     def __init__(self, base_url: str, control_token: str | None = None) -> None:
@@ -80,7 +80,9 @@ class Whale:
         return health if health.get("status") == "ok" else None
 
 
-def record(whale: Whale, world: World, seed: int, sessions: int) -> Iterator[Session]:
+def record(
+    whale: RecordedWhale, world: WhaleWorld, seed: int, sessions: int
+) -> Iterator[RecordedSession]:
     """Record ``sessions`` new sessions; the same seed asks the same questions.
 
     Raises :class:`~fake_whale.whale.errors.FakeWhaleError` when the Whale cannot be reached, a user
@@ -97,8 +99,10 @@ def record(whale: Whale, world: World, seed: int, sessions: int) -> Iterator[Ses
         yield _session(whale, world, f"recorded-{seed}-{number}", _asks(random, world, chosen))
 
 
-def _session(whale: Whale, world: World, name: str, asks: list[Ask]) -> Session:
-    cast = Cast(whale.base_url, world)
+def _session(
+    whale: RecordedWhale, world: WhaleWorld, name: str, asks: list[Ask]
+) -> RecordedSession:
+    cast = Actors(whale.base_url, world)
     steps = []
     try:
         for ask in asks:  # all logins first: between steps their time would count as nobody's
@@ -110,15 +114,15 @@ def _session(whale: Whale, world: World, name: str, asks: list[Ask]) -> Session:
             ended = whale.now()
             if began is not None and ended is not None:
                 answer = replace(answer, took=ended - began)
-            steps.append(Step(ask, answer))
+            steps.append(RecordedStep(ask, answer))
         if not whale.is_fake:
             _clean_up(whale, cast, asks)
     finally:
         cast.close()
-    return Session(name, {}, tuple(steps))
+    return RecordedSession(name, {}, tuple(steps))
 
 
-def _log_in(whale: Whale, cast: Cast, ask: Ask) -> None:
+def _log_in(whale: RecordedWhale, cast: Actors, ask: Ask) -> None:
     for _ in range(LOGIN_TRIES - 1):
         try:
             return cast.prepare(ask)
@@ -127,14 +131,14 @@ def _log_in(whale: Whale, cast: Cast, ask: Ask) -> None:
     return cast.prepare(ask)
 
 
-def _clean_up(whale: Whale, cast: Cast, asks: list[Ask]) -> None:
+def _clean_up(whale: RecordedWhale, cast: Actors, asks: list[Ask]) -> None:
     whale.wait(LEFT_LOCK_SECONDS)
     for actor in sorted({ask.actor for ask in asks}):
         cast.play(Ask(0, actor, Auth.TOKEN, 1, "DELETE", None, True, Csrf.OK))
     whale.wait(LEFT_LOCK_SECONDS)
 
 
-def _asks(random: Random, world: World, actors: list[str]) -> list[Ask]:
+def _asks(random: Random, world: WhaleWorld, actors: list[str]) -> list[Ask]:
     ids = [str(challenge.id) for challenge in world.challenges]
     targets: list[str | None] = [*ids, *ids[:2] * 3, "999", "abc", None]
     asks = []

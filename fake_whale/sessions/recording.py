@@ -2,7 +2,8 @@
 
 One JSON object a line, ``{"id", "config"?, "steps": [...]}``; a session begins in an empty world
 with ``config`` laid over its settings. A step's fields are those of :class:`Ask` and
-:class:`Answer`; uuids stand as ``<uuid-1>``, ``<uuid-2>`` in order of appearance, direct ports as
+:class:`RecordedAnswer`; uuids stand as ``<uuid-1>``, ``<uuid-2>`` in order of appearance, direct
+ports as
 ``<port>``. Everything is checked on reading, so that a broken file says where it is broken.
 """
 
@@ -54,7 +55,7 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Answer:
+class RecordedAnswer:
     """What came back, with uuids and ports as placeholders; ``took`` in seconds."""
 
     status: int
@@ -65,20 +66,20 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Step:
+class RecordedStep:
     """One exchange."""
 
     ask: Ask
-    answer: Answer
+    answer: RecordedAnswer
 
 
 @dataclass(frozen=True)
-class Session:
+class RecordedSession:
     """A run of steps that begins in an empty world with ``config`` laid over its settings."""
 
     id: str
     config: Mapping[str, str]
-    steps: tuple[Step, ...]
+    steps: tuple[RecordedStep, ...]
 
     def as_json(self) -> str:
         """One line of a sessions file."""
@@ -126,7 +127,7 @@ class Placeholders:
         return self._names.setdefault(found.group(), f"<uuid-{len(self._names) + 1}>")
 
 
-def read_sessions(path: str | Path) -> list[Session]:
+def read_sessions(path: str | Path) -> list[RecordedSession]:
     """All sessions of a file; raises :class:`FakeWhaleError` naming line and field."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -135,7 +136,7 @@ def read_sessions(path: str | Path) -> list[Session]:
     return parse_sessions(lines, str(path))
 
 
-def parse_sessions(lines: Iterable[str], where: str) -> list[Session]:
+def parse_sessions(lines: Iterable[str], where: str) -> list[RecordedSession]:
     """Sessions from lines of JSON; raises :class:`FakeWhaleError`."""
     sessions = []
     for number, line in enumerate(lines, start=1):
@@ -144,7 +145,7 @@ def parse_sessions(lines: Iterable[str], where: str) -> list[Session]:
     return sessions
 
 
-def _session(line: str, where: str) -> Session:
+def _session(line: str, where: str) -> RecordedSession:
     try:
         data = json.loads(line)
     except ValueError as error:
@@ -157,14 +158,14 @@ def _session(line: str, where: str) -> Session:
     config = data.get("config") or {}
     if not isinstance(config, dict):
         raise FakeWhaleError(f"{where}.config: must be a JSON object")
-    return Session(
+    return RecordedSession(
         data["id"],
         {str(key): str(value) for key, value in config.items()},
         tuple(_step(step, f"{where}.steps[{index}]") for index, step in enumerate(steps)),
     )
 
 
-def _step(data: Any, where: str) -> Step:
+def _step(data: Any, where: str) -> RecordedStep:
     if not isinstance(data, dict):
         raise FakeWhaleError(f"{where}: must be a JSON object")
     missing = [name for name in ("wait", "actor", "auth", "method", "status") if name not in data]
@@ -182,7 +183,7 @@ def _step(data: Any, where: str) -> Step:
             json=bool(data.get("json", True)),
             csrf=Csrf(data.get("csrf") or "ok"),
         )
-        answer = Answer(
+        answer = RecordedAnswer(
             status=int(data["status"]),
             content_type=data.get("content_type"),
             location=data.get("location"),
@@ -191,4 +192,4 @@ def _step(data: Any, where: str) -> Step:
         )
     except (TypeError, ValueError) as error:
         raise FakeWhaleError(f"{where}: {error}") from error
-    return Step(ask, answer)
+    return RecordedStep(ask, answer)

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from ..fake import FakeWhale
 from ..whale.cleaner import PERIOD_SECONDS
-from ..whale.clock import VirtualClock
-from ..whale.world import World
-from .actors import Cast
-from .limits import CLEANER, Limits
-from .recording import Answer, Ask, Auth, Session, Step
+from ..whale.clock import VirtualEpochClock
+from ..whale.world import WhaleWorld
+from .actors import Actors
+from .limits import CLEANER, TimeLimits
+from .recording import Ask, Auth, RecordedAnswer, RecordedSession, RecordedStep
 
 REMAINING_TOLERANCE_SECONDS = 1
 BEATS = tuple(range(int(PERIOD_SECONDS)))
@@ -33,15 +33,15 @@ OTHER_SECTIONS = ("Faults", "Concurrency", "Admin API", "Teams mode")
 
 
 @dataclass(frozen=True)
-class Difference:
+class StepDifference:
     """A step that went otherwise; ``limit`` names the time limit that excuses it, if one does."""
 
     session: str
     step: int
     section: str
     ask: Ask
-    wanted: Answer
-    got: Answer
+    wanted: RecordedAnswer
+    got: RecordedAnswer
     limit: str | None
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Difference:
 
 
 @dataclass
-class Tally:
+class StepTally:
     """Steps of one section."""
 
     matched: int = 0
@@ -72,8 +72,10 @@ class Tally:
 class Fidelity:
     """The result of a verification."""
 
-    sections: dict[str, Tally] = field(default_factory=lambda: {s: Tally() for s in SECTIONS})
-    differences: list[Difference] = field(default_factory=list)
+    sections: dict[str, StepTally] = field(
+        default_factory=lambda: {s: StepTally() for s in SECTIONS}
+    )
+    differences: list[StepDifference] = field(default_factory=list)
     sessions: int = 0
 
     def note(self, judged: _Judged) -> None:
@@ -89,10 +91,10 @@ class Fidelity:
         self.differences.append(judged.difference)
 
     @property
-    def overall(self) -> Tally:
+    def overall(self) -> StepTally:
         """All sections together."""
         tallies = self.sections.values()
-        return Tally(
+        return StepTally(
             sum(t.matched for t in tallies),
             sum(t.either_way for t in tallies),
             sum(t.differing for t in tallies),
@@ -125,14 +127,14 @@ class Fidelity:
         return "\n".join([*lines, *silent, f"{total}| {overall.either_way} |", "", note])
 
 
-def verify(world: World, sessions: Iterable[Session]) -> Fidelity:
+def verify(world: WhaleWorld, sessions: Iterable[RecordedSession]) -> Fidelity:
     """Replay ``sessions``, each from an empty ``world``, on a virtual clock.
 
     Raises :class:`~fake_whale.whale.errors.FakeWhaleError` when a session's actor or setting is
     unknown.
     """
     fidelity = Fidelity()
-    fake = FakeWhale(world, clock=VirtualClock())
+    fake = FakeWhale(world, clock=VirtualEpochClock())
     with fake.serve() as server:
         for session in sessions:
             fidelity.sessions += 1
@@ -141,7 +143,7 @@ def verify(world: World, sessions: Iterable[Session]) -> Fidelity:
     return fidelity
 
 
-def _most_alike(fake: FakeWhale, url: str, session: Session) -> list[_Judged]:
+def _most_alike(fake: FakeWhale, url: str, session: RecordedSession) -> list[_Judged]:
     """The session as it goes with the beat of the cleaner that the recording seems to have had.
 
     A session does not say when, in its ten seconds, the real cleaner beat. It is the same moment
@@ -168,7 +170,7 @@ class _Judged(NamedTuple):
     """One step's section, and how it differs, if it does."""
 
     section: str
-    difference: Difference | None
+    difference: StepDifference | None
 
 
 class _Replayed(NamedTuple):
@@ -179,15 +181,15 @@ class _Replayed(NamedTuple):
     have begun later than the fake's.
     """
 
-    step: Step
-    got: Answer
+    step: RecordedStep
+    got: RecordedAnswer
     limit: str | None
     began_late: float
 
 
-def _replay(fake: FakeWhale, url: str, session: Session) -> Iterator[_Replayed]:
-    cast = Cast(url, fake.world)
-    limits = Limits(fake.machine, {user.name: user.id for user in fake.world.users})
+def _replay(fake: FakeWhale, url: str, session: RecordedSession) -> Iterator[_Replayed]:
+    cast = Actors(url, fake.world)
+    limits = TimeLimits(fake.machine, {user.name: user.id for user in fake.world.users})
     began_late: dict[str, float] = {}
     try:
         for step in session.steps:
@@ -206,16 +208,16 @@ def _replay(fake: FakeWhale, url: str, session: Session) -> Iterator[_Replayed]:
         cast.close()
 
 
-def _judge(session: Session, index: int, replayed: _Replayed) -> _Judged:
+def _judge(session: RecordedSession, index: int, replayed: _Replayed) -> _Judged:
     step, got, limit, began_late = replayed
     section = section_of(step)
     if agree(step.answer, got, began_late):
         return _Judged(section, None)
-    difference = Difference(session.id, index, section, step.ask, step.answer, got, limit)
+    difference = StepDifference(session.id, index, section, step.ask, step.answer, got, limit)
     return _Judged(section, difference)
 
 
-def agree(wanted: Answer, got: Answer, began_late: float = 0.0) -> bool:
+def agree(wanted: RecordedAnswer, got: RecordedAnswer, began_late: float = 0.0) -> bool:
     """Whether two answers are the same but for a second of ``remaining_time``.
 
     It may be less by what the recorded answer took, as it may have been counted at its end, and
@@ -231,7 +233,7 @@ def agree(wanted: Answer, got: Answer, began_late: float = 0.0) -> bool:
     )
 
 
-def section_of(step: Step) -> str:
+def section_of(step: RecordedStep) -> str:
     """The section of docs/whale-wire.md the recorded answer belongs to."""
     body = step.answer.body if isinstance(step.answer.body, dict) else {}
     message = body.get("message") or ""
@@ -265,9 +267,9 @@ def _close(wanted: Any, got: Any, least: float, most: float) -> bool:
     return isinstance(wanted, int) and isinstance(got, int) and least <= wanted - got <= most
 
 
-def _message(answer: Answer) -> str | None:
+def _message(answer: RecordedAnswer) -> str | None:
     return answer.body.get("message") if isinstance(answer.body, dict) else None
 
 
-def _shown(answer: Answer) -> str:
+def _shown(answer: RecordedAnswer) -> str:
     return f"{answer.status} {answer.content_type} {answer.location or ''} {answer.body}"

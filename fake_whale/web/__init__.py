@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 from flask import Flask
 
 from . import admin, control, ctfd, ctfd_whale, documented, legacy
-from .app import Site
-from .dialect import Dialect
+from .app import WhaleSite
+from .dialect import FakeDialect
 
 if TYPE_CHECKING:
     from ..fake import FakeWhale
 
 _DIALECTS = {
-    Dialect.CTFD_WHALE: ctfd_whale.register,
-    Dialect.DOCUMENTED: documented.register,
-    Dialect.LEGACY: legacy.register,
+    FakeDialect.CTFD_WHALE: ctfd_whale.register,
+    FakeDialect.DOCUMENTED: documented.register,
+    FakeDialect.LEGACY: legacy.register,
 }
 
 
 def build_app(fake: FakeWhale) -> Flask:
     """The WSGI application of ``fake``."""
-    site = Site(lambda: fake.machine)
+    site = WhaleSite(lambda: fake.machine)
     control.register(site, fake)
     _DIALECTS[fake.dialect](site)
     admin.register(site)

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from flask import request
 
 from ..whale import mariadb
-from ..whale.control import Outcome
-from ..whale.errors import MechanismError, Refusal
+from ..whale.control import ControlResult
+from ..whale.errors import MechanismError, WhaleRefusal
 from ..whale.visit import NOT_FOUND, Visit
 from . import pages
-from .app import HTML, Reply, Site, as_page, as_restx
+from .app import HTML, Reply, WhaleSite, as_page, as_restx
 
 PATH = "/api/v1/plugins/ctfd-whale/admin/container"
 CTFD_VERSION, MEASURED_CTFD = "ctf_version", "3.8.7"
@@ -20,7 +20,7 @@ USER_FIELDS = {"name": str, "password": str, "banned": bool}
 CHALLENGE_FIELDS = {"state": str, "name": str, "category": str, "redirect_type": str, "image": str}
 
 
-def register(site: Site) -> None:
+def register(site: WhaleSite) -> None:
     """Add the routes."""
     site.route(PATH, {"GET": _list, "PATCH": _renew, "DELETE": _destroy}, as_restx)
     site.route("/api/v1/configs", {"GET": _configs}, as_restx)
@@ -66,7 +66,7 @@ def _renew(visit: Visit) -> Reply:
     records = visit.transaction.of_users({user_id}, _of_challenge(visit))
     outcome = visit.machine.control.renew(visit.transaction, records[0] if records else None)
     if not outcome.ok:
-        raise Refusal(403, outcome.message)
+        raise WhaleRefusal(403, outcome.message)
     return Reply({"success": True, "message": outcome.message})
 
 
@@ -84,7 +84,7 @@ def _of_challenge(visit: Visit) -> int | None:
     return mariadb.equal_to(text)
 
 
-def _remove(visit: Visit, user_id: str | None, challenge_id: int | None) -> Outcome:
+def _remove(visit: Visit, user_id: str | None, challenge_id: int | None) -> ControlResult:
     if user_id is None:
         return visit.machine.control.remove(visit.transaction, [])
     found = mariadb.looked_up(user_id)
@@ -124,7 +124,7 @@ def _change_user(visit: Visit, user_id: int) -> Reply:
     visit.require_admin()
     directory = visit.machine.directory
     if directory.user(user_id) is None:
-        raise Refusal(404, NOT_FOUND, known=False)
+        raise WhaleRefusal(404, NOT_FOUND, known=False)
     directory.change_user(user_id, **_changes(USER_FIELDS))
     user = directory.user(user_id)
     assert user is not None  # noqa: S101  # for the type checker: it was there a line ago
@@ -135,7 +135,7 @@ def _change_user(visit: Visit, user_id: int) -> Reply:
 def _drop_user(visit: Visit, user_id: int) -> Reply:
     visit.require_admin()
     if visit.machine.directory.user(user_id) is None:
-        raise Refusal(404, NOT_FOUND, known=False)
+        raise WhaleRefusal(404, NOT_FOUND, known=False)
     if visit.transaction.of_users({user_id}):
         raise MechanismError("a container refers to the user")
     visit.machine.directory.remove_user(user_id)
@@ -146,7 +146,7 @@ def _change_challenge(visit: Visit, challenge_id: int) -> Reply:
     visit.require_admin()
     directory = visit.machine.directory
     if directory.challenge(challenge_id) is None:
-        raise Refusal(404, NOT_FOUND, known=False)
+        raise WhaleRefusal(404, NOT_FOUND, known=False)
     directory.change_challenge(challenge_id, **_changes(CHALLENGE_FIELDS))
     challenge = directory.challenge(challenge_id)
     assert challenge is not None  # noqa: S101  # as above
@@ -157,7 +157,7 @@ def _change_challenge(visit: Visit, challenge_id: int) -> Reply:
 def _drop_challenge(visit: Visit, challenge_id: int) -> Reply:
     visit.require_admin()
     if visit.machine.directory.challenge(challenge_id) is None:
-        raise Refusal(404, NOT_FOUND, known=False)
+        raise WhaleRefusal(404, NOT_FOUND, known=False)
     for record in visit.transaction.everything():
         if record.challenge_id == challenge_id:
             visit.machine.control.clean(visit.transaction, record)
@@ -171,7 +171,7 @@ def _changes(known: Mapping[str, type]) -> dict[str, object]:
     wanted = body if isinstance(body, dict) else {}
     for name, kind in known.items():
         if name in wanted and not isinstance(wanted[name], kind):
-            raise Refusal(400, f"{name}: must be {kind.__name__}", known=False)
+            raise WhaleRefusal(400, f"{name}: must be {kind.__name__}", known=False)
     return {name: wanted[name] for name in known if name in wanted}
 
 

@@ -15,9 +15,9 @@ from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from ..whale.clock import Cancelled
-from ..whale.errors import MechanismError, Refusal
-from ..whale.faults import Kind
-from ..whale.journal import Call, working_on
+from ..whale.errors import MechanismError, WhaleRefusal
+from ..whale.faults import WhaleFaultKind
+from ..whale.journal import CurrentRequest, working_on
 from ..whale.machine import Machine
 from ..whale.sessions import COOKIE_NAME
 from ..whale.visit import NOT_FOUND, Asked, Banned, LoginRedirect, Visit
@@ -49,7 +49,7 @@ class Reply:
 
 
 View = Callable[..., Reply]
-Renderer = Callable[[Refusal], Reply]
+Renderer = Callable[[WhaleRefusal], Reply]
 
 
 SHOWN_QUERY = ("challenge_id", "user_id", "page", "per_page")
@@ -63,17 +63,17 @@ def failure(status: int, message: str, *, known: bool = True) -> Reply:
     return Reply(body, status)
 
 
-def as_restx(refusal: Refusal) -> Reply:
+def as_restx(refusal: WhaleRefusal) -> Reply:
     """A refusal as the ctfd-whale dialect shows it."""
     return failure(refusal.status, refusal.message, known=refusal.known)
 
 
-def as_page(refusal: Refusal) -> Reply:
+def as_page(refusal: WhaleRefusal) -> Reply:
     """A refusal as CTFd's HTML pages show it."""
     return Reply(pages.error(refusal.status, refusal.message), refusal.status, HTML)
 
 
-class Site:
+class WhaleSite:
     """A Flask app whose views get a :class:`Visit` that has passed CTFd's checks."""
 
     def __init__(self, machine: Callable[[], Machine]) -> None:
@@ -133,12 +133,12 @@ class Site:
         running = _running()
         asked = _asked(running)
         token = asked.authorization if asked.is_json else None
-        call = Call(asked.method, asked.path, machine.caller(token, asked.cookie))
+        call = CurrentRequest(asked.method, asked.path, machine.caller(token, asked.cookie))
         started = machine.clock.time()
         with working_on(call):
             if not machine.faults.empty:
                 machine.events()
-            if not machine.redis.absent and machine.faults.fire(Kind.REDIS_DOWN):
+            if not machine.redis.absent and machine.faults.fire(WhaleFaultKind.REDIS_DOWN):
                 reply = Reply(pages.error(500, "An Internal Server Error has occurred"), 500, HTML)
                 response = reply.response()
             else:
@@ -215,11 +215,11 @@ def _answer(visit: Visit, view: View, render: Renderer, arguments: Mapping[str, 
         if away.aborted and render is as_restx:
             return Reply({"message": "Found"}, 302, headers={"Location": away.location})
         return redirect(away.location)
-    except Refusal as refusal:
+    except WhaleRefusal as refusal:
         return render(refusal)
     except MechanismError as error:
         _log.info("answering 500: %s", error)
-        return render(Refusal(500, "Internal Server Error", known=False))
+        return render(WhaleRefusal(500, "Internal Server Error", known=False))
 
 
 def _running() -> Request:
@@ -231,7 +231,7 @@ def _running() -> Request:
 
 def _nothing(_visit: Visit) -> Reply:
     """Where there is no view CTFd gives up before its CSRF check."""
-    raise Refusal(404, NOT_FOUND, known=False)
+    raise WhaleRefusal(404, NOT_FOUND, known=False)
 
 
 def redirect(location: str) -> Reply:

@@ -16,7 +16,7 @@ from ..whale.errors import FakeWhaleError
 from ..whale.faults import fault_from
 from ..whale.machine import Machine
 from . import openapi, status_page
-from .app import HTML, Reply, Site, as_restx
+from .app import HTML, Reply, WhaleSite, as_restx
 
 if TYPE_CHECKING:
     from ..fake import FakeWhale
@@ -84,7 +84,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def register(site: Site, fake: FakeWhale) -> None:
+def register(site: WhaleSite, fake: FakeWhale) -> None:
     """Add the routes."""
     table: dict[str, dict[str, Handler]] = {
         "/_fake/": {"GET": _page},

@@ -8,11 +8,11 @@ from flask import request
 from werkzeug.exceptions import BadRequest
 
 from ..whale.directory import MAIL_DOMAIN, Token
-from ..whale.errors import Refusal
-from ..whale.sessions import Session
+from ..whale.errors import WhaleRefusal
+from ..whale.sessions import SessionView
 from ..whale.visit import NOT_FOUND, Visit
 from . import pages
-from .app import CATCH_ALL, HTML, Reply, Site, as_page, as_restx, redirect
+from .app import CATCH_ALL, HTML, Reply, WhaleSite, as_page, as_restx, redirect
 
 LOGIN_LIMIT = 10
 LOGIN_INTERVAL_SECONDS = 5.0
@@ -20,7 +20,7 @@ _WITHOUT_VALUE = ("expiration", "id", "description", "type", "created")
 """What CTFd shows of a token once it has been made."""
 
 
-def register(site: Site) -> None:
+def register(site: WhaleSite) -> None:
     """Add the routes, and the one that catches every other page."""
     site.route("/healthcheck", {"GET": _healthcheck}, as_page)
     site.route("/login", {"GET": _login_form, "POST": _login}, as_page)
@@ -38,7 +38,7 @@ def register(site: Site) -> None:
     def no_such_page(_visit: Visit, route: str) -> Reply:
         del route  # the path as a whole is in the journal
         site.note_unmatched()
-        raise Refusal(404, NOT_FOUND, known=False)
+        raise WhaleRefusal(404, NOT_FOUND, known=False)
 
     site.route(CATCH_ALL, {"GET": no_such_page}, as_page)
 
@@ -47,7 +47,7 @@ def _healthcheck(_visit: Visit) -> Reply:
     return Reply("OK", 200, HTML)
 
 
-def _nonce(session: Session) -> str:
+def _nonce(session: SessionView) -> str:
     return str(session.get("nonce") or "")
 
 
@@ -64,7 +64,7 @@ def _login(visit: Visit) -> Reply:
     name = request.form.get("name")
     password = request.form.get("password")
     if name is None or password is None:
-        raise Refusal(400, BadRequest.description or "Bad Request", known=False)
+        raise WhaleRefusal(400, BadRequest.description or "Bad Request", known=False)
     user = machine.directory.user_named(name)
     if user is None or not machine.directory.password_fits(user, password):
         complaint = "Your username or password is incorrect"
@@ -126,9 +126,9 @@ def _new_token(visit: Visit) -> Reply:
     visit.require_login()
     wanted = request.get_json(silent=True)
     if wanted is None:
-        raise Refusal(400, BadRequest.description or "Bad Request", known=False)
+        raise WhaleRefusal(400, BadRequest.description or "Bad Request", known=False)
     if not isinstance(wanted, dict):
-        raise Refusal(500, "Internal Server Error", known=False)
+        raise WhaleRefusal(500, "Internal Server Error", known=False)
     user = visit.user()
     token = visit.machine.directory.add_token(
         user.id, _expiration(wanted.get("expiration")), _text(wanted.get("description"))
@@ -142,7 +142,7 @@ def _one_token(visit: Visit, token_id: str) -> Reply:
         if str(token.id) == token_id:
             shown = _shown(token)
             return Reply({"success": True, "data": {key: shown[key] for key in _WITHOUT_VALUE}})
-    raise Refusal(404, NOT_FOUND, known=False)
+    raise WhaleRefusal(404, NOT_FOUND, known=False)
 
 
 def _drop_token(visit: Visit, token_id: str) -> Reply:
@@ -150,7 +150,7 @@ def _drop_token(visit: Visit, token_id: str) -> Reply:
     owner = None if visit.is_admin else visit.user().id
     number = int(token_id) if token_id.isascii() and token_id.isdigit() else 0
     if not visit.machine.directory.remove_token(number, owner):
-        raise Refusal(404, NOT_FOUND, known=False)
+        raise WhaleRefusal(404, NOT_FOUND, known=False)
     return Reply({"success": True})
 
 
@@ -176,7 +176,7 @@ def _attempt(visit: Visit) -> Reply:
     except (TypeError, ValueError):
         challenge_id = 0
     if visit.machine.directory.challenge(challenge_id) is None:
-        raise Refusal(404, NOT_FOUND, known=False)
+        raise WhaleRefusal(404, NOT_FOUND, known=False)
     mine = [
         record
         for record in visit.transaction.everything()
@@ -209,7 +209,7 @@ def _expiration(value: object) -> float | None:
     try:
         day = datetime.strptime(str(value), "%Y-%m-%d").replace(tzinfo=timezone.utc)
     except ValueError as error:
-        raise Refusal(500, "Internal Server Error", known=False) from error
+        raise WhaleRefusal(500, "Internal Server Error", known=False) from error
     return day.timestamp()
 
 

@@ -6,12 +6,12 @@ from flask import request
 
 from ..whale import player
 from ..whale.visit import Visit
-from .app import Reply, Site, as_restx
+from .app import Reply, WhaleSite, as_restx
 
 PATH = "/api/v1/plugins/ctfd-whale/container"
 
 
-def register(site: Site) -> None:
+def register(site: WhaleSite) -> None:
     """Add the dialect's routes."""
     views = {"GET": _get, "POST": _post, "PATCH": _patch, "DELETE": _delete}
     site.route(PATH, views, as_restx)

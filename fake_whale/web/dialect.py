@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 
-class Dialect(str, Enum):
+class FakeDialect(str, Enum):
     """``ctfd-whale`` is measured; the other two are read (docs/whale-wire.md)."""
 
     CTFD_WHALE = "ctfd-whale"

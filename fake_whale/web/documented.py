@@ -6,16 +6,16 @@ Nobody has measured one; what the paper leaves open is answered as ctfd-whale an
 from __future__ import annotations
 
 from ..whale import player
-from ..whale.control import Outcome
-from ..whale.player import Running
+from ..whale.control import ControlResult
+from ..whale.player import ShownContainer
 from ..whale.visit import Visit
-from .app import Reply, Site, as_restx
+from .app import Reply, WhaleSite, as_restx
 from .ctfd_whale import challenge_id
 
 PATH = "/ctfd-whale-user/container"
 
 
-def register(site: Site) -> None:
+def register(site: WhaleSite) -> None:
     """Add the dialect's routes."""
     views = {"GET": _get, "POST": _post, "PATCH": _patch, "DELETE": _delete}
     site.route(PATH, views, as_restx)
@@ -44,14 +44,14 @@ def _delete(visit: Visit) -> Reply:
     return Reply({"success": True, "message": "Container destroyed", "data": {}})
 
 
-def _after(visit: Visit, outcome: Outcome, message: str) -> Reply:
+def _after(visit: Visit, outcome: ControlResult, message: str) -> Reply:
     running = player.status(visit, challenge_id())
     if running is None:  # gone again already: another call of the same user was faster
         return Reply({"success": outcome.ok, "message": message, "data": {}})
     return _told(visit, message, running)
 
 
-def _told(visit: Visit, message: str, running: Running) -> Reply:
+def _told(visit: Visit, message: str, running: ShownContainer) -> Reply:
     data: dict[str, object] = {
         "uuid": running.record.uuid,
         "remaining_time": running.remaining,

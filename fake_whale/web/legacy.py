@@ -9,9 +9,9 @@ import json
 
 from ..whale import player
 from ..whale.control import DESTROY_FAILED
-from ..whale.errors import Refusal
+from ..whale.errors import WhaleRefusal
 from ..whale.visit import NOT_FOUND, Visit
-from .app import HTML, Reply, Site, as_page
+from .app import HTML, Reply, WhaleSite, as_page
 from .ctfd_whale import challenge_id
 
 PATH = "/plugins/ctfd-whale/container"
@@ -24,16 +24,16 @@ _OWN_WORDS = {
 }
 
 
-def register(site: Site) -> None:
+def register(site: WhaleSite) -> None:
     """Add the dialect's routes."""
     views = {"GET": _get, "POST": _post, "PATCH": _patch, "DELETE": _delete}
     site.route(PATH, views, render)
 
 
-def render(refusal: Refusal) -> Reply:
+def render(refusal: WhaleRefusal) -> Reply:
     """A refusal as this dialect shows it."""
     if refusal.message in ("challenge not visible", "no such challenge"):
-        return as_page(Refusal(404, NOT_FOUND, known=False))
+        return as_page(WhaleRefusal(404, NOT_FOUND, known=False))
     if not refusal.known:
         return as_page(refusal)
     return _told({"success": False, "msg": _OWN_WORDS.get(refusal.message, refusal.message)})
@@ -42,7 +42,7 @@ def render(refusal: Refusal) -> Reply:
 def _get(visit: Visit) -> Reply:
     try:
         running = player.status(visit, challenge_id())
-    except Refusal as refusal:
+    except WhaleRefusal as refusal:
         if refusal.message.startswith("Container already started"):
             return _told({})
         raise

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from .dialect import Dialect
+from .dialect import FakeDialect
 
 PATHS = {
-    Dialect.CTFD_WHALE: "/api/v1/plugins/ctfd-whale/container",
-    Dialect.DOCUMENTED: "/ctfd-whale-user/container",
-    Dialect.LEGACY: "/plugins/ctfd-whale/container",
+    FakeDialect.CTFD_WHALE: "/api/v1/plugins/ctfd-whale/container",
+    FakeDialect.DOCUMENTED: "/ctfd-whale-user/container",
+    FakeDialect.LEGACY: "/plugins/ctfd-whale/container",
 }
 ADMIN_PATH = "/api/v1/plugins/ctfd-whale/admin/container"
 _INTERNAL = "Internal Server Error: a setting or a parameter Whale cannot read, or a faulty part"
 
 
-def document(dialect: Dialect) -> dict[str, Any]:
+def document(dialect: FakeDialect) -> dict[str, Any]:
     """OpenAPI 3.0, as plain data."""
     return {
         "openapi": "3.0.3",
         "info": {"title": f"fake Whale ({dialect.value})", "version": "1"},
         "paths": {
             PATHS[dialect]: _container(),
-            **({ADMIN_PATH: _admin()} if dialect is Dialect.CTFD_WHALE else {}),
+            **({ADMIN_PATH: _admin()} if dialect is FakeDialect.CTFD_WHALE else {}),
             "/api/v1/users/me": {"get": _operation(["200", "302", "401", "403"])},
             "/healthcheck": {"get": _operation(["200", "500"])},
             **_control(),

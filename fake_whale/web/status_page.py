@@ -6,7 +6,7 @@ import json
 from html import escape
 from typing import TYPE_CHECKING
 
-from ..whale.faults import EVENTS, Kind
+from ..whale.faults import EVENTS, WhaleFaultKind
 
 if TYPE_CHECKING:
     from ..fake import FakeWhale
@@ -110,7 +110,7 @@ def html(fake: FakeWhale) -> str:
         "challenges": {challenge.id: challenge.name for challenge in directory.challenges()},
     }
     dialect = f"{fake.dialect.value}, as {fake.flavour.name} speaks it"
-    kinds = [kind.value for kind in Kind if kind not in EVENTS]
+    kinds = [kind.value for kind in WhaleFaultKind if kind not in EVENTS]
     buttons = "".join(
         f'<button data-seconds="{seconds}">+{text}</button> '
         for seconds, text in ((10, "10 s"), (60, "1 min"), (3600, "1 h"))

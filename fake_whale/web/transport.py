@@ -21,8 +21,8 @@ from waitress.task import WSGITask
 
 from ..fuzz import PAUSE_SECONDS, End, FuzzedAnswer, fuzzed
 from ..whale.clock import Cancelled
-from ..whale.faults import TRANSPORT, Fault, Kind, When
-from ..whale.journal import Call, working_on
+from ..whale.faults import TRANSPORT, Fault, WhaleFaultKind, When
+from ..whale.journal import CurrentRequest, working_on
 from ..whale.machine import Machine
 from ..whale.sessions import COOKIE_NAME
 
@@ -31,10 +31,17 @@ if TYPE_CHECKING:
 
 CONTROL_PREFIX = "/_fake"
 WIRE_KEY = "fake_whale.wire"
-_GATEWAYS = {Kind.BAD_GATEWAY: "502 Bad Gateway", Kind.LATE: "504 Gateway Time-out"}
-REPLACED = (Kind.HTML, *_GATEWAYS)
+_GATEWAYS = {
+    WhaleFaultKind.BAD_GATEWAY: "502 Bad Gateway",
+    WhaleFaultKind.LATE: "504 Gateway Time-out",
+}
+REPLACED = (WhaleFaultKind.HTML, *_GATEWAYS)
 """Whole answers of something in between, which keeps the connection."""
-RESETS = (Kind.RESET_BEFORE_HEADERS, Kind.RESET_AFTER_HEADERS, Kind.REFUSE)
+RESETS = (
+    WhaleFaultKind.RESET_BEFORE_HEADERS,
+    WhaleFaultKind.RESET_AFTER_HEADERS,
+    WhaleFaultKind.REFUSE,
+)
 ENDLESS = 1_000_000_000
 """The Content-Length a dribbling answer promises."""
 
@@ -76,16 +83,16 @@ class TransportFaults:
         if machine.faults.empty or path.startswith(CONTROL_PREFIX):
             return self._app(environ, start_response)
         caller = machine.caller(environ.get("HTTP_AUTHORIZATION"), _cookie(environ))
-        with working_on(Call(environ["REQUEST_METHOD"], path, caller)):
-            refusal = machine.faults.fire(Kind.REFUSE)
+        with working_on(CurrentRequest(environ["REQUEST_METHOD"], path, caller)):
+            refusal = machine.faults.fire(WhaleFaultKind.REFUSE)
             if refusal is not None:
                 if refusal.seconds:
                     self._refuse(refusal.seconds)
                 return _answer_before(environ, start_response, machine, refusal)
             fault = machine.faults.fire(*TRANSPORT, when=When.BEFORE)
-            if fault is not None and fault.kind is Kind.HANG:
+            if fault is not None and fault.kind is WhaleFaultKind.HANG:
                 machine.hang(fault)
-            elif fault is not None and fault.kind is Kind.LATE:
+            elif fault is not None and fault.kind is WhaleFaultKind.LATE:
                 machine.later(fault, self._postponed(environ))
                 return _replaced(start_response, fault)
             elif fault is not None:
@@ -116,7 +123,7 @@ class TransportFaults:
         fault = machine.faults.fire(*TRANSPORT, when=When.AFTER)
         if fault is not None and fault.kind in REPLACED:
             return _replaced(start_response, fault)
-        if fault is not None and fault.kind is Kind.HANG:
+        if fault is not None and fault.kind is WhaleFaultKind.HANG:
             machine.hang(fault)
         elif fault is not None:
             _spoil(environ, machine, fault)
@@ -131,7 +138,7 @@ def _answer_before(
     if fault.kind in REPLACED:
         return _replaced(start_response, fault)
     _spoil(environ, machine, fault)
-    return _replaced(start_response, Fault(Kind.BAD_GATEWAY))
+    return _replaced(start_response, Fault(WhaleFaultKind.BAD_GATEWAY))
 
 
 def _replaced(start_response: StartResponse, fault: Fault) -> Iterable[bytes]:
@@ -145,7 +152,7 @@ def _replaced(start_response: StartResponse, fault: Fault) -> Iterable[bytes]:
 
 
 def _spoil(environ: WSGIEnvironment, machine: Machine, fault: Fault) -> None:
-    if fault.kind is Kind.SLOW_FIRST_BYTE:
+    if fault.kind is WhaleFaultKind.SLOW_FIRST_BYTE:
         try:
             machine.wait(fault.seconds)
         except Cancelled:
@@ -155,7 +162,7 @@ def _spoil(environ: WSGIEnvironment, machine: Machine, fault: Fault) -> None:
         wire.fault = fault
         # A trickle has to be real whatever the clock: it is the client's socket that waits.
         wire.pause = lambda seconds: not machine.cancel.wait(seconds)
-        wire.fuzzed = fuzzed(machine.fuzz) if fault.kind is Kind.FUZZED else None
+        wire.fuzzed = fuzzed(machine.fuzz) if fault.kind is WhaleFaultKind.FUZZED else None
 
 
 def _cookie(environ: WSGIEnvironment) -> str | None:
@@ -182,7 +189,7 @@ class SpoiledTask(WSGITask):
     def write(self, data: bytes) -> None:
         """Send the answer, spoiled if a fault says so."""
         fault, self._wire.fault = self._wire.fault, None
-        if fault is None or fault.kind is Kind.SLOW_FIRST_BYTE:
+        if fault is None or fault.kind is WhaleFaultKind.SLOW_FIRST_BYTE:
             channel: Any = self.channel
             with channel.answer_lock:
                 super().write(data)
@@ -190,29 +197,36 @@ class SpoiledTask(WSGITask):
                     channel.answered = self.request
             return
         head = self._head_for(fault.kind)
-        if fault.kind in (Kind.RESET_BEFORE_HEADERS, Kind.EMPTY_REPLY, Kind.REFUSE):
+        if fault.kind in (
+            WhaleFaultKind.RESET_BEFORE_HEADERS,
+            WhaleFaultKind.EMPTY_REPLY,
+            WhaleFaultKind.REFUSE,
+        ):
             head = data = b""
-        elif fault.kind is Kind.RESET_AFTER_HEADERS:
+        elif fault.kind is WhaleFaultKind.RESET_AFTER_HEADERS:
             data = b""
-        elif fault.kind is Kind.HALF_BODY:
+        elif fault.kind is WhaleFaultKind.HALF_BODY:
             data = data[: len(data) // 2]
         if self._wire.fuzzed is not None:
             self._send_fuzzed(self._wire.fuzzed)
             return
         self._send(head)
-        if fault.kind is Kind.DRIBBLE:
+        if fault.kind is WhaleFaultKind.DRIBBLE:
             self._dribble(data, fault.seconds)
         else:
             self._send(data)
         self._hang_up(reset=fault.kind in RESETS)
 
-    def _head_for(self, kind: Kind) -> bytes:
+    def _head_for(self, kind: WhaleFaultKind) -> bytes:
         head: bytes = self.build_response_header()
         self.wrote_header = True
         self.chunked_response = False
         self.content_bytes_written = self.content_length or 0
         length = self.content_length or 0
-        promised = {Kind.DRIBBLE: ENDLESS, Kind.WRONG_CONTENT_LENGTH: length + 10}.get(kind, length)
+        promised = {
+            WhaleFaultKind.DRIBBLE: ENDLESS,
+            WhaleFaultKind.WRONG_CONTENT_LENGTH: length + 10,
+        }.get(kind, length)
         return head.replace(
             f"Content-Length: {length}\r\n".encode(), f"Content-Length: {promised}\r\n".encode()
         )

@@ -7,11 +7,11 @@ import math
 import threading
 from collections.abc import Callable
 
-from .clock import Cancelled, Clock
+from .clock import Cancelled, EpochClock
 from .control import Control
-from .database import Database
+from .database import InstanceTable
 from .errors import MechanismError
-from .journal import Call, Journal, working_on
+from .journal import CurrentRequest, Journal, working_on
 from .routing import FrpRouter
 
 PERIOD_SECONDS = 10.0
@@ -28,9 +28,9 @@ class Cleaner:
 
     def __init__(
         self,
-        database: Database,
+        database: InstanceTable,
         control: Control,
-        clock: Clock,
+        clock: EpochClock,
         journal: Journal,
         cancel: threading.Event,
         changed: Callable[[], None],
@@ -107,7 +107,7 @@ class Cleaner:
 
     def _clean(self) -> None:
         transaction = self._database.begin()
-        with working_on(Call("CLEAN", "cleaner")):
+        with working_on(CurrentRequest("CLEAN", "cleaner")):
             try:
                 expired = transaction.expired(self._control.oldest_alive())
                 for row in expired:

@@ -27,7 +27,7 @@ class Timer(Protocol):
         """Do the work that was due at ``moment``; the clock stands there meanwhile."""
 
 
-class Clock(Protocol):
+class EpochClock(Protocol):
     """Tells the time in epoch seconds, and waits."""
 
     @property
@@ -44,7 +44,7 @@ class Clock(Protocol):
     def unsubscribe(self, timer: Timer) -> None: ...
 
 
-class SystemClock:
+class SystemEpochClock:
     """The machine's clock. It cannot be moved."""
 
     virtual = False
@@ -69,7 +69,7 @@ class SystemClock:
         """See :meth:`subscribe`."""
 
 
-class VirtualClock:
+class VirtualEpochClock:
     """A clock that stands still until it is moved.
 
     Moving it runs everything that falls due on the way, in order and each at its own moment: after

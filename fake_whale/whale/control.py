@@ -13,15 +13,15 @@ from random import Random
 from typing import NamedTuple
 
 from . import mariadb
-from .clock import Clock
+from .clock import EpochClock
 from .database import Record, Transaction
 from .directory import Directory
-from .engine import Engine, Order
-from .errors import EngineError, MechanismError
-from .flavours import Existing, Flavour, Guard, Remaining, Removal, Undone
+from .engine import Engine, ServiceOrder
+from .errors import ContainerEngineError, MechanismError
+from .flavours import Existing, Flavour, LockedPart, Remaining, StopManner, Undone
 from .redis import Redis
-from .routing import Router
-from .settings import Settings, Value
+from .routing import ProxyRouter
+from .settings import Value, WhaleSettings
 from .templating import SeededUuid, render
 from .world import User
 
@@ -29,19 +29,19 @@ REMOVAL_TRIES = 3
 FLAG_TEMPLATE = '{{ "flag{"+uuid.uuid4()|string+"}" }}'
 """Whale's own, where the setting is empty."""
 GLOBAL_LOCK = "ctfd_whale_global_container_lock"
-GLOBAL_LOCK_SECONDS = {Guard.RECORD: 10.0, Guard.EVERYTHING: 120.0}
+GLOBAL_LOCK_SECONDS = {LockedPart.RECORD: 10.0, LockedPart.EVERYTHING: 120.0}
 BUSY = "Server busy, please retry."
 DESTROY_FAILED = "Failed when destroying instance, please contact admin!"
 
 
-class Outcome(NamedTuple):
+class ControlResult(NamedTuple):
     """Whether it worked, and what Whale says about it."""
 
     ok: bool
     message: str
 
 
-DESTROYED = Outcome(True, "Container destroyed")
+DESTROYED = ControlResult(True, "Container destroyed")
 
 
 class Control:
@@ -49,13 +49,13 @@ class Control:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: WhaleSettings,
         directory: Directory,
         redis: Redis,
         engine: Engine,
-        clock: Clock,
+        clock: EpochClock,
         random: Random,
-        router: Callable[[], Router],
+        router: Callable[[], ProxyRouter],
         changed: Callable[[], None],
         flavour: Flavour,
         pause: Callable[[], object],
@@ -80,48 +80,48 @@ class Control:
         owners = self._directory.mates(user) if self.flavour.per_team else {user.id}
         return transaction.of_users(owners, mariadb.equal_to(challenge_id))
 
-    def add(self, transaction: Transaction, user: User, challenge_id: str) -> Outcome:
+    def add(self, transaction: Transaction, user: User, challenge_id: str) -> ControlResult:
         """Start a container; raises :class:`MechanismError` where the real one answers 500."""
         flavour = self.flavour
         with contextlib.ExitStack() as locked:
-            if not locked.enter_context(self._guarded(Guard.RECORD, Guard.EVERYTHING)):
-                return Outcome(False, BUSY)
+            if not locked.enter_context(self._guarded(LockedPart.RECORD, LockedPart.EVERYTHING)):
+                return ControlResult(False, BUSY)
             answer = self._without_starting(transaction, user, challenge_id)
             if answer is not None:
                 return answer
             record = self._insert(transaction, user.id, challenge_id)
-            if flavour.guard is not Guard.EVERYTHING:
+            if flavour.guard is not LockedPart.EVERYTHING:
                 locked.close()
             return self._bring_up(transaction, record)
 
     def remove(
         self, transaction: Transaction, records: list[Record], *, asked_for: int | None = None
-    ) -> Outcome:
+    ) -> ControlResult:
         """Destroy what ``records`` stand for: the first and all records of its user, or each.
 
         ``asked_for``: the user whose records are dropped instead, where an admin's text named
         one user to the look-up and another, or none, to the deletion.
         """
-        with self._guarded(Guard.EVERYTHING) as free:
+        with self._guarded(LockedPart.EVERYTHING) as free:
             if not free:
-                return Outcome(False, BUSY)
+                return ControlResult(False, BUSY)
             if not records:
-                return Outcome(False, "No such container")
-            if self.flavour.removal is Removal.ONCE_EACH:
+                return ControlResult(False, "No such container")
+            if self.flavour.removal is StopManner.ONCE_EACH:
                 failures = [
                     text for each in records for text in self._remove_once(transaction, each)
                 ]
-                return Outcome(False, "; ".join(failures)) if failures else DESTROYED
+                return ControlResult(False, "; ".join(failures)) if failures else DESTROYED
             return self._remove_in_three_tries(transaction, records[0], asked_for)
 
     def _remove_in_three_tries(
         self, transaction: Transaction, record: Record, asked_for: int | None
-    ) -> Outcome:
+    ) -> ControlResult:
         for _ in range(REMOVAL_TRIES):
             try:
                 refused = self._router().unregister(transaction, record)
                 if refused is not None:
-                    return Outcome(False, refused)
+                    return ControlResult(False, refused)
                 self._engine.remove(_whale_id(record))
                 self._drop(transaction, record, asked_for)
             except MechanismError:
@@ -129,7 +129,7 @@ class Control:
             finally:
                 self._changed()
             return DESTROYED
-        return Outcome(False, DESTROY_FAILED)
+        return ControlResult(False, DESTROY_FAILED)
 
     def _remove_once(self, transaction: Transaction, record: Record) -> Iterator[str]:
         """What failed of it, in words."""
@@ -139,7 +139,7 @@ class Control:
             refused = str(error)
         try:
             self._engine.remove(_whale_id(record))
-        except EngineError as error:
+        except ContainerEngineError as error:
             yield str(error)
         else:
             transaction.delete([record.id])
@@ -153,20 +153,20 @@ class Control:
         user_id = record.user_id if asked_for is None else asked_for
         transaction.delete_of_user(user_id, challenge_id)
 
-    def clean(self, transaction: Transaction, expired: Record) -> Outcome:
+    def clean(self, transaction: Transaction, expired: Record) -> ControlResult:
         """What the cleaner does about a record whose time is over."""
         challenge_id = expired.challenge_id if self.flavour.per_challenge else None
         return self.remove(transaction, transaction.of_users({expired.user_id}, challenge_id))
 
-    def renew(self, transaction: Transaction, record: Record | None) -> Outcome:
+    def renew(self, transaction: Transaction, record: Record | None) -> ControlResult:
         """Set the time back to the full time-out, unless it has run out already."""
         if record is None:
-            return Outcome(False, "No such container")
+            return ControlResult(False, "No such container")
         now = self._clock.time()
         if record.start_time + self.timeout() <= now:
-            return Outcome(False, "Invalid container")
+            return ControlResult(False, "Invalid container")
         transaction.renew(record, now)
-        return Outcome(True, "Container Renewed")
+        return ControlResult(True, "Container Renewed")
 
     def timeout(self) -> int:
         """``docker_timeout`` in seconds; raises :class:`~fake_whale.whale.errors.BadSetting`."""
@@ -245,7 +245,7 @@ class Control:
         }
 
     @contextlib.contextmanager
-    def _guarded(self, *guards: Guard) -> Iterator[bool]:
+    def _guarded(self, *guards: LockedPart) -> Iterator[bool]:
         """Within the lock of all users where the flavour has one for this; False: not to be had."""
         if self.flavour.guard not in guards:
             yield True
@@ -262,24 +262,24 @@ class Control:
 
     def _without_starting(
         self, transaction: Transaction, user: User, challenge_id: str
-    ) -> Outcome | None:
+    ) -> ControlResult | None:
         """The answer where nothing is to be started, or None."""
         flavour = self.flavour
         exists = flavour.existing is not Existing.REPLACED and bool(
             self.of(transaction, user, challenge_id)
         )
         if exists and flavour.existing is Existing.KEPT:
-            return Outcome(True, flavour.exists)
+            return ControlResult(True, flavour.exists)
         limit = self._settings.integer("docker_max_container_count", 1000)
         if len(transaction.alive(self.oldest_alive())) >= limit + flavour.admits_one_more:
-            return Outcome(False, "Max container count exceed.")
+            return ControlResult(False, "Max container count exceed.")
         if flavour.too_many_of_user:
             limit = self._settings.integer("docker_max_container_per_user", 1)
             if len(transaction.of_users({user.id})) >= limit:
-                return Outcome(False, flavour.too_many_of_user.format(limit=limit))
-        return Outcome(False, flavour.exists) if exists else None
+                return ControlResult(False, flavour.too_many_of_user.format(limit=limit))
+        return ControlResult(False, flavour.exists) if exists else None
 
-    def _bring_up(self, transaction: Transaction, record: Record) -> Outcome:
+    def _bring_up(self, transaction: Transaction, record: Record) -> ControlResult:
         undone = self.flavour.docker_failing
         if self._redis.absent:
             self._pause()  # nothing keeps others out while Docker works
@@ -294,19 +294,21 @@ class Control:
         finally:
             self._changed()
         if refused is None:
-            return Outcome(True, "Container created")
+            return ControlResult(True, "Container created")
         if undone is not Undone.RECORD:
-            with contextlib.suppress(EngineError):  # Whale shrugs too: the service stays behind
+            with contextlib.suppress(
+                ContainerEngineError
+            ):  # Whale shrugs too: the service stays behind
                 self._engine.remove(_whale_id(record))
         self._drop(transaction, record)
         self._changed()
-        return Outcome(False, refused)
+        return ControlResult(False, refused)
 
-    def _order(self, record: Record) -> Order:
+    def _order(self, record: Record) -> ServiceOrder:
         challenge = self._directory.challenge(record.challenge_id)
         if challenge is None or challenge.type != "dynamic_docker":
-            raise EngineError("not a docker challenge")
-        return Order(
+            raise ContainerEngineError("not a docker challenge")
+        return ServiceOrder(
             whale_id=_whale_id(record),
             user_id=record.user_id,
             challenge_id=record.challenge_id,
@@ -325,10 +327,10 @@ class Control:
         windows = any(tag.startswith("windows") for tag in image.split(":")[1:2])
         fitting = [node for node in nodes if node.startswith("windows") == windows]
         if not fitting:
-            raise EngineError("no suitable node")
+            raise ContainerEngineError("no suitable node")
         chosen = self._random.choice(fitting)
         if not chosen:
-            raise EngineError("Docker refuses a constraint without a value")
+            raise ContainerEngineError("Docker refuses a constraint without a value")
         return chosen
 
 

@@ -19,7 +19,7 @@ FLAG_COLUMN = 128
 """Characters the flag's column holds."""
 
 
-class Isolation(str, Enum):
+class TransactionIsolation(str, Enum):
     """MariaDB's transaction isolation; CTFd runs at MariaDB's default, the first."""
 
     REPEATABLE_READ = "repeatable-read"
@@ -51,12 +51,12 @@ class Record:
     port: int = 0
 
 
-class Database:
+class InstanceTable:
     """The table; every change goes through a :class:`Transaction`."""
 
-    def __init__(self, isolation: Isolation, kind: Dbms = Dbms.MARIADB) -> None:
+    def __init__(self, isolation: TransactionIsolation, kind: Dbms = Dbms.MARIADB) -> None:
         self.kind = kind
-        self.isolation = isolation if kind is Dbms.MARIADB else Isolation.READ_COMMITTED
+        self.isolation = isolation if kind is Dbms.MARIADB else TransactionIsolation.READ_COMMITTED
         self._lock = threading.Lock()
         self._rows: dict[int, Record] = {}
         self._last_id = 0
@@ -112,7 +112,7 @@ class Database:
 class Transaction:
     """What one request sees of the table, and does to it; each change commits."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: InstanceTable) -> None:
         self._database = database
         self._picture: tuple[Record, ...] | None = None
 
@@ -142,18 +142,18 @@ class Transaction:
         return self._read()
 
     def insert(self, user_id: int, challenge_id: str, start: float, uuid: str, flag: str) -> Record:
-        """See :meth:`Database.insert`."""
+        """See :meth:`InstanceTable.insert`."""
         record = self._database.insert(user_id, challenge_id, start, uuid, flag)
         self._commit()
         return record
 
     def delete_of_user(self, user_id: int, challenge_id: int | None = None) -> None:
-        """See :meth:`Database.delete_of_user`."""
+        """See :meth:`InstanceTable.delete_of_user`."""
         self._database.delete_of_user(user_id, challenge_id)
         self._commit()
 
     def delete(self, ids: Iterable[int]) -> None:
-        """See :meth:`Database.delete`."""
+        """See :meth:`InstanceTable.delete`."""
         self._database.delete(ids)
         self._commit()
 
@@ -172,7 +172,7 @@ class Transaction:
         return changed
 
     def _read(self) -> tuple[Record, ...]:
-        if self._database.isolation is Isolation.READ_COMMITTED:
+        if self._database.isolation is TransactionIsolation.READ_COMMITTED:
             return self._database.rows()
         if self._picture is None:
             self._picture = self._database.rows()

@@ -9,8 +9,8 @@ import threading
 from dataclasses import dataclass, field, replace
 
 from . import mariadb
-from .clock import Clock
-from .world import Challenge, Team, User, UserMode, World
+from .clock import EpochClock
+from .world import Team, User, UserMode, WhaleChallenge, WhaleWorld
 
 TOKEN_LIFETIME_SECONDS = 30 * 86_400.0
 """CTFd's default life of a token that was made without an end."""
@@ -35,7 +35,7 @@ class Token:
 class Directory:
     """Users, teams, challenges and tokens by id."""
 
-    def __init__(self, world: World, clock: Clock) -> None:
+    def __init__(self, world: WhaleWorld, clock: EpochClock) -> None:
         self._key = secrets.token_bytes(32)
         self._clock = clock
         self._lock = threading.Lock()
@@ -74,7 +74,7 @@ class Directory:
         """The team with that id, or None."""
         return None if team_id is None else self._teams.get(team_id)
 
-    def challenge(self, challenge_id: int) -> Challenge | None:
+    def challenge(self, challenge_id: int) -> WhaleChallenge | None:
         """The challenge with that id, or None."""
         return self._challenges.get(challenge_id)
 
@@ -83,11 +83,11 @@ class Directory:
         challenge = self.challenge(challenge_id)
         return challenge.redirect_type if challenge else None
 
-    def challenges(self) -> list[Challenge]:
+    def challenges(self) -> list[WhaleChallenge]:
         """All challenges."""
         return list(self._challenges.values())
 
-    def challenge_matching(self, text: str | None) -> Challenge | None:
+    def challenge_matching(self, text: str | None) -> WhaleChallenge | None:
         """The challenge whose id MariaDB holds equal to ``text``, or None."""
         if text is None:
             return None

@@ -18,13 +18,13 @@ import docker.errors
 import docker.types
 import requests
 
-from .clock import Clock
-from .engine import Order, Service, Task, apply_docker_fault, check_order
-from .errors import EngineError, FakeWhaleError
-from .faults import Faults, Kind
-from .runtimes import Runtime
-from .settings import Settings
-from .world import World
+from .clock import EpochClock
+from .engine import Service, ServiceOrder, Task, apply_docker_fault, check_order
+from .errors import ContainerEngineError, FakeWhaleError
+from .faults import Faults, WhaleFaultKind
+from .runtimes import WhaleRuntime
+from .settings import WhaleSettings
+from .world import WhaleWorld
 
 LABEL = "whale-ready.fake"
 _TROUBLE = (docker.errors.DockerException, requests.RequestException, OSError)
@@ -37,21 +37,21 @@ class DockerEngine:
 
     def __init__(
         self,
-        runtime: Runtime,
-        world: World,
-        settings: Settings,
-        clock: Clock,
+        runtime: WhaleRuntime,
+        world: WhaleWorld,
+        settings: WhaleSettings,
+        clock: EpochClock,
         faults: Faults,
         wait: Callable[[float], None],
     ) -> None:
-        self._swarm = runtime is Runtime.SWARM
+        self._swarm = runtime is WhaleRuntime.SWARM
         self._world = world
         self._settings = settings
         self._clock = clock
         self._faults = faults
         self._wait = wait
         self._lock = threading.Lock()
-        self._orders: dict[str, tuple[Order, float]] = {}
+        self._orders: dict[str, tuple[ServiceOrder, float]] = {}
         self.run = uuid.uuid4().hex[:12]
         try:
             self._client: Any = docker.from_env()
@@ -61,8 +61,8 @@ class DockerEngine:
                 f"runtime: no Docker engine can be reached ({error}); start one or use 'simulated'"
             ) from error
 
-    def create(self, order: Order) -> None:
-        """Start the challenge; raises :class:`EngineError` when Docker refuses.
+    def create(self, order: ServiceOrder) -> None:
+        """Start the challenge; raises :class:`ContainerEngineError` when Docker refuses.
 
         A plain container needs its image at once, so a missing one is noted as rejected, which is
         what Swarm shows.
@@ -74,7 +74,7 @@ class DockerEngine:
             self._orders[order.uuid] = order, self._clock.time()
 
     def remove(self, whale_id: str) -> None:
-        """Remove what carries the label; raises :class:`EngineError`."""
+        """Remove what carries the label; raises :class:`ContainerEngineError`."""
         self._trouble()
         with self._lock:
             found = [key for key, (order, _) in self._orders.items() if order.whale_id == whale_id]
@@ -106,7 +106,7 @@ class DockerEngine:
         except _TROUBLE as error:
             with self._lock:
                 self._orders[uuid] = known
-            raise EngineError(str(error)) from error
+            raise ContainerEngineError(str(error)) from error
         return True
 
     def restart(self) -> None:
@@ -117,11 +117,11 @@ class DockerEngine:
         with self._lock:
             left = list(self._orders)
         for key in left:
-            with contextlib.suppress(EngineError):
+            with contextlib.suppress(ContainerEngineError):
                 self.discard(key)
         self._client.close()
 
-    def _start(self, order: Order) -> None:
+    def _start(self, order: ServiceOrder) -> None:
         labels = {LABEL: self.run, "whale_id": order.whale_id}
         memory = _size(order.memory_limit or "0")
         try:
@@ -152,7 +152,7 @@ class DockerEngine:
         except _TROUBLE as error:
             with contextlib.suppress(*_TROUBLE):
                 self._delete(order.whale_id)
-            raise EngineError(str(error)) from error
+            raise ContainerEngineError(str(error)) from error
 
     def _delete(self, name: str) -> None:
         if self._swarm:
@@ -160,7 +160,7 @@ class DockerEngine:
         else:
             self._client.containers.get(name).remove(force=True)
 
-    def _look_at(self, order: Order, created: float) -> Service:
+    def _look_at(self, order: ServiceOrder, created: float) -> Service:
         try:
             address = self._address(order)
         except _TROUBLE:
@@ -168,7 +168,7 @@ class DockerEngine:
         task = Task.RUNNING if address else Task.PENDING
         return Service(order, task, created, created, address)
 
-    def _address(self, order: Order) -> tuple[str, int] | None:
+    def _address(self, order: ServiceOrder) -> tuple[str, int] | None:
         filters = {"label": [f"{LABEL}={self.run}", f"whale_id={order.whale_id}"]}
         for container in self._client.containers.list(filters=filters):
             networks = container.attrs["NetworkSettings"]["Networks"]
@@ -179,7 +179,10 @@ class DockerEngine:
 
     def _trouble(self) -> None:
         fault = self._faults.fire(
-            Kind.DOCKER_REFUSED, Kind.DOCKER_ERROR, Kind.DOCKER_HUNG, Kind.DOCKER_SLOW
+            WhaleFaultKind.DOCKER_REFUSED,
+            WhaleFaultKind.DOCKER_ERROR,
+            WhaleFaultKind.DOCKER_HUNG,
+            WhaleFaultKind.DOCKER_SLOW,
         )
         apply_docker_fault(fault.kind if fault else None, fault.seconds if fault else 0, self._wait)
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Protocol
 
-from .clock import Clock
-from .errors import EngineError
-from .faults import Faults, Kind
-from .settings import Settings
-from .world import World
+from .clock import EpochClock
+from .errors import ContainerEngineError
+from .faults import Faults, WhaleFaultKind
+from .settings import WhaleSettings
+from .world import WhaleWorld
 
 CLIENT_TIMEOUT_SECONDS = 60.0
 """The docker client's default; a hung engine costs a POST two of them and a DELETE three."""
@@ -46,7 +46,7 @@ class Task(str, Enum):
 
 
 @dataclass(frozen=True)
-class Order:
+class ServiceOrder:
     """What Whale asks the engine for."""
 
     whale_id: str
@@ -66,7 +66,7 @@ class Order:
 class Service:
     """A service that exists. ``ready_at``: epoch seconds from which it answers."""
 
-    order: Order
+    order: ServiceOrder
     task: Task
     created_at: float
     ready_at: float
@@ -84,13 +84,13 @@ class Service:
 
 
 class Engine(Protocol):
-    """Creates and removes services; raises :class:`EngineError` when it fails."""
+    """Creates and removes services; raises :class:`ContainerEngineError` when it fails."""
 
     @property
     def local(self) -> bool:
         """Whether looking at a service asks nobody outside this process."""
 
-    def create(self, order: Order) -> None: ...
+    def create(self, order: ServiceOrder) -> None: ...
 
     def remove(self, whale_id: str) -> None: ...
 
@@ -115,9 +115,9 @@ class SimulatedEngine:
 
     def __init__(
         self,
-        world: World,
-        settings: Settings,
-        clock: Clock,
+        world: WhaleWorld,
+        settings: WhaleSettings,
+        clock: EpochClock,
         faults: Faults,
         wait: Callable[[float], None],
         ready_delay_seconds: float,
@@ -131,8 +131,9 @@ class SimulatedEngine:
         self._services: list[Service] = []
         self._lock = threading.Lock()
 
-    def create(self, order: Order) -> None:
-        """Make the service; raises :class:`EngineError` when Docker would not take the order."""
+    def create(self, order: ServiceOrder) -> None:
+        """Make the service; raises :class:`ContainerEngineError` when Docker would not take the
+        order."""
         self._trouble()
         task = self._judge(order)
         self._work(CREATE_SECONDS)
@@ -182,49 +183,59 @@ class SimulatedEngine:
 
     def _trouble(self) -> None:
         fault = self._faults.fire(
-            Kind.DOCKER_REFUSED, Kind.DOCKER_ERROR, Kind.DOCKER_HUNG, Kind.DOCKER_SLOW
+            WhaleFaultKind.DOCKER_REFUSED,
+            WhaleFaultKind.DOCKER_ERROR,
+            WhaleFaultKind.DOCKER_HUNG,
+            WhaleFaultKind.DOCKER_SLOW,
         )
         apply_docker_fault(fault.kind if fault else None, fault.seconds if fault else 0, self._wait)
 
-    def _judge(self, order: Order) -> Task:
+    def _judge(self, order: ServiceOrder) -> Task:
         check_order(order, self._settings, self._world.networks)
         images = _images_of(order.image or "")
-        if self._faults.fire(Kind.NO_SUITABLE_NODE) or order.node not in self._world.nodes:
+        if (
+            self._faults.fire(WhaleFaultKind.NO_SUITABLE_NODE)
+            or order.node not in self._world.nodes
+        ):
             return Task.PENDING
         if (order.cpu_limit or 0) > self._world.node_cpus:
             return Task.PENDING
-        if self._faults.fire(Kind.IMAGE_MISSING):
+        if self._faults.fire(WhaleFaultKind.IMAGE_MISSING):
             return Task.REJECTED
         if any(i not in self._world.images | self._world.crashing_images for i in images):
             return Task.REJECTED
         return Task.EXITED if images[0] in self._world.crashing_images else Task.RUNNING
 
 
-def apply_docker_fault(kind: Kind | None, seconds: float, wait: Callable[[float], None]) -> None:
-    """What a fault does to one call to Docker; raises :class:`EngineError`."""
-    if kind is Kind.DOCKER_REFUSED:
-        raise EngineError("connection refused")
-    if kind is Kind.DOCKER_ERROR:
-        raise EngineError("500 Server Error")
-    if kind is Kind.DOCKER_HUNG or (kind is Kind.DOCKER_SLOW and seconds >= CLIENT_TIMEOUT_SECONDS):
+def apply_docker_fault(
+    kind: WhaleFaultKind | None, seconds: float, wait: Callable[[float], None]
+) -> None:
+    """What a fault does to one call to Docker; raises :class:`ContainerEngineError`."""
+    if kind is WhaleFaultKind.DOCKER_REFUSED:
+        raise ContainerEngineError("connection refused")
+    if kind is WhaleFaultKind.DOCKER_ERROR:
+        raise ContainerEngineError("500 Server Error")
+    if kind is WhaleFaultKind.DOCKER_HUNG or (
+        kind is WhaleFaultKind.DOCKER_SLOW and seconds >= CLIENT_TIMEOUT_SECONDS
+    ):
         wait(CLIENT_TIMEOUT_SECONDS)
-        raise EngineError("read timed out")
-    if kind is Kind.DOCKER_SLOW:
+        raise ContainerEngineError("read timed out")
+    if kind is WhaleFaultKind.DOCKER_SLOW:
         wait(seconds)
 
 
-def check_order(order: Order, settings: Settings, networks: frozenset[str]) -> None:
-    """What Whale and Docker refuse outright; raises :class:`EngineError`."""
+def check_order(order: ServiceOrder, settings: WhaleSettings, networks: frozenset[str]) -> None:
+    """What Whale and Docker refuse outright; raises :class:`ContainerEngineError`."""
     if order.image is None or order.cpu_limit is None or order.memory_limit is None:
-        raise EngineError("not a docker challenge")
+        raise ContainerEngineError("not a docker challenge")
     if not all(_REFERENCE.fullmatch(image) for image in _images_of(order.image)):
-        raise EngineError("invalid reference format")
+        raise ContainerEngineError("invalid reference format")
     if not _MEMORY.fullmatch(order.memory_limit):
-        raise EngineError("memory limit is not a size")
+        raise ContainerEngineError("memory limit is not a size")
     if not order.image.startswith("{"):
         network = settings.get("docker_auto_connect_network", "ctfd_frp-containers")
         if str(network) not in networks:
-            raise EngineError(f"network {network} not found")
+            raise ContainerEngineError(f"network {network} not found")
 
 
 def _images_of(image: str) -> list[str]:
@@ -234,8 +245,8 @@ def _images_of(image: str) -> list[str]:
     try:
         parsed = json.loads(image)
     except ValueError as error:
-        raise EngineError("image string is not JSON") from error
+        raise ContainerEngineError("image string is not JSON") from error
     images = [str(value) for value in parsed.values()]
     if not images:
-        raise EngineError("image string names no image")
+        raise ContainerEngineError("image string names no image")
     return images

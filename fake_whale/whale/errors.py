@@ -27,7 +27,7 @@ class BadSetting(MechanismError):
     """A whale setting that should be a number is not."""
 
 
-class EngineError(MechanismError):
+class ContainerEngineError(MechanismError):
     """The container engine refused, failed or did not answer in time."""
 
 
@@ -43,7 +43,7 @@ class DatabaseError(MechanismError):
     """The database refused the statement."""
 
 
-class Refusal(Exception):
+class WhaleRefusal(Exception):
     """Ends a request with this status; ``message`` is what Whale says.
 
     ``known`` is False where the real answer carries no ``success`` key: CTFd itself refused, not

@@ -16,10 +16,10 @@ from random import Random
 from typing import Any, TypeVar
 
 from .errors import FakeWhaleError
-from .journal import Call, Journal, current_call
+from .journal import CurrentRequest, Journal, current_call
 
 
-class Kind(str, Enum):
+class WhaleFaultKind(str, Enum):
     """Every fault there is."""
 
     IMAGE_MISSING = "image_missing"
@@ -60,12 +60,12 @@ class Kind(str, Enum):
 
 EVENTS = frozenset(
     {
-        Kind.FRPC_RESTARTED,
-        Kind.FRPC_TOKEN_LOST,
-        Kind.DOCKER_RESTARTED,
-        Kind.REDIS_FLUSHED,
-        Kind.SERVICE_REMOVED,
-        Kind.REFUSE,
+        WhaleFaultKind.FRPC_RESTARTED,
+        WhaleFaultKind.FRPC_TOKEN_LOST,
+        WhaleFaultKind.DOCKER_RESTARTED,
+        WhaleFaultKind.REDIS_FLUSHED,
+        WhaleFaultKind.SERVICE_REMOVED,
+        WhaleFaultKind.REFUSE,
     }
 )
 """These happen at once and once when nothing says which calls they are for; else at each such call,
@@ -73,25 +73,25 @@ before it is worked on. After REFUSE nobody gets a connection for ``seconds`` of
 
 TRANSPORT = frozenset(
     {
-        Kind.RESET_BEFORE_HEADERS,
-        Kind.RESET_AFTER_HEADERS,
-        Kind.HALF_BODY,
-        Kind.DRIBBLE,
-        Kind.EMPTY_REPLY,
-        Kind.WRONG_CONTENT_LENGTH,
-        Kind.HTML,
-        Kind.BAD_GATEWAY,
-        Kind.SLOW_FIRST_BYTE,
-        Kind.HANG,
-        Kind.LATE,
-        Kind.FUZZED,
+        WhaleFaultKind.RESET_BEFORE_HEADERS,
+        WhaleFaultKind.RESET_AFTER_HEADERS,
+        WhaleFaultKind.HALF_BODY,
+        WhaleFaultKind.DRIBBLE,
+        WhaleFaultKind.EMPTY_REPLY,
+        WhaleFaultKind.WRONG_CONTENT_LENGTH,
+        WhaleFaultKind.HTML,
+        WhaleFaultKind.BAD_GATEWAY,
+        WhaleFaultKind.SLOW_FIRST_BYTE,
+        WhaleFaultKind.HANG,
+        WhaleFaultKind.LATE,
+        WhaleFaultKind.FUZZED,
     }
 )
 DEFAULT_SECONDS = {
-    Kind.DOCKER_SLOW: 12.0,
-    Kind.FRPC_SLOW: 6.0,
-    Kind.SLOW_FIRST_BYTE: 5.0,
-    Kind.DRIBBLE: 0.1,
+    WhaleFaultKind.DOCKER_SLOW: 12.0,
+    WhaleFaultKind.FRPC_SLOW: 6.0,
+    WhaleFaultKind.SLOW_FIRST_BYTE: 5.0,
+    WhaleFaultKind.DRIBBLE: 0.1,
 }
 REFUSED_SECONDS = 5.0
 """How long REFUSE lasts by default when it is not for certain calls."""
@@ -108,7 +108,7 @@ class When(str, Enum):
 class Fault:
     """One fault in place. ``count`` None: as often as it is hit; ``user``: by name."""
 
-    kind: Kind
+    kind: WhaleFaultKind
     id: int = 0
     probability: float = 1.0
     count: int | None = None
@@ -124,12 +124,12 @@ class Fault:
 
         The ``user`` of a removed service is its owner, not the caller.
         """
-        for_nobody = self.user is None or self.kind is Kind.SERVICE_REMOVED
+        for_nobody = self.user is None or self.kind is WhaleFaultKind.SERVICE_REMOVED
         at_any_time = self.probability == 1 and self.count is None
         anywhere = self.path is None and self.method is None
         return self.kind in EVENTS and for_nobody and at_any_time and anywhere
 
-    def hits(self, call: Call | None) -> bool:
+    def hits(self, call: CurrentRequest | None) -> bool:
         """Whether the fault is meant for this call (None: for nobody's)."""
         if call is None:
             return self.path is None and self.method is None and self.user is None
@@ -167,7 +167,7 @@ def fault_from(data: object, where: str = "fault") -> Fault:
     for name in ("path", "method", "user"):
         if not isinstance(data.get(name), (str, type(None))):
             raise FakeWhaleError(f"{where}.{name}: must be text or null")
-    kind = _member(Kind, data.get("kind"), f"{where}.kind")
+    kind = _member(WhaleFaultKind, data.get("kind"), f"{where}.kind")
     method = data.get("method")
     fault = Fault(
         kind=kind,
@@ -179,7 +179,7 @@ def fault_from(data: object, where: str = "fault") -> Fault:
         seconds=_number(data, "seconds", DEFAULT_SECONDS.get(kind, 0.0), 86_400.0, where),
         when=_member(When, data.get("when", "after"), f"{where}.when"),
     )
-    if kind is Kind.REFUSE and "seconds" not in data and fault.happens_at_once:
+    if kind is WhaleFaultKind.REFUSE and "seconds" not in data and fault.happens_at_once:
         return replace(fault, seconds=REFUSED_SECONDS)
     return fault
 
@@ -254,7 +254,7 @@ class Faults:
         with self._lock:
             return [{**e.fault.as_dict(), "fired": e.fired} for e in self._entries]
 
-    def fire(self, *kinds: Kind, when: When | None = None) -> Fault | None:
+    def fire(self, *kinds: WhaleFaultKind, when: When | None = None) -> Fault | None:
         """The first fault of one of ``kinds`` that hits the current call, or None.
 
         Faults of the imitated system take part in the call whatever their ``when``.
@@ -268,7 +268,7 @@ class Faults:
             self.note(fault)
         return fault
 
-    def standing(self, kind: Kind) -> bool:
+    def standing(self, kind: WhaleFaultKind) -> bool:
         """Whether a fault of that kind is in place for everybody and until it is lifted."""
         return any(
             entry.fault.kind is kind
@@ -292,7 +292,9 @@ class Faults:
             user=call.user if call else None,
         )
 
-    def _roll(self, kinds: tuple[Kind, ...], when: When | None, call: Call | None) -> Fault | None:
+    def _roll(
+        self, kinds: tuple[WhaleFaultKind, ...], when: When | None, call: CurrentRequest | None
+    ) -> Fault | None:
         for entry in self._entries:
             fault = entry.fault
             if entry.spent or fault.kind not in kinds or not fault.hits(call):

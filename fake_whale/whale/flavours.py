@@ -13,7 +13,7 @@ from enum import Enum
 from .errors import FakeWhaleError
 
 
-class Seen(str, Enum):
+class FlavourSource(str, Enum):
     """How a flavour is known: its traits were seen of a running one, or read in its source."""
 
     RUN = "run"
@@ -28,7 +28,7 @@ class Existing(Enum):
     KEPT = "the POST says yes and does nothing"
 
 
-class Guard(Enum):
+class LockedPart(Enum):
     """What is done under the lock that all users share."""
 
     NOTHING = "there is no such lock"
@@ -44,7 +44,7 @@ class Undone(Enum):
     NOTHING = "nothing; 500"
 
 
-class Removal(Enum):
+class StopManner(Enum):
     """How a stop goes about it."""
 
     THREE_TRIES = "router, then service, then record, three times at most"
@@ -73,7 +73,7 @@ class Flavour:
     name: str
     whale: str
     """Whose, and of which state of its source."""
-    seen: Seen = Seen.RUN
+    seen: FlavourSource = FlavourSource.RUN
 
     # Whose an instance is.
     per_challenge: bool = False
@@ -89,7 +89,7 @@ class Flavour:
     """``{limit}``: by ``docker_max_container_per_user``; empty where there is no such limit."""
     admits_one_more: bool = True
     """Whether a limit of N admits N+1."""
-    guard: Guard = Guard.RECORD
+    guard: LockedPart = LockedPart.RECORD
     creation_failed: str = "Container creation failed"
     docker_failing: Undone = Undone.EVERYTHING
     router_failing: Undone = Undone.EVERYTHING
@@ -97,7 +97,7 @@ class Flavour:
     """frpc hears of changes at the cleaner's beat only, and of every instance gets a port."""
 
     # DELETE
-    removal: Removal = Removal.THREE_TRIES
+    removal: StopManner = StopManner.THREE_TRIES
     port_given_back_first: bool = True
     """Before frpc has agreed, so that a DELETE that fails gives away a port in use."""
 
@@ -139,7 +139,7 @@ _OLD = replace(
     name="frankli0324-2024",
     whale="frankli0324 c72584f, before April 2026",
     admits_one_more=False,
-    guard=Guard.NOTHING,
+    guard=LockedPart.NOTHING,
     creation_failed="Docker Creation Error",
     docker_failing=Undone.RECORD,
     router_failing=Undone.NOTHING,
@@ -163,7 +163,7 @@ _ALL = (
         _OLD,
         name="web1n",
         whale="web1n 90f2818",
-        seen=Seen.READ,
+        seen=FlavourSource.READ,
         other_runs=_ASCII,
         docker_failing=Undone.NOTHING,
         routed_by_cleaner=True,
@@ -187,8 +187,8 @@ _ALL = (
         existing=Existing.KEPT,
         exists="Container already exists",
         admits_one_more=False,
-        guard=Guard.EVERYTHING,
-        removal=Removal.ONCE_EACH,
+        guard=LockedPart.EVERYTHING,
+        removal=StopManner.ONCE_EACH,
         port_given_back_first=False,
         remaining=Remaining.TRUE,
         window=Window.ACCOUNT,
@@ -202,7 +202,7 @@ _ALL = (
         NEWEST,
         name="osama-yusouf",
         whale="Osama-Yusouf/CTFd-Whale-Deployment 88e0769",
-        seen=Seen.READ,
+        seen=FlavourSource.READ,
         per_challenge=True,
         existing=Existing.REFUSED,
         exists="Container for this challenge already exists.",
@@ -217,7 +217,7 @@ _ALL = (
         _OLD,
         name="htu",
         whale="Cyber-Security-Club-HTU/CTF-Setup d604ac2",
-        seen=Seen.READ,
+        seen=FlavourSource.READ,
         per_challenge=True,
         existing=Existing.REFUSED,
         exists="Container already exists",
@@ -228,13 +228,15 @@ _ALL = (
         _OLD,
         name="radhouen911",
         whale="Radhouen911/ctfd-whale-fork",
-        seen=Seen.READ,
+        seen=FlavourSource.READ,
         http_access="{url}",
         window_seconds=10,
         window_setting="frequency_limit",
         window_text="Frequency limit, You should wait at least {seconds} seconds.",
     ),
-    replace(_OLD, name="om-arora", whale="Om-Arora 33a67cf", seen=Seen.READ, lan_domain=False),
+    replace(
+        _OLD, name="om-arora", whale="Om-Arora 33a67cf", seen=FlavourSource.READ, lan_domain=False
+    ),
 )
 
 FLAVOURS: Mapping[str, Flavour] = {flavour.name: flavour for flavour in _ALL}

@@ -19,10 +19,10 @@ from email.utils import formatdate
 from random import Random
 from typing import Any, TypeVar
 
-from .clock import Clock
+from .clock import EpochClock
 from .engine import Engine, Service
 from .errors import FakeWhaleError
-from .routing import Rule
+from .routing import ProxyRule
 
 REQUEST_SECONDS = 10.0
 """How long a visitor may take to send the head of a request."""
@@ -84,7 +84,7 @@ class InstanceNetwork:
     def __init__(
         self,
         options: InstanceOptions,
-        clock: Clock,
+        clock: EpochClock,
         suffix: Callable[[], str],
         engine: Callable[[], Engine],
         random: Random,
@@ -115,7 +115,7 @@ class InstanceNetwork:
 
     def sync(
         self,
-        rules: Callable[[], Iterable[Rule]],
+        rules: Callable[[], Iterable[ProxyRule]],
         services: Callable[[], Iterable[Service]],
         *,
         http: bool = True,

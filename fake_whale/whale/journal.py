@@ -10,14 +10,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from .clock import Clock
+from .clock import EpochClock
 
 CAPACITY = 5000
 """Entries kept; the oldest go first."""
 
 
 @dataclass
-class Call:
+class CurrentRequest:
     """The request (or the cleaner's run) that is being worked on right now."""
 
     method: str
@@ -26,16 +26,16 @@ class Call:
     faults: list[str] = field(default_factory=list)
 
 
-_current: ContextVar[Call | None] = ContextVar("fake_whale_call", default=None)
+_current: ContextVar[CurrentRequest | None] = ContextVar("fake_whale_call", default=None)
 
 
-def current_call() -> Call | None:
+def current_call() -> CurrentRequest | None:
     """The call the running thread works on, or None."""
     return _current.get()
 
 
 @contextmanager
-def working_on(call: Call) -> Iterator[Call]:
+def working_on(call: CurrentRequest) -> Iterator[CurrentRequest]:
     """Within, :func:`current_call` is ``call``."""
     token = _current.set(call)
     try:
@@ -47,7 +47,7 @@ def working_on(call: Call) -> Iterator[Call]:
 class Journal:
     """The last :data:`CAPACITY` entries, as plain dicts."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: EpochClock) -> None:
         self._clock = clock
         self._entries: deque[dict[str, Any]] = deque(maxlen=CAPACITY)
         self._lock = threading.Lock()

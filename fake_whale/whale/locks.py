@@ -12,7 +12,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from .clock import Cancelled, Clock
+from .clock import Cancelled, EpochClock
 
 POLL_SECONDS = 0.1
 LAST_TRY_BEFORE_END = 0.05
@@ -35,7 +35,7 @@ class Locks:
         none: there is no redis, and every lock is granted.
     """
 
-    def __init__(self, clock: Clock, cancel: threading.Event, *, none: bool = False) -> None:
+    def __init__(self, clock: EpochClock, cancel: threading.Event, *, none: bool = False) -> None:
         self._none = none
         self._clock = clock
         self._cancel = cancel

@@ -10,35 +10,35 @@ from random import Random
 from typing import Any
 
 from .cleaner import Cleaner
-from .clock import Clock
+from .clock import EpochClock
 from .company import Company
 from .control import Control
-from .database import Database, Dbms, Isolation, Record
+from .database import Dbms, InstanceTable, Record, TransactionIsolation
 from .directory import Directory
 from .engine import Engine, SimulatedEngine
 from .errors import RouterError
-from .faults import EVENTS, Fault, Faults, Kind
+from .faults import EVENTS, Fault, Faults, WhaleFaultKind
 from .flavours import Flavour
 from .instances import READY_DELAY_SECONDS, InstanceNetwork, InstanceOptions
 from .journal import Journal
 from .redis import Redis
-from .routing import INI_SECONDS, Frpc, FrpcIni, FrpRouter, Router, TrpRouter
-from .runtimes import Runtime
+from .routing import INI_SECONDS, Frpc, FrpcIni, FrpRouter, ProxyRouter, TrpRouter
+from .runtimes import WhaleRuntime
 from .sessions import SessionStore
-from .settings import Settings
-from .world import World
+from .settings import WhaleSettings
+from .world import WhaleWorld
 
 
 @dataclass(frozen=True)
-class Plan:
+class MachinePlan:
     """What a machine is built from."""
 
-    world: World
-    clock: Clock
+    world: WhaleWorld
+    clock: EpochClock
     seed: int
-    isolation: Isolation
+    isolation: TransactionIsolation
     instances: InstanceOptions | None
-    runtime: Runtime
+    runtime: WhaleRuntime
     crowd: Callable[[], int]
     """How many connections to this fake's servers are busy or new."""
     flavour: Flavour
@@ -57,7 +57,7 @@ HANG_SECONDS = 0.02
 class Machine:
     """CTFd, Whale, MariaDB, redis, Docker and frp in one."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: MachinePlan) -> None:
         self.plan = plan
         self.clock = plan.clock
         self.cancel = threading.Event()
@@ -67,11 +67,11 @@ class Machine:
         self.faults = Faults(Random(f"faults-{plan.seed}"), self.journal)  # noqa: S311  # a seeded source is wanted, nothing secret comes from it
         self.fuzz = Random(f"fuzz-{plan.seed}")  # noqa: S311  # as above
         random = Random(plan.seed)  # noqa: S311  # as above
-        self.settings = Settings(plan.world.config, plan.flavour)
+        self.settings = WhaleSettings(plan.world.config, plan.flavour)
         self.directory = Directory(plan.world, plan.clock)
         self.redis = Redis(plan.clock, random, self.cancel, absent=not plan.redis)
         self.sessions = SessionStore(self.redis)
-        self.database = Database(plan.isolation, plan.database)
+        self.database = InstanceTable(plan.isolation, plan.database)
         self.company = Company(plan.crowd, virtual=plan.clock.virtual)
         self.network = self._network(plan.instances)
         if self.network is not None and plan.instances is not None and plan.instances.reachable:
@@ -138,7 +138,7 @@ class Machine:
         """
         self.clock.wait(seconds, self.cancel)
 
-    def router(self) -> Router:
+    def router(self) -> ProxyRouter:
         """The router the settings name; raises :class:`RouterError` for one that does not exist."""
         name = self.settings.get("router_type", "frp")
         if name == "frp":
@@ -172,7 +172,7 @@ class Machine:
 
     def events(self) -> None:
         """Let the events happen that are meant for the running call."""
-        for kind in EVENTS - {Kind.REFUSE}:  # that one is the connection's
+        for kind in EVENTS - {WhaleFaultKind.REFUSE}:  # that one is the connection's
             fault = self.faults.fire(kind)
             if fault is not None:
                 self._happen(fault)
@@ -186,19 +186,19 @@ class Machine:
         return user.name if user else None
 
     def _happen(self, event: Fault) -> None:
-        if event.kind is Kind.FRPC_RESTARTED:
+        if event.kind is WhaleFaultKind.FRPC_RESTARTED:
             self.frpc.restart()
-        elif event.kind is Kind.FRPC_TOKEN_LOST:
+        elif event.kind is WhaleFaultKind.FRPC_TOKEN_LOST:
             self.frpc.lose_token()
-        elif event.kind is Kind.DOCKER_RESTARTED:
+        elif event.kind is WhaleFaultKind.DOCKER_RESTARTED:
             self.engine.restart()
             if self.plan.frpc_returns:
                 self.frpc.restart()
             else:  # its restart policy does not wait for the overlay: "network … not found"
                 self.frpc.stop()
-        elif event.kind is Kind.REDIS_FLUSHED:
+        elif event.kind is WhaleFaultKind.REDIS_FLUSHED:
             self.redis.flush()
-        elif event.kind is Kind.SERVICE_REMOVED:
+        elif event.kind is WhaleFaultKind.SERVICE_REMOVED:
             self._remove_services_by_hand(event.user)
         self.sync_instances()
 
@@ -295,7 +295,7 @@ class Machine:
 
     def _engine(self) -> Engine:
         plan = self.plan
-        if plan.runtime is Runtime.SIMULATED:
+        if plan.runtime is WhaleRuntime.SIMULATED:
             return SimulatedEngine(
                 plan.world, self.settings, plan.clock, self.faults, self.wait, self._ready_delay()
             )

@@ -1,6 +1,6 @@
 """What a player can ask of Whale, whatever the dialect it is asked in.
 
-Every function raises :class:`~fake_whale.whale.errors.Refusal`, or
+Every function raises :class:`~fake_whale.whale.errors.WhaleRefusal`, or
 :class:`~fake_whale.whale.errors.MechanismError` where the real one answers 500.
 """
 
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from .control import Outcome
+from .control import ControlResult
 from .database import Record
-from .errors import MechanismError, Refusal
+from .errors import MechanismError, WhaleRefusal
 from .flavours import Existing, Window
 from .visit import Visit
 from .world import UserMode
@@ -25,7 +25,7 @@ TEAM_REQUIRED = "team required"
 
 
 @dataclass(frozen=True)
-class Running:
+class ShownContainer:
     """The caller's container, as a GET shows it."""
 
     record: Record
@@ -39,7 +39,7 @@ class Running:
         return f"{self.record.user_id}-{self.record.uuid}"
 
 
-def status(visit: Visit, challenge_id: str | None) -> Running | None:
+def status(visit: Visit, challenge_id: str | None) -> ShownContainer | None:
     """The caller's container, or None."""
     visit.require_login()
     require_visible(visit, challenge_id)
@@ -58,8 +58,8 @@ def status(visit: Visit, challenge_id: str | None) -> Running | None:
             f'<a target="_blank" href="/challenges#{category}-{name}-{record.challenge_id}">'
             f"{name}</a>"
         )
-        raise Refusal(403, words.format(link=link, name=name))
-    return Running(
+        raise WhaleRefusal(403, words.format(link=link, name=name))
+    return ShownContainer(
         record,
         control.access(record),
         control.remaining(record),
@@ -67,7 +67,7 @@ def status(visit: Visit, challenge_id: str | None) -> Running | None:
     )
 
 
-def start(visit: Visit, challenge_id: str | None) -> Outcome:
+def start(visit: Visit, challenge_id: str | None) -> ControlResult:
     """Start anew; what is there already is destroyed first, unless the flavour lets it be."""
     visit.require_login()
     require_visible(visit, challenge_id)
@@ -80,7 +80,7 @@ def start(visit: Visit, challenge_id: str | None) -> Outcome:
         return _unless_refused(outcome)
 
 
-def renew(visit: Visit, challenge_id: str | None) -> Outcome:
+def renew(visit: Visit, challenge_id: str | None) -> ControlResult:
     """Set the time back to the full time-out."""
     visit.require_login()
     require_visible(visit, challenge_id)
@@ -90,16 +90,16 @@ def renew(visit: Visit, challenge_id: str | None) -> Outcome:
         limit = machine.settings.integer("docker_max_renew_count", 5)
         record = _first(machine.control.of(visit.transaction, user, challenge_id))
         if record is None:
-            raise Refusal(403, "Instance not found.")
+            raise WhaleRefusal(403, "Instance not found.")
         if record.challenge_id != as_python_int(challenge_id):
             name, _ = _challenge_of(visit, record)
-            raise Refusal(403, f"Container started but not from this challenge（{name}）")
+            raise WhaleRefusal(403, f"Container started but not from this challenge（{name}）")
         if record.renew_count >= limit:
-            raise Refusal(403, "Max renewal count exceed.")
+            raise WhaleRefusal(403, "Max renewal count exceed.")
         return machine.control.renew(visit.transaction, record)
 
 
-def stop(visit: Visit, challenge_id: str | None) -> Outcome:
+def stop(visit: Visit, challenge_id: str | None) -> ControlResult:
     """Destroy whatever the caller runs; of that challenge, if the flavour tells them apart."""
     visit.require_login()
     control = visit.machine.control
@@ -111,7 +111,7 @@ def stop(visit: Visit, challenge_id: str | None) -> Outcome:
 
 
 def require_visible(visit: Visit, challenge_id: str | None) -> None:
-    """Raises :class:`Refusal` unless the challenge is found and the caller may see it."""
+    """Raises :class:`WhaleRefusal` unless the challenge is found and the caller may see it."""
     visit.transaction.look()
     if visit.machine.control.flavour.strict:
         _require_strictly(visit, challenge_id)
@@ -119,36 +119,37 @@ def require_visible(visit: Visit, challenge_id: str | None) -> None:
     challenge = visit.machine.directory.challenge_matching(challenge_id)
     if visit.is_admin:
         if challenge is None:
-            raise Refusal(404, "no such challenge")
+            raise WhaleRefusal(404, "no such challenge")
     elif challenge is None or challenge.state in ("hidden", "locked"):
-        raise Refusal(403, "challenge not visible")
+        raise WhaleRefusal(403, "challenge not visible")
 
 
 def _require_strictly(visit: Visit, challenge_id: str | None) -> None:
     try:
         number = as_python_int(challenge_id)
     except MechanismError:
-        raise Refusal(400, "missing or invalid challenge_id") from None
+        raise WhaleRefusal(400, "missing or invalid challenge_id") from None
     challenge = visit.machine.directory.challenge(number)
     if visit.is_admin:
         if challenge is None:
-            raise Refusal(404, "no such challenge")
+            raise WhaleRefusal(404, "no such challenge")
     else:
         _account(visit)
         if challenge is None or challenge.state in ("hidden", "locked"):
-            raise Refusal(403, "challenge not visible")
+            raise WhaleRefusal(403, "challenge not visible")
     if challenge.type != "dynamic_docker":
-        raise Refusal(400, "challenge is not a docker challenge")
+        raise WhaleRefusal(400, "challenge is not a docker challenge")
 
 
 def _account(visit: Visit) -> str:
-    """Whose locks and limits those of the caller are; raises :class:`Refusal` without a team."""
+    """Whose locks and limits those of the caller are; raises :class:`WhaleRefusal` without a
+    team."""
     user = visit.user()
     teams = visit.machine.directory.user_mode is UserMode.TEAMS
     if not (visit.machine.control.flavour.per_team and teams):
         return str(user.id)
     if user.team_id is None:
-        raise Refusal(403, TEAM_REQUIRED)
+        raise WhaleRefusal(403, TEAM_REQUIRED)
     return f"team-{user.team_id}"
 
 
@@ -174,7 +175,7 @@ def frequency_limited(visit: Visit) -> Iterator[None]:
         locks = visit.machine.redis.locks
         lock = locks.acquire(f"ctfd_whale_lock-{account}", LOCK_SECONDS, LOCK_PATIENCE_SECONDS)
         if lock is None:
-            raise Refusal(403, "Request Too Fast!")
+            raise WhaleRefusal(403, "Request Too Fast!")
         try:
             _open_window(visit, account)
             yield
@@ -198,12 +199,12 @@ def _open_window(visit: Visit, account: str) -> None:
     if flavour.window is Window.ACCOUNT:
         left = machine.redis.cool_down(f"ctfd_whale_cooldown-{account}", seconds)
         if left:
-            raise Refusal(403, flavour.window_text.format(seconds=left))
+            raise WhaleRefusal(403, flavour.window_text.format(seconds=left))
         return
     now = int(machine.clock.time())
     opened = visit.session.get("limit")
     if opened is not None and now - int(opened) < seconds:
-        raise Refusal(403, flavour.window_text.format(seconds=seconds))
+        raise WhaleRefusal(403, flavour.window_text.format(seconds=seconds))
     visit.session.set("limit", now)
 
 
@@ -211,9 +212,9 @@ def _first(records: list[Record]) -> Record | None:
     return records[0] if records else None
 
 
-def _unless_refused(outcome: Outcome) -> Outcome:
+def _unless_refused(outcome: ControlResult) -> ControlResult:
     if not outcome.ok:
-        raise Refusal(403, outcome.message)
+        raise WhaleRefusal(403, outcome.message)
     return outcome
 
 

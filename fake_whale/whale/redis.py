@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from .clock import Clock
+from .clock import EpochClock
 from .errors import RedisError
 from .locks import Locks
 
@@ -34,7 +34,7 @@ class Redis:
     """
 
     def __init__(
-        self, clock: Clock, random: Random, cancel: threading.Event, *, absent: bool = False
+        self, clock: EpochClock, random: Random, cancel: threading.Event, *, absent: bool = False
     ) -> None:
         self.absent = absent
         self._clock = clock

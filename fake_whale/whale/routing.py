@@ -12,14 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from .clock import Clock
+from .clock import EpochClock
 from .database import Record, Transaction
 from .directory import Directory
 from .errors import BadSetting, MechanismError, RedisError, RouterError
-from .faults import Faults, Kind
+from .faults import Faults, WhaleFaultKind
 from .flavours import Flavour
 from .redis import Redis
-from .settings import Settings
+from .settings import WhaleSettings
 
 NO_PORTS = "No available ports. Please wait for a few minutes."
 FRPC_FAILED = "\nfrpc request failed\nplease check the frp related configs"
@@ -31,7 +31,7 @@ INI_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
-class Rule:
+class ProxyRule:
     """One frp proxy: an http name or a TCP port, leading to a service."""
 
     kind: str
@@ -58,18 +58,18 @@ class FrpcIni:
         self._lock = threading.Lock()
         self._empty = False
         self._token = True
-        self._rules: tuple[Rule, ...] = ()
+        self._rules: tuple[ProxyRule, ...] = ()
         self.refused = 0
         """Reloads that found no ``[common]`` section."""
 
-    def change(self, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    def change(self, rules: tuple[ProxyRule, ...]) -> tuple[ProxyRule, ...]:
         """What Whale does at every change; raises :class:`RouterError`."""
         self._pause()
         self.put(rules)
         self._pause()
         return self.read()
 
-    def put(self, rules: tuple[Rule, ...]) -> None:
+    def put(self, rules: tuple[ProxyRule, ...]) -> None:
         """``PUT /api/config``."""
         with self._lock:
             token = self._token and not self._empty
@@ -78,7 +78,7 @@ class FrpcIni:
         with self._lock:
             self._empty, self._token, self._rules = False, token, rules
 
-    def read(self) -> tuple[Rule, ...]:
+    def read(self) -> tuple[ProxyRule, ...]:
         """The rules, for ``GET /api/reload``; raises :class:`RouterError` for an empty file."""
         with self._lock:
             if self._empty:
@@ -106,7 +106,7 @@ class Frpc:
     """
 
     def __init__(
-        self, clock: Clock, faults: Faults, wait: Callable[[float], None], ini: FrpcIni
+        self, clock: EpochClock, faults: Faults, wait: Callable[[float], None], ini: FrpcIni
     ) -> None:
         self._ini = ini
         self._runs = True
@@ -114,19 +114,21 @@ class Frpc:
         self._faults = faults
         self._wait = wait
         self._lock = threading.Lock()
-        self._rules: tuple[Rule, ...] = ()
+        self._rules: tuple[ProxyRule, ...] = ()
         self._asked = self._applied = 0
 
-    def push(self, rules: list[Rule]) -> None:
+    def push(self, rules: list[ProxyRule]) -> None:
         """Replace all rules; raises :class:`RouterError` when frpc is down, failing or slow."""
         with self._lock:
             self._asked += 1
             turn = self._asked
-        fault = self._faults.fire(Kind.FRPC_DOWN, Kind.FRPC_ERROR, Kind.FRPC_SLOW)
-        if fault is not None and fault.kind is Kind.FRPC_SLOW:
+        fault = self._faults.fire(
+            WhaleFaultKind.FRPC_DOWN, WhaleFaultKind.FRPC_ERROR, WhaleFaultKind.FRPC_SLOW
+        )
+        if fault is not None and fault.kind is WhaleFaultKind.FRPC_SLOW:
             self._wait(min(fault.seconds, FRPC_TIMEOUT_SECONDS))
         if fault is not None and (
-            fault.kind is not Kind.FRPC_SLOW or fault.seconds > FRPC_TIMEOUT_SECONDS
+            fault.kind is not WhaleFaultKind.FRPC_SLOW or fault.seconds > FRPC_TIMEOUT_SECONDS
         ):
             raise RouterError("frpc request failed")
         if not self._runs:
@@ -142,24 +144,24 @@ class Frpc:
             if turn > self._applied:  # requests arrive in the order in which they were made
                 self._applied, self._rules = turn, self._ini.change(tuple(rules))
 
-    def rules(self) -> tuple[Rule, ...]:
+    def rules(self) -> tuple[ProxyRule, ...]:
         """The last rules that frpc was given and has kept."""
         with self._lock:
             return self._rules
 
-    def in_force(self) -> tuple[Rule, ...]:
+    def in_force(self) -> tuple[ProxyRule, ...]:
         """The rules by which anything is reached now."""
         return self.rules() if self.connected and not self.frps_down else ()
 
     @property
     def connected(self) -> bool:
         """Whether frpc runs and is logged in at frps."""
-        return self._runs and not self._faults.standing(Kind.FRPC_DOWN)
+        return self._runs and not self._faults.standing(WhaleFaultKind.FRPC_DOWN)
 
     @property
     def frps_down(self) -> bool:
         """Whether nobody listens for players; Whale does not notice."""
-        return self._faults.standing(Kind.FRPS_DOWN)
+        return self._faults.standing(WhaleFaultKind.FRPS_DOWN)
 
     def stop(self) -> None:
         """It runs no more, until somebody restarts it."""
@@ -184,7 +186,7 @@ class Frpc:
         }
 
 
-class Router(Protocol):
+class ProxyRouter(Protocol):
     """What Whale asks of a router; an error text says why it refused."""
 
     def access(self, record: Record) -> str: ...
@@ -204,11 +206,11 @@ class FrpRouter:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: WhaleSettings,
         directory: Directory,
         redis: Redis,
         frpc: Frpc,
-        clock: Clock,
+        clock: EpochClock,
         subdomain: Callable[[Record], str],
         flavour: Flavour,
         pause: Callable[[], object],
@@ -289,17 +291,17 @@ class FrpRouter:
         except MechanismError:
             return False
 
-    def _rules(self, transaction: Transaction, without: str | None = None) -> list[Rule]:
+    def _rules(self, transaction: Transaction, without: str | None = None) -> list[ProxyRule]:
         alive = transaction.alive(self._settings.oldest_alive(self._clock.time()))
         return [self._rule(record) for record in alive if record.uuid != without]
 
-    def _rule(self, record: Record) -> Rule:
+    def _rule(self, record: Record) -> ProxyRule:
         kind = self._redirect_type(record)
         whale_id = f"{record.user_id}-{record.uuid}"
         if kind == "http":
-            return Rule("http", self._subdomain(record), 0, whale_id)
+            return ProxyRule("http", self._subdomain(record), 0, whale_id)
         if kind == "direct":
-            return Rule("tcp", "", record.port, whale_id)
+            return ProxyRule("tcp", "", record.port, whale_id)
         raise RouterError(f"no frp type for redirect type {kind}")
 
     def _tell(self, transaction: Transaction, without: str | None = None) -> None:
@@ -335,7 +337,7 @@ class FrpRouter:
 class TrpRouter:
     """The TLS router: addresses by name alone."""
 
-    def __init__(self, settings: Settings, directory: Directory, faults: Faults) -> None:
+    def __init__(self, settings: WhaleSettings, directory: Directory, faults: Faults) -> None:
         self._settings = settings
         self._directory = directory
         self._faults = faults
@@ -364,6 +366,6 @@ class TrpRouter:
         # Without an address for its API there is no trp, as in the recordings.
         if not self._settings.get("trp_api_url", ""):
             return "unable to access trp Api"
-        if self._faults.fire(Kind.FRPC_DOWN, Kind.FRPC_ERROR):
+        if self._faults.fire(WhaleFaultKind.FRPC_DOWN, WhaleFaultKind.FRPC_ERROR):
             return "unable to access trp Api"
         return None

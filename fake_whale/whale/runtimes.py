@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 
-class Runtime(str, Enum):
+class WhaleRuntime(str, Enum):
     """``simulated`` needs no Docker; the others start the challenge on the local engine."""
 
     SIMULATED = "simulated"

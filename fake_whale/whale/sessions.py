@@ -22,7 +22,7 @@ COOKIE_NAME = "session"
 _RANDOM = Random(secrets.randbits(256))  # noqa: S311  # see above
 
 
-class Session:
+class SessionView:
     """One request's view of its session."""
 
     def __init__(self, sid: str, data: SessionData) -> None:
@@ -63,21 +63,21 @@ class SessionStore:
         self._redis = redis
         self._key = secrets.token_bytes(32)
 
-    def open(self, cookie: str | None) -> Session:
+    def open(self, cookie: str | None) -> SessionView:
         """The session of that cookie; a new one when there is none or its signature is bad."""
         sid = self._unsign(cookie) if cookie else None
         if sid is None:
-            return Session(_new_id(), {})
-        return Session(sid, self._redis.load_session(sid))
+            return SessionView(_new_id(), {})
+        return SessionView(sid, self._redis.load_session(sid))
 
-    def save(self, session: Session) -> str | None:
+    def save(self, session: SessionView) -> str | None:
         """Store a changed session; the cookie to set, ``""`` to delete it, None to leave it."""
         if not session.modified:
             return None
         self._redis.save_session(session.sid, session.data)
         return self._sign(session.sid) if session.data else ""
 
-    def renew_id(self, session: Session) -> None:
+    def renew_id(self, session: SessionView) -> None:
         """Give the session a new id, as logging in does."""
         self._redis.drop_session(session.sid)
         session.sid = _new_id()

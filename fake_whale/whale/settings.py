@@ -72,7 +72,7 @@ def check_settings(values: Mapping[str, object], where: str) -> dict[str, str]:
     return checked
 
 
-class Settings:
+class WhaleSettings:
     """The settings table of one fake."""
 
     def __init__(self, values: Mapping[str, object], flavour: Flavour = NEWEST) -> None:

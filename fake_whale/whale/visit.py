@@ -11,9 +11,9 @@ from typing import NoReturn
 from urllib.parse import quote_plus
 
 from .database import Transaction
-from .errors import Refusal
+from .errors import WhaleRefusal
 from .machine import Machine
-from .sessions import Session, new_nonce
+from .sessions import SessionView, new_nonce
 from .world import User
 
 FORBIDDEN = (
@@ -69,7 +69,7 @@ class Visit:
     def __init__(self, machine: Machine, asked: Asked) -> None:
         self.machine = machine
         self.asked = asked
-        self.session: Session = machine.sessions.open(asked.cookie)
+        self.session: SessionView = machine.sessions.open(asked.cookie)
         self.transaction: Transaction = machine.database.begin()
         if self.logged_in and self._session_user() is None:  # the user was deleted: logged out
             self.session.clear()
@@ -86,24 +86,24 @@ class Visit:
             raise Banned("Your team has been banned from this CTF")
 
     def check_token(self) -> None:
-        """Log the token's user into the session; raises :class:`Refusal` 401."""
+        """Log the token's user into the session; raises :class:`WhaleRefusal` 401."""
         header = self.asked.authorization
         if not header or not self.asked.is_json:
             return
         _scheme, space, value = header.partition(" ")
         if not space:
-            raise Refusal(401, "Invalid authorization header", known=False)
+            raise WhaleRefusal(401, "Invalid authorization header", known=False)
         directory = self.machine.directory
         token = directory.token(value)
         user = directory.user(token.user_id) if token else None
         if token is None or user is None:
-            raise Refusal(401, "Your access token is invalid", known=False)
+            raise WhaleRefusal(401, "Your access token is invalid", known=False)
         if token.expires_at is not None and self.machine.clock.time() >= token.expires_at:
-            raise Refusal(401, "Your access token has expired", known=False)
+            raise WhaleRefusal(401, "Your access token has expired", known=False)
         self.session.log_in(user.id, directory.password_hash(user.id))
 
     def check_csrf(self) -> None:
-        """Raises :class:`Refusal` 403; any Authorization header at all skips the check."""
+        """Raises :class:`WhaleRefusal` 403; any Authorization header at all skips the check."""
         asked = self.asked
         if asked.authorization:
             return
@@ -113,7 +113,7 @@ class Visit:
             return
         shown = asked.csrf_header if asked.is_json else asked.form_nonce
         if shown != self.session.get("nonce"):
-            raise Refusal(403, FORBIDDEN, known=False)
+            raise WhaleRefusal(403, FORBIDDEN, known=False)
 
     @property
     def logged_in(self) -> bool:
@@ -127,7 +127,7 @@ class Visit:
         return user is not None and user.type == "admin"
 
     def require_login(self) -> None:
-        """Raises :class:`Refusal` 403, or a redirect to the login page for a browser."""
+        """Raises :class:`WhaleRefusal` 403, or a redirect to the login page for a browser."""
         if not self.logged_in:
             self._turn_away(event_stream=self.asked.event_stream)
 
@@ -137,15 +137,16 @@ class Visit:
             self._turn_away(event_stream=False)
 
     def user(self) -> User:
-        """The session's user; raises :class:`Refusal` 401 when the password has changed since."""
+        """The session's user; raises :class:`WhaleRefusal` 401 when the password has changed
+        since."""
         user = self._session_user()
         known_hash = self.session.get("hash")
         if user is None:
-            raise Refusal(500, "Internal Server Error", known=False)
+            raise WhaleRefusal(500, "Internal Server Error", known=False)
         if known_hash and known_hash != self.machine.directory.password_hash(user.id):
             self.session.clear()
             if self.asked.is_json:
-                raise Refusal(401, UNAUTHORIZED, known=False)
+                raise WhaleRefusal(401, UNAUTHORIZED, known=False)
             raise LoginRedirect(self.asked.full_path, aborted=True)
         return user
 
@@ -154,5 +155,5 @@ class Visit:
 
     def _turn_away(self, *, event_stream: bool) -> NoReturn:
         if self.asked.is_json or event_stream:
-            raise Refusal(403, FORBIDDEN, known=False)
+            raise WhaleRefusal(403, FORBIDDEN, known=False)
         raise LoginRedirect(self.asked.full_path)

@@ -48,7 +48,7 @@ class Team:
 
 
 @dataclass(frozen=True)
-class Challenge:
+class WhaleChallenge:
     """A challenge; only ``dynamic_docker`` ones can be started."""
 
     id: int
@@ -64,7 +64,7 @@ class Challenge:
 
 
 @dataclass(frozen=True)
-class World:
+class WhaleWorld:
     """Everything that exists before the first request.
 
     ``crashing_images`` start and exit at once. ``nodes`` are the Swarm's nodes by their ``name``
@@ -72,7 +72,7 @@ class World:
     """
 
     users: Sequence[User] = ()
-    challenges: Sequence[Challenge] = ()
+    challenges: Sequence[WhaleChallenge] = ()
     images: frozenset[str] = frozenset()
     config: Mapping[str, str] = field(default_factory=dict)
     user_mode: UserMode = UserMode.USERS
@@ -105,7 +105,7 @@ class World:
                 )
 
     @classmethod
-    def from_file(cls, path: str | Path) -> World:
+    def from_file(cls, path: str | Path) -> WhaleWorld:
         """Read ``path``; raises :class:`FakeWhaleError` naming the field that is wrong."""
         try:
             text = Path(path).read_text(encoding="utf-8")
@@ -118,7 +118,7 @@ class World:
         return cls.from_dict(data)
 
     @classmethod
-    def from_dict(cls, data: object) -> World:
+    def from_dict(cls, data: object) -> WhaleWorld:
         """The world described by parsed JSON; raises :class:`FakeWhaleError`."""
         reader = _Reader(data, "world")
         reader.allow(
@@ -180,14 +180,14 @@ def _team(reader: _Reader) -> Team:
     )
 
 
-def _challenge(reader: _Reader) -> Challenge:
+def _challenge(reader: _Reader) -> WhaleChallenge:
     reader.allow(
         "id", "name", "category", "type", "state", "image", "redirect_type", "redirect_port",
         "memory_limit", "cpu_limit",
     )  # fmt: skip
-    plain = Challenge(1, "")
+    plain = WhaleChallenge(1, "")
     cpus = reader.optional("cpu_limit", (int, float), plain.cpu_limit)
-    return Challenge(
+    return WhaleChallenge(
         id=reader.positive("id"),
         name=reader.get("name", str),
         category=reader.get("category", str, plain.category),

@@ -15,8 +15,8 @@ import jsonschema
 import pytest
 
 from benchmarks.bench_file import bench_schema
-from benchmarks.decisions import Decision, MarginError, judged, level_for, margin_of, together
-from benchmarks.samples import Part, read_samples
+from benchmarks.decisions import MarginDecision, MarginError, judged, level_for, margin_of, together
+from benchmarks.samples import RunPart, read_samples
 from benchmarks.statistics import LEVEL, MINIMUM_TURNS, Interval
 from whale_ready.cli import main
 
@@ -55,7 +55,7 @@ def test_a_run_writes_samples_figures_and_a_page(
     jsonschema.Draft202012Validator(bench_schema()).validate(data)
     samples = read_samples(folder / "samples.jsonl")
     assert {each.backend for each in samples} == {"cre:memory", "whale:fake"}
-    assert {each.part for each in samples} == {Part.MAIN}
+    assert {each.part for each in samples} == {RunPart.MAIN}
     assert {each.block for each in samples} <= set(range(6))
     # every cell is made of the samples that are there, with intervals or the number it lacks
     for cell in data["cells"]:
@@ -215,25 +215,25 @@ def test_margins_are_read_as_they_are_written() -> None:
 @pytest.mark.parametrize(
     ("low", "high", "decision"),
     [
-        (0.9, 1.2, Decision.PASS),
-        (0.9, 1.21, Decision.INCONCLUSIVE),
-        (1.2, 1.3, Decision.INCONCLUSIVE),
-        (1.21, 1.3, Decision.FAIL),
+        (0.9, 1.2, MarginDecision.PASS),
+        (0.9, 1.21, MarginDecision.INCONCLUSIVE),
+        (1.2, 1.3, MarginDecision.INCONCLUSIVE),
+        (1.21, 1.3, MarginDecision.FAIL),
     ],
 )
 def test_a_margin_is_decided_by_both_ends_of_the_interval(
-    low: float, high: float, decision: Decision
+    low: float, high: float, decision: MarginDecision
 ) -> None:
     agreed = margin_of("p95=1.2")
     found = Interval(1.1, low, high)
     assert judged(agreed, found, MINIMUM_TURNS).decision is decision
-    assert judged(agreed, found, MINIMUM_TURNS - 1).decision is Decision.INCONCLUSIVE
-    assert judged(agreed, None, MINIMUM_TURNS).decision is Decision.INCONCLUSIVE
+    assert judged(agreed, found, MINIMUM_TURNS - 1).decision is MarginDecision.INCONCLUSIVE
+    assert judged(agreed, None, MINIMUM_TURNS).decision is MarginDecision.INCONCLUSIVE
 
 
 def test_one_fail_fails_and_of_nothing_nothing_is_said() -> None:
-    passed, failed, unsure = Decision.PASS, Decision.FAIL, Decision.INCONCLUSIVE
-    assert together([passed, Decision.NOTHING]) is passed
+    passed, failed, unsure = MarginDecision.PASS, MarginDecision.FAIL, MarginDecision.INCONCLUSIVE
+    assert together([passed, MarginDecision.NOTHING]) is passed
     assert together([passed, unsure]) is unsure
     assert together([passed, unsure, failed]) is failed
     assert together([]) is unsure

@@ -9,15 +9,15 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from benchmarks.samples import DROPPED, read_samples
-from fake_whale import Challenge, FakeWhale, InstanceOptions, User, World
+from fake_whale import FakeWhale, InstanceOptions, User, WhaleChallenge, WhaleWorld
 from whale_ready.cli import main
 from whale_ready.readiness.reading import read_bench
 
 PLAYERS = (11, 12, 13)
 TOKENS = {user: f"tok-of-{user}-kept-to-itself" for user in PLAYERS}
-WHALE = World(
+WHALE = WhaleWorld(
     users=[User(user, f"user{user}", token=token) for user, token in TOKENS.items()],
-    challenges=[Challenge(1, "First"), Challenge(2, "Second")],
+    challenges=[WhaleChallenge(1, "First"), WhaleChallenge(2, "Second")],
     config={"docker_max_container_count": "100"},
 )
 

@@ -13,7 +13,7 @@ from support.made_evidence import bench
 
 from benchmarks.bench_file import FORMAT, VERSION, bench_schema
 from benchmarks.cells import CALLS
-from benchmarks.decisions import QUANTILES, Decision
+from benchmarks.decisions import QUANTILES, MarginDecision
 
 Change = Callable[[dict[str, Any]], Any]
 
@@ -27,7 +27,9 @@ def test_the_schema_is_one_and_knows_every_word() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     top, parts = schema["properties"], schema["$defs"]
     assert (top["format"]["const"], top["version"]["const"]) == (FORMAT, VERSION)
-    assert parts["ratio"]["properties"]["decision"]["enum"] == [each.value for each in Decision]
+    assert parts["ratio"]["properties"]["decision"]["enum"] == [
+        each.value for each in MarginDecision
+    ]
     assert parts["ratio"]["properties"]["figure"]["enum"] == [*QUANTILES, "errors"]
     for part in ("cell", "ratio"):
         assert parts[part]["properties"]["call"]["enum"] == list(CALLS)

@@ -13,14 +13,14 @@ from support.virtual_time import VirtualTime
 from benchmarks import statistics
 from benchmarks.load import (
     PATIENCE_SECONDS,
-    Limits,
+    LoadLimits,
     at_random,
     closed_loop,
     open_loop,
     steady,
 )
-from benchmarks.recorder import Heading, Recorder
-from benchmarks.samples import DROPPED, Measure, Part, Sample
+from benchmarks.recorder import CallRecorder, Heading
+from benchmarks.samples import DROPPED, Measure, RunPart, Sample
 from benchmarks.timing import RealTime
 from conformance.harness import Player
 
@@ -42,8 +42,8 @@ class Load:
     def __init__(self, takes: Callable[[float], float], interrupt_at: float = float("inf")) -> None:
         self.time = VirtualTime(interrupt_at)
         self.server = Timed(self.time, takes)
-        heading = Heading(Part.MAIN, "timed", "status", 0, 1)
-        self.recorder = Recorder(heading, self.server, 1, None, self.time)
+        heading = Heading(RunPart.MAIN, "timed", "status", 0, 1)
+        self.recorder = CallRecorder(heading, self.server, 1, None, self.time)
 
     def visit(self, intended: float) -> None:
         self.recorder.status(PLAYER, intended)
@@ -55,7 +55,7 @@ class Load:
         open_loop(self.visit, moments, workers, outstanding, self.dropped, self.time)
         return self.recorder.samples
 
-    def closed(self, workers: int, limits: Limits) -> list[Sample]:
+    def closed(self, workers: int, limits: LoadLimits) -> list[Sample]:
         closed_loop(self.visit, workers, limits, self.time)
         return self.recorder.samples
 
@@ -88,7 +88,7 @@ def test_it_sees_the_same_when_its_workers_are_fewer_than_those_who_wait() -> No
 
 def test_the_closed_loop_hides_that_stall() -> None:
     # given as many calls, one after the other
-    samples = Load(stalled).closed(workers=1, limits=Limits(SECONDS, RATE * SECONDS))
+    samples = Load(stalled).closed(workers=1, limits=LoadLimits(SECONDS, RATE * SECONDS))
     # then one call saw the stall, and p99 knows nothing of it
     assert len(samples) == RATE * SECONDS
     assert sum((each.seconds(Measure.ANSWER) or 0) > 1 for each in samples) == 1
@@ -96,10 +96,10 @@ def test_the_closed_loop_hides_that_stall() -> None:
 
 
 def test_the_closed_loop_ends_at_its_time_or_count_whichever_is_first() -> None:
-    by_time = Load(lambda _now: 0.5).closed(workers=4, limits=Limits(10.0))
+    by_time = Load(lambda _now: 0.5).closed(workers=4, limits=LoadLimits(10.0))
     assert len(by_time) == 4 * 20
     load = Load(lambda _now: 0.5)
-    by_count = load.closed(workers=4, limits=Limits(10.0, visits=9))
+    by_count = load.closed(workers=4, limits=LoadLimits(10.0, visits=9))
     assert len(by_count) == 9
     assert load.server.most == 4
 
@@ -138,7 +138,7 @@ def test_what_was_measured_until_ctrl_c_is_kept(loop: str) -> None:
     load = Load(lambda _now: 0.3, interrupt_at=10.4)
     run = {
         "open": lambda: load.open(steady(1, 60), workers=2, outstanding=4),
-        "closed": lambda: load.closed(1, Limits(60.0)),
+        "closed": lambda: load.closed(1, LoadLimits(60.0)),
     }[loop]
     with pytest.raises(KeyboardInterrupt):
         run()
@@ -166,4 +166,4 @@ def test_an_error_of_the_generator_itself_is_not_swallowed() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        closed_loop(broken, 3, Limits(10.0), RealTime())
+        closed_loop(broken, 3, LoadLimits(10.0), RealTime())

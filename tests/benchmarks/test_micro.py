@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from support.servers import MariaDB, PostgreSQL
 
-from benchmarks.micro.pairs import Turns, Way, ratio_of
+from benchmarks.micro.pairs import Turns, Variant, ratio_of
 
 ROOT = Path(__file__).parents[2]
 MICRO = str(ROOT / "benchmarks" / "micro")
@@ -124,8 +124,10 @@ def test_the_store_is_measured_on_servers_whose_passwords_are_told_nowhere(
 def test_calls_are_timed_in_turns_and_what_surrounds_them_is_not(rounds: int) -> None:
     done: list[str] = []
 
-    def way(name: str) -> Way:
-        return Way(*(partial(done.append, f"{step}{name}") for step in ("", "before ", "after ")))
+    def way(name: str) -> Variant:
+        return Variant(
+            *(partial(done.append, f"{step}{name}") for step in ("", "before ", "after "))
+        )
 
     turns = Turns(way("A"), way("B"))
     for _ in range(rounds):

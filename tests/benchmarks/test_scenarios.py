@@ -11,14 +11,14 @@ import pytest
 from support.timed_backend import Timed
 from support.virtual_time import VirtualTime
 
-from benchmarks.cells import Step, cells_of, decisions_of, knee_of, ratios_of
-from benchmarks.comparison import Block, Plan, Run, Side
-from benchmarks.decisions import Decision, Judged, margin_of, together
-from benchmarks.recorder import READY_SECONDS, Fetch, Heading, Recorder
+from benchmarks.cells import LoadStep, cells_of, decisions_of, knee_of, ratios_of
+from benchmarks.comparison import BenchPlan, Block, Run, Side
+from benchmarks.decisions import Judged, MarginDecision, margin_of, together
+from benchmarks.recorder import READY_SECONDS, CallRecorder, Fetch, Heading
 from benchmarks.samples import (
     DROPPED,
     Measure,
-    Part,
+    RunPart,
     Sample,
     SamplesError,
     read_samples,
@@ -34,7 +34,7 @@ NO_FAILURE: Callable[[int], Code | None] = lambda _number: None  # noqa: E731 - 
 class Site:
     """Two systems, of which the second may take another time for its calls."""
 
-    def __init__(self, plan: Plan, takes: tuple[float, float] = (0.1, 0.1)) -> None:
+    def __init__(self, plan: BenchPlan, takes: tuple[float, float] = (0.1, 0.1)) -> None:
         self.time = VirtualTime()
         self.plan = plan
         self.kept: list[Sample] = []
@@ -56,7 +56,7 @@ class Site:
 
 
 def test_systems_take_turns_and_neither_always_comes_first() -> None:
-    site = Site(Plan("start", seconds=8.0, turns=4, concurrency=2))
+    site = Site(BenchPlan("start", seconds=8.0, turns=4, concurrency=2))
     site.run.measure()
     warm_up, turns = site.order[:2], site.order[2:]
     assert warm_up == ["A", "B"]
@@ -70,7 +70,7 @@ def test_systems_take_turns_and_neither_always_comes_first() -> None:
 
 
 def test_a_contest_is_the_mix_and_holds_no_more_than_its_bound() -> None:
-    plan = Plan("contest", seconds=800.0, turns=4, concurrency=4, live=6)
+    plan = BenchPlan("contest", seconds=800.0, turns=4, concurrency=4, live=6)
     site = Site(plan)
     site.run.measure()
     server = site.servers[0]
@@ -86,7 +86,7 @@ def test_a_contest_is_the_mix_and_holds_no_more_than_its_bound() -> None:
 
 
 def test_a_storm_comes_at_one_moment_and_waits_from_there() -> None:
-    site = Site(Plan("storm", seconds=8.0, turns=2, concurrency=5))
+    site = Site(BenchPlan("storm", seconds=8.0, turns=2, concurrency=5))
     site.run.measure()
     first = [each for each in site.kept if each.backend == "A" and each.block == 0]
     assert Counter(each.call for each in first) == {"status": 10, "start": 5}
@@ -97,14 +97,14 @@ def test_a_storm_comes_at_one_moment_and_waits_from_there() -> None:
 
 
 def test_starts_only_removes_what_it_made_and_does_not_measure_that() -> None:
-    site = Site(Plan("start", seconds=8.0, turns=2, concurrency=2))
+    site = Site(BenchPlan("start", seconds=8.0, turns=2, concurrency=2))
     site.run.measure()
     assert {each.call for each in site.kept} == {"start"}
     assert all(server.live == set() for server in site.servers)
 
 
 def test_an_open_loop_gives_both_systems_of_a_turn_the_same_moments() -> None:
-    site = Site(Plan("contest", seconds=80.0, turns=2, concurrency=8, rate=5))
+    site = Site(BenchPlan("contest", seconds=80.0, turns=2, concurrency=8, rate=5))
     site.run.measure()
     moments = {}
     for block in site.run.blocks:
@@ -117,9 +117,9 @@ def test_an_open_loop_gives_both_systems_of_a_turn_the_same_moments() -> None:
 
 
 def test_a_sweep_tries_each_load_on_each_system() -> None:
-    site = Site(Plan("start", seconds=4.0, turns=1, concurrency=1, sweep=(1, 2, 4)))
+    site = Site(BenchPlan("start", seconds=4.0, turns=1, concurrency=1, sweep=(1, 2, 4)))
     site.run.measure()
-    swept = [each for each in site.run.blocks if each.part is Part.SWEEP]
+    swept = [each for each in site.run.blocks if each.part is RunPart.SWEEP]
     assert [(e.backend, e.concurrency) for e in swept] == [
         ("A", 1), ("B", 1), ("B", 2), ("A", 2), ("A", 4), ("B", 4),
     ]  # fmt: skip
@@ -128,11 +128,11 @@ def test_a_sweep_tries_each_load_on_each_system() -> None:
 
 def recorded(
     fails: Callable[[int], Code | None] = NO_FAILURE, fetch: Fetch | None = None
-) -> tuple[VirtualTime, Timed, Recorder]:
+) -> tuple[VirtualTime, Timed, CallRecorder]:
     time = VirtualTime()
     server = Timed(time, lambda _now: 1.0, fails)
-    heading = Heading(Part.MAIN, "timed", "start", 0, 1)
-    return time, server, Recorder(heading, server, 1, fetch, time)
+    heading = Heading(RunPart.MAIN, "timed", "start", 0, 1)
+    return time, server, CallRecorder(heading, server, 1, fetch, time)
 
 
 def test_time_to_answer_and_time_to_ready_are_kept_apart() -> None:
@@ -197,7 +197,9 @@ def test_an_account_whose_start_is_not_known_is_laid_aside_and_cleared() -> None
 def sample(backend: str, block: int, seconds: float | None, code: str = "ok") -> Sample:
     end = None if seconds is None else seconds
     began = None if code == DROPPED else 0.0
-    return Sample(Part.MAIN, backend, "start", "start", block, 1, 0.0, began, end, None, code, True)
+    return Sample(
+        RunPart.MAIN, backend, "start", "start", block, 1, 0.0, began, end, None, code, True
+    )
 
 
 def test_dropped_calls_count_as_failed_and_as_endless() -> None:
@@ -217,9 +219,9 @@ def test_a_system_that_only_fails_faster_does_not_pass() -> None:
     ]
     margins = [margin_of("p95=1.2"), margin_of("errors=0.05")]
     found = {e.quantile: e for e in ratios_of(cells_of(b), cells_of(a), margins, 0)}
-    assert found["p95"].judged.decision is Decision.PASS
-    assert found["errors"].judged.decision is Decision.FAIL
-    assert found["p50"].judged.decision is Decision.NOTHING
+    assert found["p95"].judged.decision is MarginDecision.PASS
+    assert found["errors"].judged.decision is MarginDecision.FAIL
+    assert found["p50"].judged.decision is MarginDecision.NOTHING
 
 
 def test_what_was_measured_on_one_only_is_open() -> None:
@@ -230,10 +232,10 @@ def test_what_was_measured_on_one_only_is_open() -> None:
     found = ratios_of(cells_of(b), cells_of(a), margins, 0)
     # then a quick answer alone is no pass
     told = {(e.call, e.quantile): e.judged for e in found if e.margin is not None}
-    assert told["start", "p95"].decision is Decision.PASS
-    assert told["ready", "p95"] == Judged(Decision.INCONCLUSIVE, "measured on A only")
+    assert told["start", "p95"].decision is MarginDecision.PASS
+    assert told["ready", "p95"] == Judged(MarginDecision.INCONCLUSIVE, "measured on A only")
     assert set(told) == {("start", "p95"), ("start", "errors"), ("ready", "p95")}
-    assert together(decisions_of(found)) is Decision.INCONCLUSIVE
+    assert together(decisions_of(found)) is MarginDecision.INCONCLUSIVE
     # and the other way round it is the same
     turned = ratios_of(cells_of(a), cells_of(b), margins, 0)
     assert ("ready", "measured on A only") in {(e.call, e.judged.why) for e in turned}
@@ -241,8 +243,8 @@ def test_what_was_measured_on_one_only_is_open() -> None:
 
 def test_the_knee_is_where_more_load_only_waits_longer() -> None:
     # given a system that does ten calls a second by each worker up to 80, and then hardly more
-    def steps(loads: tuple[int, ...]) -> list[Step]:
-        return [Step(load, min(10.0 * load, 80.0) + load / 10, None, 100) for load in loads]
+    def steps(loads: tuple[int, ...]) -> list[LoadStep]:
+        return [LoadStep(load, min(10.0 * load, 80.0) + load / 10, None, 100) for load in loads]
 
     assert knee_of(steps((1, 2, 4, 8, 16, 32, 64, 128))) == 8
     assert knee_of(steps((1, 2, 4, 8))) is None, "it lies beyond what was tried"
@@ -262,7 +264,7 @@ def test_samples_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_blocks_know_how_long_they_took() -> None:
-    site = Site(Plan("start", seconds=8.0, turns=2, concurrency=1))
+    site = Site(BenchPlan("start", seconds=8.0, turns=2, concurrency=1))
     site.run.measure()
     block: Block
     for block in site.run.blocks:

@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from benchmarks import statistics
-from benchmarks.decisions import Decision, judged, margin_of
+from benchmarks.decisions import MarginDecision, judged, margin_of
 from benchmarks.statistics import Floats, Series
 
 RUNS = 200
@@ -80,33 +80,33 @@ def test_an_interval_holds_the_true_quantile_as_often_as_it_says(
 
 def verdicts(
     factor: float, margin: str, each: int, seed: int, runs: int = RUNS
-) -> dict[Decision, int]:
+) -> dict[MarginDecision, int]:
     rng = np.random.default_rng(seed)
     agreed = margin_of(margin)
     found = []
     for _ in range(runs):
         value = statistics.ratio(*pair(rng, factor, each), 0.95, rng)
         found.append(judged(agreed, value, TURNS).decision)
-    return {decision: found.count(decision) for decision in Decision}
+    return {decision: found.count(decision) for decision in MarginDecision}
 
 
 @pytest.mark.parametrize("margin", ["p95=1", "p95=1.2"])
 def test_equal_systems_are_called_fail_in_at_most_one_of_twenty_runs(margin: str) -> None:
-    assert verdicts(1.0, margin, 20, seed=2)[Decision.FAIL] <= RUNS * 0.05
+    assert verdicts(1.0, margin, 20, seed=2)[MarginDecision.FAIL] <= RUNS * 0.05
 
 
 def test_systems_exactly_at_the_margin_are_called_fail_or_pass_as_rarely() -> None:
     found = verdicts(1.2, "p95=1.2", 20, seed=3)
-    assert found[Decision.FAIL] <= RUNS * 0.05
-    assert found[Decision.PASS] <= RUNS * 0.05
+    assert found[MarginDecision.FAIL] <= RUNS * 0.05
+    assert found[MarginDecision.PASS] <= RUNS * 0.05
 
 
 def test_a_true_slowdown_by_half_is_called_fail() -> None:
-    assert verdicts(1.5, "p95=1.2", 40, seed=4, runs=100)[Decision.FAIL] >= 90
+    assert verdicts(1.5, "p95=1.2", 40, seed=4, runs=100)[MarginDecision.FAIL] >= 90
 
 
 def test_equal_systems_measured_long_enough_pass() -> None:
-    assert verdicts(1.0, "p95=1.2", 60, seed=5, runs=50)[Decision.PASS] >= 40
+    assert verdicts(1.0, "p95=1.2", 60, seed=5, runs=50)[MarginDecision.PASS] >= 40
 
 
 def test_a_machine_that_drifts_is_not_taken_for_a_difference() -> None:

@@ -22,7 +22,7 @@ from conformance.report.report_file import ReportError, from_dict, load_report
 from conformance.report.results import (
     EXCUSED,
     BackendInfo,
-    Ledger,
+    ContainerLedger,
     Report,
     ScenarioResult,
     Status,
@@ -54,7 +54,10 @@ def report(measured: Measured, verdict: Verdict = Verdict.FAILED) -> Report:
         verdict=verdict,
         reasons=("why",),
         notes=("note",),
-        ledgers=(Ledger("x", 3, 2, 1, 0, ("id",)), Ledger("y", 1, None, None, None, None)),
+        ledgers=(
+            ContainerLedger("x", 3, 2, 1, 0, ("id",)),
+            ContainerLedger("y", 1, None, None, None, None),
+        ),
     )
 
 

@@ -11,7 +11,15 @@ import pytest
 from support.made_report import backend, failed, made_report, passed
 
 from conformance import scenarios
-from conformance.report.compatibility import ASKED_IF, ROWS, Cell, Finding, Row, cell, compatibility
+from conformance.report.compatibility import (
+    ASKED_IF,
+    ROWS,
+    CompatibilityCell,
+    CompatibilityFinding,
+    PromiseRow,
+    cell,
+    compatibility,
+)
 from conformance.report.results import BackendInfo, ScenarioResult, Status
 from conformance.spec import scenario as parts
 from conformance.spec.rules import BY_ID
@@ -44,11 +52,13 @@ def all_scenarios() -> list[Scenario]:
     return [each for each in map(scenario_of, functions) if each is not None]
 
 
-def all_pass(row: Row, name: str = "x") -> list[ScenarioResult]:
+def all_pass(row: PromiseRow, name: str = "x") -> list[ScenarioResult]:
     return [passed(BY_ID[rule], name) for rule in row.rules]
 
 
-def found(key: str, results: list[ScenarioResult], info: BackendInfo | None = None) -> Cell:
+def found(
+    key: str, results: list[ScenarioResult], info: BackendInfo | None = None
+) -> CompatibilityCell:
     return cell(BY_KEY[key], info or backend("x"), results)
 
 
@@ -84,13 +94,13 @@ def test_a_rule_is_conditional_exactly_when_its_scenario_needs_what_a_backend_de
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda r: r.key)
-def test_a_row_is_kept_when_all_that_is_asked_passed(row: Row) -> None:
-    assert cell(row, backend("x"), all_pass(row)).finding is Finding.KEPT
+def test_a_row_is_kept_when_all_that_is_asked_passed(row: PromiseRow) -> None:
+    assert cell(row, backend("x"), all_pass(row)).finding is CompatibilityFinding.KEPT
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
-def test_a_row_without_results_is_not_measured(row: Row) -> None:
-    assert cell(row, backend("x"), []).finding is Finding.NOT_MEASURED
+def test_a_row_without_results_is_not_measured(row: PromiseRow) -> None:
+    assert cell(row, backend("x"), []).finding is CompatibilityFinding.NOT_MEASURED
 
 
 @pytest.mark.parametrize("status", [Status.NOT_APPLICABLE, Status.ERROR])
@@ -100,7 +110,7 @@ def test_what_did_not_apply_or_erred_is_a_gap(status: Status) -> None:
 
     measured = found("audit", results)
 
-    assert measured.finding is Finding.PARTLY
+    assert measured.finding is CompatibilityFinding.PARTLY
     assert measured.unmeasured == (results[3].rule,)
 
 
@@ -111,7 +121,7 @@ def test_one_broken_rule_breaks_the_row_waived_or_not(status: Status) -> None:
 
     measured = found("flags", results)
 
-    assert measured.finding is Finding.BROKEN
+    assert measured.finding is CompatibilityFinding.BROKEN
     assert results[0].rule in (*measured.broken, *measured.waived)
 
 
@@ -120,14 +130,14 @@ def test_what_is_not_declared_is_not_offered() -> None:
     info = replace(backend("x"), capabilities=declared)
 
     for key in ("subdomain", "multi-node"):
-        assert found(key, all_pass(BY_KEY[key]), info).finding is Finding.NOT_OFFERED
+        assert found(key, all_pass(BY_KEY[key]), info).finding is CompatibilityFinding.NOT_OFFERED
 
 
 def test_multi_node_is_measured_by_where_instances_ran_and_not_on_one_machine() -> None:
     row = BY_KEY["multi-node"]
-    assert found("multi-node", all_pass(row)).finding is Finding.KEPT
+    assert found("multi-node", all_pass(row)).finding is CompatibilityFinding.KEPT
     one = [replace(each, status=Status.NOT_APPLICABLE) for each in all_pass(row)]
-    assert found("multi-node", one).finding is Finding.NOT_MEASURED
+    assert found("multi-node", one).finding is CompatibilityFinding.NOT_MEASURED
 
 
 def test_there_is_a_cell_for_every_backend() -> None:
@@ -135,4 +145,4 @@ def test_there_is_a_cell_for_every_backend() -> None:
 
     assert [row for row, _ in table] == list(ROWS)
     assert {len(cells) for _, cells in table} == {2}
-    assert table[0][1][1].finding is Finding.BROKEN
+    assert table[0][1][1].finding is CompatibilityFinding.BROKEN

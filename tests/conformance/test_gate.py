@@ -15,7 +15,7 @@ from flask import Flask, request
 from preflight.tls_front import https
 
 from conformance.harness import CannotRun, FaultKind
-from conformance.harnesses.gate import Gate, reaching
+from conformance.harnesses.gate import ConnectionGate, reaching
 from conformance.harnesses.staging import Staging
 from conformance.harnesses.world_file import StagingFile, Through
 from conformance.spec.web import serving
@@ -36,12 +36,12 @@ def server() -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.fixture
-def gate(server: tuple[str, list[str]]) -> Iterator[Gate]:
-    with closing(Gate(reaching(server[0]), "ctf.example.org")) as gate:
+def gate(server: tuple[str, list[str]]) -> Iterator[ConnectionGate]:
+    with closing(ConnectionGate(reaching(server[0]), "ctf.example.org")) as gate:
         yield gate
 
 
-def ask(gate: Gate, method: str = "GET", session: requests.Session | None = None) -> str:
+def ask(gate: ConnectionGate, method: str = "GET", session: requests.Session | None = None) -> str:
     """The answer, or what went wrong."""
     try:
         answer = (session or requests).request(method, gate.url, timeout=10)
@@ -51,7 +51,7 @@ def ask(gate: Gate, method: str = "GET", session: requests.Session | None = None
 
 
 def test_it_leads_there_and_tells_the_servers_own_name(
-    gate: Gate, server: tuple[str, list[str]]
+    gate: ConnectionGate, server: tuple[str, list[str]]
 ) -> None:
     with requests.Session() as session:
         assert [ask(gate, method, session) for method in ("GET", "POST")] == ["from the server"] * 2
@@ -69,7 +69,7 @@ def test_it_leads_there_and_tells_the_servers_own_name(
     ids=lambda value: value.value if isinstance(value, FaultKind) else "",
 )
 def test_how_it_goes_wrong(
-    gate: Gate,
+    gate: ConnectionGate,
     server: tuple[str, list[str]],
     kind: FaultKind,
     read: str,
@@ -95,9 +95,9 @@ def test_a_server_by_https_is_trusted_as_the_caller_says(server: tuple[str, list
         return context
 
     with https(server[0], authority.issue_cert("127.0.0.1").configure_cert) as url:
-        with closing(Gate(reaching(url, trusting))) as gate:
+        with closing(ConnectionGate(reaching(url, trusting))) as gate:
             assert ask(gate) == "from the server"
-        with closing(Gate(reaching(url))) as gate:
+        with closing(ConnectionGate(reaching(url))) as gate:
             assert ask(gate) == "broken off"
 
 
@@ -106,7 +106,7 @@ def test_a_server_on_a_unix_socket(tmp_path: Path) -> None:
         listener.bind(str(tmp_path / "s"))
         listener.listen()
         with (
-            closing(Gate(reaching(f"unix://{tmp_path}/s"))) as gate,
+            closing(ConnectionGate(reaching(f"unix://{tmp_path}/s"))) as gate,
             socket.create_connection(gate.address, 10) as caller,
         ):
             server, _ = listener.accept()

@@ -13,8 +13,8 @@ from conformance.harness import Hook, Options, World
 from conformance.harnesses.cre import MemoryHarness
 from conformance.harnesses.whale import FakeWhaleHarness
 from conformance.registry.backends import Subject
-from conformance.report.ledger import Books, Tally
-from conformance.report.results import Ledger, Report, Verdict
+from conformance.report.ledger import Books, ContainerTally
+from conformance.report.results import ContainerLedger, Report, Verdict
 from conformance.run.runner import CheckRequest, check_subjects
 from conformance.spec.rules import RULES
 
@@ -54,7 +54,7 @@ def run(harness: ReferenceHarness, *select: str) -> Report:
 def test_made_is_what_ended_and_what_was_swept() -> None:
     report = run(Tidy())
 
-    assert report.ledgers == (Ledger("x", made=2, ended=1, swept=1, untold=0, left=()),)
+    assert report.ledgers == (ContainerLedger("x", made=2, ended=1, swept=1, untold=0, left=()),)
     assert report.reasons == (f"{len(RULES) - 2} rules not selected, and a part is no verdict",)
 
 
@@ -67,7 +67,7 @@ def test_a_container_that_no_start_told_of_is_seen() -> None:
 
 
 def test_who_cannot_tell_says_so() -> None:
-    assert run(Blind()).ledgers == (Ledger("x", 2, None, None, None, ()),)
+    assert run(Blind()).ledgers == (ContainerLedger("x", 2, None, None, None, ()),)
     assert run(ReferenceHarness()).ledgers[0].left is None
 
 
@@ -90,7 +90,7 @@ def test_a_scenario_that_does_not_apply_makes_nothing() -> None:
     class Still(Tidy):
         hooks = frozenset({Hook.GROUND_TRUTH})
 
-    assert run(Still(), "EXPIRY-001").ledgers == (Ledger("x", 0, 0, 0, 0, ()),)
+    assert run(Still(), "EXPIRY-001").ledgers == (ContainerLedger("x", 0, 0, 0, 0, ()),)
 
 
 def start_one(world: World) -> str:
@@ -123,27 +123,27 @@ def test_a_world_that_was_not_closed_leaves_its_container() -> None:
 
 def test_the_books_of_several_processes_are_added_up() -> None:
     first, second = Books(), Books()
-    first.add("x", Tally(3, 2, 1))
-    second.add("x", Tally(4, 4, 0))
+    first.add("x", ContainerTally(3, 2, 1))
+    second.add("x", ContainerTally(4, 4, 0))
     first.closed("x", [])
     second.closed("x", ["c1"])
 
     first.merge(pickle.loads(pickle.dumps(second)))  # noqa: S301 - made here
 
     assert first.ledgers(["x", "y"]) == (
-        Ledger("x", 7, 6, 1, 1, ("c1",)),
-        Ledger("y", 0, 0, 0, 0, None),
+        ContainerLedger("x", 7, 6, 1, 1, ("c1",)),
+        ContainerLedger("y", 0, 0, 0, 0, None),
     )
 
 
 def test_one_that_cannot_tell_leaves_the_sum_untold() -> None:
     books = Books()
-    books.add("x", Tally(1, 1, 0))
-    books.add("x", Tally(1, None, None))
+    books.add("x", ContainerTally(1, 1, 0))
+    books.add("x", ContainerTally(1, None, None))
     books.closed("x", None)
     books.closed("x", [])
 
-    assert books.ledgers(["x"]) == (Ledger("x", 2, None, None, None, None),)
+    assert books.ledgers(["x"]) == (ContainerLedger("x", 2, None, None, None, None),)
 
 
 def test_a_container_counts_also_when_the_answer_has_the_wrong_shape() -> None:

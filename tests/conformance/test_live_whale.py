@@ -37,8 +37,8 @@ from conformance.run.runner import CheckRequest, check_subjects, plan
 from engines.contract import Code, StartResult
 from engines.probe import wait_until
 from engines.whale.wire import LEFT_LOCK_SECONDS
-from fake_whale import Challenge, FakeServer, FakeWhale, InstanceOptions, User, World
-from fake_whale.testing import Player
+from fake_whale import FakeServer, FakeWhale, InstanceOptions, User, WhaleChallenge, WhaleWorld
+from fake_whale.testing import WhalePlayer
 from whale_ready.cli import main
 
 STRANGER = 90
@@ -48,17 +48,17 @@ TOKENS = {user: f"tok-of-{user}-kept-to-itself" for user in (*PLAYERS, *MATES, S
 GOOD, CRASHING = "chal:1", "crash:1"
 
 
-def whale_world() -> World:
-    return World(
+def whale_world() -> WhaleWorld:
+    return WhaleWorld(
         users=[User(user, f"user{user}", token=token) for user, token in TOKENS.items()],
         challenges=[
-            Challenge(1, "First"),
-            Challenge(2, "Second"),
-            Challenge(3, "Hidden", state="hidden"),
-            Challenge(4, "Missing image", image="no-such-image:1"),
-            Challenge(5, "Exits at once", image=CRASHING),
-            Challenge(6, "Own port", redirect_type="direct"),
-            Challenge(7, "Refused", redirect_type="odd"),
+            WhaleChallenge(1, "First"),
+            WhaleChallenge(2, "Second"),
+            WhaleChallenge(3, "Hidden", state="hidden"),
+            WhaleChallenge(4, "Missing image", image="no-such-image:1"),
+            WhaleChallenge(5, "Exits at once", image=CRASHING),
+            WhaleChallenge(6, "Own port", redirect_type="direct"),
+            WhaleChallenge(7, "Refused", redirect_type="odd"),
         ],
         images=frozenset({GOOD, CRASHING}),
         crashing_images=frozenset({CRASHING}),
@@ -130,7 +130,7 @@ def writes(fake: FakeWhale) -> list[dict[str, Any]]:
 
 def by_hand(url: str, user: int, challenge: int, method: str = "POST") -> int:
     """What a user does on Whale's own page."""
-    return Player(url, TOKENS[user]).call(method, challenge).status_code
+    return WhalePlayer(url, TOKENS[user]).call(method, challenge).status_code
 
 
 def whale_ready(*arguments: str) -> Result:

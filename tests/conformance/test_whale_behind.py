@@ -18,7 +18,7 @@ from conformance.harness import CannotRun, Hook, Options, Player
 from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.live_whale import LiveWhaleHarness, LiveWhaleWorld
 from conformance.harnesses.whale_behind import Records, Swarm
-from fake_whale import Challenge, FakeWhale, Runtime, User, World
+from fake_whale import FakeWhale, User, WhaleChallenge, WhaleRuntime, WhaleWorld
 
 REPOSITORY, TAG = "127.0.0.1:9/challenge", "1"
 """A swarm asks the registry first: this one refuses at once, and then what is there is taken."""
@@ -116,10 +116,10 @@ def test_a_run_sees_what_really_runs(
     monkeypatch.setenv("DOCKER_HOST", emptied.url)  # the fake's own way to Docker
     first, second = (
         [User(user, f"user{user}", token=f"tok-{user}") for user in USERS],
-        [Challenge(1, "First", image=IMAGE), Challenge(2, "Second", image=IMAGE)],
+        [WhaleChallenge(1, "First", image=IMAGE), WhaleChallenge(2, "Second", image=IMAGE)],
     )
-    world = World(users=first, challenges=second, images=frozenset({IMAGE}))
-    with FakeWhale(world, runtime=Runtime.SWARM) as fake, fake.serve() as server:
+    world = WhaleWorld(users=first, challenges=second, images=frozenset({IMAGE}))
+    with FakeWhale(world, runtime=WhaleRuntime.SWARM) as fake, fake.serve() as server:
         file = written_world(
             tmp_path,
             f'[whale]\nprobe = false\ndocker_url = "{emptied.url}"\n'

@@ -12,9 +12,9 @@ from engines.audit import Action
 from engines.contract import ActionResult, Code, StartResult
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.names import instance_name
-from engines.cre.runtimes.base import Cleared, Found, Launch
+from engines.cre.runtimes.base import Cleared, Launch, ListedResource
 from engines.front import Call
-from engines.state.instances import Instance, State
+from engines.state.instances import Instance, InstanceState
 
 
 class IgnoresStrays(ContainerRuntimeEngine):
@@ -22,7 +22,7 @@ class IgnoresStrays(ContainerRuntimeEngine):
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
-        nothing: list[Found] = []
+        nothing: list[ListedResource] = []
         self._runtime.find = lambda deployment: nothing  # type: ignore[method-assign] # the bug
 
 
@@ -76,9 +76,11 @@ class ClearsTheLiving(ContainerRuntimeEngine):
         long_ago = timedelta(days=1)
 
         def careless(row: Instance) -> bool:
-            if row.state is not State.RUNNING:
+            if row.state is not InstanceState.RUNNING:
                 return repaired(row)
-            row = replace(row, state=State.STOPPING, lease_until=self.clock.now() - long_ago)
+            row = replace(
+                row, state=InstanceState.STOPPING, lease_until=self.clock.now() - long_ago
+            )
             return repaired(row)
 
         self._removal.repaired = careless  # type: ignore[method-assign] # the bug

@@ -17,7 +17,7 @@ from engines.cre.pool_store import pool
 from engines.cre.tables import cre_instances
 from engines.state.audit_log import container_events
 from engines.state.database import Database
-from engines.state.instances import State
+from engines.state.instances import InstanceState
 
 Users = Sequence[int]
 
@@ -135,7 +135,7 @@ def in_disorder(scene: Scene, users: Users, challenge: int) -> None:
         connection.execute(
             rows.update()
             .where(rows.c.account == abandoned)
-            .values(state=State.STOPPING.value, lease_until=scene.engine.clock.now())
+            .values(state=InstanceState.STOPPING.value, lease_until=scene.engine.clock.now())
         )
         connection.execute(rows.delete().where(rows.c.account == stray))
         connection.execute(container_events.delete().where(container_events.c.user_id == users[2]))

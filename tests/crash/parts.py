@@ -15,7 +15,7 @@ from engines.catalog import ChallengeSpec, Companion, Readiness, StaticCatalog
 from engines.clock import Clock, SystemClock
 from engines.contract import ContainerBackend
 from engines.cre import ContainerRuntimeEngine
-from engines.cre.guard import Guard
+from engines.cre.guard import FirewallGuard
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks
 from engines.cre.runtimes.subnets import LABEL_SHARED
@@ -63,7 +63,7 @@ class Parts:
             cre_start_limit=0,
             cre_port_range=self.port_range,
         )
-        guard = Guard("none")
+        guard = FirewallGuard("none")
         networks = BridgeNetworks(
             lambda: client.api, POOLS[self.family], guard, family=self.family, bridges=1
         )

@@ -25,7 +25,7 @@ from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_INSTANCE
 from engines.cre.tables import cre_instances
 from engines.state.database import Database
 from engines.state.instance_store import InstanceStore
-from engines.state.instances import Instance, State
+from engines.state.instances import Instance, InstanceState
 
 ENDINGS = (Action.STOPPED, Action.EXPIRED, Action.LOST)
 
@@ -88,7 +88,7 @@ class Sight:
         for owner in self.reserved.keys() - owners - {each.name for each in self.waiting}:
             yield f"{sorted(self.reserved[owner])} are reserved for {owner}, which is not there"
         for row in self.rows.values():
-            if row.state is not State.RUNNING:
+            if row.state is not InstanceState.RUNNING:
                 yield f"row of {row.account} is {row.state.value} for ever"
         for each in self.waiting:
             if each.state is not WarmState.READY:
@@ -185,7 +185,7 @@ def _not_told(killed: Sight, after: Sight, objects: set[str]) -> Iterator[str]:
         count = Counter(event.action for event in events)
         repaired = [event for event in events if event.action is Action.REPAIRED]
         live = count[Action.STARTED] - sum(count[action] for action in ENDINGS)
-        live -= sum(event.metadata["state"] != State.STARTING.value for event in repaired)
+        live -= sum(event.metadata["state"] != InstanceState.STARTING.value for event in repaired)
         if live != (row is not None):
             yield f"{account}: by its events {live} live, in truth {int(row is not None)}"
         ended = _ended(after, account) - _ended(killed, account)

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from fake_whale import FakeServer, FakeWhale, VirtualClock, World
-from fake_whale.testing import Player, tokens
+from fake_whale import FakeServer, FakeWhale, VirtualEpochClock, WhaleWorld
+from fake_whale.testing import WhalePlayer, tokens
 
 DATA = Path(__file__).parent / "data"
 
 
 @pytest.fixture(scope="session")
-def world() -> World:
+def world() -> WhaleWorld:
     """The world the recordings were made in."""
-    return World.from_file(DATA / "whale-world.json")
+    return WhaleWorld.from_file(DATA / "whale-world.json")
 
 
 @pytest.fixture
-def fake(world: World) -> Iterator[FakeWhale]:
+def fake(world: WhaleWorld) -> Iterator[FakeWhale]:
     """A fake on a virtual clock, without instances."""
-    with FakeWhale(world, clock=VirtualClock()) as made:
+    with FakeWhale(world, clock=VirtualEpochClock()) as made:
         yield made
 
 
@@ -34,7 +34,7 @@ def server(fake: FakeWhale) -> Iterator[FakeServer]:
 
 
 @pytest.fixture
-def player(server: FakeServer, world: World) -> Callable[[str], Player]:
+def player(server: FakeServer, world: WhaleWorld) -> Callable[[str], WhalePlayer]:
     """``player("alice")``"""
     known = tokens(world)
-    return lambda name: Player(server.url, known[name])
+    return lambda name: WhalePlayer(server.url, known[name])

@@ -9,12 +9,12 @@ from email.utils import parsedate_to_datetime
 import pytest
 import requests
 
-from fake_whale import FakeWhale, Team, UserMode, VirtualClock, World
-from fake_whale.testing import Player, said, tokens
+from fake_whale import FakeWhale, Team, UserMode, VirtualEpochClock, WhaleWorld
+from fake_whale.testing import WhalePlayer, said, tokens
 from fake_whale.whale.visit import FORBIDDEN
 
 ADMIN = "/api/v1/plugins/ctfd-whale/admin/container"
-Players = Callable[[str], Player]
+Players = Callable[[str], WhalePlayer]
 Ask = Callable[..., requests.Response]
 
 
@@ -44,7 +44,7 @@ def test_the_list_works_only_while_it_is_empty(ask: Ask, player: Players) -> Non
     assert listing(ask("GET", "page=3&per_page=2")) == (200, past)
 
 
-def test_ctfds_settings_are_for_admins(player: Players, world: World) -> None:
+def test_ctfds_settings_are_for_admins(player: Players, world: WhaleWorld) -> None:
     path = "/api/v1/configs?key=whale:docker_timeout"
     (row,) = player("admin").call("GET", path=path).json()["data"]
     assert (row["key"], row["value"]) == ("whale:docker_timeout", world.config["docker_timeout"])
@@ -99,7 +99,7 @@ def test_admins_see_hidden_challenges(player: Players) -> None:
         assert said(admin.get(named)) == (404, "no such challenge")
 
 
-def change(admin: Player, method: str, path: str, **fields: object) -> requests.Response:
+def change(admin: WhalePlayer, method: str, path: str, **fields: object) -> requests.Response:
     headers = {"Authorization": f"Token {admin.token}", "Content-Type": "application/json"}
     return requests.request(method, admin.url + path, json=fields, headers=headers, timeout=10)
 
@@ -139,14 +139,14 @@ def test_a_solve_keeps_the_container(player: Players, fake: FakeWhale) -> None:
     assert len(fake.state()["services"]) == 1
 
 
-def test_team_mates_have_a_container_each(world: World) -> None:
+def test_team_mates_have_a_container_each(world: WhaleWorld) -> None:
     mates = tuple(
         replace(user, team_id=1) if user.name in ("alice", "bob") else user for user in world.users
     )
     teams = replace(world, users=mates, teams=(Team(1, "whales"),), user_mode=UserMode.TEAMS)
-    with FakeWhale(teams, clock=VirtualClock()) as fake, fake.serve() as server:
+    with FakeWhale(teams, clock=VirtualEpochClock()) as fake, fake.serve() as server:
         alice, bob, loner = (
-            Player(server.url, tokens(world)[name]) for name in ("alice", "bob", "carol")
+            WhalePlayer(server.url, tokens(world)[name]) for name in ("alice", "bob", "carol")
         )
         assert [who.post(1).status_code for who in (alice, bob, loner)] == [200] * 3
         flags = [record["flag"] for record in fake.state()["records"]]

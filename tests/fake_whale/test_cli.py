@@ -14,9 +14,9 @@ import pytest
 import requests
 from click.testing import CliRunner
 
-from fake_whale import World
+from fake_whale import WhaleWorld
 from fake_whale.cli import main
-from fake_whale.testing import Player, said, tokens
+from fake_whale.testing import WhalePlayer, said, tokens
 
 WORLD = Path(__file__).parent / "data" / "whale-world.json"
 
@@ -34,11 +34,11 @@ def serving(*options: str) -> Iterator[dict[str, object]]:
             assert process.wait(timeout=20) == 0
 
 
-def test_serve_and_record(world: World, tmp_path: Path) -> None:
+def test_serve_and_record(world: WhaleWorld, tmp_path: Path) -> None:
     with serving("--world", str(WORLD), "--clock", "virtual", "--seed", "3") as line:
         url = str(line["url"])
         assert (line["clock"], line["control"]) == ("virtual", True)
-        assert said(Player(url, tokens(world)["alice"]).post()) == (200, "Container created")
+        assert said(WhalePlayer(url, tokens(world)["alice"]).post()) == (200, "Container created")
         output = tmp_path / "new.jsonl"
         common = ["--world", str(WORLD), "--sessions"]
         made = CliRunner().invoke(
@@ -53,7 +53,7 @@ def test_serve_shows_the_public_url_and_the_demo_world() -> None:
     with serving("--public-url", "http://whale.example", "--no-instances") as line:
         assert line["url"] == "http://whale.example"
         assert line["instances"] is None
-        answer = Player(str(line["listening"]), "ctfd_demo_alice").get()
+        answer = WhalePlayer(str(line["listening"]), "ctfd_demo_alice").get()
         assert answer.json() == {"success": True, "data": {}}
 
 

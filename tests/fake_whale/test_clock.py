@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from fake_whale import SystemClock, VirtualClock
+from fake_whale import SystemEpochClock, VirtualEpochClock
 from fake_whale.whale.clock import Cancelled
 
 
 class Every:
     """A timer that notes when it ran."""
 
-    def __init__(self, clock: VirtualClock, seconds: float) -> None:
+    def __init__(self, clock: VirtualEpochClock, seconds: float) -> None:
         self.clock = clock
         self.seconds = seconds
         self.due = clock.time() + seconds
@@ -28,7 +28,7 @@ class Every:
 
 
 def test_every_beat_sees_its_own_time() -> None:
-    clock = VirtualClock(start=1000)
+    clock = VirtualEpochClock(start=1000)
     slow, fast = Every(clock, 10), Every(clock, 4)
     clock.subscribe(slow)
     clock.subscribe(fast)
@@ -39,7 +39,7 @@ def test_every_beat_sees_its_own_time() -> None:
 
 
 def test_an_unsubscribed_timer_is_left_alone() -> None:
-    clock = VirtualClock()
+    clock = VirtualEpochClock()
     timer = Every(clock, 1)
     clock.subscribe(timer)
     clock.unsubscribe(timer)
@@ -48,7 +48,7 @@ def test_an_unsubscribed_timer_is_left_alone() -> None:
 
 
 def test_waiting_moves_a_virtual_clock() -> None:
-    clock = VirtualClock(start=0)
+    clock = VirtualEpochClock(start=0)
     clock.wait(1.95, threading.Event())
     assert clock.time() == 1.95
 
@@ -56,13 +56,13 @@ def test_waiting_moves_a_virtual_clock() -> None:
 def test_a_wait_can_be_cancelled() -> None:
     cancel = threading.Event()
     cancel.set()
-    for clock in (VirtualClock(), SystemClock()):
+    for clock in (VirtualEpochClock(), SystemEpochClock()):
         with pytest.raises(Cancelled):
             clock.wait(600, cancel)
 
 
 def test_what_cannot_be_done() -> None:
     with pytest.raises(ValueError, match=r"set_back\(\) moves the clock back"):
-        VirtualClock().advance(-1)
+        VirtualEpochClock().advance(-1)
     with pytest.raises(RuntimeError, match="use a virtual clock"):
-        SystemClock().advance(1)
+        SystemEpochClock().advance(1)

@@ -13,12 +13,19 @@ import pytest
 import requests
 
 from engines.probe import wait_until
-from fake_whale import FakeServer, FakeWhale, Isolation, SystemClock, VirtualClock, World
-from fake_whale.testing import PATH, Player, tokens
+from fake_whale import (
+    FakeServer,
+    FakeWhale,
+    SystemEpochClock,
+    TransactionIsolation,
+    VirtualEpochClock,
+    WhaleWorld,
+)
+from fake_whale.testing import PATH, WhalePlayer, tokens
 from fake_whale.whale import company
 
-READ_COMMITTED = Isolation.READ_COMMITTED
-REPEATABLE_READ = Isolation.REPEATABLE_READ
+READ_COMMITTED = TransactionIsolation.READ_COMMITTED
+REPEATABLE_READ = TransactionIsolation.REPEATABLE_READ
 
 
 def at_once(calls: list[Callable[[], requests.Response]]) -> list[int]:
@@ -44,14 +51,16 @@ def meet(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return patient
 
 
-def players(server: FakeServer, world: World, count: int) -> list[Player]:
-    return [Player(server.url, token) for token in list(tokens(world).values())[1 : count + 1]]
+def players(server: FakeServer, world: WhaleWorld, count: int) -> list[WhalePlayer]:
+    return [WhalePlayer(server.url, token) for token in list(tokens(world).values())[1 : count + 1]]
 
 
 @pytest.mark.parametrize("virtual", [True, False], ids=["virtual", "real"])
-@pytest.mark.parametrize("isolation", list(Isolation))
-def test_twenty_posts_of_one_user(world: World, isolation: Isolation, virtual: bool) -> None:
-    clock = VirtualClock() if virtual else SystemClock()
+@pytest.mark.parametrize("isolation", list(TransactionIsolation))
+def test_twenty_posts_of_one_user(
+    world: WhaleWorld, isolation: TransactionIsolation, virtual: bool
+) -> None:
+    clock = VirtualEpochClock() if virtual else SystemEpochClock()
     with FakeWhale(world, clock=clock, isolation=isolation) as fake, fake.serve() as server:
         (alice,) = players(server, world, 1)
         at_once([alice.post] * 20)
@@ -63,9 +72,9 @@ def test_twenty_posts_of_one_user(world: World, isolation: Isolation, virtual: b
 
 
 def test_two_posts_both_succeed_and_delete_leaves_an_orphan(
-    world: World, meet: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    world: WhaleWorld, meet: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
+    with FakeWhale(world, clock=SystemEpochClock()) as fake, fake.serve() as server:
         (alice,) = players(server, world, 1)
         meet()
         assert at_once([alice.post] * 2) == [200, 200]
@@ -79,8 +88,8 @@ def test_two_posts_both_succeed_and_delete_leaves_an_orphan(
         assert orphan["uuid"] != first
 
 
-def test_six_restarts_leave_five_orphans(world: World, meet: Callable[[], None]) -> None:
-    with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
+def test_six_restarts_leave_five_orphans(world: WhaleWorld, meet: Callable[[], None]) -> None:
+    with FakeWhale(world, clock=SystemEpochClock()) as fake, fake.serve() as server:
         (alice,) = players(server, world, 1)
         alice.post()
         meet()
@@ -89,10 +98,12 @@ def test_six_restarts_leave_five_orphans(world: World, meet: Callable[[], None])
 
 
 @pytest.mark.parametrize(("isolation", "admitted"), [(REPEATABLE_READ, 20), (READ_COMMITTED, 6)])
-def test_twenty_users_at_a_limit_of_five(world: World, isolation: Isolation, admitted: int) -> None:
+def test_twenty_users_at_a_limit_of_five(
+    world: WhaleWorld, isolation: TransactionIsolation, admitted: int
+) -> None:
     limited = replace(world, config={**world.config, "docker_max_container_count": "5"})
     with (
-        FakeWhale(limited, clock=SystemClock(), isolation=isolation) as fake,
+        FakeWhale(limited, clock=SystemEpochClock(), isolation=isolation) as fake,
         fake.serve() as server,
     ):
         codes = at_once([each.post for each in players(server, world, 20)])
@@ -100,16 +111,16 @@ def test_twenty_users_at_a_limit_of_five(world: World, isolation: Isolation, adm
     assert Counter(codes)[200] == admitted
 
 
-def test_twenty_users_share_no_port(world: World) -> None:
-    with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
+def test_twenty_users_share_no_port(world: WhaleWorld) -> None:
+    with FakeWhale(world, clock=SystemEpochClock()) as fake, fake.serve() as server:
         everybody = players(server, world, 20)
         codes = at_once([lambda p=each: p.post(2) for each in everybody])  # type: ignore[misc]  # mypy cannot infer a lambda's default
         assert codes == [200] * 20
         assert len({record["port"] for record in fake.state()["records"]}) == 20
 
 
-def test_parallel_deletes_leave_stale_rules(world: World, meet: Callable[[], None]) -> None:
-    with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
+def test_parallel_deletes_leave_stale_rules(world: WhaleWorld, meet: Callable[[], None]) -> None:
+    with FakeWhale(world, clock=SystemEpochClock()) as fake, fake.serve() as server:
         everybody = players(server, world, 10)
         for each in everybody:
             each.post()
@@ -119,8 +130,8 @@ def test_parallel_deletes_leave_stale_rules(world: World, meet: Callable[[], Non
         assert len(fake.state()["rules"]) == 9
 
 
-def test_two_renewals_count_as_one(world: World, meet: Callable[[], None]) -> None:
-    with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
+def test_two_renewals_count_as_one(world: WhaleWorld, meet: Callable[[], None]) -> None:
+    with FakeWhale(world, clock=SystemEpochClock()) as fake, fake.serve() as server:
         (alice,) = players(server, world, 1)
         alice.post()
         meet()
@@ -128,7 +139,7 @@ def test_two_renewals_count_as_one(world: World, meet: Callable[[], None]) -> No
         assert fake.state()["records"][0]["renew_count"] == 1
 
 
-class Meanwhile(VirtualClock):
+class Meanwhile(VirtualEpochClock):
     """A virtual clock that lets something happen ten seconds into the first wait."""
 
     def __init__(self) -> None:
@@ -144,7 +155,7 @@ class Meanwhile(VirtualClock):
         super().wait(seconds, cancel)
 
 
-def test_docker_slower_than_the_lock_lets_a_second_post_in(world: World) -> None:
+def test_docker_slower_than_the_lock_lets_a_second_post_in(world: WhaleWorld) -> None:
     clock = Meanwhile()
     with FakeWhale(world, clock=clock) as fake, fake.serve() as server:
         (alice,) = players(server, world, 1)
@@ -157,8 +168,8 @@ def test_docker_slower_than_the_lock_lets_a_second_post_in(world: World) -> None
         assert len(fake.state()["records"]) == 1
 
 
-def test_a_post_is_finished_though_its_client_has_gone(world: World) -> None:
-    with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
+def test_a_post_is_finished_though_its_client_has_gone(world: WhaleWorld) -> None:
+    with FakeWhale(world, clock=SystemEpochClock()) as fake, fake.serve() as server:
         fake.inject({"kind": "docker_slow", "seconds": 0.3, "method": "POST"})
         token = tokens(world)["alice"]
         with pytest.raises(requests.ReadTimeout):
@@ -172,8 +183,8 @@ def test_a_post_is_finished_though_its_client_has_gone(world: World) -> None:
             assert fake.state()["locks"], "the lock was given up before the work was done"
 
 
-def test_a_reset_wakes_sleepers(world: World) -> None:
-    with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
+def test_a_reset_wakes_sleepers(world: WhaleWorld) -> None:
+    with FakeWhale(world, clock=SystemEpochClock()) as fake, fake.serve() as server:
         (alice,) = players(server, world, 1)
         fake.inject({"kind": "docker_hung"})
         with ThreadPoolExecutor(1) as pool:
@@ -185,9 +196,9 @@ def test_a_reset_wakes_sleepers(world: World) -> None:
         assert fake.state()["records"] == []
 
 
-def test_sixty_four_slow_calls_do_not_queue(world: World) -> None:
+def test_sixty_four_slow_calls_do_not_queue(world: WhaleWorld) -> None:
     """All of them are in Docker at the same time; the reset lets them go."""
-    with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
+    with FakeWhale(world, clock=SystemEpochClock()) as fake, fake.serve() as server:
         fake.inject({"kind": "slow_first_byte", "seconds": 600})
         (alice,) = players(server, world, 1)
         with ThreadPoolExecutor(64) as pool:
@@ -200,9 +211,9 @@ def test_sixty_four_slow_calls_do_not_queue(world: World) -> None:
 
 
 def test_a_connection_that_was_just_answered_is_company(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: WhaleWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with FakeWhale(world, clock=VirtualClock()) as fake, fake.serve() as server:
+    with FakeWhale(world, clock=VirtualEpochClock()) as fake, fake.serve() as server:
         connection = http.client.HTTPConnection(server.host, server.port)
         connection.request("GET", "/_fake/health")
         connection.getresponse().read()

@@ -10,12 +10,19 @@ from typing import Any
 import pytest
 import requests
 
-from fake_whale import FakeServer, FakeWhale, FakeWhaleError, SystemClock, VirtualClock, World
-from fake_whale.testing import Player
+from fake_whale import (
+    FakeServer,
+    FakeWhale,
+    FakeWhaleError,
+    SystemEpochClock,
+    VirtualEpochClock,
+    WhaleWorld,
+)
+from fake_whale.testing import WhalePlayer
 from fake_whale.web.control import TOKEN_HEADER, ControlRule
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  # the case in question
-Players = Callable[[str], Player]
+Players = Callable[[str], WhalePlayer]
 Control = Callable[..., requests.Response]
 
 
@@ -43,8 +50,8 @@ def test_the_clock_moves_and_the_cleaner_with_it(control: Control, player: Playe
     assert control("GET", "state").json()["records"] == []
 
 
-def test_a_real_clock_cannot_be_moved(world: World) -> None:
-    with FakeWhale(world, clock=SystemClock()) as fake, fake.serve() as server:
+def test_a_real_clock_cannot_be_moved(world: WhaleWorld) -> None:
+    with FakeWhale(world, clock=SystemEpochClock()) as fake, fake.serve() as server:
         answer = requests.post(f"{server.url}/_fake/clock/advance", json={"seconds": 1}, timeout=10)
     assert answer.status_code == 409
     assert "--clock virtual" in answer.json()["error"]
@@ -195,7 +202,7 @@ def test_a_link_changes_nothing(fake: FakeWhale, server: FakeServer) -> None:
     assert snapshot(fake) == before
 
 
-def test_with_the_token_any_name_will_do(world: World) -> None:
+def test_with_the_token_any_name_will_do(world: WhaleWorld) -> None:
     with FakeWhale(world) as fake, fake.serve(control_token="s3cret") as server:
         url, named = f"{server.url}/_fake/reset", {"Host": "whale.example"}
         assert requests.post(url, headers=named, timeout=10).status_code == 401
@@ -225,8 +232,8 @@ def test_who_may_control(host: str, token: str | None, enabled: bool) -> None:
     assert "s3cret" not in repr(rule)
 
 
-def test_control_is_off_beyond_loopback(world: World) -> None:
-    with FakeWhale(world, clock=VirtualClock()) as fake, fake.serve(EVERYWHERE) as server:
+def test_control_is_off_beyond_loopback(world: WhaleWorld) -> None:
+    with FakeWhale(world, clock=VirtualEpochClock()) as fake, fake.serve(EVERYWHERE) as server:
         url = f"http://127.0.0.1:{server.port}"
         answer = requests.get(f"{url}/_fake/state", timeout=10)
         assert answer.status_code == 403
@@ -234,18 +241,18 @@ def test_control_is_off_beyond_loopback(world: World) -> None:
         assert requests.get(f"{url}/healthcheck", timeout=10).status_code == 200
 
 
-def test_serving_on_loopback_too_does_not_open_it(world: World) -> None:
+def test_serving_on_loopback_too_does_not_open_it(world: WhaleWorld) -> None:
     with (
-        FakeWhale(world, clock=VirtualClock()) as fake,
+        FakeWhale(world, clock=VirtualEpochClock()) as fake,
         fake.serve(EVERYWHERE),
         fake.serve() as inner,
     ):
         assert requests.get(f"{inner.url}/_fake/state", timeout=10).status_code == 403
 
 
-def test_a_control_token_is_asked_for(world: World) -> None:
+def test_a_control_token_is_asked_for(world: WhaleWorld) -> None:
     with (
-        FakeWhale(world, clock=VirtualClock()) as fake,
+        FakeWhale(world, clock=VirtualEpochClock()) as fake,
         fake.serve(control_token="s3cret") as server,
     ):
         url = f"{server.url}/_fake/state"
@@ -282,31 +289,33 @@ WORLD: dict[str, Any] = {
 )
 def test_a_broken_world_names_the_field(change: dict[str, Any], message: str) -> None:
     with pytest.raises(FakeWhaleError, match=message):
-        World.from_dict({**WORLD, **change})
+        WhaleWorld.from_dict({**WORLD, **change})
 
 
 def test_what_a_challenge_leaves_out_has_whales_defaults() -> None:
-    world = World.from_dict({**WORLD, "challenges": [{"id": 1, "name": "c", "cpu_limit": None}]})
+    world = WhaleWorld.from_dict(
+        {**WORLD, "challenges": [{"id": 1, "name": "c", "cpu_limit": None}]}
+    )
     (challenge,) = world.challenges
     assert (challenge.redirect_type, challenge.redirect_port) == ("http", 80)
     assert (challenge.memory_limit, challenge.cpu_limit) == ("128m", None)
 
 
 def test_a_world_may_hold_more_than_the_fake_reads() -> None:
-    world = World.from_dict({**WORLD, "remarks": "x", "config": {"ctf_theme": "core"}})
+    world = WhaleWorld.from_dict({**WORLD, "remarks": "x", "config": {"ctf_theme": "core"}})
     assert world.config == {"ctf_theme": "core"}
 
 
 def test_a_world_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(FakeWhaleError, match="No such file"):
-        World.from_file(tmp_path / "none.json")
+        WhaleWorld.from_file(tmp_path / "none.json")
     broken = tmp_path / "broken.json"
     broken.write_text("{", encoding="utf-8")
     with pytest.raises(FakeWhaleError, match="not JSON"):
-        World.from_file(broken)
+        WhaleWorld.from_file(broken)
     broken.write_text(json.dumps([]), encoding="utf-8")
     with pytest.raises(FakeWhaleError, match="world: must be a JSON object"):
-        World.from_file(broken)
+        WhaleWorld.from_file(broken)
 
 
 def test_a_taken_port_is_a_clear_error(fake: FakeWhale, server: FakeServer) -> None:

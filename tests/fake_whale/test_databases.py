@@ -12,23 +12,23 @@ import pytest
 import requests
 
 from fake_whale import (
-    Challenge,
     Dbms,
     FakeWhale,
     FakeWhaleError,
-    Isolation,
-    SystemClock,
+    SystemEpochClock,
+    TransactionIsolation,
     User,
-    VirtualClock,
-    World,
+    VirtualEpochClock,
+    WhaleChallenge,
+    WhaleWorld,
 )
-from fake_whale.testing import Player, said
+from fake_whale.testing import WhalePlayer, said
 from fake_whale.whale import company
 
 USERS = range(2, 22)
-WORLD = World(
+WORLD = WhaleWorld(
     users=tuple(User(number, f"u{number}", "", f"t-{number}") for number in USERS),
-    challenges=(Challenge(1, "Web one"), Challenge(2, "Pwn two", redirect_type="direct")),
+    challenges=(WhaleChallenge(1, "Web one"), WhaleChallenge(2, "Pwn two", redirect_type="direct")),
     images=frozenset({"chal:1"}),
 )
 OF_FIVE = replace(WORLD, config={"docker_max_container_count": "5"})
@@ -41,7 +41,7 @@ Answer = requests.Response
 class Site:
     def __init__(self, fake: FakeWhale, url: str) -> None:
         self.fake = fake
-        self.players = [Player(url, f"t-{number}") for number in USERS]
+        self.players = [WhalePlayer(url, f"t-{number}") for number in USERS]
 
     def services(self) -> list[bool]:
         """Of each service, whether it is an orphan."""
@@ -50,8 +50,8 @@ class Site:
 
 @contextmanager
 def site(
-    world: World = WORLD,
-    isolation: Isolation = Isolation.REPEATABLE_READ,
+    world: WhaleWorld = WORLD,
+    isolation: TransactionIsolation = TransactionIsolation.REPEATABLE_READ,
     database: Dbms = Dbms.MARIADB,
     *,
     redis: bool = True,
@@ -60,7 +60,7 @@ def site(
 ) -> Iterator[Site]:
     fake = FakeWhale(
         world,
-        clock=VirtualClock() if virtual else SystemClock(),
+        clock=VirtualEpochClock() if virtual else SystemEpochClock(),
         isolation=isolation,
         database=database,
         redis=redis,
@@ -84,9 +84,9 @@ def meeting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 ROWS = {
-    "repeatable-read": (Isolation.REPEATABLE_READ, Dbms.MARIADB, 2, 20),
-    "read-committed": (Isolation.READ_COMMITTED, Dbms.MARIADB, 1, 6),
-    "sqlite": (Isolation.REPEATABLE_READ, Dbms.SQLITE, 1, 6),
+    "repeatable-read": (TransactionIsolation.REPEATABLE_READ, Dbms.MARIADB, 2, 20),
+    "read-committed": (TransactionIsolation.READ_COMMITTED, Dbms.MARIADB, 1, 6),
+    "sqlite": (TransactionIsolation.REPEATABLE_READ, Dbms.SQLITE, 1, 6),
 }
 
 

@@ -8,27 +8,27 @@ from typing import Any
 
 import pytest
 
-from fake_whale import Dialect, FakeWhale, VirtualClock, World
-from fake_whale.testing import Player, tokens
+from fake_whale import FakeDialect, FakeWhale, VirtualEpochClock, WhaleWorld
+from fake_whale.testing import WhalePlayer, tokens
 
 Call = Callable[..., tuple[int, str, Any]]
 PATHS = {
-    Dialect.DOCUMENTED: "/ctfd-whale-user/container",
-    Dialect.LEGACY: "/plugins/ctfd-whale/container",
+    FakeDialect.DOCUMENTED: "/ctfd-whale-user/container",
+    FakeDialect.LEGACY: "/plugins/ctfd-whale/container",
 }
 
 
 @pytest.fixture
-def fake(world: World, request: pytest.FixtureRequest) -> Iterator[FakeWhale]:
-    with FakeWhale(world, clock=VirtualClock(), dialect=request.param) as made:
+def fake(world: WhaleWorld, request: pytest.FixtureRequest) -> Iterator[FakeWhale]:
+    with FakeWhale(world, clock=VirtualEpochClock(), dialect=request.param) as made:
         yield made
 
 
 @pytest.fixture
-def call(fake: FakeWhale, world: World) -> Iterator[Call]:
+def call(fake: FakeWhale, world: WhaleWorld) -> Iterator[Call]:
     """``call("POST", 1)`` by alice: status, content type, and the body read as JSON if it is."""
     with fake.serve() as server:
-        alice = Player(server.url, tokens(world)["alice"])
+        alice = WhalePlayer(server.url, tokens(world)["alice"])
 
         def ask(method: str, challenge_id: object = None) -> tuple[int, str, Any]:
             answer = alice.call(method, challenge_id, path=PATHS[fake.dialect])
@@ -41,8 +41,8 @@ def call(fake: FakeWhale, world: World) -> Iterator[Call]:
         yield ask
 
 
-documented = pytest.mark.parametrize("fake", [Dialect.DOCUMENTED], indirect=True)
-legacy = pytest.mark.parametrize("fake", [Dialect.LEGACY], indirect=True)
+documented = pytest.mark.parametrize("fake", [FakeDialect.DOCUMENTED], indirect=True)
+legacy = pytest.mark.parametrize("fake", [FakeDialect.LEGACY], indirect=True)
 
 
 @documented

@@ -11,15 +11,15 @@ import pytest
 import requests
 
 from fake_whale import (
-    Challenge,
     FakeWhale,
     InstanceOptions,
-    Runtime,
-    SystemClock,
+    SystemEpochClock,
     User,
-    World,
+    WhaleChallenge,
+    WhaleRuntime,
+    WhaleWorld,
 )
-from fake_whale.testing import Player, said
+from fake_whale.testing import WhalePlayer, said
 from fake_whale.whale.docker_engine import LABEL
 
 READY_SECONDS = 20.0
@@ -55,19 +55,19 @@ def of_fake(client: docker.DockerClient, run: str) -> list[Any]:
 
 
 def test_post_starts_a_container_that_answers(client: docker.DockerClient, image: str) -> None:
-    world = World(
+    world = WhaleWorld(
         users=(User(2, "alice", token="t-alice"),),
         challenges=(
-            Challenge(1, "Real", image=image, redirect_port=80),
-            Challenge(2, "Missing", image="nosuch/image:latest"),
+            WhaleChallenge(1, "Real", image=image, redirect_port=80),
+            WhaleChallenge(2, "Missing", image="nosuch/image:latest"),
         ),
     )
     fake = FakeWhale(
-        world, clock=SystemClock(), instances=InstanceOptions(), runtime=Runtime.DOCKER
+        world, clock=SystemEpochClock(), instances=InstanceOptions(), runtime=WhaleRuntime.DOCKER
     )
     with fake.serve() as server:
         run = fake.machine.engine.run  # type: ignore[attr-defined]  # the Docker engine's own
-        alice = Player(server.url, "t-alice")
+        alice = WhalePlayer(server.url, "t-alice")
         assert said(alice.post(1)) == (200, "Container created")
         (record,) = fake.state()["records"]
         assert fake.http_listener is not None
@@ -101,14 +101,16 @@ def swarm(client: docker.DockerClient) -> Iterator[docker.DockerClient]:
 
 def test_swarm_mode_makes_a_service(swarm: docker.DockerClient, image: str) -> None:
     client = swarm
-    world = World(
+    world = WhaleWorld(
         users=(User(2, "alice", token="t-alice"),),
-        challenges=(Challenge(1, "Real", image=image, redirect_port=80),),
+        challenges=(WhaleChallenge(1, "Real", image=image, redirect_port=80),),
     )
-    fake = FakeWhale(world, clock=SystemClock(), instances=InstanceOptions(), runtime=Runtime.SWARM)
+    fake = FakeWhale(
+        world, clock=SystemEpochClock(), instances=InstanceOptions(), runtime=WhaleRuntime.SWARM
+    )
     with fake.serve() as server:
         run = fake.machine.engine.run  # type: ignore[attr-defined]  # the Docker engine's own
-        assert said(Player(server.url, "t-alice").post(1)) == (200, "Container created")
+        assert said(WhalePlayer(server.url, "t-alice").post(1)) == (200, "Container created")
         (record,) = fake.state()["records"]
         assert fake.http_listener is not None
         host, port = fake.http_listener

@@ -9,10 +9,17 @@ from typing import Any
 import pytest
 import requests
 
-from fake_whale import FakeServer, FakeWhale, FakeWhaleError, InstanceOptions, VirtualClock, World
-from fake_whale.testing import Player, said
+from fake_whale import (
+    FakeServer,
+    FakeWhale,
+    FakeWhaleError,
+    InstanceOptions,
+    VirtualEpochClock,
+    WhaleWorld,
+)
+from fake_whale.testing import WhalePlayer, said
 
-Players = Callable[[str], Player]
+Players = Callable[[str], WhalePlayer]
 CREATED = (200, "Container created")
 DESTROYED = (200, "Container destroyed")
 NOT_CREATED = (403, "Container creation failed")
@@ -21,15 +28,15 @@ DIRECT_HOST = "127.31.7.2"
 
 
 @pytest.fixture
-def fake(world: World) -> Iterator[FakeWhale]:
+def fake(world: WhaleWorld) -> Iterator[FakeWhale]:
     """A fake whose instances answer, so that reachability is part of every row."""
     options = InstanceOptions(direct_host=DIRECT_HOST)
-    with FakeWhale(world, clock=VirtualClock(), instances=options) as made:
+    with FakeWhale(world, clock=VirtualEpochClock(), instances=options) as made:
         yield made
 
 
 @pytest.fixture
-def alice(player: Players) -> Player:
+def alice(player: Players) -> WhalePlayer:
     return player("alice")
 
 
@@ -50,7 +57,9 @@ def took(fake: FakeWhale, call: Callable[[], requests.Response]) -> float:
 
 
 @pytest.mark.parametrize("kind", ["image_missing", "no_suitable_node"])
-def test_an_instance_that_never_runs_looks_well(alice: Player, fake: FakeWhale, kind: str) -> None:
+def test_an_instance_that_never_runs_looks_well(
+    alice: WhalePlayer, fake: FakeWhale, kind: str
+) -> None:
     fake.inject({"kind": kind})
     assert said(alice.post(1)) == CREATED
     assert "user_access" in alice.get(1).json()["data"]
@@ -58,32 +67,32 @@ def test_an_instance_that_never_runs_looks_well(alice: Player, fake: FakeWhale, 
     assert not answers(fake)
 
 
-def test_too_much_cpu_stays_pending(world: World) -> None:
+def test_too_much_cpu_stays_pending(world: WhaleWorld) -> None:
     heavy = tuple(replace(c, cpu_limit=64.0) for c in world.challenges)
-    made = FakeWhale(replace(world, challenges=heavy), clock=VirtualClock())
+    made = FakeWhale(replace(world, challenges=heavy), clock=VirtualEpochClock())
     with made as fake, fake.serve() as server:
-        assert said(Player(server.url, world.users[1].token or "").post(1)) == CREATED
+        assert said(WhalePlayer(server.url, world.users[1].token or "").post(1)) == CREATED
         assert fake.state()["services"][0]["task"] == "pending"
 
 
 @pytest.mark.parametrize(
     "change", [{"image": "Bad Reference!"}, {"memory_limit": "lots"}, {"redirect_type": "weird"}]
 )
-def test_a_bad_challenge_creates_nothing(world: World, change: dict[str, Any]) -> None:
+def test_a_bad_challenge_creates_nothing(world: WhaleWorld, change: dict[str, Any]) -> None:
     broken = tuple(replace(c, **change) for c in world.challenges)
-    made = FakeWhale(replace(world, challenges=broken), clock=VirtualClock())
+    made = FakeWhale(replace(world, challenges=broken), clock=VirtualEpochClock())
     with made as fake, fake.serve() as server:
-        assert said(Player(server.url, world.users[1].token or "").post(1)) == NOT_CREATED
+        assert said(WhalePlayer(server.url, world.users[1].token or "").post(1)) == NOT_CREATED
         assert fake.state()["records"] == fake.state()["services"] == []
 
 
-def test_a_bad_network_creates_nothing(alice: Player, fake: FakeWhale) -> None:
+def test_a_bad_network_creates_nothing(alice: WhalePlayer, fake: FakeWhale) -> None:
     fake.patch_config({"docker_auto_connect_network": "nowhere"})
     assert said(alice.post(1)) == NOT_CREATED
 
 
 @pytest.mark.parametrize("kind", ["docker_refused", "docker_error"])
-def test_docker_failing(alice: Player, player: Players, fake: FakeWhale, kind: str) -> None:
+def test_docker_failing(alice: WhalePlayer, player: Players, fake: FakeWhale, kind: str) -> None:
     alice.post(1)
     fake.inject({"kind": kind})
     assert said(player("bob").post(1)) == NOT_CREATED
@@ -93,7 +102,7 @@ def test_docker_failing(alice: Player, player: Players, fake: FakeWhale, kind: s
     assert said(player("bob").post(1)) == (403, "Request Too Fast!")
 
 
-def test_docker_failing_then_restart_orphans_for_good(alice: Player, fake: FakeWhale) -> None:
+def test_docker_failing_then_restart_orphans_for_good(alice: WhalePlayer, fake: FakeWhale) -> None:
     alice.post(1)
     fake.inject({"kind": "docker_refused"})
     assert said(alice.post(1)) == NOT_CREATED
@@ -104,7 +113,7 @@ def test_docker_failing_then_restart_orphans_for_good(alice: Player, fake: FakeW
     assert service["orphan"]
 
 
-def test_docker_hung(alice: Player, player: Players, fake: FakeWhale) -> None:
+def test_docker_hung(alice: WhalePlayer, player: Players, fake: FakeWhale) -> None:
     alice.post(1)
     player("carol").post(1)
     fake.inject({"kind": "docker_hung"})
@@ -114,7 +123,7 @@ def test_docker_hung(alice: Player, player: Players, fake: FakeWhale) -> None:
 
 
 @pytest.mark.parametrize("kind", ["frpc_down", "frpc_error"])
-def test_frpc_failing(alice: Player, player: Players, fake: FakeWhale, kind: str) -> None:
+def test_frpc_failing(alice: WhalePlayer, player: Players, fake: FakeWhale, kind: str) -> None:
     alice.post(1)
     fake.inject({"kind": kind})
     assert said(player("bob").post(1)) == NOT_CREATED
@@ -122,7 +131,7 @@ def test_frpc_failing(alice: Player, player: Players, fake: FakeWhale, kind: str
     assert [s["user_id"] for s in fake.state()["services"]] == [2]
 
 
-def test_frpc_slow(alice: Player, player: Players, fake: FakeWhale) -> None:
+def test_frpc_slow(alice: WhalePlayer, player: Players, fake: FakeWhale) -> None:
     alice.post(1)
     player("carol").post(1)
     fake.inject({"kind": "frpc_slow", "seconds": 6})
@@ -131,7 +140,7 @@ def test_frpc_slow(alice: Player, player: Players, fake: FakeWhale) -> None:
     assert took(fake, lambda: player("carol").post(1)) == 20
 
 
-def test_a_failed_direct_post_leaks_a_port(alice: Player, fake: FakeWhale) -> None:
+def test_a_failed_direct_post_leaks_a_port(alice: WhalePlayer, fake: FakeWhale) -> None:
     free = fake.state()["free_ports"]
     fake.inject({"kind": "frpc_down"})
     assert said(alice.post(2)) == NOT_CREATED
@@ -147,7 +156,7 @@ def test_a_failed_direct_delete_gives_the_port_to_two(player: Players, fake: Fak
     assert [r["port"] for r in fake.state()["records"]] == [21000, 21000]
 
 
-def test_redis_down(alice: Player, server: FakeServer, fake: FakeWhale) -> None:
+def test_redis_down(alice: WhalePlayer, server: FakeServer, fake: FakeWhale) -> None:
     fake.inject({"kind": "redis_down"})
     for answer in (alice.get(1), requests.get(server.url + "/healthcheck", timeout=5)):
         assert answer.status_code == 500
@@ -156,13 +165,13 @@ def test_redis_down(alice: Player, server: FakeServer, fake: FakeWhale) -> None:
     assert requests.get(server.url + "/healthcheck", timeout=5).text == "OK"
 
 
-def test_redis_down_for_one_user(alice: Player, player: Players, fake: FakeWhale) -> None:
+def test_redis_down_for_one_user(alice: WhalePlayer, player: Players, fake: FakeWhale) -> None:
     fake.inject({"kind": "redis_down", "user": "alice"})
     assert alice.get().status_code == 500
     assert player("bob").get().status_code == 200
 
 
-def test_an_event_can_wait_for_a_call(alice: Player, player: Players, fake: FakeWhale) -> None:
+def test_an_event_can_wait_for_a_call(alice: WhalePlayer, player: Players, fake: FakeWhale) -> None:
     alice.post()
     fake.inject({"kind": "service_removed", "user": "alice", "method": "PATCH", "count": 1})
     alice.get()
@@ -173,7 +182,7 @@ def test_an_event_can_wait_for_a_call(alice: Player, player: Players, fake: Fake
     assert len(fake.state()["services"]) == 1
 
 
-def test_redis_flushed(alice: Player, player: Players, fake: FakeWhale) -> None:
+def test_redis_flushed(alice: WhalePlayer, player: Players, fake: FakeWhale) -> None:
     fake.inject({"kind": "redis_flushed"})
     assert said(alice.post(1)) == CREATED
     assert said(player("bob").post(2)) == NOT_CREATED
@@ -182,7 +191,7 @@ def test_redis_flushed(alice: Player, player: Players, fake: FakeWhale) -> None:
     assert said(player("carol").post(2)) == CREATED
 
 
-def test_a_service_removed_by_hand(alice: Player, fake: FakeWhale) -> None:
+def test_a_service_removed_by_hand(alice: WhalePlayer, fake: FakeWhale) -> None:
     alice.post(1)
     fake.inject({"kind": "service_removed", "user": "alice"})
     assert fake.state()["services"] == []
@@ -190,7 +199,7 @@ def test_a_service_removed_by_hand(alice: Player, fake: FakeWhale) -> None:
     assert said(alice.delete(1)) == DESTROYED
 
 
-def test_the_cleaner_fails_with_docker_and_tries_again(alice: Player, fake: FakeWhale) -> None:
+def test_the_cleaner_fails_with_docker_and_tries_again(alice: WhalePlayer, fake: FakeWhale) -> None:
     alice.post(1)
     fake.inject({"kind": "docker_refused"})
     fake.clock.advance(5000)
@@ -212,12 +221,12 @@ def test_faults_hit_whom_they_are_meant_for(player: Players, fake: FakeWhale) ->
     ]
 
 
-def test_probability_is_seeded(world: World) -> None:
+def test_probability_is_seeded(world: WhaleWorld) -> None:
     def run() -> list[int]:
-        with FakeWhale(world, clock=VirtualClock(), seed=7) as fake, fake.serve() as server:
+        with FakeWhale(world, clock=VirtualEpochClock(), seed=7) as fake, fake.serve() as server:
             fake.inject({"kind": "docker_refused", "probability": 0.5})
             names = [u for u in world.users if u.token][2:14]
-            return [Player(server.url, u.token or "").post(1).status_code for u in names]
+            return [WhalePlayer(server.url, u.token or "").post(1).status_code for u in names]
 
     first = run()
     assert set(first) == {200, 403}

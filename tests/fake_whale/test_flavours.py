@@ -19,25 +19,25 @@ from click.testing import CliRunner
 
 from fake_whale import (
     FLAVOURS,
-    Challenge,
-    Dialect,
+    FakeDialect,
     FakeWhale,
     FakeWhaleError,
     Flavour,
-    Isolation,
-    SystemClock,
+    SystemEpochClock,
     Team,
+    TransactionIsolation,
     User,
     UserMode,
-    VirtualClock,
-    World,
+    VirtualEpochClock,
+    WhaleChallenge,
+    WhaleWorld,
 )
 from fake_whale.cli import main
 from fake_whale.sessions.actors import Browser
-from fake_whale.testing import PATH, Player, said, tokens
+from fake_whale.testing import PATH, WhalePlayer, said, tokens
 from fake_whale.whale import cleaner
 
-WORLD = World(
+WORLD = WhaleWorld(
     users=(
         User(1, "root", "root", "t-root", type="admin"),
         User(2, "ann", "ann", "t-ann", team_id=1),
@@ -46,12 +46,12 @@ WORLD = World(
     ),
     teams=(Team(1, "pair"),),
     challenges=(
-        Challenge(1, "Web one"),
-        Challenge(2, "Pwn two", category="pwn", redirect_type="direct"),
-        Challenge(3, "Map three", category="Web maps", redirect_type="direct"),
-        Challenge(4, "Broken", redirect_type="nowhere"),
-        Challenge(5, "Plain", type="standard"),
-        Challenge(6, "Bad image", image="NOT/valid"),
+        WhaleChallenge(1, "Web one"),
+        WhaleChallenge(2, "Pwn two", category="pwn", redirect_type="direct"),
+        WhaleChallenge(3, "Map three", category="Web maps", redirect_type="direct"),
+        WhaleChallenge(4, "Broken", redirect_type="nowhere"),
+        WhaleChallenge(5, "Plain", type="standard"),
+        WhaleChallenge(6, "Bad image", image="NOT/valid"),
     ),
     images=frozenset({"chal:1"}),
     config={"frp_http_domain_suffix": "x.example", "rate_limit_seconds": "1"},
@@ -72,8 +72,8 @@ class Stage:
         self.url = url
         self._tokens = tokens(fake.world)
 
-    def player(self, name: str = "ann") -> Player:
-        return Player(self.url, self._tokens[name])
+    def player(self, name: str = "ann") -> WhalePlayer:
+        return WhalePlayer(self.url, self._tokens[name])
 
     def later(self, seconds: float = 11) -> None:
         """A left lock, and a limit of a second, are over."""
@@ -92,9 +92,9 @@ class Stage:
 
 
 @contextmanager
-def staged(flavour: str | Flavour, world: World = WORLD, **config: str) -> Iterator[Stage]:
+def staged(flavour: str | Flavour, world: WhaleWorld = WORLD, **config: str) -> Iterator[Stage]:
     changed = replace(world, config={**world.config, **config})
-    fake = FakeWhale(changed, clock=VirtualClock(), flavour=flavour)
+    fake = FakeWhale(changed, clock=VirtualEpochClock(), flavour=flavour)
     with fake, fake.serve() as server:
         yield Stage(fake, server.url)
 
@@ -416,7 +416,7 @@ def test_how_the_remaining_time_is_counted(flavour: str, late: int, next_day: in
 
 def test_frpc_hears_of_it_at_the_cleaners_beat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cleaner, "PERIOD_SECONDS", 3600.0)  # so that it beats here alone
-    fake = FakeWhale(WORLD, clock=SystemClock(), flavour="web1n")
+    fake = FakeWhale(WORLD, clock=SystemEpochClock(), flavour="web1n")
     with fake, fake.serve() as server:
         stage = Stage(fake, server.url)
         assert said(stage.player().post(1)) == CREATED
@@ -447,12 +447,12 @@ def test_on_a_virtual_clock_that_beat_comes_at_once() -> None:
 def test_a_limit_holds_at_once_where_starts_wait_for_each_other() -> None:
     fake = FakeWhale(
         replace(WORLD, config={**WORLD.config, "docker_max_container_count": "1"}),
-        clock=VirtualClock(),
+        clock=VirtualEpochClock(),
         flavour="nusgreyhats",
-        isolation=Isolation.READ_COMMITTED,
+        isolation=TransactionIsolation.READ_COMMITTED,
     )
     with fake, fake.serve() as server, ThreadPoolExecutor(2) as pool:
-        players = (Player(server.url, "t-ann"), Player(server.url, "t-ben"))
+        players = (WhalePlayer(server.url, "t-ann"), WhalePlayer(server.url, "t-ben"))
         answers = list(pool.map(lambda player: said(player.post(1)), players))
     assert sorted(answers) == [CREATED, (403, "Max container count exceed.")]
 
@@ -465,18 +465,18 @@ def test_the_docs_name_them_all() -> None:
 
 def test_a_world_file_names_its_flavour() -> None:
     data = {"users": [], "challenges": [], "images": []}
-    assert World.from_dict(data).flavour.name == "frankli0324"
-    named = World.from_dict({**data, "flavour": "matte23"})
-    with FakeWhale(named, clock=VirtualClock()) as fake:
+    assert WhaleWorld.from_dict(data).flavour.name == "frankli0324"
+    named = WhaleWorld.from_dict({**data, "flavour": "matte23"})
+    with FakeWhale(named, clock=VirtualEpochClock()) as fake:
         assert fake.flavour.name == "matte23"
         assert fake.app.test_client().get("/_fake/health").json["flavour"] == "matte23"
     with pytest.raises(FakeWhaleError, match="flavour: 'newest' is not one of frankli0324, "):
-        World.from_dict({**data, "flavour": "newest"})
+        WhaleWorld.from_dict({**data, "flavour": "newest"})
 
 
 def test_other_dialects_have_no_flavours() -> None:
     with pytest.raises(FakeWhaleError, match="flavour jbnrz: only the dialect ctfd-whale has"):
-        FakeWhale(WORLD, clock=VirtualClock(), dialect=Dialect.LEGACY, flavour="jbnrz")
+        FakeWhale(WORLD, clock=VirtualEpochClock(), dialect=FakeDialect.LEGACY, flavour="jbnrz")
 
 
 def test_the_command_knows_them_all() -> None:

@@ -13,22 +13,22 @@ import requests
 from click.testing import CliRunner
 
 from fake_whale import (
-    Challenge,
     FakeWhale,
     FakeWhaleError,
     InstanceOptions,
     User,
-    VirtualClock,
-    World,
+    VirtualEpochClock,
+    WhaleChallenge,
+    WhaleWorld,
 )
 from fake_whale.cli import main
-from fake_whale.testing import Player, said
+from fake_whale.testing import WhalePlayer, said
 from fake_whale.whale.instances import as_frp
 
 DIRECT_HOST = "127.31.7.77"
-WORLD = World(
+WORLD = WhaleWorld(
     users=(User(2, "ann", "", "t-ann"), User(3, "ben", "", "t-ben"), User(4, "cat", "", "t-cat")),
-    challenges=(Challenge(1, "Web one"), Challenge(2, "Pwn two", redirect_type="direct")),
+    challenges=(WhaleChallenge(1, "Web one"), WhaleChallenge(2, "Pwn two", redirect_type="direct")),
     images=frozenset({"chal:1"}),
 )
 CREATED, NOT_CREATED = (200, "Container created"), (403, "Container creation failed")
@@ -42,7 +42,9 @@ class Site:
 
     def __init__(self, fake: FakeWhale, url: str) -> None:
         self.fake = fake
-        self.ann, self.ben, self.cat = (Player(url, f"t-{name}") for name in ("ann", "ben", "cat"))
+        self.ann, self.ben, self.cat = (
+            WhalePlayer(url, f"t-{name}") for name in ("ann", "ben", "cat")
+        )
 
     def start(self) -> None:
         assert said(self.ann.post(1)) == said(self.ben.post(2)) == CREATED
@@ -84,7 +86,7 @@ UP = ("This is Web one.", "This is Pwn two.")
 @contextmanager
 def site(*, returns: bool = False) -> Iterator[Site]:
     options = InstanceOptions(direct_host=DIRECT_HOST)
-    fake = FakeWhale(WORLD, clock=VirtualClock(), instances=options, frpc_returns=returns)
+    fake = FakeWhale(WORLD, clock=VirtualEpochClock(), instances=options, frpc_returns=returns)
     with fake, fake.serve() as server:
         made = Site(fake, server.url)
         made.start()
@@ -163,7 +165,7 @@ def test_frps_accepts_for_a_service_that_is_gone() -> None:
 
 def test_an_instance_that_boots_meets_frps() -> None:
     options = InstanceOptions(direct_host=DIRECT_HOST, boot_seconds=(3600, 3600))
-    fake = FakeWhale(WORLD, clock=VirtualClock(), instances=options)
+    fake = FakeWhale(WORLD, clock=VirtualEpochClock(), instances=options)
     with fake, fake.serve() as server:
         stage = Site(fake, server.url)
         stage.start()
@@ -175,7 +177,7 @@ def test_an_instance_that_boots_meets_frps() -> None:
 def test_the_manners_of_a_release() -> None:
     options = as_frp("0.37", InstanceOptions(direct_host=DIRECT_HOST))
     assert (options.boot_seconds, options.resolver_delay) == ((0.9, 1.4), 0.25)
-    fake = FakeWhale(WORLD, clock=VirtualClock(), instances=options, frp="0.37")
+    fake = FakeWhale(WORLD, clock=VirtualEpochClock(), instances=options, frp="0.37")
     with fake, fake.serve() as server:
         stage = Site(fake, server.url)
         stage.start()

@@ -8,12 +8,12 @@ from threading import Barrier
 
 import pytest
 
-from fake_whale import FakeServer, FakeWhale, VirtualClock, World
-from fake_whale.testing import Player, said, tokens
+from fake_whale import FakeServer, FakeWhale, VirtualEpochClock, WhaleWorld
+from fake_whale.testing import WhalePlayer, said, tokens
 from fake_whale.whale.errors import RouterError
-from fake_whale.whale.routing import FrpcIni, Rule
+from fake_whale.whale.routing import FrpcIni, ProxyRule
 
-ONE, TWO = (Rule("tcp", "", port, f"{port}-x") for port in (10_000, 10_001))
+ONE, TWO = (ProxyRule("tcp", "", port, f"{port}-x") for port in (10_000, 10_001))
 CREATED, NOT_CREATED = (200, "Container created"), (403, "Container creation failed")
 
 
@@ -67,8 +67,8 @@ def test_a_change_begun_on_a_half_written_file_has_no_token_and_nor_have_later_o
 
 
 @pytest.fixture
-def fake(world: World) -> Iterator[FakeWhale]:
-    with FakeWhale(world, clock=VirtualClock(), frpc_file=True) as made:
+def fake(world: WhaleWorld) -> Iterator[FakeWhale]:
+    with FakeWhale(world, clock=VirtualEpochClock(), frpc_file=True) as made:
         yield made
 
 
@@ -79,9 +79,9 @@ def server(fake: FakeWhale) -> Iterator[FakeServer]:
 
 
 def test_players_who_start_at_once_spoil_it_and_one_by_one_do_not(
-    fake: FakeWhale, server: FakeServer, world: World
+    fake: FakeWhale, server: FakeServer, world: WhaleWorld
 ) -> None:
-    players = [Player(server.url, token) for token in tokens(world).values()]
+    players = [WhalePlayer(server.url, token) for token in tokens(world).values()]
     users = [player for player in players if player.get(1).status_code == 200]
     assert len(users) > 3
     for player in users:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 
-from fake_whale import FakeWhale, VirtualClock, World
+from fake_whale import FakeWhale, VirtualEpochClock, WhaleWorld
 from fake_whale.sessions.actors import Browser
 from fake_whale.sessions.recording import Placeholders
 
@@ -103,8 +103,8 @@ class Stage:
 
 
 @pytest.fixture
-def stage(world: World) -> Iterator[Stage]:
-    with FakeWhale(world, clock=VirtualClock()) as fake, fake.serve() as server:
+def stage(world: WhaleWorld) -> Iterator[Stage]:
+    with FakeWhale(world, clock=VirtualEpochClock()) as fake, fake.serve() as server:
         yield Stage(fake, server.url)
 
 

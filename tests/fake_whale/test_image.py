@@ -27,7 +27,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from fake_whale.image.requirements import REQUIREMENTS
-from fake_whale.testing import Player, said
+from fake_whale.testing import WhalePlayer, said
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
@@ -144,7 +144,7 @@ def test_the_image_serves(image: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert json.loads(first_line)["control"] is True
         port = container.get_exposed_port(8000)
         url = f"http://{container.get_container_host_ip()}:{port}"
-        assert said(Player(url, "ctfd_demo_alice").post()) == (200, "Container created")
+        assert said(WhalePlayer(url, "ctfd_demo_alice").post()) == (200, "Container created")
         assert requests.get(f"{url}/_fake/state", timeout=10).status_code == 401
         state = requests.get(
             f"{url}/_fake/state", headers={"X-Fake-Control-Token": "s3cret"}, timeout=10

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from fake_whale import FakeWhale, VirtualClock
-from fake_whale.testing import Player, said
+from fake_whale import FakeWhale, VirtualEpochClock
+from fake_whale.testing import WhalePlayer, said
 
-Players = Callable[[str], Player]
+Players = Callable[[str], WhalePlayer]
 
 
 def test_nothing_runs_at_first(player: Players) -> None:
@@ -162,7 +162,7 @@ def test_a_long_time_out_wraps_at_24_hours(player: Players, fake: FakeWhale) -> 
 
 def test_a_start_in_the_future_wraps_too(player: Players, fake: FakeWhale) -> None:
     player("alice").post(1)
-    assert isinstance(fake.clock, VirtualClock)
+    assert isinstance(fake.clock, VirtualEpochClock)
     fake.clock.set_back(5)
     assert player("alice").get(1).json()["data"]["remaining_time"] == -82_795
 

@@ -8,7 +8,7 @@ from hypothesis import Phase, given, settings
 from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi.checks import status_code_conformance
 
-from fake_whale import Dialect, FakeWhale, VirtualClock, World
+from fake_whale import FakeDialect, FakeWhale, VirtualEpochClock, WhaleWorld
 from fake_whale.demo import DEMO_WORLD
 from fake_whale.testing import tokens
 from fake_whale.web.openapi import document
@@ -16,11 +16,11 @@ from fake_whale.web.openapi import document
 CHECKS: list[CheckFunction] = [status_code_conformance]
 
 
-@pytest.mark.parametrize("dialect", list(Dialect))
-def test_only_declared_answers(dialect: Dialect) -> None:
+@pytest.mark.parametrize("dialect", list(FakeDialect))
+def test_only_declared_answers(dialect: FakeDialect) -> None:
     """Schemathesis' own pytest integration does not know this pytest; its cases do."""
     headers = {"Authorization": f"Token {tokens(DEMO_WORLD)['alice']}"}
-    fake = FakeWhale(DEMO_WORLD, clock=VirtualClock(), dialect=dialect)
+    fake = FakeWhale(DEMO_WORLD, clock=VirtualEpochClock(), dialect=dialect)
     with fake.serve() as server:
         schema = schemathesis.openapi.from_url(f"{server.url}/_fake/openapi.json")
         tried = 0
@@ -37,9 +37,9 @@ def test_only_declared_answers(dialect: Dialect) -> None:
     assert tried >= 15
 
 
-@pytest.mark.parametrize("dialect", list(Dialect))
-def test_the_document_names_every_route(dialect: Dialect, world: World) -> None:
-    with FakeWhale(world, clock=VirtualClock(), dialect=dialect) as fake:
+@pytest.mark.parametrize("dialect", list(FakeDialect))
+def test_the_document_names_every_route(dialect: FakeDialect, world: WhaleWorld) -> None:
+    with FakeWhale(world, clock=VirtualEpochClock(), dialect=dialect) as fake:
         served = {rule.rule for rule in fake.app.url_map.iter_rules()}
     described = set(document(dialect)["paths"])
     assert described <= served

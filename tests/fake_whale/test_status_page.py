@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, expect
 
 from fake_whale import FakeServer, FakeWhale
-from fake_whale.testing import Player
+from fake_whale.testing import WhalePlayer
 
-Players = Callable[[str], Player]
+Players = Callable[[str], WhalePlayer]
 
 
 @pytest.fixture(scope="module")

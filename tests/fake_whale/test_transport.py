@@ -13,18 +13,18 @@ import pytest
 import requests
 
 from fake_whale import FakeServer, FakeWhale
-from fake_whale.testing import PATH, Player, said
+from fake_whale.testing import PATH, WhalePlayer, said
 from fake_whale.web.transport import SpoiledTask
 
-Players = Callable[[str], Player]
+Players = Callable[[str], WhalePlayer]
 
 
 @pytest.fixture
-def alice(player: Players) -> Player:
+def alice(player: Players) -> WhalePlayer:
     return player("alice")
 
 
-def raw(server: FakeServer, player: Player, *, most: int = 1_000_000) -> tuple[bytes, bool]:
+def raw(server: FakeServer, player: WhalePlayer, *, most: int = 1_000_000) -> tuple[bytes, bool]:
     """What comes back on the bare socket (up to ``most`` bytes), and whether it was reset."""
     parts = urlsplit(server.url)
     with socket.create_connection(
@@ -57,7 +57,7 @@ def one_connection(server: FakeServer) -> Iterator[HTTPConnection]:
         yield connection
 
 
-def ask(connection: HTTPConnection, player: Player) -> None:
+def ask(connection: HTTPConnection, player: WhalePlayer) -> None:
     """A request, and all of its answer."""
     connection.request(
         "GET", f"{PATH}?challenge_id=1", headers={"Authorization": f"Token {player.token}"}
@@ -69,12 +69,12 @@ def body_of(received: bytes) -> bytes:
     return received.partition(b"\r\n\r\n")[2]
 
 
-def test_reset_before_headers(server: FakeServer, fake: FakeWhale, alice: Player) -> None:
+def test_reset_before_headers(server: FakeServer, fake: FakeWhale, alice: WhalePlayer) -> None:
     fake.inject({"kind": "reset_before_headers"})
     assert raw(server, alice) == (b"", True)
 
 
-def test_reset_after_headers(server: FakeServer, fake: FakeWhale, alice: Player) -> None:
+def test_reset_after_headers(server: FakeServer, fake: FakeWhale, alice: WhalePlayer) -> None:
     fake.inject({"kind": "reset_after_headers"})
     received, reset = raw(server, alice)
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -82,7 +82,7 @@ def test_reset_after_headers(server: FakeServer, fake: FakeWhale, alice: Player)
     assert reset
 
 
-def test_half_a_body(server: FakeServer, fake: FakeWhale, alice: Player) -> None:
+def test_half_a_body(server: FakeServer, fake: FakeWhale, alice: WhalePlayer) -> None:
     fake.inject({"kind": "half_body"})
     received, reset = raw(server, alice)
     assert body_of(received) == b'{"success": true, "d'[: len(body_of(received))]
@@ -90,40 +90,40 @@ def test_half_a_body(server: FakeServer, fake: FakeWhale, alice: Player) -> None
     assert not reset
 
 
-def test_an_endless_dribble(server: FakeServer, fake: FakeWhale, alice: Player) -> None:
+def test_an_endless_dribble(server: FakeServer, fake: FakeWhale, alice: WhalePlayer) -> None:
     fake.inject({"kind": "dribble", "seconds": 0.001})
     complete = len('{"success": true, "data": {}}\n')
     received, _ = raw(server, alice, most=600)
     assert len(body_of(received)) > complete
 
 
-def test_an_empty_reply(server: FakeServer, fake: FakeWhale, alice: Player) -> None:
+def test_an_empty_reply(server: FakeServer, fake: FakeWhale, alice: WhalePlayer) -> None:
     fake.inject({"kind": "empty_reply"})
     assert raw(server, alice) == (b"", False)
     with pytest.raises(requests.ConnectionError):
         alice.get(1)
 
 
-def test_a_wrong_content_length(fake: FakeWhale, alice: Player) -> None:
+def test_a_wrong_content_length(fake: FakeWhale, alice: WhalePlayer) -> None:
     fake.inject({"kind": "wrong_content_length"})
     with pytest.raises((requests.exceptions.ChunkedEncodingError, requests.ConnectionError)):
         alice.get(1)
 
 
-def test_html_instead_of_json(fake: FakeWhale, alice: Player) -> None:
+def test_html_instead_of_json(fake: FakeWhale, alice: WhalePlayer) -> None:
     fake.inject({"kind": "html"})
     answer = alice.get(1)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].startswith("text/html")
 
 
-def test_a_bad_gateway(fake: FakeWhale, alice: Player) -> None:
+def test_a_bad_gateway(fake: FakeWhale, alice: WhalePlayer) -> None:
     fake.inject({"kind": "bad_gateway"})
     answer = alice.get(1)
     assert (answer.status_code, answer.headers["Server"]) == (502, "nginx")
 
 
-def test_a_gateway_that_gives_up_while_whale_goes_on(fake: FakeWhale, alice: Player) -> None:
+def test_a_gateway_that_gives_up_while_whale_goes_on(fake: FakeWhale, alice: WhalePlayer) -> None:
     fake.inject({"kind": "late", "method": "POST", "when": "before"})
     answer = alice.post(1)
     assert (answer.status_code, answer.headers["Server"]) == (504, "nginx")
@@ -147,7 +147,7 @@ def test_a_call_that_is_given_up_while_the_fault_is_lifted_is_not_lost(fake: Fak
 @pytest.mark.parametrize("kind", ["html", "bad_gateway"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_what_answers_in_between_keeps_the_connection(
-    server: FakeServer, fake: FakeWhale, alice: Player, kind: str, when: str
+    server: FakeServer, fake: FakeWhale, alice: WhalePlayer, kind: str, when: str
 ) -> None:
     fake.inject({"kind": kind, "when": when})
     with one_connection(server) as connection:
@@ -155,7 +155,7 @@ def test_what_answers_in_between_keeps_the_connection(
             ask(connection, alice)
 
 
-def test_a_slow_first_byte_moves_a_virtual_clock(fake: FakeWhale, alice: Player) -> None:
+def test_a_slow_first_byte_moves_a_virtual_clock(fake: FakeWhale, alice: WhalePlayer) -> None:
     fake.inject({"kind": "slow_first_byte", "seconds": 30})
     began = fake.clock.time()
     assert alice.get(1).json() == {"success": True, "data": {}}
@@ -163,7 +163,7 @@ def test_a_slow_first_byte_moves_a_virtual_clock(fake: FakeWhale, alice: Player)
 
 
 @pytest.mark.parametrize("end", ["lift_faults", "reset"])
-def test_refuse(server: FakeServer, fake: FakeWhale, alice: Player, end: str) -> None:
+def test_refuse(server: FakeServer, fake: FakeWhale, alice: WhalePlayer, end: str) -> None:
     parts = urlsplit(server.url)
     fake.inject({"kind": "refuse", "seconds": 60})
     with (
@@ -176,7 +176,7 @@ def test_refuse(server: FakeServer, fake: FakeWhale, alice: Player, end: str) ->
 
 
 def test_refuse_closes_a_connection_that_was_just_answered(
-    server: FakeServer, fake: FakeWhale, alice: Player, monkeypatch: pytest.MonkeyPatch
+    server: FakeServer, fake: FakeWhale, alice: WhalePlayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server still tidies up after its answer when its client is at the next call already."""
     refused = threading.Event()
@@ -197,7 +197,7 @@ def test_refuse_closes_a_connection_that_was_just_answered(
             refused.set()
 
 
-def test_refuse_over_http_is_still_answered(server: FakeServer, alice: Player) -> None:
+def test_refuse_over_http_is_still_answered(server: FakeServer, alice: WhalePlayer) -> None:
     placed = requests.post(
         f"{server.url}/_fake/faults", json={"kind": "refuse", "seconds": 0.05}, timeout=10
     )
@@ -212,7 +212,7 @@ def test_refuse_over_http_is_still_answered(server: FakeServer, alice: Player) -
 
 @pytest.mark.parametrize(("when", "records"), [("before", 0), ("after", 1)])
 def test_a_lost_answer_may_have_been_carried_out(
-    fake: FakeWhale, alice: Player, when: str, records: int
+    fake: FakeWhale, alice: WhalePlayer, when: str, records: int
 ) -> None:
     fake.inject({"kind": "reset_before_headers", "method": "POST", "when": when})
     with pytest.raises(requests.ConnectionError):
@@ -221,7 +221,7 @@ def test_a_lost_answer_may_have_been_carried_out(
 
 
 def test_a_fault_is_for_one_user_path_and_count(
-    fake: FakeWhale, alice: Player, player: Players
+    fake: FakeWhale, alice: WhalePlayer, player: Players
 ) -> None:
     fake.inject({"kind": "bad_gateway", "user": "alice", "path": "*/container", "count": 1})
     assert player("bob").get(1).status_code == 200
@@ -232,14 +232,14 @@ def test_a_fault_is_for_one_user_path_and_count(
     assert [(entry["fault"], entry["user"]) for entry in fired] == [("bad_gateway", "alice")]
 
 
-def test_the_connection_after_a_spoilt_answer_is_well(fake: FakeWhale, alice: Player) -> None:
+def test_the_connection_after_a_spoilt_answer_is_well(fake: FakeWhale, alice: WhalePlayer) -> None:
     fake.inject({"kind": "half_body", "count": 1})
     with pytest.raises((requests.exceptions.ChunkedEncodingError, requests.ConnectionError)):
         alice.get(1)
     assert said(alice.post(1)) == (200, "Container created")
 
 
-def refused(player: Player, method: str = "GET") -> bool:
+def refused(player: WhalePlayer, method: str = "GET") -> bool:
     """Whether the call got no answer at all."""
     try:
         player.call(method, 1)
@@ -259,7 +259,7 @@ def refused(player: Player, method: str = "GET") -> bool:
 )
 def test_refuse_can_be_aimed(
     fake: FakeWhale,
-    alice: Player,
+    alice: WhalePlayer,
     player: Players,
     aim: dict[str, str],
     hits_bob: bool,
@@ -273,7 +273,7 @@ def test_refuse_can_be_aimed(
     assert len(fake.state()["records"]) == (0 if hits_bob else 1)
 
 
-def test_refuse_counts(fake: FakeWhale, alice: Player) -> None:
+def test_refuse_counts(fake: FakeWhale, alice: WhalePlayer) -> None:
     fake.inject({"kind": "refuse", "count": 2})
     assert [refused(alice) for _ in range(4)] == [True, True, False, False]
     assert [entry["fault"] for entry in fake.journal() if entry["kind"] == "fault"] == [
@@ -281,13 +281,13 @@ def test_refuse_counts(fake: FakeWhale, alice: Player) -> None:
     ] * 2
 
 
-def test_refuse_by_chance(fake: FakeWhale, alice: Player) -> None:
+def test_refuse_by_chance(fake: FakeWhale, alice: WhalePlayer) -> None:
     fake.inject({"kind": "refuse", "probability": 0.5})
     assert {refused(alice) for _ in range(40)} == {True, False}
 
 
 def test_a_call_can_bring_the_server_down(
-    server: FakeServer, fake: FakeWhale, alice: Player, player: Players
+    server: FakeServer, fake: FakeWhale, alice: WhalePlayer, player: Players
 ) -> None:
     fake.inject({"kind": "refuse", "user": "alice", "method": "POST", "seconds": 60})
     assert not refused(player("bob"))

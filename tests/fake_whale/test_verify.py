@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from fake_whale import FakeWhale, FakeWhaleError, VirtualClock, World
+from fake_whale import FakeWhale, FakeWhaleError, VirtualEpochClock, WhaleWorld
 from fake_whale.cli import main
 from fake_whale.sessions.actors import Browser, TooManyLogins
 from fake_whale.sessions.fidelity_doc import BEGIN, END, drops, write_table
-from fake_whale.sessions.recorder import Whale, record
-from fake_whale.sessions.recording import Auth, Session, parse_sessions, read_sessions
+from fake_whale.sessions.recorder import RecordedWhale, record
+from fake_whale.sessions.recording import Auth, RecordedSession, parse_sessions, read_sessions
 from fake_whale.sessions.verify import verify
-from fake_whale.whale.database import Database, Record
+from fake_whale.whale.database import InstanceTable, Record
 
 DATA = Path(__file__).parent / "data"
 BARE_STEP = {"wait": 0, "actor": "x", "method": "GET", "status": 200}
@@ -25,15 +25,15 @@ SESSIONS = DATA / "whale-sessions.jsonl"
 
 
 @pytest.fixture(scope="module")
-def sessions() -> list[Session]:
+def sessions() -> list[RecordedSession]:
     return read_sessions(SESSIONS)
 
 
-def named(sessions: list[Session], name: str) -> Session:
+def named(sessions: list[RecordedSession], name: str) -> RecordedSession:
     return next(session for session in sessions if session.id == name)
 
 
-def test_every_recorded_step_matches(world: World, sessions: list[Session]) -> None:
+def test_every_recorded_step_matches(world: WhaleWorld, sessions: list[RecordedSession]) -> None:
     fidelity = verify(world, sessions)
     assert fidelity.sessions == 67
     assert fidelity.differences == []
@@ -41,7 +41,7 @@ def test_every_recorded_step_matches(world: World, sessions: list[Session]) -> N
     assert all(tally.total for tally in fidelity.sections.values())
 
 
-def test_a_wrong_answer_is_seen(world: World, sessions: list[Session]) -> None:
+def test_a_wrong_answer_is_seen(world: WhaleWorld, sessions: list[RecordedSession]) -> None:
     life = named(sessions, "b0-life-alice")
     steps = list(life.steps)
     steps[4] = replace(steps[4], answer=replace(steps[4].answer, status=403))
@@ -53,7 +53,7 @@ def test_a_wrong_answer_is_seen(world: World, sessions: list[Session]) -> None:
 
 
 def test_two_seconds_of_remaining_time_are_a_difference(
-    world: World, sessions: list[Session]
+    world: WhaleWorld, sessions: list[RecordedSession]
 ) -> None:
     life = named(sessions, "b0-life-alice")
     steps = list(life.steps)
@@ -63,7 +63,9 @@ def test_two_seconds_of_remaining_time_are_a_difference(
     assert len(verify(world, [replace(life, steps=tuple(steps))]).differences) == 1
 
 
-def test_a_step_on_the_locks_edge_is_named(world: World, sessions: list[Session]) -> None:
+def test_a_step_on_the_locks_edge_is_named(
+    world: WhaleWorld, sessions: list[RecordedSession]
+) -> None:
     """8 s after the lock was left, a 1.95 s wait is a matter of milliseconds."""
     text = (DATA / "whale-sessions.jsonl").read_text(encoding="utf-8").splitlines()[0]
     row = json.loads(text)
@@ -81,7 +83,7 @@ def test_a_step_on_the_locks_edge_is_named(world: World, sessions: list[Session]
     assert not fidelity.good  # half of all steps is more than may be excused
 
 
-def slow(*steps: dict[str, object]) -> Session:
+def slow(*steps: dict[str, object]) -> RecordedSession:
     """Alice's session on a machine so busy that answers took seconds."""
     common = {"actor": "alice", "challenge_id": "1", "json": True, "csrf": "ok", "login": 1}
     plain = {"status": 200, "content_type": "application/json", "location": None, "auth": "token"}
@@ -101,7 +103,7 @@ def running(remaining: int) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("remaining", [3574, 3576, 3580, 3581])
-def test_the_clock_moves_by_what_an_answer_took(world: World, remaining: int) -> None:
+def test_the_clock_moves_by_what_an_answer_took(world: WhaleWorld, remaining: int) -> None:
     """Started at some moment of four seconds, and asked in one of two, twenty seconds later."""
     post = {"wait": 0, "took": 4.0, "method": "POST", "body": STARTED}
     get = {"wait": 20, "took": 2.0, "method": "GET", "body": running(remaining)}
@@ -111,14 +113,14 @@ def test_the_clock_moves_by_what_an_answer_took(world: World, remaining: int) ->
 
 
 @pytest.mark.parametrize("remaining", [3570, 3585])
-def test_what_an_answer_took_excuses_no_more_than_that(world: World, remaining: int) -> None:
+def test_what_an_answer_took_excuses_no_more_than_that(world: WhaleWorld, remaining: int) -> None:
     post = {"wait": 0, "took": 4.0, "method": "POST", "body": STARTED}
     get = {"wait": 20, "took": 2.0, "method": "GET", "body": running(remaining)}
     (difference,) = verify(world, [slow(post, get)]).differences
     assert (difference.step, difference.limit) == (1, None)
 
 
-def test_a_limit_is_over_by_the_time_that_answers_took(world: World) -> None:
+def test_a_limit_is_over_by_the_time_that_answers_took(world: WhaleWorld) -> None:
     session = {"auth": "session"}
     post = {**session, "wait": 0, "took": 30.0, "method": "POST", "body": STARTED}
     renewed = {"success": True, "message": "Container Renewed"}
@@ -127,7 +129,7 @@ def test_a_limit_is_over_by_the_time_that_answers_took(world: World) -> None:
     assert fidelity.differences == []
 
 
-def test_a_limit_that_may_be_over_is_named(world: World) -> None:
+def test_a_limit_that_may_be_over_is_named(world: WhaleWorld) -> None:
     """The window opened at some moment of thirty seconds, and the next write came 50 s after."""
     session = {"auth": "session"}
     post = {**session, "wait": 0, "took": 30.0, "method": "POST", "body": STARTED}
@@ -139,7 +141,7 @@ def test_a_limit_that_may_be_over_is_named(world: World) -> None:
 
 
 @pytest.mark.parametrize("gone_after", [1, 4, 8])
-def test_the_beat_of_the_recordings_cleaner_is_found(world: World, gone_after: int) -> None:
+def test_the_beat_of_the_recordings_cleaner_is_found(world: WhaleWorld, gone_after: int) -> None:
     """The container expires after 20 s, and was cleaned up some seconds later: four times over."""
     post = {"wait": 30, "took": 0.0, "method": "POST", "body": STARTED}
     steps: list[dict[str, object]] = []
@@ -160,36 +162,36 @@ def test_the_beat_of_the_recordings_cleaner_is_found(world: World, gone_after: i
     assert verify(world, [session]).differences
 
 
-def test_what_is_recorded_from_the_fake_verifies(world: World) -> None:
-    with FakeWhale(world, clock=VirtualClock()) as fake, fake.serve() as server:
-        made = list(record(Whale(server.url), world, seed=5, sessions=12))
+def test_what_is_recorded_from_the_fake_verifies(world: WhaleWorld) -> None:
+    with FakeWhale(world, clock=VirtualEpochClock()) as fake, fake.serve() as server:
+        made = list(record(RecordedWhale(server.url), world, seed=5, sessions=12))
     again = parse_sessions([session.as_json() for session in made], "here")
     fidelity = verify(world, again)
     assert fidelity.differences == []
     assert fidelity.overall.total > 90
 
 
-def test_no_secret_is_recorded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_secret_is_recorded(world: WhaleWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     flags: list[str] = []
-    insert = Database.insert
+    insert = InstanceTable.insert
 
-    def noted(database: Database, *values: Any) -> Record:
+    def noted(database: InstanceTable, *values: Any) -> Record:
         made = insert(database, *values)
         flags.append(made.flag)
         return made
 
-    monkeypatch.setattr(Database, "insert", noted)
-    with FakeWhale(world, clock=VirtualClock()) as fake, fake.serve() as server:
-        made = list(record(Whale(server.url), world, seed=5, sessions=12))
+    monkeypatch.setattr(InstanceTable, "insert", noted)
+    with FakeWhale(world, clock=VirtualEpochClock()) as fake, fake.serve() as server:
+        made = list(record(RecordedWhale(server.url), world, seed=5, sessions=12))
     written = "\n".join(session.as_json() for session in made)
     secrets = [*flags, *(each for user in world.users for each in (user.token, user.password))]
     assert flags
     assert not [each for each in secrets if each and each in written]
 
 
-def test_the_same_seed_asks_the_same(world: World) -> None:
-    with FakeWhale(world, clock=VirtualClock()) as fake, fake.serve() as server:
-        whale = Whale(server.url)
+def test_the_same_seed_asks_the_same(world: WhaleWorld) -> None:
+    with FakeWhale(world, clock=VirtualEpochClock()) as fake, fake.serve() as server:
+        whale = RecordedWhale(server.url)
         first, again, other = (
             [[step.ask for step in s.steps] for s in record(whale, world, seed, sessions=3)]
             for seed in (1, 1, 2)
@@ -198,15 +200,17 @@ def test_the_same_seed_asks_the_same(world: World) -> None:
 
 
 def test_recording_waits_when_ctfd_has_had_too_many_logins(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: WhaleWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Whale, "reset", lambda whale: None)  # it would empty the counter too
-    with FakeWhale(world, clock=VirtualClock()) as fake, fake.serve() as server:
+    monkeypatch.setattr(
+        RecordedWhale, "reset", lambda whale: None
+    )  # it would empty the counter too
+    with FakeWhale(world, clock=VirtualEpochClock()) as fake, fake.serve() as server:
         for _ in range(10):
             Browser(server.url, world.users[1])
         with pytest.raises(TooManyLogins):
             Browser(server.url, world.users[1])
-        made = list(record(Whale(server.url), world, seed=5, sessions=3))
+        made = list(record(RecordedWhale(server.url), world, seed=5, sessions=3))
     assert any(step.ask.auth is Auth.SESSION for session in made for step in session.steps)
 
 
@@ -259,7 +263,7 @@ def test_a_broken_recording_says_where(line: str, message: str) -> None:
         parse_sessions([line], "here")
 
 
-def test_an_unknown_actor_is_named(world: World, sessions: list[Session]) -> None:
+def test_an_unknown_actor_is_named(world: WhaleWorld, sessions: list[RecordedSession]) -> None:
     life = named(sessions, "b0-life-alice")
     with pytest.raises(FakeWhaleError, match="actor 'alice' is not a user of the world"):
         verify(replace(world, users=world.users[2:]), [life])

@@ -8,16 +8,16 @@ from collections.abc import Callable
 import pytest
 import requests
 
-from fake_whale import FakeServer, FakeWhale, World
+from fake_whale import FakeServer, FakeWhale, WhaleWorld
 from fake_whale.sessions.actors import Browser
-from fake_whale.testing import PATH, Player, said, tokens
+from fake_whale.testing import PATH, WhalePlayer, said, tokens
 from fake_whale.whale.visit import FORBIDDEN
 
 JSON = {"Content-Type": "application/json"}
 LOGIN = "/login?next=%2Fapi%2Fv1%2Fplugins%2Fctfd-whale%2Fcontainer%3Fchallenge_id%3D1"
 TOO_SOON = (403, "Frequency limit, You should wait at least 1 min.")
 
-Players = Callable[[str], Player]
+Players = Callable[[str], WhalePlayer]
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def url(server: FakeServer) -> str:
 
 
 @pytest.fixture
-def browser(server: FakeServer, world: World) -> Callable[[str], Browser]:
+def browser(server: FakeServer, world: WhaleWorld) -> Callable[[str], Browser]:
     users = {user.name: user for user in world.users}
     return lambda name: Browser(server.url, users[name])
 
@@ -62,7 +62,9 @@ def test_anonymous_writes(url: str, method: str, headers: dict[str, str]) -> Non
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
-def test_a_token_without_json_goes_to_the_login_page(url: str, world: World, method: str) -> None:
+def test_a_token_without_json_goes_to_the_login_page(
+    url: str, world: WhaleWorld, method: str
+) -> None:
     for token in (tokens(world)["alice"], "ctfd_bad"):
         away = bare(method, url, Authorization=f"Token {token}")
         assert (away.status_code, away.headers["Location"]) == (302, LOGIN)
@@ -97,7 +99,7 @@ def test_an_expired_token(url: str, browser: Callable[[str], Browser], server: F
 @pytest.mark.parametrize(
     "kind", ["application/json", "application/json; charset=utf-8", "application/vnd.api+json"]
 )
-def test_what_is_accepted(url: str, world: World, scheme: str, kind: str) -> None:
+def test_what_is_accepted(url: str, world: WhaleWorld, scheme: str, kind: str) -> None:
     header = f"{scheme} {tokens(world)['alice']}"
     answer = bare("GET", url, Authorization=header, Content_Type=kind)
     assert answer.json() == {"success": True, "data": {}}
@@ -146,7 +148,7 @@ def test_admins_have_no_window_and_no_lock(url: str, browser: Callable[[str], Br
     assert codes == [200, 200, 200, 200, 403, 200]
 
 
-def test_a_token_with_a_jar_becomes_a_session(url: str, world: World) -> None:
+def test_a_token_with_a_jar_becomes_a_session(url: str, world: WhaleWorld) -> None:
     with requests.Session() as jar:
         jar.headers.update({"Authorization": f"Token {tokens(world)['alice']}", **JSON})
         assert said(jar.post(url, timeout=10)) == (200, "Container created")
@@ -154,7 +156,7 @@ def test_a_token_with_a_jar_becomes_a_session(url: str, world: World) -> None:
 
 
 def test_a_cookie_becomes_the_tokens_session(
-    url: str, browser: Callable[[str], Browser], world: World, server: FakeServer
+    url: str, browser: Callable[[str], Browser], world: WhaleWorld, server: FakeServer
 ) -> None:
     alice = browser("alice")
     by_cookie(alice, "GET", url, Authorization=f"Token {tokens(world)['bob']}", **JSON)
@@ -219,7 +221,7 @@ def test_what_is_not_there(url: str, server: FakeServer, fake: FakeWhale) -> Non
     assert f"GET {PATH}" in lost[1]["nearest"]
 
 
-def test_the_login_page(server: FakeServer, world: World) -> None:
+def test_the_login_page(server: FakeServer, world: WhaleWorld) -> None:
     form = requests.get(f"{server.url}/login", timeout=10)
     nonces = re.findall(r'name="nonce"[^>]*value="([0-9a-f]{64})"', form.text)
     assert nonces == re.findall(r"'csrfNonce': \"([0-9a-f]{64})\"", form.text)
@@ -248,7 +250,7 @@ def test_ten_logins_in_five_seconds(server: FakeServer, fake: FakeWhale) -> None
 
 
 def test_nothing_secret_is_in_the_journal_or_the_repr(
-    url: str, world: World, browser: Callable[[str], Browser], player: Players, fake: FakeWhale
+    url: str, world: WhaleWorld, browser: Callable[[str], Browser], player: Players, fake: FakeWhale
 ) -> None:
     alice = browser("alice")
     player("bob").post()

@@ -18,13 +18,13 @@ from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.contract import InstanceStatus, StartResult
 from engines.cre.runtimes.base import Runtime
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.factory import Ingredients, build
+from engines.factory import Overrides, build
 from engines.hybrid import Dial, DialStore, HybridBackend, Position
 from engines.settings import Settings
 from engines.state.database import Database
 from engines.whale import StaticTokens
-from fake_whale import Challenge, FakeServer, FakeWhale, User, World
-from fake_whale import VirtualClock as FakeClock
+from fake_whale import FakeServer, FakeWhale, User, WhaleChallenge, WhaleWorld
+from fake_whale import VirtualEpochClock as FakeClock
 
 ALICE, BOB = 11, 12
 TIMEOUT, RENEWALS = 3600, 5
@@ -33,10 +33,10 @@ TOKENS = {ALICE: f"ctfd_{ALICE:064x}", BOB: f"ctfd_{BOB:064x}"}
 POLL_SECONDS = 2.0
 
 
-def whale_world(users: dict[int, str], challenges: int) -> World:
-    return World(
+def whale_world(users: dict[int, str], challenges: int) -> WhaleWorld:
+    return WhaleWorld(
         users=[User(number, f"user{number}", token=token) for number, token in users.items()],
-        challenges=[Challenge(number, f"C{number}") for number in range(1, challenges + 1)],
+        challenges=[WhaleChallenge(number, f"C{number}") for number in range(1, challenges + 1)],
         images=frozenset({IMAGE}),
         config={
             "docker_timeout": str(TIMEOUT),
@@ -139,7 +139,7 @@ def made(
     specs: list[ChallengeSpec],
     fake: FakeWhale,
 ) -> HybridBackend:
-    ingredients = Ingredients(
+    ingredients = Overrides(
         catalog=StaticCatalog(specs),
         runtime=ground.runtime,
         credentials=StaticTokens(tokens),

@@ -18,7 +18,7 @@ from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.contract import Code
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.errors import SettingsError
-from engines.factory import Ingredients, get_container_backend, reset_container_backend
+from engines.factory import Overrides, get_container_backend, reset_container_backend
 from engines.whale import StaticTokens
 from fake_whale import FakeServer, FakeWhale
 
@@ -36,10 +36,10 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def parts(whale: tuple[FakeWhale, FakeServer]) -> Ingredients:
+def parts(whale: tuple[FakeWhale, FakeServer]) -> Overrides:
     fake, _ = whale
     fake.reset()
-    return Ingredients(
+    return Overrides(
         catalog=StaticCatalog([ChallengeSpec(1, "First", IMAGE), ChallengeSpec(2, "B", IMAGE)]),
         runtime=MemoryRuntime(),
         credentials=StaticTokens(TOKENS),
@@ -60,7 +60,7 @@ def config(whale: tuple[FakeWhale, FakeServer]) -> dict[str, Any]:
     }
 
 
-def test_one_object_for_all_threads(config: dict[str, Any], parts: Ingredients) -> None:
+def test_one_object_for_all_threads(config: dict[str, Any], parts: Overrides) -> None:
     gate, got = threading.Barrier(8), []
 
     def ask() -> None:
@@ -79,7 +79,7 @@ def test_one_object_for_all_threads(config: dict[str, Any], parts: Ingredients) 
 
 
 def test_the_environment_comes_before_the_configuration(
-    config: dict[str, Any], parts: Ingredients, monkeypatch: pytest.MonkeyPatch
+    config: dict[str, Any], parts: Overrides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config["CRE_ACCOUNT_LIMIT"] = 2
     assert get_container_backend(config, parts).capabilities.account_limit == 2
@@ -90,7 +90,7 @@ def test_the_environment_comes_before_the_configuration(
 
 @pytest.mark.parametrize("where", ["environment", "configuration"])
 def test_use_whale_is_flipped_in_a_running_process(
-    config: dict[str, Any], parts: Ingredients, monkeypatch: pytest.MonkeyPatch, where: str
+    config: dict[str, Any], parts: Overrides, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     def use_whale(value: str) -> None:
         if where == "environment":
@@ -115,7 +115,7 @@ def test_use_whale_is_flipped_in_a_running_process(
     assert cre.start_instance(ALICE, 1).instance["backend"] == "cre", "nonsense changes nothing"
 
 
-def test_without_whale_there_is_the_engine_alone(parts: Ingredients) -> None:
+def test_without_whale_there_is_the_engine_alone(parts: Overrides) -> None:
     cre = get_container_backend({}, parts)
     assert cre.start_instance(ALICE, 1).instance["backend"] == "cre"
     assert list(cre.sides) == ["cre"]
@@ -137,8 +137,8 @@ def test_a_wrong_setting_is_named_with_its_fix_and_nothing_is_kept(
     given: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(SettingsError, match=says):
-        get_container_backend(given, Ingredients(runtime=MemoryRuntime()))
-    assert get_container_backend({}, Ingredients(runtime=MemoryRuntime())) is not None
+        get_container_backend(given, Overrides(runtime=MemoryRuntime()))
+    assert get_container_backend({}, Overrides(runtime=MemoryRuntime())) is not None
 
 
 FORKED = """

@@ -19,7 +19,7 @@ from engines.heartbeat import LAPSE_SECONDS
 from engines.hybrid import Position, shadow
 from engines.hybrid.backend import LEASE_SECONDS
 from engines.hybrid.dial import ALL
-from engines.hybrid.routes import Claimed, RouteStore, Wanted, lease, routes
+from engines.hybrid.routes import RouteClaimed, RouteStore, Wanted, lease, routes
 from engines.state.lease import Lease
 from engines.whale.api import WhaleAPI
 
@@ -360,7 +360,7 @@ def abandoned(here: Site, backend: str) -> None:
     claim = RouteStore(here.database).claim(
         Wanted(f"user:{ALICE}", 1, ALICE, None, backend, 1, until)
     )
-    assert isinstance(claim, Claimed)
+    assert isinstance(claim, RouteClaimed)
 
 
 @pytest.mark.parametrize("backend", ["cre", "whale"])

@@ -27,7 +27,7 @@ from engines.hybrid import DialStore, HybridBackend, Position
 from engines.hybrid.dial import ALL
 from engines.state.database import Database
 from fake_whale import FakeWhale
-from fake_whale import SystemClock as FakesClock
+from fake_whale import SystemEpochClock as FakesClock
 
 PROCESSES, THREADS, CALLS = 4, 2, 2
 ROUNDS = 4

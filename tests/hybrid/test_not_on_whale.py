@@ -8,7 +8,7 @@ from hybrid.stage import ALICE, BOB, IMAGE, Site
 from engines.audit import Action
 from engines.catalog import ChallengeSpec
 from engines.contract import Code, StartResult
-from engines.hybrid import Decision, Position, Router, Why
+from engines.hybrid import Position, RoutedBy, RoutingDecision, StartRouter
 from engines.hybrid.dial import ALL
 
 EVERYTHING = Position(ALL)
@@ -104,10 +104,12 @@ def test_what_whale_turns_out_not_to_have_starts_on_cre(here: Site) -> None:
 def test_a_router_that_takes_it_for_an_outage_turns_the_dial_back(
     here: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def outage(router: Router, _result: StartResult) -> Decision:
-        return Decision(router.keys.home, Why.FALLBACK, "whale answered challenge_unavailable")
+    def outage(router: StartRouter, _result: StartResult) -> RoutingDecision:
+        return RoutingDecision(
+            router.keys.home, RoutedBy.FALLBACK, "whale answered challenge_unavailable"
+        )
 
-    monkeypatch.setattr(Router, "fallback", outage)
+    monkeypatch.setattr(StartRouter, "fallback", outage)
     play_what_whale_has_not(here)
     here.work()
     assert here.dial().position.nothing, "the dial was turned back for no fault of Whale's"

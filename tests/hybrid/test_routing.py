@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.hybrid.dial import ALL, START, Dial, Position, Step, parse_share, share
-from engines.hybrid.routing import Why, bucket, choose
+from engines.hybrid.dial import ALL, START, Dial, Position, RolloutStep, parse_share, share
+from engines.hybrid.routing import RoutedBy, bucket, choose
 
 SHARES = st.integers(0, ALL)
 IDS = st.integers(1, 2**63 - 1)
@@ -63,16 +63,16 @@ def test_a_flag_is_within_only_what_has_it_too() -> None:
 def test_a_flag_comes_before_everything(position: Position, account: str) -> None:
     for enabled in (True, False):
         choice = choose(position.flagged(3, enabled), not enabled, 3, account)
-        assert (choice.new, choice.why) == (enabled, Why.CHALLENGE_FLAG)
+        assert (choice.new, choice.why) == (enabled, RoutedBy.CHALLENGE_FLAG)
 
 
 def test_the_share_comes_before_the_cohort_and_the_setting_before_both() -> None:
     everything, nobody = Position(ALL, 0), Position(0, ALL)
-    assert choose(everything, False, 7, "user:1").why is Why.PERCENTAGE
-    assert choose(nobody, False, 7, "user:1").why is Why.COHORT
+    assert choose(everything, False, 7, "user:1").why is RoutedBy.PERCENTAGE
+    assert choose(nobody, False, 7, "user:1").why is RoutedBy.COHORT
     for use_whale in (True, False):
         choice = choose(Position(), use_whale, 7, "user:1")
-        assert (choice.new, choice.why) == (use_whale, Why.SETTING)
+        assert (choice.new, choice.why) == (use_whale, RoutedBy.SETTING)
     assert choose(Position(0), True, 7, "user:1").new is False, "a dial that was set decides"
 
 
@@ -140,7 +140,7 @@ def test_back_is_to_what_was_before_what_it_was_turned_down_to() -> None:
 
 def test_a_step_back_ends_a_plan() -> None:
     tenth, half = Position(1000), Position(5000)
-    under = Dial(half, (tenth,), plan=(Step(half, 60, 20),), step=0)
+    under = Dial(half, (tenth,), plan=(RolloutStep(half, 60, 20),), step=0)
     assert under.stepped_back() == Dial(tenth)
     assert replace(under, earlier=()).stepped_back() == Dial(START)
 
@@ -149,10 +149,10 @@ def test_a_step_back_ends_a_plan() -> None:
     POSITIONS,
     st.lists(POSITIONS, max_size=3),
     st.booleans(),
-    st.lists(st.builds(Step, POSITIONS, st.integers(0, 9), st.integers(0, 9)), max_size=3),
+    st.lists(st.builds(RolloutStep, POSITIONS, st.integers(0, 9), st.integers(0, 9)), max_size=3),
 )
 def test_a_dial_is_stored_as_it_is(
-    position: Position, earlier: list[Position], paused: bool, plan: list[Step]
+    position: Position, earlier: list[Position], paused: bool, plan: list[RolloutStep]
 ) -> None:
     dial = Dial(position, tuple(earlier), paused, plan=tuple(plan), step=0, version=4)
     assert Dial.from_json(dial.to_json(), 4) == dial

@@ -15,7 +15,7 @@ from conformance.spec.swap import HOME, Swap
 from engines.contract import ContainerBackend, InstanceStatus, StartResult
 from engines.errors import BackendUnavailable
 from engines.front import Call
-from engines.hybrid import Decision, HybridBackend
+from engines.hybrid import HybridBackend, RoutingDecision
 from engines.hybrid.routes import Route
 
 
@@ -51,7 +51,9 @@ class TakesUnknownForNone(HybridBackend):
 class NeverSwaps(HybridBackend):
     """Stays at home whatever the dial says."""
 
-    def _launch(self, call: Call, route: Route, decision: Decision, **more: Any) -> StartResult:
+    def _launch(
+        self, call: Call, route: Route, decision: RoutingDecision, **more: Any
+    ) -> StartResult:
         home = route.found(HOME)
         self._routes.save(home)
         return super()._launch(call, home, decision, **more)
@@ -60,8 +62,8 @@ class NeverSwaps(HybridBackend):
 class KeepsRoutesForEver(HybridBackend):
     """What was on one backend once starts there again."""
 
-    def _again(self, call: Call, route: Route, decision: Decision) -> StartResult | None:
-        return super()._again(call, route, Decision(route.backend, decision.why, ""))
+    def _again(self, call: Call, route: Route, decision: RoutingDecision) -> StartResult | None:
+        return super()._again(call, route, RoutingDecision(route.backend, decision.why, ""))
 
     def _may_hold(self, route: Route) -> bool:
         return True
@@ -70,7 +72,7 @@ class KeepsRoutesForEver(HybridBackend):
 class IgnoresTheLimit(HybridBackend):
     """Each backend sees to its own limit."""
 
-    def _wanted(self, call: Call, decision: Decision) -> Any:
+    def _wanted(self, call: Call, decision: RoutingDecision) -> Any:
         return replace(super()._wanted(call, decision), limit=10)
 
 

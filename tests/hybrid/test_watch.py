@@ -13,7 +13,7 @@ from engines.contract import Code
 from engines.errors import SettingsError
 from engines.hybrid import Position
 from engines.hybrid.dial import ALL, Dial
-from engines.hybrid.health import Limits, measure
+from engines.hybrid.health import HealthLimits, measure
 from engines.hybrid.plan_file import read_plan
 
 TENTH, ONE = Position(1000), Position(0, challenges={5: True})
@@ -271,7 +271,7 @@ def test_the_95th_of_a_hundred(here: Site) -> None:
         seen(here, 1, seconds=number)
     health = measure(here.database, "whale", before)
     assert (health.ready_seconds, health.starts) == (95.0, 100)
-    limits = replace(Limits.of(here.settings), ready_seconds=95.0, min_starts=100)
+    limits = replace(HealthLimits.of(here.settings), ready_seconds=95.0, min_starts=100)
     assert limits.complaint(health) is None
     assert replace(limits, ready_seconds=94.9).complaint(health)
 

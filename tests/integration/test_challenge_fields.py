@@ -23,7 +23,7 @@ from engines.catalog import ChallengeSpec, Companion, Port, Readiness, StaticCat
 from engines.cleanup_worker import CleanupWorker
 from engines.contract import Code
 from engines.cre import ContainerRuntimeEngine
-from engines.cre.guard import Guard
+from engines.cre.guard import FirewallGuard
 from engines.cre.runtimes import listening
 from engines.cre.runtimes.base import LABEL_COMPANION, LABEL_INSTANCE
 from engines.cre.runtimes.disk_use import may_have_quotas
@@ -54,7 +54,12 @@ class Site:
     def runs(self, spec: ChallengeSpec, **settings: object) -> ContainerRuntimeEngine:
         shared = {"cre_deployment": self.deployment, "cre_network_pool": POOL}
         networks = BridgeNetworks(
-            lambda: self.client.api, POOL, Guard("none"), mtu=1400, family=self.family, bridges=1
+            lambda: self.client.api,
+            POOL,
+            FirewallGuard("none"),
+            mtu=1400,
+            family=self.family,
+            bridges=1,
         )
         self.engine = ContainerRuntimeEngine(
             dataclasses.replace(Settings(), **{**shared, **settings}),  # type: ignore[arg-type] # fields by name
@@ -144,9 +149,9 @@ def test_the_engines_own_mtu_holds_for_instances(image: str) -> None:
     try:
         api = engine.client().api
         assert engines_mtu(api) == 1380
-        networks = BridgeNetworks(lambda: api, POOL, Guard("none"), bridges=1)
+        networks = BridgeNetworks(lambda: api, POOL, FirewallGuard("none"), bridges=1)
         name = networks.shared(egress=False)
-        changed = BridgeNetworks(lambda: api, POOL, Guard("none"), bridges=1, mtu=1390)
+        changed = BridgeNetworks(lambda: api, POOL, FirewallGuard("none"), bridges=1, mtu=1390)
         assert changed.shared(egress=False) == name
         (row,) = api.networks(names=[name])
         assert row["Options"]["com.docker.network.driver.mtu"] == "1390"  # made anew

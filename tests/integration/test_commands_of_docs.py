@@ -22,11 +22,11 @@ from support.shown_commands import PAGES, commands, words_of
 from support.wheel_environments import WheelEnvironments
 
 from conformance.report.writers import write_reports
-from fake_whale import FakeWhale, InstanceOptions, World
+from fake_whale import FakeWhale, InstanceOptions, WhaleWorld
 
 ROOT = Path(__file__).parents[2]
 SITE = "https://ctf.example.org"
-WORLD = World.from_file(ROOT / "tests/fake_whale/data/whale-world.json")
+WORLD = WhaleWorld.from_file(ROOT / "tests/fake_whale/data/whale-world.json")
 
 ENVIRONMENTS = {
     "README.md": "all",

@@ -10,7 +10,7 @@ import pytest
 
 from conformance.harnesses.fetch import http_get
 from engines.catalog import ChallengeSpec, Readiness
-from engines.cre.runtimes.base import LABEL_DEPLOYMENT, Found, Launch
+from engines.cre.runtimes.base import LABEL_DEPLOYMENT, Launch, ListedResource
 from engines.cre.runtimes.connection import connector
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.errors import (
@@ -54,7 +54,7 @@ def test_a_container_lives_serves_its_flag_and_goes(
     assert http_get("127.0.0.1", port, "/cgi-bin/flag") == "flag{runtime}"
     assert runtime.is_running(launched.container_id)
     assert runtime.find(deployment) == [
-        Found(launched.container_id, launch.name, running=True, owner="0123456789ab")
+        ListedResource(launched.container_id, launch.name, running=True, owner="0123456789ab")
     ]
     assert runtime.remove(launched.container_id)
     assert not runtime.remove(launched.container_id)
@@ -135,7 +135,7 @@ def test_a_leftover_of_the_same_name_is_replaced(
     left = runtime.launch(launch).container_id
     again = runtime.launch(launch).container_id
     assert again != left
-    assert runtime.find(deployment) == [Found(again, launch.name, running=True)]
+    assert runtime.find(deployment) == [ListedResource(again, launch.name, running=True)]
 
 
 def test_what_was_made_for_a_younger_row_is_not_touched(
@@ -144,7 +144,7 @@ def test_what_was_made_for_a_younger_row_is_not_touched(
     old = replace(launch_of(image, deployment), fence=9)
     runtime.launch(old)
     running = runtime.launch(replace(old, fence=10)).container_id
-    there = [Found(running, old.name, running=True, fence=10)]
+    there = [ListedResource(running, old.name, running=True, fence=10)]
     assert runtime.find(deployment) == there
     with pytest.raises(RuntimeFault):
         runtime.launch(old)  # it comes back, and fails

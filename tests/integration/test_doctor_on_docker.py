@@ -16,7 +16,7 @@ from docker.types import IPAMConfig, IPAMPool
 
 from engines.cre.owner import database_id, take_over
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_OWNER
-from engines.doctor import Finding, State
+from engines.doctor import DoctorFinding, FindingState
 from engines.doctor.docker_side import docker_findings
 from engines.factory import get_container_backend, reset_container_backend, setup_findings
 from engines.settings import Settings
@@ -34,7 +34,7 @@ def deaf_socket(path: Path) -> Iterator[str]:
 
 def test_a_working_engine_is_named_with_its_versions_and_owner(docker_engine: str) -> None:
     found = {each.check: each for each in docker_findings(Settings(cre_firewall="none"))}
-    assert {each.state for each in found.values()} == {State.OK}, found
+    assert {each.state for each in found.values()} == {FindingState.OK}, found
     assert docker_engine in found["docker"].seen
     assert f"asked as uid {os.geteuid()}" in found["docker"].seen
     assert docker.__version__ in found["docker-sdk"].seen
@@ -50,7 +50,7 @@ def test_another_network_on_our_addresses_is_found_and_the_pool_it_names_does(
     )
     try:
         found = docker_findings(Settings(cre_firewall="none", cre_network_pool=taken))[-1]
-        assert found.state is State.NOT_OK
+        assert found.state is FindingState.NOT_OK
         assert f"network {deployment}-compose (10.214.66.0/24)" in found.seen
         assert "CRE_NETWORK_POOL" in found.seen
         named = IPv4Network(found.fix.rpartition(" ")[2])
@@ -63,7 +63,7 @@ def test_another_network_on_our_addresses_is_found_and_the_pool_it_names_does(
 def test_a_docker_that_hangs_is_called_silent(tmp_path: Path) -> None:
     with deaf_socket(tmp_path / "d.sock") as url:
         found = docker_findings(Settings(cre_docker_host=url, cre_firewall="none"), seconds=1)[1]
-    assert found.state is State.NOT_OK
+    assert found.state is FindingState.NOT_OK
     assert f"it does not answer at {tmp_path}/d.sock" in found.seen
 
 
@@ -82,7 +82,7 @@ def test_a_process_comes_up_while_its_docker_hangs_and_then_says_why(
             raise
     try:
         found = {each.check: each for each in setup_findings(30) or ()}  # the socket is closed now
-        assert found["docker"].state is State.NOT_OK
+        assert found["docker"].state is FindingState.NOT_OK
         said = [each for each in caplog.messages if each.startswith("containers cannot start")]
         assert [each.levelno for each in caplog.records if each.message in said] == [logging.ERROR]
         assert "docker: the Docker engine cannot be reached" in said[0]
@@ -99,20 +99,20 @@ def test_another_database_under_the_same_deployment_is_named(
     mine, theirs = database_id(database), "0123456789ab"
     settings = Settings(cre_firewall="none", cre_deployment=deployment, database_url=url)
 
-    def seen() -> Finding:
+    def seen() -> DoctorFinding:
         (found,) = [each for each in docker_findings(settings) if each.check == "deployment"]
         return found
 
     networks = []
     try:
-        for owner, state in ((mine, State.OK), (theirs, State.NOT_OK)):
+        for owner, state in ((mine, FindingState.OK), (theirs, FindingState.NOT_OK)):
             labels = {LABEL_DEPLOYMENT: deployment, LABEL_OWNER: owner}
             networks.append(docker_client.networks.create(f"{deployment}-{owner}", labels=labels))
             assert seen().state is state
         assert theirs in seen().seen
         assert mine not in seen().seen
         take_over(database, theirs)
-        assert seen().state is State.OK
+        assert seen().state is FindingState.OK
     finally:
         for network in networks:
             network.remove()

@@ -18,7 +18,7 @@ from support import private_engine
 from support.private_engine import PrivateEngine
 
 from engines.cre.firewall import CHAIN_FORWARD, CHAIN_IN, RULES, Firewall
-from engines.cre.guard import Guard
+from engines.cre.guard import FirewallGuard
 from engines.errors import BackendUnavailable
 from whale_ready.cli import main
 from whale_ready.commands import firewall as firewall_command
@@ -216,12 +216,12 @@ def test_without_permission_it_names_the_fix(host: Host) -> None:
 
 def test_the_guard_refuses_an_engine_that_is_elsewhere(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(BackendUnavailable, match="on another machine") as refusal:
-        Guard("engine", "ssh://root@elsewhere").ensure("lo")
+        FirewallGuard("engine", "ssh://root@elsewhere").ensure("lo")
     assert refusal.value.untouched
     with pytest.raises(BackendUnavailable, match="no interface wrc-nowhere here"):
-        Guard("engine").ensure("wrc-nowhere")
-    Guard("operator", "ssh://root@elsewhere").ensure("wrc-nowhere")
-    nobody = Guard("none")
+        FirewallGuard("engine").ensure("wrc-nowhere")
+    FirewallGuard("operator", "ssh://root@elsewhere").ensure("wrc-nowhere")
+    nobody = FirewallGuard("none")
     assert not nobody.keeps
     for _ in range(2):
         nobody.ensure("wrc-nowhere")

@@ -11,7 +11,7 @@ from conformance.harnesses.cre_docker import sweep
 from conformance.harnesses.fetch import http_get
 from engines.cre import ContainerRuntimeEngine
 from engines.whale import WhaleAPIManager
-from fake_whale import Challenge, FakeWhale, User, VirtualClock, World
+from fake_whale import FakeWhale, User, VirtualEpochClock, WhaleChallenge, WhaleWorld
 
 
 @pytest.fixture
@@ -63,12 +63,12 @@ def test_the_whale_adapter_takes_address_and_tokens_from_the_environment(
     tokens = state / "tokens.toml"
     tokens.write_text('[tokens]\n"7" = "ctfd_seven"\n', encoding="utf-8")
     tokens.chmod(0o600)
-    whale = World(
+    whale = WhaleWorld(
         users=[User(7, "seven", token="ctfd_seven")],
-        challenges=[Challenge(5, "Five")],
+        challenges=[WhaleChallenge(5, "Five")],
         images=frozenset({"chal:1"}),
     )
-    fake = FakeWhale(whale, clock=VirtualClock())
+    fake = FakeWhale(whale, clock=VirtualEpochClock())
     with fake.serve() as server:
         monkeypatch.setenv("WHALE_API_URL", server.url)
         monkeypatch.setenv("WHALE_TOKENS_FILE", str(tokens))

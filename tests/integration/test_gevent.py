@@ -11,19 +11,19 @@ import pytest
 from support.changed_settings import shipped
 from support.under_gevent import LIVES, under_gevent
 
-from fake_whale import Challenge, FakeServer, FakeWhale, User, World
+from fake_whale import FakeServer, FakeWhale, User, WhaleChallenge, WhaleWorld
 
 USERS = {number: f"ctfd_{number:064x}" for number in (1, 2, 3, 4)}
 
 
 @pytest.fixture
 def whale() -> Iterator[FakeServer]:
-    world = World(
+    world = WhaleWorld(
         users=[
             User(9, "admin", type="admin"),
             *(User(number, f"user{number}", token=token) for number, token in USERS.items()),
         ],
-        challenges=[Challenge(1, "First", image="chal:1")],
+        challenges=[WhaleChallenge(1, "First", image="chal:1")],
         images=frozenset({"chal:1"}),
         config={"docker_timeout": "2"},
     )

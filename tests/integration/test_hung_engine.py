@@ -24,7 +24,7 @@ from engines.catalog import ChallengeSpec, Readiness, StaticCatalog
 from engines.clock import VirtualClock
 from engines.contract import ActionResult, Code, StartResult
 from engines.cre import ContainerRuntimeEngine
-from engines.cre.guard import Guard
+from engines.cre.guard import FirewallGuard
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT
 from engines.cre.runtimes.connection import connector
 from engines.cre.runtimes.docker import DockerRuntime
@@ -82,7 +82,7 @@ class Site:
         """A client of the test's own."""
         self.database = Database(f"sqlite:///{state}")
         self.networks = BridgeNetworks(
-            lambda: self.looking.api, POOL, Guard("none"), family="hung", bridges=1
+            lambda: self.looking.api, POOL, FirewallGuard("none"), family="hung", bridges=1
         )
         self.runtime = Interrupted(
             connect=connect,

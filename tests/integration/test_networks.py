@@ -14,7 +14,7 @@ import pytest
 
 from engines.catalog import ChallengeSpec, Companion
 from engines.child import run
-from engines.cre.guard import INTERFACES, Guard
+from engines.cre.guard import INTERFACES, FirewallGuard
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_INSTANCE, Cleared, Launch
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks
@@ -33,7 +33,7 @@ def family(docker_client: docker.DockerClient) -> Iterator[str]:
 
 
 def networks(client: docker.DockerClient, family: str, mode: str = "none") -> BridgeNetworks:
-    return BridgeNetworks(lambda: client.api, POOL, Guard(mode), family=family)
+    return BridgeNetworks(lambda: client.api, POOL, FirewallGuard(mode), family=family)
 
 
 def test_the_first_of_many_makes_a_shared_network(
@@ -63,7 +63,9 @@ def test_a_network_that_is_not_as_it_must_be_is_never_used(
 
 @pytest.fixture
 def one_bridge(docker_client: docker.DockerClient, family: str) -> BridgeNetworks:
-    return BridgeNetworks(lambda: docker_client.api, POOL, Guard("none"), family=family, bridges=1)
+    return BridgeNetworks(
+        lambda: docker_client.api, POOL, FirewallGuard("none"), family=family, bridges=1
+    )
 
 
 def test_a_shared_network_that_was_pruned_is_made_anew_by_the_start_that_misses_it(
@@ -80,7 +82,7 @@ def test_a_shared_network_that_was_pruned_is_made_anew_by_the_start_that_misses_
     runtime.clear(deployment, "wr-a", 0)
 
 
-class Looking(Guard):
+class Looking(FirewallGuard):
     """As ``CRE_FIREWALL=engine`` looks for a bridge; its rules are another test's business."""
 
     def ensure(self, interface: str) -> None:
@@ -287,7 +289,7 @@ def test_shared_networks_do_not_meet(
 
 
 def test_no_rules_no_network(docker_client: docker.DockerClient, family: str) -> None:
-    guard = Guard("engine", "tcp://elsewhere:2376")
+    guard = FirewallGuard("engine", "tcp://elsewhere:2376")
     refusing = BridgeNetworks(lambda: docker_client.api, POOL, guard, family=family)
     with pytest.raises(BackendUnavailable, match="another machine") as refusal:
         refusing.shared(egress=False)

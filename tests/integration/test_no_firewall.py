@@ -11,7 +11,7 @@ import pytest
 from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.contract import Code
 from engines.cre import ContainerRuntimeEngine
-from engines.cre.guard import Guard
+from engines.cre.guard import FirewallGuard
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks
 from engines.settings import Settings
@@ -29,7 +29,7 @@ def test_a_start_is_refused_and_leaves_nothing(
     networks = BridgeNetworks(
         lambda: docker_client.api,
         IPv4Network("10.208.0.0/16"),
-        Guard("engine", "tcp://docker.example.org:2376"),
+        FirewallGuard("engine", "tcp://docker.example.org:2376"),
         family="none",
     )
     runtime = DockerRuntime(docker_client, networks=networks)

@@ -27,7 +27,7 @@ from engines.audit import Action
 from engines.catalog import ChallengeSpec, Companion, Pull, StaticCatalog
 from engines.contract import Code, StartResult
 from engines.cre import ContainerRuntimeEngine
-from engines.cre.guard import Guard
+from engines.cre.guard import FirewallGuard
 from engines.cre.runtimes.base import Launch
 from engines.cre.runtimes.connection import connector
 from engines.cre.runtimes.docker import DockerRuntime
@@ -202,7 +202,7 @@ def test_companions_are_fetched_too_and_nothing_is_left_meanwhile(
     config = registry.config(tmp_path / "config.json", f"127.0.0.1:{registry.port}")
     runtime = DockerRuntime(
         connect=connector(Settings(cre_registry_config=config)),
-        networks=BridgeNetworks(lambda: docker_client.api, POOL, Guard("none")),
+        networks=BridgeNetworks(lambda: docker_client.api, POOL, FirewallGuard("none")),
     )
     challenge = spec(1, own, companions=(Companion(name="db", image=other),))
     launch = Launch(f"wr-{deployment}", deployment, challenge, "flag{x}", "127.0.0.1")

@@ -17,7 +17,7 @@ from engines.audit import Action
 from engines.catalog import ChallengeSpec, Companion, StaticCatalog
 from engines.contract import Code
 from engines.cre import ContainerRuntimeEngine
-from engines.cre.guard import Guard
+from engines.cre.guard import FirewallGuard
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks
 from engines.settings import Settings
@@ -32,7 +32,7 @@ def engine(
 ) -> Iterator[ContainerRuntimeEngine]:
     """Challenge 1 has a companion, 2 has none; an account has one place."""
     networks = BridgeNetworks(
-        lambda: docker_client.api, POOL, Guard("none"), family=secrets.token_hex(2)
+        lambda: docker_client.api, POOL, FirewallGuard("none"), family=secrets.token_hex(2)
     )
     beside = (Companion(name="db", image=image),)
     engine = ContainerRuntimeEngine(

@@ -27,7 +27,7 @@ from engines.cre import ContainerRuntimeEngine
 from engines.cre.evidence import HIDDEN
 from engines.cre.runtimes.base import LABEL_DEPLOYMENT, LABEL_INSTANCE, Launch, Launched
 from engines.cre.runtimes.swarm import LABEL_HOST, NO_MANAGER, SwarmRuntime
-from engines.doctor import State
+from engines.doctor import FindingState
 from engines.doctor.docker_side import docker_findings
 from engines.errors import (
     BackendUnavailable,
@@ -539,7 +539,7 @@ def test_who_fills_the_managers_disk_is_ended_and_of_other_nodes_the_doctor_tell
     assert engine.get_instance_status(1, 5) is not None
     settings = Settings(cre_runtime="swarm", cre_docker_host=cluster.url)
     (told,) = [each for each in docker_findings(settings) if each.check == "disk"]
-    assert told.state is State.UNKNOWN
+    assert told.state is FindingState.UNKNOWN
     assert "instances on 1 of the swarm's 2 nodes" in told.seen
     assert "overlay2.size" in told.fix
     assert engine.stop_instance(1, 5).ok

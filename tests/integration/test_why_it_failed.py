@@ -23,7 +23,7 @@ from engines.catalog import ChallengeSpec, Companion, Pull, Readiness, StaticCat
 from engines.contract import Code, StartResult
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.evidence import HIDDEN
-from engines.cre.guard import Guard
+from engines.cre.guard import FirewallGuard
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.cre.runtimes.networks import BridgeNetworks
 from engines.settings import Settings
@@ -41,7 +41,7 @@ def engine_with(
 ) -> Iterator[Makes]:
     made: list[ContainerRuntimeEngine] = []
     networks = BridgeNetworks(
-        lambda: docker_client.api, POOL, Guard("none"), family=secrets.token_hex(2)
+        lambda: docker_client.api, POOL, FirewallGuard("none"), family=secrets.token_hex(2)
     )
 
     def make(*specs: ChallengeSpec, **settings: Any) -> ContainerRuntimeEngine:

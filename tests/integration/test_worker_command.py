@@ -19,16 +19,16 @@ from engines.ctfd.owners import SiteOwners
 from engines.settings import Settings
 from engines.state.database import Database
 from engines.whale import WhaleAPIManager
-from fake_whale import Challenge, FakeServer, FakeWhale, User, World
+from fake_whale import FakeServer, FakeWhale, User, WhaleChallenge, WhaleWorld
 
 NO_CTFD = (
     "the database is not that of a CTFd with the plugin (the table users is missing): what belongs "
     "to deleted users, teams and challenges is not ended by this worker\n"
 )
 TOKEN = "ctfd_" + 64 * "a"
-WORLD = World(
+WORLD = WhaleWorld(
     users=[User(1, "admin", type="admin"), User(2, "alice", token=TOKEN)],
-    challenges=[Challenge(1, "First", image="chal:1")],
+    challenges=[WhaleChallenge(1, "First", image="chal:1")],
     images=frozenset({"chal:1"}),
     config={"docker_timeout": "1"},
 )

@@ -9,12 +9,12 @@ from reference.breakages import ShorteningExtend
 from reference.world import ReferenceHarness
 
 from conformance.harness import Harness, Options
-from conformance.model.differential import Comparison, Why, compared, search
-from conformance.model.runs import Plan
+from conformance.model.differential import DifferenceCause, StoryComparison, compared, search
+from conformance.model.runs import StoryPlan
 from conformance.model.stories import read, written
 from conformance.registry.backends import resolve
 
-PLAN = Plan(seed=1, stories=5, steps=20)
+PLAN = StoryPlan(seed=1, stories=5, steps=20)
 
 
 class LateStart(ReferenceBackend):
@@ -26,7 +26,7 @@ class LateStart(ReferenceBackend):
         return record
 
 
-def searched(one: Harness, other: Harness) -> list[Comparison]:
+def searched(one: Harness, other: Harness) -> list[StoryComparison]:
     harnesses = (one, other)
     for harness in harnesses:
         harness.open()
@@ -42,8 +42,8 @@ def test_the_engine_and_whale_part_in_what_they_declare_only() -> None:
 
     differences = [each for one in comparisons for each in one.differences]
     assert len(comparisons) == PLAN.stories
-    assert {each.why for each in differences} == {Why.DECLARED, Why.OPEN}
-    declared = {each.about for each in differences if each.why is Why.DECLARED}
+    assert {each.why for each in differences} == {DifferenceCause.DECLARED, DifferenceCause.OPEN}
+    declared = {each.about for each in differences if each.why is DifferenceCause.DECLARED}
     assert any("extend additive/reset" in about for about in declared)
 
 
@@ -58,7 +58,7 @@ def test_an_extend_that_resets_is_a_declared_difference() -> None:
     comparison = compared(ReferenceHarness(), ReferenceHarness(ResettingBackend), story, Options())
 
     (difference,) = comparison.differences
-    assert (difference.at, difference.why) == (3, Why.DECLARED)
+    assert (difference.at, difference.why) == (3, DifferenceCause.DECLARED)
     assert difference.about == "extend additive/reset, extension_seconds 900/3600"
     assert "3900 s left" in difference.one
     assert "3600 s left" in difference.other

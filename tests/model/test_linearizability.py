@@ -10,20 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance.harness import Player
-from conformance.model.calls import LIVE, NONE, Act, Answer, Call, Seen
+from conformance.model.calls import LIVE, NONE, Act, CallAnswer, ModelCall, SeenInstance
 from conformance.model.histories import Op
 from conformance.model.linearizability import Impossible, impossible, partition
 from conformance.model.rulebook import Rulebook
-from conformance.model.states import State
+from conformance.model.states import ModelState
 from engines.contract import Scope
 from model.test_rulebook import ALICE, BOB, FIRST, MATE, NOW, OTHER, SECOND, rules
 
 LATER = 900
 
 
-def seen(container: str = "c1", extensions: int = 0, later: float = 0) -> Seen:
+def seen(container: str = "c1", extensions: int = 0, later: float = 0) -> SeenInstance:
     expires = NOW + 3600 + later
-    return Seen(container, f"{container}:80", NOW, expires, int(expires - NOW), extensions)
+    return SeenInstance(container, f"{container}:80", NOW, expires, int(expires - NOW), extensions)
 
 
 class History:
@@ -38,13 +38,13 @@ class History:
         ended: float,
         act: Act,
         word: str,
-        shown: Seen | None = None,
+        shown: SeenInstance | None = None,
         *,
         player: Player = ALICE,
         challenge: int = FIRST,
         definite: bool = True,
     ) -> History:
-        asked, answer = Call(act, player, challenge), Answer(word, shown, definite)
+        asked, answer = ModelCall(act, player, challenge), CallAnswer(word, shown, definite)
         self.ops.append(Op(len(self.ops), f"t{len(self.ops)}", began, ended, asked, answer))
         return self
 
@@ -173,7 +173,7 @@ def test_a_history_without_an_order_is_refused(name: str) -> None:
 
 
 def test_the_last_place_is_given_once() -> None:
-    def history(third: str, shown: Seen | None) -> History:
+    def history(third: str, shown: SeenInstance | None) -> History:
         return (
             History()
             .call(0, 5, Act.START, "ok", seen("c1"))
@@ -224,7 +224,7 @@ def by_brute_force(book: Rulebook, ops: list[Op]) -> bool:
     for order in itertools.permutations(ops):
         if any(b.ended < a.began for a, b in itertools.combinations(order, 2)):
             continue
-        states = frozenset({State()})
+        states = frozenset({ModelState()})
         for op in order:
             assert op.call is not None
             assert op.answer is not None

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance.harness import Player
-from conformance.model.calls import LIVE, NONE, Act, Answer, Call, Seen
-from conformance.model.rulebook import Outcome, Rulebook
-from conformance.model.states import Held, Span, State
+from conformance.model.calls import LIVE, NONE, Act, CallAnswer, ModelCall, SeenInstance
+from conformance.model.rulebook import AllowedOutcome, Rulebook
+from conformance.model.states import Held, ModelState, Span
 from engines.contract import Addressing, Capabilities, Code, ExtendMode, Scope
 
 FIRST, SECOND, UNKNOWN = 1, 2, 99
@@ -32,7 +32,7 @@ capabilities = st.builds(
     extension_seconds=st.sampled_from((900, 3600)),
 )
 calls = st.builds(
-    Call,
+    ModelCall,
     st.sampled_from(Act),
     st.sampled_from((ALICE, BOB, MATE, OTHER)),
     st.sampled_from((FIRST, SECOND, UNKNOWN)),
@@ -41,18 +41,18 @@ calls = st.builds(
 steps = st.lists(st.one_of(calls, st.sampled_from((60.0, 1000.0, 4000.0))), max_size=25)
 
 
-def answered(outcome: Outcome, now: float, number: int) -> Answer:
+def answered(outcome: AllowedOutcome, now: float, number: int) -> CallAnswer:
     """An answer that is this outcome's."""
     word = sorted(outcome.words)[0]
     shows = outcome.shows
     if shows is None:
-        return Answer(word)
+        return CallAnswer(word)
     expires = now + 3600 if outcome.fresh else shows.expires.hi
     name = f"c{number}" if outcome.fresh else shows.container
     began = now if outcome.fresh else shows.started.lo
     address = f"{name}:80" if outcome.fresh else shows.address
     left = int(expires - now)
-    return Answer(word, Seen(name, address, began, expires, left, shows.extensions))
+    return CallAnswer(word, SeenInstance(name, address, began, expires, left, shows.extensions))
 
 
 class Walk:
@@ -62,21 +62,21 @@ class Walk:
         self.rules = Rulebook(declared, (FIRST, SECOND))
         self.declared = declared
         self.now = NOW
-        self.state = State(now=Span(NOW, NOW))
+        self.state = ModelState(now=Span(NOW, NOW))
         self.number = 0
 
-    def take(self, call: Call) -> None:
+    def take(self, call: ModelCall) -> None:
         self.number += 1
         before = next(self.rules.views(self.state))
         outcome = next(self.rules.outcomes(self.state, call))
         answer = answered(outcome, self.now, self.number)
         after = self.rules.follow((self.state,), call, answer)
         assert after, f"the model refuses its own answer {answer} to {call}"
-        assert not self.rules.follow((self.state,), call, Answer(Code.INTERNAL.value))
+        assert not self.rules.follow((self.state,), call, CallAnswer(Code.INTERNAL.value))
         self.state = min(after, key=repr)
         self._compare(before, call, answer)
 
-    def _compare(self, before: State, call: Call, answer: Answer) -> None:
+    def _compare(self, before: ModelState, call: ModelCall, answer: CallAnswer) -> None:
         for account in {held.account for held in self.state.held}:
             assert len(self.state.of(account)) <= self.declared.account_limit
         containers = [held.container for held in self.state.held]
@@ -101,11 +101,11 @@ class Walk:
 @settings(max_examples=150)
 @given(capabilities, steps)
 def test_a_walk_through_the_model_breaks_no_law(
-    declared: Capabilities, walked: list[Call | float]
+    declared: Capabilities, walked: list[ModelCall | float]
 ) -> None:
     walk = Walk(declared)
     for step in walked:
-        if isinstance(step, Call):
+        if isinstance(step, ModelCall):
             walk.take(step)
         else:
             walk.now += step
@@ -143,23 +143,23 @@ def rules(**changes: object) -> Rulebook:
     return Rulebook(Capabilities(**{**fields, **changes}), (FIRST, SECOND))  # type: ignore[arg-type] # as above
 
 
-def words(book: Rulebook, state: State, call: Call) -> set[str]:
+def words(book: Rulebook, state: ModelState, call: ModelCall) -> set[str]:
     return {word for outcome in book.outcomes(state, call) for word in outcome.words}
 
 
 def test_at_the_edge_of_an_expiry_both_answers_are_allowed() -> None:
-    state = State(now=Span(NOW + 3599, NOW + 3601), held=frozenset({held()}))
+    state = ModelState(now=Span(NOW + 3599, NOW + 3601), held=frozenset({held()}))
 
-    assert words(rules(), state, Call(Act.STOP, ALICE, FIRST)) == {"ok", "not_found"}
+    assert words(rules(), state, ModelCall(Act.STOP, ALICE, FIRST)) == {"ok", "not_found"}
     past = state.moved(5)
-    assert words(rules(), past, Call(Act.STOP, ALICE, FIRST)) == {"not_found"}
+    assert words(rules(), past, ModelCall(Act.STOP, ALICE, FIRST)) == {"not_found"}
     before = state.moved(-5)
-    assert words(rules(), before, Call(Act.STOP, ALICE, FIRST)) == {"ok"}
+    assert words(rules(), before, ModelCall(Act.STOP, ALICE, FIRST)) == {"ok"}
 
 
 def test_a_user_who_holds_one_elsewhere_may_be_refused_where_users_hold_one() -> None:
-    state = State(now=Span.at(NOW), held=frozenset({held(account="team:5")}))
-    call = Call(Act.START, ALICE, SECOND)
+    state = ModelState(now=Span.at(NOW), held=frozenset({held(account="team:5")}))
+    call = ModelCall(Act.START, ALICE, SECOND)
 
     assert words(rules(), state, call) == {"ok"}
     shared = rules(scope=Scope.PER_ACCOUNT)
@@ -167,14 +167,14 @@ def test_a_user_who_holds_one_elsewhere_may_be_refused_where_users_hold_one() ->
 
 
 def test_a_call_of_unknown_outcome_was_done_or_not() -> None:
-    book, state = rules(), State(now=Span.at(NOW), held=frozenset({held()}))
-    lost = Answer(Code.UNAVAILABLE.value, definite=False)
+    book, state = rules(), ModelState(now=Span.at(NOW), held=frozenset({held()}))
+    lost = CallAnswer(Code.UNAVAILABLE.value, definite=False)
 
-    after = book.follow((state,), Call(Act.STOP, ALICE, FIRST), lost)
+    after = book.follow((state,), ModelCall(Act.STOP, ALICE, FIRST), lost)
 
-    looks = Call(Act.STATUS, ALICE, FIRST)
+    looks = ModelCall(Act.STATUS, ALICE, FIRST)
     assert {word for each in after for word in words(book, each, looks)} == {LIVE, NONE}
 
 
 def test_states_of_equal_content_are_one() -> None:
-    assert len({State(held=frozenset({held()})), State(held=frozenset({held()}))}) == 1
+    assert len({ModelState(held=frozenset({held()})), ModelState(held=frozenset({held()}))}) == 1

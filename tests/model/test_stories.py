@@ -9,18 +9,18 @@ from reference.backend import ReferenceBackend, ResettingBackend
 from reference.world import ReferenceHarness
 
 from conformance.harness import Harness, Options
-from conformance.model.runs import Count, Plan, cast_of, invented, search, told
+from conformance.model.runs import Count, StoryPlan, cast_of, invented, search, told
 from conformance.model.shrinking import shortest
 from conformance.model.stories import StoryError, read, written
 from conformance.registry.backends import resolve
 from conformance.spec.trace import HarnessFault
 
-SHORT = Plan(seed=3, stories=6, steps=20)
+SHORT = StoryPlan(seed=3, stories=6, steps=20)
 """Green takes a while on real HTTP."""
-ENOUGH = Plan(seed=1, stories=80, steps=25)
+ENOUGH = StoryPlan(seed=1, stories=80, steps=25)
 
 
-def searched(harness: Harness, plan: Plan, count: Count | None = None):  # type: ignore[no-untyped-def] # as search
+def searched(harness: Harness, plan: StoryPlan, count: Count | None = None):  # type: ignore[no-untyped-def] # as search
     harness.open()
     try:
         return search(harness, plan, count=count)
@@ -105,7 +105,7 @@ def test_the_same_seed_tells_the_same_stories() -> None:
     twice = [invented(ENOUGH, 7, cast, harness.hooks) for _ in range(2)]
 
     assert twice[0] == twice[1]
-    other = Plan(seed=2, stories=80, steps=25)
+    other = StoryPlan(seed=2, stories=80, steps=25)
     assert invented(other, 7, cast, harness.hooks) != twice[0]
 
 

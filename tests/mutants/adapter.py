@@ -17,12 +17,12 @@ from engines.contract import ActionResult, Code, InstanceStatus, StartResult, ac
 from engines.errors import BackendUnavailable, WhaleFault
 from engines.front import Call
 from engines.settings import Settings
-from engines.state.instances import Instance, Request
+from engines.state.instances import Instance, InstanceRequest
 from engines.whale import WhaleAPIManager
-from engines.whale.client import Answer, Page
+from engines.whale.client import LoginPage, WhaleAnswer
 from engines.whale.dialects import CtfdWhale
 from engines.whale.ledger import Standing
-from engines.whale.wire import Look, Running, json_object
+from engines.whale.wire import Look, RunningContainer, json_object
 from mutants.own_clock import Unknown
 from mutants.slow import Crowd
 
@@ -61,7 +61,7 @@ class ForgetsExtensions(WhaleAPIManager):
 
 
 class _Credulous(CtfdWhale):
-    def written(self, answer: Answer) -> None:
+    def written(self, answer: WhaleAnswer) -> None:
         body = json_object(answer, "application/json")
         if "success" not in body:
             super().written(answer)
@@ -76,12 +76,16 @@ class BelievesAnyAnswer(WhaleAPIManager):
 
 
 class _AnyNumber(CtfdWhale):
-    def look(self, answer: Answer) -> Look:
+    def look(self, answer: WhaleAnswer) -> Look:
         body = answer.body if isinstance(answer.body, dict) else {}
         data = body.get("data")
         if isinstance(data, dict) and type(left := data.get("remaining_time")) is int:
             found = super().look(replace(answer, body={**body, "data": {**data, **_ONE_SECOND}}))
-            return replace(found, remaining_seconds=left) if isinstance(found, Running) else found
+            return (
+                replace(found, remaining_seconds=left)
+                if isinstance(found, RunningContainer)
+                else found
+            )
         return super().look(answer)
 
 
@@ -132,7 +136,7 @@ class RetriesWrites(WhaleAPIManager):
         super().__init__(*args, **parts)
         send, client = self._api._client._send, self._api._client
 
-        def again(method: str, *rest: Any) -> Page:
+        def again(method: str, *rest: Any) -> LoginPage:
             try:
                 return send(method, *rest)
             except Exception:  # noqa: BLE001 - the bug
@@ -177,14 +181,14 @@ class _LocalLedger(WhaleAPIManager):
         super().__init__(*args, **parts)
         self._ledger.expiry = self._expiry  # type: ignore[method-assign] # the bug
 
-    def _expiry(self, found: Running) -> datetime:
+    def _expiry(self, found: RunningContainer) -> datetime:
         raise NotImplementedError
 
 
 class CountsInLocalTime(_LocalLedger):
     """Expiries are reckoned on the machine's wall clock and called UTC."""
 
-    def _expiry(self, found: Running) -> datetime:
+    def _expiry(self, found: RunningContainer) -> datetime:
         wall = self.clock.now().astimezone() + timedelta(seconds=found.remaining_seconds)
         return wall.replace(tzinfo=timezone.utc)
 
@@ -197,7 +201,7 @@ class SharesACookie(WhaleAPIManager):
         send, client = self._api._client._send, self._api._client
         jar: dict[str, str] = {}
 
-        def kept(method: str, path: str, headers: Mapping[str, str], *rest: Any) -> Page:
+        def kept(method: str, path: str, headers: Mapping[str, str], *rest: Any) -> LoginPage:
             cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in jar.items())}
             page = send(method, path, {**headers, **(cookie if jar else {})}, *rest)
             jar.update(page.cookies)
@@ -245,11 +249,11 @@ class LosesItsLock(WhaleAPIManager):
         self._crowd, lock = Crowd(), threading.Lock()
         post = self._starter._post
 
-        def one_by_one(call: Call, row: Instance) -> Running:
+        def one_by_one(call: Call, row: Instance) -> RunningContainer:
             with lock:
                 return post(call, row)
 
-        def anyway(call: Call, row: Instance, found: Running) -> StartResult:
+        def anyway(call: Call, row: Instance, found: RunningContainer) -> StartResult:
             live = self._ledger.activated(row, found)
             event = call.event(Action.STARTED, Code.OK, container_id=found.uuid)
             call.recorded = self._store.save(live, event)
@@ -262,7 +266,7 @@ class LosesItsLock(WhaleAPIManager):
         with self._crowd.call():
             return super()._start(call)
 
-    def _request(self, call: Call) -> Request:
+    def _request(self, call: Call) -> InstanceRequest:
         return replace(super()._request(call), lease_seconds=0.0)
 
 
@@ -273,7 +277,7 @@ class AuditsFirst(WhaleAPIManager):
         super().__init__(*args, **parts)
         post, append = self._starter._post, self.audit.append
 
-        def told_first(call: Call, row: Instance) -> Running:
+        def told_first(call: Call, row: Instance) -> RunningContainer:
             self.audit.record(call.event(Action.STARTED, Code.OK))
             return post(call, row)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from engines.cre import ContainerRuntimeEngine
 from engines.state.instance_store import Admission
-from engines.state.instances import Claimed, Obstacle, Request, Taken
+from engines.state.instances import Claimed, InstanceRequest, Obstacle, Taken
 
 
 class LooksThenClaims(ContainerRuntimeEngine):
@@ -19,7 +19,7 @@ class LooksThenClaims(ContainerRuntimeEngine):
         claim = self._store.claim
 
         def blind(
-            request: Request, now: datetime, admit: Admission | None = None
+            request: InstanceRequest, now: datetime, admit: Admission | None = None
         ) -> Claimed | Obstacle:
             for row in self._store.all():
                 if row.account.startswith(request.account):

@@ -20,11 +20,11 @@ from engines.contract import ActionResult, Code, InstanceStatus, StartResult
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.pool_store import Warm, pool
 from engines.cre.runtimes.base import Launch, Launched
-from engines.cre.starting import Starter
+from engines.cre.starting import InstanceStarter
 from engines.errors import BackendUnavailable
 from engines.front import Call
 from engines.settings import Settings
-from engines.state.instances import Instance, Request
+from engines.state.instances import Instance, InstanceRequest
 
 
 class StartsTwice(ContainerRuntimeEngine):
@@ -94,7 +94,7 @@ class StopIgnoresChallenge(ContainerRuntimeEngine):
 class SharesFlags(ContainerRuntimeEngine):
     """All instances of a challenge have one flag."""
 
-    def _request(self, call: Call, spec: ChallengeSpec) -> Request:
+    def _request(self, call: Call, spec: ChallengeSpec) -> InstanceRequest:
         return replace(super()._request(call, spec), flag=f"flag{{shared-{spec.id}}}")
 
 
@@ -129,14 +129,14 @@ class SwallowsErrors(ContainerRuntimeEngine):
 class _OtherStarter(ContainerRuntimeEngine):
     """Leaves starting and describing to a starter that is broken."""
 
-    starter: type[Starter]
+    starter: type[InstanceStarter]
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
         self._starter = self.starter(self._parts, self._launcher, self._pool, self._removal)
 
 
-class _UnsavedStarter(Starter):
+class _UnsavedStarter(InstanceStarter):
     def _activate(
         self, call: Call, spec: ChallengeSpec, row: Instance, launched: Launched, warm: Warm | None
     ) -> StartResult:
@@ -219,7 +219,7 @@ class RetriesWithoutEnd(ContainerRuntimeEngine):
                 time.sleep(0.01)
 
 
-class _ClockStarter(Starter):
+class _ClockStarter(InstanceStarter):
     def describe(self, row: Instance) -> InstanceStatus:
         told = super().describe(row)
         if row.expires_at is not None:
@@ -234,7 +234,7 @@ class CountsFromTheClock(_OtherStarter):
     starter = _ClockStarter
 
 
-class _LocalStarter(Starter):
+class _LocalStarter(InstanceStarter):
     def describe(self, row: Instance) -> InstanceStatus:
         told = super().describe(row)
         if row.expires_at is not None:
@@ -248,7 +248,7 @@ class TellsLocalTime(_OtherStarter):
     starter = _LocalStarter
 
 
-class _WallStarter(Starter):
+class _WallStarter(InstanceStarter):
     def describe(self, row: Instance) -> InstanceStatus:
         told = super().describe(row)
         if row.expires_at is not None:

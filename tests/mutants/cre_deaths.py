@@ -19,7 +19,7 @@ from engines.cre import ContainerRuntimeEngine
 from engines.cre.admission import Admission
 from engines.cre.runtimes.base import Launch
 from engines.front import Call
-from engines.state.instances import Claimed, Instance, Obstacle, Request, SystemFull
+from engines.state.instances import Claimed, Instance, InstanceRequest, Obstacle, SystemFull
 from mutants.slow import Crowd
 
 __all__ = ["ForgetsFirst", "LeavesTheAbandoned", "RowLast", "TellsLater"]
@@ -34,7 +34,7 @@ class LooksThenInserts(ContainerRuntimeEngine):
         self._crowd = Crowd()
         look = self._crowd.slow(lambda each: self._store.find(each.account, each.challenge_id))
 
-        def blind(request: Request, now: datetime, admit: Any = None) -> Claimed | Obstacle:
+        def blind(request: InstanceRequest, now: datetime, admit: Any = None) -> Claimed | Obstacle:
             with lock:
                 beside = looking[request.account]
                 looking[request.account] += 1
@@ -67,7 +67,7 @@ class ClearsWhatCameAfter(ContainerRuntimeEngine):
 class ReusesFlags(ContainerRuntimeEngine):
     """The flag is reckoned from account and challenge, so that every start has the same."""
 
-    def _request(self, call: Call, spec: ChallengeSpec) -> Request:
+    def _request(self, call: Call, spec: ChallengeSpec) -> InstanceRequest:
         digest = hashlib.sha256(f"{call.account}/{spec.id}".encode()).hexdigest()[:32]
         return replace(super()._request(call, spec), flag=f"flag{{{digest}}}")
 
@@ -148,7 +148,7 @@ class LosesItsLock(ContainerRuntimeEngine):
         with self._crowd.call():
             return super()._start(call)
 
-    def _request(self, call: Call, spec: ChallengeSpec) -> Request:
+    def _request(self, call: Call, spec: ChallengeSpec) -> InstanceRequest:
         return replace(super()._request(call, spec), lease_seconds=0.0)
 
 

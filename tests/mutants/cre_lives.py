@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from engines.cre import ContainerRuntimeEngine
-from engines.cre.evidence import Evidence
+from engines.cre.evidence import FailureEvidence
 from engines.errors import BackendUnavailable
 from engines.owners import Key, Mark
 from engines.state.database import Database
@@ -42,7 +42,7 @@ class LosesWithoutAWord(ContainerRuntimeEngine):
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
-        self._removal._why_lost = lambda row: Evidence()  # type: ignore[method-assign] # the bug
+        self._removal._why_lost = lambda row: FailureEvidence()  # type: ignore[method-assign] # the bug
 
 
 class WaitsForTheNetwork(ContainerRuntimeEngine):

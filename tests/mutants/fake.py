@@ -10,15 +10,15 @@ from typing import Any
 
 from fake_whale.whale import player
 from fake_whale.whale.cleaner import Cleaner
-from fake_whale.whale.control import Control, Outcome
+from fake_whale.whale.control import Control, ControlResult
 from fake_whale.whale.database import Record, Transaction
 from fake_whale.whale.engine import SimulatedEngine
-from fake_whale.whale.errors import Refusal
+from fake_whale.whale.errors import WhaleRefusal
 from fake_whale.whale.locks import Lock, Locks
-from fake_whale.whale.player import Running
+from fake_whale.whale.player import ShownContainer
 from fake_whale.whale.redis import Redis
 from fake_whale.whale.routing import FrpRouter
-from fake_whale.whale.settings import Settings
+from fake_whale.whale.settings import WhaleSettings
 from fake_whale.whale.visit import Visit
 from mutants.patched import Change
 
@@ -41,10 +41,10 @@ def adds_on_renewal(sound: Any, transaction: Transaction, record: Record, start:
 
 def counts_on(
     sound: Any, control: Control, transaction: Transaction, user: int, of: str
-) -> Outcome:
+) -> ControlResult:
     """A restarted container goes on with the renewals of the one before it."""
     before = _renewals.pop(user, 0)
-    outcome: Outcome = sound(control, transaction, user, of)
+    outcome: ControlResult = sound(control, transaction, user, of)
     record = transaction.of_user(user)
     if record is not None:
         transaction._database.update(replace(record, renew_count=before))
@@ -62,17 +62,19 @@ def remembers(sound: Any, transaction: Transaction, user_id: int) -> None:
     sound(transaction, user_id)
 
 
-def admits_no_more_than_it_says(sound: Any, settings: Settings, key: str, default: int) -> int:
+def admits_no_more_than_it_says(sound: Any, settings: WhaleSettings, key: str, default: int) -> int:
     """A limit of N admits N, where the real Whale admits one more."""
     value = int(sound(settings, key, default))
     return value - 1 if key == "docker_max_container_count" else value
 
 
-def shows_any_challenge(sound: Any, visit: Visit, challenge_id: str | None) -> Running | None:
+def shows_any_challenge(
+    sound: Any, visit: Visit, challenge_id: str | None
+) -> ShownContainer | None:
     """GET tells of what runs, whichever challenge it was asked about."""
     record = visit.transaction.of_user(visit.user().id)
     asked = challenge_id if record is None else str(record.challenge_id)
-    found: Running | None = sound(visit, asked)
+    found: ShownContainer | None = sound(visit, asked)
     return found
 
 
@@ -124,14 +126,14 @@ def shows_the_standard_port(sound: Any, router: FrpRouter, record: Record) -> st
     return str(sound(router, record)).replace(":80/", "/")
 
 
-def refuses_mates(sound: Any, visit: Visit, challenge_id: str | None) -> Outcome:
+def refuses_mates(sound: Any, visit: Visit, challenge_id: str | None) -> ControlResult:
     """A team has one container: a mate's POST is refused while it runs."""
     user = visit.user()
     for record in visit.machine.database.rows():
         mate = visit.machine.directory.user(record.user_id)
         if mate and mate.id != user.id and mate.team_id and mate.team_id == user.team_id:
-            raise Refusal(403, "Container creation failed")
-    outcome: Outcome = sound(visit, challenge_id)
+            raise WhaleRefusal(403, "Container creation failed")
+    outcome: ControlResult = sound(visit, challenge_id)
     return outcome
 
 
@@ -142,7 +144,7 @@ UNTRUTHS: dict[str, tuple[Change, ...]] = {
         Change(Control, "add", counts_on),
         Change(Transaction, "delete_of_user", remembers),
     ),
-    "fake_admits_n": (Change(Settings, "integer", admits_no_more_than_it_says),),
+    "fake_admits_n": (Change(WhaleSettings, "integer", admits_no_more_than_it_says),),
     "fake_shows_any_challenge": (Change(player, "status", shows_any_challenge),),
     "fake_one_flag": (Change(Control, "_insert", one_flag),),
     "fake_runs_what_is_missing": (Change(SimulatedEngine, "create", answers_when_missing),),

@@ -13,9 +13,9 @@ from engines.audit import Action
 from engines.contract import Capabilities, Code, InstanceStatus, StartResult
 from engines.errors import BackendUnavailable
 from engines.front import Call
-from engines.hybrid import Breaker, HybridBackend, Router, meeting
+from engines.hybrid import Breaker, HybridBackend, StartRouter, meeting
 from engines.hybrid.routes import Route, RouteState
-from engines.hybrid.tending import Rounds
+from engines.hybrid.tending import BackendRounds
 from mutants.patched import Change
 
 
@@ -78,7 +78,7 @@ def closes_by_itself(sound: Any, breaker: Breaker) -> None:
         sound(breaker)
 
 
-def refusals_are_failures(sound: Any, router: Router, key: str, result: StartResult) -> None:
+def refusals_are_failures(sound: Any, router: StartRouter, key: str, result: StartResult) -> None:
     """A backend that is full is taken for one that fails."""
     if key == router.keys.new and result.code in (Code.CAPACITY, Code.LIMIT_REACHED):
         router.breaker.failed()
@@ -86,13 +86,13 @@ def refusals_are_failures(sound: Any, router: Router, key: str, result: StartRes
         sound(router, key, result)
 
 
-def full_goes_home(sound: Any, router: Router, key: str, result: StartResult) -> bool:
+def full_goes_home(sound: Any, router: StartRouter, key: str, result: StartResult) -> bool:
     """A start that finds the new backend full goes home."""
     full = not result.ok and result.code is Code.CAPACITY and key == router.keys.new
     return full or bool(sound(router, key, result))
 
 
-def limit_goes_home(sound: Any, router: Router, key: str, result: StartResult) -> bool:
+def limit_goes_home(sound: Any, router: StartRouter, key: str, result: StartResult) -> bool:
     """A start beyond the account's limit on the new backend goes home."""
     full = not result.ok and result.code is Code.LIMIT_REACHED and key == router.keys.new
     return full or bool(sound(router, key, result))
@@ -117,13 +117,13 @@ def promises_the_more(sound: Any, one: Capabilities, other: Capabilities) -> Cap
     return replace(sound(one, other), max_extensions=most)
 
 
-def rate_goes_home(sound: Any, router: Router, key: str, result: StartResult) -> bool:
+def rate_goes_home(sound: Any, router: StartRouter, key: str, result: StartResult) -> bool:
     """A start beyond the account's rate on the new backend goes home."""
     often = result.code is Code.RATE_LIMITED and key == router.keys.new
     return often or bool(sound(router, key, result))
 
 
-def failed_goes_home(sound: Any, router: Router, key: str, result: StartResult) -> bool:
+def failed_goes_home(sound: Any, router: StartRouter, key: str, result: StartResult) -> bool:
     """A start whose container failed on the new backend goes home."""
     failed = result.code is Code.START_FAILED and key == router.keys.new
     return failed or bool(sound(router, key, result))
@@ -173,12 +173,12 @@ def out_of_reach_is_over(sound: Any, front: HybridBackend, route: Route) -> bool
     return bool(sound(front, route))
 
 
-def what_is_left_rests(sound: Any, rounds: Rounds, key: str) -> bool:
+def what_is_left_rests(sound: Any, rounds: BackendRounds, key: str) -> bool:
     """A backend that the dial sends nothing to has no rounds any more."""
     return rounds._router.chosen_by_dial(key)
 
 
-def one_outage_ends_the_round(sound: Any, rounds: Rounds, work: Any) -> int:
+def one_outage_ends_the_round(sound: Any, rounds: BackendRounds, work: Any) -> int:
     """A backend that cannot be asked ends the round for all."""
     return sum(work(side) for key, side in rounds._sides.items() if rounds.needed(key))
 
@@ -193,7 +193,7 @@ def unknown_goes_home(
     return front.home.start_instance(call.user_id, call.challenge_id, call.team_id)
 
 
-def full_is_no_answer(sound: Any, router: Router, key: str, result: StartResult) -> None:
+def full_is_no_answer(sound: Any, router: StartRouter, key: str, result: StartResult) -> None:
     """A backend that says it is full has not answered."""
     if result.code is not Code.CAPACITY:
         sound(router, key, result)
@@ -229,7 +229,7 @@ def a_second_start_goes_home(sound: Any, route: Route, now: Any) -> bool:
     return False
 
 
-def never_goes_home(sound: Any, router: Router, key: str, result: StartResult) -> bool:
+def never_goes_home(sound: Any, router: StartRouter, key: str, result: StartResult) -> bool:
     """While the new backend is down nobody starts anything."""
     return False
 
@@ -259,7 +259,7 @@ def forgets_the_route_first(sound: Any, front: HybridBackend, call: Call, action
     return result
 
 
-def forgets_what_broke_off(sound: Any, rounds: Rounds, route: Route, side: Any) -> bool:
+def forgets_what_broke_off(sound: Any, rounds: BackendRounds, route: Route, side: Any) -> bool:
     """A round drops a route that nobody is at work on, whatever is on its backend."""
     if route.state is RouteState.HELD:
         return bool(sound(rounds, route, side))
@@ -308,12 +308,15 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "breaker_closes_by_itself": (MemoryHarness, (Change(Breaker, "failed", closes_by_itself),)),
     "breaker_refusals_are_failures": (
         MemoryHarness,
-        (Change(Router, "heard", refusals_are_failures),),
+        (Change(StartRouter, "heard", refusals_are_failures),),
     ),
-    "hybrid_full_goes_home": (MemoryHarness, (Change(Router, "falls_back_from", full_goes_home),)),
+    "hybrid_full_goes_home": (
+        MemoryHarness,
+        (Change(StartRouter, "falls_back_from", full_goes_home),),
+    ),
     "hybrid_limit_goes_home": (
         MemoryHarness,
-        (Change(Router, "falls_back_from", limit_goes_home),),
+        (Change(StartRouter, "falls_back_from", limit_goes_home),),
     ),
     "hybrid_one_extension_more": (
         _hybrid("whale"),
@@ -329,11 +332,11 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     ),
     "hybrid_rate_goes_home": (
         MemoryHarness,
-        (Change(Router, "falls_back_from", rate_goes_home),),
+        (Change(StartRouter, "falls_back_from", rate_goes_home),),
     ),
     "hybrid_failed_goes_home": (
         MemoryHarness,
-        (Change(Router, "falls_back_from", failed_goes_home),),
+        (Change(StartRouter, "falls_back_from", failed_goes_home),),
     ),
     "hybrid_flags_of_one": (
         MemoryHarness,
@@ -347,10 +350,13 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         MemoryHarness,
         (Change(HybridBackend, "_is_over", out_of_reach_is_over),),
     ),
-    "hybrid_what_is_left_rests": (MemoryHarness, (Change(Rounds, "needed", what_is_left_rests),)),
+    "hybrid_what_is_left_rests": (
+        MemoryHarness,
+        (Change(BackendRounds, "needed", what_is_left_rests),),
+    ),
     "hybrid_one_outage_ends_the_round": (
         MemoryHarness,
-        (Change(Rounds, "_on_each", one_outage_ends_the_round),),
+        (Change(BackendRounds, "_on_each", one_outage_ends_the_round),),
     ),
     "breaker_all_failures_count": (
         MemoryHarness,
@@ -364,7 +370,10 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         MemoryHarness,
         (Change(HybridBackend, "_launch", unknown_goes_home),),
     ),
-    "breaker_full_is_no_answer": (MemoryHarness, (Change(Router, "heard", full_is_no_answer),)),
+    "breaker_full_is_no_answer": (
+        MemoryHarness,
+        (Change(StartRouter, "heard", full_is_no_answer),),
+    ),
     "hybrid_flag_is_homes": (
         MemoryHarness,
         (Change(HybridBackend, "recorded_flag", flag_is_homes),),
@@ -387,7 +396,7 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     ),
     "hybrid_never_goes_home": (
         MemoryHarness,
-        (Change(Router, "falls_back_from", never_goes_home),),
+        (Change(StartRouter, "falls_back_from", never_goes_home),),
     ),
     "hybrid_goes_home_twice": (
         MemoryHarness,
@@ -403,7 +412,7 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     ),
     "hybrid_forgets_what_broke_off": (
         _hybrid("whale"),
-        (Change(Rounds, "_settle", forgets_what_broke_off),),
+        (Change(BackendRounds, "_settle", forgets_what_broke_off),),
     ),
     "hybrid_leaves_the_abandoned": (
         _hybrid("cre"),

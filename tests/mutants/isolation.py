@@ -16,7 +16,7 @@ from typing import Any
 from conformance.harness import Harness, Options, World
 from conformance.harnesses.cre_docker import DockerHarness
 from engines.contract import Isolation
-from engines.cre.guard import Guard
+from engines.cre.guard import FirewallGuard
 from engines.cre.runtimes.base import LABEL_INSTANCE
 from engines.cre.runtimes.networks import BridgeNetworks
 
@@ -114,7 +114,7 @@ def _broken_networks(broken: type[BridgeNetworks]) -> Callable[[], Harness]:
             assert self._client is not None
             assert self._bench is not None
             api = self._client.api
-            guard = Guard("none" if broken is NoFirewall else "engine")
+            guard = FirewallGuard("none" if broken is NoFirewall else "engine")
             family = secrets.token_hex(2)
             self._bench.networks = broken(lambda: api, POOL, guard, family=family, bridges=1)
 

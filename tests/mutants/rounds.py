@@ -16,10 +16,10 @@ from engines.contract import ActionResult, Code, InstanceStatus, StartResult, ac
 from engines.cre import ContainerRuntimeEngine, admission
 from engines.cre.admission import Admission
 from engines.cre.pool_store import Warm
-from engines.cre.removal import Removal
+from engines.cre.removal import InstanceRemoval
 from engines.cre.repair import Repair
 from engines.cre.reservations import Reservations
-from engines.cre.starting import Starter
+from engines.cre.starting import InstanceStarter
 from engines.cre.starts import count_start
 from engines.cre.warm_pool import WarmPool
 from engines.front import AuditedBackend, Call
@@ -27,7 +27,7 @@ from engines.state import audit_log as audit
 from engines.state import given_flags
 from engines.state.given_flags import GivenFlags
 from engines.state.instance_store import InstanceStore
-from engines.state.instances import Instance, State, SystemFull
+from engines.state.instances import Instance, InstanceState, SystemFull
 from mutants.patched import Change
 
 LATE = timedelta(seconds=60)
@@ -158,7 +158,7 @@ def late_extends_count_from_now(sound: Any, row: Instance, expires_at: datetime)
 
 
 def keeps_what_the_lost_held(
-    sound: Any, removal: Removal, row: Instance, event: ContainerEvent | None
+    sound: Any, removal: InstanceRemoval, row: Instance, event: ContainerEvent | None
 ) -> bool:
     """The ports of a lost instance are never given back."""
     if event is None or event.action is not Action.LOST:
@@ -167,9 +167,9 @@ def keeps_what_the_lost_held(
     return removal._parts.store.delete(row, event)
 
 
-def the_lost_stand_in_the_way(sound: Any, removal: Removal, row: Instance) -> bool:
+def the_lost_stand_in_the_way(sound: Any, removal: InstanceRemoval, row: Instance) -> bool:
     """A lost instance counts towards the account's limit until its time is over."""
-    if row.state is State.RUNNING and row.live(removal._parts.clock.now()):
+    if row.state is InstanceState.RUNNING and row.live(removal._parts.clock.now()):
         return True
     stands: bool = sound(removal, row)
     return stands
@@ -186,7 +186,7 @@ def the_lost_hold_their_place(
 _lost: dict[int, int] = {}
 
 
-def counts_the_lost(sound: Any, removal: Removal, row: Instance) -> bool:
+def counts_the_lost(sound: Any, removal: InstanceRemoval, row: Instance) -> bool:
     """What was lost is counted for the whole life that it would have had."""
     done: bool = sound(removal, row)
     key = id(removal._parts.store)
@@ -194,7 +194,7 @@ def counts_the_lost(sound: Any, removal: Removal, row: Instance) -> bool:
     return done
 
 
-def known_by_its_name(sound: Any, removal: Removal, row: Instance) -> bool:
+def known_by_its_name(sound: Any, removal: InstanceRemoval, row: Instance) -> bool:
     """What bears an instance's name is taken for it."""
     name = removal._parts.name_of(row)
     found = removal._parts.runtime.find(removal._parts.deployment)
@@ -219,7 +219,7 @@ def rounds_give_extensions_back(
     sound: Any, repair: Repair, row: Instance, running: set[str]
 ) -> bool:
     """A round of the worker gives used extensions back."""
-    if row.extension_count and row.state is State.RUNNING:
+    if row.extension_count and row.state is InstanceState.RUNNING:
         repair._parts.store.save(replace(row, version=row.version + 1, extension_count=0))
         return False
     done: bool = sound(repair, row, running)
@@ -240,12 +240,12 @@ def rows_before_containers(sound: Any, repair: Repair) -> int:
 
 def whoever_starts_is_dead(sound: Any, row: Instance, now: datetime) -> bool:
     """A round takes a start at work for one that broke off."""
-    return row.state is State.STARTING or bool(sound(row, now))
+    return row.state is InstanceState.STARTING or bool(sound(row, now))
 
 
 def fresh_is_lost(sound: Any, repair: Repair, row: Instance, running: set[str]) -> bool:
     """What was not there when a round began to look is taken for lost."""
-    live = row.state is State.RUNNING and row.live(repair._parts.clock.now())
+    live = row.state is InstanceState.RUNNING and row.live(repair._parts.clock.now())
     if live and row.container_id not in running:
         return repair._removal.clear_lost(row)
     done: bool = sound(repair, row, running)
@@ -319,7 +319,7 @@ def reasons_are_told_as_one(sound: Any, event: ContainerEvent, of_a_challenge: b
 
 
 def keeps_what_the_failed_held(
-    sound: Any, removal: Removal, row: Instance, event: ContainerEvent | None
+    sound: Any, removal: InstanceRemoval, row: Instance, event: ContainerEvent | None
 ) -> bool:
     """A start that failed keeps its ports until a later round of the worker."""
     if row.container_id is None:
@@ -357,7 +357,7 @@ def made_up_ids_make_rows(
 
 
 def forgets_what_broke_off(
-    sound: Any, starter: Starter, row: Instance, *, nothing_made: bool
+    sound: Any, starter: InstanceStarter, row: Instance, *, nothing_made: bool
 ) -> None:
     """A start that the engine broke off is forgotten, and holds no place any more."""
     sound(starter, row, nothing_made=True)
@@ -446,7 +446,7 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "reasons_are_told_as_one": (_ENGINE, (Change(audit, "_sameness", reasons_are_told_as_one),)),
     "keeps_what_the_failed_held": (
         _ENGINE,
-        (Change(Removal, "forget", keeps_what_the_failed_held),),
+        (Change(InstanceRemoval, "forget", keeps_what_the_failed_held),),
     ),
     "keeps_what_was_warm": (_ENGINE, (Change(Reservations, "hand_over", keeps_what_was_warm),)),
     "refusals_are_merged_for_ever": (
@@ -458,7 +458,10 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         _ENGINE,
         (Change(audit.AuditLog, "record_refusal", made_up_ids_make_rows),),
     ),
-    "forgets_what_broke_off": (_ENGINE, (Change(Starter, "_give_up", forgets_what_broke_off),)),
+    "forgets_what_broke_off": (
+        _ENGINE,
+        (Change(InstanceStarter, "_give_up", forgets_what_broke_off),),
+    ),
     "certain_without_room": (
         _ENGINE,
         (Change(AuditedBackend, "start_instance", certain_without_room),),
@@ -493,19 +496,22 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         _ENGINE,
         (Change(Instance, "extended", late_extends_count_from_now),),
     ),
-    "keeps_what_the_lost_held": (_ENGINE, (Change(Removal, "forget", keeps_what_the_lost_held),)),
+    "keeps_what_the_lost_held": (
+        _ENGINE,
+        (Change(InstanceRemoval, "forget", keeps_what_the_lost_held),),
+    ),
     "the_lost_stand_in_the_way": (
         _ENGINE,
-        (Change(Removal, "in_the_way", the_lost_stand_in_the_way),),
+        (Change(InstanceRemoval, "in_the_way", the_lost_stand_in_the_way),),
     ),
     "the_lost_hold_their_place": (
         _ENGINE,
         (
             Change(InstanceStore, "occupied", the_lost_hold_their_place),
-            Change(Removal, "clear_lost", counts_the_lost),
+            Change(InstanceRemoval, "clear_lost", counts_the_lost),
         ),
     ),
-    "known_by_its_name": (_ENGINE, (Change(Removal, "is_running", known_by_its_name),)),
+    "known_by_its_name": (_ENGINE, (Change(InstanceRemoval, "is_running", known_by_its_name),)),
     "running_again_anew": (_ENGINE, (Change(Instance, "running_again", running_again_anew),)),
     "running_again_with_one_more": (
         _ENGINE,

@@ -11,8 +11,8 @@ from pathlib import Path
 from conformance.registry.backends import Subject
 from conformance.report.results import ScenarioResult, Status
 from conformance.run.runner import CheckRequest, check_subjects
-from fake_whale import World
-from fake_whale.sessions.recording import Session, read_sessions
+from fake_whale import WhaleWorld
+from fake_whale.sessions.recording import RecordedSession, read_sessions
 from fake_whale.sessions.verify import verify
 from mutants.fake import UNTRUTHS
 from mutants.kinds import Mutant
@@ -56,10 +56,10 @@ def measured() -> dict[str, list[str]]:
 
 
 @cache
-def _sessions() -> list[Session]:
+def _sessions() -> list[RecordedSession]:
     return read_sessions(_DATA / "whale-sessions.jsonl")
 
 
 @cache
-def _world() -> World:
-    return World.from_file(_DATA / "whale-world.json")
+def _world() -> WhaleWorld:
+    return WhaleWorld.from_file(_DATA / "whale-world.json")

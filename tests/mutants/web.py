@@ -18,39 +18,39 @@ from engines.contract import LARGEST_ID, account_key
 from engines.errors import BackendUnavailable
 from engines.web import admin, answers, blueprint, inputs, overview
 from engines.web.admin import AdminEndpoints
-from engines.web.callers import Caller, Door
-from engines.web.calls import Calls
+from engines.web.callers import Authorizer, Caller
+from engines.web.calls import InstanceCalls
 from engines.web.overview import DatabaseOverview, HistoryQuery
 from engines.web.players import PlayerEndpoints
 from mutants.patched import Change
 
 
-def takes_any_request(sound: Any, door: Door, request: Request) -> None:
+def takes_any_request(sound: Any, door: Authorizer, request: Request) -> None:
     """A change is made whether or not the request shows the CSRF token."""
 
 
-def takes_any_token(sound: Any, door: Door, request: Request) -> None:
+def takes_any_token(sound: Any, door: Authorizer, request: Request) -> None:
     """Any CSRF token will do, another session's too."""
     if not request.headers.get("CSRF-Token"):
         sound(door, request)
 
 
-def trusts_admins(sound: Any, door: Door, request: Request) -> Caller:
+def trusts_admins(sound: Any, door: Authorizer, request: Request) -> Caller:
     """What an admin sends is not asked for the CSRF token."""
     return door.admin(request)
 
 
-def everybody_is_admin(sound: Any, door: Door, request: Request) -> Caller:
+def everybody_is_admin(sound: Any, door: Authorizer, request: Request) -> Caller:
     """Who is logged in may do what admins may."""
     return door.player(request)
 
 
-def lets_anybody_in(sound: Any, door: Door, request: Request) -> Caller:
+def lets_anybody_in(sound: Any, door: Authorizer, request: Request) -> Caller:
     """Who is not logged in is taken for the first user."""
     return door._identity.who(request) or Caller(1)
 
 
-def believes_the_body(sound: Any, door: Door, request: Request) -> Caller:
+def believes_the_body(sound: Any, door: Authorizer, request: Request) -> Caller:
     """A request that names a user is that user's."""
     caller: Caller = sound(door, request)
     found = request.get_json(silent=True)
@@ -73,7 +73,7 @@ def changes_by_get(sound: Any, blueprint: Any, method: str, path: str, answer: A
         )
 
 
-def last_known_is_anybodys(sound: Any, calls: Calls) -> Any:
+def last_known_is_anybodys(sound: Any, calls: InstanceCalls) -> Any:
     """What was last known is looked up by the user alone, in a team or not."""
     user_id, challenge_id, _ = calls._whose
     return calls._backend.last_known(user_id, challenge_id)
@@ -127,7 +127,7 @@ def admins_know_no_teams(sound: Any, endpoints: AdminEndpoints) -> Any:
     return who, Caller(player.user_id), challenge
 
 
-def may_be_kept(sound: Any, answer: answers.Answer) -> Any:
+def may_be_kept(sound: Any, answer: answers.HttpAnswer) -> Any:
     """What is answered may be kept by a cache on the way."""
     response = sound(answer)
     response.headers.pop("Cache-Control")
@@ -196,22 +196,24 @@ def zero_is_no_team(sound: Any, found: Any, name: str) -> int | None:
     return inputs.number(name, found[name]) if found.get(name) else None
 
 
-def goes_by_the_first(sound: Any, name: str, selection: ending.Selection) -> Any:
+def goes_by_the_first(sound: Any, name: str, selection: ending.InstanceSelection) -> Any:
     """Of several things that an admin names only the first is gone by."""
     if selection.challenge_id is not None:
-        return sound(name, ending.Selection(selection.challenge_id))
+        return sound(name, ending.InstanceSelection(selection.challenge_id))
     return sound(name, replace(selection, team_id=None) if selection.user_id else selection)
 
 
-def nothing_is_all(sound: Any, endpoints: AdminEndpoints, found: Any) -> ending.Selection:
+def nothing_is_all(sound: Any, endpoints: AdminEndpoints, found: Any) -> ending.InstanceSelection:
     """Where an admin names nothing everything is ended."""
-    selection: ending.Selection = sound(endpoints, found or {"all": True})
+    selection: ending.InstanceSelection = sound(endpoints, found or {"all": True})
     return selection
 
 
-def false_is_all(sound: Any, endpoints: AdminEndpoints, found: Any) -> ending.Selection:
+def false_is_all(sound: Any, endpoints: AdminEndpoints, found: Any) -> ending.InstanceSelection:
     """Where an admin says anything of all everything is ended."""
-    selection: ending.Selection = sound(endpoints, {"all": True} if "all" in found else found)
+    selection: ending.InstanceSelection = sound(
+        endpoints, {"all": True} if "all" in found else found
+    )
     return selection
 
 
@@ -232,7 +234,7 @@ def solves_end_all_the_same(
     return backend.stop_instance(user, challenge, team)
 
 
-def shows_nothing_unseen(sound: Any, calls: Calls) -> Any:
+def shows_nothing_unseen(sound: Any, calls: InstanceCalls) -> Any:
     """What cannot be looked at after an extend is not shown, though it is on record."""
     result = calls._backend.extend_instance(*calls._whose)
     if not result.ok:
@@ -269,12 +271,15 @@ def any_number(sound: Any, asked: Request, name: str, most: int = LARGEST_ID) ->
 
 
 CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
-    "web_takes_any_request": (MemoryHarness, (Change(Door, "_on_purpose", takes_any_request),)),
-    "web_takes_any_token": (MemoryHarness, (Change(Door, "_on_purpose", takes_any_token),)),
-    "web_trusts_admins": (MemoryHarness, (Change(Door, "admin_who_changes", trusts_admins),)),
-    "web_everybody_is_admin": (MemoryHarness, (Change(Door, "admin", everybody_is_admin),)),
-    "web_lets_anybody_in": (MemoryHarness, (Change(Door, "player", lets_anybody_in),)),
-    "web_believes_the_body": (MemoryHarness, (Change(Door, "player", believes_the_body),)),
+    "web_takes_any_request": (
+        MemoryHarness,
+        (Change(Authorizer, "_on_purpose", takes_any_request),),
+    ),
+    "web_takes_any_token": (MemoryHarness, (Change(Authorizer, "_on_purpose", takes_any_token),)),
+    "web_trusts_admins": (MemoryHarness, (Change(Authorizer, "admin_who_changes", trusts_admins),)),
+    "web_everybody_is_admin": (MemoryHarness, (Change(Authorizer, "admin", everybody_is_admin),)),
+    "web_lets_anybody_in": (MemoryHarness, (Change(Authorizer, "player", lets_anybody_in),)),
+    "web_believes_the_body": (MemoryHarness, (Change(Authorizer, "player", believes_the_body),)),
     "web_acts_for_oneself": (MemoryHarness, (Change(AdminEndpoints, "_order", acts_for_oneself),)),
     "web_changes_by_get": (MemoryHarness, (Change(blueprint, "_add", changes_by_get),)),
     "web_calls_are_not_counted": (
@@ -310,7 +315,7 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         MemoryHarness,
         (Change(DatabaseOverview, "history", history_ends_early),),
     ),
-    "web_may_be_kept": (MemoryHarness, (Change(answers.Answer, "response", may_be_kept),)),
+    "web_may_be_kept": (MemoryHarness, (Change(answers.HttpAnswer, "response", may_be_kept),)),
     "web_takes_the_first": (MemoryHarness, (Change(inputs, "_the_one", takes_the_first),)),
     "web_takes_the_last": (MemoryHarness, (Change(inputs, "_object", takes_the_last),)),
     "web_reads_all": (MemoryHarness, (Change(inputs, "_read", reads_all),)),
@@ -327,12 +332,15 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         MemoryHarness,
         (Change(admin, "end_on_solve", solves_end_all_the_same),),
     ),
-    "web_shows_nothing_unseen": (MemoryHarness, (Change(Calls, "extend", shows_nothing_unseen),)),
+    "web_shows_nothing_unseen": (
+        MemoryHarness,
+        (Change(InstanceCalls, "extend", shows_nothing_unseen),),
+    ),
     "web_counts_on": (MemoryHarness, (Change(CallRate, "_look", counts_on),)),
     "web_first_of_two": (MemoryHarness, (Change(inputs, "number_in_query", first_of_two),)),
     "web_any_number": (MemoryHarness, (Change(inputs, "number_in_query", any_number),)),
     "web_last_known_is_anybodys": (
         MemoryHarness,
-        (Change(Calls, "_on_record", last_known_is_anybodys),),
+        (Change(InstanceCalls, "_on_record", last_known_is_anybodys),),
     ),
 }

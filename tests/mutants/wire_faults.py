@@ -26,10 +26,10 @@ from engines.whale import (
     wire,
 )
 from engines.whale.api import WhaleAPI
-from engines.whale.client import Answer, Page, WhaleClient
+from engines.whale.client import LoginPage, WhaleAnswer, WhaleClient
 from engines.whale.credentials import CredentialsFile
 from engines.whale.ledger import Ledger, Standing
-from engines.whale.starting import Starter
+from engines.whale.starting import WhaleStarter
 from mutants.patched import Change
 
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -37,9 +37,9 @@ REDIRECTS = (301, 302, 303, 307, 308)
 
 def follows_redirects(
     sound: Any, client: WhaleClient, method: str, path: str, headers: Mapping[str, str], *rest: Any
-) -> Page:
+) -> LoginPage:
     """A redirect is followed with the user's token, wherever it points."""
-    page: Page = sound(client, method, path, headers, *rest)
+    page: LoginPage = sound(client, method, path, headers, *rest)
     if page.status not in REDIRECTS:
         return page
     first = requests.request(
@@ -56,9 +56,9 @@ def follows_redirects(
 
 def reads_follow_redirects(
     sound: Any, client: WhaleClient, method: str, path: str, headers: Mapping[str, str], *rest: Any
-) -> Page:
+) -> LoginPage:
     """A look follows a redirect to another host as any library would, token and all."""
-    page: Page = sound(client, method, path, headers, *rest)
+    page: LoginPage = sound(client, method, path, headers, *rest)
     if method != "GET" or page.status not in REDIRECTS:
         return page
     return follows_redirects(lambda *_: page, client, method, path, headers)
@@ -126,7 +126,7 @@ def takes_whatever_runs(sound: Any, book: Ledger, row: Instance) -> tuple[Standi
 
 def is_whatever_runs(sound: Any, found: Any, row: Instance) -> bool:
     """After a call that broke off whatever runs is taken for what was on record."""
-    return isinstance(found, wire.Running)
+    return isinstance(found, wire.RunningContainer)
 
 
 def follows_what_took_its_place(
@@ -134,7 +134,7 @@ def follows_what_took_its_place(
 ) -> tuple[Standing, Instance]:
     """What has taken an instance's place is shown with its id, and the old one's extensions."""
     found = book._api.look(row.user_id, row.challenge_id)
-    if isinstance(found, wire.Running) and found.uuid != row.container_id:
+    if isinstance(found, wire.RunningContainer) and found.uuid != row.container_id:
         row = replace(row, container_id=found.uuid)
     standing: tuple[Standing, Instance] = sound(book, row)
     return standing
@@ -154,7 +154,7 @@ def repairs_uncounted(sound: Any, book: Ledger, row: Instance, found: Any) -> bo
     return False
 
 
-def bad_gateway_is_certain(sound: Any, answer: Answer) -> WhaleFault:
+def bad_gateway_is_certain(sound: Any, answer: WhaleAnswer) -> WhaleFault:
     """A 502 is taken for Whale's own word that it has done nothing."""
     fault: WhaleFault = sound(answer)
     if answer.status not in (502, 503, 504):
@@ -162,7 +162,7 @@ def bad_gateway_is_certain(sound: Any, answer: Answer) -> WhaleFault:
     return WhaleFault(fault.code, fault.message, retry_after=10.0)
 
 
-def gateway_is_over(sound: Any, answer: Answer) -> WhaleFault:
+def gateway_is_over(sound: Any, answer: WhaleAnswer) -> WhaleFault:
     """Whatever is no answer of Whale's means that nothing comes of the call any more."""
     fault: WhaleFault = sound(answer)
     fault.pending = False
@@ -189,13 +189,13 @@ def never_follows_a_renewal(sound: Any, book: Ledger, row: Instance, found: Any)
 
 def bad_gateway_is_sent_again(
     sound: Any, client: WhaleClient, method: str, path: str, headers: Mapping[str, str], *rest: Any
-) -> Page:
+) -> LoginPage:
     """A write that is answered 502 is sent once more."""
-    page: Page = sound(client, method, path, headers, *rest)
+    page: LoginPage = sound(client, method, path, headers, *rest)
     return sound(client, method, path, headers, *rest) if page.status == 502 else page
 
 
-def bad_gateway_is_done(sound: Any, dialect: Any, answer: Answer) -> None:
+def bad_gateway_is_done(sound: Any, dialect: Any, answer: WhaleAnswer) -> None:
     """A 502 after a write is taken for done."""
     if answer.status != 502:
         sound(dialect, answer)
@@ -233,7 +233,7 @@ def adopts_what_is_left(sound: Any, ledger: Ledger, user_id: int, found: Any) ->
     return False
 
 
-def expired_stand_in_the_way(sound: Any, starter: Starter, user_id: int, other: Any) -> bool:
+def expired_stand_in_the_way(sound: Any, starter: WhaleStarter, user_id: int, other: Any) -> bool:
     """Another challenge's container stands in the way until Whale has removed it."""
     return True
 
@@ -243,7 +243,7 @@ def never_answered_is_live(sound: Any, row: Instance) -> Instance:
     return row
 
 
-def forbidden_is_no_answer(sound: Any, answer: Answer, message: object, *, known: bool) -> Any:
+def forbidden_is_no_answer(sound: Any, answer: WhaleAnswer, message: object, *, known: bool) -> Any:
     """A 403 by CTFd itself, as to a session that has ended, is taken for no answer."""
     if answer.status == 403 and not known:
         return wire.unreadable(answer)
@@ -327,7 +327,7 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "adapter_adopts_what_is_left": (_WHALE, (Change(Ledger, "was_orphaned", adopts_what_is_left),)),
     "adapter_expired_stand_in_the_way": (
         _WHALE,
-        (Change(Starter, "_stands", expired_stand_in_the_way),),
+        (Change(WhaleStarter, "_stands", expired_stand_in_the_way),),
     ),
     "adapter_never_answered_is_live": (
         _WHALE,

@@ -26,21 +26,21 @@ from engines.cre.runtimes.memory import MemoryRuntime
 from engines.settings import Settings
 from engines.state.database import Database
 from fake_whale import (
-    Challenge,
-    Dialect,
+    FakeDialect,
     FakeWhale,
     InstanceOptions,
-    Isolation,
+    TransactionIsolation,
     User,
-    VirtualClock,
+    VirtualEpochClock,
+    WhaleChallenge,
 )
-from fake_whale import World as WhaleWorld
-from fake_whale.testing import Player
+from fake_whale import WhaleWorld as WhaleWorld
+from fake_whale.testing import WhalePlayer
 from fake_whale.web.server import THREADS
 from whale_ready.preflight.checks import CHECKS, run
-from whale_ready.preflight.items import Item, State
+from whale_ready.preflight.items import Item, ItemState
 from whale_ready.preflight.report import preflight_schema
-from whale_ready.preflight.site import Site, Wishes
+from whale_ready.preflight.site import PreflightSite, Wishes
 
 EVERY_ID = {check.id for check in CHECKS}
 IN_DOCKER = {"frpc-token", "frpc-restart", "workers"}
@@ -67,11 +67,11 @@ ALL_OK = WhaleWorld(
         for user, token in TOKENS.items()
     ],
     challenges=[
-        Challenge(1, "First"),
-        Challenge(2, "Second"),
-        Challenge(3, "Hidden", state="hidden"),
-        Challenge(MISSING, "Missing image", image="no-such-image:1"),
-        Challenge(MISSING_DIRECT, "Missing, direct", image="nope:1", redirect_type="direct"),
+        WhaleChallenge(1, "First"),
+        WhaleChallenge(2, "Second"),
+        WhaleChallenge(3, "Hidden", state="hidden"),
+        WhaleChallenge(MISSING, "Missing image", image="no-such-image:1"),
+        WhaleChallenge(MISSING_DIRECT, "Missing, direct", image="nope:1", redirect_type="direct"),
     ],
     images=frozenset({IMAGE, ANOTHER_IMAGE}),
     config={"docker_timeout": "3600", "docker_max_renew_count": "5"},
@@ -102,7 +102,7 @@ HELD_SECONDS = 1.2
 """How long a write really waits for its lock where that is to be seen; Whale's own is 1.95."""
 
 
-class HeldClock(VirtualClock):
+class HeldClock(VirtualEpochClock):
     """A virtual clock with which waits take their time; of two at once the later one longer."""
 
     def __init__(self, start: float) -> None:
@@ -171,8 +171,8 @@ class Setup:
     """How everything is set up; as it stands here, all is well."""
 
     whale: WhaleWorld = ALL_OK
-    dialect: Dialect = Dialect.CTFD_WHALE
-    isolation: Isolation = Isolation.READ_COMMITTED
+    dialect: FakeDialect = FakeDialect.CTFD_WHALE
+    isolation: TransactionIsolation = TransactionIsolation.READ_COMMITTED
     make: type[FakeWhale] = RepairedWhale
     redis: bool = True
     instances: Mapping[str, Any] = field(default_factory=dict)
@@ -222,8 +222,8 @@ class Stage:
         finally:
             site.close()
 
-    def site(self, **settings: Any) -> Site:
-        return Site(
+    def site(self, **settings: Any) -> PreflightSite:
+        return PreflightSite(
             replace(self.settings, **settings),
             self.setup.wishes,
             clock=OurClock(self.fake, self.setup.behind),
@@ -237,7 +237,7 @@ class Stage:
 def staged(setup: Setup, folder: Path) -> Iterator[Stage]:
     """Serve a fake Whale, and make databases and catalogue."""
     host = str(ipaddress.IPv4Address("127.128.0.0") + secrets.randbelow(2**22))
-    clock = HeldClock(time.time()) if setup.held else VirtualClock(time.time())
+    clock = HeldClock(time.time()) if setup.held else VirtualEpochClock(time.time())
     fake = setup.make(
         setup.whale,
         clock=clock,
@@ -257,15 +257,15 @@ def staged(setup: Setup, folder: Path) -> Iterator[Stage]:
 
 
 PATHS = {
-    Dialect.CTFD_WHALE: "/api/v1/plugins/ctfd-whale/container",
-    Dialect.DOCUMENTED: "/ctfd-whale-user/container",
-    Dialect.LEGACY: "/plugins/ctfd-whale/container",
+    FakeDialect.CTFD_WHALE: "/api/v1/plugins/ctfd-whale/container",
+    FakeDialect.DOCUMENTED: "/ctfd-whale-user/container",
+    FakeDialect.LEGACY: "/plugins/ctfd-whale/container",
 }
 
 
 def begin(fake: FakeWhale, url: str) -> None:
     """Let an instance of Alice's be about to end."""
-    started = Player(url, TOKENS[ALICE]).call("POST", 1, PATHS[fake.dialect])
+    started = WhalePlayer(url, TOKENS[ALICE]).call("POST", 1, PATHS[fake.dialect])
     assert started.status_code == 200
     life = float(str(fake.machine.settings.get("docker_timeout")))
     fake.clock.advance(life - ENDS_IN_SECONDS)
@@ -356,7 +356,7 @@ CREATE TABLE tokens (id INTEGER PRIMARY KEY, type TEXT, user_id INTEGER, created
 """
 
 
-def states(items: Mapping[str, Item], state: State) -> set[str]:
+def states(items: Mapping[str, Item], state: ItemState) -> set[str]:
     """The ids of the items that are so."""
     return {item.id for item in items.values() if item.state is state}
 

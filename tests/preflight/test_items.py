@@ -33,10 +33,10 @@ from preflight.stage import (
 from support.loopback import free_port
 
 from engines.cre.runtimes.memory import MemoryRuntime
-from fake_whale import FLAVOURS, Challenge, Dialect, FakeWhale, Isolation, User
+from fake_whale import FLAVOURS, FakeDialect, FakeWhale, TransactionIsolation, User, WhaleChallenge
 from whale_ready.preflight.checks import run
 from whale_ready.preflight.dialect import dialect as dialect_item
-from whale_ready.preflight.items import State
+from whale_ready.preflight.items import ItemState
 from whale_ready.preflight.report import preflight_of
 from whale_ready.preflight.site import Wishes
 
@@ -47,7 +47,7 @@ def test_all_is_ok(tmp_path: Path) -> None:
         found = preflight_of(site, run(site))
         site.close()
         left = stage.fake.state()["services"]
-    seen = {item.id: item.evidence for item in found.items if item.state is not State.OK}
+    seen = {item.id: item.evidence for item in found.items if item.state is not ItemState.OK}
     assert set(seen) == IN_DOCKER, seen
     assert {item.id for item in found.items} == EVERY_ID
     assert found.exit_code == 2
@@ -55,42 +55,47 @@ def test_all_is_ok(tmp_path: Path) -> None:
     assert left == []
 
 
-@pytest.mark.parametrize("dialect", list(Dialect), ids=lambda dialect: dialect.value)
-def test_all_is_ok_in_every_dialect(dialect: Dialect, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dialect", list(FakeDialect), ids=lambda dialect: dialect.value)
+def test_all_is_ok_in_every_dialect(dialect: FakeDialect, tmp_path: Path) -> None:
     with staged(Setup(dialect=dialect), tmp_path) as stage:
         items = stage.items()
-    assert states(items, State.OK) == EVERY_ID - UNSEEN, items
+    assert states(items, ItemState.OK) == EVERY_ID - UNSEEN, items
 
 
 @pytest.mark.parametrize(
     ("flavour", "setup", "state", "said"),
     [
-        (None, {}, State.OK, "holds one instance per user, as was seen"),
-        (None, {"ending": False}, State.OK, "unknown while nothing runs: pin it with WHALE_SCOPE"),
+        (None, {}, ItemState.OK, "holds one instance per user, as was seen"),
+        (
+            None,
+            {"ending": False},
+            ItemState.OK,
+            "unknown while nothing runs: pin it with WHALE_SCOPE",
+        ),
         (
             None,
             {"ending": False, "settings": {"whale_scope": "challenge"}},
-            State.OK,
+            ItemState.OK,
             "holds one per challenge, by WHALE_SCOPE",
         ),
         (
             None,
             {"settings": {"whale_scope": "challenge"}},
-            State.NOT_OK,
+            ItemState.NOT_OK,
             "was seen to hold one instance per user, where WHALE_SCOPE is challenge",
         ),
-        ("matte23", {}, State.NOT_OK, "GET tells only of its own challenge's instance"),
-        ("scribblercoder", {}, State.NOT_OK, "GET tells only of its own challenge's instance"),
+        ("matte23", {}, ItemState.NOT_OK, "GET tells only of its own challenge's instance"),
+        ("scribblercoder", {}, ItemState.NOT_OK, "GET tells only of its own challenge's instance"),
         (
             "scribblercoder",
             {"settings": {"whale_scope": "challenge"}},
-            State.OK,
+            ItemState.OK,
             "holds one per challenge, by WHALE_SCOPE",
         ),
     ],
 )
 def test_what_a_whale_holds_is_told_without_a_write(
-    flavour: str | None, setup: dict[str, Any], state: State, said: str, tmp_path: Path
+    flavour: str | None, setup: dict[str, Any], state: ItemState, said: str, tmp_path: Path
 ) -> None:
     world = Setup().whale if flavour is None else replace(Setup().whale, flavour=FLAVOURS[flavour])
     with staged(whale(whale=world, **setup), tmp_path) as stage:
@@ -109,7 +114,7 @@ def test_what_the_catalogue_keeps_from_whale_is_not_compared(tmp_path: Path) -> 
     file.write_text(CATALOGUE + kept, encoding="utf-8")
     with staged(whale(settings={"challenges_file": file}), tmp_path) as stage:
         items = stage.items()
-    assert states(items, State.OK) == EVERY_ID - UNSEEN, items
+    assert states(items, ItemState.OK) == EVERY_ID - UNSEEN, items
 
 
 def whale(**fields: Any) -> Setup:
@@ -150,7 +155,7 @@ WRONG: dict[str, tuple[str, str, Setup, set[str]]] = {
     "another dialect is pinned": (
         "dialect",
         "and Whale speaks documented",
-        whale(dialect=Dialect.DOCUMENTED, settings={"whale_dialect": "ctfd-whale"}),
+        whale(dialect=FakeDialect.DOCUMENTED, settings={"whale_dialect": "ctfd-whale"}),
         set(),
     ),
     "the plugin is not there": (
@@ -342,13 +347,13 @@ def test_one_thing_is_wrong(what: str, tmp_path: Path) -> None:
     with staged(setup, tmp_path) as stage:
         items = stage.items()
     told = {item.id: (item.state.value, item.evidence) for item in items.values()}
-    assert states(items, State.NOT_OK) == {wrong}, told
-    assert states(items, State.NOT_CHECKABLE) == unseen | UNSEEN, told
+    assert states(items, ItemState.NOT_OK) == {wrong}, told
+    assert states(items, ItemState.NOT_CHECKABLE) == unseen | UNSEEN, told
     assert said in items[wrong].evidence
     assert items[wrong].fix
 
 
-DIRECT = Challenge(4, "Fourth", redirect_type="direct")
+DIRECT = WhaleChallenge(4, "Fourth", redirect_type="direct")
 WITH_DIRECT = CATALOGUE + '\n[[challenge]]\nid = 4\nname = "Fourth"\nimage = "chal:1"\n'
 
 
@@ -364,7 +369,7 @@ def test_one_of_each_redirect_type_is_tried(tmp_path: Path) -> None:
     with staged(with_direct(tmp_path), tmp_path) as stage:
         items = stage.items(whale_ready_seconds=1.8)
         left = stage.fake.state()["services"]
-    assert items["answers"].state is State.OK
+    assert items["answers"].state is ItemState.OK
     assert "challenge 1 for user 13 answered at http://" in items["answers"].evidence
     assert "challenge 4 for user 13 answered at tcp://" in items["answers"].evidence
     assert left == []
@@ -375,7 +380,7 @@ def test_the_other_redirect_type_does_not_answer(tmp_path: Path) -> None:
     with staged(replace(setup, ending=False), tmp_path) as stage:
         items = stage.items(whale_ready_seconds=1.8)
         left = stage.fake.state()["services"]
-    assert items["answers"].state is State.NOT_OK
+    assert items["answers"].state is ItemState.NOT_OK
     assert items["answers"].evidence.startswith("challenge 4 for user 13 did not answer at tcp://")
     assert left == []
 
@@ -386,7 +391,7 @@ def test_a_redirect_type_that_was_not_tried_is_named(tmp_path: Path) -> None:
         items = stage.items()
     for item in (items["answers"], items["counter-proof"]):
         assert (item.state, "Whale has direct challenges too" in item.evidence) == (
-            State.NOT_CHECKABLE,
+            ItemState.NOT_CHECKABLE,
             True,
         ), item
 
@@ -400,14 +405,14 @@ def test_a_slow_resolver(seconds: float, not_ok: set[str], tmp_path: Path) -> No
     setup = whale(wishes=WITH_COUNTER, instances={"resolver_delay": seconds}, ending=False)
     with staged(setup, tmp_path) as stage:
         items = stage.items(whale_ready_seconds=2.2)
-    assert states(items, State.NOT_OK) == not_ok, items
+    assert states(items, ItemState.NOT_OK) == not_ok, items
     assert f"was closed after {seconds:.1f}" in items["resolver"].evidence
 
 
 def test_a_probe_without_limits_to_meet_does_not_say_that_there_are_locks(tmp_path: Path) -> None:
     with staged(Setup().with_config(docker_max_renew_count="9"), tmp_path) as stage:
         items = stage.items()
-    assert items["redis"].state is State.NOT_CHECKABLE
+    assert items["redis"].state is ItemState.NOT_CHECKABLE
 
 
 @pytest.mark.parametrize("probed", [True, False])
@@ -417,23 +422,25 @@ def test_a_settings_page_that_was_never_saved(probed: bool, tmp_path: Path) -> N
         setup = replace(setup, wishes=Wishes(admin=1))
     with staged(setup, tmp_path) as stage:
         found = stage.items()["settings-page"]
-    assert found.state is (State.OK if probed else State.NOT_CHECKABLE)
+    assert found.state is (ItemState.OK if probed else ItemState.NOT_CHECKABLE)
     assert probed or "settings page as an admin" in found.fix
 
 
 def test_calls_wait_in_line(tmp_path: Path) -> None:
     with staged(whale(held=True, threads=1), tmp_path) as stage:
         items = stage.items()
-    assert states(items, State.NOT_OK) == {"self-call"}, items
-    assert states(items, State.NOT_CHECKABLE) == UNSEEN - {"self-call"}, items
+    assert states(items, ItemState.NOT_OK) == {"self-call"}, items
+    assert states(items, ItemState.NOT_CHECKABLE) == UNSEEN - {"self-call"}, items
 
 
 def test_requests_do_not_see_each_other(tmp_path: Path) -> None:
-    with staged(whale(held=True, isolation=Isolation.REPEATABLE_READ), tmp_path) as stage:
+    with staged(
+        whale(held=True, isolation=TransactionIsolation.REPEATABLE_READ), tmp_path
+    ) as stage:
         items = stage.items()
         left = stage.fake.state()["services"]
-    assert states(items, State.NOT_OK) == {"isolation"}, items
-    assert states(items, State.NOT_CHECKABLE) == IN_DOCKER | COUNTER, items
+    assert states(items, ItemState.NOT_OK) == {"isolation"}, items
+    assert states(items, ItemState.NOT_CHECKABLE) == IN_DOCKER | COUNTER, items
     assert "1 of two renewals" in items["isolation"].evidence
     assert left == [], "the probe has made the very orphan that it warns of"
 
@@ -442,27 +449,27 @@ def test_the_own_engine_is_down(tmp_path: Path) -> None:
     runtime = MemoryRuntime({IMAGE})
     with runtime.outage(), staged(whale(runtime=runtime), tmp_path) as stage:
         items = stage.items()
-    assert states(items, State.NOT_OK) == {"fallback"}
+    assert states(items, ItemState.NOT_OK) == {"fallback"}
 
 
 def test_a_legacy_whale_that_hides_the_first_challenge(tmp_path: Path) -> None:
-    setup = whale(dialect=Dialect.LEGACY, ending=False, wishes=Wishes())
+    setup = whale(dialect=FakeDialect.LEGACY, ending=False, wishes=Wishes())
     with staged(setup.with_challenge(1, state="hidden"), tmp_path) as stage:
         items = stage.items()
-    assert items["dialect"].state is State.OK
-    assert states(items, State.NOT_OK) == {"challenges-visible"}
+    assert items["dialect"].state is ItemState.OK
+    assert states(items, ItemState.NOT_OK) == {"challenges-visible"}
 
 
 def test_nobody_answers(tmp_path: Path) -> None:
     with staged(Setup(), tmp_path) as stage:
         items = stage.items(whale_api_url=f"http://127.0.0.1:{free_port()}")
-    assert states(items, State.NOT_OK) == {"reachable"}
-    assert states(items, State.OK) == {"tls", *OWN, *FROM_DATABASE}
+    assert states(items, ItemState.NOT_OK) == {"reachable"}
+    assert states(items, ItemState.OK) == {"tls", *OWN, *FROM_DATABASE}
     assert "Connection refused" in items["reachable"].evidence
 
 
 def test_a_name_that_is_not_known(tmp_path: Path) -> None:
     with staged(Setup(), tmp_path) as stage:
         items = stage.items(whale_api_url="http://no-such-host.invalid")
-    assert states(items, State.NOT_OK) == {"reachable", "tls"}
+    assert states(items, ItemState.NOT_OK) == {"reachable", "tls"}
     assert "plain http" in items["tls"].evidence

@@ -23,7 +23,7 @@ from support.servers import MariaDB
 
 from conformance.harnesses.challenge_image import ensure_image
 from whale_ready.preflight.checks import CHECKS, run
-from whale_ready.preflight.items import Item, State
+from whale_ready.preflight.items import Item, ItemState
 from whale_ready.preflight.site import Wishes
 
 BUSYBOX, NETWORK = "/bin/busybox", "ctfd_frp-containers"
@@ -100,16 +100,21 @@ def looked(
 @pytest.mark.parametrize(
     ("mine", "theirs", "state", "said"),
     [
-        ("", TOKEN, State.NOT_OK, "holds no token, and frps asks for one"),
-        (TOKEN, TOKEN, State.OK, "the file of frpc holds a token"),
-        ("", "", State.OK, "and frps asks for none"),
-        ("", None, State.NOT_CHECKABLE, "no containers run frps there"),
-        (None, TOKEN, State.NOT_CHECKABLE, f"frpc has no file {FRPC_INI}"),
+        ("", TOKEN, ItemState.NOT_OK, "holds no token, and frps asks for one"),
+        (TOKEN, TOKEN, ItemState.OK, "the file of frpc holds a token"),
+        ("", "", ItemState.OK, "and frps asks for none"),
+        ("", None, ItemState.NOT_CHECKABLE, "no containers run frps there"),
+        (None, TOKEN, ItemState.NOT_CHECKABLE, f"frpc has no file {FRPC_INI}"),
     ],
     ids=["lost", "kept", "none asked for", "frps elsewhere", "no file"],
 )
 def test_the_token_of_frpc(
-    engine: Engine, tmp_path: Path, mine: str | None, theirs: str | None, state: State, said: str
+    engine: Engine,
+    tmp_path: Path,
+    mine: str | None,
+    theirs: str | None,
+    state: ItemState,
+    said: str,
 ) -> None:
     engine.make("frpc", FRPC, {} if mine is None else {FRPC_INI: COMMON + mine})
     if theirs is not None:
@@ -128,18 +133,18 @@ def test_the_token_is_looked_for_after_the_probe(engine: Engine, tmp_path: Path)
 @pytest.mark.parametrize(
     ("network", "policy", "state", "said"),
     [
-        (NETWORK, "always", State.NOT_OK, f"on the overlay {NETWORK}"),
-        (NETWORK, "no", State.NOT_OK, "restart policy of frpc is no"),
+        (NETWORK, "always", ItemState.NOT_OK, f"on the overlay {NETWORK}"),
+        (NETWORK, "no", ItemState.NOT_OK, "restart policy of frpc is no"),
         (
             "bridge",
             "always",
-            State.NOT_OK,
+            ItemState.NOT_OK,
             f"frpc is on bridge, and Whale's instances on {NETWORK}",
         ),
     ],
 )
 def test_frpc_after_a_restart_of_docker(
-    engine: Engine, tmp_path: Path, network: str, policy: str, state: State, said: str
+    engine: Engine, tmp_path: Path, network: str, policy: str, state: ItemState, said: str
 ) -> None:
     engine.make("frpc", FRPC, {}, network=network, restart_policy={"Name": policy})
     item = looked(tmp_path, engine.url)["frpc-restart"]
@@ -153,7 +158,7 @@ def test_frpc_on_no_overlay(engine: Engine, tmp_path: Path) -> None:
     setup = Setup(ending=False, wishes=Wishes(admin=1))
     setup = setup.with_config(docker_auto_connect_network="bridge")
     item = looked(tmp_path, engine.url, setup)["frpc-restart"]
-    assert (item.state, "Docker starts frpc again" in item.evidence) == (State.OK, True), item
+    assert (item.state, "Docker starts frpc again" in item.evidence) == (ItemState.OK, True), item
 
 
 def test_frpc_as_a_service(engine: Engine, tmp_path: Path) -> None:
@@ -165,7 +170,7 @@ def test_frpc_as_a_service(engine: Engine, tmp_path: Path) -> None:
     )
     eventually(lambda: engine.client.containers.list() != [], "the service's container")
     item = looked(tmp_path, engine.url)["frpc-restart"]
-    assert (item.state, "the swarm runs frpc" in item.evidence) == (State.OK, True), item
+    assert (item.state, "the swarm runs frpc" in item.evidence) == (ItemState.OK, True), item
 
 
 def test_two_frpc(engine: Engine, tmp_path: Path) -> None:
@@ -173,20 +178,20 @@ def test_two_frpc(engine: Engine, tmp_path: Path) -> None:
     engine.make("two", FRPC, {})
     items = looked(tmp_path, engine.url)
     for name in ("frpc-token", "frpc-restart"):
-        assert items[name].state is State.NOT_CHECKABLE
+        assert items[name].state is ItemState.NOT_CHECKABLE
         assert "2 containers run frpc there" in items[name].evidence
 
 
 @pytest.mark.parametrize(
     ("number", "isolation", "state"),
     [
-        (2, "REPEATABLE-READ", State.NOT_OK),
-        (2, "READ-COMMITTED", State.OK),
-        (1, "REPEATABLE-READ", State.OK),
+        (2, "REPEATABLE-READ", ItemState.NOT_OK),
+        (2, "READ-COMMITTED", ItemState.OK),
+        (1, "REPEATABLE-READ", ItemState.OK),
     ],
 )
 def test_workers_against_isolation(
-    engine: Engine, mariadb: MariaDB, tmp_path: Path, number: int, isolation: str, state: State
+    engine: Engine, mariadb: MariaDB, tmp_path: Path, number: int, isolation: str, state: ItemState
 ) -> None:
     url = mariadb.create()
     with isolated(mariadb, isolation.replace("-", " ")):
@@ -209,7 +214,7 @@ def isolated(mariadb: MariaDB, level: str) -> Iterator[None]:
 
 def test_workers_on_a_database_that_is_not_known(engine: Engine, tmp_path: Path) -> None:
     item = with_workers(engine, tmp_path, 3, None)
-    assert item.state is State.NOT_CHECKABLE
+    assert item.state is ItemState.NOT_CHECKABLE
     assert "ctfd has 3 gunicorn workers" in item.evidence
 
 
@@ -230,5 +235,5 @@ def with_workers(engine: Engine, folder: Path, number: int, url: str | None) -> 
 
 def test_an_engine_that_does_not_answer(tmp_path: Path) -> None:
     items = looked(tmp_path, f"unix://{tmp_path}/nobody.sock")
-    assert {item.state for item in items.values()} == {State.NOT_CHECKABLE}
+    assert {item.state for item in items.values()} == {ItemState.NOT_CHECKABLE}
     assert all("--whale-docker" in item.evidence for item in items.values()), items

@@ -35,11 +35,11 @@ from engines.state.audit_log import AuditLog
 from engines.state.database import Database
 from engines.whale.manager import whale_instances
 from fake_whale import User
-from fake_whale.testing import Player
+from fake_whale.testing import WhalePlayer
 from whale_ready.preflight import own
 from whale_ready.preflight.checks import CHECKS, run
-from whale_ready.preflight.items import Check, Finding, NotCheckable, State
-from whale_ready.preflight.site import Site, Wishes
+from whale_ready.preflight.items import Check, CheckFinding, ItemState, NotCheckable
+from whale_ready.preflight.site import PreflightSite, Wishes
 
 PASSWORD = "correct horse battery"
 
@@ -95,8 +95,8 @@ def test_the_audit_log(what: str, tmp_path: Path) -> None:
     with staged(Setup(), tmp_path) as stage:
         breaking(tmp_path)
         items = stage.items()
-    assert states(items, State.NOT_OK) == {"audit"}
-    assert states(items, State.NOT_CHECKABLE) == UNSEEN
+    assert states(items, ItemState.NOT_OK) == {"audit"}
+    assert states(items, ItemState.NOT_CHECKABLE) == UNSEEN
     assert said in items["audit"].evidence
     if what == "there is no file":
         assert not (tmp_path / "state.db").exists()
@@ -104,7 +104,7 @@ def test_the_audit_log(what: str, tmp_path: Path) -> None:
 
 def test_a_preflight_leaves_no_row(tmp_path: Path) -> None:
     with staged(Setup(), tmp_path) as stage:
-        assert stage.items()["audit"].state is State.OK
+        assert stage.items()["audit"].state is ItemState.OK
     database = ours(tmp_path)
     assert AuditLog(database).events() == []
     database.close()
@@ -132,7 +132,7 @@ def test_the_file_of_credentials(what: str, tmp_path: Path) -> None:
         if "of ours" in what:
             record_a_start(tmp_path, BOB)
         items = stage.items(**tokens_file(tmp_path, text, mode))
-    assert states(items, State.NOT_OK) == {"credentials"}
+    assert states(items, ItemState.NOT_OK) == {"credentials"}
     assert said in items["credentials"].evidence
 
 
@@ -169,21 +169,21 @@ def test_what_our_own_worker_may_have_stopped_is_no_proof_of_whales_cleaner(tmp_
             connection.execute(whale_instances.insert().values(row))
         database.close()
         items = stage.items()
-    assert states(items, State.NOT_CHECKABLE) == {"cleaner", *UNSEEN}
+    assert states(items, ItemState.NOT_CHECKABLE) == {"cleaner", *UNSEEN}
 
 
 def test_there_are_no_credentials(tmp_path: Path) -> None:
     with staged(Setup(), tmp_path) as stage:
         items = stage.items(whale_ctfd_database_url=None)
-    assert states(items, State.NOT_OK) == {"credentials"}
-    assert states(items, State.OK) == {"reachable", "tls", "clock", "health", *OWN}
+    assert states(items, ItemState.NOT_OK) == {"credentials"}
+    assert states(items, ItemState.OK) == {"reachable", "tls", "clock", "health", *OWN}
 
 
 def test_the_database_of_ctfd_cannot_be_asked(tmp_path: Path) -> None:
     gone = tmp_path / "gone.db"
     with staged(Setup(), tmp_path) as stage:
         items = stage.items(whale_ctfd_database_url=f"sqlite:///{gone}")
-    assert states(items, State.NOT_OK) == {"credentials"}
+    assert states(items, ItemState.NOT_OK) == {"credentials"}
     assert not gone.exists()
 
 
@@ -196,7 +196,7 @@ def test_who_has_no_token_yet_is_not_tried(tmp_path: Path) -> None:
         with engine.connect() as connection:
             rows = connection.execute(sa.text("SELECT COUNT(*) FROM tokens")).scalar()
         engine.dispose()
-    assert states(items, State.NOT_CHECKABLE) == {"credentials", *UNSEEN}
+    assert states(items, ItemState.NOT_CHECKABLE) == {"credentials", *UNSEEN}
     assert "users 12 have no token yet" in items["credentials"].evidence
     assert rows == len(few), "a preflight made a token"
 
@@ -205,14 +205,14 @@ def test_tokens_for_more_players_than_there_are_are_not_tried(tmp_path: Path) ->
     setup = replace(Setup(), wishes=replace(ALL_WISHES, expected_players=4))
     with staged(setup, tmp_path) as stage:
         items = stage.items()
-    assert states(items, State.NOT_CHECKABLE) == {"credentials", *UNSEEN}
+    assert states(items, ItemState.NOT_CHECKABLE) == {"credentials", *UNSEEN}
 
 
 def test_a_page_in_ctfds_place_is_nobodys_refusal(tmp_path: Path) -> None:
     shield = {"kind": "html", "path": "/api/v1/users/me"}
     with staged(replace(Setup(), faults=[shield]), tmp_path) as stage:
         items = stage.items()
-    assert states(items, State.NOT_OK) == set()
+    assert states(items, ItemState.NOT_OK) == set()
     assert "not CTFd's own answer" in items["credentials"].evidence
 
 
@@ -230,14 +230,14 @@ def test_without_options_and_database_much_is_not_checkable_and_nothing_is_writt
         before = len(stage.fake.journal())
         items = stage.items(**tokens_file(tmp_path, text))
         calls = [each for each in stage.fake.journal()[before:] if each["kind"] == "call"]
-    assert states(items, State.NOT_OK) == set()
-    assert states(items, State.OK) == {
+    assert states(items, ItemState.NOT_OK) == set()
+    assert states(items, ItemState.OK) == {
         *("reachable", "tls", "clock", "health", "credentials", "dialect", "cleaner"),
         *("challenges-visible", *OWN),
     }
     writes = {(each["method"], each["path"]) for each in calls if each["method"] != "GET"}
     assert writes == {("POST", "/login")}
-    assert all(item.fix for item in items.values() if item.state is State.NOT_CHECKABLE)
+    assert all(item.fix for item in items.values() if item.state is ItemState.NOT_CHECKABLE)
 
 
 def test_the_probe_alone_tells_time_out_and_renewals(tmp_path: Path) -> None:
@@ -253,8 +253,8 @@ def test_the_probe_alone_tells_time_out_and_renewals(tmp_path: Path) -> None:
         )
     assert "a fresh instance had 3600 s" in items["time-out"].evidence
     assert "Whale took 5 renewals" in items["renewals"].evidence
-    assert {items[each].state for each in ("time-out", "renewals")} == {State.OK}
-    assert states(wrong, State.NOT_OK) == {"time-out", "renewals"}
+    assert {items[each].state for each in ("time-out", "renewals")} == {ItemState.OK}
+    assert states(wrong, ItemState.NOT_OK) == {"time-out", "renewals"}
     assert "Whale took 5 or more renewals" in wrong["renewals"].evidence
 
 
@@ -262,12 +262,12 @@ def test_an_admin_who_is_none(tmp_path: Path) -> None:
     setup = replace(Setup(), wishes=replace(ALL_WISHES, admin=BOB))
     with staged(setup, tmp_path) as stage:
         items = stage.items(**tokens_file(tmp_path, all_tokens(ADMIN)))
-    assert "admin-list" in states(items, State.NOT_OK)
+    assert "admin-list" in states(items, ItemState.NOT_OK)
     assert "user 12, named by --admin, is no admin" in items["version"].evidence
 
 
 def test_a_check_that_fails_stops_no_other(tmp_path: Path) -> None:
-    def fails(_site: object) -> Finding:
+    def fails(_site: object) -> CheckFinding:
         raise ZeroDivisionError("with a secret in it")
 
     broken = Check("broken", "Broken", fails, "nothing", "nothing")
@@ -275,16 +275,16 @@ def test_a_check_that_fails_stops_no_other(tmp_path: Path) -> None:
         site = stage.site()
         items = run(site, checks=(broken, *CHECKS))
         site.close()
-    assert items[0].state is State.NOT_CHECKABLE
+    assert items[0].state is ItemState.NOT_CHECKABLE
     assert items[0].evidence == "the check itself failed (ZeroDivisionError)"
-    assert {item.id for item in items if item.state is State.OK} == EVERY_ID - UNSEEN
+    assert {item.id for item in items if item.state is ItemState.OK} == EVERY_ID - UNSEEN
 
 
 @pytest.mark.parametrize(
-    ("level", "state"), [("REPEATABLE-READ", State.NOT_OK), ("READ-COMMITTED", State.OK)]
+    ("level", "state"), [("REPEATABLE-READ", ItemState.NOT_OK), ("READ-COMMITTED", ItemState.OK)]
 )
 def test_the_database_servers_own_word(
-    mariadb: MariaDB, level: str, state: State, tmp_path: Path
+    mariadb: MariaDB, level: str, state: ItemState, tmp_path: Path
 ) -> None:
     """MariaDB's default is the first. Nothing is started here."""
     url = mariadb.create()
@@ -315,16 +315,16 @@ def test_the_own_engine_on_docker(
         site.runtime = runtime_from
         finding = own.fallback(site)
         site.close()
-    assert (finding.state, said in finding.evidence) == (State.NOT_OK, True), finding
+    assert (finding.state, said in finding.evidence) == (ItemState.NOT_OK, True), finding
 
 
 def test_an_instance_that_lives_longer_than_we_think(tmp_path: Path) -> None:
     """What anybody's running instance shows, without an admin, a database or a probe."""
     setup = replace(Setup(), wishes=Wishes(), ending=False).with_config(docker_timeout="7200")
     with staged(setup, tmp_path) as stage:
-        Player(stage.url, TOKENS[BOB]).post(2)
+        WhalePlayer(stage.url, TOKENS[BOB]).post(2)
         items = stage.items(**tokens_file(tmp_path, all_tokens()))
-    assert states(items, State.NOT_OK) == {"time-out"}
+    assert states(items, ItemState.NOT_OK) == {"time-out"}
     assert "user 12's instance has 7200 s left" in items["time-out"].evidence
 
 
@@ -332,7 +332,7 @@ def test_a_failure_is_found_out_once(tmp_path: Path) -> None:
     """A probe that broke off must not be made again for the next item."""
     asked = []
 
-    def fails(_site: Site) -> None:
+    def fails(_site: PreflightSite) -> None:
         asked.append(1)
         raise NotCheckable("no")
 

@@ -32,7 +32,7 @@ from support.loopback import free_port
 from whale_ready.cli import main
 from whale_ready.exit_codes import PREFLIGHT_EXIT_CODES, for_help
 from whale_ready.preflight.checks import CHECKS, run
-from whale_ready.preflight.items import Item, State
+from whale_ready.preflight.items import Item, ItemState
 from whale_ready.preflight.report import Preflight, preflight_schema
 from whale_ready.preflight.site import OUR_DATABASE, WHALES_DATABASE
 
@@ -97,14 +97,16 @@ def test_output_and_file_agree(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("states", "code"),
     [
-        ([State.OK, State.OK], 0),
-        ([State.OK, State.NOT_CHECKABLE], 2),
-        ([State.NOT_CHECKABLE, State.NOT_OK], 1),
+        ([ItemState.OK, ItemState.OK], 0),
+        ([ItemState.OK, ItemState.NOT_CHECKABLE], 2),
+        ([ItemState.NOT_CHECKABLE, ItemState.NOT_OK], 1),
     ],
 )
-def test_the_exit_code_of_items(states: list[State], code: int) -> None:
+def test_the_exit_code_of_items(states: list[ItemState], code: int) -> None:
     items = tuple(
-        Item(f"item-{'ab'[number]}", "Title", state, "seen", "" if state is State.OK else "do it")
+        Item(
+            f"item-{'ab'[number]}", "Title", state, "seen", "" if state is ItemState.OK else "do it"
+        )
         for number, state in enumerate(states)
     )
     found = Preflight(datetime.now(timezone.utc), "http://x", None, None, {}, items)
@@ -239,8 +241,8 @@ Change = Callable[[dict[str, Any]], Any]
 )
 def test_the_schema_notices_what_is_wrong(change: Change) -> None:
     items = (
-        Item("one", "One", State.OK, "seen", ""),
-        Item("two", "Two", State.NOT_OK, "seen", "do it"),
+        Item("one", "One", ItemState.OK, "seen", ""),
+        Item("two", "Two", ItemState.NOT_OK, "seen", "do it"),
     )
     found = Preflight(datetime.now(timezone.utc), "http://x", None, None, {}, items)
     document = json.loads(found.as_json())

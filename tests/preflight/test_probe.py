@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 from preflight.stage import ALL_WISHES, PROBE, TOKENS, Setup, staged, states
 
-from fake_whale.testing import Player
+from fake_whale.testing import WhalePlayer
 from whale_ready.preflight.checks import run
-from whale_ready.preflight.items import State
+from whale_ready.preflight.items import ItemState
 from whale_ready.preflight.site import Wishes
 
 
 def test_an_instance_that_runs_already_is_left_alone(tmp_path: Path) -> None:
     with staged(Setup(), tmp_path) as stage:
-        Player(stage.url, TOKENS[PROBE]).post(2)
+        WhalePlayer(stage.url, TOKENS[PROBE]).post(2)
         items = stage.items()
         running = [each["user_id"] for each in stage.fake.state()["services"]]
     assert running == [PROBE]
-    assert states(items, State.NOT_CHECKABLE) >= {"orders", "answers", "isolation", "self-call"}
+    assert states(items, ItemState.NOT_CHECKABLE) >= {"orders", "answers", "isolation", "self-call"}
     assert "stops only what it started" in items["orders"].evidence
 
 
@@ -30,7 +30,7 @@ def test_whatever_the_limit_nothing_is_left(renewals: str, tmp_path: Path) -> No
     with staged(Setup().with_config(docker_max_renew_count=renewals), tmp_path) as stage:
         items = stage.items()
         left = stage.fake.state()["services"]
-    assert states(items, State.NOT_OK) == {"renewals"}
+    assert states(items, ItemState.NOT_OK) == {"renewals"}
     assert left == []
 
 
@@ -58,7 +58,7 @@ def test_what_cannot_be_stopped_is_told_at_once(tmp_path: Path) -> None:
         items = {item.id: item for item in run(site)}
         site.close()
         assert [each["user_id"] for each in stage.fake.state()["services"]] == [PROBE]
-    assert states(items, State.NOT_OK) == {"orders"}
+    assert states(items, ItemState.NOT_OK) == {"orders"}
     begun, ended = told
     assert begun.startswith("starting challenge 1 as user 13; it is stopped again")
     assert ended.startswith("an instance of challenge 1 may be left for user 13 on Whale; stop")
@@ -86,6 +86,6 @@ def test_a_start_whose_answer_is_lost_is_stopped_too(tmp_path: Path) -> None:
     with staged(replace(Setup(), faults=[lost]), tmp_path) as stage:
         items = stage.items()
         left = stage.fake.state()["services"]
-    assert states(items, State.NOT_OK) == {"orders"}
+    assert states(items, ItemState.NOT_OK) == {"orders"}
     assert "an instance may be left" in items["orders"].evidence
     assert left == []

@@ -10,7 +10,7 @@ import trustme
 from preflight.stage import EVERY_ID, FROM_DATABASE, OWN, UNSEEN, Setup, staged, states
 from preflight.tls_front import https
 
-from whale_ready.preflight.items import State
+from whale_ready.preflight.items import ItemState
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_a_ca_of_ones_own(authority: trustme.CA, ca_file: Path, tmp_path: Path) 
         https(stage.url, authority.issue_cert("127.0.0.1").configure_cert) as url,
     ):
         items = stage.items(whale_api_url=url, whale_ca_file=ca_file)
-    assert states(items, State.OK) == EVERY_ID - UNSEEN
+    assert states(items, ItemState.OK) == EVERY_ID - UNSEEN
     assert "is trusted, is for 127.0.0.1" in items["tls"].evidence
 
 
@@ -51,8 +51,8 @@ def test_a_certificate_that_cannot_be_trusted(
         https(stage.url, authority.issue_cert(name).configure_cert) as url,
     ):
         items = stage.items(whale_api_url=url, whale_ca_file=ca_file if trusted else None)
-    assert states(items, State.NOT_OK) == {"tls"}
-    assert states(items, State.OK) == {"reachable", *OWN, *FROM_DATABASE}
+    assert states(items, ItemState.NOT_OK) == {"tls"}
+    assert states(items, ItemState.OK) == {"reachable", *OWN, *FROM_DATABASE}
     assert said in items["tls"].evidence
 
 
@@ -64,7 +64,7 @@ def test_a_self_signed_certificate(tmp_path: Path) -> None:
         https(stage.url, lambda context: context.load_cert_chain(pem)) as url,
     ):
         items = stage.items(whale_api_url=url)
-    assert states(items, State.NOT_OK) == {"tls"}
+    assert states(items, ItemState.NOT_OK) == {"tls"}
     assert "self-signed certificate" in items["tls"].evidence
 
 
@@ -73,8 +73,8 @@ def test_a_certificate_that_ends_soon(authority: trustme.CA, ca_file: Path, tmp_
     leaf = authority.issue_cert("127.0.0.1", not_after=soon)
     with staged(Setup(), tmp_path) as stage, https(stage.url, leaf.configure_cert) as url:
         items = stage.items(whale_api_url=url, whale_ca_file=ca_file)
-    assert states(items, State.NOT_OK) == {"tls"}
-    assert states(items, State.NOT_CHECKABLE) == UNSEEN
+    assert states(items, ItemState.NOT_OK) == {"tls"}
+    assert states(items, ItemState.NOT_CHECKABLE) == UNSEEN
     assert "ends in 3 days" in items["tls"].evidence
 
 
@@ -83,5 +83,5 @@ def test_no_tls_at_the_other_end(tmp_path: Path) -> None:
         items = stage.items(
             whale_api_url=stage.url.replace("http:", "https:"), whale_call_seconds=1.0
         )
-    assert states(items, State.NOT_OK) == {"tls"}
+    assert states(items, ItemState.NOT_OK) == {"tls"}
     assert "no TLS connection comes about" in items["tls"].evidence

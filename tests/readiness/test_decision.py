@@ -31,7 +31,7 @@ from conformance.report.results import BackendInfo, Status
 from conformance.report.results import Verdict as Ended
 from conformance.spec.rules import RULES as CONTRACT
 from whale_ready.readiness.answers import answers, cautions
-from whale_ready.readiness.decision import Decision, Policy, PolicyError, Verdict
+from whale_ready.readiness.decision import Policy, PolicyError, ReadinessDecision, ReadinessVerdict
 from whale_ready.readiness.evidence import Evidence
 from whale_ready.readiness.reading import read_bench, read_check, read_preflight
 from whale_ready.readiness.result import readiness
@@ -77,7 +77,7 @@ class Asked:
             _READ[key] = readers[name](Path(path))
         return _READ[key]
 
-    def __call__(self, files: Mapping[str, dict[str, Any]], **policy: Any) -> Decision:
+    def __call__(self, files: Mapping[str, dict[str, Any]], **policy: Any) -> ReadinessDecision:
         return readiness(self.evidence(files), Policy(**policy), NOW).decision
 
 
@@ -86,11 +86,11 @@ def asked(tmp_path: Path) -> Asked:
     return Asked(tmp_path)
 
 
-def keys(decision: Decision) -> list[str]:
+def keys(decision: ReadinessDecision) -> list[str]:
     return [each.rule.key for each in decision.reasons]
 
 
-def assert_only(decision: Decision, key: str, said: str = "", *, times: int = 1) -> None:
+def assert_only(decision: ReadinessDecision, key: str, said: str = "", *, times: int = 1) -> None:
     """One rule speaks, says so, and says what would change it; the verdict is its own."""
     assert keys(decision) == [key] * times
     first = decision.reasons[0]
@@ -104,7 +104,7 @@ def assert_only(decision: Decision, key: str, said: str = "", *, times: int = 1)
 def test_all_green_is_go(asked: Asked) -> None:
     decision = asked(green())
     assert decision.reasons == ()
-    assert decision.verdict is Verdict.GO
+    assert decision.verdict is ReadinessVerdict.GO
 
 
 # NO-GO
@@ -157,7 +157,7 @@ def test_what_others_break_is_not_ours_and_hides_what_is(asked: Asked) -> None:
     assert_only(asked(files), "others-failed", "The check failed on mine")
     # an earlier report has it as broken: then nothing else went wrong
     files["check"] = check((CRE, WHALE, mine), found, Ended.NO_WORSE, ("as in the baseline",))
-    assert asked(files).verdict is Verdict.GO
+    assert asked(files).verdict is ReadinessVerdict.GO
 
 
 @rule("too-slow")
@@ -199,7 +199,7 @@ def test_a_file_that_is_missing(asked: Asked, names: tuple[str, ...]) -> None:
 def test_bad_news_counts_without_the_other_files(asked: Asked) -> None:
     decision = asked({"preflight": preflight(item("tls", "not_ok", "expired", "renew it"))})
     assert keys(decision) == ["not-ok", "missing", "missing"]
-    assert decision.verdict is Verdict.NO_GO
+    assert decision.verdict is ReadinessVerdict.NO_GO
 
 
 @rule("wrong-subject")
@@ -208,7 +208,7 @@ def test_a_check_without_whale_or_without_cre(asked: Asked, there: BackendInfo, 
     files = green()
     files["check"] = check((there,))
     assert_only(asked(files), "wrong-subject", f"not of {lacks}, but of {there.name}")
-    allowed = asked(files, fallback=False).verdict is Verdict.GO
+    allowed = asked(files, fallback=False).verdict is ReadinessVerdict.GO
     assert allowed is (lacks == "CRE")
 
 
@@ -232,14 +232,14 @@ def test_a_fake_whale_says_nothing_of_the_whale_here(asked: Asked, name: str) ->
 @rule("fake-whale")
 def test_a_fake_beside_the_real_one_does_no_harm(asked: Asked) -> None:
     files = {**green(), "check": check((CRE, FAKE, WHALE))}
-    assert asked(files).verdict is Verdict.GO
+    assert asked(files).verdict is ReadinessVerdict.GO
 
 
 @rule("simulated")
 def test_simulated_containers(asked: Asked) -> None:
     files = {**green(), "check": check((MEMORY, WHALE))}
     assert_only(asked(files), "simulated", "In the check, cre:memory")
-    assert asked(files, fallback=False).verdict is Verdict.GO
+    assert asked(files, fallback=False).verdict is ReadinessVerdict.GO
     files = {**green(), "bench": bench((MEMORY, WHALE))}
     assert_only(asked(files, fallback=False), "simulated", "In the bench, cre:memory")
     files = {**green(), "check": check((CRE, replace(WHALE, simulated=True)))}
@@ -249,7 +249,7 @@ def test_simulated_containers(asked: Asked) -> None:
 @rule("simulated")
 def test_a_simulated_cre_beside_a_real_one_does_no_harm(asked: Asked) -> None:
     files = {**green(), "check": check((CRE, MEMORY, WHALE))}
-    assert asked(files).verdict is Verdict.GO
+    assert asked(files).verdict is ReadinessVerdict.GO
 
 
 @rule("cut-short")
@@ -291,7 +291,7 @@ def test_a_whale_to_which_little_applies(asked: Asked) -> None:
     assert_only(asked(files), "too-few", "whale: 39 scenarios passed, 40 are needed")
     special.popitem()
     files["check"] = check(found=[*results("cre"), *results("whale", **special)])
-    assert asked(files).verdict is Verdict.GO
+    assert asked(files).verdict is ReadinessVerdict.GO
 
 
 @rule("too-few")
@@ -334,7 +334,7 @@ def test_an_item_that_cannot_be_checked_unless_it_is_accepted(asked: Asked) -> N
     files["preflight"] = preflight(item(), item("frp", "not_checkable", "not shown", "ask it"))
     assert_only(asked(files), "not-checkable", "not shown")
     decision = asked(files, accepted={"frp": "we watch it"})
-    assert decision.verdict is Verdict.GO
+    assert decision.verdict is ReadinessVerdict.GO
     assert [(each.id, why) for each, why in decision.accepted] == [("frp", "we watch it")]
 
 
@@ -346,7 +346,7 @@ def test_what_nothing_of_ours_rests_on_may_be_accepted_though_it_is_not_ok(asked
     assert_only(decision, "not-ok", "500")
     assert decision.reasons[0].found.change == "mend it; or accept it, with the reason"
     decision = asked(files, accepted={"list": "nobody looks at it"})
-    assert decision.verdict is Verdict.GO
+    assert decision.verdict is ReadinessVerdict.GO
     assert [(each.id, why) for each, why in decision.accepted] == [("list", "nobody looks at it")]
 
 
@@ -383,7 +383,7 @@ def test_files_of_different_whales(asked: Asked, name: str) -> None:
 def test_one_address_written_in_several_ways(asked: Asked, url: str, same: bool) -> None:
     files = green()
     files["preflight"]["whale"]["url"] = url
-    assert (asked(files).verdict is Verdict.GO) is same
+    assert (asked(files).verdict is ReadinessVerdict.GO) is same
 
 
 @rule("other-whale")
@@ -417,7 +417,7 @@ def test_files_of_different_versions(asked: Asked) -> None:
 def test_a_check_on_another_database_is_a_caution_only(asked: Asked) -> None:
     mysql = [replace(e, versions={**e.versions, "database": "MariaDB 10.11"}) for e in (CRE, WHALE)]
     files = {**green(), "check": check(mysql)}
-    assert asked(files).verdict is Verdict.GO
+    assert asked(files).verdict is ReadinessVerdict.GO
     said = cautions(asked.evidence(files))
     assert "CRE kept its state in MariaDB 10.11 and in SQLite 3.40.1" in said
 
@@ -429,9 +429,9 @@ def test_evidence_that_is_too_old(asked: Asked, name: str) -> None:
     key = {"check": "started_at", "bench": "began", "preflight": "made_at"}[name]
     files[name][key] = (NOW - timedelta(days=7, minutes=1)).isoformat()
     assert_only(asked(files), "stale", f"The {name} is 7.0 days old; at most 7 are allowed")
-    assert asked(files, max_age=timedelta(days=8)).verdict is Verdict.GO
+    assert asked(files, max_age=timedelta(days=8)).verdict is ReadinessVerdict.GO
     files[name][key] = (NOW - timedelta(days=7)).isoformat()
-    assert asked(files).verdict is Verdict.GO
+    assert asked(files).verdict is ReadinessVerdict.GO
 
 
 @rule("stale")
@@ -440,7 +440,7 @@ def test_evidence_from_the_future(asked: Asked) -> None:
     files["preflight"]["made_at"] = (NOW + timedelta(minutes=6)).isoformat()
     assert_only(asked(files), "stale", "from the future")
     files["preflight"]["made_at"] = (NOW + timedelta(minutes=4)).isoformat()
-    assert asked(files).verdict is Verdict.GO
+    assert asked(files).verdict is ReadinessVerdict.GO
 
 
 # What holds for all.
@@ -451,7 +451,7 @@ def test_a_waived_failure_is_listed_beside_a_go(asked: Asked) -> None:
     waived = (Status.WAIVED, "shortens", "until 2026-12-31 by ops: known")
     files["check"] = check(found=[*results("cre"), *results("whale", EXTEND_005=waived)])
     decision = asked(files)
-    assert decision.verdict is Verdict.GO
+    assert decision.verdict is ReadinessVerdict.GO
     assert [each.rule for each in decision.waived] == ["EXTEND-005"]
 
 
@@ -460,7 +460,7 @@ def test_what_weighs_most_comes_first(asked: Asked) -> None:
     files = {"check": check(found=found, verdict=Ended.FAILED), "bench": bench((MEMORY, FAKE))}
     decided(files["bench"], "stop", "p95", "fail", "above")
     decision = asked(files)
-    assert decision.verdict is Verdict.NO_GO
+    assert decision.verdict is ReadinessVerdict.NO_GO
     order = [each.key for each in RULES]
     assert keys(decision) == sorted(keys(decision), key=order.index)
     assert keys(decision)[:3] == ["whale-broken", "cre-broken", "too-slow"]
@@ -487,7 +487,7 @@ def test_the_answers_say_yes_only_where_nothing_speaks_against_their_file(asked:
 def test_a_closed_loop_is_a_caution(asked: Asked) -> None:
     files = green()
     files["bench"]["plan"]["rate"] = None
-    assert asked(files).verdict is Verdict.GO
+    assert asked(files).verdict is ReadinessVerdict.GO
     assert any("closed loop" in each for each in cautions(asked.evidence(files)))
 
 

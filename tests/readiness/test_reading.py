@@ -112,7 +112,7 @@ def test_no_secret_of_a_file_gets_through_and_no_other_text_is_lost(tmp_path: Pa
 
 
 def test_the_words_of_a_bench_are_the_benchs_words() -> None:
-    assert tuple(each.value for each in decisions.Decision) == reading.DECISIONS
+    assert tuple(each.value for each in decisions.MarginDecision) == reading.DECISIONS
     assert (*decisions.QUANTILES, "errors") == reading.FIGURES
     assert reading.CALLS == cells.CALLS
 

@@ -34,7 +34,7 @@ from engines.contract import (
     account_key,
     validate_ids,
 )
-from engines.ending import Selection
+from engines.ending import InstanceSelection
 from engines.errors import BackendUnavailable
 from engines.web.overview import HistoryQuery
 from reference.inside import LIMITS, Wall
@@ -798,7 +798,7 @@ class ReferenceBackend(ContainerBackend):
         now = self.clock.now()
         return [record for record in self.records.values() if record.expires_at > now]
 
-    def meant(self, selection: Selection, record: Record) -> bool:
+    def meant(self, selection: InstanceSelection, record: Record) -> bool:
         """Whether an admin who ends what is selected means this one."""
         return (
             selection.challenge_id in (None, record.challenge_id)

@@ -16,7 +16,7 @@ from engines.contract import (
     StartResult,
     account_key,
 )
-from engines.ending import Selection
+from engines.ending import InstanceSelection
 from engines.errors import BackendUnavailable
 from engines.web.overview import HistoryQuery
 from reference.backend import Record, ReferenceBackend
@@ -213,7 +213,7 @@ class HistoryIsEverybodys(ReferenceBackend):
 class AnyNamedIsEnough(ReferenceBackend):
     """Of several things that an admin names one is enough."""
 
-    def meant(self, selection: Selection, record: Record) -> bool:
+    def meant(self, selection: InstanceSelection, record: Record) -> bool:
         named = (selection.challenge_id, selection.user_id, selection.team_id)
         has = (record.challenge_id, record.user_id, record.team_id)
         pairs = [pair for pair in zip(named, has, strict=True) if pair[0] is not None]

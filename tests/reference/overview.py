@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engines.ending import Chosen, Selection
+from engines.ending import Chosen, InstanceSelection
 from engines.web.overview import HistoryPage, HistoryQuery, LiveInstance, PastEvent
 from reference.backend import ReferenceBackend
 
@@ -56,7 +56,7 @@ class ReferenceOverview:
         page = rows[: query.limit]
         return HistoryPage(page, page[-1].id if len(rows) > query.limit else None)
 
-    def chosen(self, selection: Selection) -> list[Chosen]:
+    def chosen(self, selection: InstanceSelection) -> list[Chosen]:
         return [
             Chosen(record.user_id, record.challenge_id, record.team_id)
             for record in self._backend.records.values()

@@ -15,7 +15,7 @@ from whale.rig import adapter, settings
 from engines.clock import SystemClock
 from engines.contract import StartResult
 from engines.front import Call
-from engines.hybrid import Breaker, DialReader, DialStore, HybridBackend, Keys, Router
+from engines.hybrid import Breaker, DialReader, DialStore, HybridBackend, Keys, StartRouter
 from engines.state.database import Database
 from support.parallel import Player
 
@@ -60,5 +60,5 @@ class Parts:
             stack.callback(database.close)
             reader = DialReader(DialStore(database, clock), clock, 0.001)
             breaker = Breaker(clock, failures=1000, seconds=1.0)
-            router = Router(Keys("a", "b"), reader, lambda: False, breaker, falls_back=True)
+            router = StartRouter(Keys("a", "b"), reader, lambda: False, breaker, falls_back=True)
             yield self.kind(*sides, router, database=database, clock=clock)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from conformance.report.results import BackendInfo, Ledger, Report, ScenarioResult, Status, Verdict
+from conformance.report.results import (
+    BackendInfo,
+    ContainerLedger,
+    Report,
+    ScenarioResult,
+    Status,
+    Verdict,
+)
 from conformance.spec.rules import RULES, Profile, Rule
 
 HOSTILE = (
@@ -97,7 +104,7 @@ def made_report(failures: int = 0, *, waived: int = 0, hostile: bool = False) ->
         reasons=(f"{failures} rules broken",) if failures else (),
         notes=(HOSTILE,) if hostile else (),
         ledgers=(
-            Ledger(first.name, 210, 180, 30, 2, ()),
-            Ledger(second.name, 190, None, None, None, None),
+            ContainerLedger(first.name, 210, 180, 30, 2, ()),
+            ContainerLedger(second.name, 190, None, None, None, None),
         ),
     )

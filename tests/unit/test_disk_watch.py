@@ -17,7 +17,7 @@ from engines.cre import ContainerRuntimeEngine
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.settings import Settings
 from engines.state.database import Database
-from engines.web.calls import NOTHING_RUNS, Calls
+from engines.web.calls import NOTHING_RUNS, InstanceCalls
 
 SPEC = ChallengeSpec(1, "A", "a", disk_mb=100)
 SOON = 20.0
@@ -46,14 +46,14 @@ def test_who_has_written_too_much_is_ended_and_nobody_else(database: Database) -
 
 def test_the_player_is_told_why_until_the_next_start(database: Database) -> None:
     stage = Stage(database, SPEC)
-    calls = Calls(stage.engine, 1, 1, None)
+    calls = InstanceCalls(stage.engine, 1, 1, None)
     assert calls.status().message == NOTHING_RUNS
     stage.runtime.write(started(stage), 100)
     stage.engine.watch()
     said = calls.status()
     assert (said.code, said.data) == (Code.OK, None)
     assert said.message.startswith("Your container was ended: it had written more than the 100 MB")
-    assert Calls(stage.engine, 2, 1, None).status().message == NOTHING_RUNS
+    assert InstanceCalls(stage.engine, 2, 1, None).status().message == NOTHING_RUNS
     assert started(stage)
     assert stage.engine.stop_instance(1, 1).ok
     assert calls.status().message == NOTHING_RUNS

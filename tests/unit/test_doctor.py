@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from engines.clock import SystemClock
 from engines.cre.firewall import FIX, Firewall
 from engines.cre.runtimes.disk_use import may_have_quotas
-from engines.doctor import Finding, SetupWatch, State, docker_side, examine
+from engines.doctor import DoctorFinding, FindingState, SetupWatch, docker_side, examine
 from engines.doctor.database_side import database_findings
 from engines.doctor.environment_side import extras_finding, whale_finding
 from engines.doctor.findings import not_ok, ok
@@ -58,11 +58,11 @@ def test_what_others_say_cannot_act_upon_a_terminal() -> None:
 
 def test_a_socket_that_is_not_there_is_wrong_and_the_rest_unknown(settings: Settings) -> None:
     found = {each.check: each for each in examine(settings)}
-    assert found["docker"].state is State.NOT_OK
+    assert found["docker"].state is FindingState.NOT_OK
     assert f"there is no socket {settings.cre_docker_host[7:]}" in found["docker"].seen
     assert "mount its socket" in found["docker"].fix
-    assert found["network-pool"].state is State.UNKNOWN
-    assert found["docker-sdk"].state is State.OK
+    assert found["network-pool"].state is FindingState.UNKNOWN
+    assert found["docker-sdk"].state is FindingState.OK
 
 
 def test_the_docker_commands_context_is_named_where_we_do_not_follow_it(
@@ -78,7 +78,7 @@ def test_the_docker_commands_context_is_named_where_we_do_not_follow_it(
 def test_an_sdk_older_than_those_that_were_tried_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engines.cre.runtimes.sdk.sdk_version", lambda: "3.7.3")
     found = docker_side.sdk_finding()
-    assert found.state is State.NOT_OK
+    assert found.state is FindingState.NOT_OK
     assert "3.7.3 is older than 4.1" in found.seen
     assert "docker>=7.1" in found.fix
 
@@ -97,15 +97,15 @@ DENIED = "echo 'iptables: Permission denied (you must be root)' >&2; exit 4"
 @pytest.mark.parametrize(
     ("mode", "text", "state", "seen", "fix"),
     [
-        ("engine", DENIED, State.NOT_OK, "Permission denied", FIX),
-        ("operator", DENIED, State.UNKNOWN, "Permission denied", "firewall check` as root"),
-        ("none", DENIED, State.OK, "CRE_FIREWALL=none", ""),
-        ("engine", "echo '-N DOCKER-USER'", State.OK, "may set the rules", ""),
-        ("operator", "echo '-N DOCKER-USER'", State.NOT_OK, "not applied", "as root"),
+        ("engine", DENIED, FindingState.NOT_OK, "Permission denied", FIX),
+        ("operator", DENIED, FindingState.UNKNOWN, "Permission denied", "firewall check` as root"),
+        ("none", DENIED, FindingState.OK, "CRE_FIREWALL=none", ""),
+        ("engine", "echo '-N DOCKER-USER'", FindingState.OK, "may set the rules", ""),
+        ("operator", "echo '-N DOCKER-USER'", FindingState.NOT_OK, "not applied", "as root"),
     ],
 )
 def test_the_firewall(
-    mode: str, text: str, state: State, seen: str, fix: str, tmp_path: Path
+    mode: str, text: str, state: FindingState, seen: str, fix: str, tmp_path: Path
 ) -> None:
     settings = Settings(cre_docker_host="unix:///x", cre_firewall=mode)
     found = docker_side.firewall_finding(settings, commands(tmp_path, text))
@@ -116,9 +116,14 @@ def test_the_firewall(
 
 
 @pytest.mark.parametrize(
-    ("mode", "state"), [("engine", State.NOT_OK), ("operator", State.UNKNOWN), ("none", State.OK)]
+    ("mode", "state"),
+    [
+        ("engine", FindingState.NOT_OK),
+        ("operator", FindingState.UNKNOWN),
+        ("none", FindingState.OK),
+    ],
 )
-def test_the_firewall_of_another_machine(mode: str, state: State) -> None:
+def test_the_firewall_of_another_machine(mode: str, state: FindingState) -> None:
     far = Settings(cre_docker_host="tcp://192.0.2.1:2376", cre_firewall=mode)
     assert docker_side.firewall_finding(far).state is state
 
@@ -142,7 +147,7 @@ def test_what_keeps_instances_from_filling_the_disk(
     api = Storage({"Driver": driver, "DriverStatus": status})
     assert may_have_quotas(api.info()) is may
     found = docker_side.disk_finding(Settings(), api)
-    assert found.state is State.OK
+    assert found.state is FindingState.OK
     assert says in found.seen
 
 
@@ -193,7 +198,7 @@ def test_addresses_that_something_else_uses(
     (tmp_path / "route").write_text(ROUTES + route)
     monkeypatch.setattr(docker_side, "ROUTES", tmp_path / "route")
     found = docker_side.pool_finding(Settings(cre_docker_host="unix:///x"), Networks(network))
-    assert (found.state is State.NOT_OK) == bool(seen), found
+    assert (found.state is FindingState.NOT_OK) == bool(seen), found
     assert seen in found.seen
     if seen:
         named = re.search(r"such as ([\d./]+)", found.fix)
@@ -206,7 +211,7 @@ def test_a_network_of_ours_from_another_pool_is_named_with_both_ways_out() -> No
         Settings(cre_docker_host="unix:///x"),
         Networks(("whale-ready-closed-0", "10.9.0.0/22", OURS)),
     )
-    assert found.state is State.NOT_OK
+    assert found.state is FindingState.NOT_OK
     assert "whale-ready-closed-0 (10.9.0.0/22) was made with another" in found.seen
     assert "docker network rm whale-ready-closed-0" in found.fix
 
@@ -217,17 +222,17 @@ def test_a_network_of_ours_from_another_pool_is_named_with_both_ways_out() -> No
 def test_a_database_of_every_kind_is_named_with_its_version(any_database: Database) -> None:
     url = any_database.engine.url.render_as_string(hide_password=False)
     database, worker = database_findings(Settings(database_url=url))
-    assert (database.state, worker.state) == (State.OK, State.UNKNOWN)
+    assert (database.state, worker.state) == (FindingState.OK, FindingState.UNKNOWN)
     if any_database.engine.dialect.name != "sqlite":  # whose file is not there yet
         assert "tables of version none" in database.seen
     any_database.ensure_schema()
     database, worker = database_findings(Settings(database_url=url))
     assert any_database.engine.dialect.driver in database.seen
     assert f"tables of version {schema.HEAD}" in database.seen
-    assert worker.state is State.NOT_OK
+    assert worker.state is FindingState.NOT_OK
     assert Lease(any_database, SystemClock(), "cleanup hybrid", 60).acquire()
     worker = database_findings(Settings(database_url=url))[1]
-    assert (worker.state, worker.seen) == (State.OK, "at work: cleanup hybrid")
+    assert (worker.state, worker.seen) == (FindingState.OK, "at work: cleanup hybrid")
 
 
 def test_tables_of_a_newer_program_are_wrong(database: Database) -> None:
@@ -236,7 +241,7 @@ def test_tables_of_a_newer_program_are_wrong(database: Database) -> None:
         connection.exec_driver_sql("UPDATE whale_ready_schema SET version_num = '9999'")
     url = database.engine.url.render_as_string(hide_password=False)
     found = database_findings(Settings(database_url=url))[0]
-    assert found.state is State.NOT_OK
+    assert found.state is FindingState.NOT_OK
     assert found.fix == "upgrade whale-ready"
 
 
@@ -251,7 +256,7 @@ def test_tables_of_a_newer_program_are_wrong(database: Database) -> None:
 )
 def test_a_database_that_cannot_be_asked(url: str, seen: str, fix: str) -> None:
     database, worker = database_findings(Settings(database_url=url))
-    assert (database.state, worker.state) == (State.NOT_OK, State.UNKNOWN)
+    assert (database.state, worker.state) == (FindingState.NOT_OK, FindingState.UNKNOWN)
     assert seen in database.seen
     assert fix in database.fix
     assert "hunter2" not in database.sentence
@@ -266,30 +271,30 @@ def test_tokens_that_others_can_read_are_wrong(tmp_path: Path) -> None:
     tokens.chmod(0o644)
     settings = Settings(whale_api_url="https://w.example.org", whale_tokens_file=tokens)
     found = whale_finding(settings)
-    assert (found.state, found.fix) == (State.NOT_OK, f"chmod 600 {tokens}")
+    assert (found.state, found.fix) == (FindingState.NOT_OK, f"chmod 600 {tokens}")
     assert "0644" in found.seen
     tokens.chmod(0o600)
-    assert whale_finding(settings).state is State.OK
+    assert whale_finding(settings).state is FindingState.OK
     assert "preflight" in whale_finding(settings).seen
     tokens.unlink()
-    assert whale_finding(settings).state is State.NOT_OK
+    assert whale_finding(settings).state is FindingState.NOT_OK
 
 
 @pytest.mark.parametrize(
     ("settings", "state"),
     [
-        (Settings(), State.OK),
-        (Settings(use_whale=True), State.NOT_OK),
-        (Settings(whale_api_url="https://w.example.org"), State.NOT_OK),
+        (Settings(), FindingState.OK),
+        (Settings(use_whale=True), FindingState.NOT_OK),
+        (Settings(whale_api_url="https://w.example.org"), FindingState.NOT_OK),
     ],
 )
-def test_whale_as_far_as_this_machine_knows(settings: Settings, state: State) -> None:
+def test_whale_as_far_as_this_machine_knows(settings: Settings, state: FindingState) -> None:
     assert whale_finding(settings).state is state
 
 
 def test_the_extras_are_those_of_the_package() -> None:
     found = extras_finding()
-    assert found.state is State.OK
+    assert found.state is FindingState.OK
     for extra in ("bench", "check", "metrics", "mysql", "postgresql"):
         assert extra in found.seen
 
@@ -352,7 +357,12 @@ def test_a_fault_is_logged_once_and_again_when_it_comes_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     wrong = not_ok("docker", "there is no socket", "start Docker")
-    results: list[tuple[Finding, ...]] = [(wrong,), (wrong,), (ok("docker", "there"),), (wrong,)]
+    results: list[tuple[DoctorFinding, ...]] = [
+        (wrong,),
+        (wrong,),
+        (ok("docker", "there"),),
+        (wrong,),
+    ]
     watch = SetupWatch(lambda: results.pop(0))
     counts = []
     while results:
@@ -367,7 +377,7 @@ def test_a_docker_that_hangs_holds_nobody_up() -> None:
     hangs = threading.Event()
     looks = []
 
-    def look() -> tuple[Finding, ...]:
+    def look() -> tuple[DoctorFinding, ...]:
         looks.append(1)
         hangs.wait(60)
         return (ok("docker", "at last"),)
@@ -385,7 +395,7 @@ def test_a_docker_that_hangs_holds_nobody_up() -> None:
 def test_a_look_that_breaks_ends_nothing_and_may_be_repeated(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def look() -> tuple[Finding, ...]:
+    def look() -> tuple[DoctorFinding, ...]:
         raise ZeroDivisionError
 
     watch = SetupWatch(look)

@@ -21,11 +21,11 @@ from engines.contract import Code
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.engine import Solved
 from engines.ctfd.solves import SiteSolves
-from engines.ending import Chosen, Selection, chosen, end_all
+from engines.ending import Chosen, InstanceSelection, chosen, end_all
 from engines.settings import Settings
 from engines.solving import SOLVED, end_on_solve
 from engines.state.database import Database
-from engines.state.instances import Instance, Request
+from engines.state.instances import Instance, InstanceRequest
 
 ONE = ChallengeSpec(1, "A", "a")
 SPECS = (ONE, replace(ONE, id=2))
@@ -42,16 +42,16 @@ def stage(any_database: Database) -> Stage:
 @pytest.mark.parametrize(
     ("selection", "meant", "said"),
     [
-        (Selection(), {(1, 1), (1, 2), (2, 1), (3, 2)}, "all instances"),
-        (Selection(challenge_id=1), {(1, 1), (2, 1)}, "all instances of challenge 1"),
-        (Selection(user_id=1), {(1, 1), (1, 2)}, "all instances of user 1"),
-        (Selection(team_id=7), {(2, 1), (3, 2)}, "all instances of team 7"),
-        (Selection(2, team_id=7), {(3, 2)}, "all instances of challenge 2, team 7"),
-        (Selection(challenge_id=9), set(), "all instances of challenge 9"),
+        (InstanceSelection(), {(1, 1), (1, 2), (2, 1), (3, 2)}, "all instances"),
+        (InstanceSelection(challenge_id=1), {(1, 1), (2, 1)}, "all instances of challenge 1"),
+        (InstanceSelection(user_id=1), {(1, 1), (1, 2)}, "all instances of user 1"),
+        (InstanceSelection(team_id=7), {(2, 1), (3, 2)}, "all instances of team 7"),
+        (InstanceSelection(2, team_id=7), {(3, 2)}, "all instances of challenge 2, team 7"),
+        (InstanceSelection(challenge_id=9), set(), "all instances of challenge 9"),
     ],
 )
 def test_what_is_meant_ends_and_nothing_else(
-    stage: Stage, selection: Selection, meant: set[tuple[int, int]], said: str
+    stage: Stage, selection: InstanceSelection, meant: set[tuple[int, int]], said: str
 ) -> None:
     before = {(row.user_id, row.challenge_id) for row in stage.store.all()}
     told: list[tuple[Chosen, Code]] = []
@@ -77,18 +77,18 @@ def test_what_is_meant_ends_and_nothing_else(
 def test_what_cannot_be_ended_is_named_and_holds_up_no_other(stage: Stage) -> None:
     (row,) = [row for row in stage.store.all() if (row.user_id, row.challenge_id) == (1, 1)]
     with stage.runtime.stubborn(str(row.container_id)):
-        done = end_all(stage.engine, chosen(stage.database, Selection()), "over")
+        done = end_all(stage.engine, chosen(stage.database, InstanceSelection()), "over")
     assert done.ended == 3
     assert [(each.which, each.code) for each in done.failed] == [
         (Chosen(1, 1, None), Code.UNAVAILABLE)
     ]
-    again = end_all(stage.engine, chosen(stage.database, Selection()), "over")
+    again = end_all(stage.engine, chosen(stage.database, InstanceSelection()), "over")
     assert (again.ended, again.failed, again.left) == (1, (), 0)
     assert stage.store.all() == []
 
 
 def test_one_that_is_just_starting_is_met_too(stage: Stage) -> None:
-    request = Request(
+    request = InstanceRequest(
         account="user:5",
         challenge_id=1,
         user_id=5,
@@ -99,12 +99,12 @@ def test_one_that_is_just_starting_is_met_too(stage: Stage) -> None:
         lease_seconds=60,
     )
     stage.store.claim(request, stage.clock.now())
-    done = end_all(stage.engine, chosen(stage.database, Selection(user_id=5)), "over")
+    done = end_all(stage.engine, chosen(stage.database, InstanceSelection(user_id=5)), "over")
     assert [(each.which.user_id, each.code) for each in done.failed] == [(5, Code.BUSY)]
 
 
 def test_what_there_is_no_time_for_is_left(stage: Stage) -> None:
-    done = end_all(stage.engine, chosen(stage.database, Selection()), "over", seconds=0)
+    done = end_all(stage.engine, chosen(stage.database, InstanceSelection()), "over", seconds=0)
     assert (done.ended, done.failed, done.left) == (0, (), 4)
     assert len(stage.store.all()) == 4
 

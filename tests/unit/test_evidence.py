@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from engines.catalog import ChallengeSpec, Companion
-from engines.cre.evidence import HIDDEN, LINE, LINES, OUTPUT, SENTENCE, Evidence, Redactor
+from engines.cre.evidence import HIDDEN, LINE, LINES, OUTPUT, SENTENCE, FailureEvidence, Redactor
 
 SPEC = ChallengeSpec(
     id=1,
@@ -92,7 +92,7 @@ def test_an_address_loses_what_may_be_a_secret() -> None:
 
 
 def test_evidence_is_one_line_in_a_log_and_data_in_an_event() -> None:
-    found = Evidence("it ended", ("one", "two"))
+    found = FailureEvidence("it ended", ("one", "two"))
     assert str(found) == "it ended; printed last: one | two"
     assert found.detail() == {"reason": "it ended", "output": ["one", "two"]}
-    assert Evidence().detail() == {}
+    assert FailureEvidence().detail() == {}

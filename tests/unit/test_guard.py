@@ -9,7 +9,7 @@ import pytest
 
 from engines.cre import guard as module
 from engines.cre.firewall import Firewall
-from engines.cre.guard import LOOK_SECONDS, Guard
+from engines.cre.guard import LOOK_SECONDS, FirewallGuard
 
 
 class Counting(Firewall):
@@ -37,7 +37,7 @@ def test_a_start_puts_back_what_was_flushed(
     monkeypatch.setattr(module, "INTERFACES", tmp_path)
     (tmp_path / "wrc-0").mkdir()
     rules = Counting()
-    guard = Guard("engine", firewall=rules)
+    guard = FirewallGuard("engine", firewall=rules)
     for _ in range(3):
         guard.ensure("wrc-0")
     assert (rules.there, rules.looks) == (True, 1)
@@ -49,7 +49,7 @@ def test_a_start_puts_back_what_was_flushed(
 
 def test_that_nobody_keeps_instances_in_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    guard = Guard("none")
+    guard = FirewallGuard("none")
     for _ in range(3):
         guard.ensure("wrc-0")
     assert len(caplog.messages) == 1

@@ -22,7 +22,7 @@ from engines.contract import Code
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.cre.tables import cre_instances
-from engines.factory import Ingredients, build
+from engines.factory import Overrides, build
 from engines.heartbeat import LAPSE_SECONDS, Heartbeat
 from engines.hybrid import HybridBackend
 from engines.hybrid.routes import routes
@@ -57,7 +57,7 @@ def backend(
     database: Database, clock: SystemClock | VirtualClock, runtime: MemoryRuntime
 ) -> HybridBackend:
     """As a site has it: routes before the engine."""
-    ingredients = Ingredients(
+    ingredients = Overrides(
         catalog=StaticCatalog(SPECS), database=database, runtime=runtime, clock=clock
     )
     return build(replace(Settings(), cre_deployment="test"), ingredients)

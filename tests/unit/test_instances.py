@@ -20,8 +20,8 @@ from engines.state.instances import (
     AccountFull,
     Claimed,
     Instance,
-    Request,
-    State,
+    InstanceRequest,
+    InstanceState,
     SystemFull,
     Taken,
     UserTaken,
@@ -34,7 +34,7 @@ EXCLUSIVE = instance_table("test_exclusive_instances", per_user=True)
 for _table in (SHARED, EXCLUSIVE):
     metadata.remove(_table)  # no table of the product's
 
-ASKED = Request(
+ASKED = InstanceRequest(
     account="user:1",
     challenge_id=5,
     user_id=1,
@@ -68,7 +68,7 @@ def event(action: Action = Action.STARTED) -> ContainerEvent:
     return ContainerEvent(NOW, "cre", 1, None, 5, action, Code.OK, 3, {"container_id": "c"})
 
 
-def claimed(store: InstanceStore, request: Request = ASKED) -> Instance:
+def claimed(store: InstanceStore, request: InstanceRequest = ASKED) -> Instance:
     outcome = store.claim(request, NOW)
     assert isinstance(outcome, Claimed)
     return outcome.row
@@ -84,7 +84,9 @@ def activated(row: Instance, lifetime: float = 3600) -> Instance:
     )
 
 
-def running(store: InstanceStore, request: Request = ASKED, lifetime: float = 3600) -> Instance:
+def running(
+    store: InstanceStore, request: InstanceRequest = ASKED, lifetime: float = 3600
+) -> Instance:
     live = activated(claimed(store, request), lifetime)
     assert store.save(live)
     return live
@@ -93,7 +95,7 @@ def running(store: InstanceStore, request: Request = ASKED, lifetime: float = 36
 def test_a_claim_is_there_for_everybody_as_starting(store: InstanceStore) -> None:
     row = claimed(store)
     assert store.find("user:1", 5) == row
-    assert row.state is State.STARTING
+    assert row.state is InstanceState.STARTING
     assert not row.live(NOW)
     assert not row.abandoned(NOW)
     assert row.abandoned(NOW + timedelta(seconds=60))

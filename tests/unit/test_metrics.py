@@ -29,7 +29,7 @@ from engines.settings import Settings
 from engines.state.audit_log import AuditLog
 from engines.state.database import Database
 from engines.state.instance_store import InstanceStore
-from engines.state.instances import Claimed, Instance, Request
+from engines.state.instances import Claimed, Instance, InstanceRequest
 from engines.state.lease import Lease
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +62,7 @@ class Rows:
     def starting(self, lease_seconds: float = 60) -> Instance:
         self.users += 1
         claimed = self.store.claim(
-            Request(
+            InstanceRequest(
                 account=f"user:{self.users}",
                 challenge_id=1,
                 user_id=self.users,

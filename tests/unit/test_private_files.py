@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from engines.doctor import State
+from engines.doctor import FindingState
 from engines.doctor.database_side import database_findings, state_file_finding
 from engines.errors import SettingsError
 from engines.settings import Settings
@@ -76,12 +76,12 @@ def test_doctor_names_a_file_that_others_may_read(tmp_path: Path, end: str) -> N
     path = tmp_path / "state.db"
     made(path).close()
     settings = Settings(database_url=f"sqlite:///{path}")
-    assert state_file(settings)[0] is State.OK
+    assert state_file(settings)[0] is FindingState.OK
     opened = path.with_name(f"state.db{end}")
     opened.touch()
     opened.chmod(0o640)
     state, seen, fix = state_file(settings)
-    assert state is State.NOT_OK
+    assert state is FindingState.NOT_OK
     assert f"{opened} has mode 0640" in seen
     assert fix == f"chmod 600 {opened}"
 
@@ -89,7 +89,7 @@ def test_doctor_names_a_file_that_others_may_read(tmp_path: Path, end: str) -> N
 def test_a_folder_for_all_with_the_sticky_bit_is_no_fault(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
     made(tmp_path / "state.db").close()
-    assert state_file(Settings(database_url=f"sqlite:///{tmp_path}/state.db"))[0] is State.OK
+    assert state_file(Settings(database_url=f"sqlite:///{tmp_path}/state.db"))[0] is FindingState.OK
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_folder_for_all_with_the_sticky_bit_is_no_fault(tmp_path: Path) -> Non
 )
 def test_there_may_be_no_file_to_look_at(url: str) -> None:
     assert state_file(Settings(database_url=url)) == (
-        *(State.OK, "none: the database is a server's"),
+        *(FindingState.OK, "none: the database is a server's"),
         "",
     )
 
@@ -112,9 +112,9 @@ def test_a_file_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "folder.db").mkdir()
     with pytest.raises(OperationalError, match="unable to open database file"):
         made(tmp_path / "folder.db")
-    assert database_findings(settings)[0].state is State.OK, "it is made by the first start"
+    assert database_findings(settings)[0].state is FindingState.OK, "it is made by the first start"
 
 
-def state_file(settings: Settings) -> tuple[State, str, str]:
+def state_file(settings: Settings) -> tuple[FindingState, str, str]:
     found = state_file_finding(settings)
     return found.state, found.seen, found.fix

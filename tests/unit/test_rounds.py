@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from engines.cre.rounds import Rounds
+from engines.cre.rounds import ParallelRounds
 from engines.deadline import wait
 from engines.errors import BackendUnavailable
 
@@ -30,7 +30,7 @@ class Engine:
 
 
 def test_what_hung_comes_last_in_the_next_round_and_is_not_waited_for_one_by_one() -> None:
-    engine, rounds = Engine(1, 2, 3), Rounds(ANSWER_SECONDS, 1)
+    engine, rounds = Engine(1, 2, 3), ParallelRounds(ANSWER_SECONDS, 1)
     assert rounds.each(engine.remove, range(6), str) == 3
     assert engine.asked == [0, 1, 2, 3, 4, 5]
     engine.asked.clear()
@@ -51,4 +51,4 @@ def test_one_that_cannot_be_asked_about_is_left_and_the_others_are_done() -> Non
             raise BackendUnavailable("it cannot be removed")
         return True
 
-    assert Rounds(ANSWER_SECONDS, 2).each(remove, range(4), str) == 3
+    assert ParallelRounds(ANSWER_SECONDS, 2).each(remove, range(4), str) == 3

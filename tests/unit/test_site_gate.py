@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from engines.contract import Code
-from engines.ctfd.gate import OF_WHAT_RUNS, Contest, Person, Subject, Unmet, refusal, unmet
-from engines.web import WebCode, Wish
+from engines.ctfd.gate import OF_WHAT_RUNS, AskedChallenge, Contest, Person, Unmet, refusal, unmet
+from engines.web import Operation, WebCode
 
-PLAYER, OPEN = Person(), Subject()
+PLAYER, OPEN = Person(), AskedChallenge()
 
 
-@pytest.mark.parametrize("wish", [Wish.START, Wish.EXTEND])
+@pytest.mark.parametrize("wish", [Operation.START, Operation.EXTEND])
 @pytest.mark.parametrize(
     ("person", "contest", "subject", "code"),
     [
@@ -23,22 +23,22 @@ PLAYER, OPEN = Person(), Subject()
         (PLAYER, Contest.BEFORE, OPEN, WebCode.CONTEST_CLOSED),
         (PLAYER, Contest.PAUSED, OPEN, WebCode.CONTEST_CLOSED),
         (PLAYER, Contest.OVER, OPEN, WebCode.CONTEST_CLOSED),
-        (PLAYER, Contest.RUNNING, Subject(ours=False), Code.CHALLENGE_UNAVAILABLE),
-        (PLAYER, Contest.RUNNING, Subject(state="hidden"), Code.CHALLENGE_UNAVAILABLE),
-        (PLAYER, Contest.RUNNING, Subject(state="locked"), Code.CHALLENGE_UNAVAILABLE),
-        (PLAYER, Contest.RUNNING, Subject(accessible=False), Code.CHALLENGE_UNAVAILABLE),
+        (PLAYER, Contest.RUNNING, AskedChallenge(ours=False), Code.CHALLENGE_UNAVAILABLE),
+        (PLAYER, Contest.RUNNING, AskedChallenge(state="hidden"), Code.CHALLENGE_UNAVAILABLE),
+        (PLAYER, Contest.RUNNING, AskedChallenge(state="locked"), Code.CHALLENGE_UNAVAILABLE),
+        (PLAYER, Contest.RUNNING, AskedChallenge(accessible=False), Code.CHALLENGE_UNAVAILABLE),
         (
             PLAYER,
             Contest.RUNNING,
-            Subject(players_see_challenges=False),
+            AskedChallenge(players_see_challenges=False),
             Code.CHALLENGE_UNAVAILABLE,
         ),
-        (PLAYER, Contest.RUNNING, Subject(unmet=Unmet.HIDDEN), Code.CHALLENGE_UNAVAILABLE),
-        (PLAYER, Contest.RUNNING, Subject(unmet=Unmet.SHOWN), WebCode.FORBIDDEN),
+        (PLAYER, Contest.RUNNING, AskedChallenge(unmet=Unmet.HIDDEN), Code.CHALLENGE_UNAVAILABLE),
+        (PLAYER, Contest.RUNNING, AskedChallenge(unmet=Unmet.SHOWN), WebCode.FORBIDDEN),
     ],
 )
 def test_refused(
-    person: Person, contest: Contest, subject: Subject, code: object, wish: Wish
+    person: Person, contest: Contest, subject: AskedChallenge, code: object, wish: Operation
 ) -> None:
     found = refusal(person, contest, subject, wish)
     assert found is not None
@@ -51,19 +51,19 @@ def test_refused(
 
 @pytest.mark.parametrize("contest", [Contest.RUNNING, Contest.OPEN_AFTER])
 def test_allowed(contest: Contest) -> None:
-    assert refusal(PLAYER, contest, OPEN, Wish.START) is None
+    assert refusal(PLAYER, contest, OPEN, Operation.START) is None
 
 
 def test_what_is_hidden_is_refused_as_if_it_were_not_there() -> None:
-    hidden = refusal(PLAYER, Contest.RUNNING, Subject(state="hidden"), Wish.START)
-    assert hidden == refusal(PLAYER, Contest.RUNNING, Subject(ours=False), Wish.START)
+    hidden = refusal(PLAYER, Contest.RUNNING, AskedChallenge(state="hidden"), Operation.START)
+    assert hidden == refusal(PLAYER, Contest.RUNNING, AskedChallenge(ours=False), Operation.START)
 
 
 def test_an_admin_may_try_everything_there_is() -> None:
     admin = Person(is_admin=True, needs_team=True)
-    closed = Subject(state="hidden", accessible=False, unmet=Unmet.HIDDEN)
-    assert refusal(admin, Contest.BEFORE, closed, Wish.START) is None
-    assert refusal(admin, Contest.RUNNING, Subject(ours=False), Wish.START) is not None
+    closed = AskedChallenge(state="hidden", accessible=False, unmet=Unmet.HIDDEN)
+    assert refusal(admin, Contest.BEFORE, closed, Operation.START) is None
+    assert refusal(admin, Contest.RUNNING, AskedChallenge(ours=False), Operation.START) is not None
 
 
 ALL = frozenset({1, 2, 3})

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from engines.ctfd.setting_rows import CONFIG, DEFAULT, ENVIRONMENT, HIDDEN, SITE, Row, rows
+from engines.ctfd.setting_rows import CONFIG, DEFAULT, ENVIRONMENT, HIDDEN, SITE, SettingRow, rows
 from engines.settings import Settings
 
 SECRET = "mysql+pymysql://ctfd:hunter2@db/ctfd"
@@ -19,7 +19,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def row(name: str, config: dict[str, object], from_site: frozenset[str] = frozenset()) -> Row:
+def row(
+    name: str, config: dict[str, object], from_site: frozenset[str] = frozenset()
+) -> SettingRow:
     return next(each for each in rows(config, from_site) if each.name == name)
 
 

@@ -17,7 +17,7 @@ import responses
 
 from engines.contract import Code
 from engines.errors import WhaleFault
-from engines.whale.client import BACK_OFF_SECONDS, MAX_BODY_BYTES, Answer, WhaleClient
+from engines.whale.client import BACK_OFF_SECONDS, MAX_BODY_BYTES, WhaleAnswer, WhaleClient
 
 BASE = "http://whale.example.org"
 TOKEN = {"Authorization": "Token ctfd_secret"}
@@ -28,7 +28,7 @@ def client_for(
     base: str = BASE,
     *,
     seconds: float = 5,
-    observer: Callable[[Answer], None] | None = None,
+    observer: Callable[[WhaleAnswer], None] | None = None,
 ) -> Iterator[WhaleClient]:
     client = WhaleClient(base, call_seconds=seconds, observer=observer)
     try:
@@ -68,7 +68,7 @@ def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
 
 @responses.activate
 def test_the_observer_sees_the_answer_and_no_header() -> None:
-    seen: list[Answer] = []
+    seen: list[WhaleAnswer] = []
     responses.get(
         f"{BASE}/c", json={"a": 1}, status=403, content_type="application/json; charset=utf-8"
     )

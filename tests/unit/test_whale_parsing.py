@@ -10,7 +10,7 @@ import pytest
 from engines.contract import Code
 from engines.errors import SettingsError, WhaleFault
 from engines.whale.access import Access, parse_access
-from engines.whale.client import MAX_DEPTH, Answer, parsed
+from engines.whale.client import MAX_DEPTH, WhaleAnswer, parsed
 from engines.whale.dialects import (
     DIALECTS,
     CtfdWhale,
@@ -19,7 +19,7 @@ from engines.whale.dialects import (
     Legacy,
     dialect_named,
 )
-from engines.whale.wire import Another, Look, Nothing, Running
+from engines.whale.wire import Another, Look, Nothing, RunningContainer
 
 UUID = "0f5c1a2e-6a0b-4b3c-8d4e-5f6071829304"
 LINK = f'<a target="_blank" href="http://{UUID}.127.0.0.1.nip.io:8080/">Link to the Challenge</a>'
@@ -27,11 +27,11 @@ LINK = f'<a target="_blank" href="http://{UUID}.127.0.0.1.nip.io:8080/">Link to 
 
 def answer(
     body: Any, status: int = 200, *, method: str = "GET", kind: str = "application/json"
-) -> Answer:
-    return Answer(method, "/container?challenge_id=1", status, kind, body, 12)
+) -> WhaleAnswer:
+    return WhaleAnswer(method, "/container?challenge_id=1", status, kind, body, 12)
 
 
-def refused(message: str, status: int = 403, **more: Any) -> Answer:
+def refused(message: str, status: int = 403, **more: Any) -> WhaleAnswer:
     return answer({"success": False, "message": message}, status, **more)
 
 
@@ -105,7 +105,7 @@ def test_what_is_no_address_is_none(text: Any) -> None:
 
 def test_a_running_container() -> None:
     data = {"lan_domain": f"2-{UUID}", "user_access": LINK, "remaining_time": 3600}
-    assert CtfdWhale().look(answer({"success": True, "data": data})) == Running(
+    assert CtfdWhale().look(answer({"success": True, "data": data})) == RunningContainer(
         UUID, Access("http", f"{UUID}.127.0.0.1.nip.io", 8080), 3600
     )
 
@@ -124,14 +124,14 @@ def test_a_container_without_lan_domain_is_known_by_its_address(shown: str, iden
     found = CtfdWhale().look(
         answer({"success": True, "data": {"user_access": shown, "remaining_time": 60}})
     )
-    assert isinstance(found, Running)
+    assert isinstance(found, RunningContainer)
     assert found.uuid == identity
 
 
 def test_remaining_time_may_be_negative() -> None:
     data = {"lan_domain": f"2-{UUID}", "user_access": "nc a 1", "remaining_time": -9}
     found = CtfdWhale().look(answer({"success": True, "data": data}))
-    assert isinstance(found, Running)
+    assert isinstance(found, RunningContainer)
     assert found.remaining_seconds == -9
 
 
@@ -297,7 +297,7 @@ F403 = {
     ],
 )
 def test_a_refusal_is_told_by_its_code(
-    given: Answer, code: Code, retry_after: float | None
+    given: WhaleAnswer, code: Code, retry_after: float | None
 ) -> None:
     for read in (CtfdWhale().look, CtfdWhale().written):
         with pytest.raises(WhaleFault) as caught:
@@ -355,7 +355,7 @@ LEGACY_HTTP = {
 LEGACY_DIRECT = {**LEGACY_HTTP, "type": "redirect", "ip": "10.0.0.9", "port": 10093}
 
 
-def told(body: Any, status: int = 200, *, method: str = "GET") -> Answer:
+def told(body: Any, status: int = 200, *, method: str = "GET") -> WhaleAnswer:
     """As the legacy plugin sends its JSON."""
     return answer(body, status, method=method, kind="text/html")
 
@@ -369,7 +369,7 @@ def told(body: Any, status: int = 200, *, method: str = "GET") -> Answer:
 )
 def test_documented_running(data: dict[str, Any], access: Access) -> None:
     found = Documented().look(answer({"success": True, "message": "x", "data": data}))
-    assert found == Running(UUID, access, 450)
+    assert found == RunningContainer(UUID, access, 450)
 
 
 @pytest.mark.parametrize(
@@ -399,12 +399,12 @@ def test_documented_that_cannot_be_understood(change: dict[str, Any]) -> None:
     [
         ({"success": True}, Nothing()),
         ({}, Another(None)),
-        (LEGACY_HTTP, Running(UUID, Access("http", f"{UUID}.ctf.example.org", 8080), 450)),
+        (LEGACY_HTTP, RunningContainer(UUID, Access("http", f"{UUID}.ctf.example.org", 8080), 450)),
         (
             {**LEGACY_HTTP, "domain": f"{UUID}.ctf.example.org"},
-            Running(UUID, Access("http", f"{UUID}.ctf.example.org", 80), 450),
+            RunningContainer(UUID, Access("http", f"{UUID}.ctf.example.org", 80), 450),
         ),
-        (LEGACY_DIRECT, Running(UUID, Access("tcp", "10.0.0.9", 10093), 450)),
+        (LEGACY_DIRECT, RunningContainer(UUID, Access("tcp", "10.0.0.9", 10093), 450)),
     ],
 )
 def test_legacy_looks(body: dict[str, Any], found: Look) -> None:
@@ -454,7 +454,7 @@ def test_legacy_that_cannot_be_understood(body: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_a_legacy_refusal_is_told_by_its_code(given: Answer, code: Code) -> None:
+def test_a_legacy_refusal_is_told_by_its_code(given: WhaleAnswer, code: Code) -> None:
     with pytest.raises(WhaleFault) as caught:
         Legacy().written(replace(given, method="POST"))
     assert caught.value.code is code

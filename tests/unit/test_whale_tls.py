@@ -16,7 +16,7 @@ from engines.contract import Code
 from engines.errors import SettingsError, WhaleFault
 from engines.settings import Settings
 from engines.whale import WhaleAPIManager
-from engines.whale.client import Identity, WhaleClient
+from engines.whale.client import TlsIdentity, WhaleClient
 
 
 class Hello(BaseHTTPRequestHandler):
@@ -66,7 +66,7 @@ def serving(authority: trustme.CA, *names: str, ask_for_ours: bool = False) -> I
         thread.join()
 
 
-def post(url: str, identity: Identity | None) -> int:
+def post(url: str, identity: TlsIdentity | None) -> int:
     client = WhaleClient(url, call_seconds=5, identity=identity)
     try:
         return client.call("POST", "/c", {"Authorization": "Token ctfd_secret"}).status
@@ -76,7 +76,7 @@ def post(url: str, identity: Identity | None) -> int:
 
 def test_a_ca_of_ones_own(authority: trustme.CA, ca_file: Path) -> None:
     with serving(authority, "127.0.0.1") as url:
-        assert post(url, Identity(ca_file)) == 200
+        assert post(url, TlsIdentity(ca_file)) == 200
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "other.example.org"], ids=["unknown CA", "name"])
@@ -85,7 +85,7 @@ def test_a_certificate_that_cannot_be_trusted_gets_no_request(
 ) -> None:
     trusted = name != "127.0.0.1"
     with serving(authority, name) as url, pytest.raises(WhaleFault) as caught:
-        post(url, Identity(ca_file) if trusted else None)
+        post(url, TlsIdentity(ca_file) if trusted else None)
     assert (caught.value.code, caught.value.definite) == (Code.UNAVAILABLE, True)
 
 
@@ -95,9 +95,9 @@ def test_a_certificate_of_our_own(authority: trustme.CA, ca_file: Path, tmp_path
     ours.cert_chain_pems[0].write_to_path(certificate)
     ours.private_key_pem.write_to_path(key)
     with serving(authority, "127.0.0.1", ask_for_ours=True) as url:
-        assert post(url, Identity(ca_file, certificate, key)) == 200
+        assert post(url, TlsIdentity(ca_file, certificate, key)) == 200
         with pytest.raises(WhaleFault):
-            post(url, Identity(ca_file))
+            post(url, TlsIdentity(ca_file))
 
 
 @pytest.mark.parametrize("name", ["CA", "CLIENT_CERTIFICATE", "CLIENT_KEY"])

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException, TooManyRequests
 
 from conformance.harnesses.cre import MemoryWorld
 from engines.contract import LARGEST_ID, Code
-from engines.web import KEYS, Caller, Refusal, WebCode, Wish
+from engines.web import KEYS, Caller, Operation, WebCode, WebRefusal
 from engines.web.inputs import LARGEST_BODY
 
 CHANGES = ("start", "extend", "stop")
@@ -293,10 +293,10 @@ def test_a_smaller_limit_of_the_site_counts(cre_world: MemoryWorld) -> None:
 class Closed:
     """A contest that is over: what runs may be looked at and stopped, and no more."""
 
-    def refusal(self, caller: Caller, challenge_id: int, wish: Wish) -> Refusal | None:
-        if wish in (Wish.STOP, Wish.STATUS):
+    def refusal(self, caller: Caller, challenge_id: int, wish: Operation) -> WebRefusal | None:
+        if wish in (Operation.STOP, Operation.STATUS):
             return None
-        return Refusal(WebCode.CONTEST_CLOSED, "The contest is over")
+        return WebRefusal(WebCode.CONTEST_CLOSED, "The contest is over")
 
 
 def test_the_gate_decides_before_the_backend(cre_world: MemoryWorld) -> None:

@@ -14,8 +14,8 @@ from support.parallel import Player
 
 from engines.settings import Settings
 from engines.whale import StaticTokens, WhaleAPIManager
-from fake_whale import Challenge, FakeWhale, Isolation, Team, User, World
-from fake_whale.whale.clock import Clock
+from fake_whale import FakeWhale, Team, TransactionIsolation, User, WhaleChallenge, WhaleWorld
+from fake_whale.whale.clock import EpochClock
 
 HTTP, DIRECT = 1, 2
 HTTP_TOO, HIDDEN, UNKNOWN = 3, 4, 999_999
@@ -30,7 +30,7 @@ def tokens(players: Sequence[Player]) -> dict[int, str]:
 
 def fake_whale(
     players: Sequence[Player],
-    clock: Clock,
+    clock: EpochClock,
     *,
     timeout: int,
     renewals: int,
@@ -40,17 +40,17 @@ def fake_whale(
 ) -> FakeWhale:
     """A Whale with these players, at MariaDB's default isolation, that admits so many."""
     teams = {player.user_id: player.team_id for player in players if player.team_id is not None}
-    world = World(
+    world = WhaleWorld(
         users=[
             User(user_id, f"user{user_id}", token=token, team_id=teams.get(user_id))
             for user_id, token in tokens(players).items()
         ],
         teams=[Team(team_id, f"team{team_id}") for team_id in sorted(set(teams.values()))],
         challenges=[
-            Challenge(HTTP, "First"),
-            Challenge(DIRECT, "Second", redirect_type="direct"),
-            Challenge(HTTP_TOO, "Third"),
-            Challenge(HIDDEN, "Hidden", state="hidden"),
+            WhaleChallenge(HTTP, "First"),
+            WhaleChallenge(DIRECT, "Second", redirect_type="direct"),
+            WhaleChallenge(HTTP_TOO, "Third"),
+            WhaleChallenge(HIDDEN, "Hidden", state="hidden"),
         ],
         images=frozenset({"chal:1"}),
         config={
@@ -65,7 +65,7 @@ def fake_whale(
     return FakeWhale(
         world,
         clock=clock,
-        isolation=Isolation.REPEATABLE_READ,
+        isolation=TransactionIsolation.REPEATABLE_READ,
         frpc_file=frpc_file,
         flavour=flavour,
     )

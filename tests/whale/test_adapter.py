@@ -15,7 +15,7 @@ from engines.errors import BackendUnavailable, WhaleFault
 from engines.state.instance_store import InstanceStore
 from engines.whale import StaticTokens
 from engines.whale.api import WhaleAPI
-from engines.whale.client import Answer
+from engines.whale.client import WhaleAnswer
 from engines.whale.manager import whale_instances
 from engines.whale.wire import refusal_of
 from fake_whale.whale.redis import Redis
@@ -276,7 +276,7 @@ def test_what_whale_said_of_a_failure_is_in_the_audit_row_and_not_in_the_answer(
     """hexbay/ocean_ctf#18, GZTimeWalker/GZCTF#31."""
 
     def refusing(api: WhaleAPI, user: int, challenge: int) -> None:
-        answer = Answer("POST", "/", 200, "application/json", {"success": False}, 1)
+        answer = WhaleAnswer("POST", "/", 200, "application/json", {"success": False}, 1)
         raise refusal_of(answer, "Container creation failed", known=True)
 
     monkeypatch.setattr(WhaleAPI, "create", refusing)

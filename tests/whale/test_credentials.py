@@ -27,20 +27,23 @@ from engines.whale import (
     StaticTokens,
     WhaleAPIManager,
 )
-from engines.whale.client import Page, WhaleClient
+from engines.whale.client import LoginPage, WhaleClient
 from engines.whale.login import Login, TokenMaker
-from fake_whale import Challenge, FakeServer, FakeWhale, User, VirtualClock, World
+from fake_whale import FakeServer, FakeWhale, User, VirtualEpochClock, WhaleChallenge, WhaleWorld
 
 ALICE, BOB = 2, 3
 TOKENS = {ALICE: "ctfd_" + 64 * "a", BOB: "ctfd_" + 64 * "b"}
 PASSWORD = "correct horse"  # made up
-WORLD = World(
+WORLD = WhaleWorld(
     users=[
         User(1, "admin", type="admin", password="admin"),  # made up
         User(ALICE, "alice", token=TOKENS[ALICE], password=PASSWORD),
         User(BOB, "bob", token=TOKENS[BOB], password=PASSWORD),
     ],
-    challenges=[Challenge(1, "First", image="chal:1"), Challenge(2, "Second", image="chal:1")],
+    challenges=[
+        WhaleChallenge(1, "First", image="chal:1"),
+        WhaleChallenge(2, "Second", image="chal:1"),
+    ],
     images=frozenset({"chal:1"}),
 )
 Make = Callable[..., AbstractContextManager[WhaleAPIManager]]
@@ -48,7 +51,7 @@ Make = Callable[..., AbstractContextManager[WhaleAPIManager]]
 
 @pytest.fixture
 def fake() -> Iterator[FakeWhale]:
-    with FakeWhale(WORLD, clock=VirtualClock()) as made:
+    with FakeWhale(WORLD, clock=VirtualEpochClock()) as made:
         yield made
 
 
@@ -352,10 +355,10 @@ def test_two_users_never_share_a_session(
         client = manager._api._client
         with requests.Session() as shared:  # a jar that is shared
 
-            def send(method: str, path: str, headers: dict[str, str], *_: object) -> Page:
+            def send(method: str, path: str, headers: dict[str, str], *_: object) -> LoginPage:
                 found = shared.request(method, client._base_url + path, headers=headers, timeout=5)
                 kind = found.headers["Content-Type"]
-                return Page(found.status_code, kind, found.content, {})
+                return LoginPage(found.status_code, kind, found.content, {})
 
             monkeypatch.setattr(client, "_send", send)
             codes = [manager.start_instance(user, 1).code for user in (ALICE, BOB, ALICE)]

@@ -13,15 +13,15 @@ from engines.errors import BackendUnavailable
 from engines.settings import Settings
 from engines.state.database import Database
 from engines.whale import StaticTokens, WhaleAPIManager
-from fake_whale import Challenge, Dialect, FakeWhale, User, VirtualClock, World
+from fake_whale import FakeDialect, FakeWhale, User, VirtualEpochClock, WhaleChallenge, WhaleWorld
 
 TOKEN = "ctfd_" + 64 * "a"
-WORLD = World(
+WORLD = WhaleWorld(
     users=[User(1, "admin", type="admin"), User(2, "alice", token=TOKEN)],
     challenges=[
-        Challenge(1, "First", image="chal:1"),
-        Challenge(2, "Direct", image="chal:1", redirect_type="direct"),
-        Challenge(3, "Hidden", image="chal:1", state="hidden"),
+        WhaleChallenge(1, "First", image="chal:1"),
+        WhaleChallenge(2, "Direct", image="chal:1", redirect_type="direct"),
+        WhaleChallenge(3, "Hidden", image="chal:1", state="hidden"),
     ],
     images=frozenset({"chal:1"}),
     config={"frp_direct_ip_address": "127.0.0.9", "frp_http_domain_suffix": "ctf.example.org"},
@@ -48,9 +48,9 @@ def adapter(
         database.close()
 
 
-@pytest.fixture(params=list(Dialect), ids=lambda dialect: dialect.value)
+@pytest.fixture(params=list(FakeDialect), ids=lambda dialect: dialect.value)
 def fake(request: pytest.FixtureRequest) -> Iterator[FakeWhale]:
-    with FakeWhale(WORLD, clock=VirtualClock(), dialect=request.param) as made:
+    with FakeWhale(WORLD, clock=VirtualEpochClock(), dialect=request.param) as made:
         yield made
 
 
@@ -97,8 +97,8 @@ def test_a_container_started_by_hand_is_not_replaced_in_any_dialect(
 
 
 def test_another_whale_in_the_old_ones_place_is_noticed(tmp_path: Path) -> None:
-    old = FakeWhale(WORLD, clock=VirtualClock(), dialect=Dialect.LEGACY)
-    new = FakeWhale(WORLD, clock=VirtualClock(), dialect=Dialect.CTFD_WHALE)
+    old = FakeWhale(WORLD, clock=VirtualEpochClock(), dialect=FakeDialect.LEGACY)
+    new = FakeWhale(WORLD, clock=VirtualEpochClock(), dialect=FakeDialect.CTFD_WHALE)
     with new, old.serve() as server, adapter(server.url, tmp_path) as manager:
         assert manager.start_instance(ALICE, 1).ok
         assert manager.stop_instance(ALICE, 1).ok
@@ -109,7 +109,7 @@ def test_another_whale_in_the_old_ones_place_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_ctfd_without_whale_is_no_empty_whale(tmp_path: Path) -> None:
-    fake = FakeWhale(WORLD, clock=VirtualClock(), dialect=Dialect.CTFD_WHALE)
+    fake = FakeWhale(WORLD, clock=VirtualEpochClock(), dialect=FakeDialect.CTFD_WHALE)
     with fake.serve() as server, adapter(f"{server.url}/elsewhere", tmp_path) as manager:
         result = manager.start_instance(ALICE, 1)
         assert (result.code, result.definite) == (Code.UNAVAILABLE, True)
@@ -119,7 +119,7 @@ def test_a_ctfd_without_whale_is_no_empty_whale(tmp_path: Path) -> None:
 
 
 def test_where_any_number_may_write_nothing_waits_for_its_turn(tmp_path: Path) -> None:
-    fake = FakeWhale(WORLD, clock=VirtualClock())
+    fake = FakeWhale(WORLD, clock=VirtualEpochClock())
     with fake.serve() as server, adapter(server.url, tmp_path, whale_parallel_writes=0) as manager:
         assert manager.start_instance(ALICE, 1).ok
 
@@ -133,8 +133,8 @@ def test_who_is_not_let_in_learns_nothing_about_the_dialect(
 
 
 def test_the_first_contact_may_be_about_a_hidden_challenge(tmp_path: Path) -> None:
-    for dialect in (Dialect.CTFD_WHALE, Dialect.DOCUMENTED):
-        fake = FakeWhale(WORLD, clock=VirtualClock(), dialect=dialect)
+    for dialect in (FakeDialect.CTFD_WHALE, FakeDialect.DOCUMENTED):
+        fake = FakeWhale(WORLD, clock=VirtualEpochClock(), dialect=dialect)
         with fake.serve() as server, adapter(server.url, tmp_path / dialect.value) as manager:
             assert manager.start_instance(ALICE, 3).code is Code.CHALLENGE_UNAVAILABLE
 
@@ -150,7 +150,7 @@ def test_an_invisible_challenge_does_not_hide_a_whale_that_is_known(
 
 
 def test_a_pinned_dialect_is_not_looked_for(tmp_path: Path) -> None:
-    fake = FakeWhale(WORLD, clock=VirtualClock(), dialect=Dialect.LEGACY)
+    fake = FakeWhale(WORLD, clock=VirtualEpochClock(), dialect=FakeDialect.LEGACY)
     with fake.serve() as server, adapter(server.url, tmp_path, whale_dialect="legacy") as manager:
         # A legacy Whale answers an invisible challenge as CTFd answers a page it does not have.
         assert manager.start_instance(ALICE, 3).code is Code.CHALLENGE_UNAVAILABLE

@@ -19,8 +19,8 @@ from engines.settings import Settings
 from engines.whale.access import Access
 from engines.whale.direct_probe import DirectWatch
 from engines.whale.readiness import instance_answers
-from fake_whale import Challenge, FakeWhale, InstanceOptions, User, World
-from fake_whale.testing import Player
+from fake_whale import FakeWhale, InstanceOptions, User, WhaleChallenge, WhaleWorld
+from fake_whale.testing import WhalePlayer
 
 SHIPPED = Settings()
 HOST = "127.77.3.9"
@@ -111,14 +111,14 @@ def test_the_longest_of_the_dead_connections_counts_and_not_the_last() -> None:
 @pytest.mark.parametrize("delay", [0.0, 0.25])
 def test_a_missing_image_is_not_ready_behind_a_fake_frpc(delay: float) -> None:
     token = "ctfd_" + 64 * "a"
-    world = World(
+    world = WhaleWorld(
         users=[User(1, "admin", type="admin"), User(2, "alice", token=token)],
-        challenges=[Challenge(1, "Missing", image="no-such:1", redirect_type="direct")],
+        challenges=[WhaleChallenge(1, "Missing", image="no-such:1", redirect_type="direct")],
         config={"frp_direct_ip_address": HOST},
     )
     options = InstanceOptions(direct_host=HOST, resolver_delay=delay)
     with FakeWhale(world, instances=options) as fake, fake.serve() as server:
-        alice = Player(server.url, token)
+        alice = WhalePlayer(server.url, token)
         assert alice.post(1).status_code == 200
         _, host, port = alice.get(1).json()["data"]["user_access"].split()
         settings = replace(SHIPPED, whale_ready_seconds=2.6)

@@ -24,8 +24,15 @@ from engines.errors import BackendUnavailable
 from engines.settings import Settings
 from engines.state.database import Database
 from engines.whale import StaticTokens, WhaleAPIManager
-from fake_whale import Challenge, FakeWhale, InstanceOptions, User, VirtualClock, World
-from fake_whale.whale.faults import EVENTS, TRANSPORT, Kind
+from fake_whale import (
+    FakeWhale,
+    InstanceOptions,
+    User,
+    VirtualEpochClock,
+    WhaleChallenge,
+    WhaleWorld,
+)
+from fake_whale.whale.faults import EVENTS, TRANSPORT, WhaleFaultKind
 
 pytestmark = pytest.mark.timeout(400)  # the first of them waits for the whole matrix
 ALICE, BOB = 2, 3
@@ -49,16 +56,16 @@ BEGIN, END = (
     "<!-- end of matrix -->",
 )
 
-WORLD = World(
+WORLD = WhaleWorld(
     users=[
         User(1, "admin", type="admin"),
         User(ALICE, "alice", token=TOKENS[ALICE]),
         User(BOB, "bob", token=TOKENS[BOB]),
     ],
     challenges=[
-        Challenge(CHALLENGE, "First", image="chal:1"),
-        Challenge(DIRECT, "Direct", image="chal:1", redirect_type="direct"),
-        Challenge(BROKEN, "Broken", image="Bad Reference!"),
+        WhaleChallenge(CHALLENGE, "First", image="chal:1"),
+        WhaleChallenge(DIRECT, "Direct", image="chal:1", redirect_type="direct"),
+        WhaleChallenge(BROKEN, "Broken", image="Bad Reference!"),
     ],
     images=frozenset({"chal:1"}),
     config={
@@ -87,23 +94,23 @@ def troubles() -> Iterator[Trouble]:
     Those of the connection hit every request, or the write alone: before Whale sees it, or after
     Whale has done it.
     """
-    for kind in Kind:
+    for kind in WhaleFaultKind:
         name = kind.value
-        if kind is Kind.FUZZED:
+        if kind is WhaleFaultKind.FUZZED:
             continue  # another answer each time: tests/whale/test_fuzzed_answers.py
-        if kind is Kind.REFUSE:
+        if kind is WhaleFaultKind.REFUSE:
             yield Trouble("refuse", {"kind": name, "seconds": 3600})
             yield Trouble("refuse, the write", {"kind": name}, writes_only=True)
         elif kind in TRANSPORT:
-            slow = {"seconds": LASTING_SECONDS} if kind is Kind.SLOW_FIRST_BYTE else {}
-            fault, real = {"kind": name, **slow}, bool(slow) or kind is Kind.HANG
+            slow = {"seconds": LASTING_SECONDS} if kind is WhaleFaultKind.SLOW_FIRST_BYTE else {}
+            fault, real = {"kind": name, **slow}, bool(slow) or kind is WhaleFaultKind.HANG
             yield Trouble(f"{name}", fault, real_time=real)
             for when in ("before", "after"):
                 aimed = {**fault, "when": when}
                 yield Trouble(f"{name}, the write, {when}", aimed, True, real_time=real)
         elif kind in EVENTS:
             yield Trouble(name, {"kind": name, "path": "*", "count": 1})
-        elif kind is Kind.DOCKER_SLOW:
+        elif kind is WhaleFaultKind.DOCKER_SLOW:
             yield Trouble(
                 f"{name}, beyond our deadline",
                 {"kind": name, "seconds": LASTING_SECONDS},
@@ -128,7 +135,7 @@ class Stand:
 
     def __init__(self, folder: Path, *, real_time: bool) -> None:
         self.real_time = real_time
-        clock = None if real_time else VirtualClock()
+        clock = None if real_time else VirtualEpochClock()
         options = InstanceOptions(ready_delay=0.0)
         self.fake = FakeWhale(WORLD, clock=clock, instances=options)
         self.server = self.fake.serve()
@@ -220,13 +227,15 @@ def run(folder: Path, trouble: Trouble, call: str) -> Cell:
             here.fake.inject({**trouble.fault, "method": WRITES.get(call, "POST")})
         else:
             here.fake.inject(trouble.fault)
-        lasting = trouble.real_time or trouble.name.startswith(Kind.DRIBBLE.value)
+        lasting = trouble.real_time or trouble.name.startswith(WhaleFaultKind.DRIBBLE.value)
         cell = _called(here, here.hasty if lasting else here.manager, call, challenge)
         here.fake.lift_faults()
-        if trouble.name == Kind.DOCKER_RESTARTED.value:
+        if trouble.name == WhaleFaultKind.DOCKER_RESTARTED.value:
             here.fake.inject({"kind": "frpc_restarted"})  # the organisers' part
         here.fake.patch_config({"docker_max_container_count": "100"})
-        _nothing_forgotten(here, cell, bobs, removed=trouble.name == Kind.SERVICE_REMOVED.value)
+        _nothing_forgotten(
+            here, cell, bobs, removed=trouble.name == WhaleFaultKind.SERVICE_REMOVED.value
+        )
         return cell
 
 

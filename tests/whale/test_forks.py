@@ -30,9 +30,9 @@ from engines.errors import WhaleFault
 from engines.metrics import exposition
 from engines.whale import WhaleAPIManager
 from engines.whale.api import WhaleAPI
-from engines.whale.client import Answer
-from fake_whale import FakeWhale, VirtualClock
-from fake_whale.testing import Player as Visitor
+from engines.whale.client import WhaleAnswer
+from fake_whale import FakeWhale, VirtualEpochClock
+from fake_whale.testing import WhalePlayer as Visitor
 from fake_whale.whale.flavours import FLAVOURS as FAKES
 
 ALICE, BOB = Player("ALICE", 11), Player("BOB", 12)
@@ -72,7 +72,7 @@ class Site:
     def running(self) -> set[str]:
         return {str(service["uuid"]) for service in self.fake.state()["services"]}
 
-    def _observe(self, answer: Answer) -> None:
+    def _observe(self, answer: WhaleAnswer) -> None:
         self.asked.append(answer.method)
 
 
@@ -86,7 +86,7 @@ def site(tmp_path: Path) -> Iterator[Sites]:
 
         def opened(flavour: str, **changed: object) -> Site:
             fake = fake_whale(
-                [ALICE, BOB], VirtualClock(), timeout=3600, renewals=5, flavour=flavour
+                [ALICE, BOB], VirtualEpochClock(), timeout=3600, renewals=5, flavour=flavour
             )
             server = stack.enter_context(stack.enter_context(fake).serve())
             made = Site(fake, server.url, tmp_path / "state.db", **changed)

@@ -32,15 +32,15 @@ from conformance.spec.shape import check_action, check_start, check_status
 from engines import deadline
 from engines.contract import Code
 from engines.errors import BackendUnavailable, WhaleFault
-from engines.probe import Page, fetch_page
+from engines.probe import ProbedPage, fetch_page
 from engines.whale import WhaleAPIManager
 from engines.whale import client as whale_client
 from engines.whale.api import WhaleAPI
 from engines.whale.client import WhaleClient
 from engines.whale.dialects import dialect_named
 from engines.whale.login import Login, TokenMaker
-from engines.whale.wire import Another, Nothing, Running
-from fake_whale import FakeWhale, VirtualClock
+from engines.whale.wire import Another, Nothing, RunningContainer
+from fake_whale import FakeWhale, VirtualEpochClock
 from fake_whale.fuzz import PAUSE_SECONDS, End, FuzzedAnswer, fuzzed
 
 CALL_SECONDS = 0.05
@@ -135,7 +135,7 @@ def test_an_answer_is_understood_or_is_a_fault(name: str, seed: int) -> None:
         while sent() < API[1]:
             ask = random.choice((api.look, api.look, api.create, api.renew, api.destroy))
             with suppress(WhaleFault):
-                assert isinstance(ask(2, 7), (Running, Nothing, Another, type(None)))
+                assert isinstance(ask(2, 7), (RunningContainer, Nothing, Another, type(None)))
     client.close()
 
 
@@ -143,7 +143,7 @@ class Site:
     """A sane Whale, and the adapter of a process with little patience before it."""
 
     def __init__(self, folder: Path) -> None:
-        self.fake: FakeWhale = fake_whale(PLAYERS, VirtualClock(), timeout=3600, renewals=5)
+        self.fake: FakeWhale = fake_whale(PLAYERS, VirtualEpochClock(), timeout=3600, renewals=5)
         self.server = self.fake.serve()
         shared = settings(self.server.url, folder / "state.db", timeout=3600, renewals=5)
         self.patient = self._adapter(shared)
@@ -243,4 +243,4 @@ def test_a_page_is_one_or_none() -> None:
     with listening(serve) as port:
         for _ in range(200):
             page = fetch_page(f"http://127.0.0.1:{port}/", timeout=2.0)
-            assert page is None or isinstance(page, Page)
+            assert page is None or isinstance(page, ProbedPage)

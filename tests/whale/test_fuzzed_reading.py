@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from engines.errors import WhaleFault
 from engines.whale.access import parse_access
-from engines.whale.client import Answer, parsed
+from engines.whale.client import WhaleAnswer, parsed
 from engines.whale.dialects import DIALECTS, Dialect
-from engines.whale.wire import Another, Nothing, Running
+from engines.whale.wire import Another, Nothing, RunningContainer
 
 UUID = "0f5c1a2e-6a0b-4b3c-8d4e-5f6071829304"
 LINK = f'<a target="_blank" href="http://{UUID}.127.0.0.1.nip.io:8080/">Link to the Challenge</a>'
@@ -66,10 +66,10 @@ HOSTILE = st.recursive(
 def test_whatever_is_answered_is_read_or_one_kind_of_error(
     dialect: Dialect, body: object, status: int, kind: str, method: str
 ) -> None:
-    came = Answer(method, "/container", status, kind, parsed(json.dumps(body).encode()), 12)
+    came = WhaleAnswer(method, "/container", status, kind, parsed(json.dumps(body).encode()), 12)
     try:
         if method == "GET":
-            assert isinstance(dialect.look(came), Running | Nothing | Another)
+            assert isinstance(dialect.look(came), RunningContainer | Nothing | Another)
         else:
             dialect.written(came)
     except WhaleFault:

@@ -16,7 +16,7 @@ from whale.rig import DIRECT, HTTP, FakesClock, fake_whale, settings, tokens
 from engines.audit import Action
 from engines.contract import Code
 from engines.whale import StaticTokens, WhaleAPIManager
-from fake_whale import FakeWhale, VirtualClock
+from fake_whale import FakeWhale, VirtualEpochClock
 
 ALICE = 7
 
@@ -58,7 +58,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    fake = fake_whale([Player("ALICE", ALICE)], VirtualClock(), timeout=3600, renewals=5)
+    fake = fake_whale([Player("ALICE", ALICE)], VirtualEpochClock(), timeout=3600, renewals=5)
     with fake, fake.serve() as server:
         found = Site(fake, server.url, tmp_path / "state.db")
         yield found

@@ -27,9 +27,9 @@ from engines.contract import Code, InstanceStatus, StartResult
 from engines.front import Call
 from engines.state.instances import Instance
 from engines.whale import WhaleAPIManager
-from fake_whale import FakeServer, FakeWhale, SystemClock, VirtualClock
-from fake_whale.whale.clock import Clock
-from fake_whale.whale.engine import Order
+from fake_whale import FakeServer, FakeWhale, SystemEpochClock, VirtualEpochClock
+from fake_whale.whale.clock import EpochClock
+from fake_whale.whale.engine import ServiceOrder
 
 ALICE = Player("ALICE", 11)
 MATES = (Player("MATE", 21, 2), Player("OTHER_MATE", 22, 2))
@@ -101,7 +101,7 @@ class Scene:
 def scene(
     players: Sequence[Player],
     folder: Path,
-    clock: Clock,
+    clock: EpochClock,
     manager: type[WhaleAPIManager] = WhaleAPIManager,
     writes: int = 1,
 ) -> Iterator[tuple[Scene, FakeServer]]:
@@ -122,7 +122,7 @@ def scene(
         engine: Any = fake.machine.engine
         create = engine.create
 
-        def noting(order: Order) -> None:
+        def noting(order: ServiceOrder) -> None:
             made.created.add(order.uuid)
             create(order)
 
@@ -182,7 +182,7 @@ def assert_eventful(scene: Scene, rounds: int) -> None:
 @pytest.mark.parametrize("account", ACCOUNTS)
 def test_threads_leave_one_container_or_none(account: str, tmp_path: Path) -> None:
     with (
-        scene(ACCOUNTS[account], tmp_path, VirtualClock()) as (made, _),
+        scene(ACCOUNTS[account], tmp_path, VirtualEpochClock()) as (made, _),
         thread_rounds(made, THREADS) as at_once,
     ):
         made.play(ROUNDS[account], SEED, at_once)
@@ -192,7 +192,7 @@ def test_threads_leave_one_container_or_none(account: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("account", ACCOUNTS)
 def test_processes_leave_one_container_or_none(account: str, tmp_path: Path) -> None:
     with (
-        scene(ACCOUNTS[account], tmp_path, SystemClock()) as (made, server),
+        scene(ACCOUNTS[account], tmp_path, SystemEpochClock()) as (made, server),
         process_rounds(made, server, tmp_path / "state.db") as at_once,
     ):
         made.play(ROUNDS[account], SEED, at_once)
@@ -229,7 +229,7 @@ def test_an_adapter_without_its_guards_is_caught(
 ) -> None:
     # The queue in front of Whale hides that the rows are not kept apart: here it is open.
     with (
-        scene(ACCOUNTS[account], tmp_path, VirtualClock(), broken, writes=0) as (made, _),
+        scene(ACCOUNTS[account], tmp_path, VirtualEpochClock(), broken, writes=0) as (made, _),
         thread_rounds(made, 8) as at_once,
         pytest.raises(AssertionError),
     ):

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from engines.probe import Page, answers_http, fetch_page
+from engines.probe import ProbedPage, answers_http, fetch_page
 from engines.settings import Settings
 from engines.whale.access import Access
 from engines.whale.readiness import instance_answers
@@ -253,4 +253,4 @@ def test_a_server_that_drips_holds_no_probe(text: bytes, answers: bool) -> None:
 def test_only_the_beginning_of_a_page_is_read() -> None:
     with gateway(lambda _host: (200, "x" * 1_000_000)) as settings:
         page = fetch_page(settings.whale_probe_gateway or "", timeout=2.0)
-    assert page == Page(200, b"x" * 65_536)
+    assert page == ProbedPage(200, b"x" * 65_536)

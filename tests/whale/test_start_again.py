@@ -15,10 +15,10 @@ from engines.clock import VirtualClock as OurClock
 from engines.contract import Code
 from engines.errors import WhaleFault
 from engines.whale import WhaleAPIManager
-from engines.whale.client import Answer
+from engines.whale.client import WhaleAnswer
 from engines.whale.left_locks import LeftLocks
-from fake_whale import FakeWhale, VirtualClock
-from fake_whale.testing import Player as Visitor
+from fake_whale import FakeWhale, VirtualEpochClock
+from fake_whale.testing import WhalePlayer as Visitor
 
 ALICE, BOB = Player("ALICE", 11), Player("BOB", 12)
 TIMEOUT, RENEWALS = 3600, 5
@@ -32,7 +32,7 @@ class Site:
         self.fake = fake
         self.url = url
         self.asked: list[str] = []
-        self.after: Callable[[Answer], None] = lambda answer: None
+        self.after: Callable[[WhaleAnswer], None] = lambda answer: None
         shared = settings(url, state, timeout=TIMEOUT, renewals=RENEWALS)
         self.adapter = WhaleAPIManager(
             replace(shared, whale_start_again_seconds=pause),
@@ -47,7 +47,7 @@ class Site:
     def writes(self) -> list[str]:
         return [each for each in self.asked if each != "GET"]
 
-    def _observe(self, answer: Answer) -> None:
+    def _observe(self, answer: WhaleAnswer) -> None:
         self.asked.append(answer.method)
         self.after(answer)
 
@@ -62,7 +62,7 @@ def site(tmp_path: Path) -> Iterator[Sites]:
 
         def opened(pause: float = 0, places: int = 100) -> Site:
             fake = fake_whale(
-                [ALICE, BOB], VirtualClock(), timeout=TIMEOUT, renewals=RENEWALS, places=places
+                [ALICE, BOB], VirtualEpochClock(), timeout=TIMEOUT, renewals=RENEWALS, places=places
             )
             server = stack.enter_context(stack.enter_context(fake).serve())
             made = Site(fake, server.url, tmp_path / "state.db", pause)
@@ -72,10 +72,10 @@ def site(tmp_path: Path) -> Iterator[Sites]:
         yield opened
 
 
-def ten_seconds_later(site: Site) -> Callable[[Answer], None]:
+def ten_seconds_later(site: Site) -> Callable[[WhaleAnswer], None]:
     """The pause after a failure, on a clock that does not go by itself."""
 
-    def after(answer: Answer) -> None:
+    def after(answer: WhaleAnswer) -> None:
         if answer.method == "GET" and "POST" in site.asked:
             site.fake.clock.advance(11)
 
@@ -106,7 +106,7 @@ def test_it_is_not_tried_again_where_something_runs_by_then(site: Sites) -> None
     here = site(pause=0.01)
     whales_own = Visitor(here.url, tokens([ALICE])[ALICE.user_id])
 
-    def on_whales_page(answer: Answer) -> None:
+    def on_whales_page(answer: WhaleAnswer) -> None:
         if answer.method == "POST":
             here.after = lambda _: None
             here.fake.lift_faults()
@@ -124,7 +124,7 @@ def test_it_is_not_tried_again_where_another_has_taken_it_over(site: Sites) -> N
     here = site(pause=0.01)
     store, ledger = here.adapter._store, here.adapter._ledger
 
-    def taken_over(answer: Answer) -> None:
+    def taken_over(answer: WhaleAnswer) -> None:
         if answer.method == "POST":
             (row,) = store.all()
             assert store.save(row.stopping(ledger.lease_end()))
@@ -168,8 +168,8 @@ def test_what_meets_a_lock_that_was_left_is_refused_without_holding_others_up(si
 def test_an_answer_of_something_in_front_of_whale_leaves_no_lock() -> None:
     locks = LeftLocks(OurClock())
     fault = WhaleFault(Code.UNAVAILABLE, "Bad gateway")
-    locks.note(ALICE.user_id, Answer("POST", "/", 502, "text/html", None, 1), fault)
+    locks.note(ALICE.user_id, WhaleAnswer("POST", "/", 502, "text/html", None, 1), fault)
     locks.check(ALICE.user_id)
-    locks.note(ALICE.user_id, Answer("POST", "/", 500, "text/html", None, 1), fault)
+    locks.note(ALICE.user_id, WhaleAnswer("POST", "/", 500, "text/html", None, 1), fault)
     with pytest.raises(WhaleFault):
         locks.check(ALICE.user_id)

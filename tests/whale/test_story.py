@@ -55,7 +55,7 @@ from engines.front import Call
 from engines.state.database import Database, metadata
 from engines.state.instances import Instance
 from engines.whale import WhaleAPIManager, client
-from fake_whale import FakeServer, FakeWhale, VirtualClock
+from fake_whale import FakeServer, FakeWhale, VirtualEpochClock
 
 ALICE, BOB = Player("ALICE", 11), Player("BOB", 12)
 MATE, OTHER_MATE = Player("MATE", 21, 2), Player("OTHER_MATE", 22, 2)
@@ -134,7 +134,7 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.fake: FakeWhale = fake_whale(
-            PLAYERS, VirtualClock(), timeout=TIMEOUT, renewals=MOST_EXTENSIONS
+            PLAYERS, VirtualEpochClock(), timeout=TIMEOUT, renewals=MOST_EXTENSIONS
         )
         self.server: FakeServer = self.fake.serve()
         self.settings = settings(
@@ -147,7 +147,7 @@ class Stage:
     def begin(self, manager: type[WhaleAPIManager]) -> WhaleAPIManager:
         """An empty Whale at the same time of the same day, and a fresh adapter."""
         clock = self.fake.clock
-        assert isinstance(clock, VirtualClock)
+        assert isinstance(clock, VirtualEpochClock)
         clock.set_back(clock.time() - self._began)
         self.fake.reset()
         with self.database.write() as connection:

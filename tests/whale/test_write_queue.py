@@ -34,7 +34,7 @@ from engines.whale.write_queue import (
     WAITING_SECONDS,
     WriteQueue,
 )
-from fake_whale import FakeWhale, SystemClock
+from fake_whale import FakeWhale, SystemEpochClock
 
 CALL_SECONDS = 30.0
 FOREVER = 60.0
@@ -220,7 +220,7 @@ def test_any_number_may_write_where_that_is_set(database: Database) -> None:
 def site(folder: Path, *, places: int = 100) -> Iterator[tuple[FakeWhale, Settings]]:
     """A Whale whose frpc is a real one's like, and the settings of adapters in front of it."""
     fake = fake_whale(
-        MANY, SystemClock(), timeout=TIMEOUT, renewals=RENEWALS, places=places, frpc_file=True
+        MANY, SystemEpochClock(), timeout=TIMEOUT, renewals=RENEWALS, places=places, frpc_file=True
     )
     with fake, fake.serve() as server:
         shared = settings(server.url, folder / "state.db", timeout=TIMEOUT, renewals=RENEWALS)

@@ -16,14 +16,14 @@ from engines.state.audit_export import ExportBusy, line, private_file
 from engines.state.audit_log import container_events
 from engines.state.database import Database
 from engines.upkeep import Upkeep
-from whale_ready.command import Command, Group, could_not_run
+from whale_ready.command import Command, CommandGroup, could_not_run
 from whale_ready.lines import echo
 
 PAGE = 1000
 """Rows that are read at a time."""
 
 
-@click.group("audit", cls=Group, short_help="Export the audit log, or delete what is old.")
+@click.group("audit", cls=CommandGroup, short_help="Export the audit log, or delete what is old.")
 def audit_group() -> None:
     """The audit log in CONTAINER_DATABASE_URL (docs/database.md)."""
 

@@ -15,12 +15,12 @@ from rich.table import Table
 
 from conformance.registry.backends import BackendSpecError
 from conformance.run.observer import Observer
-from whale_ready.command import INTERRUPTED, Command, Group, could_not_run
+from whale_ready.command import INTERRUPTED, Command, CommandGroup, could_not_run
 from whale_ready.console import Console
 
 if TYPE_CHECKING:
     from benchmarks.bench_report import Result
-    from benchmarks.benching import Request
+    from benchmarks.benching import BenchRequest
     from benchmarks.samples import Sample
 
 EXIT_CODES = """\b
@@ -35,7 +35,7 @@ Exit codes:
 
 @click.group(
     "bench",
-    cls=Group,
+    cls=CommandGroup,
     invoke_without_command=True,
     short_help="Put two backends under the same load and compare them.",
     epilog=f"""{EXIT_CODES}
@@ -152,15 +152,15 @@ def bench_group(
     """
     if context.invoked_subcommand is not None:
         return
-    from benchmarks.benching import Request
-    from benchmarks.comparison import SWEEP, Plan
+    from benchmarks.benching import BenchRequest
+    from benchmarks.comparison import SWEEP, BenchPlan
     from benchmarks.decisions import DEFAULT_MARGINS, MarginError, margin_of
 
     try:
         agreed = tuple(margin_of(each) for each in margins or DEFAULT_MARGINS)
     except MarginError as error:
         sys.exit(could_not_run(f"--margin {error}"))
-    plan = Plan(
+    plan = BenchPlan(
         scenario=scenario,
         seconds=duration,
         turns=turns,
@@ -170,7 +170,7 @@ def bench_group(
         visits=visits,
         sweep=SWEEP if sweep else (),
     )
-    request = Request(plan, agreed, backends, with_baseline=baseline, whale_world=whale_world)
+    request = BenchRequest(plan, agreed, backends, with_baseline=baseline, whale_world=whale_world)
     console = Console()
     try:
         sys.exit(_bench(request, folder, console))
@@ -219,7 +219,7 @@ def compare_command(before: Path, after: Path, margins: tuple[str, ...]) -> None
     sys.exit(verdict.exit_code)
 
 
-def _bench(request: Request, folder: Path | None, console: Console) -> int:
+def _bench(request: BenchRequest, folder: Path | None, console: Console) -> int:
     from benchmarks.bench_file import JSON
     from benchmarks.bench_report import MARKDOWN, SAMPLES, result_of, write
     from benchmarks.benching import BenchError, bench

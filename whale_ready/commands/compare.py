@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from conformance.report.comparison import Comparison, Difference, compare
+from conformance.report.comparison import Comparison, RuleDifference, compare
 from conformance.report.report_file import ReportError, load_report
 from conformance.report.results import Report
 from whale_ready.command import Command, could_not_run
@@ -62,7 +62,7 @@ def _table(found: Comparison) -> Table:
     return table
 
 
-def _add(table: Table, what: str, differences: Iterable[Difference], style: str) -> None:
+def _add(table: Table, what: str, differences: Iterable[RuleDifference], style: str) -> None:
     for each in differences:
         row = (what, each.backend, each.rule, each.change)
         table.add_row(*(Text(cell, style=style) for cell in row))

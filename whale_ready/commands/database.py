@@ -16,7 +16,7 @@ from engines.errors import SchemaError
 from engines.settings import Settings
 from engines.state import schema
 from engines.state.database import Database, parsed_url
-from whale_ready.command import Command, Group
+from whale_ready.command import Command, CommandGroup
 from whale_ready.lines import echo
 
 NOT_OURS = 1
@@ -29,7 +29,9 @@ def _id(_context: click.Context, _parameter: click.Parameter, given: str) -> str
     return given
 
 
-@click.group("database", cls=Group, short_help="Look at the state's tables, or upgrade them.")
+@click.group(
+    "database", cls=CommandGroup, short_help="Look at the state's tables, or upgrade them."
+)
 def database_group() -> None:
     """The tables of the database at CONTAINER_DATABASE_URL (docs/database.md).
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from engines import __version__
-from engines.doctor import Finding, State, examine
+from engines.doctor import DoctorFinding, FindingState, examine
 from engines.errors import EngineError
 from engines.printable import json_text
 from engines.settings import Settings
@@ -43,31 +43,31 @@ def doctor_command(as_json: bool) -> None:
         sys.exit(could_not_run(str(error)))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    code = int(any(each.state is State.NOT_OK for each in found))
+    code = int(any(each.state is FindingState.NOT_OK for each in found))
     echo_lines((_json(found) if as_json else _text(found, code)) + "\n")
     sys.exit(code)
 
 
-def _json(found: Sequence[Finding]) -> str:
+def _json(found: Sequence[DoctorFinding]) -> str:
     document = {
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
         "whale_ready": __version__,
         "findings": [{**asdict(each), "state": each.state.value} for each in found],
-        "counts": {state.value: _count(found, state) for state in State},
+        "counts": {state.value: _count(found, state) for state in FindingState},
     }
     return json_text(document)
 
 
-def _text(found: Sequence[Finding], code: int) -> str:
+def _text(found: Sequence[DoctorFinding], code: int) -> str:
     lines = []
     for each in found:
         lines.append(f"{each.state.words:<8}{each.check}: {each.seen}")
         if each.fix:
             lines.append(f"{'':<8}-> {each.fix}")
-    counted = ", ".join(f"{_count(found, state)} {state.words}" for state in State)
+    counted = ", ".join(f"{_count(found, state)} {state.words}" for state in FindingState)
     return "\n".join([*lines, f"{counted} (exit code {code})"])
 
 
-def _count(found: Sequence[Finding], state: State) -> int:
+def _count(found: Sequence[DoctorFinding], state: FindingState) -> int:
     return sum(each.state is state for each in found)

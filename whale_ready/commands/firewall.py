@@ -12,7 +12,7 @@ from engines.cre.firewall import Firewall
 from engines.cre.guard import NO_BRIDGE_NETFILTER, docker_host, is_remote, sees_bridged
 from engines.errors import EngineError
 from engines.settings import Settings
-from whale_ready.command import COULD_NOT_RUN, Command, Group
+from whale_ready.command import COULD_NOT_RUN, Command, CommandGroup
 from whale_ready.lines import echo, echo_lines
 
 _T = TypeVar("_T")
@@ -25,7 +25,7 @@ Exit codes:
 """
 
 
-@click.group("firewall", cls=Group, short_help="Keep instances from host and internet.")
+@click.group("firewall", cls=CommandGroup, short_help="Keep instances from host and internet.")
 def firewall_group() -> None:
     """Rules of iptables on Docker's host that keep instances from it and from the internet.
 

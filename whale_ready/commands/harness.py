@@ -12,14 +12,14 @@ from rich.table import Table
 from conformance.registry.backends import BackendSpecError, resolve
 from conformance.report.matrix import spans
 from conformance.spec.hooks import HookState
-from whale_ready.command import Command, Group, could_not_run
+from whale_ready.command import Command, CommandGroup, could_not_run
 from whale_ready.console import Console
 
 if TYPE_CHECKING:
     from conformance.run.selfcheck import SelfCheck
 
 
-@click.group("harness", cls=Group)
+@click.group("harness", cls=CommandGroup)
 def harness_group() -> None:
     """Help for those who write a harness for a backend of their own."""
 

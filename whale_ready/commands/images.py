@@ -21,7 +21,7 @@ from engines.cre.image_pull import Progress, pull_image
 from engines.cre.runtimes.connection import connect
 from engines.errors import BackendUnavailable, EngineError, ImageMissing, SettingsError
 from engines.settings import Settings
-from whale_ready.command import COULD_NOT_RUN, INTERRUPTED, Command, Group
+from whale_ready.command import COULD_NOT_RUN, INTERRUPTED, Command, CommandGroup
 from whale_ready.console import Console
 from whale_ready.lines import echo
 
@@ -39,7 +39,9 @@ class _Image:
     """Bytes on the engine; None: it is not there."""
 
 
-@click.group("images", cls=Group, short_help="The images of the challenges: list them, pull them.")
+@click.group(
+    "images", cls=CommandGroup, short_help="The images of the challenges: list them, pull them."
+)
 def images() -> None:
     """The images that the challenges of CONTAINER_CHALLENGES_FILE need, companions too."""
 

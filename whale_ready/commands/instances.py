@@ -13,13 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from engines.audit import with_detail
 from engines.contract import Code
-from engines.ending import Chosen, Selection, end_all
-from engines.factory import Ingredients, build
+from engines.ending import Chosen, InstanceSelection, end_all
+from engines.factory import Overrides, build
 from engines.hybrid import HybridBackend
 from engines.settings import Settings
 from engines.state.database import Database
 from engines.web import DatabaseOverview
-from whale_ready.command import Command, Group, could_not_run
+from whale_ready.command import Command, CommandGroup, could_not_run
 from whale_ready.console import Console
 from whale_ready.lines import echo
 
@@ -27,7 +27,7 @@ NOT_ALL = 1
 """Exit code: some could not be ended now."""
 
 
-@click.group("instances", cls=Group, short_help="See what runs, or end many at once.")
+@click.group("instances", cls=CommandGroup, short_help="See what runs, or end many at once.")
 def instances_group() -> None:
     """The instances on record in CONTAINER_DATABASE_URL, wherever they run.
 
@@ -83,8 +83,8 @@ def stop_command(
 
     With several options what fits them all. Run it again for what could not be ended.
     """
-    selection = Selection(challenge, user, team)
-    if everything is not (selection == Selection()):
+    selection = InstanceSelection(challenge, user, team)
+    if everything is not (selection == InstanceSelection()):
         said = "say what to end: --all alone, or --challenge, --user, --team"
         sys.exit(could_not_run(said))
     with _set_up() as (backend, overview):
@@ -145,7 +145,7 @@ def _set_up() -> Iterator[tuple[HybridBackend, DatabaseOverview]]:
     database = Database(settings.state_url)
     try:
         overview = DatabaseOverview(database)
-        backend = build(settings, Ingredients(database=database))
+        backend = build(settings, Overrides(database=database))
         try:
             yield backend, overview
         finally:

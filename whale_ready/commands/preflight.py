@@ -22,11 +22,11 @@ from whale_ready.database_option import chosen_url, database_options
 from whale_ready.exit_codes import PREFLIGHT_EXIT_CODES, for_help
 from whale_ready.lines import echo
 from whale_ready.preflight.checks import CHECKS, run
-from whale_ready.preflight.items import Check, State
+from whale_ready.preflight.items import Check, ItemState
 from whale_ready.preflight.report import Preflight, preflight_of
-from whale_ready.preflight.site import Site, Wishes
+from whale_ready.preflight.site import PreflightSite, Wishes
 
-_STYLES = {State.OK: "green", State.NOT_OK: "bold red", State.NOT_CHECKABLE: "yellow"}
+_STYLES = {ItemState.OK: "green", ItemState.NOT_OK: "bold red", ItemState.NOT_CHECKABLE: "yellow"}
 
 USER = click.IntRange(min=1)
 
@@ -147,7 +147,7 @@ def _preflight(given: dict[str, str], wishes: Wishes, path: Path | None) -> int:
         return could_not_run(f"--report {path}: there is no folder {path.parent}; make it first")
     try:
         settings = Settings.from_environ({**os.environ, **given})
-        site = Site(settings, wishes, tell=lambda sentence: echo(sentence, err=True))
+        site = PreflightSite(settings, wishes, tell=lambda sentence: echo(sentence, err=True))
     except EngineError as error:
         return could_not_run(str(error))
     try:
@@ -172,11 +172,11 @@ def _print(found: Preflight, console: Console) -> None:
         words = Text(item.state.words, style=_STYLES[item.state])
         table.add_row(Text(item.id), words, Text(f"{item.title}: {item.evidence}"))
     console.print(table)
-    for state in (State.NOT_OK, State.NOT_CHECKABLE):
+    for state in (ItemState.NOT_OK, ItemState.NOT_CHECKABLE):
         for item in found.items:
             if item.state is state:
                 console.say(f"{state.words}: {item.id}: {item.fix}")
-    counted = ", ".join(f"{found.count(state)} {state.words}" for state in State)
+    counted = ", ".join(f"{found.count(state)} {state.words}" for state in ItemState)
     console.say(f"{counted} (exit code {found.exit_code})", "bold")
 
 

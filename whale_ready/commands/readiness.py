@@ -15,13 +15,17 @@ from conformance.spec.redaction import Secrets
 from whale_ready.command import INTERRUPTED, Command, could_not_run
 from whale_ready.console import Console
 from whale_ready.exit_codes import READINESS_EXIT_CODES, for_help
-from whale_ready.readiness.decision import Policy, PolicyError, Verdict
+from whale_ready.readiness.decision import Policy, PolicyError, ReadinessVerdict
 from whale_ready.readiness.evidence import Evidence
 from whale_ready.readiness.files import FILES, write_files
 from whale_ready.readiness.reading import EvidenceError, read_bench, read_check, read_preflight
-from whale_ready.readiness.result import Readiness, readiness
+from whale_ready.readiness.result import ReadinessReport, readiness
 
-_STYLES = {Verdict.GO: "bold green", Verdict.NO_GO: "bold red", Verdict.NOT_ENOUGH: "bold yellow"}
+_STYLES = {
+    ReadinessVerdict.GO: "bold green",
+    ReadinessVerdict.NO_GO: "bold red",
+    ReadinessVerdict.NOT_ENOUGH: "bold yellow",
+}
 
 
 def _file(name: str, text: str) -> Callable[[Any], Any]:
@@ -131,7 +135,7 @@ def _accepted(options: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _print(result: Readiness, console: Console) -> None:
+def _print(result: ReadinessReport, console: Console) -> None:
     decision = result.decision
     for each in result.answers:
         console.say(f"{each.symbol} {each.question} {each.word}. {each.basis}")

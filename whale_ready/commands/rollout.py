@@ -17,12 +17,12 @@ from engines.errors import CatalogError, SettingsError
 from engines.factory import NEW
 from engines.hybrid import Dial, DialStore, Position
 from engines.hybrid.dial import parse_share
-from engines.hybrid.health import Limits, measure
+from engines.hybrid.health import HealthLimits, measure
 from engines.hybrid.plan_file import read_plan
 from engines.hybrid.routes import RouteStore
 from engines.settings import Settings
 from engines.state.database import Database
-from whale_ready.command import Command, Group
+from whale_ready.command import Command, CommandGroup
 from whale_ready.lines import echo
 
 SHOWN_CHANGES = 10
@@ -69,7 +69,7 @@ def _share(_context: click.Context, _parameter: click.Parameter, value: str) -> 
         raise click.BadParameter(str(error)) from None
 
 
-@click.group("rollout", cls=Group, short_help="Turn the dial from CRE to Whale, and back.")
+@click.group("rollout", cls=CommandGroup, short_help="Turn the dial from CRE to Whale, and back.")
 def rollout_group() -> None:
     """Which challenges start on Whale, for every process on CONTAINER_DATABASE_URL.
 
@@ -105,7 +105,7 @@ def status_command() -> None:
         held = Counter(route.backend for route in RouteStore(rollout.database).all())
         listed = ", ".join(f"{number} on {name}" for name, number in sorted(held.items()))
         echo(f"instances: {listed or 'none'}")
-        limits = Limits.of(settings)
+        limits = HealthLimits.of(settings)
         since = limits.since(rollout.database.clock.now(), dial.changed_at)
         health = measure(rollout.database, NEW, since)
         echo(f"Whale since {since:%Y-%m-%d %H:%M:%S} UTC: {health}")
@@ -117,7 +117,7 @@ def status_command() -> None:
                 echo(f"    {change.before} → {change.after}")
 
 
-def _fine(limits: Limits, starts: int) -> str:
+def _fine(limits: HealthLimits, starts: int) -> str:
     if starts < limits.min_starts:
         return f"too early to tell: fewer than {limits.min_starts} starts (ROLLOUT_MIN_STARTS)"
     return "within its limits"

@@ -12,7 +12,7 @@ import click
 
 from conformance.harness import CannotRun, Harness, Options
 from conformance.model import differential, runs
-from conformance.model.runs import Count, Finding, Plan
+from conformance.model.runs import Count, StoryFinding, StoryPlan
 from conformance.model.stories import Story, StoryError, read, written
 from conformance.model.telling import Telling
 from conformance.registry.backends import BackendSpecError, Subject, resolve
@@ -77,12 +77,12 @@ def story_command(
     """
     console = Console()
     logging.getLogger("engines").addHandler(logging.NullHandler())  # every outage is a warning
-    plan = Plan(seed=seed, stories=stories, steps=steps, only=only)
+    plan = StoryPlan(seed=seed, stories=stories, steps=steps, only=only)
     try:
         story = None if text is None else read(text)
         subjects = [resolve(each) for each in (spec, against) if each is not None]
         with _opened(subjects, console):
-            teller = Teller(console, subjects, plan)
+            teller = StoryCommand(console, subjects, plan)
             options = Options(account_limit=limit, max_extensions=2)
             sys.exit(teller.search() if story is None else teller.replay(story, options))
     except (BackendSpecError, StoryError, CannotRun, HarnessFault) as error:
@@ -92,10 +92,10 @@ def story_command(
         sys.exit(INTERRUPTED)
 
 
-class Teller:
+class StoryCommand:
     """Tells stories and prints what came of them; its methods return the exit code."""
 
-    def __init__(self, console: Console, subjects: list[Subject], plan: Plan) -> None:
+    def __init__(self, console: Console, subjects: list[Subject], plan: StoryPlan) -> None:
         self._console = console
         self._subjects = subjects
         self._plan = plan
@@ -147,7 +147,7 @@ class Teller:
 
     # What is printed.
 
-    def _print_finding(self, subject: Subject, found: Finding) -> None:
+    def _print_finding(self, subject: Subject, found: StoryFinding) -> None:
         self._say(
             f"{subject.name} parts from the model in story {found.number}, "
             f"made {len(found.story)} steps long of {found.original}:",
@@ -170,7 +170,7 @@ class Teller:
             self._say(f"  expected  {telling.parted.expected}", "bold")
             self._say(f"  got       {telling.parted.got}", "bold red")
 
-    def _print_comparison(self, comparison: differential.Comparison) -> None:
+    def _print_comparison(self, comparison: differential.StoryComparison) -> None:
         names = [subject.name for subject in self._subjects]
         different = {each.at: each for each in comparison.differences}
         for at, (one, other) in enumerate(comparison.steps):
@@ -182,7 +182,11 @@ class Teller:
             for name, told in zip(names, (one, other), strict=True):
                 self._say(f"       {name}: {told.short}")
             if difference is not None:
-                style = "bold red" if difference.why is differential.Why.BROKEN else "yellow"
+                style = (
+                    "bold red"
+                    if difference.why is differential.DifferenceCause.BROKEN
+                    else "yellow"
+                )
                 self._say(f"       {difference.why.value}: {difference.about}", style)
 
     def _how_to_replay(self, story: Story, options: Options | None = None) -> None:

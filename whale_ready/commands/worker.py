@@ -15,7 +15,7 @@ from engines.cre import ContainerRuntimeEngine
 from engines.ctfd.beside import SiteBeside
 from engines.doctor import SetupWatch, examine_docker
 from engines.errors import BackendUnavailable
-from engines.factory import Ingredients, build
+from engines.factory import Overrides, build
 from engines.hybrid import HybridBackend
 from engines.settings import Settings
 from engines.state.database import Database, may_come
@@ -115,7 +115,7 @@ def _backend_named(name: str | None, settings: Settings) -> Iterator[CleanedUp]:
                 settings, catalog=site, database=database, solved=site, owners=site
             )
         else:
-            given = Ingredients(catalog=site, database=database, solved=site, owners=site)
+            given = Overrides(catalog=site, database=database, solved=site, owners=site)
             backend = hybrid = build(settings, given)
             site.notice(hybrid)
         stack.callback(backend.close)

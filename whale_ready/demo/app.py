@@ -11,10 +11,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from engines.contract import Code
 from engines.ctfd import turning
 from engines.errors import BackendUnavailable
-from engines.web import Refusal, WebCode, answers, container_blueprint, inputs
-from engines.web.answers import Answer, Refused
-from engines.web.callers import Door
-from whale_ready.demo.cast import PLAYERS, Player
+from engines.web import WebCode, WebRefusal, answers, container_blueprint, inputs
+from engines.web.answers import HttpAnswer, Refused
+from engines.web.callers import Authorizer
+from whale_ready.demo.cast import PLAYERS, DemoPlayer
 from whale_ready.demo.logins import BrowserLogins, host_is_ours
 from whale_ready.demo.page import content_security_policy, page
 from whale_ready.demo.picture import Picture
@@ -44,7 +44,7 @@ def demo_app(demo: Demo, host: str) -> Flask:
         if host_is_ours(request, host):
             return None
         message = "Ask for this page by the address that whale-ready demo printed"
-        return answers.refused(Refusal(WebCode.FORBIDDEN, message)).response()
+        return answers.refused(WebRefusal(WebCode.FORBIDDEN, message)).response()
 
     @app.after_request
     def for_this_page_only(response: Response) -> Response:
@@ -71,12 +71,12 @@ class _Routes:
     def __init__(self, demo: Demo, logins: BrowserLogins) -> None:
         self._demo = demo
         self._logins = logins
-        self._door = Door(logins)
+        self._door = Authorizer(logins)
         self._picture = Picture(demo)
 
     def blueprint(self) -> Blueprint:
         found = Blueprint("demo", __name__, url_prefix=PREFIX)
-        views: tuple[tuple[str, str, Callable[[], Answer]], ...] = (
+        views: tuple[tuple[str, str, Callable[[], HttpAnswer]], ...] = (
             ("GET", "state", self.state),
             ("POST", "player", self.player),
             ("POST", "dial", self.dial),
@@ -88,25 +88,25 @@ class _Routes:
             )
         return found
 
-    def state(self) -> Answer:
+    def state(self) -> HttpAnswer:
         """What the organiser sees."""
         player = self._known(self._door.player(request).user_id)
         return answers.ok("as it stands", self._picture.of(player))
 
-    def player(self) -> Answer:
+    def player(self) -> HttpAnswer:
         """Play as another one from now on."""
         self._door.player_who_changes(request)
         player = self._known(inputs.required(inputs.members(request), "user_id"))
         csrf = self._logins.log_in(player)
         return answers.ok(f"You play as {player.name} of the {player.team}", {"csrf": csrf})
 
-    def dial(self) -> Answer:
+    def dial(self) -> HttpAnswer:
         """Turn the dial, as the admin's page of the CTFd plugin does."""
         self._door.player_who_changes(request)
         form = {name: str(value) for name, value in inputs.members(request).items()}
         return answers.ok(turning.turn(self._demo.store, WHO, form))
 
-    def whale(self) -> Answer:
+    def whale(self) -> HttpAnswer:
         """Have Whale fail, or bring it back."""
         self._door.player_who_changes(request)
         up = inputs.members(request).get("up")
@@ -115,13 +115,13 @@ class _Routes:
         self._demo.whale.turn(up)
         return answers.ok("Whale answers again" if up else "Whale refuses every connection now")
 
-    def _known(self, user_id: int) -> Player:
+    def _known(self, user_id: int) -> DemoPlayer:
         if user_id not in PLAYERS:
             raise ValueError(f"there is no player {user_id}; choose one of the list")
         return PLAYERS[user_id]
 
 
-def _answering(view: Callable[[], Answer]) -> Callable[[], Response]:
+def _answering(view: Callable[[], HttpAnswer]) -> Callable[[], Response]:
     """The view's answer as a response, and what it refuses too."""
 
     def answer() -> Response:
@@ -130,9 +130,9 @@ def _answering(view: Callable[[], Answer]) -> Callable[[], Response]:
         except Refused as error:
             return answers.refused(error.refusal).response()
         except ValueError as error:
-            return answers.refused(Refusal(WebCode.BAD_REQUEST, str(error))).response()
+            return answers.refused(WebRefusal(WebCode.BAD_REQUEST, str(error))).response()
         except (BackendUnavailable, SQLAlchemyError):
             message = "The demo's database cannot be asked now"
-            return answers.refused(Refusal(Code.UNAVAILABLE, message)).response()
+            return answers.refused(WebRefusal(Code.UNAVAILABLE, message)).response()
 
     return answer

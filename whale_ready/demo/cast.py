@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from engines.catalog import ChallengeSpec, Readiness, StaticCatalog
 from engines.hybrid import Position
-from fake_whale import Challenge as WhaleChallenge
 from fake_whale import Team as WhaleTeam
 from fake_whale import User as WhaleUser
 from fake_whale import UserMode
-from fake_whale import World as WhaleWorld
+from fake_whale import WhaleChallenge as WhaleChallenge
+from fake_whale import WhaleWorld as WhaleWorld
 
 LIFE_SECONDS = 300
 """Full life of an instance, on both: short enough to be seen ending."""
@@ -21,7 +21,7 @@ WHALE_IMAGE = "demo:1"
 
 
 @dataclass(frozen=True)
-class Player:
+class DemoPlayer:
     """A player, and the team whose account counts."""
 
     user_id: int
@@ -30,21 +30,21 @@ class Player:
     team: str
 
 
-PLAYERS: Mapping[int, Player] = {
+PLAYERS: Mapping[int, DemoPlayer] = {
     each.user_id: each
     for each in (
-        Player(1, "Ana", 1, "Narwhals"),
-        Player(2, "Ben", 1, "Narwhals"),
-        Player(3, "Cem", 2, "Orcas"),
-        Player(4, "Dora", 2, "Orcas"),
-        Player(5, "Eli", 3, "Belugas"),
-        Player(6, "Fay", 4, "Dolphins"),
+        DemoPlayer(1, "Ana", 1, "Narwhals"),
+        DemoPlayer(2, "Ben", 1, "Narwhals"),
+        DemoPlayer(3, "Cem", 2, "Orcas"),
+        DemoPlayer(4, "Dora", 2, "Orcas"),
+        DemoPlayer(5, "Eli", 3, "Belugas"),
+        DemoPlayer(6, "Fay", 4, "Dolphins"),
     )
 }
 
 
 @dataclass(frozen=True)
-class Challenge:
+class DemoChallenge:
     """A challenge; ``web`` ones are opened in a browser, the others with a program like nc."""
 
     id: int
@@ -56,15 +56,15 @@ class Challenge:
         return "web" if self.web else "pwn"
 
 
-CHALLENGES: Mapping[int, Challenge] = {
+CHALLENGES: Mapping[int, DemoChallenge] = {
     each.id: each
     for each in (
-        Challenge(105, "Warm-up", web=True),
-        Challenge(1, "Cookie jar", web=True),
-        Challenge(6, "Echo chamber", web=False),
-        Challenge(7, "Blind oracle", web=True),
-        Challenge(23, "Heap of trouble", web=False),
-        Challenge(17, "Time machine", web=True),
+        DemoChallenge(105, "Warm-up", web=True),
+        DemoChallenge(1, "Cookie jar", web=True),
+        DemoChallenge(6, "Echo chamber", web=False),
+        DemoChallenge(7, "Blind oracle", web=True),
+        DemoChallenge(23, "Heap of trouble", web=False),
+        DemoChallenge(17, "Time machine", web=True),
     )
 }
 """Their places on the dial follow from their ids, which are such that each step of the dial shows:

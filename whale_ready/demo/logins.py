@@ -9,7 +9,7 @@ import secrets
 from flask import Request, session
 
 from engines.web import Caller
-from whale_ready.demo.cast import PLAYERS, Player
+from whale_ready.demo.cast import PLAYERS, DemoPlayer
 
 CSRF_HEADER = "CSRF-Token"
 
@@ -20,7 +20,7 @@ class BrowserLogins:
     Each login has a nonce of its own, so that a page that still shows another player cannot act.
     """
 
-    def log_in(self, player: Player) -> str:
+    def log_in(self, player: DemoPlayer) -> str:
         """Play as this one from now on; returns the nonce."""
         session["player"] = player.user_id
         session["nonce"] = secrets.token_hex(16)
@@ -30,7 +30,7 @@ class BrowserLogins:
         """The nonce of whoever plays."""
         return str(session.get("nonce", ""))
 
-    def player(self) -> Player | None:
+    def player(self) -> DemoPlayer | None:
         """Who plays in this browser."""
         return PLAYERS.get(session.get("player", 0))
 

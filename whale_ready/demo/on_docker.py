@@ -10,17 +10,17 @@ from contextlib import contextmanager
 
 from conformance.harnesses.challenge_image import ensure_image
 from conformance.harnesses.cre_docker import connected, sweep, sweep_dead_runs
-from conformance.harnesses.docker_inside import Bench
+from conformance.harnesses.docker_inside import RunNetworks
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.settings import Settings
-from whale_ready.demo.running import Containers
+from whale_ready.demo.running import DemoRuntime
 
 KIND = "demo"
 """First word of the label on everything that a demo makes."""
 
 
 @contextmanager
-def docker_containers() -> Iterator[Containers]:
+def docker_containers() -> Iterator[DemoRuntime]:
     """CRE's containers on Docker; none of them, and no network, is left behind.
 
     Raises:
@@ -31,9 +31,11 @@ def docker_containers() -> Iterator[Containers]:
         sweep_dead_runs(client, KIND)
         image = ensure_image(client)
         run = f"{KIND}-{platform.node()}-{os.getpid()}-{secrets.token_hex(3)}"
-        bench = Bench(client.api, os.environ.get("DOCKER_HOST", ""), Settings().cre_network_pool)
+        bench = RunNetworks(
+            client.api, os.environ.get("DOCKER_HOST", ""), Settings().cre_network_pool
+        )
         try:
-            yield Containers(DockerRuntime(client, networks=bench.networks), image, run)
+            yield DemoRuntime(DockerRuntime(client, networks=bench.networks), image, run)
         finally:
             sweep(client, run)
             bench.close()

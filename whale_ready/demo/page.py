@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from whale_ready.demo.cast import LIFE_SECONDS, PLAYERS, Player
+from whale_ready.demo.cast import LIFE_SECONDS, PLAYERS, DemoPlayer
 from whale_ready.demo.picture import places
 from whale_ready.demo.running import Demo
 
@@ -22,7 +22,7 @@ _SECTION = re.compile(r"<section.*</section>", re.DOTALL)
 _NO_CHALLENGE = {"id": "", "container_readiness": ""}
 
 
-def page(demo: Demo, player: Player, csrf: str, nonce: str) -> str:
+def page(demo: Demo, player: DemoPlayer, csrf: str, nonce: str) -> str:
     """The page as this player sees it first; ``nonce`` lets its own style and script run."""
     template = _environment().get_template("page.html.jinja")
     return template.render(

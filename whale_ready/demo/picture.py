@@ -8,13 +8,13 @@ from typing import Any
 from engines.audit import Action
 from engines.contract import account_key
 from engines.factory import HOME, NEW
-from engines.hybrid import Change, Dial, Why
+from engines.hybrid import Change, Dial, RoutedBy
 from engines.hybrid.dial import share
-from engines.hybrid.health import Limits, measure
+from engines.hybrid.health import HealthLimits, measure
 from engines.hybrid.routing import bucket, choose
 from engines.web import HistoryQuery
 from engines.web.overview import LARGEST_PAGE, LiveInstance, PastEvent
-from whale_ready.demo.cast import CHALLENGES, PLAYERS, Challenge, Player
+from whale_ready.demo.cast import CHALLENGES, PLAYERS, DemoChallenge, DemoPlayer
 from whale_ready.demo.running import Demo
 
 SHOWN_EVENTS, SHOWN_CHANGES = 12, 6
@@ -26,7 +26,7 @@ class Picture:
     def __init__(self, demo: Demo) -> None:
         self._demo = demo
 
-    def of(self, player: Player) -> dict[str, Any]:
+    def of(self, player: DemoPlayer) -> dict[str, Any]:
         """The picture, with what a start of this player would come to.
 
         Raises:
@@ -47,7 +47,7 @@ class Picture:
 
     def _whale(self, dial: Dial) -> dict[str, Any]:
         demo = self._demo
-        limits = Limits.of(demo.settings)
+        limits = HealthLimits.of(demo.settings)
         since = limits.since(demo.hybrid.clock.now(), dial.changed_at)
         health = measure(demo.database, NEW, since)
         return {
@@ -57,7 +57,9 @@ class Picture:
             "complaint": limits.complaint(health),
         }
 
-    def _challenge(self, dial: Dial, challenge: Challenge, player: Player) -> dict[str, Any]:
+    def _challenge(
+        self, dial: Dial, challenge: DemoChallenge, player: DemoPlayer
+    ) -> dict[str, Any]:
         backend, because = self._next(dial, challenge, player)
         flag = dial.position.challenges.get(challenge.id)
         return {
@@ -67,7 +69,7 @@ class Picture:
             "because": because,
         }
 
-    def _next(self, dial: Dial, challenge: Challenge, player: Player) -> tuple[str, str]:
+    def _next(self, dial: Dial, challenge: DemoChallenge, player: DemoPlayer) -> tuple[str, str]:
         """Where a start would go. The router itself is not asked: that counts as a try."""
         if dial.paused:
             return HOME, "the rollout is paused"
@@ -138,7 +140,7 @@ def _event(event: PastEvent) -> dict[str, Any]:
 def _reason(event: PastEvent) -> dict[str, Any]:
     by = event.metadata.get("routed_by")
     return {
-        "routed_by": None if by is None else Why(by).value,
+        "routed_by": None if by is None else RoutedBy(by).value,
         "routed_because": event.metadata.get("routed_because"),
     }
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engines.cre.runtimes.base import Runtime
-from engines.factory import Ingredients, build
+from engines.factory import Overrides, build
 from engines.hybrid import DialStore, HybridBackend
 from engines.settings import Settings
 from engines.state.database import Database
@@ -33,7 +33,7 @@ _FIRST_DIRECT, _LAST_DIRECT = 20_000, 29_000
 
 
 @dataclass(frozen=True)
-class Containers:
+class DemoRuntime:
     """What CRE runs its instances on."""
 
     runtime: Runtime
@@ -79,7 +79,7 @@ class Demo:
 
 
 @contextmanager
-def running(containers: AbstractContextManager[Containers] | None = None) -> Iterator[Demo]:
+def running(containers: AbstractContextManager[DemoRuntime] | None = None) -> Iterator[Demo]:
     """A demo, its worker at work; at the end nothing of it is left.
 
     Args:
@@ -103,7 +103,7 @@ def running(containers: AbstractContextManager[Containers] | None = None) -> Ite
         whale = stack.enter_context(fake.serve(LOOPBACK, control_token=secrets.token_hex(16)))
         ours = stack.enter_context(containers or simulated_containers())
         settings = _settings(whale.url, fake, ours.deployment)
-        ingredients = Ingredients(
+        ingredients = Overrides(
             catalog=cast.catalog(ours.image),
             runtime=ours.runtime,
             credentials=StaticTokens(tokens),
@@ -126,10 +126,10 @@ def running(containers: AbstractContextManager[Containers] | None = None) -> Ite
 
 
 @contextmanager
-def simulated_containers() -> Iterator[Containers]:
+def simulated_containers() -> Iterator[DemoRuntime]:
     """None that is real, but their addresses answer."""
     with closing(AnsweringRuntime()) as runtime:
-        yield Containers(runtime, cast.WHALE_IMAGE, "demo")
+        yield DemoRuntime(runtime, cast.WHALE_IMAGE, "demo")
 
 
 def _settings(whale_url: str, fake: FakeWhale, deployment: str) -> Settings:

@@ -19,7 +19,7 @@ from engines.whale.credentials import FileContent, authorization, nobody, read_c
 from engines.whale.ctfd_tokens import CtfdTokens
 from engines.whale.login import Login, TokenMaker
 from whale_ready.preflight.items import NotCheckable
-from whale_ready.preflight.site import OUR_DATABASE, WHALES_DATABASE, Site, reading
+from whale_ready.preflight.site import OUR_DATABASE, WHALES_DATABASE, PreflightSite, reading
 
 LOGIN_TRIES = 5
 """CTFd takes ten logins in five seconds; after each ten we wait."""
@@ -34,7 +34,7 @@ class Accounts:
         NotCheckable: CTFd's database cannot be asked.
     """
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: PreflightSite) -> None:
         self._site = site
         settings = site.settings
         self._table: CtfdTokens | None = None
@@ -109,7 +109,7 @@ class Accounts:
         return self._maker.log_in(login)
 
 
-def players_seen(site: Site) -> set[int]:
+def players_seen(site: PreflightSite) -> set[int]:
     """Users who have called the own engine: whoever played before will play on Whale."""
     users = sa.select(container_events.c.user_id).distinct()
     try:

@@ -18,8 +18,8 @@ from engines.ctfd.catalog import whales_columns, whales_rows
 from engines.ctfd.fields import spec_of
 from engines.errors import CatalogError, WhaleFault
 from whale_ready.preflight.dialect import Contact, contact
-from whale_ready.preflight.items import Finding, NotCheckable, listed, not_ok, numbered, ok
-from whale_ready.preflight.site import WHALES_DATABASE, Site, reading
+from whale_ready.preflight.items import CheckFinding, NotCheckable, listed, not_ok, numbered, ok
+from whale_ready.preflight.site import WHALES_DATABASE, PreflightSite, reading
 
 HOW = (
     "name the database of Whale's CTFd with WHALE_CTFD_DATABASE_URL; or compare each challenge's "
@@ -43,7 +43,7 @@ class There:
         return f"{self.memory}, {self.cpus}"
 
 
-def visibility(site: Site) -> Finding:
+def visibility(site: PreflightSite) -> CheckFinding:
     """Whether players may start the same challenges on both sides."""
     specs = _shared(site)
     found = site.fact(contact)
@@ -60,7 +60,7 @@ def visibility(site: Site) -> Finding:
     return ok(f"asked as user {found.user_id} about each of {len(specs)} challenges")
 
 
-def _shared(site: Site) -> list[ChallengeSpec]:
+def _shared(site: PreflightSite) -> list[ChallengeSpec]:
     """The challenges that are to be on both sides."""
     return [spec for spec in site.catalogue() if spec.whale]
 
@@ -75,7 +75,7 @@ def _offers(found: Contact, challenge_id: int) -> bool:
     return True
 
 
-def images(site: Site) -> Finding:
+def images(site: PreflightSite) -> CheckFinding:
     """Whether both sides run the same images."""
     theirs = site.fact(their_challenges)
     problems = []
@@ -90,7 +90,7 @@ def images(site: Site) -> Finding:
     return not_ok(listed(problems)) if problems else _same(site, "image")
 
 
-def ports(site: Site) -> Finding:
+def ports(site: PreflightSite) -> CheckFinding:
     """Whether both sides publish the same port; Whale has one per challenge."""
     return _compared(
         site,
@@ -100,7 +100,7 @@ def ports(site: Site) -> Finding:
     )
 
 
-def limits(site: Site) -> Finding:
+def limits(site: PreflightSite) -> CheckFinding:
     """Whether both sides give a container the same memory and CPU."""
     return _compared(
         site,
@@ -110,7 +110,7 @@ def limits(site: Site) -> Finding:
     )
 
 
-def their_challenges(site: Site) -> dict[int, There]:
+def their_challenges(site: PreflightSite) -> dict[int, There]:
     """Whale's challenges by id, from its database. Raises :class:`NotCheckable`."""
     site.catalogue()
     url = site.settings.whale_ctfd_database_url
@@ -141,8 +141,11 @@ def _there(row: Mapping[str, Any]) -> There:
 
 
 def _compared(
-    site: Site, what: str, ours: Callable[[ChallengeSpec], str], theirs: Callable[[There], str]
-) -> Finding:
+    site: PreflightSite,
+    what: str,
+    ours: Callable[[ChallengeSpec], str],
+    theirs: Callable[[There], str],
+) -> CheckFinding:
     known = site.fact(their_challenges)
     problems, unknown = [], []
     for spec in _shared(site):
@@ -160,6 +163,6 @@ def _compared(
     return _same(site, what)
 
 
-def _same(site: Site, what: str) -> Finding:
+def _same(site: PreflightSite, what: str) -> CheckFinding:
     number = len(_shared(site))
     return ok(f"{what} of each of {number} challenges, in Whale's table dynamic_docker_challenge")

@@ -19,8 +19,8 @@ from whale_ready.preflight import (
     machinery,
     own,
 )
-from whale_ready.preflight.items import Check, Finding, Item, NotCheckable, State
-from whale_ready.preflight.site import Site
+from whale_ready.preflight.items import Check, CheckFinding, Item, ItemState, NotCheckable
+from whale_ready.preflight.site import PreflightSite
 
 CHECKS: tuple[Check, ...] = (
     Check(
@@ -275,7 +275,7 @@ CHECKS: tuple[Check, ...] = (
 
 
 def run(
-    site: Site,
+    site: PreflightSite,
     begins: Callable[[Check], None] = lambda _check: None,
     checks: Sequence[Check] = CHECKS,
 ) -> list[Item]:
@@ -291,23 +291,25 @@ def run(
     return items
 
 
-def _finding(check: Check, site: Site) -> Finding:
+def _finding(check: Check, site: PreflightSite) -> CheckFinding:
     try:
         return check.look(site)
     except NotCheckable as error:
-        return Finding(State.NOT_CHECKABLE, error.why, error.how or "see the items above")
+        return CheckFinding(ItemState.NOT_CHECKABLE, error.why, error.how or "see the items above")
     except WhaleFault as fault:
         said = f"Whale gave no answer that tells it ({fault.code.value})"
-        return Finding(State.NOT_CHECKABLE, said, "see the items above, and run it again")
+        return CheckFinding(ItemState.NOT_CHECKABLE, said, "see the items above, and run it again")
     except EngineError as error:
-        return Finding(State.NOT_CHECKABLE, str(error), "put that right first")
+        return CheckFinding(ItemState.NOT_CHECKABLE, str(error), "put that right first")
     except Exception as error:  # noqa: BLE001 - one item that fails must not hide the others
         # Its text may quote anything.
         said = f"the check itself failed ({type(error).__name__})"
-        return Finding(State.NOT_CHECKABLE, said, "please report it; look by hand meanwhile")
+        return CheckFinding(
+            ItemState.NOT_CHECKABLE, said, "please report it; look by hand meanwhile"
+        )
 
 
-def _item(check: Check, finding: Finding) -> Item:
+def _item(check: Check, finding: CheckFinding) -> Item:
     clean = Secrets().clean
     fix = finding.fix or check.fix
     return Item(
@@ -315,6 +317,6 @@ def _item(check: Check, finding: Finding) -> Item:
         check.title,
         finding.state,
         clean(finding.evidence),
-        "" if finding.state is State.OK else clean(fix),
+        "" if finding.state is ItemState.OK else clean(fix),
         check.needed,
     )

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from engines.errors import WhaleFault
-from engines.whale.client import CONNECT_SECONDS, Page
-from whale_ready.preflight.items import Finding, NotCheckable, not_ok, ok
-from whale_ready.preflight.site import Site
+from engines.whale.client import CONNECT_SECONDS, LoginPage
+from whale_ready.preflight.items import CheckFinding, NotCheckable, not_ok, ok
+from whale_ready.preflight.site import PreflightSite
 
 CERTIFICATE_DAYS = 14
 """A certificate that ends sooner ends during the contest, or nearly."""
@@ -30,19 +30,19 @@ SKEW_SECONDS = 5.0
 class Heard:
     """CTFd's answer to ``GET /healthcheck``, which needs no account."""
 
-    page: Page
+    page: LoginPage
     at: datetime
     """Half-way between question and answer, by our clock."""
 
 
-def first_answer(site: Site) -> Heard:
+def first_answer(site: PreflightSite) -> Heard:
     """Ask it. Raises :class:`engines.errors.WhaleFault` when nothing comes."""
     before = site.now()
     page = site.client.page("GET", "/healthcheck", {})
     return Heard(page, before + (site.now() - before) / 2)
 
 
-def heard(site: Site) -> Heard:
+def heard(site: PreflightSite) -> Heard:
     """The first answer. Raises :class:`NotCheckable` when there was none."""
     try:
         return site.fact(first_answer)
@@ -50,7 +50,7 @@ def heard(site: Site) -> Heard:
         raise NotCheckable("Whale cannot be spoken to: see the items above") from None
 
 
-def reachable(site: Site) -> Finding:
+def reachable(site: PreflightSite) -> CheckFinding:
     """Whether anything answers there."""
     try:
         page = site.fact(first_answer).page
@@ -69,7 +69,7 @@ def reachable(site: Site) -> Finding:
     return not_ok(f"{host}, port {port}, accepts connections and does not answer a request")
 
 
-def encrypted(site: Site) -> Finding:
+def encrypted(site: PreflightSite) -> CheckFinding:
     """Whether nobody on the way can read tokens, or pass for Whale."""
     host, port, secure = _address(site)
     if not secure:
@@ -89,7 +89,7 @@ def encrypted(site: Site) -> Finding:
     return ok(f"the certificate is trusted, is for {host}, and ends on {ends:%Y-%m-%d}")
 
 
-def clocks(site: Site) -> Finding:
+def clocks(site: PreflightSite) -> CheckFinding:
     """Whether both machines have the same time."""
     found = heard(site)
     try:
@@ -104,7 +104,7 @@ def clocks(site: Site) -> Finding:
     return ok(said) if abs(apart) <= SKEW_SECONDS else not_ok(said)
 
 
-def _address(site: Site) -> tuple[str, int, bool]:
+def _address(site: PreflightSite) -> tuple[str, int, bool]:
     parts = urlsplit(site.url)
     secure = parts.scheme == "https"
     return str(parts.hostname), parts.port or (443 if secure else 80), secure
@@ -117,11 +117,11 @@ def _this_machine(host: str) -> bool:
         return host == "localhost"
 
 
-def _seconds(site: Site) -> float:
+def _seconds(site: PreflightSite) -> float:
     return min(CONNECT_SECONDS, site.settings.whale_call_seconds)
 
 
-def _handshake(site: Site) -> dict[str, Any] | str:
+def _handshake(site: PreflightSite) -> dict[str, Any] | str:
     """The server's certificate, trusted as :class:`WhaleClient` trusts; else what is wrong.
 
     Raises:

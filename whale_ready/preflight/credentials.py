@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from engines.contract import Code
 from engines.errors import SettingsError, WhaleFault
 from engines.published import document
-from engines.whale.client import Answer
+from engines.whale.client import WhaleAnswer
 from whale_ready.preflight.accounts import Accounts, players_seen
 from whale_ready.preflight.connection import heard
-from whale_ready.preflight.items import Finding, NotCheckable, not_ok, numbered, ok
-from whale_ready.preflight.site import Site
+from whale_ready.preflight.items import CheckFinding, NotCheckable, not_ok, numbered, ok
+from whale_ready.preflight.site import PreflightSite
 
 ME = "/api/v1/users/me"
 REFUSED = (302, 401, 403)
@@ -23,7 +23,7 @@ MADE_LATER = "start and stop an instance as one of them through the product, and
 
 
 @dataclass
-class Access:
+class UserAccess:
     """Whom Whale lets in; users by their ids."""
 
     good: list[int] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Access:
     missing: list[int] = field(default_factory=list)
 
 
-def accounts(site: Site) -> Accounts:
+def accounts(site: PreflightSite) -> Accounts:
     """Where credentials come from.
 
     Raises:
@@ -43,7 +43,7 @@ def accounts(site: Site) -> Accounts:
     return Accounts(site)
 
 
-def access(site: Site) -> Access:
+def access(site: PreflightSite) -> UserAccess:
     """Ask CTFd, as each account that is needed, who it is.
 
     Raises:
@@ -56,13 +56,13 @@ def access(site: Site) -> Access:
         raise NotCheckable("there are no credentials: see credentials") from None
     wishes = site.wishes
     named = {each for each in (wishes.admin, wishes.probe_account) if each is not None}
-    found = Access()
+    found = UserAccess()
     for user_id in sorted(proofs.known() | site.fact(players_seen) | named):
         _sort_in(site, proofs, user_id, found)
     return found
 
 
-def _sort_in(site: Site, proofs: Accounts, user_id: int, found: Access) -> None:
+def _sort_in(site: PreflightSite, proofs: Accounts, user_id: int, found: UserAccess) -> None:
     try:
         headers = proofs.headers(user_id)
     except WhaleFault as fault:
@@ -82,14 +82,14 @@ def _sort_in(site: Site, proofs: Accounts, user_id: int, found: Access) -> None:
         (found.good if who == user_id else found.others).append(user_id)
 
 
-def _who(answer: Answer) -> int | None:
+def _who(answer: WhaleAnswer) -> int | None:
     body = answer.body if isinstance(answer.body, dict) else {}
     data = body.get("data")
     who = data.get("id") if isinstance(data, dict) else None
     return who if isinstance(who, int) else None
 
 
-def credentials(site: Site) -> Finding:
+def credentials(site: PreflightSite) -> CheckFinding:
     """Whether each account that is needed is let in, as itself."""
     try:
         proofs = site.fact(accounts)
@@ -123,7 +123,7 @@ def credentials(site: Site) -> Finding:
     return ok(f"GET {ME} named the right user for each of {len(found.good)} accounts")
 
 
-def player(site: Site) -> int:
+def player(site: PreflightSite) -> int:
     """An account that is no admin's: what it is shown is what players are shown."""
     for user_id in site.fact(access).good:
         if user_id != site.wishes.admin and not is_admin(site, user_id):
@@ -131,7 +131,7 @@ def player(site: Site) -> int:
     raise NotCheckable("no account of a player is let in", "see credentials")
 
 
-def is_admin(site: Site, user_id: int) -> bool:
+def is_admin(site: PreflightSite, user_id: int) -> bool:
     """Whether CTFd takes this account for an admin's."""
     answer = site.client.call("GET", ADMIN_LIST, site.fact(accounts).headers(user_id))
     return isinstance(answer.body, dict) and answer.status not in (403, 404)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from engines.contract import Scope
 from engines.errors import WhaleFault
 from engines.whale.api import WhaleAPI
-from engines.whale.client import Answer, WhaleClient
+from engines.whale.client import WhaleAnswer, WhaleClient
 from engines.whale.dialects import AUTO, DIALECTS, dialect_named
 from engines.whale.identity import identity_from
 from engines.whale.traits import SCOPES, Traits
-from engines.whale.wire import Another, Nothing, Running
+from engines.whale.wire import Another, Nothing, RunningContainer
 from whale_ready.preflight.credentials import access, accounts, player
-from whale_ready.preflight.items import Finding, NotCheckable, not_ok, ok
-from whale_ready.preflight.site import Site
+from whale_ready.preflight.items import CheckFinding, NotCheckable, not_ok, ok
+from whale_ready.preflight.site import PreflightSite
 from whale_ready.preflight.theirs import CTFD_VERSION, their_settings
 
 MEASURED = "3.8"
@@ -32,7 +32,7 @@ class Spoken:
     """A first look at Whale as a player."""
 
     dialect: str | None
-    last: Answer | None
+    last: WhaleAnswer | None
     """What came last, where no dialect was recognised."""
 
 
@@ -45,14 +45,14 @@ class Contact:
     """A player."""
 
 
-def spoken(site: Site) -> Spoken:
+def spoken(site: PreflightSite) -> Spoken:
     """Find out the dialect as the adapter does, whatever WHALE_DIALECT says.
 
     Raises:
         NotCheckable: there is no account to ask with, or no answer.
     """
     user_id = site.fact(player)
-    answers: list[Answer] = []
+    answers: list[WhaleAnswer] = []
     client = WhaleClient(
         site.url,
         call_seconds=site.settings.whale_call_seconds,
@@ -74,7 +74,7 @@ def spoken(site: Site) -> Spoken:
     return Spoken(api.dialect, answers[-1] if answers else None)
 
 
-def dialect(site: Site) -> Finding:
+def dialect(site: PreflightSite) -> CheckFinding:
     """Whether Whale speaks what the adapter will speak to it."""
     found = site.fact(spoken)
     if found.dialect is None:
@@ -91,7 +91,7 @@ def dialect(site: Site) -> Finding:
     return _with_traits(f"Whale speaks {found.dialect} (of {known})", site)
 
 
-def _with_traits(speaks: str, site: Site) -> Finding:
+def _with_traits(speaks: str, site: PreflightSite) -> CheckFinding:
     """What this Whale holds, for whom, as far as looking tells; WHALE_SCOPE says it otherwise."""
     pinned, traits = SCOPES.get(site.settings.whale_scope), site.fact(seen_traits)
     if traits.seen not in (None, pinned) and pinned is not None:
@@ -117,7 +117,7 @@ def _with_traits(speaks: str, site: Site) -> Finding:
     )
 
 
-def seen_traits(site: Site) -> Traits:
+def seen_traits(site: PreflightSite) -> Traits:
     """What Whale holds, by what runs at this moment for the accounts that we have access for."""
     api = WhaleAPI(
         site.client,
@@ -132,7 +132,7 @@ def seen_traits(site: Site) -> Traits:
                 looks.append(api.look(user_id, challenge_id))
             if api.traits.seen is not None or any(isinstance(each, Another) for each in looks):
                 return api.traits
-        running = sum(isinstance(each, Running) for each in looks)
+        running = sum(isinstance(each, RunningContainer) for each in looks)
         if running > 1:
             api.traits.ran_at_once()
             return api.traits
@@ -141,7 +141,7 @@ def seen_traits(site: Site) -> Traits:
     return api.traits
 
 
-def version(site: Site) -> Finding:
+def version(site: PreflightSite) -> CheckFinding:
     """Whether the adapter was measured against this CTFd."""
     found = their_version(site)
     if found.split(".")[:2] != MEASURED.split("."):
@@ -149,7 +149,7 @@ def version(site: Site) -> Finding:
     return ok(f"CTFd {found}; ctfd-whale itself tells no version")
 
 
-def their_version(site: Site) -> str:
+def their_version(site: PreflightSite) -> str:
     """CTFd's version. Raises :class:`NotCheckable`."""
     found = site.fact(their_settings).values.get(CTFD_VERSION)
     if not found:
@@ -157,7 +157,7 @@ def their_version(site: Site) -> str:
     return found
 
 
-def contact(site: Site) -> Contact:
+def contact(site: PreflightSite) -> Contact:
     """A way to look at Whale. Raises :class:`NotCheckable` when there is none."""
     found = site.fact(spoken)
     if found.dialect is None:
@@ -166,6 +166,6 @@ def contact(site: Site) -> Contact:
     return Contact(WhaleAPI(site.client, spoken_one, site.fact(accounts)), site.fact(player))
 
 
-def startable(site: Site) -> list[int]:
+def startable(site: PreflightSite) -> list[int]:
     """Challenges that players may start, by our catalogue; 1 where there is none."""
     return [spec.id for spec in site.challenges if spec.startable and spec.whale] or [1]

@@ -12,12 +12,12 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from engines.contract import Code
-from engines.whale.client import Answer
+from engines.whale.client import WhaleAnswer
 from whale_ready.preflight.connection import heard
 from whale_ready.preflight.credentials import ADMIN_LIST, access, accounts, is_admin
 from whale_ready.preflight.dialect import contact, startable
-from whale_ready.preflight.items import Finding, NotCheckable, listed, not_ok, ok
-from whale_ready.preflight.looks import Seen, held_by_us, look_at, look_at_all
+from whale_ready.preflight.items import CheckFinding, NotCheckable, listed, not_ok, ok
+from whale_ready.preflight.looks import ProbedInstance, held_by_us, look_at, look_at_all
 from whale_ready.preflight.probe import (
     DEAD_SECONDS,
     HOW,
@@ -28,7 +28,7 @@ from whale_ready.preflight.probe import (
     probe,
     probed,
 )
-from whale_ready.preflight.site import WHALES_DATABASE, Site, reading
+from whale_ready.preflight.site import WHALES_DATABASE, PreflightSite, reading
 from whale_ready.preflight.theirs import DIRECT, HTTP, REFRESH, redirect_types, their_settings
 
 CLEANED_WITHIN_SECONDS = 20
@@ -51,7 +51,7 @@ RESOLVER_SHARE = 0.8
 """Of what counts as alive: a dead connection that stays open for longer comes too near to it."""
 
 
-def health(site: Site) -> Finding:
+def health(site: PreflightSite) -> CheckFinding:
     """Whether CTFd's own health check passes, which it does on any cache, redis or not."""
     page = heard(site).page
     said = f"GET /healthcheck: status {page.status}"
@@ -62,7 +62,7 @@ def health(site: Site) -> Finding:
     raise NotCheckable(f"{said}, which is not CTFd's own answer", "ask CTFd without what is before")
 
 
-def orders(site: Site) -> Finding:
+def orders(site: PreflightSite) -> CheckFinding:
     """Whether Docker and frpc took a start."""
     shown = site.fact(probe)
     if shown.refused in NOT_THEIR_FAULT:
@@ -73,7 +73,7 @@ def orders(site: Site) -> Finding:
     return not_ok(f"{said}, and could not stop it") if shown.left else ok(f"{said}, and its stop")
 
 
-def answers(site: Site) -> Finding:
+def answers(site: PreflightSite) -> CheckFinding:
     """Whether a fresh instance really answers, of each redirect type."""
     first = site.fact(probe)
     if first.refused:
@@ -101,7 +101,7 @@ def answers(site: Site) -> Finding:
     return ok("; ".join(f"{_what(each)} answered at {each.address}" for each in shown))
 
 
-def counter_proof(site: Site) -> Finding:
+def counter_proof(site: PreflightSite) -> CheckFinding:
     """Whether what is not there is seen not to answer."""
     shown = _missing(site)
     fooled = [each for each in shown if each.answered]
@@ -121,7 +121,7 @@ def counter_proof(site: Site) -> Finding:
     return ok(said)
 
 
-def resolver(site: Site) -> Finding:
+def resolver(site: PreflightSite) -> CheckFinding:
     """Whether frpc's resolver is quick about a name that does not exist."""
     hold = site.settings.whale_direct_hold_seconds
     direct = [each for each in _missing(site) if each.direct]
@@ -141,7 +141,7 @@ def resolver(site: Site) -> Finding:
     return ok(said) if slowest <= RESOLVER_SHARE * hold else not_ok(said)
 
 
-def redis(site: Site) -> Finding:
+def redis(site: PreflightSite) -> CheckFinding:
     """Whether Whale really holds its locks, which it does in redis only."""
     shown = site.fact(probe)
     if is_admin(site, shown.user_id):
@@ -160,7 +160,7 @@ def redis(site: Site) -> Finding:
     return not_ok(f"{said} passed at once: no lock was held")
 
 
-def settings_page(site: Site) -> Finding:
+def settings_page(site: PreflightSite) -> CheckFinding:
     """Whether the settings page was opened since it was saved: only then the settings count."""
     settings = site.fact(their_settings)
     stored = settings.values.get(REFRESH) or ""
@@ -178,7 +178,7 @@ def settings_page(site: Site) -> Finding:
     )
 
 
-def self_call(site: Site) -> Finding:
+def self_call(site: PreflightSite) -> CheckFinding:
     """Whether Whale's CTFd works on a call while another one waits."""
     shown = site.fact(probe)
     if shown.side_by_side is None:
@@ -192,7 +192,7 @@ def self_call(site: Site) -> Finding:
     return not_ok("GET was answered only after a write that waited for its lock")
 
 
-def admin_list(site: Site) -> Finding:
+def admin_list(site: PreflightSite) -> CheckFinding:
     """Whether the admin's list shows a container that runs."""
     admin = site.wishes.admin
     if admin is None:
@@ -218,7 +218,7 @@ def admin_list(site: Site) -> Finding:
     return not_ok(f"status {answer.status} while a container runs")
 
 
-def cleaner(site: Site) -> Finding:
+def cleaner(site: PreflightSite) -> CheckFinding:
     """Whether what has expired is removed."""
     seen = site.fact(look_at_all)
     ours = held_by_us(site)
@@ -240,7 +240,7 @@ def cleaner(site: Site) -> Finding:
     )
 
 
-def isolation(site: Site) -> Finding:
+def isolation(site: PreflightSite) -> CheckFinding:
     """Whether Whale's requests see each other's changes."""
     said, bad = [], False
     try:
@@ -263,7 +263,7 @@ def isolation(site: Site) -> Finding:
     return not_ok("; ".join(said)) if bad else ok("; ".join(said))
 
 
-def isolation_level(site: Site) -> str:
+def isolation_level(site: PreflightSite) -> str:
     """The default of Whale's database server, in MariaDB's words. Raises NotCheckable."""
     url = site.settings.whale_ctfd_database_url
     if url is None:
@@ -284,14 +284,14 @@ def isolation_level(site: Site) -> str:
     raise NotCheckable("the database server does not tell")
 
 
-def _missing(site: Site) -> Sequence[Missing]:
+def _missing(site: PreflightSite) -> Sequence[Missing]:
     """What was seen of challenges without an image. Raises :class:`NotCheckable`."""
     if not site.wishes.probe_missing:
         raise NotCheckable("no challenge was named whose image does not exist", HOW_MISSING)
     return site.fact(missing)
 
 
-def _untried(site: Site, shown: Sequence[Started]) -> str:
+def _untried(site: PreflightSite, shown: Sequence[Started]) -> str:
     """The redirect type that players' challenges have, and none of these had; empty: none such."""
     tried = {DIRECT if each.direct else HTTP for each in shown}
     offered = set(startable(site))
@@ -311,14 +311,14 @@ def _left(shown: Started) -> str:
     return "; an instance may be left" if shown.left else ""
 
 
-def _containers(answer: Answer) -> list[object]:
+def _containers(answer: WhaleAnswer) -> list[object]:
     body = answer.body if isinstance(answer.body, dict) else {}
     data = body.get("data")
     found = data.get("containers") if isinstance(data, dict) else None
     return found if isinstance(found, list) else []
 
 
-def _gone_after(site: Site, first: Seen) -> float | None:
+def _gone_after(site: PreflightSite, first: ProbedInstance) -> float | None:
     """Seconds from its end until it was seen gone; negative: it went before its time; None: it
     stays.
 

@@ -8,10 +8,10 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from whale_ready.preflight.site import Site
+    from whale_ready.preflight.site import PreflightSite
 
 
-class State(str, Enum):
+class ItemState(str, Enum):
     """How one thing stands."""
 
     OK = "ok"
@@ -30,7 +30,7 @@ class Item:
 
     id: str
     title: str
-    state: State
+    state: ItemState
     evidence: str
     """What was seen, or why nothing could be."""
     fix: str
@@ -40,10 +40,10 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckFinding:
     """What a check has seen."""
 
-    state: State
+    state: ItemState
     evidence: str
     fix: str = ""
     """More to the point than the check's own, where there is more to say."""
@@ -65,7 +65,7 @@ class Check:
     id: str
     title: str
     """What must be so."""
-    look: Callable[[Site], Finding]
+    look: Callable[[PreflightSite], CheckFinding]
     """Looks whether it is so. Raises :class:`NotCheckable`, or whatever else goes wrong."""
     rests_on: str
     """The evidence that an ok rests on."""
@@ -76,14 +76,14 @@ class Check:
     them, also when it is not so (docs/readiness.md)."""
 
 
-def ok(evidence: str) -> Finding:
+def ok(evidence: str) -> CheckFinding:
     """It is so."""
-    return Finding(State.OK, evidence)
+    return CheckFinding(ItemState.OK, evidence)
 
 
-def not_ok(evidence: str, fix: str = "") -> Finding:
+def not_ok(evidence: str, fix: str = "") -> CheckFinding:
     """It is not so."""
-    return Finding(State.NOT_OK, evidence, fix)
+    return CheckFinding(ItemState.NOT_OK, evidence, fix)
 
 
 def listed(things: list[str], most: int = 5) -> str:

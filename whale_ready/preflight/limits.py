@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from engines.errors import WhaleFault
-from whale_ready.preflight.items import Finding, NotCheckable, not_ok, ok
+from whale_ready.preflight.items import CheckFinding, NotCheckable, not_ok, ok
 from whale_ready.preflight.looks import look_at_all
 from whale_ready.preflight.probe import probed
-from whale_ready.preflight.site import Site
+from whale_ready.preflight.site import PreflightSite
 from whale_ready.preflight.theirs import (
     CAPACITY,
     HOW,
@@ -20,7 +20,7 @@ FRESH_SECONDS = 10
 """A fresh instance is seen at most so long after its start."""
 
 
-def time_out(site: Site) -> Finding:
+def time_out(site: PreflightSite) -> CheckFinding:
     """Whether an instance lives as long here, there, and as the adapter believes."""
     ours, cre = site.settings.whale_timeout_seconds, site.settings.cre_timeout_seconds
     if cre != ours:
@@ -44,7 +44,7 @@ def time_out(site: Site) -> Finding:
     raise NotCheckable("Whale's docker_timeout is not shown to players", HOW)
 
 
-def renewals(site: Site) -> Finding:
+def renewals(site: PreflightSite) -> CheckFinding:
     """Whether an instance may be renewed as often here, there, and as the adapter believes."""
     ours, cre = site.settings.whale_max_extensions, site.settings.cre_max_extensions
     if cre != ours:
@@ -62,7 +62,7 @@ def renewals(site: Site) -> Finding:
     raise NotCheckable("Whale's docker_max_renew_count is not shown to players", HOW)
 
 
-def capacity(site: Site) -> Finding:
+def capacity(site: PreflightSite) -> CheckFinding:
     """Whether Whale admits as many instances as players are expected."""
     expected = site.wishes.expected_players
     if expected is None:
@@ -85,7 +85,7 @@ def _told(settings: TheirSettings, name: str) -> str:
     return f"Whale's {short} is {value}, {settings.source}"
 
 
-def _settings(site: Site) -> TheirSettings | None:
+def _settings(site: PreflightSite) -> TheirSettings | None:
     try:
         return site.fact(their_settings)
     except (NotCheckable, WhaleFault):

@@ -11,15 +11,15 @@ from engines.contract import Code
 from engines.errors import WhaleFault
 from engines.whale.api import WhaleAPI
 from engines.whale.manager import whale_instances
-from engines.whale.wire import Another, Running
+from engines.whale.wire import Another, RunningContainer
 from whale_ready.preflight.credentials import access
 from whale_ready.preflight.dialect import contact, startable
 from whale_ready.preflight.items import NotCheckable
-from whale_ready.preflight.site import OUR_DATABASE, Site, reading
+from whale_ready.preflight.site import OUR_DATABASE, PreflightSite, reading
 
 
 @dataclass(frozen=True)
-class Seen:
+class ProbedInstance:
     """One instance."""
 
     user_id: int
@@ -31,7 +31,7 @@ class Seen:
     """When it was seen, by our clock."""
 
 
-def look_at_all(site: Site) -> tuple[Seen, ...]:
+def look_at_all(site: PreflightSite) -> tuple[ProbedInstance, ...]:
     """Look at every account, once. Raises :class:`NotCheckable` or a WhaleFault."""
     api = site.fact(contact).api
     first = startable(site)[0]
@@ -39,7 +39,9 @@ def look_at_all(site: Site) -> tuple[Seen, ...]:
     return tuple(each for each in found if each is not None)
 
 
-def look_at(site: Site, api: WhaleAPI, user_id: int, challenge_id: int) -> Seen | None:
+def look_at(
+    site: PreflightSite, api: WhaleAPI, user_id: int, challenge_id: int
+) -> ProbedInstance | None:
     """What the user has, of whichever challenge; None when nothing that can be looked at."""
     try:
         found = api.look(user_id, challenge_id)
@@ -52,12 +54,12 @@ def look_at(site: Site, api: WhaleAPI, user_id: int, challenge_id: int) -> Seen 
         if fault.code is not Code.CHALLENGE_UNAVAILABLE:
             raise
         return None
-    if not isinstance(found, Running):
+    if not isinstance(found, RunningContainer):
         return None
-    return Seen(user_id, challenge_id, found.uuid, found.remaining_seconds, site.now())
+    return ProbedInstance(user_id, challenge_id, found.uuid, found.remaining_seconds, site.now())
 
 
-def held_by_us(site: Site) -> frozenset[str]:
+def held_by_us(site: PreflightSite) -> frozenset[str]:
     """The containers in our own ledger: those our own worker may stop."""
     query = sa.select(whale_instances.c.container_id)
     try:

@@ -22,9 +22,9 @@ from requests.exceptions import RequestException
 from engines.cre.runtimes.connection import connect
 from engines.errors import EngineError
 from whale_ready.preflight.health import REPEATABLE, isolation_level
-from whale_ready.preflight.items import Finding, NotCheckable, listed, not_ok, ok
+from whale_ready.preflight.items import CheckFinding, NotCheckable, listed, not_ok, ok
 from whale_ready.preflight.probe import probed
-from whale_ready.preflight.site import Site
+from whale_ready.preflight.site import PreflightSite
 from whale_ready.preflight.theirs import NETWORK, their_settings
 
 HOW = "name the Docker engine that runs Whale's frpc and CTFd with --whale-docker URL"
@@ -36,7 +36,7 @@ FOR_EVER = ("always", "unless-stopped")
 
 
 @dataclass(frozen=True)
-class Part:
+class StackPart:
     """A container that runs one of the parts."""
 
     name: str
@@ -51,7 +51,7 @@ class Part:
     container: Any
 
 
-def engine(site: Site) -> docker.DockerClient:
+def engine(site: PreflightSite) -> docker.DockerClient:
     """A client of the engine. Raises :class:`NotCheckable`."""
     if not site.wishes.docker:
         raise NotCheckable("only the Docker engine of Whale's frpc shows it", HOW)
@@ -63,7 +63,7 @@ def engine(site: Site) -> docker.DockerClient:
     return client
 
 
-def parts(site: Site) -> Sequence[Part]:
+def parts(site: PreflightSite) -> Sequence[StackPart]:
     """Every container of the engine, also those that do not run. Raises :class:`NotCheckable`."""
     client = site.fact(engine)
     try:
@@ -72,10 +72,10 @@ def parts(site: Site) -> Sequence[Part]:
         raise NotCheckable(f"--whale-docker: {type(error).__name__}", HOW) from None
 
 
-def _part(container: Any) -> Part:
+def _part(container: Any) -> StackPart:
     attributes: Mapping[str, Any] = container.attrs
     labels = attributes["Config"]["Labels"] or {}
-    return Part(
+    return StackPart(
         container.name,
         (attributes["Path"], *(attributes["Args"] or ())),
         attributes["Config"]["WorkingDir"] or "/",
@@ -86,7 +86,7 @@ def _part(container: Any) -> Part:
     )
 
 
-def _runs(part: Part, program: str) -> bool:
+def _runs(part: StackPart, program: str) -> bool:
     """Whether the program is what the container runs, maybe by way of a shell."""
     words = [word for each in part.words for word in _split(each)]
     return any(posixpath.basename(word) == program for word in words)
@@ -99,7 +99,7 @@ def _split(text: str) -> list[str]:
         return [text]
 
 
-def _the(site: Site, program: str) -> Part:
+def _the(site: PreflightSite, program: str) -> StackPart:
     """The container of frpc or frps. Raises :class:`NotCheckable`."""
     found = [part for part in site.fact(parts) if _runs(part, program)]
     if len(found) == 1:
@@ -108,7 +108,7 @@ def _the(site: Site, program: str) -> Part:
     raise NotCheckable(f"{len(found) or 'no'} containers run {program} there{names}", HOW)
 
 
-def frpc_token(site: Site) -> Finding:
+def frpc_token(site: PreflightSite) -> CheckFinding:
     """Whether frpc's file still holds the token with which it logs in at frps."""
     frpc = site.fact(_frpc)
     shown = probed(site)
@@ -129,7 +129,7 @@ def frpc_token(site: Site) -> Finding:
     return ok(f"the file of {frpc.name} holds no token, and frps asks for none")
 
 
-def frpc_restart(site: Site) -> Finding:
+def frpc_restart(site: PreflightSite) -> CheckFinding:
     """Whether frpc is there again after Docker was restarted, where the instances are."""
     frpc = site.fact(_frpc)
     wanted = _network(site)
@@ -153,7 +153,7 @@ def frpc_restart(site: Site) -> Finding:
     return ok(f"Docker starts {frpc.name} again ({frpc.restarts}), on {listed([*frpc.networks])}")
 
 
-def workers(site: Site) -> Finding:
+def workers(site: PreflightSite) -> CheckFinding:
     """Whether Whale's requests are kept apart for as many workers as CTFd has."""
     number, name = site.fact(_gunicorn)
     said = f"{name} has {number} gunicorn worker" + ("" if number == 1 else "s")
@@ -167,11 +167,11 @@ def workers(site: Site) -> Finding:
     return not_ok(said) if level == REPEATABLE else ok(said)
 
 
-def _frpc(site: Site) -> Part:
+def _frpc(site: PreflightSite) -> StackPart:
     return _the(site, "frpc")
 
 
-def _gunicorn(site: Site) -> tuple[int, str]:
+def _gunicorn(site: PreflightSite) -> tuple[int, str]:
     """How many workers CTFd has, and its container's name. Raises :class:`NotCheckable`."""
     found = [
         (number - 1, part.name)  # one is the master
@@ -186,7 +186,7 @@ def _gunicorn(site: Site) -> tuple[int, str]:
     )
 
 
-def _processes(part: Part, program: str) -> int:
+def _processes(part: StackPart, program: str) -> int:
     try:
         rows = part.container.top(ps_args="-eo pid,args")["Processes"] or []
     except APIError:
@@ -196,7 +196,7 @@ def _processes(part: Part, program: str) -> int:
     return sum(named.search(line) is not None for line in lines)
 
 
-def _network(site: Site) -> str:
+def _network(site: PreflightSite) -> str:
     """The network of Whale's instances; empty when it is not known."""
     try:
         return site.fact(their_settings).values.get(NETWORK) or ""
@@ -204,7 +204,7 @@ def _network(site: Site) -> str:
         return ""
 
 
-def _has_token(part: Part) -> bool:
+def _has_token(part: StackPart) -> bool:
     """Whether the file that the program was started with has a token.
 
     Raises:
@@ -224,7 +224,7 @@ def _has_token(part: Part) -> bool:
     return re.search(rb"^\s*(auth\.)?token\s*=\s*\S", text, re.MULTILINE) is not None
 
 
-def _file(part: Part) -> str:
+def _file(part: StackPart) -> str:
     words = [word for each in part.words for word in _split(each)]
     name = "./frpc.ini"
     for place, word in enumerate(words):

@@ -11,13 +11,13 @@ from engines.errors import BackendUnavailable, EngineError
 from engines.state import schema
 from engines.state.audit_log import AuditLog
 from engines.state.database import Database
-from whale_ready.preflight.items import Finding, NotCheckable, listed, not_ok, ok
-from whale_ready.preflight.site import OUR_DATABASE, Site, reading
+from whale_ready.preflight.items import CheckFinding, NotCheckable, listed, not_ok, ok
+from whale_ready.preflight.site import OUR_DATABASE, PreflightSite, reading
 
 PREFLIGHT = "preflight"
 
 
-def audit(site: Site) -> Finding:
+def audit(site: PreflightSite) -> CheckFinding:
     """Whether a row can be written into ``container_events``; it is taken back again."""
     url = site.settings.state_url
     try:
@@ -43,7 +43,7 @@ def audit(site: Site) -> Finding:
     return ok(f"a row was written into container_events, version {found}, and taken back")
 
 
-def parallel_writes(site: Site) -> Finding:
+def parallel_writes(site: PreflightSite) -> CheckFinding:
     """Whether our own writes come to Whale one by one."""
     places = site.settings.whale_parallel_writes
     said = f"WHALE_PARALLEL_WRITES is {places}"
@@ -52,7 +52,7 @@ def parallel_writes(site: Site) -> Finding:
     return not_ok(f"{said}: " + (f"up to {places}" if places else "any number") + " at once")
 
 
-def fallback(site: Site) -> Finding:
+def fallback(site: PreflightSite) -> CheckFinding:
     """Whether the own engine could take over at once."""
     settings = site.settings
     if not settings.rollout_fallback:

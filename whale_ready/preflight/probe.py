@@ -19,14 +19,14 @@ from engines.errors import WhaleFault
 from engines.whale import StaticTokens
 from engines.whale.access import Access
 from engines.whale.api import WhaleAPI
-from engines.whale.client import Answer
+from engines.whale.client import WhaleAnswer
 from engines.whale.dialects import dialect_named
 from engines.whale.readiness import instance_answers
-from engines.whale.wire import LEFT_LOCK_SECONDS, Look, Nothing, Running
+from engines.whale.wire import LEFT_LOCK_SECONDS, Look, Nothing, RunningContainer
 from whale_ready.preflight.credentials import ADMIN_LIST, access, accounts
 from whale_ready.preflight.dialect import contact, startable
 from whale_ready.preflight.items import NotCheckable
-from whale_ready.preflight.site import Site
+from whale_ready.preflight.site import PreflightSite
 from whale_ready.preflight.theirs import redirect_types
 
 HOW = (
@@ -78,7 +78,7 @@ _S = TypeVar("_S", bound=Started)
 class Shown(Started):
     """What the probe has shown with its first challenge."""
 
-    admin_page: Answer | None = None
+    admin_page: WhaleAnswer | None = None
     """The admin's list while the instance ran."""
     renewals: int | None = None
     """How many it took one after the other, up to one more than our setting."""
@@ -98,7 +98,7 @@ class Missing(Started):
     """How long a connection to its port stayed open; None: longer than we waited, or no port."""
 
 
-def probe(site: Site) -> Shown:
+def probe(site: PreflightSite) -> Shown:
     """Start, look, renew, stop.
 
     Raises:
@@ -110,19 +110,19 @@ def probe(site: Site) -> Shown:
     return shown
 
 
-def further(site: Site) -> Sequence[Started]:
+def further(site: PreflightSite) -> Sequence[Started]:
     """Start, look and stop the other challenges that were named. Raises as :func:`probe`."""
     user_id, api = site.fact(_writer)
     return [_Start(site, api, Started(user_id, each)).run() for each in _to_start(site)[1:]]
 
 
-def missing(site: Site) -> Sequence[Missing]:
+def missing(site: PreflightSite) -> Sequence[Missing]:
     """The same with challenges whose image does not exist. Raises as :func:`probe`."""
     user_id, api = site.fact(_writer)
     return [_Counter(site, api, Missing(user_id, n)).run() for n in site.wishes.probe_missing]
 
 
-def _writer(site: Site) -> tuple[int, WhaleAPI]:
+def _writer(site: PreflightSite) -> tuple[int, WhaleAPI]:
     """The probe's account and its way to write. Raises as :func:`probe`."""
     user_id = site.wishes.probe_account
     if user_id is None:
@@ -135,7 +135,7 @@ def _writer(site: Site) -> tuple[int, WhaleAPI]:
     return user_id, WhaleAPI(site.client, dialect_named(dialect), StaticTokens({user_id: token}))
 
 
-def _to_start(site: Site) -> Sequence[int]:
+def _to_start(site: PreflightSite) -> Sequence[int]:
     """What was named; else one challenge of each redirect type, as far as they are known."""
     if site.wishes.probe_challenges:
         return site.wishes.probe_challenges
@@ -149,7 +149,7 @@ def _to_start(site: Site) -> Sequence[int]:
     return [first, *(each for kind, each in firsts.items() if each != first and kind)]
 
 
-def probed(site: Site) -> Shown | None:
+def probed(site: PreflightSite) -> Shown | None:
     """What :func:`probe` has shown, for who has other evidence too; None when it shows nothing."""
     try:
         return site.fact(probe)
@@ -160,7 +160,7 @@ def probed(site: Site) -> Shown | None:
 class _Start(Generic[_S]):
     """One start, a look whether it answers, and its stop."""
 
-    def __init__(self, site: Site, api: WhaleAPI, shown: _S) -> None:
+    def __init__(self, site: PreflightSite, api: WhaleAPI, shown: _S) -> None:
         self._site = site
         self._api = api
         self._shown = shown
@@ -200,7 +200,7 @@ class _Start(Generic[_S]):
             self._doubtful = not fault.definite
             return
         found = self._look()
-        if not isinstance(found, Running):
+        if not isinstance(found, RunningContainer):
             shown.refused = "Whale took the start, and shows no instance"
             return
         shown.access = found.access
@@ -223,7 +223,7 @@ class _Start(Generic[_S]):
                 self._site.pause(LOCK_SECONDS)
             self._locked = True
             try:
-                if isinstance(self._look(), Running):
+                if isinstance(self._look(), RunningContainer):
                     self._api.destroy(shown.user_id, shown.challenge_id)
                 shown.left = self._doubtful
                 break

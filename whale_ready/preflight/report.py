@@ -13,8 +13,8 @@ from typing import Any
 from engines import __version__
 from engines.printable import json_text
 from whale_ready.preflight.dialect import spoken, their_version
-from whale_ready.preflight.items import Item, State
-from whale_ready.preflight.site import Site
+from whale_ready.preflight.items import Item, ItemState
+from whale_ready.preflight.site import PreflightSite
 
 KIND = "whale-ready preflight"
 SCHEMA_VERSION = 1
@@ -32,16 +32,16 @@ class Preflight:
     environment: dict[str, str]
     items: tuple[Item, ...]
 
-    def count(self, state: State) -> int:
+    def count(self, state: ItemState) -> int:
         """How many items are so."""
         return sum(item.state is state for item in self.items)
 
     @property
     def exit_code(self) -> int:
         """0: all is ok; 1: something is not; 2: nothing is wrong, and not all could be checked."""
-        if self.count(State.NOT_OK):
+        if self.count(ItemState.NOT_OK):
             return 1
-        return 2 if self.count(State.NOT_CHECKABLE) else 0
+        return 2 if self.count(ItemState.NOT_CHECKABLE) else 0
 
     def as_json(self) -> str:
         """The file's text."""
@@ -53,12 +53,12 @@ class Preflight:
             "whale": {"url": self.url, "dialect": self.dialect, "version": self.version},
             "environment": self.environment,
             "items": [{**asdict(item), "state": item.state.value} for item in self.items],
-            "counts": {state.value: self.count(state) for state in State},
+            "counts": {state.value: self.count(state) for state in ItemState},
         }
         return json_text(document) + "\n"
 
 
-def preflight_of(site: Site, items: Sequence[Item]) -> Preflight:
+def preflight_of(site: PreflightSite, items: Sequence[Item]) -> Preflight:
     """What ``items`` say about ``site``."""
     wishes = site.wishes
     environment = {

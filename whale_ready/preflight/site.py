@@ -53,7 +53,7 @@ def _nobody_listens(_sentence: str) -> None:
     """Where nobody is told."""
 
 
-class Site:
+class PreflightSite:
     """Settings, catalogue, Whale and our own database.
 
     Args:
@@ -96,9 +96,9 @@ class Site:
         self.closing = ExitStack()
         """What is to be closed with this."""
         self.closing.callback(self.client.close)
-        self._facts: dict[Callable[[Site], Any], Any] = {}
+        self._facts: dict[Callable[[PreflightSite], Any], Any] = {}
 
-    def fact(self, make: Callable[[Site], _T]) -> _T:
+    def fact(self, make: Callable[[PreflightSite], _T]) -> _T:
         """What ``make`` finds out, found out once for all checks; a failure is kept too."""
         if make not in self._facts:
             try:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from whale_ready.preflight.credentials import access, accounts
 from whale_ready.preflight.items import NotCheckable
-from whale_ready.preflight.site import WHALES_DATABASE, Site, reading
+from whale_ready.preflight.site import WHALES_DATABASE, PreflightSite, reading
 
 CTFD_VERSION = "ctf_version"
 TIMEOUT, RENEWALS, CAPACITY = (
@@ -53,7 +53,7 @@ class TheirSettings:
         return int(text) if text.isascii() and text.isdecimal() else None
 
 
-def their_settings(site: Site) -> TheirSettings:
+def their_settings(site: PreflightSite) -> TheirSettings:
     """Read them, from the first that shows them.
 
     Raises:
@@ -70,7 +70,7 @@ def their_settings(site: Site) -> TheirSettings:
     raise problem
 
 
-def _from_api(site: Site, admin: int) -> TheirSettings:
+def _from_api(site: PreflightSite, admin: int) -> TheirSettings:
     if admin not in site.fact(access).good:
         raise NotCheckable(f"user {admin}, named by --admin, is not let in", "see credentials")
     headers = site.fact(accounts).headers(admin)
@@ -98,7 +98,7 @@ def _from_database(url: str) -> TheirSettings:
     return TheirSettings(values, "in CTFd's table config")
 
 
-def redirect_types(site: Site) -> dict[int, str]:
+def redirect_types(site: PreflightSite) -> dict[int, str]:
     """How each of Whale's challenges is reached, ``http`` or ``direct``, from its database.
 
     Raises:

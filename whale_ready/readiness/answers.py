@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from conformance.report.matrix import Cell
+from conformance.report.matrix import MatrixCell
 from conformance.report.results import Status
-from whale_ready.preflight.items import State
-from whale_ready.readiness.decision import Decision, Question, Verdict
-from whale_ready.readiness.evidence import Evidence, Part, part_of
+from whale_ready.preflight.items import ItemState
+from whale_ready.readiness.decision import Question, ReadinessDecision, ReadinessVerdict
+from whale_ready.readiness.evidence import BackendRole, Evidence, part_of
 
 _FILES = {
     Question.CONTRACT: "check",
@@ -18,11 +18,11 @@ _FILES = {
     Question.DEPLOYMENT: "preflight",
     Question.SURE: "",
 }
-_WHALES = (Part.WHALE, Part.FAKE_WHALE)
+_WHALES = (BackendRole.WHALE, BackendRole.FAKE_WHALE)
 
 
 @dataclass(frozen=True)
-class Answer:
+class QuestionAnswer:
     """One question's."""
 
     question: str
@@ -32,7 +32,7 @@ class Answer:
     """What it rests on."""
 
 
-def answers(decision: Decision, evidence: Evidence, now: datetime) -> list[Answer]:
+def answers(decision: ReadinessDecision, evidence: Evidence, now: datetime) -> list[QuestionAnswer]:
     """An answer to each question; a yes only where nothing speaks against its file at all."""
     bases = {
         Question.CONTRACT: _contract(evidence),
@@ -58,7 +58,7 @@ def cautions(evidence: Evidence) -> list[str]:
     return found
 
 
-def _answer(question: Question, decision: Decision, basis: str) -> Answer:
+def _answer(question: Question, decision: ReadinessDecision, basis: str) -> QuestionAnswer:
     file = _FILES[question]
     against = [
         each
@@ -66,7 +66,8 @@ def _answer(question: Question, decision: Decision, basis: str) -> Answer:
         if each.rule.question is question or (file and each.found.file in ("", file))
     ]
     bad = any(
-        each.rule.verdict is Verdict.NO_GO and each.rule.question is question for each in against
+        each.rule.verdict is ReadinessVerdict.NO_GO and each.rule.question is question
+        for each in against
     )
     if question is Question.SURE:
         word, symbol = ("not sure enough", "?") if against else ("sure enough", "✓")
@@ -74,7 +75,7 @@ def _answer(question: Question, decision: Decision, basis: str) -> Answer:
         word, symbol = "no", "✗"
     else:
         word, symbol = ("not shown", "?") if against else ("yes", "✓")
-    return Answer(question.value, word, symbol, basis)
+    return QuestionAnswer(question.value, word, symbol, basis)
 
 
 def _contract(evidence: Evidence) -> str:
@@ -82,9 +83,9 @@ def _contract(evidence: Evidence) -> str:
         return "There is no check."
     report = evidence.check.report
     said = [
-        f"{each.name}: {Cell.of(report.of(each.name))}"
+        f"{each.name}: {MatrixCell.of(report.of(each.name))}"
         for each in report.backends
-        if part_of(each) is not Part.OTHER
+        if part_of(each) is not BackendRole.OTHER
     ]
     return f"{'; '.join(said)}; what did not apply is no pass."
 
@@ -105,7 +106,7 @@ def _deployment(evidence: Evidence) -> str:
     if evidence.preflight is None:
         return "There is no preflight."
     items = evidence.preflight.items
-    counts = ((state, sum(each.state is state for each in items)) for state in State)
+    counts = ((state, sum(each.state is state for each in items)) for state in ItemState)
     said = ", ".join(f"{n} {state.value.replace('_', ' ')}" for state, n in counts if n)
     return f"{len(items)} items at {evidence.preflight.url}: {said}."
 
@@ -142,7 +143,7 @@ def _differences(evidence: Evidence) -> Iterator[str]:
         here = check.report.environment.get(name, there)
         if here != there:
             yield f"{name} is {here} in the check, {there} in the bench"
-    for part in (Part.CRE, Part.WHALE):
+    for part in (BackendRole.CRE, BackendRole.WHALE):
         kept = [
             each.versions.get("database")
             for file in (check, bench)

@@ -9,13 +9,19 @@ from conformance.report.results import Status, count
 from conformance.report.results import Verdict as Ended
 from conformance.spec.rules import BY_ID
 from engines.published import document
-from whale_ready.preflight.items import State
+from whale_ready.preflight.items import ItemState
 from whale_ready.readiness import commands
-from whale_ready.readiness.decision import Found, Policy, Question, Verdict, may_be_accepted
-from whale_ready.readiness.evidence import Evidence, Part, part_of
-from whale_ready.readiness.looking import Rulebook, margins
+from whale_ready.readiness.decision import (
+    Policy,
+    Question,
+    ReadinessVerdict,
+    RuleFinding,
+    may_be_accepted,
+)
+from whale_ready.readiness.evidence import BackendRole, Evidence, part_of
+from whale_ready.readiness.looking import VerdictRules, margins
 
-_BOOK = Rulebook(Verdict.NO_GO)
+_BOOK = VerdictRules(ReadinessVerdict.NO_GO)
 
 
 @_BOOK.rule(
@@ -23,8 +29,8 @@ _BOOK = Rulebook(Verdict.NO_GO)
     Question.CONTRACT,
     "a rule of the contract is broken on Whale, or on the routing in front of it, and not excused",
 )
-def _whale_broken(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
-    for part in (Part.WHALE, Part.FAKE_WHALE, Part.ROUTING):
+def _whale_broken(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
+    for part in (BackendRole.WHALE, BackendRole.FAKE_WHALE, BackendRole.ROUTING):
         yield from _broken(
             evidence, part, f"Put it right, or have it waived ({document('gating.md')})"
         )
@@ -35,13 +41,13 @@ def _whale_broken(evidence: Evidence, policy: Policy, now: datetime) -> Iterator
     Question.CONTRACT,
     "the same on CRE, while starts fall back to it",
 )
-def _cre_broken(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _cre_broken(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     if policy.fallback:
         how = (
             f"Put it right, have it waived ({document('gating.md')}), or let no start fall back to "
             "it: ROLLOUT_FALLBACK=false, --no-fallback and a check of Whale alone"
         )
-        yield from _broken(evidence, Part.CRE, how)
+        yield from _broken(evidence, BackendRole.CRE, how)
 
 
 @_BOOK.rule(
@@ -50,12 +56,12 @@ def _cre_broken(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[F
     "the check failed with no rule broken: a waiver or known deviation that is over or not "
     "needed, or what a backend can do and does not declare",
 )
-def _check_failed(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _check_failed(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     check = evidence.check
     if check is None or check.report.verdict is not Ended.FAILED:
         return
     if not count(check.report.results, Status.FAIL):
-        yield Found(
+        yield RuleFinding(
             "The check failed, though no rule is broken",
             "Put right what it says, then check again",
             commands.check_again(evidence),
@@ -69,7 +75,7 @@ def _check_failed(evidence: Evidence, policy: Policy, now: datetime) -> Iterator
     Question.SPEED,
     "a margin of the bench is passed by the whole interval",
 )
-def _too_slow(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _too_slow(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     yield from margins(
         evidence,
         "fail",
@@ -85,12 +91,12 @@ def _too_slow(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Fou
     "an item of the preflight is not ok; one that nothing of ours rests on may be accepted "
     "(--accept)",
 )
-def _not_ok(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _not_ok(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     for each in evidence.preflight.items if evidence.preflight else ():
-        if each.state is State.NOT_OK and each.id not in policy.accepted:
+        if each.state is ItemState.NOT_OK and each.id not in policy.accepted:
             how = each.fix or "Put it right"
             acceptable = may_be_accepted(each)
-            yield Found(
+            yield RuleFinding(
                 f"{each.title} ({each.id}): not ok",
                 f"{how}; or accept it, with the reason" if acceptable else how,
                 commands.accept(each.id) if acceptable else commands.preflight_again(evidence),
@@ -102,7 +108,7 @@ def _not_ok(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found
 BAD_NEWS = tuple(_BOOK.rules)
 
 
-def _broken(evidence: Evidence, part: Part, how: str) -> Iterator[Found]:
+def _broken(evidence: Evidence, part: BackendRole, how: str) -> Iterator[RuleFinding]:
     for backend in evidence.check.backends if evidence.check else ():
         if part_of(backend) is not part or evidence.check is None:
             continue
@@ -111,7 +117,7 @@ def _broken(evidence: Evidence, part: Part, how: str) -> Iterator[Found]:
         ]
         if broken:
             rules = "1 rule" if len(broken) == 1 else f"{len(broken)} rules"
-            yield Found(
+            yield RuleFinding(
                 f"{backend.name} breaks {rules} of the contract",
                 f"{how}; then check again",
                 commands.check_again(evidence),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from whale_ready.readiness.evidence import Evidence, Part, part_of
+from whale_ready.readiness.evidence import BackendRole, Evidence, part_of
 
 YOUR_WHALE = "https://YOUR-WHALE"
 """Stands in commands where no file names a Whale: no address that could be taken for one."""
@@ -16,7 +16,7 @@ def whale_url(evidence: Evidence) -> str | None:
         return evidence.preflight.url
     for each in (evidence.check, evidence.bench):
         for backend in each.backends if each is not None else ():
-            if part_of(backend) is Part.WHALE and "url" in backend.versions:
+            if part_of(backend) is BackendRole.WHALE and "url" in backend.versions:
                 return backend.versions["url"]
     return None
 

@@ -13,11 +13,11 @@ from enum import Enum
 from types import MappingProxyType
 
 from conformance.report.results import ScenarioResult, Status
-from whale_ready.preflight.items import Item, State
+from whale_ready.preflight.items import Item, ItemState
 from whale_ready.readiness.evidence import Evidence
 
 
-class Verdict(str, Enum):
+class ReadinessVerdict(str, Enum):
     """The answer."""
 
     GO = "go"
@@ -27,12 +27,14 @@ class Verdict(str, Enum):
     @property
     def exit_code(self) -> int:
         """What the command ends with."""
-        return {Verdict.GO: 0, Verdict.NO_GO: 1, Verdict.NOT_ENOUGH: 2}[self]
+        return {ReadinessVerdict.GO: 0, ReadinessVerdict.NO_GO: 1, ReadinessVerdict.NOT_ENOUGH: 2}[
+            self
+        ]
 
     @property
     def words(self) -> str:
         """As people read it."""
-        return "NO-GO" if self is Verdict.NO_GO else self.value.replace("_", " ").upper()
+        return "NO-GO" if self is ReadinessVerdict.NO_GO else self.value.replace("_", " ").upper()
 
 
 class Question(str, Enum):
@@ -56,7 +58,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Found:
+class RuleFinding:
     """What a rule has found."""
 
     text: str
@@ -69,15 +71,15 @@ class Found:
     """What it is about: check, bench or preflight; empty for all of them."""
 
 
-Look = Callable[[Evidence, Policy, datetime], Iterator[Found]]
+Look = Callable[[Evidence, Policy, datetime], Iterator[RuleFinding]]
 
 
 @dataclass(frozen=True)
-class Rule:
+class ReadinessRule:
     """One thing that stands in the way of a GO."""
 
     key: str
-    verdict: Verdict
+    verdict: ReadinessVerdict
     question: Question
     when: str
     """In words, as in docs/readiness.md."""
@@ -88,15 +90,15 @@ class Rule:
 class Reason:
     """Why the answer is no GO."""
 
-    rule: Rule
-    found: Found
+    rule: ReadinessRule
+    found: RuleFinding
 
 
 @dataclass(frozen=True)
-class Decision:
+class ReadinessDecision:
     """The answer and all that belongs to it."""
 
-    verdict: Verdict
+    verdict: ReadinessVerdict
     reasons: tuple[Reason, ...]
     """Those that weigh most first."""
     known: tuple[ScenarioResult, ...]
@@ -115,7 +117,9 @@ class PolicyError(ValueError):
     """An acceptance means nothing; the message says what may be accepted."""
 
 
-def decide(evidence: Evidence, policy: Policy, now: datetime, rules: tuple[Rule, ...]) -> Decision:
+def decide(
+    evidence: Evidence, policy: Policy, now: datetime, rules: tuple[ReadinessRule, ...]
+) -> ReadinessDecision:
     """The answer by these rules; a GO is what none of them speaks against.
 
     Raises:
@@ -125,12 +129,12 @@ def decide(evidence: Evidence, policy: Policy, now: datetime, rules: tuple[Rule,
         Reason(rule, found) for rule in rules for found in rule.look(evidence, policy, now)
     )
     verdicts = {each.rule.verdict for each in reasons}
-    if Verdict.NO_GO in verdicts:
-        verdict = Verdict.NO_GO
+    if ReadinessVerdict.NO_GO in verdicts:
+        verdict = ReadinessVerdict.NO_GO
     else:
-        verdict = Verdict.NOT_ENOUGH if verdicts else Verdict.GO
+        verdict = ReadinessVerdict.NOT_ENOUGH if verdicts else ReadinessVerdict.GO
     results = evidence.check.report.results if evidence.check else ()
-    return Decision(
+    return ReadinessDecision(
         verdict,
         reasons,
         known=tuple(each for each in results if each.status is Status.KNOWN_DEVIATION),
@@ -142,7 +146,9 @@ def decide(evidence: Evidence, policy: Policy, now: datetime, rules: tuple[Rule,
 def may_be_accepted(item: Item) -> bool:
     """Whether a person may say that it does not stand in the way: it could not be checked, or it
     is not ok and nothing of ours rests on it."""
-    return item.state is State.NOT_CHECKABLE or (item.state is State.NOT_OK and not item.needed)
+    return item.state is ItemState.NOT_CHECKABLE or (
+        item.state is ItemState.NOT_OK and not item.needed
+    )
 
 
 def _accepted(evidence: Evidence, policy: Policy) -> tuple[tuple[Item, str], ...]:

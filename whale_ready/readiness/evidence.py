@@ -13,7 +13,7 @@ from conformance.report.results import BackendInfo, Report
 from whale_ready.preflight.items import Item
 
 
-class Part(Enum):
+class BackendRole(Enum):
     """What a backend is in a rollout from CRE to Whale."""
 
     CRE = "CRE"
@@ -37,7 +37,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckFile:
     """A ``report.json``."""
 
     source: Source
@@ -49,7 +49,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Ratio:
+class RatioFigure:
     """One figure of B over A's (of errors: less A's); None is infinite, or not known."""
 
     call: str
@@ -72,7 +72,7 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Bench:
+class BenchFile:
     """A ``bench.json``."""
 
     source: Source
@@ -83,7 +83,7 @@ class Bench:
     open_loop: bool
     backends: tuple[BackendInfo, ...]
     """A, B and, where there is one, the baseline."""
-    ratios: tuple[Ratio, ...]
+    ratios: tuple[RatioFigure, ...]
     cells: tuple[Mapping[str, Any], ...]
     """As they are in the file, for charts: ``backend``, ``call`` and ``quantiles``."""
     environment: Mapping[str, str]
@@ -92,7 +92,7 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Preflight:
+class PreflightFile:
     """A ``preflight.json``."""
 
     source: Source
@@ -106,9 +106,9 @@ class Preflight:
 class Evidence:
     """All that an answer is made of; None where a file was not given."""
 
-    check: Check | None = None
-    bench: Bench | None = None
-    preflight: Preflight | None = None
+    check: CheckFile | None = None
+    bench: BenchFile | None = None
+    preflight: PreflightFile | None = None
 
     @property
     def sources(self) -> dict[str, Source]:
@@ -117,16 +117,16 @@ class Evidence:
         return {name: each.source for name, each in files.items() if each is not None}
 
 
-def part_of(backend: BackendInfo) -> Part:
+def part_of(backend: BackendInfo) -> BackendRole:
     """What a backend is, by its name and by what its harness says of itself."""
     name, versions = backend.name, backend.versions
     if name == "hybrid" or name.startswith("hybrid:"):
-        return Part.ROUTING
+        return BackendRole.ROUTING
     if "fake_whale" in versions or name.startswith("whale:fake"):
-        return Part.FAKE_WHALE
+        return BackendRole.FAKE_WHALE
     if name == "whale" or name.startswith("whale:") or "dialect" in versions:
-        return Part.WHALE
-    return Part.CRE if name == "cre" or name.startswith("cre:") else Part.OTHER
+        return BackendRole.WHALE
+    return BackendRole.CRE if name == "cre" or name.startswith("cre:") else BackendRole.OTHER
 
 
 def same_place(url: str) -> str:

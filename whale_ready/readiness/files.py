@@ -6,10 +6,10 @@ from pathlib import Path
 
 from conformance.report.writers import write_whole
 from whale_ready.readiness.markdown import to_markdown
-from whale_ready.readiness.result import Readiness, to_json
+from whale_ready.readiness.result import ReadinessReport, to_json
 
 
-def _page(result: Readiness) -> str:
+def _page(result: ReadinessReport) -> str:
     from whale_ready.readiness.html import to_html  # needs an extra, which an answer does not
 
     return to_html(result)
@@ -23,7 +23,7 @@ _WRITERS = {
 FILES = tuple(_WRITERS)
 
 
-def write_files(result: Readiness, folder: Path) -> None:
+def write_files(result: ReadinessReport, folder: Path) -> None:
     """Write the files into ``folder``, which is made when it is missing; raises OSError."""
     contents = {name: write(result) for name, write in _WRITERS.items()}
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from conformance.report.results import MINIMUM_EXECUTED, BackendInfo, Status
 from conformance.report.results import Verdict as Ended
 from conformance.spec.rules import RULES as CONTRACT
-from whale_ready.preflight.items import State
+from whale_ready.preflight.items import ItemState
 from whale_ready.readiness import commands
-from whale_ready.readiness.decision import Found, Policy, Question, Verdict
-from whale_ready.readiness.evidence import Bench, Evidence, Part, part_of, same_place
-from whale_ready.readiness.looking import Rulebook, judged, margins, runs
+from whale_ready.readiness.decision import Policy, Question, ReadinessVerdict, RuleFinding
+from whale_ready.readiness.evidence import BackendRole, BenchFile, Evidence, part_of, same_place
+from whale_ready.readiness.looking import VerdictRules, judged, margins, runs
 
 SKEW = timedelta(minutes=5)
 """How far ahead the clock may go of a machine that made evidence."""
@@ -20,7 +20,7 @@ _NO_VERSION = frozenset({"url", "database"})
 """Of what backends report: the address is another rule's. A check may keep its state in the site's
 own database (--database), which a bench cannot."""
 _CUT_SHORT = {Ended.INTERRUPTED: "was interrupted", Ended.COULD_NOT_RUN: "could not be finished"}
-_BOOK = Rulebook(Verdict.NOT_ENOUGH)
+_BOOK = VerdictRules(ReadinessVerdict.NOT_ENOUGH)
 
 
 @_BOOK.rule(
@@ -28,7 +28,7 @@ _BOOK = Rulebook(Verdict.NOT_ENOUGH)
     Question.SURE,
     "check, bench or preflight was not given",
 )
-def _missing(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _missing(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     made_by = {
         "check": ("nothing shows that Whale keeps the contract", commands.check_again),
         "bench": ("nothing shows that Whale is fast enough", commands.bench_again),
@@ -37,7 +37,7 @@ def _missing(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Foun
     for name, (what, command) in made_by.items():
         if name not in evidence.sources:
             how = f"Make one, then give it with --{name}"
-            yield Found(
+            yield RuleFinding(
                 f"There is no {name}: {what}",
                 how,
                 command(evidence),
@@ -51,14 +51,14 @@ def _missing(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Foun
     "Whale is not in the check, or CRE is not while starts fall back to it; or the bench does not "
     "hold Whale (B) against CRE (A)",
 )
-def _wrong_subject(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _wrong_subject(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     check, bench = evidence.check, evidence.bench
     if check is not None:
-        needed = [Part.WHALE, *([Part.CRE] if policy.fallback else [])]
+        needed = [BackendRole.WHALE, *([BackendRole.CRE] if policy.fallback else [])]
         there = {_played(each) for each in check.backends}
         for part in needed:
             if part not in there:
-                yield Found(
+                yield RuleFinding(
                     f"The check is not of {part.value}, but of {_names(check.backends)}",
                     f"Check {part.value} too",
                     commands.check_again(evidence),
@@ -66,8 +66,8 @@ def _wrong_subject(evidence: Evidence, policy: Policy, now: datetime) -> Iterato
                 )
     if bench is not None:
         a, b = bench.backends[:2]
-        if (_played(a), _played(b)) != (Part.CRE, Part.WHALE):
-            yield Found(
+        if (_played(a), _played(b)) != (BackendRole.CRE, BackendRole.WHALE):
+            yield RuleFinding(
                 f"The bench holds {b.name} against {a.name}, not Whale against CRE",
                 "Measure these two, CRE first",
                 commands.bench_again(evidence),
@@ -80,12 +80,13 @@ def _wrong_subject(evidence: Evidence, policy: Policy, now: datetime) -> Iterato
     Question.SURE,
     "Whale was a fake: that shows the adapter, and nothing of the Whale here",
 )
-def _fake_whale(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _fake_whale(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     for name, each, command in runs(evidence):
         parts = {part_of(backend): backend for backend in each.backends}
-        if Part.FAKE_WHALE in parts and Part.WHALE not in parts:
-            yield Found(
-                f"The {name} is of {parts[Part.FAKE_WHALE].name}, a fake Whale: it says nothing of "
+        if BackendRole.FAKE_WHALE in parts and BackendRole.WHALE not in parts:
+            yield RuleFinding(
+                f"The {name} is of {parts[BackendRole.FAKE_WHALE].name}, a fake Whale: it says "
+                f"nothing of "
                 "the Whale here",
                 "Measure the real one",
                 command(evidence),
@@ -98,15 +99,15 @@ def _fake_whale(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[F
     Question.SURE,
     "Whale, or CRE where it counts, ran on simulated containers",
 )
-def _simulated(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _simulated(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     for name, each, command in runs(evidence):
-        counts = {Part.WHALE}
-        if policy.fallback or isinstance(each, Bench):
-            counts.add(Part.CRE)
-        for part in Part:
+        counts = {BackendRole.WHALE}
+        if policy.fallback or isinstance(each, BenchFile):
+            counts.add(BackendRole.CRE)
+        for part in BackendRole:
             mine = [backend for backend in each.backends if part_of(backend) is part]
             if part in counts and mine and all(backend.simulated for backend in mine):
-                yield Found(
+                yield RuleFinding(
                     f"In the {name}, {_names(mine)} ran on simulated containers",
                     "Measure it on real ones",
                     command(evidence),
@@ -119,10 +120,10 @@ def _simulated(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Fo
     Question.SURE,
     "check or bench was interrupted, or could not be finished",
 )
-def _cut_short(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _cut_short(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     check, bench = evidence.check, evidence.bench
     if check is not None and check.report.verdict in _CUT_SHORT:
-        yield Found(
+        yield RuleFinding(
             f"The check {_CUT_SHORT[check.report.verdict]}",
             "Let it run to its end",
             commands.check_again(evidence),
@@ -131,7 +132,7 @@ def _cut_short(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Fo
         )
     if bench is not None and bench.interrupted:
         how = "Let it run to its end"
-        yield Found(
+        yield RuleFinding(
             "The bench was interrupted",
             how,
             commands.bench_again(evidence),
@@ -144,14 +145,19 @@ def _cut_short(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Fo
     Question.CONTRACT,
     "the check failed on a backend that does not count, which hides what else went wrong",
 )
-def _others_failed(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _others_failed(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     check = evidence.check
     if check is None or check.report.verdict is not Ended.FAILED:
         return
     failed = {each.backend for each in check.report.results if each.status is Status.FAIL}
-    ours = {Part.WHALE, Part.FAKE_WHALE, Part.ROUTING, *([Part.CRE] if policy.fallback else [])}
+    ours = {
+        BackendRole.WHALE,
+        BackendRole.FAKE_WHALE,
+        BackendRole.ROUTING,
+        *([BackendRole.CRE] if policy.fallback else []),
+    }
     if failed and not any(part_of(e) in ours for e in check.backends if e.name in failed):
-        yield Found(
+        yield RuleFinding(
             f"The check failed on {', '.join(sorted(failed))}, which does not count here, and that "
             "hides what else may have gone wrong",
             "Check without it",
@@ -166,11 +172,11 @@ def _others_failed(evidence: Evidence, policy: Policy, now: datetime) -> Iterato
     Question.CONTRACT,
     "rules of the contract were left out, by --select, --profile, --spec or --stop-at-first",
 )
-def _part_of_rules(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _part_of_rules(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     for backend, ids, _passed in judged(evidence, policy):
         left_out = [each.id for each in CONTRACT if each.id not in ids]
         if left_out:
-            yield Found(
+            yield RuleFinding(
                 f"{len(left_out)} of {len(CONTRACT)} rules were left out on {backend.name}",
                 "Check all of them",
                 commands.check_again(evidence),
@@ -184,7 +190,7 @@ def _part_of_rules(evidence: Evidence, policy: Policy, now: datetime) -> Iterato
     Question.CONTRACT,
     "fewer scenarios passed than a verdict needs: the profile's number, or --minimum",
 )
-def _too_few(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _too_few(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     if evidence.check is None:
         return
     report = evidence.check.report
@@ -196,7 +202,7 @@ def _too_few(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Foun
         if passed < least
     ]
     if few or report.verdict is Ended.INCONCLUSIVE:
-        yield Found(
+        yield RuleFinding(
             "The check executed too little for a verdict",
             "See why so much did not apply, then check again",
             commands.check_again(evidence),
@@ -210,7 +216,7 @@ def _too_few(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Foun
     Question.SPEED,
     "no margin was agreed for the time of a start, or none for errors",
 )
-def _no_margin(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _no_margin(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     if evidence.bench is None:
         return
     held = [each for each in evidence.bench.ratios if each.margin is not None]
@@ -218,7 +224,7 @@ def _no_margin(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Fo
     lacking = [] if times else ["the time of a start (p95=1.2)"]
     lacking += [] if any(e.figure == "errors" for e in held) else ["errors (errors=0.05)"]
     if lacking:
-        yield Found(
+        yield RuleFinding(
             f"No margin was agreed beforehand for {' and '.join(lacking)}",
             "Agree on it, then measure",
             f"{commands.bench_again(evidence)} --margin start.p95=1.2 --margin errors=0.05",
@@ -231,7 +237,7 @@ def _no_margin(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Fo
     Question.SPEED,
     "a margin lies inside its interval, or n is too small for one",
 )
-def _bench_inconclusive(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _bench_inconclusive(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     yield from margins(
         evidence,
         "inconclusive",
@@ -246,10 +252,10 @@ def _bench_inconclusive(evidence: Evidence, policy: Policy, now: datetime) -> It
     Question.DEPLOYMENT,
     "an item of the preflight could not be checked, and is not accepted (--accept)",
 )
-def _not_checkable(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _not_checkable(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     for each in evidence.preflight.items if evidence.preflight else ():
-        if each.state is State.NOT_CHECKABLE and each.id not in policy.accepted:
-            yield Found(
+        if each.state is ItemState.NOT_CHECKABLE and each.id not in policy.accepted:
+            yield RuleFinding(
                 f"{each.title} ({each.id}): could not be checked",
                 f"{each.fix or 'Look at it by hand'}; or accept it, with the reason",
                 commands.accept(each.id),
@@ -263,25 +269,25 @@ def _not_checkable(evidence: Evidence, policy: Policy, now: datetime) -> Iterato
     Question.SURE,
     "the files are not of one Whale, or one does not say of which",
 )
-def _other_whale(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _other_whale(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     places: dict[str, str] = {}
     if evidence.preflight is not None:
         places["preflight"] = evidence.preflight.url
     for name, each, command in runs(evidence):
         for backend in each.backends:
-            if part_of(backend) is not Part.WHALE:
+            if part_of(backend) is not BackendRole.WHALE:
                 continue
             if _place(backend.versions.get("url", "")):
                 places[f"{name} ({backend.name})"] = backend.versions["url"]
             else:
-                yield Found(
+                yield RuleFinding(
                     f"The {name} does not say at which address {backend.name} is",
                     "Measure it by its address",
                     command(evidence),
                     file=name,
                 )
     if len({_place(each) for each in places.values()}) > 1:
-        yield Found(
+        yield RuleFinding(
             "The files are of different Whales",
             "Make all of them of the one that the rollout goes to",
             commands.preflight_again(evidence),
@@ -294,7 +300,7 @@ def _other_whale(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[
     Question.SURE,
     "the files are of different versions of whale-ready, of Whale's dialect, or of a backend",
 )
-def _versions_differ(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _versions_differ(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     said = _versions(evidence)
     differing = tuple(
         f"{what}: {', '.join(f'{version} in the {name}' for name, version in by.items())}"
@@ -302,7 +308,7 @@ def _versions_differ(evidence: Evidence, policy: Policy, now: datetime) -> Itera
         if len(set(by.values())) > 1
     )
     if differing:
-        yield Found(
+        yield RuleFinding(
             "The files are not of the same versions",
             "Make those of the older ones anew",
             commands.check_again(evidence),
@@ -315,7 +321,7 @@ def _versions_differ(evidence: Evidence, policy: Policy, now: datetime) -> Itera
     Question.SURE,
     "a file is older than --max-age (7 days), or from the future",
 )
-def _stale(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]:
+def _stale(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     again = {
         "check": commands.check_again,
         "bench": commands.bench_again,
@@ -326,14 +332,14 @@ def _stale(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Found]
         if age > policy.max_age:
             days = age / timedelta(days=1)
             most = policy.max_age / timedelta(days=1)
-            yield Found(
+            yield RuleFinding(
                 f"The {name} is {days:.1f} days old; at most {most:g} are allowed",
                 "Make it anew",
                 again[name](evidence),
                 file=name,
             )
         elif age < -SKEW:
-            yield Found(
+            yield RuleFinding(
                 f"The {name} is from the future, {source.made_at:%Y-%m-%d %H:%M} UTC",
                 "Set the clocks right, then make it anew",
                 again[name](evidence),
@@ -353,7 +359,7 @@ def _versions(evidence: Evidence) -> dict[str, dict[str, str]]:
         for backend in each.backends:
             part = part_of(backend)
             for what, version in backend.versions.items():
-                if part in (Part.CRE, Part.WHALE) and what not in _NO_VERSION:
+                if part in (BackendRole.CRE, BackendRole.WHALE) and what not in _NO_VERSION:
                     said.setdefault(f"{part.value}: {what}", {}).setdefault(name, version)
     if evidence.preflight is not None:
         for what in ("dialect", "version"):
@@ -362,10 +368,10 @@ def _versions(evidence: Evidence) -> dict[str, dict[str, str]]:
     return said
 
 
-def _played(backend: BackendInfo) -> Part:
+def _played(backend: BackendInfo) -> BackendRole:
     """A fake Whale plays Whale's part; that it is a fake is another rule."""
     part = part_of(backend)
-    return Part.WHALE if part is Part.FAKE_WHALE else part
+    return BackendRole.WHALE if part is BackendRole.FAKE_WHALE else part
 
 
 def _names(backends: Iterable[BackendInfo]) -> str:

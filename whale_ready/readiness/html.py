@@ -13,24 +13,28 @@ from benchmarks import charts
 from conformance.report.html import WORDS, bar
 from conformance.report.matrix import Matrix
 from conformance.report.pages import pages, part, plain
-from whale_ready.preflight.items import State
+from whale_ready.preflight.items import ItemState
 from whale_ready.readiness.answers import age
-from whale_ready.readiness.decision import Verdict
-from whale_ready.readiness.evidence import Bench
-from whale_ready.readiness.result import Readiness
+from whale_ready.readiness.decision import ReadinessVerdict
+from whale_ready.readiness.evidence import BenchFile
+from whale_ready.readiness.result import ReadinessReport
 
 LONGEST = 2_000
 """Characters of one text of a file that are shown; the file has all."""
-LOOKS = {Verdict.GO: "passed", Verdict.NO_GO: "failed", Verdict.NOT_ENOUGH: "inconclusive"}
-SYMBOLS = {Verdict.GO: "✓", Verdict.NO_GO: "✗", Verdict.NOT_ENOUGH: "?"}
+LOOKS = {
+    ReadinessVerdict.GO: "passed",
+    ReadinessVerdict.NO_GO: "failed",
+    ReadinessVerdict.NOT_ENOUGH: "inconclusive",
+}
+SYMBOLS = {ReadinessVerdict.GO: "✓", ReadinessVerdict.NO_GO: "✗", ReadinessVerdict.NOT_ENOUGH: "?"}
 STATES = {
-    State.OK: ("pass", "✓", "ok"),
-    State.NOT_OK: ("fail", "✗", "NOT OK"),
-    State.NOT_CHECKABLE: ("partly", "?", "not checkable"),
+    ItemState.OK: ("pass", "✓", "ok"),
+    ItemState.NOT_OK: ("fail", "✗", "NOT OK"),
+    ItemState.NOT_CHECKABLE: ("partly", "?", "not checkable"),
 }
 
 
-def to_html(result: Readiness) -> str:
+def to_html(result: ReadinessReport) -> str:
     """The page as text."""
     environment = _environment()
     bench = result.evidence.bench
@@ -45,7 +49,7 @@ def to_html(result: Readiness) -> str:
     )
 
 
-def _charts(bench: Bench) -> Sequence[Markup]:
+def _charts(bench: BenchFile) -> Sequence[Markup]:
     names = [_shown(each.name) for each in bench.backends]
     cells = [{**each, "backend": _shown(each["backend"])} for each in bench.cells]
     held: list[Mapping[str, Any]] = [vars(each) for each in bench.ratios if each.margin is not None]

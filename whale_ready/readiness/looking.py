@@ -6,22 +6,29 @@ from collections.abc import Callable, Iterator
 
 from conformance.report.results import BackendInfo, Status, count
 from whale_ready.readiness import commands
-from whale_ready.readiness.decision import Found, Look, Policy, Question, Rule, Verdict
-from whale_ready.readiness.evidence import Bench, Check, Evidence, Part, part_of
+from whale_ready.readiness.decision import (
+    Look,
+    Policy,
+    Question,
+    ReadinessRule,
+    ReadinessVerdict,
+    RuleFinding,
+)
+from whale_ready.readiness.evidence import BackendRole, BenchFile, CheckFile, Evidence, part_of
 
 
-class Rulebook:
+class VerdictRules:
     """Rules of one verdict, in the order in which they are written."""
 
-    def __init__(self, verdict: Verdict) -> None:
-        self.rules: list[Rule] = []
+    def __init__(self, verdict: ReadinessVerdict) -> None:
+        self.rules: list[ReadinessRule] = []
         self._verdict = verdict
 
     def rule(self, key: str, question: Question, when: str) -> Callable[[Look], Look]:
         """Make a function a rule."""
 
         def register(look: Look) -> Look:
-            self.rules.append(Rule(key, self._verdict, question, when, look))
+            self.rules.append(ReadinessRule(key, self._verdict, question, when, look))
             return look
 
         return register
@@ -29,7 +36,7 @@ class Rulebook:
 
 def margins(
     evidence: Evidence, decision: str, text: str, how: str, seconds: int
-) -> Iterator[Found]:
+) -> Iterator[RuleFinding]:
     """What the bench decided so, all of it as one reason."""
     bench = evidence.bench
     if bench is None:
@@ -37,7 +44,7 @@ def margins(
     found = [each for each in bench.ratios if each.decision == decision]
     if found or (bench.verdict == decision and not bench.interrupted):
         a, b = (each.name for each in bench.backends[:2])
-        yield Found(
+        yield RuleFinding(
             text.format(a=a, b=b),
             how,
             commands.bench_again(evidence, seconds),
@@ -51,7 +58,7 @@ def margins(
 
 def runs(
     evidence: Evidence,
-) -> Iterator[tuple[str, Check | Bench, Callable[[Evidence], str]]]:
+) -> Iterator[tuple[str, CheckFile | BenchFile, Callable[[Evidence], str]]]:
     """Check and bench, where they are there, with what makes them anew."""
     if evidence.check is not None:
         yield "check", evidence.check, commands.check_again
@@ -61,7 +68,11 @@ def runs(
 
 def judged(evidence: Evidence, policy: Policy) -> Iterator[tuple[BackendInfo, set[str], int]]:
     """Backends of the check that must be whole: ids of their rules, and how many passed."""
-    counts = {Part.WHALE, Part.FAKE_WHALE, *([Part.CRE] if policy.fallback else [])}
+    counts = {
+        BackendRole.WHALE,
+        BackendRole.FAKE_WHALE,
+        *([BackendRole.CRE] if policy.fallback else []),
+    }
     for backend in evidence.check.backends if evidence.check else ():
         if part_of(backend) in counts and evidence.check is not None:
             results = evidence.check.report.of(backend.name)

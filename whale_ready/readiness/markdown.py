@@ -9,19 +9,19 @@ from conformance.report.matrix import Matrix
 from conformance.report.pages import plain
 from whale_ready.readiness.answers import age
 from whale_ready.readiness.decision import Reason
-from whale_ready.readiness.evidence import Bench, Check, Preflight
-from whale_ready.readiness.result import Readiness
+from whale_ready.readiness.evidence import BenchFile, CheckFile, PreflightFile
+from whale_ready.readiness.result import ReadinessReport
 
 LONGEST = 1_000
 """Characters of one text of a file; the page and the file have more."""
 
 
-def to_markdown(result: Readiness) -> str:
+def to_markdown(result: ReadinessReport) -> str:
     """Verdict, answers, reasons, what is excused, the evidence and the plan."""
     return "\n".join(_lines(result)) + "\n"
 
 
-def _lines(result: Readiness) -> Iterator[str]:
+def _lines(result: ReadinessReport) -> Iterator[str]:
     decision = result.decision
     yield f"# {decision.verdict.words}: from CRE to Whale"
     yield f"\n**{result.words}** Whale: {_md(result.whale_words)}."
@@ -73,7 +73,7 @@ def _reason(number: int, reason: Reason) -> Iterator[str]:
         yield from ("\n   ````text", f"   {_code(found.command)}", "   ````")
 
 
-def _speed(bench: Bench) -> Iterator[str]:
+def _speed(bench: BenchFile) -> Iterator[str]:
     yield "\n## Is it fast enough?\n"
     yield from _table(
         ("call", "figure", "Whale to CRE [interval]", "margin", "decision"),
@@ -85,14 +85,14 @@ def _speed(bench: Bench) -> Iterator[str]:
     )
 
 
-def _contract(check: Check) -> Iterator[str]:
+def _contract(check: CheckFile) -> Iterator[str]:
     matrix = Matrix.of(check.report)
     yield "\n## Does it keep the contract?\n"
     rows = [(name, *map(str, cells)) for name, cells in matrix.rows]
     yield from _table(("group", *matrix.headings), [*rows, ("all", *map(str, matrix.totals))])
 
 
-def _deployment(preflight: Preflight) -> Iterator[str]:
+def _deployment(preflight: PreflightFile) -> Iterator[str]:
     yield "\n## Is this deployment ready?\n"
     yield from _table(
         ("item", "state", "what was seen"),
@@ -103,7 +103,7 @@ def _deployment(preflight: Preflight) -> Iterator[str]:
     )
 
 
-def _plan(result: Readiness) -> Iterator[str]:
+def _plan(result: ReadinessReport) -> Iterator[str]:
     plan = result.plan
     yield f"\n## {result.plan_heading}\n"
     for number, step in enumerate(plan.steps, start=1):

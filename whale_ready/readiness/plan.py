@@ -13,7 +13,7 @@ ID = "ID"
 
 
 @dataclass(frozen=True)
-class Step:
+class RolloutPosition:
     """One position of the dial."""
 
     what: str
@@ -33,10 +33,10 @@ class Stop:
 class RolloutPlan:
     """The steps, when to go on, when to stop, and the way back."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[RolloutPosition, ...]
     go_on: str
     stops: tuple[Stop, ...]
-    back: tuple[Step, ...]
+    back: tuple[RolloutPosition, ...]
     file: str
     """The same as a plan.toml for ``whale-ready rollout plan``."""
 
@@ -46,9 +46,9 @@ def rollout_plan(settings: Settings | None = None) -> RolloutPlan:
     given = settings or Settings()
     return RolloutPlan(
         steps=(
-            Step("One challenge, an easy one", f"whale-ready rollout challenge {ID} on"),
+            RolloutPosition("One challenge, an easy one", f"whale-ready rollout challenge {ID} on"),
             *(
-                Step(f"{share} % of the challenges", f"whale-ready rollout set {share}%")
+                RolloutPosition(f"{share} % of the challenges", f"whale-ready rollout set {share}%")
                 for share in SHARES
             ),
         ),
@@ -58,9 +58,11 @@ def rollout_plan(settings: Settings | None = None) -> RolloutPlan:
         ),
         stops=_stops(given),
         back=(
-            Step("One step back", "whale-ready rollout back --why REASON"),
-            Step("Nothing new on Whale, until resumed", "whale-ready rollout pause --why REASON"),
-            Step("All new instances on CRE", "whale-ready rollout set 0%"),
+            RolloutPosition("One step back", "whale-ready rollout back --why REASON"),
+            RolloutPosition(
+                "Nothing new on Whale, until resumed", "whale-ready rollout pause --why REASON"
+            ),
+            RolloutPosition("All new instances on CRE", "whale-ready rollout set 0%"),
         ),
         file=_file(),
     )

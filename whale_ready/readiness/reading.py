@@ -32,8 +32,15 @@ from conformance.report.results import BackendInfo
 from conformance.spec.redaction import cleaned
 from conformance.spec.rules import SPEC_VERSION
 from engines.setting_values import url as an_address
-from whale_ready.preflight.items import Item, State
-from whale_ready.readiness.evidence import Bench, Check, Preflight, Ratio, Source, same_place
+from whale_ready.preflight.items import Item, ItemState
+from whale_ready.readiness.evidence import (
+    BenchFile,
+    CheckFile,
+    PreflightFile,
+    RatioFigure,
+    Source,
+    same_place,
+)
 
 PREFLIGHT, PREFLIGHT_VERSION = "whale-ready preflight", 1
 FIGURES = ("p50", "p90", "p95", "p99", "errors")
@@ -47,7 +54,7 @@ class EvidenceError(ValueError):
     """A file cannot be used; the message names file, field and fix."""
 
 
-def read_check(path: Path) -> Check:
+def read_check(path: Path) -> CheckFile:
     """A ``report.json`` of ``whale-ready check --report``, also of a run that was cut short.
 
     Raises:
@@ -69,10 +76,10 @@ def read_check(path: Path) -> Check:
     except ValueError as error:
         raise EvidenceError(f"{path}: is no report of a check: {error}; {again}") from None
     source = Source(path.name, sha256, report.started_at, report.tool_version)
-    return Check(source, report)
+    return CheckFile(source, report)
 
 
-def read_bench(path: Path) -> Bench:
+def read_bench(path: Path) -> BenchFile:
     """A ``bench.json`` of ``whale-ready bench --report``.
 
     Raises:
@@ -89,7 +96,7 @@ def read_bench(path: Path) -> Bench:
         raise EvidenceError(f"{path}: is no result of a bench: {error}; {again}") from None
 
 
-def read_preflight(path: Path) -> Preflight:
+def read_preflight(path: Path) -> PreflightFile:
     """A ``preflight.json`` of ``whale-ready preflight``.
 
     Raises:
@@ -139,7 +146,7 @@ def _kind(
         raise ValueError(f"{form[0]} is {version}")
 
 
-def _bench(content: dict[str, Any], file: str, sha256: str) -> Bench:
+def _bench(content: dict[str, Any], file: str, sha256: str) -> BenchFile:
     needed = ("verdict", "interrupted", "began", "plan", "loop", "margins", "environment")
     at_least("this", content, (*needed, "backends", "cells", "ratios", "notes"))
     backends = [_bench_backend(n, each) for n, each in enumerate(a_list(content, "backends"))]
@@ -156,7 +163,7 @@ def _bench(content: dict[str, Any], file: str, sha256: str) -> Bench:
         _moment("began", content["began"]),
         typed(environment, "whale-ready", TEXT, "environment"),
     )
-    return Bench(
+    return BenchFile(
         source=source,
         verdict=_one_of(content, "verdict", DECISIONS, "this"),
         interrupted=typed(content, "interrupted", (bool,), "this"),
@@ -183,7 +190,7 @@ def _bench_backend(number: int, content: object) -> tuple[str, BackendInfo]:
     )
 
 
-def _ratio(number: int, content: object) -> Ratio:
+def _ratio(number: int, content: object) -> RatioFigure:
     where = f"ratios[{number}]"
     data = an_object(where, content)
     figure = _one_of(data, "figure", FIGURES, where)
@@ -192,7 +199,7 @@ def _ratio(number: int, content: object) -> Ratio:
     decision = _one_of(data, "decision", DECISIONS, where)
     if (decision == "nothing") is not (ends["margin"] is None):
         raise ValueError(f"{where}: decision is {decision}, margin is {ends['margin']}")
-    return Ratio(
+    return RatioFigure(
         call=_one_of(data, "call", CALLS, where),
         figure=figure,
         decision=decision,
@@ -215,7 +222,7 @@ def _cell(number: int, content: object, names: list[str]) -> Mapping[str, Any]:
     return {"backend": backend, "call": call, "quantiles": {"p95": p95}}
 
 
-def _preflight(content: dict[str, Any], file: str, sha256: str) -> Preflight:
+def _preflight(content: dict[str, Any], file: str, sha256: str) -> PreflightFile:
     at_least("this", content, ("made_at", "whale_ready", "whale", "items", "counts"))
     whale = an_object("whale", content["whale"])
     items = tuple(_item(n, each) for n, each in enumerate(a_list(content, "items")))
@@ -225,7 +232,7 @@ def _preflight(content: dict[str, Any], file: str, sha256: str) -> Preflight:
     if len(set(ids)) < len(ids):
         raise ValueError(f"items: {max(ids, key=ids.count)} is there twice")
     counts = an_object("counts", content["counts"])
-    for state in State:
+    for state in ItemState:
         number = sum(each.state is state for each in items)
         if counts.get(state.value, number) != number:
             raise ValueError(f"counts: {state.value} is {counts[state.value]}, of {number} items")
@@ -235,7 +242,7 @@ def _preflight(content: dict[str, Any], file: str, sha256: str) -> Preflight:
         _moment("made_at", content["made_at"]),
         typed(content, "whale_ready", TEXT, "this"),
     )
-    return Preflight(
+    return PreflightFile(
         source=source,
         url=_address(typed(whale, "url", TEXT, "whale")),
         dialect=str(whale.get("dialect") or ""),
@@ -250,7 +257,7 @@ def _item(number: int, content: object) -> Item:
     name = typed(data, "id", TEXT, where)
     if not name or not set(name) <= _ID_CHARACTERS:
         raise ValueError(f"{where}: id is not made of letters, digits and ._:+-")
-    state = made(f"{where}: state", State, data.get("state"))
+    state = made(f"{where}: state", ItemState, data.get("state"))
     title, evidence, fix = (typed(data, key, TEXT, where) for key in ("title", "evidence", "fix"))
     needed = typed(data, "needed", (bool,), where)
     return Item(name, title, state, evidence, fix, needed)

@@ -9,26 +9,34 @@ from typing import Any
 from conformance.spec.redaction import cleaned
 from engines import __version__
 from engines.printable import json_text
-from whale_ready.readiness.answers import Answer, answers, cautions
+from whale_ready.readiness.answers import QuestionAnswer, answers, cautions
 from whale_ready.readiness.commands import whale_url
-from whale_ready.readiness.decision import Decision, Policy, Reason, Verdict, decide
-from whale_ready.readiness.evidence import Evidence, Part, part_of
+from whale_ready.readiness.decision import (
+    Policy,
+    ReadinessDecision,
+    ReadinessVerdict,
+    Reason,
+    decide,
+)
+from whale_ready.readiness.evidence import BackendRole, Evidence, part_of
 from whale_ready.readiness.plan import RolloutPlan, rollout_plan
 from whale_ready.readiness.rules import RULES
 
 KIND, VERSION = "whale-ready readiness", 1
 WORDS = {
-    Verdict.GO: "The rollout may begin, step by step.",
-    Verdict.NO_GO: "Something that was measured speaks against the rollout.",
-    Verdict.NOT_ENOUGH: "Nothing speaks against the rollout, and not enough speaks for it.",
+    ReadinessVerdict.GO: "The rollout may begin, step by step.",
+    ReadinessVerdict.NO_GO: "Something that was measured speaks against the rollout.",
+    ReadinessVerdict.NOT_ENOUGH: (
+        "Nothing speaks against the rollout, and not enough speaks for it."
+    ),
 }
 
 
 @dataclass(frozen=True)
-class Readiness:
+class ReadinessReport:
     """The answer, what it was made of, and when."""
 
-    decision: Decision
+    decision: ReadinessDecision
     evidence: Evidence
     policy: Policy
     made_at: datetime
@@ -38,7 +46,7 @@ class Readiness:
         return WORDS[self.decision.verdict]
 
     @property
-    def answers(self) -> list[Answer]:
+    def answers(self) -> list[QuestionAnswer]:
         return answers(self.decision, self.evidence, self.made_at)
 
     @property
@@ -56,7 +64,7 @@ class Readiness:
         if self.whale is not None:
             return self.whale
         seen = any(
-            part_of(backend) is Part.WHALE
+            part_of(backend) is BackendRole.WHALE
             for file in (self.evidence.check, self.evidence.bench)
             for backend in (file.backends if file is not None else ())
         )
@@ -69,7 +77,7 @@ class Readiness:
     @property
     def plan_heading(self) -> str:
         """A plan is only what may be begun."""
-        go = self.decision.verdict is Verdict.GO
+        go = self.decision.verdict is ReadinessVerdict.GO
         return "The rollout plan" if go else "The rollout plan, once the answer is GO"
 
     @property
@@ -77,16 +85,16 @@ class Readiness:
         return __version__
 
 
-def readiness(evidence: Evidence, policy: Policy, now: datetime) -> Readiness:
+def readiness(evidence: Evidence, policy: Policy, now: datetime) -> ReadinessReport:
     """The answer by all rules.
 
     Raises:
         PolicyError: something is accepted that cannot be.
     """
-    return Readiness(decide(evidence, policy, now, RULES), evidence, policy, now)
+    return ReadinessReport(decide(evidence, policy, now, RULES), evidence, policy, now)
 
 
-def to_json(result: Readiness) -> str:
+def to_json(result: ReadinessReport) -> str:
     """The answer for programs; docs/readiness.md has its keys."""
     decision = result.decision
     content: dict[str, Any] = {

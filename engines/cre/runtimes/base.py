@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from engines.catalog import ChallengeSpec, Companion, Readiness
 from engines.contract import Isolation
-from engines.cre.evidence import Evidence, Redactor
+from engines.cre.evidence import FailureEvidence, Redactor
 from engines.errors import RuntimeFault
 
 LABEL_DEPLOYMENT = "whale-ready.deployment"
@@ -123,7 +123,7 @@ class Launched:
 
 
 @dataclass(frozen=True)
-class Found:
+class ListedResource:
     """Something of this deployment that the runtime lists: a container, a service or a network."""
 
     id: str
@@ -232,9 +232,9 @@ class Runtime(ABC):
     def is_running(self, container_id: str) -> bool:
         """Whether this very container exists and its process runs."""
 
-    def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
+    def why_ended(self, container_id: str, redactor: Redactor) -> FailureEvidence:
         """Why an instance that was running does not run any more, as far as can be seen."""
-        return Evidence()
+        return FailureEvidence()
 
     @abstractmethod
     def remove(self, container_id: str) -> Cleared:
@@ -248,7 +248,7 @@ class Runtime(ABC):
         """Remove everything of an instance by its name, except for what has a larger fence."""
 
     @abstractmethod
-    def find(self, deployment: str) -> list[Found]:
+    def find(self, deployment: str) -> list[ListedResource]:
         """Everything of the deployment's instances, running or not."""
 
     def refresh(self) -> None:  # noqa: B027 - not every runtime stands on what others may change

@@ -16,7 +16,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 from engines.catalog import ChallengeSpec, Companion, Port
 from engines.contract import Isolation
-from engines.cre.evidence import LINES, Evidence, Redactor
+from engines.cre.evidence import LINES, FailureEvidence, Redactor
 from engines.cre.image_pull import pull_image
 from engines.cre.images import Images
 from engines.cre.runtimes.base import (
@@ -27,9 +27,9 @@ from engines.cre.runtimes.base import (
     LABEL_INSTANCE,
     LABEL_OWNER,
     Cleared,
-    Found,
     Launch,
     Launched,
+    ListedResource,
     Overfull,
     fence_of,
     is_leftover,
@@ -173,16 +173,16 @@ class DockerRuntime(EngineRuntime):
         """The ports that its programs listen on; None where that cannot be seen."""
         return self._ask(lambda: listening_ports(self._api, details))
 
-    def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
+    def why_ended(self, container_id: str, redactor: Redactor) -> FailureEvidence:
         try:
             details = self._inspect(container_id)
             if details is None:
-                return Evidence("its container is not there any more: somebody removed it")
+                return FailureEvidence("its container is not there any more: somebody removed it")
             labels = details["Config"]["Labels"]
             others = labels_of(labels[LABEL_DEPLOYMENT], labels[LABEL_INSTANCE])
             return self._evidence("its container does not run", others, redactor)
         except (BackendUnavailable, KeyError):
-            return Evidence()
+            return FailureEvidence()
 
     def is_running(self, container_id: str) -> bool:
         return self.running(container_id) is not None
@@ -217,10 +217,10 @@ class DockerRuntime(EngineRuntime):
         left = tuple(filter(None, map(self._remove_network, networks)))
         return Cleared(any(gone) or bool(networks), left)
 
-    def find(self, deployment: str) -> list[Found]:
+    def find(self, deployment: str) -> list[ListedResource]:
         containers, networks = self._list([f"{LABEL_DEPLOYMENT}={deployment}"])
         return [
-            Found(
+            ListedResource(
                 row["Id"],
                 row["Labels"].get(LABEL_INSTANCE, ""),
                 row.get("State") == "running",
@@ -349,7 +349,7 @@ class DockerRuntime(EngineRuntime):
             return fault
         return type(fault)(found.reason, output=found.output)
 
-    def _evidence(self, happened: str, labels: list[str], redactor: Redactor) -> Evidence:
+    def _evidence(self, happened: str, labels: list[str], redactor: Redactor) -> FailureEvidence:
         """What the containers with these labels tell, the challenge's own first."""
         containers, _ = self._list(labels)
         rows = sorted((_own_name(row), row["Id"]) for row in containers)
@@ -367,7 +367,7 @@ class DockerRuntime(EngineRuntime):
                 output += redactor.lines(printed, name)
                 if ending and GAVE_UP in printed:
                     told += self._why_not_run(container_id, details["Path"], redactor)
-        return Evidence("; ".join(told), tuple(output))
+        return FailureEvidence("; ".join(told), tuple(output))
 
     def _why_not_run(self, container_id: str, program: str, redactor: Redactor) -> list[str]:
         why = self._ask(lambda: why_not_run(self._api, container_id, program))

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from engines.catalog import Transport
-from engines.cre.evidence import Evidence, Redactor
+from engines.cre.evidence import FailureEvidence, Redactor
 from engines.cre.runtimes.base import (
     Cleared,
-    Found,
     Launch,
     Launched,
+    ListedResource,
     Overfull,
     Runtime,
     is_leftover,
@@ -95,11 +95,11 @@ class MemoryRuntime(Runtime):
             container = self._containers.get(container_id)
             return container is not None and container.running
 
-    def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
+    def why_ended(self, container_id: str, redactor: Redactor) -> FailureEvidence:
         with self._lock:
             if container_id in self._containers:
-                return Evidence("its container does not run: its process was ended")
-            return Evidence("its container is not there any more: somebody removed it")
+                return FailureEvidence("its container does not run: its process was ended")
+            return FailureEvidence("its container is not there any more: somebody removed it")
 
     def remove(self, container_id: str) -> Cleared:
         with self._lock:
@@ -120,7 +120,7 @@ class MemoryRuntime(Runtime):
                 left,
             )
 
-    def find(self, deployment: str) -> list[Found]:
+    def find(self, deployment: str) -> list[ListedResource]:
         with self._lock:
             self._check_up()
             found = [
@@ -128,7 +128,7 @@ class MemoryRuntime(Runtime):
             ]
             found += [(key, False, launch) for key, launch in self._networks.items()]
             return [
-                Found(each, launch.name, running, launch.fence, launch.owner)
+                ListedResource(each, launch.name, running, launch.fence, launch.owner)
                 for each, running, launch in found
                 if launch.deployment == deployment
             ]

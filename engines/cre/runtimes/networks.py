@@ -24,7 +24,7 @@ from docker.types import IPAMConfig, IPAMPool
 
 from engines.contract import Isolation
 from engines.cre.firewall import CLOSED, OPEN
-from engines.cre.guard import Guard, docker_host
+from engines.cre.guard import FirewallGuard, docker_host
 from engines.cre.runtimes.base import Launch
 from engines.cre.runtimes.engine_api import answered
 from engines.cre.runtimes.subnets import LABEL_SHARED, SHARED, shared_name, shared_subnet
@@ -100,7 +100,7 @@ class BridgeNetworks:
         self,
         api: Callable[[], Any],
         pool: IPv4Network,
-        guard: Guard,
+        guard: FirewallGuard,
         *,
         mtu: int = 0,
         family: str = "",
@@ -324,7 +324,7 @@ def engines_mtu(api: Any) -> int:
 
 def networks_from(settings: Settings, api: Callable[[], Any]) -> BridgeNetworks:
     """The networks that the settings describe, with the firewall they ask for."""
-    guard = Guard(settings.cre_firewall, docker_host(settings))
+    guard = FirewallGuard(settings.cre_firewall, docker_host(settings))
     mtu = settings.cre_network_mtu
     return BridgeNetworks(api, settings.cre_network_pool, guard, mtu=mtu)
 

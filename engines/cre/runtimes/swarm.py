@@ -21,15 +21,15 @@ from urllib3.exceptions import HTTPError
 
 from engines.catalog import Pull, Readiness
 from engines.contract import Isolation
-from engines.cre.evidence import LINES, Evidence, Redactor
+from engines.cre.evidence import LINES, FailureEvidence, Redactor
 from engines.cre.runtimes.base import (
     LABEL_DEPLOYMENT,
     LABEL_INSTANCE,
     LABEL_OWNER,
     Cleared,
-    Found,
     Launch,
     Launched,
+    ListedResource,
     Overfull,
     fence_of,
     is_leftover,
@@ -167,16 +167,16 @@ class SwarmRuntime(EngineRuntime):
         task = self._task(container_id)
         return task is not None and is_up(task) and not self._down(task)
 
-    def why_ended(self, container_id: str, redactor: Redactor) -> Evidence:
+    def why_ended(self, container_id: str, redactor: Redactor) -> FailureEvidence:
         try:
             task = self._task(container_id)
             if task is None:
-                return Evidence("its service is not there any more: somebody removed it")
+                return FailureEvidence("its service is not there any more: somebody removed it")
             if self._down(task):
-                return Evidence(f"its node {task['NodeID']} is down, or left the swarm")
+                return FailureEvidence(f"its node {task['NodeID']} is down, or left the swarm")
             return self._evidence(why_of(task) or "its container does not run", task, redactor)
         except (BackendUnavailable, KeyError):
-            return Evidence()
+            return FailureEvidence()
 
     def alarmed(self) -> bool:
         return self._free_space.falls()
@@ -214,7 +214,7 @@ class SwarmRuntime(EngineRuntime):
         wait_until(cleared, REMOVE_SECONDS)
         return Cleared(any(gone) or bool(left), tuple(filter(None, left.values())))
 
-    def find(self, deployment: str) -> list[Found]:
+    def find(self, deployment: str) -> list[ListedResource]:
         services, networks = self._list([f"{LABEL_DEPLOYMENT}={deployment}"])
         return [
             *(_found(row["ID"], row["Spec"]["Labels"]) for row in services),
@@ -325,7 +325,7 @@ class SwarmRuntime(EngineRuntime):
             return fault
         return type(fault)(found.reason, output=found.output)
 
-    def _evidence(self, happened: str, task: Any, redactor: Redactor) -> Evidence:
+    def _evidence(self, happened: str, task: Any, redactor: Redactor) -> FailureEvidence:
         service = task["ServiceID"]
         try:
             log = self._ask(
@@ -334,7 +334,7 @@ class SwarmRuntime(EngineRuntime):
             printed = b"".join(log).decode(errors="replace")
         except (APIError, RequestException, HTTPError):
             printed = ""  # its node is silent, or has another log driver
-        return Evidence(redactor.sentence(happened), redactor.lines(printed))
+        return FailureEvidence(redactor.sentence(happened), redactor.lines(printed))
 
     def _discard(self, launch: Launch) -> None:
         """Remove what a failed start made; if that fails too, say that something may be left."""
@@ -474,6 +474,6 @@ class SwarmRuntime(EngineRuntime):
             raise
 
 
-def _found(resource_id: str, labels: dict[str, str]) -> Found:
+def _found(resource_id: str, labels: dict[str, str]) -> ListedResource:
     named, owner = labels.get(LABEL_INSTANCE, ""), labels.get(LABEL_OWNER, "")
-    return Found(resource_id, named, fence=fence_of(labels), owner=owner)
+    return ListedResource(resource_id, named, fence=fence_of(labels), owner=owner)

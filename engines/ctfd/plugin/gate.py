@@ -8,8 +8,8 @@ from typing import Any
 from flask import g, has_request_context
 
 from engines.ctfd import gate
-from engines.ctfd.gate import Contest, Person, Subject, Unmet
-from engines.web import Caller, Refusal, Wish
+from engines.ctfd.gate import AskedChallenge, Contest, Person, Unmet
+from engines.web import Caller, Operation, WebRefusal
 
 from .platform import (
     Challenges,
@@ -40,12 +40,12 @@ class SiteGate:
         self._types = types
         self._holds = holds
 
-    def refusal(self, caller: Caller, challenge_id: int, wish: Wish) -> Refusal | None:
+    def refusal(self, caller: Caller, challenge_id: int, wish: Operation) -> WebRefusal | None:
         g.whale_ready_admin = caller.is_admin
         user = get_current_user()
         challenge = Challenges.query.filter_by(id=challenge_id).first()
         ours = challenge is not None and challenge.type in self._types
-        subject = _subject(challenge, user) if ours else Subject(ours=False)
+        subject = _subject(challenge, user) if ours else AskedChallenge(ours=False)
         found = gate.refusal(_person(caller, user), _contest(), subject, wish)
         # A start takes seconds: CTFd's connection is given back for that time.
         db.session.close()
@@ -79,8 +79,8 @@ def _contest() -> Contest:
     return Contest.RUNNING
 
 
-def _subject(challenge: Any, user: Any) -> Subject:
-    return Subject(
+def _subject(challenge: Any, user: Any) -> AskedChallenge:
+    return AskedChallenge(
         state=challenge.state,
         accessible=can_access_challenge(challenge, user),
         players_see_challenges=get_config("challenge_visibility") != "admins",

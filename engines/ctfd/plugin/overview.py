@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engines.ctfd.deployment import Deployment
-from engines.ending import Chosen, Selection
+from engines.ending import Chosen, InstanceSelection
 from engines.web import HistoryQuery
 from engines.web.overview import HistoryPage, LiveInstance
 
@@ -17,7 +17,7 @@ class LazyOverview:
     def live(self) -> list[LiveInstance]:
         return self._site.parts().overview.live()
 
-    def chosen(self, selection: Selection) -> list[Chosen]:
+    def chosen(self, selection: InstanceSelection) -> list[Chosen]:
         return self._site.parts().overview.chosen(selection)
 
     def history(self, query: HistoryQuery) -> HistoryPage:

@@ -19,11 +19,11 @@ from engines.contract import LARGEST_ID
 from engines.ctfd import setting_rows, turning, waiting
 from engines.ctfd.deployment import Deployment
 from engines.ctfd.waiting import Server
-from engines.doctor import State
-from engines.ending import Selection, end_all
+from engines.doctor import FindingState
+from engines.ending import InstanceSelection, end_all
 from engines.errors import BackendUnavailable
 from engines.factory import NEW
-from engines.hybrid.health import Limits, measure
+from engines.hybrid.health import HealthLimits, measure
 from engines.hybrid.routes import RouteStore
 from engines.web import HistoryQuery
 from engines.web.admin import BATCH_SECONDS, told
@@ -168,7 +168,7 @@ class Pages:
     def _rollout(self) -> dict[str, Any]:
         parts = self._site.parts()
         dial, settings = parts.dial.load(), parts.settings
-        limits = Limits.of(settings)
+        limits = HealthLimits.of(settings)
         since = limits.since(parts.database.clock.now(), dial.changed_at)
         health = measure(parts.database, NEW, since)
         held = Counter(route.backend for route in RouteStore(parts.database).all())
@@ -205,7 +205,7 @@ class Pages:
             frame=f"plugins/{self._name}/templates/frame.html",
             assets=f"/plugins/{self._name}/assets/",
             problem=problem,
-            wrong=[each for each in self._site.setup() or () if each.state is State.NOT_OK],
+            wrong=[each for each in self._site.setup() or () if each.state is FindingState.NOT_OK],
             warning=self.warning,
             **values,
         )
@@ -241,7 +241,7 @@ def _number(values: Any, name: str) -> int | None:
     return int(text)
 
 
-def _selection(form: Any) -> Selection:
+def _selection(form: Any) -> InstanceSelection:
     """What a form wants ended.
 
     Raises:
@@ -255,7 +255,7 @@ def _selection(form: Any) -> Selection:
     number = _number(form, "number")
     if (which == "all") is not (number is None):
         raise ValueError("write the number of the challenge, user or team, and none for all")
-    return Selection() if number is None else Selection(**{which: number})
+    return InstanceSelection() if number is None else InstanceSelection(**{which: number})
 
 
 def _names(rows: Iterable[Any]) -> dict[str, dict[int, Any]]:

@@ -26,7 +26,7 @@ NEW, OLD = "_being_filled", "_taken_over"
 
 
 @dataclass(frozen=True)
-class Fault:
+class TableFault:
     """One thing that is wrong with a table."""
 
     table: str
@@ -59,7 +59,7 @@ def differences(connection: Connection, wanted: sa.MetaData) -> list[Any]:
     return list(compare_metadata(context, wanted))
 
 
-def faults(connection: Connection, wanted: sa.MetaData) -> list[Fault]:
+def faults(connection: Connection, wanted: sa.MetaData) -> list[TableFault]:
     """What has to be put right before this program can rely on the tables."""
     inspector = sa.inspect(connection)
     there = set(inspector.get_table_names())
@@ -69,7 +69,7 @@ def faults(connection: Connection, wanted: sa.MetaData) -> list[Fault]:
         if name in there:
             found += _of_primary_key(inspector, table)
         if left_of(name) & there:
-            found.append(Fault(name, "has a copy that a repair left behind", addable=True))
+            found.append(TableFault(name, "has a copy that a repair left behind", addable=True))
     return found
 
 
@@ -78,7 +78,7 @@ def left_of(name: str) -> set[str]:
     return {f"{name}{NEW}", f"{name}{OLD}"}
 
 
-def by_table(found: list[Fault]) -> Mapping[str, list[Fault]]:
+def by_table(found: list[TableFault]) -> Mapping[str, list[TableFault]]:
     """The faults of each table that has any."""
     sorted_out = defaultdict(list)
     for fault in found:
@@ -86,48 +86,52 @@ def by_table(found: list[Fault]) -> Mapping[str, list[Fault]]:
     return sorted_out
 
 
-def _read(difference: Any) -> list[Fault]:
+def _read(difference: Any) -> list[TableFault]:
     if isinstance(difference, list):  # what is wrong with one column
         return [fault for each in difference for fault in _read(each)]
     kind = difference[0]
     if kind == "add_table":
-        return [Fault(difference[1].name, MISSING, addable=True)]
+        return [TableFault(difference[1].name, MISSING, addable=True)]
     if kind in ("add_column", "remove_column"):
         return _of_column(kind, difference[2], difference[3])
     if kind in ("modify_type", "modify_nullable"):
         table, column, was, must = difference[2], difference[3], difference[5], difference[6]
         if kind == "modify_type":
-            return [Fault(table, f"has {column} as {was} in the place of {must}")]
-        return [Fault(table, f"lets {column} be empty" if was else f"wants {column} never empty")]
+            return [TableFault(table, f"has {column} as {was} in the place of {must}")]
+        return [
+            TableFault(table, f"lets {column} be empty" if was else f"wants {column} never empty")
+        ]
     if kind.startswith(("add_", "remove_")):
         return _of_key(kind, difference[1])
     return []
 
 
-def _of_column(kind: str, table: str, column: Any) -> list[Fault]:
+def _of_column(kind: str, table: str, column: Any) -> list[TableFault]:
     if kind == "add_column":
-        return [Fault(table, f"lacks the column {column.name}")]
+        return [TableFault(table, f"lacks the column {column.name}")]
     given = column.nullable or column.server_default is not None
-    return [] if given else [Fault(table, f"wants a value for {column.name}, which is not ours")]
+    return (
+        [] if given else [TableFault(table, f"wants a value for {column.name}, which is not ours")]
+    )
 
 
-def _of_key(kind: str, key: Any) -> list[Fault]:
+def _of_key(kind: str, key: Any) -> list[TableFault]:
     unique = isinstance(key, sa.UniqueConstraint) or bool(getattr(key, "unique", False))
     name = f"{'unique key' if unique else 'index'} {key.name}"
     if kind.startswith("add_"):
-        return [Fault(key.table.name, f"lacks the {name}", addable=not unique)]
+        return [TableFault(key.table.name, f"lacks the {name}", addable=not unique)]
     # Somebody's index does no harm; a key forbids rows that we write.
-    return [Fault(key.table.name, f"has the {name}, which is not ours")] if unique else []
+    return [TableFault(key.table.name, f"has the {name}, which is not ours")] if unique else []
 
 
-def _of_primary_key(inspector: Any, table: sa.Table) -> list[Fault]:
+def _of_primary_key(inspector: Any, table: sa.Table) -> list[TableFault]:
     wanted = [column.name for column in table.primary_key.columns]
     found = list(inspector.get_pk_constraint(table.name)["constrained_columns"])
     if sorted(found) != sorted(wanted):
-        return [Fault(table.name, f"has the primary key {found} in the place of {wanted}")]
+        return [TableFault(table.name, f"has the primary key {found} in the place of {wanted}")]
     counting = [column.name for column in table.primary_key.columns if column.autoincrement is True]
     if inspector.bind.dialect.name == "sqlite":  # where each such key counts up
         return []
     columns = {each["name"]: each for each in inspector.get_columns(table.name)}
     still = [name for name in counting if not columns[name].get("autoincrement")]
-    return [Fault(table.name, f"does not count up {name}") for name in still]
+    return [TableFault(table.name, f"does not count up {name}") for name in still]

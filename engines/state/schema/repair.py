@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from sqlalchemy.engine import Connection
 
-from engines.state.schema.comparison import NEW, OLD, Fault, by_table, faults, left_of
+from engines.state.schema.comparison import NEW, OLD, TableFault, by_table, faults, left_of
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ breaks off at a larger number, with CTFd's own tables in pieces."""
 _Row = dict[str, Any]
 
 
-def repair(op: Operations, wanted: sa.MetaData) -> list[Fault]:
+def repair(op: Operations, wanted: sa.MetaData) -> list[TableFault]:
     """Make the tables what they must be; returns what was wrong.
 
     The caller keeps other processes out.
@@ -80,7 +80,7 @@ def nested(connection: Connection) -> AbstractContextManager[Any]:
     return connection.begin_nested() if connection.dialect.name in _WHOLE else nullcontext()
 
 
-def _put_right(op: Operations, table: sa.Table, wrong: list[Fault], left: set[str]) -> None:
+def _put_right(op: Operations, table: sa.Table, wrong: list[TableFault], left: set[str]) -> None:
     connection = op.get_bind()
     for name in left:
         op.drop_table(name)
