@@ -11,7 +11,7 @@ from benchmarks.load import LoadLimits, at_random, closed_loop, open_loop
 from benchmarks.recorder import CallRecorder, Fetch, Heading
 from benchmarks.samples import RunPart, Sample
 from benchmarks.scenarios import BenchScenario
-from benchmarks.timing import Time
+from benchmarks.time_source import Time
 from engines.contract import ContainerBackend
 
 SWEEP = (1, 2, 4, 8, 16, 32, 64, 128)

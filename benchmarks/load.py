@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from benchmarks.timing import Time
+from benchmarks.time_source import Time
 
 Visit = Callable[[float], None]
 """Makes the calls of one visitor, the first of which was due at the moment given."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.samples import DROPPED, RAISED, RunPart, Sample
-from benchmarks.timing import Time
+from benchmarks.time_source import Time
 from conformance.harness import Player
 from engines.contract import (
     ActionResult,

@@ -632,7 +632,7 @@ class World(ABC):
 
         A boundary is a moment just before or just after something is changed outside of the
         process: a request to what it stands on, a commit. At its death
-        :class:`conformance.spec.dying.ProcessDied` comes out of the call, and whatever the dead
+        :class:`conformance.spec.crash.ProcessDied` comes out of the call, and whatever the dead
         process goes on to do has no effect. How it dies is the harness's choice: a child that is
         killed, or parts in this process that refuse the dead
         (``conformance/harnesses/mortal.py``).

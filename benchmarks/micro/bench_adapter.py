@@ -16,7 +16,7 @@ import requests
 
 from benchmarks.micro import served
 from benchmarks.micro.pairs import NotDone, Pair, Variant
-from benchmarks.serving import Serving
+from benchmarks.servers import Serving
 from engines.contract import ActionResult, StartResult
 from engines.settings import Settings
 from engines.whale import StaticTokens, WhaleAPIManager

@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 
 from benchmarks.micro import served
 from benchmarks.micro.pairs import NotDone, Pair, Variant
-from benchmarks.serving import Serving
+from benchmarks.servers import Serving
 
 CLIENTS, REQUESTS = 16, 25
 """At one time, and how many each makes one after the other."""

@@ -47,7 +47,7 @@ from conformance.harnesses.moments import BetweenTransactions, Moments
 from conformance.harnesses.mortal import MortalDatabase, MortalRuntime
 from conformance.harnesses.skewed import AheadClock, on_the_clock_of
 from conformance.harnesses.state import StatefulHarness, TemporaryState, as_another_process
-from conformance.spec.dying import Life
+from conformance.spec.crash import Life
 from engines.audit import ContainerEvent
 from engines.catalog import (
     SAFE_ULIMITS,

@@ -24,7 +24,7 @@ from conformance.harnesses.skewed import AheadClock, on_the_clock_of
 from conformance.harnesses.state import as_another_process
 from conformance.harnesses.whale import HOOKS as WHALE_HOOKS
 from conformance.harnesses.whale import FakesClock, FakeWhaleHarness, FakeWhaleWorld
-from conformance.spec.dying import Life
+from conformance.spec.crash import Life
 from engines.audit import ContainerEvent
 from engines.clock import Clock
 from engines.contract import ContainerBackend, InstanceStatus

@@ -23,7 +23,7 @@ from conformance.harness import CannotRun, FaultKind, Hook, Options, Player, Wor
 from conformance.harnesses.fetch import http_get
 from conformance.harnesses.full_state import full
 from conformance.harnesses.gate import WAYS, ConnectionGate, reaching
-from conformance.harnesses.live_whale_janitor import (
+from conformance.harnesses.live_whale_cleanup import (
     CLEAR_SECONDS,
     Book,
     Janitor,
@@ -35,7 +35,7 @@ from conformance.harnesses.staging import Staging
 from conformance.harnesses.state import StatefulHarness, TemporaryState
 from conformance.harnesses.whale_behind import Behind
 from conformance.harnesses.world_file import Account, WorldFile, read_world_file
-from conformance.spec.stage import FLAG_PATH
+from conformance.spec.context import FLAG_PATH
 from engines.audit import ContainerEvent
 from engines.contract import (
     ActionResult,

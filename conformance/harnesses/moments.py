@@ -1,6 +1,6 @@
 """Something done in the middle of a process's work: what the hook MOMENTS needs.
 
-A process that is looked at as one that dies (:mod:`conformance.spec.dying`) does not die here: at
+A process that is looked at as one that dies (:mod:`conformance.spec.crash`) does not die here: at
 one of its moments it waits until something else is done. Every step outside is such a moment,
 reading too, but none within a transaction: whoever is given a turn there would wait for its end.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from conformance.spec.dying import Life
+from conformance.spec.crash import Life
 
 
 class Moments(Life):

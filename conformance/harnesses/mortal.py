@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from sqlalchemy.engine import Connection
 
-from conformance.spec.dying import Life
+from conformance.spec.crash import Life
 from engines.contract import Isolation
 from engines.cre.evidence import FailureEvidence, Redactor
 from engines.cre.runtimes.base import Cleared, Launch, Launched, ListedResource, Overfull, Runtime

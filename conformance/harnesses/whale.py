@@ -28,7 +28,7 @@ from conformance.harnesses.mortal import MortalCredentials, MortalDatabase
 from conformance.harnesses.skewed import AheadClock, on_the_clock_of
 from conformance.harnesses.state import StatefulHarness, as_another_process
 from conformance.harnesses.whale_access import Access, Tokens
-from conformance.spec.dying import Life
+from conformance.spec.crash import Life
 from engines.audit import ContainerEvent
 from engines.clock import Clock
 from engines.contract import InstanceStatus

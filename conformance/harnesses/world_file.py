@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from conformance.harness import Challenges, Player
-from conformance.spec.stage import FLAG_PATH
+from conformance.spec.context import FLAG_PATH
 from engines.contract import LARGEST_ID
 from engines.errors import SettingsError
 from engines.published import document

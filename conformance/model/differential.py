@@ -14,10 +14,10 @@ from enum import Enum
 
 from conformance.harness import Harness, Hook, Options
 from conformance.model.calls import CallAnswer
+from conformance.model.model_runner import USED, CheckedStep, ModelRunner, Parted
 from conformance.model.runs import Progress, StoryPlan, cast_of, closed, invented, opened
 from conformance.model.shrinking import shortest
 from conformance.model.stories import StepKind, Story, StoryCast, StoryStep
-from conformance.model.telling import USED, CheckedStep, ModelRunner, Parted
 from engines.contract import Capabilities
 
 _EARLY_SECONDS = 3

@@ -11,7 +11,7 @@ from typing import Any
 
 from conformance.harness import Player
 from conformance.model.calls import VERBS, Act, CallAnswer, ModelCall
-from conformance.spec.stage import ScenarioContext
+from conformance.spec.context import ScenarioContext
 from conformance.spec.steps import together
 
 

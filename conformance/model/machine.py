@@ -10,9 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from conformance.harness import Harness, Hook, Options
 from conformance.model.calls import Act
+from conformance.model.model_runner import USED, ModelRunner, Parted
 from conformance.model.runs import cast_of, closed, opened
 from conformance.model.stories import HOOKS, StepKind, StoryCast, StoryStep
-from conformance.model.telling import USED, ModelRunner, Parted
 
 SECONDS = st.sampled_from([1.0, 60.0, 600.0, 1500.0])
 AROUND = st.sampled_from([-5.0, 5.0, 40.0])

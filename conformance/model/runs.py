@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from random import Random
 
 from conformance.harness import Harness, Hook, Options, World
+from conformance.model.model_runner import USED, ModelRunner, Parted, Telling, tell
 from conformance.model.shrinking import shortest
 from conformance.model.stories import Story, StoryCast, invent
-from conformance.model.telling import USED, ModelRunner, Parted, Telling, tell
 from conformance.spec.trace import HarnessFault
 
 SHRINKING_TRIES = 400

@@ -28,7 +28,7 @@ from conformance.run.observer import Observer
 from conformance.run.plan import CheckPlan, plan_for
 from conformance.run.selection import RuleSelection
 from conformance.run.session import STOPPING, Suite
-from conformance.run.workers import jobs_of, run_in_workers
+from conformance.run.worker_pool import jobs_of, run_in_workers
 from conformance.spec.redaction import Secrets
 from conformance.spec.rules import SPEC_VERSION, Profile
 from conformance.spec.scenario import Scenario

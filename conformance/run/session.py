@@ -20,14 +20,14 @@ from conformance.report.results import ScenarioResult, Status
 from conformance.report.waivers import NO_WAIVERS, Waivers
 from conformance.run.interrupts import Interrupts
 from conformance.run.observer import Observer
-from conformance.run.opening import Backends
 from conformance.run.outcome import ScenarioOutcome
 from conformance.run.selection import RuleSelection
+from conformance.run.setup import Backends
+from conformance.spec.context import ScenarioContext
 from conformance.spec.proofs import Proofs, undeclared_but_working
 from conformance.spec.redaction import Secrets
 from conformance.spec.rules import BY_ID
 from conformance.spec.scenario import Scenario, scenario_of
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.trace import HarnessFault, Trace
 
 CARRIED = "whale_ready_result"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from conformance.harness import Hook, Lockout
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import EXTENDS, ONE_AT_A_TIME, TEAMS, scenario
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     FIXED,
     demand,

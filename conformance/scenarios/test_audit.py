@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from conformance.harness import Hook
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import (
     DETECTS_LOSS,
     EXITS_AT_ONCE,
@@ -19,7 +20,6 @@ from conformance.spec.scenario import (
     TEAMS,
     scenario,
 )
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     MOST_EXTENDS,
     START_SLACK_SECONDS,

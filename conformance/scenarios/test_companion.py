@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from conformance.harness import Hook
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import COMPANION_CHALLENGE, DYING_COMPANION, SLOW_COMPANION, scenario
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import OWN_START_CODES, demand, done, gone, let_expire, started
 
 

@@ -11,8 +11,8 @@ from typing import cast
 from conformance.harness import Hook, Options, Player
 from conformance.model.histories import HistoryRecorder, Programme, run_together
 from conformance.model.orders import in_order
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import EXTENDS, ONE_AT_A_TIME, TEAMS, scenario
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     MOST_MOMENTS,
     agree,

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar, cast
 
 from conformance.harness import Hook, Options
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import EXTENDS, LAPSES, scenario
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     STATE_SETTLING_SECONDS,
     agree,

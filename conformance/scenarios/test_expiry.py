@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from conformance.harness import Hook, Options
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import EXTENDS, ONE_AT_A_TIME, scenario
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     demand,
     done,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from conformance.harness import Hook, Options
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import ADDITIVE, EXTENDS, FEW_EXTENSIONS, RESET, scenario
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     IDENTITY,
     MOST_EXTENDS,

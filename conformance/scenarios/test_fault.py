@@ -6,6 +6,7 @@ import time
 from typing import cast
 
 from conformance.harness import FaultKind, Hook, Options
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import (
     EXITS_AT_ONCE,
     EXTENDS,
@@ -13,7 +14,6 @@ from conformance.spec.scenario import (
     READY_ON_START,
     scenario,
 )
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     AGAIN_SECONDS,
     MOST_EXTENDS,

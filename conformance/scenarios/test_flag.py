@@ -8,9 +8,9 @@ import logging
 import pytest
 
 from conformance.harness import Hook, Player
+from conformance.spec.context import FLAG_FILE_PATH, ScenarioContext
 from conformance.spec.redaction import Flag
 from conformance.spec.scenario import DETECTS_LOSS, EXTENDS, FLAG_FILE, FLAG_GRACE, TEAMS, scenario
-from conformance.spec.stage import FLAG_FILE_PATH, ScenarioContext
 from conformance.spec.steps import SLACK_SECONDS, done, gone, let_expire, live, repeated, started
 
 

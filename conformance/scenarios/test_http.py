@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, cast
 
 from conformance.harness import LITTLE_DISK_MB, Hook, Options, Player
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import (
     EXTENDS,
     FEW_EXTENSIONS,
@@ -14,7 +15,6 @@ from conformance.spec.scenario import (
     TEAMS,
     scenario,
 )
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     FIXED,
     demand,

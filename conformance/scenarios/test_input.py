@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from conformance.harness import Hook
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import scenario
 from conformance.spec.shape import check_message
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import gone, live, repeated, same, started, untouched
 from engines.contract import LARGEST_ID, Code
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from conformance.harness import LITTLE_DISK_MB, Hook, Limits, Outside, Player, Trial
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import (
     CAPABLE_CHALLENGE,
     EGRESS_CHALLENGE,
@@ -18,7 +19,6 @@ from conformance.spec.scenario import (
     SIBLINGS,
     scenario,
 )
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import demand, done, gone, only_event, started, untouched
 from engines.audit import Action
 from engines.contract import InstanceStatus

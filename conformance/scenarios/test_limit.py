@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from conformance.harness import Hook, Options, Player
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import (
     DETECTS_LOSS,
     ENDED_CHALLENGE,
@@ -15,7 +16,6 @@ from conformance.spec.scenario import (
     TEAMS,
     scenario,
 )
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     SLACK_SECONDS,
     START_SLACK_SECONDS,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from conformance.harness import Hook
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import MULTI_NODE, scenario
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import demand, done, started
 from engines.contract import InstanceStatus
 

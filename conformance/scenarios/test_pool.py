@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from conformance.harness import FaultKind, Hook, Options
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import scenario
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     MOST_MOMENTS,
     came_to_moments,

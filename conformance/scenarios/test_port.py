@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from conformance.harness import Hook, Options
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import (
     DETECTS_LOSS,
     EXITS_AT_ONCE,
@@ -10,7 +11,6 @@ from conformance.spec.scenario import (
     SEVERAL_PORTS,
     scenario,
 )
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import demand, done, gone, let_expire, refused, started
 from engines.contract import Code
 

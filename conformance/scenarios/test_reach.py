@@ -6,6 +6,7 @@ import ipaddress
 import re
 
 from conformance.harness import Hook
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import (
     EXITS_OWN_PORT,
     EXTENDS,
@@ -17,7 +18,6 @@ from conformance.spec.scenario import (
     SUBDOMAIN_CHALLENGE,
     scenario,
 )
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import OWN_START_CODES, demand, done, gone, started
 from engines.contract import InstanceStatus
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from conformance.harness import Hook, Options
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import DETECTS_LOSS, EXTENDS, scenario
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     agree,
     demand,

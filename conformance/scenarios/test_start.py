@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from conformance.harness import Hook, Options
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import (
     EXITS_AT_ONCE,
     HIDDEN,
@@ -12,7 +13,6 @@ from conformance.spec.scenario import (
     scenario,
 )
 from conformance.spec.shape import check_status
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     FIXED,
     OWN_START_CODES,

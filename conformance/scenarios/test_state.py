@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conformance.harness import Hook
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import EXTENDS, scenario
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     STATE_SETTLING_SECONDS,
     agree,

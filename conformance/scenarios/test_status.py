@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from conformance.harness import Hook
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import DETECTS_LOSS, scenario
 from conformance.spec.shape import check_status
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     SLACK_SECONDS,
     START_SLACK_SECONDS,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from conformance.harness import FaultKind, Hook, Options
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import TWO_AT_ONCE, scenario
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     demand,
     done,

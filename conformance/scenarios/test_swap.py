@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 
 from conformance.harness import FaultKind, Hook, Options
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import EXITS_AT_ONCE, EXTENDS, FLAG_GRACE, ONE_AT_A_TIME, scenario
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     IDENTITY,
     OWN_START_CODES,

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from conformance.harness import FaultKind, Hook
+from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import EXTENDS, scenario
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import (
     SETTLING_SECONDS,
     SLACK_SECONDS,

@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from conformance.harness import FaultKind, Player
+from conformance.spec.context import ScenarioContext
 from conformance.spec.shape import moment
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.trace import HarnessFault
 from engines.audit import Action, ContainerEvent
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from conformance.harness import Player
+from conformance.spec.context import ScenarioContext
 from conformance.spec.redaction import Flag
-from conformance.spec.stage import ScenarioContext
 from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.clock import VirtualClock
 from engines.contract import ActionResult, Capabilities, Code, ContainerBackend, StartResult

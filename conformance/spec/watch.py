@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from conformance.spec.dying import ProcessDied
+from conformance.spec.crash import ProcessDied
 from conformance.spec.shape import RuleBroken, check_action, check_start, check_status
 from conformance.spec.trace import Trace
 from engines.contract import (

@@ -23,8 +23,8 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from conformance.harness import Player
 from conformance.spec.shape import STATUS_TYPES, RuleBroken, check_message, check_status
 from conformance.spec.watch import WatchedBackend
+from engines.bulk_stop import Chosen, InstanceSelection
 from engines.contract import LARGEST_ID, ContainerBackend, InstanceStatus
-from engines.ending import Chosen, InstanceSelection
 from engines.errors import BackendUnavailable
 from engines.web import KEYS, PREFIX, Caller, container_blueprint
 from engines.web.overview import HistoryPage, HistoryQuery, LiveInstance, Overview

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from engines.catalog import ChallengeSpec
 from engines.cre.pool_store import PoolStore, Warm
-from engines.cre.starts import count_start, too_soon
+from engines.cre.start_rate import count_start, too_soon
 from engines.cre.tables import cre_instances
 from engines.settings import Settings
 from engines.state.instance_store import InstanceStore

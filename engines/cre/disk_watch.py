@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from engines.audit import Action
-from engines.cre.parts import EngineContext
+from engines.cre.context import EngineContext
 from engines.cre.removal import InstanceRemoval
 from engines.cre.runtimes.base import Overfull
 from engines.cre.warm_pool import WarmPool

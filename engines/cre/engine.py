@@ -27,20 +27,20 @@ from engines.contract import (
     account_key,
 )
 from engines.cre.admission import Admission
+from engines.cre.container_launcher import ContainerLauncher
+from engines.cre.context import EngineContext
 from engines.cre.deployment import deployment_name
 from engines.cre.disk_watch import DiskWatch
 from engines.cre.flags import new_flag
-from engines.cre.launching import ContainerLauncher
+from engines.cre.instance_starter import InstanceStarter
 from engines.cre.names import instance_name
 from engines.cre.owner import database_id
-from engines.cre.parts import EngineContext
 from engines.cre.removal import InstanceRemoval
 from engines.cre.repair import Repair
 from engines.cre.reservations import Reservations
 from engines.cre.rounds import ParallelRounds
 from engines.cre.runtimes.base import Runtime
 from engines.cre.runtimes.sdk import check_sdk
-from engines.cre.starting import InstanceStarter
 from engines.cre.tables import cre_instances
 from engines.cre.warm_pool import WarmPool
 from engines.deadline import looking

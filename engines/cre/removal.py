@@ -10,8 +10,8 @@ from sqlalchemy.engine import Connection
 
 from engines.audit import Action, ContainerEvent
 from engines.contract import Code
+from engines.cre.context import EngineContext
 from engines.cre.evidence import FailureEvidence, Redactor
-from engines.cre.parts import EngineContext
 from engines.cre.runtimes.base import Cleared
 from engines.errors import BackendUnavailable
 from engines.front import Call

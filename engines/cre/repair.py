@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from engines.cre.context import EngineContext
 from engines.cre.foreign_rows import settle_rows
 from engines.cre.owner import SHARED_FIX, SHARED_LABEL, identity_of, ids_of, known_id
-from engines.cre.parts import EngineContext
 from engines.cre.removal import InstanceRemoval
 from engines.cre.runtimes.base import ListedResource
 from engines.cre.warm_pool import WarmPool

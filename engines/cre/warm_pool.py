@@ -14,11 +14,11 @@ from sqlalchemy.engine import Connection
 
 from engines.catalog import ChallengeSpec
 from engines.cre.admission import has_room
+from engines.cre.container_launcher import ContainerLauncher
+from engines.cre.context import EngineContext
 from engines.cre.evidence import FailureEvidence
 from engines.cre.flags import new_flag
-from engines.cre.launching import ContainerLauncher
 from engines.cre.names import warm_name
-from engines.cre.parts import EngineContext
 from engines.cre.pool_store import PoolStore, Warm, WarmState
 from engines.errors import BackendUnavailable, RuntimeFault
 from engines.printable import printable

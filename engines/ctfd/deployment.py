@@ -21,11 +21,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from engines.audit import Action, ContainerEvent
 from engines.contract import Code, account_key
 from engines.cre.runtimes.base import Runtime
-from engines.ctfd import judging
+from engines.ctfd import held_flags as judging
 from engines.ctfd.beside import SERVES_WHALES, asked_to_serve_whales
 from engines.ctfd.catalog import SiteCatalog
+from engines.ctfd.held_flags import HeldFlags
 from engines.ctfd.imports import around_import
-from engines.ctfd.judging import HeldFlags
 from engines.ctfd.owners import SiteOwners
 from engines.ctfd.solves import SiteSolves
 from engines.ctfd.whale_flags import WhaleFlags, note, readable

@@ -35,7 +35,8 @@ from engines.errors import BackendUnavailable
 from engines.front import AuditedBackend, Call
 from engines.heartbeat import Heartbeat
 from engines.hybrid.dial_store import DialStore
-from engines.hybrid.meeting import meet
+from engines.hybrid.intersection import meet
+from engines.hybrid.maintenance import BackendRounds
 from engines.hybrid.router import StartRouter
 from engines.hybrid.routes import (
     Full,
@@ -49,7 +50,6 @@ from engines.hybrid.routes import (
 )
 from engines.hybrid.routing import RoutedBy, RoutingDecision
 from engines.hybrid.shadow import Shadow
-from engines.hybrid.tending import BackendRounds
 from engines.reasons import reason
 from engines.state.audit_log import AuditLog, Held, holding_back
 from engines.state.database import Database, one_clock

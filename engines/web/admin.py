@@ -10,9 +10,9 @@ from typing import Any
 from flask import request
 
 from engines.audit import done_by
+from engines.bulk_stop import EndingResult, InstanceSelection, end_all
 from engines.contract import Code
-from engines.ending import EndingResult, InstanceSelection, end_all
-from engines.solving import end_on_solve
+from engines.solve import end_on_solve
 from engines.web import answers, inputs
 from engines.web.answers import HttpAnswer, Refused, WebCode
 from engines.web.callers import Authorizer, Caller

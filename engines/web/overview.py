@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from engines.bulk_stop import Chosen, InstanceSelection, chosen
 from engines.clock import Clock
-from engines.ending import Chosen, InstanceSelection, chosen
 from engines.errors import BackendUnavailable
 from engines.figures import INSTANCE_TABLES
 from engines.state.audit_log import container_events
@@ -97,7 +97,7 @@ class Overview(Protocol):
     def history(self, query: HistoryQuery) -> HistoryPage: ...
 
     def chosen(self, selection: InstanceSelection) -> list[Chosen]:
-        """What is on record, live or just starting, to end it; see :mod:`engines.ending`."""
+        """What is on record, live or just starting, to end it; see :mod:`engines.bulk_stop`."""
         ...
 
 

@@ -57,7 +57,7 @@ from engines.whale.identity import identity_from
 from engines.whale.ledger import Ledger, Standing, settled_fault
 from engines.whale.left_locks import LeftLocks
 from engines.whale.login import TokenMaker
-from engines.whale.starting import Catalogue, WhaleStarter, limit_reached
+from engines.whale.starter import Catalogue, WhaleStarter, limit_reached
 from engines.whale.traits import Traits
 from engines.whale.wire import RunningContainer
 from engines.whale.write_queue import WriteQueue

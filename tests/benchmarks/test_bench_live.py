@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from benchmarks.samples import DROPPED, read_samples
 from fake_whale import FakeWhale, InstanceOptions, User, WhaleChallenge, WhaleWorld
 from whale_ready.cli import main
-from whale_ready.readiness.reading import read_bench
+from whale_ready.readiness.evidence_files import read_bench
 
 PLAYERS = (11, 12, 13)
 TOKENS = {user: f"tok-of-{user}-kept-to-itself" for user in PLAYERS}

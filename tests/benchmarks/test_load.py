@@ -21,7 +21,7 @@ from benchmarks.load import (
 )
 from benchmarks.recorder import CallRecorder, Heading
 from benchmarks.samples import DROPPED, Measure, RunPart, Sample
-from benchmarks.timing import RealTime
+from benchmarks.time_source import RealTime
 from conformance.harness import Player
 
 RATE, SECONDS, STALL_AT, STALL = 50, 60, 20.0, 4.0

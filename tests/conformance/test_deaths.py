@@ -15,7 +15,7 @@ from conformance.harnesses.mortal import MortalDatabase
 from conformance.registry.backends import Subject
 from conformance.report.results import Status
 from conformance.run.runner import CheckRequest, check_subjects
-from conformance.spec.dying import Life, ProcessDied
+from conformance.spec.crash import Life, ProcessDied
 from conformance.spec.rules import RULES
 from engines.state.database import Database
 

@@ -24,9 +24,9 @@ from click.testing import CliRunner, Result
 from support.conformance_world import written_world
 
 from conformance.harness import CannotRun, Hook, Options
-from conformance.harnesses import live_whale_janitor
+from conformance.harnesses import live_whale_cleanup as live_whale_janitor
 from conformance.harnesses.live_whale import LiveWhaleHarness, LiveWhaleWorld
-from conformance.harnesses.live_whale_janitor import NotCleared
+from conformance.harnesses.live_whale_cleanup import NotCleared
 from conformance.harnesses.world_file import WorldFileError, read_world_file
 from conformance.registry.backends import BackendSpecError, Subject, resolve
 from conformance.report.results import ScenarioResult, Status, Verdict

@@ -10,7 +10,7 @@ from demo.visitor import Visitor
 
 from conformance.spec.web import serving
 from whale_ready.demo.app import demo_app
-from whale_ready.demo.running import LOOPBACK, Demo, running
+from whale_ready.demo.backends import LOOPBACK, Demo, running
 
 
 @dataclass(frozen=True)

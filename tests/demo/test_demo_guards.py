@@ -15,7 +15,7 @@ from demo.visitor import Visitor
 from conformance.spec.web import serving
 from whale_ready.demo import cast
 from whale_ready.demo.app import demo_app
-from whale_ready.demo.running import LOOPBACK, running
+from whale_ready.demo.backends import LOOPBACK, running
 
 COOKIE_JAR = 1
 CHANGES: list[tuple[str, dict[str, Any]]] = [

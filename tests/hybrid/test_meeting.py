@@ -8,7 +8,7 @@ import pytest
 from hybrid.stage import Site
 
 from engines.contract import Isolation, Scope
-from engines.hybrid.meeting import meet
+from engines.hybrid.intersection import meet
 
 
 @pytest.mark.parametrize(

@@ -322,11 +322,11 @@ def test_a_package_that_is_found_in_the_place_of_ours_is_one_sentence(
 EXTRAS = {
     "check": "whale-ready check --backend cre:memory --select START-001 --report out",
     "metrics": "whale-ready metrics",
-    "bench": "python -c 'import benchmarks.benching, benchmarks.bench_report'",
+    "bench": "python -c 'import benchmarks.bench_run, benchmarks.bench_report'",
     "mysql": "python -c 'from engines.state.database import Database as D; D(\"mysql+pymysql://x/y\")'",
     "postgresql": "python -c 'import psycopg2'",
     "dev": f"pytest --co -q -p no:cacheprovider -c {ROOT}/pyproject.toml {ROOT}/tests/unit",
-    "all": "python -c 'import pymysql, benchmarks.benching, engines.metrics, fake_whale.fake'",
+    "all": "python -c 'import pymysql, benchmarks.bench_run, engines.metrics, fake_whale.fake'",
 }
 
 

@@ -18,9 +18,9 @@ from engines.audit import Action
 from engines.catalog import ChallengeSpec
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult
 from engines.cre import ContainerRuntimeEngine
+from engines.cre.instance_starter import InstanceStarter
 from engines.cre.pool_store import Warm, pool
 from engines.cre.runtimes.base import Launch, Launched
-from engines.cre.starting import InstanceStarter
 from engines.errors import BackendUnavailable
 from engines.front import Call
 from engines.settings import Settings

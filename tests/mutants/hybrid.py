@@ -13,9 +13,10 @@ from engines.audit import Action
 from engines.contract import Capabilities, Code, InstanceStatus, StartResult
 from engines.errors import BackendUnavailable
 from engines.front import Call
-from engines.hybrid import Breaker, HybridBackend, StartRouter, meeting
+from engines.hybrid import Breaker, HybridBackend, StartRouter
+from engines.hybrid import intersection as meeting
+from engines.hybrid.maintenance import BackendRounds
 from engines.hybrid.routes import Route, RouteState
-from engines.hybrid.tending import BackendRounds
 from mutants.patched import Change
 
 

@@ -15,12 +15,12 @@ from engines.audit import Action, ContainerEvent
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult, account_key
 from engines.cre import ContainerRuntimeEngine, admission
 from engines.cre.admission import Admission
+from engines.cre.instance_starter import InstanceStarter
 from engines.cre.pool_store import Warm
 from engines.cre.removal import InstanceRemoval
 from engines.cre.repair import Repair
 from engines.cre.reservations import Reservations
-from engines.cre.starting import InstanceStarter
-from engines.cre.starts import count_start
+from engines.cre.start_rate import count_start
 from engines.cre.warm_pool import WarmPool
 from engines.front import AuditedBackend, Call
 from engines.state import audit_log as audit

@@ -19,7 +19,7 @@ from conformance.report.results import Status
 from conformance.run.runner import CheckRequest, check_subjects
 from engines.probe import GATEWAY_ERRORS, wait_until
 from engines.settings import Settings
-from engines.whale import starting
+from engines.whale import starter as starting
 from engines.whale.access import Access
 
 SEVEN = (

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from flask import Request, request
 
 from conformance.harnesses.cre import MemoryHarness
-from engines import ending
+from engines import bulk_stop as ending
 from engines.call_rate import CallRate, account_calls
 from engines.contract import LARGEST_ID, account_key
 from engines.errors import BackendUnavailable

@@ -29,7 +29,7 @@ from engines.whale.api import WhaleAPI
 from engines.whale.client import LoginPage, WhaleAnswer, WhaleClient
 from engines.whale.credentials import CredentialsFile
 from engines.whale.ledger import Ledger, Standing
-from engines.whale.starting import WhaleStarter
+from engines.whale.starter import WhaleStarter
 from mutants.patched import Change
 
 REDIRECTS = (301, 302, 303, 307, 308)

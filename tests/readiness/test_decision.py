@@ -33,7 +33,7 @@ from conformance.spec.rules import RULES as CONTRACT
 from whale_ready.readiness.answers import answers, cautions
 from whale_ready.readiness.decision import Policy, PolicyError, ReadinessDecision, ReadinessVerdict
 from whale_ready.readiness.evidence import Evidence
-from whale_ready.readiness.reading import read_bench, read_check, read_preflight
+from whale_ready.readiness.evidence_files import read_bench, read_check, read_preflight
 from whale_ready.readiness.result import readiness
 from whale_ready.readiness.rules import RULES
 

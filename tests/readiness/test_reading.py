@@ -12,8 +12,13 @@ from support.made_evidence import bench, check, item, preflight, written
 
 from benchmarks import cells, decisions
 from conformance.spec.rules import SPEC_VERSION
-from whale_ready.readiness import reading
-from whale_ready.readiness.reading import EvidenceError, read_bench, read_check, read_preflight
+from whale_ready.readiness import evidence_files as reading
+from whale_ready.readiness.evidence_files import (
+    EvidenceError,
+    read_bench,
+    read_check,
+    read_preflight,
+)
 
 Change = Callable[[dict[str, Any]], Any]
 READERS: dict[str, tuple[Callable[[Path], Any], Callable[[], dict[str, Any]]]] = {

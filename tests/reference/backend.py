@@ -17,8 +17,9 @@ from itertools import islice
 from typing import Any, cast
 
 from conformance.harness import LITTLE_DISK_MB, Challenges, Options
-from conformance.spec.dying import Life
+from conformance.spec.crash import Life
 from engines.audit import Action, ContainerEvent, audit_detail
+from engines.bulk_stop import InstanceSelection
 from engines.clock import VirtualClock
 from engines.contract import (
     ActionResult,
@@ -34,7 +35,6 @@ from engines.contract import (
     account_key,
     validate_ids,
 )
-from engines.ending import InstanceSelection
 from engines.errors import BackendUnavailable
 from engines.web.overview import HistoryQuery
 from reference.inside import LIMITS, Wall

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from engines.audit import Action, ContainerEvent
+from engines.bulk_stop import InstanceSelection
 from engines.contract import (
     LARGEST_ID,
     ActionResult,
@@ -16,7 +17,6 @@ from engines.contract import (
     StartResult,
     account_key,
 )
-from engines.ending import InstanceSelection
 from engines.errors import BackendUnavailable
 from engines.web.overview import HistoryQuery
 from reference.backend import Record, ReferenceBackend

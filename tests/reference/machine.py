@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from conformance.harness import FaultKind
 from conformance.harnesses.turnstile import Turnstile
-from conformance.spec.dying import Life
+from conformance.spec.crash import Life
 from engines.errors import BackendUnavailable
 
 NODES = ("node-1", "node-2")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engines.ending import Chosen, InstanceSelection
+from engines.bulk_stop import Chosen, InstanceSelection
 from engines.web.overview import HistoryPage, HistoryQuery, LiveInstance, PastEvent
 from reference.backend import ReferenceBackend
 

@@ -20,7 +20,7 @@ from conformance.harness import (
     Worker,
     World,
 )
-from conformance.spec.stage import COMPANION_PATH, FLAG_FILE_PATH, FLAG_PATH
+from conformance.spec.context import COMPANION_PATH, FLAG_FILE_PATH, FLAG_PATH
 from engines.audit import ContainerEvent
 from engines.contract import InstanceStatus, account_key
 from engines.web.overview import Overview

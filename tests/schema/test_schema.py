@@ -24,7 +24,7 @@ from engines.cre.runtimes.memory import MemoryRuntime
 from engines.errors import SchemaError
 from engines.state import schema
 from engines.state.database import Database
-from engines.state.schema import upgrading
+from engines.state.schema import upgrader as upgrading
 from engines.state.schema.tables import all_tables
 
 SNAPSHOT = Path(__file__).parent / "schema_0001"

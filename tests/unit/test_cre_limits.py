@@ -21,12 +21,12 @@ from engines.contract import (
     Scope,
     StartResult,
 )
-from engines.cre import launching
+from engines.cre import container_launcher as launching
 from engines.cre.owner import database_id
 from engines.cre.reservations import Reservations, reservations
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.cre.starts import starts
+from engines.cre.start_rate import starts
 from engines.errors import NoRoom, PortUnavailable
 from engines.heartbeat import LAPSE_SECONDS
 from engines.settings import Settings

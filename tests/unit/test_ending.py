@@ -16,14 +16,14 @@ from sqlalchemy.exc import OperationalError
 from support.cre_stage import Stage
 
 from engines.audit import Action, done_by
+from engines.bulk_stop import Chosen, InstanceSelection, chosen, end_all
 from engines.catalog import ChallengeSpec, StaticCatalog
 from engines.contract import Code
 from engines.cre import ContainerRuntimeEngine
 from engines.cre.engine import Solved
 from engines.ctfd.solves import SiteSolves
-from engines.ending import Chosen, InstanceSelection, chosen, end_all
 from engines.settings import Settings
-from engines.solving import SOLVED, end_on_solve
+from engines.solve import SOLVED, end_on_solve
 from engines.state.database import Database
 from engines.state.instances import Instance, InstanceRequest
 

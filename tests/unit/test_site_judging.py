@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from engines.ctfd.judging import ALL, CONTAINERS_PART, HeldFlags, containers_part, nothing_runs
+from engines.ctfd.held_flags import ALL, CONTAINERS_PART, HeldFlags, containers_part, nothing_runs
 from engines.state.given_flags import digest
 
 NOW, LATELY, LONG_AGO = "flag{now}", "flag{lately}", "flag{long-ago}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engines.clock import VirtualClock
-from engines.ctfd.turning import stays, turn
+from engines.ctfd.rollout_changes import stays, turn
 from engines.hybrid import DialStore, Position
 from engines.state.database import Database
 

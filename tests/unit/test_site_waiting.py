@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engines.ctfd.waiting import Server, warning
+from engines.ctfd.self_calls import Server, warning
 
 
 def server(

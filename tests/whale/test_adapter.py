@@ -121,7 +121,7 @@ def test_what_answered_once_is_not_asked_again(world: FakeWhaleWorld) -> None:
 def test_what_is_remembered_of_those_that_answered_has_a_bound(
     world: FakeWhaleWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engines.whale.starting.MOST_REMEMBERED", 2)
+    monkeypatch.setattr("engines.whale.starter.MOST_REMEMBERED", 2)
     for user in (ALICE, BOB, MATE):
         assert world.manager.start_instance(user, 1).ok
     assert len(world.manager._starter._answered) <= 2

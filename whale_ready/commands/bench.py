@@ -20,7 +20,7 @@ from whale_ready.console import Console
 
 if TYPE_CHECKING:
     from benchmarks.bench_report import Result
-    from benchmarks.benching import BenchRequest
+    from benchmarks.bench_run import BenchRequest
     from benchmarks.samples import Sample
 
 EXIT_CODES = """\b
@@ -152,7 +152,7 @@ def bench_group(
     """
     if context.invoked_subcommand is not None:
         return
-    from benchmarks.benching import BenchRequest
+    from benchmarks.bench_run import BenchRequest
     from benchmarks.comparison import SWEEP, BenchPlan
     from benchmarks.decisions import DEFAULT_MARGINS, MarginError, margin_of
 
@@ -222,7 +222,7 @@ def compare_command(before: Path, after: Path, margins: tuple[str, ...]) -> None
 def _bench(request: BenchRequest, folder: Path | None, console: Console) -> int:
     from benchmarks.bench_file import JSON
     from benchmarks.bench_report import MARKDOWN, SAMPLES, result_of, write
-    from benchmarks.benching import BenchError, bench
+    from benchmarks.bench_run import BenchError, bench
     from benchmarks.page import PAGE
     from benchmarks.samples import write_samples
 

@@ -48,7 +48,7 @@ class Jobs(NumberType):
         self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
     ) -> int:
         if value == "auto":
-            from conformance.run.workers import usable_cores
+            from conformance.run.worker_pool import usable_cores
 
             return usable_cores()
         if not str(value).isdecimal() or int(value) < 1:

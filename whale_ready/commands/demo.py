@@ -18,7 +18,7 @@ from whale_ready.lines import echo
 if TYPE_CHECKING:
     import threading
 
-    from whale_ready.demo.running import Demo
+    from whale_ready.demo.backends import Demo
 
 NOISY = ("engines", "fake_whale", "waitress")
 """Loggers that say what the page shows, every outage among it."""
@@ -61,7 +61,7 @@ def demo_command(port: int, host: str, on_docker: bool, opens: bool) -> None:
     containers are simulated unless --docker is given. It needs no network, and nothing of it is
     left at the end. docs/demo.md says what to try.
     """
-    from whale_ready.demo.running import running
+    from whale_ready.demo.backends import running
 
     for name in NOISY:
         logging.getLogger(name).addHandler(logging.NullHandler())

@@ -12,8 +12,8 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from engines.audit import with_detail
+from engines.bulk_stop import Chosen, InstanceSelection, end_all
 from engines.contract import Code
-from engines.ending import Chosen, InstanceSelection, end_all
 from engines.factory import Overrides, build
 from engines.hybrid import HybridBackend
 from engines.settings import Settings

@@ -17,8 +17,13 @@ from whale_ready.console import Console
 from whale_ready.exit_codes import READINESS_EXIT_CODES, for_help
 from whale_ready.readiness.decision import Policy, PolicyError, ReadinessVerdict
 from whale_ready.readiness.evidence import Evidence
+from whale_ready.readiness.evidence_files import (
+    EvidenceError,
+    read_bench,
+    read_check,
+    read_preflight,
+)
 from whale_ready.readiness.files import FILES, write_files
-from whale_ready.readiness.reading import EvidenceError, read_bench, read_check, read_preflight
 from whale_ready.readiness.result import ReadinessReport, readiness
 
 _STYLES = {

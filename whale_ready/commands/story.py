@@ -12,9 +12,9 @@ import click
 
 from conformance.harness import CannotRun, Harness, Options
 from conformance.model import differential, runs
+from conformance.model.model_runner import Telling
 from conformance.model.runs import Count, StoryFinding, StoryPlan
 from conformance.model.stories import Story, StoryError, read, written
-from conformance.model.telling import Telling
 from conformance.registry.backends import BackendSpecError, Subject, resolve
 from conformance.spec.redaction import Secrets
 from conformance.spec.trace import HarnessFault

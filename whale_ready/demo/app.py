@@ -9,16 +9,16 @@ from flask import Blueprint, Flask, Response, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from engines.contract import Code
-from engines.ctfd import turning
+from engines.ctfd import rollout_changes as turning
 from engines.errors import BackendUnavailable
 from engines.web import WebCode, WebRefusal, answers, container_blueprint, inputs
 from engines.web.answers import HttpAnswer, Refused
 from engines.web.callers import Authorizer
+from whale_ready.demo.backends import WHO, Demo
 from whale_ready.demo.cast import PLAYERS, DemoPlayer
 from whale_ready.demo.logins import BrowserLogins, host_is_ours
 from whale_ready.demo.page import content_security_policy, page
 from whale_ready.demo.picture import Picture
-from whale_ready.demo.running import WHO, Demo
 
 PREFIX = "/demo"
 FIRST = next(iter(PLAYERS.values()))

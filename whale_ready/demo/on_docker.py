@@ -13,7 +13,7 @@ from conformance.harnesses.cre_docker import connected, sweep, sweep_dead_runs
 from conformance.harnesses.docker_inside import RunNetworks
 from engines.cre.runtimes.docker import DockerRuntime
 from engines.settings import Settings
-from whale_ready.demo.running import DemoRuntime
+from whale_ready.demo.backends import DemoRuntime
 
 KIND = "demo"
 """First word of the label on everything that a demo makes."""

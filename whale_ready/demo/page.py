@@ -9,9 +9,9 @@ from importlib.resources.abc import Traversable
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from whale_ready.demo.backends import Demo
 from whale_ready.demo.cast import LIFE_SECONDS, PLAYERS, DemoPlayer
 from whale_ready.demo.picture import places
-from whale_ready.demo.running import Demo
 
 PRESETS = ("0", "1", "10", "50", "100")
 """Shares of the dial that have a button, in percent."""

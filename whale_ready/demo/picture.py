@@ -14,8 +14,8 @@ from engines.hybrid.health import HealthLimits, measure
 from engines.hybrid.routing import bucket, choose
 from engines.web import HistoryQuery
 from engines.web.overview import LARGEST_PAGE, LiveInstance, PastEvent
+from whale_ready.demo.backends import Demo
 from whale_ready.demo.cast import CHALLENGES, PLAYERS, DemoChallenge, DemoPlayer
-from whale_ready.demo.running import Demo
 
 SHOWN_EVENTS, SHOWN_CHANGES = 12, 6
 

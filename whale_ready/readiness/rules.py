@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from whale_ready.readiness.bad_news import BAD_NEWS
-from whale_ready.readiness.gaps import GAPS
+from whale_ready.readiness.blockers import BAD_NEWS
+from whale_ready.readiness.missing_evidence import GAPS
 
 RULES = (*BAD_NEWS, *GAPS)

@@ -14,12 +14,13 @@ from werkzeug.exceptions import Forbidden, HTTPException, TooManyRequests
 
 from engines.audit import done_by
 from engines.contract import Code
-from engines.ctfd import fields, judging
+from engines.ctfd import fields
+from engines.ctfd import held_flags as judging
 from engines.ctfd.catalog import TYPE
 from engines.ctfd.deployment import Deployment
 from engines.errors import BackendUnavailable, CatalogError
 from engines.reasons import reason
-from engines.solving import end_on_solve
+from engines.solve import end_on_solve
 
 from .models import WhaleReadyChallenge
 from .platform import (

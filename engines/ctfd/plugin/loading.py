@@ -17,7 +17,7 @@ from engines.ctfd import fields
 from engines.ctfd.catalog import TYPE, WHALE_TYPE
 from engines.ctfd.challenge_table import complete_table
 from engines.ctfd.deployment import Deployment
-from engines.ctfd.waiting import Server
+from engines.ctfd.self_calls import Server
 from engines.reasons import reason
 from engines.web import PREFIX, container_blueprint
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from engines.bulk_stop import Chosen, InstanceSelection
 from engines.ctfd.deployment import Deployment
-from engines.ending import Chosen, InstanceSelection
 from engines.web import HistoryQuery
 from engines.web.overview import HistoryPage, LiveInstance
 

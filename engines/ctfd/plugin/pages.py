@@ -15,12 +15,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 
 from engines.audit import done_by
+from engines.bulk_stop import InstanceSelection, end_all
 from engines.contract import LARGEST_ID
-from engines.ctfd import setting_rows, turning, waiting
+from engines.ctfd import rollout_changes as turning
+from engines.ctfd import self_calls as waiting
+from engines.ctfd import setting_rows
 from engines.ctfd.deployment import Deployment
-from engines.ctfd.waiting import Server
+from engines.ctfd.self_calls import Server
 from engines.doctor import FindingState
-from engines.ending import InstanceSelection, end_all
 from engines.errors import BackendUnavailable
 from engines.factory import NEW
 from engines.hybrid.health import HealthLimits, measure

@@ -7,9 +7,9 @@ from typing import Any
 
 from werkzeug.exceptions import Forbidden, TooManyRequests
 
-from engines.ctfd import judging
+from engines.ctfd import held_flags as judging
 from engines.ctfd.deployment import Deployment
-from engines.ctfd.judging import HeldFlags
+from engines.ctfd.held_flags import HeldFlags
 from engines.errors import BackendUnavailable
 
 from .challenge_type import WhaleReadyType, account, ends_with_its_solve, not_judged, stop_all

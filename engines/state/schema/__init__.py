@@ -50,7 +50,7 @@ def upgrade(engine: Engine, to: str = HEAD) -> None:
         SchemaError: the version found is not known to this program, or another process has been
             at work for too long. Nothing was changed.
     """
-    from engines.state.schema.upgrading import upgrade_to
+    from engines.state.schema.upgrader import upgrade_to
 
     upgrade_to(engine, to)
 
@@ -61,7 +61,7 @@ def pending(found: str | None) -> tuple[str, ...]:
     Raises:
         SchemaError: ``found`` is not known to this program.
     """
-    from engines.state.schema.upgrading import versions_after
+    from engines.state.schema.upgrader import versions_after
 
     return versions_after(found)
 
@@ -71,7 +71,7 @@ def count_on(engine: Engine) -> None:
 
     A container carries the id of the row it was made for, and of two the larger is the younger.
     """
-    from engines.state.schema.upgrading import count_all_on
+    from engines.state.schema.upgrader import count_all_on
 
     count_all_on(engine)
 
@@ -81,7 +81,7 @@ def faults(engine: Engine) -> list[str]:
 
     Looks at tables, columns, types, keys and indexes; what others keep beside is left alone.
     """
-    from engines.state.schema.upgrading import look
+    from engines.state.schema.upgrader import look
 
     return look(engine)
 

@@ -13,7 +13,7 @@ _MODULES = (
     "engines.cre.deployment",
     "engines.cre.pool_store",
     "engines.cre.reservations",
-    "engines.cre.starts",
+    "engines.cre.start_rate",
     "engines.cre.tables",
     "engines.hybrid.dial_store",
     "engines.hybrid.routes",

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from sqlalchemy.engine import Connection
 
-from engines.state.schema.building import BigId, Moment, create_missing
+from engines.state.schema.columns import BigId, Moment, create_missing
 
 revision = "0003"
 down_revision = "0002"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic.operations import Operations
 
-from engines.state.schema.building import BigId, Moment, create_missing
+from engines.state.schema.columns import BigId, Moment, create_missing
 
 revision = "0006"
 down_revision = "0005"

@@ -18,7 +18,7 @@ from conformance.harness import (
     Worker,
     World,
 )
-from conformance.spec.dying import ProcessDied
+from conformance.spec.crash import ProcessDied
 from conformance.spec.redaction import Flag
 from conformance.spec.shape import RuleBroken
 from conformance.spec.trace import HarnessFault, Trace

@@ -21,7 +21,7 @@ from engines.web import DatabaseOverview
 from engines.whale import StaticTokens
 from fake_whale import FakeWhale, InstanceOptions
 from whale_ready.demo import cast
-from whale_ready.demo.answering import AnsweringRuntime
+from whale_ready.demo.sites import AnsweringRuntime
 
 WHO = "organiser"
 """Who turned the dial, in its log."""

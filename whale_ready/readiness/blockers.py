@@ -19,7 +19,7 @@ from whale_ready.readiness.decision import (
     may_be_accepted,
 )
 from whale_ready.readiness.evidence import BackendRole, Evidence, part_of
-from whale_ready.readiness.looking import VerdictRules, margins
+from whale_ready.readiness.verdict_rules import VerdictRules, margins
 
 _BOOK = VerdictRules(ReadinessVerdict.NO_GO)
 

@@ -12,8 +12,8 @@ from conformance.model.calls import UNASKED, Act, CallAnswer, ModelCall
 from conformance.model.rulebook import Rulebook
 from conformance.model.states import ModelState, Span, clock
 from conformance.model.stories import HOOKS, StepKind, Story, StoryCast, StoryError, StoryStep
+from conformance.spec.context import ScenarioContext
 from conformance.spec.shape import RuleBroken
-from conformance.spec.stage import ScenarioContext
 from conformance.spec.steps import says_when
 from conformance.spec.trace import Trace
 from engines.contract import ActionResult

@@ -1,7 +1,8 @@
 """A run in several processes: its controller, which hands out scenarios and gathers results.
 
 Each worker opens backends of its own and runs pytest as a run in one process does
-(``conformance.run.worker``). A free worker gets the next scenario in the order of the contract, and
+(``conformance.run.worker_loop``). A free worker gets the next scenario in the order of the
+contract, and
 the report has that order whoever ran them. Not pytest-xdist: it gives a worker ten seconds to end
 when a run is interrupted, and containers may take longer to be cleared away.
 """
@@ -29,7 +30,7 @@ import pytest
 from conformance.registry.backends import Subject
 from conformance.report.ledger import Books
 from conformance.report.results import ScenarioResult, Status
-from conformance.run.crew import (
+from conformance.run.jobs import (
     Idle,
     Job,
     Key,

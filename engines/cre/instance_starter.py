@@ -11,9 +11,9 @@ from engines import replies
 from engines.audit import Action
 from engines.catalog import ChallengeSpec
 from engines.contract import Code, InstanceStatus, StartResult
+from engines.cre.container_launcher import ContainerLauncher
+from engines.cre.context import EngineContext
 from engines.cre.evidence import FailureEvidence
-from engines.cre.launching import ContainerLauncher
-from engines.cre.parts import EngineContext
 from engines.cre.pool_store import Warm
 from engines.cre.removal import InstanceRemoval
 from engines.cre.runtimes.base import Launched

@@ -12,7 +12,7 @@ from whale_ready.preflight.items import ItemState
 from whale_ready.readiness import commands
 from whale_ready.readiness.decision import Policy, Question, ReadinessVerdict, RuleFinding
 from whale_ready.readiness.evidence import BackendRole, BenchFile, Evidence, part_of, same_place
-from whale_ready.readiness.looking import VerdictRules, judged, margins, runs
+from whale_ready.readiness.verdict_rules import VerdictRules, judged, margins, runs
 
 SKEW = timedelta(minutes=5)
 """How far ahead the clock may go of a machine that made evidence."""

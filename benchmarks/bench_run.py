@@ -16,12 +16,12 @@ from benchmarks.resources import Cost, cost_of
 from benchmarks.samples import Sample
 from benchmarks.scenarios import scenario
 from benchmarks.subjects import baseline, chosen
-from benchmarks.timing import RealTime
+from benchmarks.time_source import RealTime
 from conformance.harness import Hook, Options, World
 from conformance.registry.backends import Subject
 from conformance.report.results import BackendInfo
 from conformance.run.observer import Observer
-from conformance.run.opening import Backends
+from conformance.run.setup import Backends
 
 LONG_SECONDS, MANY_EXTENSIONS = 6 * 3600, 1000
 """No instance expires under load, and none runs out of extensions soon."""

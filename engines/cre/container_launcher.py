@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from engines.catalog import ChallengeSpec, Port, Transport, paired
-from engines.cre.parts import EngineContext
+from engines.cre.context import EngineContext
 from engines.cre.reservations import SUBNET
 from engines.cre.runtimes.base import Launch, Launched
 from engines.cre.runtimes.subnets import own_subnets

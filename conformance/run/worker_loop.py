@@ -1,7 +1,7 @@
 """One process of a run in several: opens backends of its own and runs what it is handed.
 
 It runs scenarios as ``conformance.run.runner`` does in one process. Ctrl-C comes from the
-controller (``conformance.run.workers``); a controller that is gone means the same.
+controller (``conformance.run.worker_pool``); a controller that is gone means the same.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import pytest
 
 from conformance.report.ledger import Books
 from conformance.report.results import ScenarioResult
-from conformance.run.crew import (
+from conformance.run.interrupts import uninterrupted
+from conformance.run.jobs import (
     Idle,
     Job,
     Key,
@@ -28,7 +29,6 @@ from conformance.run.crew import (
     WorkerEnded,
     WorkerNote,
 )
-from conformance.run.interrupts import uninterrupted
 from conformance.run.observer import Observer
 from conformance.run.runner import chosen_subjects, run_pytest, suite_of
 from conformance.run.session import Suite
