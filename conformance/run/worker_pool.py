@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 _START = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[2])
-from conformance.run.worker import main
+from conformance.run.worker_loop import main
 main(int(sys.argv[1]))
 """
 _GOOD = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)

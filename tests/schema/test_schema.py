@@ -45,7 +45,7 @@ VALUES = {str: "x", int: 7, datetime: MOMENT}
 EIGHT_AT_ONCE = """
 import multiprocessing, sys
 from engines.state.database import Database
-from engines.state.schema.upgrading import all_tables
+from engines.state.schema.upgrader import all_tables
 
 all_tables()  # all is loaded once for all eight, so that they meet
 
