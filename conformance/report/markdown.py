@@ -117,7 +117,7 @@ def _evidence(title: str, results: list[ScenarioResult], budget: int) -> Iterato
 def _failure(result: ScenarioResult, budget: int) -> Iterator[str]:
     rule = BY_ID[result.rule]
     yield f"\n### {md(result.id)}: {result.status.value.replace('_', ' ')}\n"
-    yield f"Rule ({rule.level.value}): {rule.title}\n"
+    yield f"Rule: {rule.title}\n"
     if result.deviation:
         yield f"Known: {md(result.deviation)}\n"
     if result.waiver:

@@ -183,7 +183,6 @@ class Report:
                 {
                     "id": rule.id,
                     "title": rule.title,
-                    "level": rule.level.value,
                     "since": rule.since,
                 }
                 for rule in RULES

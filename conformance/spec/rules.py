@@ -24,22 +24,12 @@ CORE = frozenset(
 """Groups of the profile ``core``: what a call site can tell. ``full`` has all groups."""
 
 
-class Level(str, Enum):
-    """How binding a rule is."""
-
-    MUST = "must"
-    """A backend that breaks it cannot stand in for another one."""
-    SHOULD = "should"
-    """Breaking it harms players or organisers, but not the call sites."""
-
-
 @dataclass(frozen=True)
 class Rule:
     """One sentence of the contract."""
 
     id: str
     title: str
-    level: Level = Level.MUST
     since: int = 1
     """Version of the contract that it came with."""
 
@@ -59,8 +49,7 @@ class Profile(str, Enum):
 def _read() -> tuple[Rule, ...]:
     text = resources.files("conformance.spec").joinpath("rules.toml").read_text("utf-8")
     return tuple(
-        Rule(key, of["title"], Level(of.get("level", "must")), of.get("since", 1))
-        for key, of in tomllib.loads(text).items()
+        Rule(key, of["title"], of.get("since", 1)) for key, of in tomllib.loads(text).items()
     )
 
 

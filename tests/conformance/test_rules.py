@@ -14,17 +14,16 @@ from support.contract_page import with_rules
 import conformance
 from conformance import scenarios
 from conformance.harness import Hook
-from conformance.spec.rules import BY_ID, GROUPS, RULES, Level
+from conformance.spec.rules import BY_ID, GROUPS, RULES
 from conformance.spec.scenario import Scenario, scenario_of
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "contract.md"
-RULE_LINE = re.compile(r"^- \*\*([A-Z]+-\d{3})\*\*(?: \((must|should)\))? (.+)$", re.MULTILINE)
+RULE_LINE = re.compile(r"^- \*\*([A-Z]+-\d{3})\*\* (.+)$", re.MULTILINE)
 
 
-def documented() -> list[tuple[str, str, str]]:
-    text = DOCUMENT.read_text(encoding="utf-8")
-    return [(rule, level or "must", title) for rule, level, title in RULE_LINE.findall(text)]
+def documented() -> list[tuple[str, str]]:
+    return RULE_LINE.findall(DOCUMENT.read_text(encoding="utf-8"))
 
 
 def all_scenarios() -> dict[str, list[Scenario]]:
@@ -51,7 +50,7 @@ def test_titles_are_unique_sentences() -> None:
 
 
 def test_the_document_holds_exactly_the_rules() -> None:
-    listed = [(rule.id, rule.level.value, rule.title) for rule in RULES]
+    listed = [(rule.id, rule.title) for rule in RULES]
     assert documented() == listed
     assert with_rules(DOCUMENT.read_text(encoding="utf-8")) == DOCUMENT.read_text(encoding="utf-8")
 
@@ -108,4 +107,3 @@ def test_every_hook_is_asked_for_by_a_scenario() -> None:
 def test_there_are_enough_rules_in_every_group() -> None:
     assert len(RULES) >= 60
     assert list(GROUPS) == list(dict.fromkeys(rule.group for rule in RULES))
-    assert {rule.level for rule in RULES} <= set(Level)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from conformance.spec.rules import BY_ID, RULES, Level, Rule
+from conformance.spec.rules import BY_ID, RULES, Rule
 
 PAGE = Path(__file__).parents[2] / "docs" / "contract.md"
 LINE = re.compile(r"^- \*\*([A-Z]+-\d{3})\*\*")
@@ -49,8 +49,7 @@ def _rule_of(line: str) -> str | None:
 
 
 def _line(rule: Rule) -> str:
-    level = "" if rule.level is Level.MUST else f" ({rule.level.value})"
-    return f"- **{rule.id}**{level} {rule.title}"
+    return f"- **{rule.id}** {rule.title}"
 
 
 def _heading(lines: list[str], rule: Rule) -> int:
