@@ -578,13 +578,13 @@ def test_help_teaches_and_version_tells() -> None:
 def test_an_interrupt_inside_code_from_a_string_is_130_too(tmp_path: Path) -> None:
     (tmp_path / "probe.py").write_text(
         "import click, os, signal, sys\n"
-        "from whale_ready.command import Group\n"
+        "from whale_ready.command import CommandGroup\n"
         "def interrupted():\n"
         "    try:\n"
         "        exec('import os, signal\\nos.kill(os.getpid(), signal.SIGINT)\\n1 + 1')\n"
         "    except KeyboardInterrupt:\n"
         "        sys.exit(130)\n"
-        "group = Group('probe')\n"
+        "group = CommandGroup('probe')\n"
         "group.command('it')(interrupted)\n"
         "group()\n",
         encoding="utf-8",

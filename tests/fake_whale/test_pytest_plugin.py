@@ -13,26 +13,26 @@ pytest_plugins = ["pytester"]
 PLUGIN = "fake_whale.pytest_plugin"
 TESTS = """
 import pytest
-from fake_whale.testing import Player, said
+from fake_whale.testing import WhalePlayer, said
 
 @pytest.mark.parametrize("time", range(3))
 def test_own_state(fake_whale, fake_whale_server, time):
-    alice = Player(fake_whale_server.url, "ctfd_demo_alice")
+    alice = WhalePlayer(fake_whale_server.url, "ctfd_demo_alice")
     assert alice.get().json() == {"success": True, "data": {}}
     assert said(alice.post()) == (200, "Container created")
     assert len(fake_whale.state()["records"]) == 1
 """
 OVERRIDE = """
 import pytest
-from fake_whale import User, World
+from fake_whale import User, WhaleWorld
 
 @pytest.fixture
 def fake_whale_world():
-    return World(users=(User(7, "zoe", token="t-zoe"),))
+    return WhaleWorld(users=(User(7, "zoe", token="t-zoe"),))
 
 def test_own_world(fake_whale_server):
-    from fake_whale.testing import Player
-    answer = Player(fake_whale_server.url, "t-zoe").call("GET", path="/api/v1/users/me")
+    from fake_whale.testing import WhalePlayer
+    answer = WhalePlayer(fake_whale_server.url, "t-zoe").call("GET", path="/api/v1/users/me")
     assert answer.json()["data"]["id"] == 7
 """
 
