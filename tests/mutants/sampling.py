@@ -165,7 +165,7 @@ def _of_node(node: ast.expr | ast.stmt) -> Iterator[tuple[str, str]]:  # noqa: C
             for left_out in range(len(node.keywords)):
                 rest_of = [each for at, each in enumerate(node.keywords) if at != left_out]
                 yield _with(node, "keywords", rest_of), "argument left out"
-        case ast.Return(value=ast.expr() as value) if not _is_none(value):
+        case ast.Return(value=ast.expr() as value) if not _is_nothing(value):
             yield "return None", "returns None"
         case ast.Expr(value=ast.Call()):
             yield "pass", "call left out"
@@ -198,8 +198,9 @@ def _is_type(parent: ast.AST, child: ast.AST) -> bool:
     return child in (getattr(parent, "annotation", None), getattr(parent, "returns", None))
 
 
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _is_nothing(node: ast.expr) -> bool:
+    """Whether None in its place is the same to who asks whether it is anything."""
+    return isinstance(node, ast.Constant) and not node.value
 
 
 def _of_attribute(node: ast.Assign | ast.AugAssign) -> bool:

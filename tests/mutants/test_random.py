@@ -102,6 +102,24 @@ def test_what_outlives_the_suite_is_tried_on_the_tests_that_call_it(
     assert bool(tried) is bool(said)
 
 
+@pytest.mark.parametrize(("times", "said"), [(1, ""), (2, "test_it.py::test_it")])
+def test_a_failure_by_chance_decides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, said: str
+) -> None:
+    monkeypatch.setattr(random, "ROOT", tmp_path)
+    file, failures = tmp_path / "test_it.py", tmp_path / "failures"
+    file.write_text(
+        f"from pathlib import Path\nseen = Path({str(failures)!r})\n"
+        "def test_it():\n"
+        "    before = seen.read_text() if seen.exists() else ''\n"
+        "    seen.write_text(before + '.')\n"
+        f"    assert len(before) >= {times}\n"
+    )
+
+    assert random._forked(lambda: random._failing_twice((file.name,))).wait() == said
+    assert len(failures.read_text()) == 2
+
+
 def test_where_there_is_no_test_none_fails() -> None:
     one = "tests/mutants/test_random.py::test_changes_have_ids_of_their_own"
     assert random._forked(lambda: random._own_tests((one, f"--deselect={one}"))).wait() == ""

@@ -22,9 +22,7 @@ from whale.rig import (
 
 from conformance.harness import Options
 from conformance.harnesses.whale import TOKENS, FakeWhaleHarness, FakeWhaleWorld
-from conformance.registry.backends import FLAVOURS, Subject, resolve
-from conformance.report.results import Status
-from conformance.run.runner import CheckRequest, check_subjects
+from conformance.registry.backends import FLAVOURS
 from engines.contract import Code, Scope
 from engines.errors import WhaleFault
 from engines.metrics import exposition
@@ -361,25 +359,3 @@ def test_what_the_page_left_is_not_told_to_run_before_it_answers(kept: FakeWhale
     assert manager.start_instance(BOB.user_id, HTTP).ok  # frpc hears of Alice's with it
     answers = manager.start_instance(ALICE.user_id, HTTP)
     assert (answers.ok, answers.code) == (True, Code.ALREADY_RUNNING)
-
-
-# The suite on each of them: a selection, whole runs are for hands.
-
-SELECTED = (
-    *("START-001", "START-004", "STATUS-002", "STATUS-010", "EXTEND-001", "STOP-001", "STOP-014"),
-    *("ACCOUNT-001", "ACCOUNT-005", "REACH-001", "CONC-004", "EXPIRY-001"),
-)
-
-
-@pytest.mark.parametrize("flavour", [name for name in FLAVOURS if name != "frankli0324"])
-def test_the_suite_is_green_on_each(flavour: str) -> None:
-    subject = resolve(f"whale:fake:{flavour}")
-    assert isinstance(subject, Subject)
-    report = check_subjects([subject], CheckRequest(select=SELECTED))
-    broken = [
-        f"{each.rule}: {each.message}"
-        for each in report.results
-        if each.status not in (Status.PASS, Status.NOT_APPLICABLE)
-    ]
-    assert not broken, "\n".join(broken)
-    assert sum(each.status is Status.PASS for each in report.results) >= 10
