@@ -59,6 +59,13 @@ def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+def collect_sockets() -> None:
+    """Where no Docker answers, its SDK leaves a socket open."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
 @pytest.fixture(scope="session")
 def docker_engine() -> str:
     """The version of a Docker engine that answers."""
@@ -75,9 +82,7 @@ def docker_engine() -> str:
     except DockerException:
         pass
     if not version:
-        with warnings.catch_warnings():  # where nobody answers, the SDK leaves its socket open
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
+        collect_sockets()
     require("docker", bool(version), "start a Docker engine (as root: dockerd)")
     return version
 

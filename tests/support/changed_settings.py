@@ -43,6 +43,7 @@ WITHOUT_FIREWALL = {
     "tests/integration/test_hung_engine.py": "what is tested is an engine of its own, which hangs",
     "tests/unit/test_changed_settings.py": SUBJECT,
     "tests/unit/test_doctor.py": SUBJECT,
+    "tests/unit/test_guard.py": SUBJECT,
 }
 """Every file that sets the firewall to ``none``, where ``engine`` is shipped."""
 
