@@ -19,8 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from engines.audit import with_detail
 from engines.contract import ActionResult, Code, ContainerBackend
 from engines.errors import BackendUnavailable
-from engines.figures import INSTANCE_TABLES
 from engines.state.database import Database
+from engines.state.figures import INSTANCE_TABLES
 
 AT_ONCE = 4
 """Instances that one call ends at a time."""

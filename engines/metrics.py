@@ -16,9 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engines.audit import Action
 from engines.clock import Clock
-from engines.figures import DURATION_BOUNDS_MS, Backlog, CallFigures, Figures, read_figures
 from engines.reasons import reason
 from engines.state.database import Database, one_clock
+from engines.state.figures import DURATION_BOUNDS_MS, Backlog, CallFigures, Figures, read_figures
 
 try:
     from prometheus_client import CollectorRegistry, generate_latest, start_http_server

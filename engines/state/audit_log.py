@@ -67,7 +67,7 @@ event_totals = sa.Table(
     sa.Column("code", sa.String(32), primary_key=True),
     sa.Column("calls", sa.BigInteger, nullable=False),
     sa.Column("total_ms", sa.BigInteger, nullable=False),
-    sa.Column("within", sa.Text, nullable=False),  # JSON; see engines.figures.CallFigures
+    sa.Column("within", sa.Text, nullable=False),  # JSON; see engines.state.figures.CallFigures
 )
 """What calls came to whose rows were deleted: figures count on."""
 

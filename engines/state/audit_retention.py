@@ -20,10 +20,10 @@ from sqlalchemy.engine import Connection
 
 from engines.audit import UNCHANGED, Action
 from engines.clock import Clock
-from engines.figures import DURATION_BOUNDS_MS, CallFigures, totals
 from engines.state.audit_export import ExportFolder
 from engines.state.audit_log import container_events, event_totals
 from engines.state.database import Database, one_clock
+from engines.state.figures import DURATION_BOUNDS_MS, CallFigures, totals
 
 BATCH = 500
 """Rows that one transaction deletes: it holds up nobody for long."""

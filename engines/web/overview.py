@@ -18,9 +18,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from engines.bulk_stop import Chosen, InstanceSelection, chosen
 from engines.clock import Clock
 from engines.errors import BackendUnavailable
-from engines.figures import INSTANCE_TABLES
 from engines.state.audit_log import container_events
 from engines.state.database import Database, UtcDateTime, one_clock
+from engines.state.figures import INSTANCE_TABLES
 
 LARGEST_PAGE = 200
 DEFAULT_PAGE = 50

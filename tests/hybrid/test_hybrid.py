@@ -13,13 +13,13 @@ from engines.audit import Action
 from engines.contract import Code, ExtendMode, Scope
 from engines.cre.runtimes.memory import MemoryRuntime
 from engines.errors import BackendUnavailable
-from engines.figures import read_figures
 from engines.front import Call
 from engines.heartbeat import LAPSE_SECONDS
 from engines.hybrid import Position, shadow
 from engines.hybrid.backend import LEASE_SECONDS
 from engines.hybrid.dial import ALL
 from engines.hybrid.routes import RouteClaimed, RouteStore, Wanted, lease, routes
+from engines.state.figures import read_figures
 from engines.state.lease import Lease
 from engines.whale.api import WhaleAPI
 

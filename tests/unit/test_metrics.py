@@ -285,7 +285,7 @@ def test_the_page_names_every_metric(database: Database) -> None:
 def test_without_prometheus_client_the_engines_work_and_metrics_say_what_to_install() -> None:
     script = (
         "import sys; sys.modules['prometheus_client'] = None\n"
-        "import engines, engines.cre, engines.whale, engines.figures\n"
+        "import engines, engines.cre, engines.whale, engines.state.figures\n"
         "import engines.metrics\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

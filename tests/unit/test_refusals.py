@@ -16,10 +16,10 @@ from engines.audit import Action, ContainerEvent, done_by
 from engines.catalog import ChallengeSpec
 from engines.clock import VirtualClock
 from engines.contract import Code
-from engines.figures import read_figures
 from engines.hybrid.health import measure
 from engines.state.audit_log import MERGED_FOR, AuditLog
 from engines.state.database import Database
+from engines.state.figures import read_figures
 
 FIRST = ChallengeSpec(5, "First", "first")
 SECOND = ChallengeSpec(6, "Second", "second")

@@ -23,7 +23,6 @@ from engines.catalog import ChallengeSpec
 from engines.clock import VirtualClock
 from engines.contract import Code
 from engines.errors import BackendUnavailable
-from engines.figures import read_figures
 from engines.hybrid import DialStore
 from engines.hybrid.shadow import WHO
 from engines.settings import Settings
@@ -31,6 +30,7 @@ from engines.state.audit_export import LARGEST_FILE, ExportBusy, ExportFolder
 from engines.state.audit_log import AuditLog
 from engines.state.audit_retention import BATCH, BATCHES, Retention
 from engines.state.database import Database
+from engines.state.figures import read_figures
 from engines.upkeep import Upkeep
 
 DAY = timedelta(days=1)
