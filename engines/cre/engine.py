@@ -287,18 +287,15 @@ class ContainerRuntimeEngine(AuditedBackend):
                     with self._parts.heartbeat.kept(row.id, row.version, self._launcher.lease):
                         return self._starter.create(call, spec, row, admission.warm)
                 case Taken(row):
-                    if self._removal.in_the_way(row):
+                    if self._removal.clear_unless_live(row):
                         return self._already(row)
                 case AccountFull(rows):
-                    holding = [row for row in rows if self._removal.in_the_way(row)]
+                    holding = [row for row in rows if self._removal.clear_unless_live(row)]
                     if len(holding) == len(rows):
                         return self._limit_reached(holding)
-                case SystemFull() if self._pool.give_way() or self._solved_gives_way(None):
-                    continue
-                case ChallengeFull() if self._solved_gives_way(spec.id):
-                    continue
-                case full:
-                    return self._turned_away(full)
+                case refusal:
+                    if not self._make_room(refusal, spec.id):
+                        return self._turned_away(refusal)
         return replies.busy_start()
 
     def _extend(self, call: Call) -> ActionResult:
@@ -308,7 +305,7 @@ class ContainerRuntimeEngine(AuditedBackend):
                 return replies.not_found()
             # Each look has its time: rounds that a busy database takes are not the engine's.
             with looking(self.settings.look_seconds):
-                if self._removal.repaired(row):
+                if self._removal.repair(row):
                     return replies.not_found()
                 if row.state is not InstanceState.RUNNING:
                     return replies.busy()
@@ -342,7 +339,7 @@ class ContainerRuntimeEngine(AuditedBackend):
         for _ in range(ROUNDS):
             now = self.clock.now()
             row = self._store.find(call.account, call.challenge_id)
-            if row is None or self._removal.repaired(row):
+            if row is None or self._removal.repair(row):
                 return replies.not_found()
             if row.state is not InstanceState.RUNNING:
                 return replies.busy()
@@ -378,7 +375,7 @@ class ContainerRuntimeEngine(AuditedBackend):
             return False
         try:
             with looking(self.settings.look_seconds):
-                return not self._removal.repaired(row)
+                return not self._removal.repair(row)
         except BackendUnavailable:
             return True  # what somebody who died has left may be there
 
@@ -389,6 +386,17 @@ class ContainerRuntimeEngine(AuditedBackend):
         return self._starter.describe(row)
 
     # Answers and their parts.
+
+    def _make_room(self, refusal: Obstacle, challenge_id: int) -> bool:
+        """End what gives way to a start that was refused for want of room; False when nothing
+        does."""
+        match refusal:
+            case SystemFull():
+                return self._pool.give_way() or self._solved_gives_way(None)
+            case ChallengeFull():
+                return self._solved_gives_way(challenge_id)
+            case _:
+                return False
 
     def _solved_gives_way(self, challenge_id: int | None) -> bool:
         """End one instance whose challenge is solved, so that a start has its place."""

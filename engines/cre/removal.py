@@ -47,14 +47,14 @@ class InstanceRemoval:
             and self.is_running(row)
         )
 
-    def in_the_way(self, row: Instance) -> bool:
-        """Whether a row really stands against a start; clears it away when it does not.
+    def clear_unless_live(self, row: Instance) -> bool:
+        """Clear a row away unless it really stands against a start; returns whether it does.
 
         Raises:
             BackendUnavailable: it does not, but its container could not be removed.
         """
         now = self._parts.clock.now()
-        if self.repaired(row):
+        if self.repair(row):
             return False
         if row.state is not InstanceState.RUNNING:
             return True
@@ -122,7 +122,7 @@ class InstanceRemoval:
         """End a running row that nobody called for; the event says why."""
         return self.end(row, self._call_about(row, detail), action)
 
-    def repaired(self, row: Instance) -> bool:
+    def repair(self, row: Instance) -> bool:
         """Clear away a row whose owner died half-way, and what it may have made.
 
         Returns whether this was such a row. False means that somebody is at work on it, or none

@@ -126,7 +126,7 @@ class Repair:
         return removed
 
     def _put_right(self, row: Instance, running: set[str]) -> bool:
-        if self._removal.repaired(row):
+        if self._removal.repair(row):
             return True
         if row.state is not InstanceState.RUNNING or not row.live(self._parts.clock.now()):
             return False

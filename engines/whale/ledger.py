@@ -107,11 +107,11 @@ class Ledger:
             return (Standing.LIVE if row.live(self._clock.now()) else Standing.EXPIRED), row
         if not isinstance(found, RunningContainer) or found.uuid != row.container_id:
             return Standing.GONE, row
-        row = self._brought_up_to_date(row, found)
+        row = self._bring_up_to_date(row, found)
         live = found.remaining_seconds > 0 and row.live(self._clock.now())
         return (Standing.LIVE if live else Standing.EXPIRED), row
 
-    def confirmed(self, row: Instance) -> Instance | None:
+    def confirm(self, row: Instance) -> Instance | None:
         """The row if it is live, in somebody's hands or open; else clear it away, None.
 
         A row whose owner is another one than the number's is cleared away too.
@@ -120,7 +120,7 @@ class Ledger:
             WhaleFault: Whale cannot be asked, or an expired container cannot be destroyed.
         """
         if row.open or row.abandoned(self._clock.now()):
-            return self.settled(row)
+            return self.settle(row)
         if row.state is not InstanceState.RUNNING:
             return row
         lost = self.lost(row) if row.live(self._clock.now()) else ""
@@ -248,9 +248,7 @@ class Ledger:
 
     def expire_due(self) -> int:
         """End the rows whose time is over; returns how many. One that fails is left for later."""
-        return self._each(
-            self._store.due(self._clock.now()), lambda row: self.confirmed(row) is None
-        )
+        return self._each(self._store.due(self._clock.now()), lambda row: self.confirm(row) is None)
 
     def reconcile(self) -> int:
         """Settle the rows that somebody left half-way; returns how many."""
@@ -262,7 +260,7 @@ class Ledger:
         unfinished = [row for row in self._store.all() if row.open or row.abandoned(now)]
 
         def settle(row: Instance) -> bool:
-            settled = self.settled(row)
+            settled = self.settle(row)
             return settled is None or not settled.open
 
         return self._each(unfinished, settle)
@@ -350,7 +348,7 @@ class Ledger:
                 log.warning("challenge %d is left for later: %s", row.challenge_id, fault.code)
         return done
 
-    def settled(self, row: Instance) -> Instance | None:
+    def settle(self, row: Instance) -> Instance | None:
         """What became of work that broke off: the row, live again or open still, or None: gone.
 
         Raises:
@@ -414,7 +412,7 @@ class Ledger:
             return False
         return (self.expiry(found) - row.expires_at).total_seconds() > DRIFT_SECONDS
 
-    def _brought_up_to_date(self, row: Instance, found: RunningContainer) -> Instance:
+    def _bring_up_to_date(self, row: Instance, found: RunningContainer) -> Instance:
         """Follow Whale's expiry where somebody moved it: a renewal on its page, a new setting."""
         expires_at = self.expiry(found)
         drift = (expires_at - row.expires_at).total_seconds() if row.expires_at else 0.0

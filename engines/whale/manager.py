@@ -243,7 +243,7 @@ class WhaleAPIManager(AuditedBackend):
     def _full(self, call: Call, rows: tuple[Instance, ...]) -> StartResult | None:
         """A start that met as many instances as there may be; None when one of them has gone."""
         for row in rows:
-            standing = self._ledger.confirmed(row)
+            standing = self._ledger.confirm(row)
             if standing is None:
                 return None
             if standing.open:
@@ -271,7 +271,7 @@ class WhaleAPIManager(AuditedBackend):
             resumed = self._starter.resume(call, row)
             if resumed is not None:
                 return resumed
-        standing = self._ledger.confirmed(row)
+        standing = self._ledger.confirm(row)
         return None if standing is None else self._starter.already(standing)
 
     def _extend(self, call: Call) -> ActionResult:
@@ -328,7 +328,7 @@ class WhaleAPIManager(AuditedBackend):
             if row.state is InstanceState.STARTING and not row.abandoned(self.clock.now()):
                 return None  # Whale may show it by halves: it is not live before its start ends
             if self._broke_off(row):
-                settled = self._ledger.settled(row)
+                settled = self._ledger.settle(row)
                 live = settled is not None and settled.live(self.clock.now())
                 return self._ledger.describe(settled) if settled is not None and live else None
             standing, row = self._ledger.examine(row)
@@ -355,7 +355,7 @@ class WhaleAPIManager(AuditedBackend):
         if self._ledger.lost(row):
             return None
         if row.state is not InstanceState.RUNNING:
-            return self._ledger.confirmed(row)
+            return self._ledger.confirm(row)
         standing, row = self._ledger.examine(row)
         return row if standing is Standing.LIVE else None
 
@@ -363,7 +363,7 @@ class WhaleAPIManager(AuditedBackend):
         """The account's row whose container is still on Whale, expired or not."""
         row = self._store.find(call.account, call.challenge_id)
         if row is not None and self._broke_off(row):
-            row = self._ledger.settled(row)
+            row = self._ledger.settle(row)
         if row is None or row.state is not InstanceState.RUNNING:
             return row
         standing, row = self._ledger.examine(row)

@@ -56,7 +56,7 @@ class LeavesTheAbandoned(ContainerRuntimeEngine):
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
-        self._removal.repaired = lambda row: False  # type: ignore[method-assign] # the bug
+        self._removal.repair = lambda row: False  # type: ignore[method-assign] # the bug
 
 
 class ForgetsTheContainer(IgnoresStrays):
@@ -72,7 +72,7 @@ class ClearsTheLiving(ContainerRuntimeEngine):
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
-        repaired = self._removal.repaired
+        repaired = self._removal.repair
         long_ago = timedelta(days=1)
 
         def careless(row: Instance) -> bool:
@@ -83,7 +83,7 @@ class ClearsTheLiving(ContainerRuntimeEngine):
             )
             return repaired(row)
 
-        self._removal.repaired = careless  # type: ignore[method-assign] # the bug
+        self._removal.repair = careless  # type: ignore[method-assign] # the bug
 
 
 class TellsLater(ContainerRuntimeEngine):

@@ -345,9 +345,9 @@ class LeavesTheAbandoned(WhaleAPIManager):
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
-        confirmed = self._ledger.confirmed
+        confirmed = self._ledger.confirm
         self._broke_off = lambda row: row.open  # type: ignore[method-assign] # the bug
-        self._ledger.confirmed = (  # type: ignore[method-assign] # the bug
+        self._ledger.confirm = (  # type: ignore[method-assign] # the bug
             lambda row: row if row.abandoned(self.clock.now()) else confirmed(row)
         )
 

@@ -46,9 +46,9 @@ class CountsTheOrphans(ContainerRuntimeEngine):
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
-        in_the_way, owners = self._removal.in_the_way, self._parts.owners
+        in_the_way, owners = self._removal.clear_unless_live, self._parts.owners
 
         def counted(row: Instance) -> bool:
             return bool(owners.lost(row)) or in_the_way(row)
 
-        self._removal.in_the_way = counted  # type: ignore[method-assign] # the bug
+        self._removal.clear_unless_live = counted  # type: ignore[method-assign] # the bug

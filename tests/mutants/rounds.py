@@ -502,7 +502,7 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     ),
     "the_lost_stand_in_the_way": (
         _ENGINE,
-        (Change(InstanceRemoval, "in_the_way", the_lost_stand_in_the_way),),
+        (Change(InstanceRemoval, "clear_unless_live", the_lost_stand_in_the_way),),
     ),
     "the_lost_hold_their_place": (
         _ENGINE,

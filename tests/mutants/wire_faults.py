@@ -315,10 +315,10 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         (Change(wire, "unreadable", bad_gateway_is_certain),),
     ),
     "adapter_gateway_is_over": (_WHALE, (Change(wire, "unreadable", gateway_is_over),)),
-    "adapter_drops_the_unknown": (_WHALE, (Change(Ledger, "settled", drops_the_unknown),)),
+    "adapter_drops_the_unknown": (_WHALE, (Change(Ledger, "settle", drops_the_unknown),)),
     "adapter_never_follows_a_renewal": (
         _WHALE,
-        (Change(Ledger, "_brought_up_to_date", never_follows_a_renewal),),
+        (Change(Ledger, "_bring_up_to_date", never_follows_a_renewal),),
     ),
     "adapter_last_known_is_the_numbers": (
         _WHALE,

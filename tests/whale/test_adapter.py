@@ -455,7 +455,7 @@ def test_who_settles_what_another_is_just_removing_leaves_it_to_them(
     (row,) = ledger._store.all()
     removing = row.stopping(ledger.lease_end())
     assert ledger._store.save(removing)
-    assert ledger.settled(row) == ledger._store.find(row.account, 1)
+    assert ledger.settle(row) == ledger._store.find(row.account, 1)
     assert len(world.running()) == 1
 
 
@@ -528,10 +528,10 @@ def test_who_settles_second_believes_who_settled_first(
     world.advance(SETTLED_SECONDS)
     ledger = world.manager._ledger
     (row,) = ledger._store.all()
-    first = ledger.settled(row)
+    first = ledger.settle(row)
     if not comes_true:
         assert world.manager.start_instance(ALICE, 1).ok  # and already there is a younger one
-    second = ledger.settled(row)
+    second = ledger.settle(row)
     assert second is not None
     assert world.running() == {second.container_id}
     assert first == (second if comes_true else None)
@@ -544,11 +544,11 @@ def test_who_settles_what_another_has_begun_anew_leaves_it_alone(
     world.advance(SETTLED_SECONDS)
     ledger, manager = world.manager._ledger, world.manager
     (row,) = ledger._store.all()
-    assert ledger.settled(row) is None
+    assert ledger.settle(row) is None
     begun = ledger._store.claim(
         manager._request(manager._call(ALICE, 1, None)), manager.clock.now()
     )
-    assert ledger.settled(row) == begun.row
+    assert ledger.settle(row) == begun.row
 
 
 def test_a_lost_renewal_that_was_not_done_is_not_counted(
