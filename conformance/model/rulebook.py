@@ -127,9 +127,8 @@ class Rulebook:
         elif held.extensions >= self.capabilities.max_extensions:
             yield AllowedOutcome(_words(Code.EXTENSION_LIMIT), state)
         else:
-            yield AllowedOutcome(
-                _words(Code.OK), state.without(held).having(self._extended(held, state))
-            )
+            before = state.without(held, ends=False)
+            yield AllowedOutcome(_words(Code.OK), before.having(self._extended(held, state)))
 
     def _start(
         self, state: ModelState, call: ModelCall, held: Held | None

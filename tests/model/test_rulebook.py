@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from hypothesis import given, settings
@@ -110,6 +111,13 @@ def test_a_walk_through_the_model_breaks_no_law(
         else:
             walk.now += step
             walk.state = walk.state.moved(step)
+
+
+def test_what_is_extended_has_not_ended() -> None:
+    walk = Walk(replace(rules().capabilities, max_extensions=1))
+    for act in (Act.START, Act.EXTEND):
+        walk.take(ModelCall(act, ALICE, FIRST))
+    assert walk.state.past == frozenset()
 
 
 def held(**changes: object) -> Held:
