@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeVar, cast
 
 from conformance.harness import Hook, Options
@@ -190,8 +191,9 @@ def test_an_account_whose_start_died_is_not_kept_waiting(world: ScenarioContext)
 def test_the_dead_hold_no_place_of_the_pool(world: ScenarioContext) -> None:
     warm = world.challenges.warm
     assert warm is not None, "a harness with a warm pool names the challenge it is for"
-    for work in (world.run_worker, lambda: world.start(world.alice, warm)):
-        for _ in _deaths(world, _nothing, work):
+    start = partial(world.start, world.alice, warm)
+    for prepare, work in ((world.run_worker, start), (start, world.run_worker)):
+        for _ in _deaths(world, prepare, work):
             settle(world, STATE_SETTLING_SECONDS)
             world.stop(world.alice, warm)
             for player in (world.alice, world.bob):

@@ -479,7 +479,7 @@ def test_an_admin_acts_for_a_team_by_any_of_it(world: ScenarioContext) -> None:
     gone(world, starter, world.first)
 
 
-@scenario("HTTP-030", Hook.AUDIT, EXTENDS)
+@scenario("HTTP-030", Hook.OVERVIEW, Hook.AUDIT, EXTENDS)
 def test_what_an_admin_does_is_told_as_the_admins(world: ScenarioContext) -> None:
     started(world, world.bob, world.first)
     with world.web() as web:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 REFERENCE = Path(__file__).parents[1] / "reference"
-OF_THE_REFERENCE = ("__init__", "backend", "world", "machine", "limits", "inside")
+OF_THE_REFERENCE = ("__init__", "backend", "world", "machine", "limits", "inside", "overview")
 MINIMUM = 40
 
 
