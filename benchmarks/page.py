@@ -41,6 +41,7 @@ def page(data: dict[str, Any]) -> str:
         f"<h1>{escape(b)} against {escape(a)}</h1>",
         f'<p class="verdict">{escape(data["verdict"].upper())}</p>',
         _list(data["reasons"]),
+        *(["<h2>Read this first</h2>", _list(data["notes"])] if data["notes"] else []),
         _paragraph(data),
         "<h2>Ratios</h2>",
         charts.figure(
@@ -70,8 +71,6 @@ def page(data: dict[str, Any]) -> str:
     where = (f"{key}: {value}" for key, value in data["environment"].items())
     body += ["<h2>Where</h2>", _list(where)]
     body.append(_list(f"{e['role']}: {e['name']}, {e['kind']}" for e in data["backends"]))
-    if data["notes"]:
-        body += ["<h2>To be known first</h2>", _list(data["notes"])]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f"<title>{escape(title)}</title>"

@@ -44,7 +44,7 @@ class Settings:
     """Typed settings. Times are in seconds."""
 
     use_whale: bool = _setting(
-        "USE_WHALE", boolean, False, "true: instances run on Whale; false: on the own engine"
+        "USE_WHALE", boolean, False, "true: instances run on Whale; false: on this site's Docker"
     )
     database_url: str = _setting(
         "CONTAINER_DATABASE_URL",
@@ -220,7 +220,7 @@ class Settings:
         "CRE_ENDS_AT",
         moment,
         None,
-        "end of the contest, as 2026-12-01T18:00:00+01:00: no instance lives beyond it",
+        "end of the contest, as 2026-12-01T18:00:00+01:00: running instances are stopped then",
     )
     cre_parallel_starts: int = _setting(
         "CRE_PARALLEL_STARTS",
@@ -365,7 +365,7 @@ class Settings:
         "ROLLOUT_FALLBACK",
         boolean,
         True,
-        "start on the own engine when Whale is certainly down",
+        "start on this site's Docker when Whale is certainly down",
     )
     rollout_poll_seconds: float = _setting(
         "ROLLOUT_POLL_SECONDS", seconds, 2.0, "how old the dial may be that a process goes by"

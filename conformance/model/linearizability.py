@@ -45,7 +45,10 @@ class Impossible:
     def __str__(self) -> str:
         names: dict[str, str] = {}
         order = [sentence(op, names) for op in self.furthest]
-        lines = ["no order of these calls gives these answers:", timetable(self.ops)]
+        lines = [
+            "these answers are impossible if calls are handled one at a time:",
+            timetable(self.ops),
+        ]
         if order:
             lines.append("the longest order that fits begins")
             lines += [f"  {number}. {line}" for number, line in enumerate(order, start=1)]

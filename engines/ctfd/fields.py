@@ -238,7 +238,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "ends_at",
         "Ends at",
-        "Nothing of this challenge lives beyond it; the contest's own end counts anyway.",
+        "Running instances are stopped at this time; the contest's own end counts anyway.",
         _moment,
         _LIFE,
         "2026-12-01T18:00:00+01:00",

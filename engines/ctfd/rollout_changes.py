@@ -28,8 +28,8 @@ def turn(store: DialStore, who: str, form: Mapping[str, str]) -> str:
     before = store.load()
     after = store.change(who, action, form.get("why", "").strip() or told, change)
     if after.version == before.version:
-        return f"Nothing to do: the dial stands at {after.position}"
-    return f"The dial stands at {after.position}{' (paused)' if after.paused else ''}"
+        return f"Nothing to do: the rollout is at {after.position}"
+    return f"The rollout is at {after.position}{' (paused)' if after.paused else ''}"
 
 
 def stays(form: Mapping[str, str], kept_home: frozenset[int]) -> str:
@@ -37,7 +37,7 @@ def stays(form: Mapping[str, str], kept_home: frozenset[int]) -> str:
     on = form.get("action") == "challenge" and form.get("flag") == "on"
     if not on or int(form["challenge_id"]) not in kept_home:
         return ""
-    return "; Whale does not have this challenge, so it stays on the own engine"
+    return "; Whale does not have this challenge, so it stays on this site's Docker"
 
 
 def _set(form: Mapping[str, str]) -> tuple[Turn, str]:

@@ -48,14 +48,19 @@ class Health:
         return 100 * self.failed / self.starts if self.starts else 0.0
 
     def __str__(self) -> str:
-        ready = "–" if self.ready_seconds is None else f"{self.ready_seconds:.1f} s"
-        told = (
+        told = [self._of_starts() if self.starts else "no starts on Whale since the last change"]
+        if self.not_there:
+            told.append(f"{self.not_there} more went to CRE: Whale does not have the challenge")
+        return "; ".join(told)
+
+    def _of_starts(self) -> str:
+        said = (
             f"{self.starts} starts, {self.failed} failed ({self.error_percent:.1f} %), "
-            f"{self.fallbacks} of them fell back; 95 % were ready within {ready}"
+            f"{self.fallbacks} fell back to CRE"
         )
-        if not self.not_there:
-            return told
-        return f"{told}; {self.not_there} more went to CRE, as Whale does not have the challenge"
+        if self.ready_seconds is None:
+            return said
+        return f"{said}; 95 % were ready within {self.ready_seconds:.1f} s"
 
 
 @dataclass(frozen=True)

@@ -70,14 +70,17 @@ def choose(position: Position, use_new: bool, challenge_id: int, account: str) -
     percent = position.percent or 0
     place = bucket("challenge", str(challenge_id))
     if place < percent:
-        because = f"the challenge's place {share(place)} lies below {share(percent)}"
+        because = _compared("challenge", place, percent, "Whale")
         return Choice(True, RoutedBy.PERCENTAGE, because)
     seat = bucket("account", account)
     if seat < position.cohort:
-        because = f"the account's place {share(seat)} lies below {share(position.cohort)}"
+        because = _compared("account", seat, position.cohort, "Whale")
         return Choice(True, RoutedBy.COHORT, because)
-    because = f"the challenge's place {share(place)} does not lie below {share(percent)}"
-    return Choice(False, RoutedBy.PERCENTAGE, because)
+    return Choice(False, RoutedBy.PERCENTAGE, _compared("challenge", place, percent, "CRE"))
+
+
+def _compared(what: str, place: int, rollout: int, backend: str) -> str:
+    return f"this {what} moves at {share(place)}; the rollout is at {share(rollout)}: {backend}"
 
 
 def bucket(kind: str, key: str) -> int:

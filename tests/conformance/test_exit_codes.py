@@ -189,7 +189,7 @@ def test_an_expired_waiver_is_1_whether_or_not_the_rule_is_kept(name: str, tmp_p
     assert "waived" not in result.output
 
 
-@row(1, "a waiver excuses nothing")
+@row(1, "a waiver is no longer needed")
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -121,7 +121,7 @@ def test_the_dial(admin: Window, size: dict[str, int]) -> None:
 
 
 def heading(page: Page) -> object:
-    return page.get_by_role("heading", name="The dial stands at")
+    return page.get_by_role("heading", name="The rollout is at")
 
 
 def test_a_challenge_is_made_and_changed_in_forms(

@@ -91,7 +91,7 @@ def live(page: Page, user_id: int) -> Locator:
 
 def dial(page: Page, percent: str) -> None:
     page.get_by_role("button", name=f"{percent} %", exact=True).click()
-    expect(page.locator("#told")).to_contain_text(f"The dial stands at {percent} %")
+    expect(page.locator("#told")).to_contain_text(f"The rollout is at {percent} %")
 
 
 def fail(page: Page) -> None:
@@ -127,12 +127,14 @@ def test_turning_the_dial_moves_new_starts_and_nothing_that_runs(
     page: Page, browser: Browser
 ) -> None:
     start(page, COOKIE_JAR)
-    expect(live(page, 1)).to_contain_text("the challenge's place 9 % does not lie below 0 %")
+    expect(live(page, 1)).to_contain_text("this challenge moves at 9 %; the rollout is at 0 %: CRE")
     dial(page, "100")
     play(page, 3)
     start(page, COOKIE_JAR)
     expect(live(page, 3)).to_contain_text("● Whale")
-    expect(live(page, 3)).to_contain_text("the challenge's place 9 % lies below 100 % (percentage)")
+    expect(live(page, 3)).to_contain_text(
+        "this challenge moves at 9 %; the rollout is at 100 %: Whale (percentage)"
+    )
     expect(live(page, 1)).to_contain_text("■ CRE")
     # Whale's instances have names, which lead to this machine without a name server.
     address = page.locator("#panel code").inner_text()
@@ -220,10 +222,10 @@ def test_single_challenges_a_pause_a_number_and_a_step_back(page: Page, served: 
     page.get_by_role("button", name="Resume").click()
     expect(row).to_contain_text("the challenge is on")
     switch.select_option("as the dial says")
-    expect(row).to_contain_text("the challenge's place 0.08 % does not lie below 0 %")
+    expect(row).to_contain_text("this challenge moves at 0.08 %; the rollout is at 0 %: CRE")
     page.get_by_label("or percent").fill("0.5")
     page.get_by_role("button", name="Set").click()
-    expect(row).to_contain_text("the challenge's place 0.08 % lies below 0.5 %")
+    expect(row).to_contain_text("this challenge moves at 0.08 %; the rollout is at 0.5 %: Whale")
     page.get_by_role("button", name="One step back").click()
     expect(page.locator("#percent")).to_have_text("0 %")
     page.get_by_label("or percent").fill("a lot")

@@ -87,7 +87,7 @@ def test_status_says_where_it_stands_and_who_turned_it(run: Run) -> None:
     said = run("status").output
     assert "dial: 10 % of challenges; 5 % of accounts  (paused)" in said
     assert "instances: none" in said
-    assert "0 starts, 0 failed (0.0 %)" in said
+    assert "no starts on Whale since the last change" in said
     assert "too early to tell" in said
     assert "ann set: the start\n    as USE_WHALE says → 10 % of challenges" in said
 

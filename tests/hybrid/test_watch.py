@@ -124,7 +124,7 @@ def test_what_whale_does_not_have_is_no_error_and_is_told(here: Site, reason: st
     assert here.dial().position == TENTH
     health = measure(here.database, "whale", here.dial().changed_at or here.hybrid.clock.now())
     assert (health.starts, health.failed, health.not_there) == (10, 0, 10)
-    assert str(health).endswith("; 10 more went to CRE, as Whale does not have the challenge")
+    assert str(health).endswith("; 10 more went to CRE: Whale does not have the challenge")
 
 
 @pytest.mark.settings(**LIMITS)
@@ -287,4 +287,4 @@ def test_a_real_outage_is_seen_and_turns_the_dial_back(here: Site) -> None:
     here.fake.lift_faults()
     here.work()
     assert here.dial().position.nothing
-    assert "20 starts, 20 failed (100.0 %), 20 of them fell back" in here.store.changes()[0].why
+    assert "20 starts, 20 failed (100.0 %), 20 fell back to CRE" in here.store.changes()[0].why

@@ -304,7 +304,7 @@ def test_the_database_servers_own_word(
 
 @pytest.mark.parametrize(
     ("there", "said"),
-    [(True, "images that are not here: chal:1"), (False, "the own engine cannot be asked")],
+    [(True, "images that are not here: chal:1"), (False, "this site's Docker cannot be asked")],
     ids=["Docker answers", "no Docker"],
 )
 def test_the_own_engine_on_docker(

@@ -19,7 +19,7 @@ def store(database: Database) -> DialStore:
 
 def test_every_button(store: DialStore) -> None:
     told = turn(store, WHO, {"action": "set", "share": "10%"})
-    assert told == "The dial stands at 10 % of challenges"
+    assert told == "The rollout is at 10 % of challenges"
     turn(store, WHO, {"action": "accounts", "share": "5"})
     turn(store, WHO, {"action": "challenge", "challenge_id": "7", "flag": "on", "why": "a try"})
     dial = store.load()

@@ -297,7 +297,7 @@ def _not_on_whale(settings: Settings) -> list[int]:
 def _needs_whale(settings: Settings, *, wanted: bool) -> None:
     if wanted and settings.whale_api_url is None:
         echo(
-            "note: WHALE_API_URL is not set here; a process without it goes on with the own engine",
+            "note: WHALE_API_URL is not set here; without it a process uses this site's Docker",
             err=True,
         )
 

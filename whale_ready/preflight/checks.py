@@ -105,7 +105,7 @@ CHECKS: tuple[Check, ...] = (
         "Both sides publish the same port",
         catalogue.ports,
         "the same table holds the catalogue's only port for each",
-        "correct the port; Whale has one per challenge: leave those with several to the own engine",
+        "correct the port; Whale has one per challenge: run those with more on this site's Docker",
     ),
     Check(
         "challenges-limits",

@@ -77,10 +77,10 @@ def fallback(site: PreflightSite) -> CheckFinding:
         finally:
             runtime.close()
     except BackendUnavailable as error:
-        return not_ok(f"the own engine cannot be asked: {error}")
+        return not_ok(f"this site's Docker cannot be asked: {error}")
     except EngineError as error:
         return not_ok(str(error))
     if missing:
         return not_ok(f"images that are not here: {listed(missing)}", "whale-ready images pull")
     said = ", ".join(f"{name} {number}" for name, number in versions.items())
-    return ok(f"the own engine answers ({said}), and all of {len(wanted)} images are there")
+    return ok(f"this site's Docker answers ({said}), and all of {len(wanted)} images are there")
