@@ -69,7 +69,7 @@ class WhaleStarter:
                 self._ledger.adopt(call, row, found)
                 return None
             other = found if isinstance(found, Another) else None
-            if self._api.traits.hides:  # never once it has told of another
+            if self._api.traits.hides:  # an answer that names another challenge switches this off
                 other = self._hidden(row)
                 # A look at every challenge takes its time.
                 mine = row.starting_again(self._ledger.lease_end())

@@ -377,7 +377,7 @@ _ENGINE, _WHALE = MemoryHarness, FakeWhaleHarness
 def flags_go_by_numbers(
     sound: Any, account: str, challenge: int, mark: str | None
 ) -> tuple[Any, ...]:
-    """Flags of what has ended count for whoever has the account's number now."""
+    """Flags of ended instances count for the account that has the number now."""
     by_number: tuple[Any, ...] = sound(account, challenge, mark)
     return by_number[:2]
 
