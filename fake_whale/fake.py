@@ -63,9 +63,9 @@ class FakeWhale:
             flavour = flavour_named(flavour, "flavour")
         flavour = flavour or world.flavour
         if dialect is not FakeDialect.CTFD_WHALE and flavour is not NEWEST:
+            dialect_with_flavours = FakeDialect.CTFD_WHALE.value
             raise FakeWhaleError(
-                f"flavour {flavour.name}: only the dialect {FakeDialect.CTFD_WHALE.value} has "
-                f"flavours"
+                f"flavour {flavour.name}: only the dialect {dialect_with_flavours} has flavours"
             )
         if frp is not None:
             instances = instances and as_frp(frp, instances)

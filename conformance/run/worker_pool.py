@@ -2,9 +2,9 @@
 
 Each worker opens backends of its own and runs pytest as a run in one process does
 (``conformance.run.worker_loop``). A free worker gets the next scenario in the order of the
-contract, and
-the report has that order, whichever worker ran them. Not pytest-xdist: it gives a worker ten seconds to end
-when a run is interrupted, and containers may take longer to be cleared away.
+contract, and the report has that order, whichever worker ran them. Not pytest-xdist: it gives a
+worker ten seconds to end when a run is interrupted, and containers may take longer to be cleared
+away.
 """
 
 from __future__ import annotations

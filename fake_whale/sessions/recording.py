@@ -3,8 +3,8 @@
 One JSON object a line, ``{"id", "config"?, "steps": [...]}``; a session begins in an empty world
 with ``config`` laid over its settings. A step's fields are those of :class:`Ask` and
 :class:`RecordedAnswer`; uuids stand as ``<uuid-1>``, ``<uuid-2>`` in order of appearance, direct
-ports as
-``<port>``. Everything is checked on reading, so that a broken file says where it is broken.
+ports as ``<port>``. Everything is checked on reading, so that a broken file says where it is
+broken.
 """
 
 from __future__ import annotations

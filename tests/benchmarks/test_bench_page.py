@@ -155,6 +155,12 @@ def test_tables_tell_intervals_errors_and_costs() -> None:
     assert "16 | 80 | n too small | 144" in shown
 
 
+def test_what_a_reader_must_know_comes_before_the_figures() -> None:
+    text = page(DATA)
+    assert text.index("Read this first") < text.index("a fake answers") < text.index("Ratios")
+    assert "Read this first" not in page({**DATA, "notes": []})
+
+
 def test_what_is_missing_is_said() -> None:
     nothing = copy.deepcopy(DATA)
     nothing["ratios"], nothing["cells"], nothing["sweep"] = [], [], []
