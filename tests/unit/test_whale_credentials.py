@@ -25,6 +25,12 @@ def test_each_user_has_a_token_of_their_own(tmp_path: Path) -> None:
     assert tokens.headers(8) == {"Authorization": "Token ctfd_eight"}
 
 
+def test_a_name_and_password_that_were_written_down_meanwhile_are_tried(tmp_path: Path) -> None:
+    tokens = CredentialsFile(write(tmp_path, '[tokens]\n"8" = "ctfd_eight"\n'))
+    write(tmp_path, '[logins]\n"7" = { name = "seven", password = "ctfd_seven" }\n')
+    assert tokens.refresh(7) is True
+
+
 def test_a_user_without_a_token_is_unauthenticated() -> None:
     with pytest.raises(WhaleFault) as caught:
         StaticTokens({7: "ctfd_seven"}).headers(9)
