@@ -199,12 +199,12 @@ def test_nothing_gives_way_while_there_is_room(database: Database) -> None:
 
 
 def test_a_place_of_the_challenge_is_given_by_its_own_instances_alone(database: Database) -> None:
-    limited = replace(ONE, limit=1)
-    _stage, engine = full(database, by_users(1, 2), limited, SPECS[1], capacity=1)
+    limited = replace(SPECS[1], limit=1)
+    _stage, engine = full(database, by_users(1, 2), ONE, limited, capacity=1)
     engine.settings = replace(engine.settings, cre_capacity=9)
     assert engine.start_instance(2, 2).ok
-    assert engine.start_instance(3, 1).ok
-    assert [row.user_id for row in engine._store.all()] == [2, 3]
+    assert engine.start_instance(3, 2).ok
+    assert [row.user_id for row in engine._store.all()] == [1, 3], "the older one is another's"
 
 
 @pytest.mark.parametrize("why", ["the challenge wants it to go on", "nobody knows", "an outage"])
@@ -217,6 +217,20 @@ def test_an_instance_stays(database: Database, why: str) -> None:
     _stage, engine = full(database, solved, *specs)
     assert engine.start_instance(2, 2).code is Code.CAPACITY
     assert engine.get_instance_status(1, 1) is not None
+
+
+def test_a_full_account_is_told_what_it_has_of_a_challenge_that_is_gone(database: Database) -> None:
+    stage = Stage(database, ONE)
+    assert stage.engine.start_instance(1, 1).ok
+    other = ContainerRuntimeEngine(
+        stage.settings,
+        runtime=stage.runtime,
+        catalog=StaticCatalog([SPECS[1]]),
+        database=database,
+        clock=stage.clock,
+    )
+    refused = other.start_instance(1, 2)
+    assert (refused.code, "challenge 1" in refused.message) == (Code.LIMIT_REACHED, True)
 
 
 def test_ctfds_own_table_says_what_is_solved(database: Database) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
+import docker
 import pytest
+from werkzeug.serving import make_server
 
 from engines.catalog import Pull
-from engines.cre.image_pull import Canceller, Layers, Progress, Tell, reason
+from engines.cre.image_pull import Canceller, Layers, Progress, Tell, pull_image, reason
 from engines.cre.images import PAUSE_SECONDS, Images
 from engines.errors import BackendUnavailable, ImageComing, ImageMissing
 
@@ -150,6 +154,55 @@ def test_always_uses_what_is_there_while_the_registry_is_down(
     comes(registry, Pull.ALWAYS)
     registry.end()
     assert registry.begun == 2
+
+
+def test_what_is_gone_again_is_waited_for_although_it_was_there_once(registry: Registry) -> None:
+    with pytest.raises(ImageComing):
+        registry.images.before("i", Pull.ALWAYS)
+    registry.end()
+    comes(registry, Pull.ALWAYS)
+    with pytest.raises(ImageComing):
+        registry.images.before("i", Pull.ALWAYS)
+
+
+@contextmanager
+def docker_engine(status: str, *lines: dict[str, object]) -> Iterator[docker.APIClient]:
+    """A client of an engine that answers every pull with these lines."""
+
+    def answer(_environ: object, start: Callable[..., object]) -> Iterable[bytes]:
+        start(status, [("Content-Type", "application/json")])
+        return [json.dumps(line).encode() + b"\n" for line in lines]
+
+    server = make_server("127.0.0.1", 0, answer)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    client = docker.APIClient(f"tcp://127.0.0.1:{server.server_port}", version="1.41")
+    try:
+        yield client
+    finally:
+        client.close()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_pull_tells_its_progress_as_it_goes() -> None:
+    lines = [
+        {"id": "a", "status": "Downloading", "progressDetail": {"current": part, "total": 4}}
+        for part in (1, 2, 4)
+    ]
+    told: list[str] = []
+    with docker_engine("200 OK", *lines) as api:
+        pull_image(api, "web:1", lambda progress: told.append(str(progress)))
+    assert told == ["25 %", "50 %", "99 %"]
+
+
+def test_an_engine_that_refuses_a_pull_is_quoted() -> None:
+    with (
+        docker_engine("404 NOT FOUND", {"message": "manifest unknown"}) as api,
+        pytest.raises(ImageMissing, match="manifest unknown"),
+    ):
+        pull_image(api, "web:1", lambda _progress: None)
 
 
 def test_closing_breaks_off_what_is_at_work(registry: Registry) -> None:

@@ -183,6 +183,16 @@ def test_the_export_of_another_site_costs_that_site_nothing(
     assert rehearsal.engine.get_instance_status(1, 1) is None
 
 
+def test_a_repair_by_hand_looks_whose_the_rows_are_too(contest: Stage, rehearsal: Stage) -> None:
+    contest.engine.start_instance(1, 1)
+    before = identity(rehearsal.database)
+    import_rows_of(contest.database, into=rehearsal.database)
+    rehearsal.engine.reconcile()
+    assert rehearsal.store.all() == []
+    assert len(contest.runtime.running()) == 1
+    assert identity(rehearsal.database) == before
+
+
 def test_a_capacity_holds_after_an_import_took_the_gates_away(any_database: Database) -> None:
     """Whoever claims within a capacity holds a row; one that is gone is hung again."""
     stage = Stage(any_database, WEB, settings=Settings(cre_capacity=1))

@@ -45,6 +45,17 @@ def test_what_hung_comes_last_in_the_next_round_and_is_not_waited_for_one_by_one
     assert engine.asked == [0, 1, 2, 3, 4, 5]
 
 
+def test_a_rounds_threads_say_in_a_dump_of_the_stacks_what_they_are() -> None:
+    names: set[str] = set()
+
+    def remove(_number: int) -> bool:
+        names.add(threading.current_thread().name)
+        return True
+
+    assert ParallelRounds(ANSWER_SECONDS, 2).each(remove, range(4), str) == 4
+    assert {name.rpartition("_")[0] for name in names} == {"cre-round"}
+
+
 def test_one_that_cannot_be_asked_about_is_left_and_the_others_are_done() -> None:
     def remove(number: int) -> bool:
         if number == 1:

@@ -232,9 +232,9 @@ class Runtime(ABC):
     def is_running(self, container_id: str) -> bool:
         """Whether this very container exists and its process runs."""
 
+    @abstractmethod
     def why_ended(self, container_id: str, redactor: Redactor) -> FailureEvidence:
         """Why an instance that was running does not run any more, as far as can be seen."""
-        return FailureEvidence()
 
     @abstractmethod
     def remove(self, container_id: str) -> Cleared:
