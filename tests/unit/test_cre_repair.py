@@ -10,6 +10,7 @@ from support.cre_stage import Stage
 from engines.audit import Action
 from engines.catalog import ChallengeSpec
 from engines.contract import Code
+from engines.cre.deployment import deployment_name
 from engines.cre.names import instance_name
 from engines.cre.owner import database_id
 from engines.cre.runtimes.base import Cleared, Launch, Launched
@@ -152,6 +153,7 @@ def test_a_lost_container_is_cleared_away_once(stage: Stage) -> None:
     stage.runtime.discard(stage.engine.start_instance(1, 1).instance["container_id"])
     assert [stage.engine.reconcile(), stage.engine.reconcile()] == [1, 0]
     assert stage.actions() == [Action.STARTED, Action.LOST]
+    assert "left" not in stage.engine.audit.events()[-1].metadata, "nothing was left behind"
 
 
 def test_nothing_is_repaired_while_the_runtime_cannot_be_asked(stage: Stage) -> None:
@@ -182,6 +184,10 @@ def test_an_extension_between_the_workers_look_and_its_removal_saves_the_instanc
     assert not stage.store.save(seen.stopping(stage.clock.now()))
     assert stage.engine.expire_due() == 0
     assert stage.engine.get_instance_status(1, 1) is not None
+
+
+def test_a_deployment_has_its_name_before_anything_else_is_made(any_database: Database) -> None:
+    assert len({deployment_name(any_database) for _ in range(2)}) == 1
 
 
 def test_two_engines_on_one_database_share_the_deployment(stage: Stage) -> None:

@@ -47,6 +47,34 @@ def test_a_start_puts_back_what_was_flushed(
     assert (rules.there, rules.looks) == (True, 2)
 
 
+@pytest.mark.parametrize(
+    ("mode", "docker_host", "interface", "looks"),
+    [
+        ("engine", "", "wrc-0", 1),
+        ("engine", "", "eth0", 0),
+        ("engine", "ssh://root@elsewhere", "wrc-0", 0),
+        ("operator", "", "wrc-0", 0),
+        ("none", "", "wrc-0", 0),
+    ],
+)
+def test_a_round_puts_back_what_was_flushed_where_that_is_ours_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    mode: str,
+    docker_host: str,
+    interface: str,
+    looks: int,
+) -> None:
+    monkeypatch.setattr(module, "sees_bridged", lambda: True)
+    monkeypatch.setattr(module, "INTERFACES", tmp_path)
+    (tmp_path / interface).mkdir()
+    rules = Counting()
+    guard = FirewallGuard(mode, docker_host, rules)
+    guard.refresh()
+    assert (rules.there, rules.looks) == (bool(looks), looks)
+    assert guard.keeps is (mode != "none")
+
+
 def test_that_nobody_keeps_instances_in_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     guard = FirewallGuard("none")

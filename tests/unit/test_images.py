@@ -23,6 +23,7 @@ class Registry:
     def __init__(self) -> None:
         self.begun = 0
         self.tell: Tell | None = None
+        self.at_work = threading.Event()
         self._end: Exception | None = None
         self._told = threading.Event()
         self.now = 0.0
@@ -31,6 +32,7 @@ class Registry:
     def pull(self, image: str, tell: Tell, canceller: Canceller) -> None:
         self.begun += 1
         self.tell = tell
+        self.at_work.set()
         while not self._told.wait(0.01):
             if canceller.told:
                 raise ImageMissing("the pull was cancelled")
@@ -76,8 +78,8 @@ def test_those_who_come_meanwhile_share_one_pull_and_are_told_how_far_it_is(
 ) -> None:
     registry.images.before("i", Pull.MISSING)
     assert (comes(registry).progress, comes(registry).retry_after) == ("", 5.0)
-    while registry.tell is None:
-        pass
+    assert registry.at_work.wait(10)
+    assert registry.tell is not None
     registry.now = 10.0
     registry.tell(Progress(50, 100))
     coming = comes(registry)
