@@ -517,8 +517,8 @@ class World(ABC):
 
     def lured(self) -> AbstractContextManager[Callable[[], list[str]]]:
         """Inside the block every request of :attr:`backend` to what it stands on is answered with a
-        redirect to a server of the harness's own. What the block is given tells of each request
-        that came there, and of all that it carried."""
+        redirect (301, 302, 303, 307 and 308 in turn) to a server of the harness's own. What the
+        block is given tells of each request that came there, and of all that it carried."""
         raise Unsupported(Hook.LURE)
 
     def amid(self, moment: int, work: Callable[[], object]) -> AbstractContextManager[None]:

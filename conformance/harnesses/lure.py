@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+STATUSES = (302, 307, 301, 308, 303)
+"""In turns: clients tell them apart by whether the method, and what was sent, goes along."""
 _POLL_SECONDS = 0.01
 
 
@@ -14,6 +17,7 @@ _POLL_SECONDS = 0.01
 def luring() -> Iterator[tuple[str, Callable[[], list[str]]]]:
     """Gives the address of the one that redirects, and what tells what came to the other."""
     came: list[str] = []
+    statuses = itertools.cycle(STATUSES)
 
     class Elsewhere(_Handler):
         def answer(self) -> None:
@@ -25,9 +29,7 @@ def luring() -> Iterator[tuple[str, Callable[[], list[str]]]]:
 
         class Luring(_Handler):
             def answer(self) -> None:
-                # A look is sent on as browsers do it, a write so that it stays one.
-                status = 302 if self.command == "GET" else 307
-                self.reply(status, {"Location": elsewhere + self.path}, b"")
+                self.reply(next(statuses), {"Location": elsewhere + self.path}, b"")
 
         yield stack.enter_context(_serving(Luring)), lambda: list(came)
 
