@@ -225,6 +225,22 @@ def test_a_port_that_a_program_holds_is_not_insisted_on(
     assert len(stage.runtime.running()) == 1
 
 
+class AllHeld(Held):
+    """Whatever number is tried."""
+
+    held = frozenset(range(1, 65536))
+
+
+def test_a_start_ends_when_every_port_that_it_tries_is_held(any_database: Database) -> None:
+    settings = Settings(cre_port_range=range(30000, 30100))
+    stage = Stage(any_database, ONE, runtime=AllHeld(), settings=settings)
+    refused = stage.engine.start_instance(1, 1)
+    assert (refused.code, refused.definite) == (Code.PORT_UNAVAILABLE, True)
+    assert stage.store.all() == []
+    with any_database.read() as connection:
+        assert connection.execute(sa.select(reservations)).all() == []
+
+
 class Blocked(MemoryRuntime):
     """Makes nothing until it is let."""
 
@@ -263,6 +279,7 @@ def test_companions_get_a_subnet_and_give_it_back(any_database: Database) -> Non
     class Watched(MemoryRuntime):
         def launch(self, launch: Launch) -> Launched:
             seen.append(launch.subnet)
+            assert len(launch.host_ports) == 1, "Docker would choose anew at a restart"
             return super().launch(launch)
 
     group = replace(ONE, companions=(Companion(name="db", image="db"),))

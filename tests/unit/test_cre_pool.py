@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from support.cre_stage import Stage
@@ -233,3 +234,21 @@ def test_the_flags_of_waiting_containers_are_told_to_nobody(
     result = stage.engine.start_instance(1, 1)
     told = f"{rows!r} {result!r} {caplog.text} {stage.engine.audit.events()!r}"
     assert all(row.flag.startswith("flag{") and row.flag not in told for row in rows)
+
+
+def test_one_that_waits_is_reached_where_its_challenge_says(any_database: Database) -> None:
+    spec = replace(WARM, host="web.example")
+    stage = Stage(any_database, spec, runtime=Counting(), settings=SETTINGS)
+    assert stage.engine.fill_pool() == 2
+    assert stage.engine.start_instance(1, 1).instance["host"] == "web.example"
+    assert counting(stage).launches == 2
+
+
+def test_one_that_is_being_removed_does_not_count_and_holds_up_no_other(stage: Stage) -> None:
+    pool = stage.engine._pool.rows
+    first = pool.all()[0]
+    assert pool.save(first.retiring(stage.clock.now() + timedelta(minutes=1)))
+    assert stage.engine.fill_pool() == 1
+    stage.change(replace(WARM, warm=1))
+    assert stage.engine.fill_pool() == 0
+    assert level(stage) == 1

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from support.cre_stage import Stage
 
 from engines.audit import Action
-from engines.catalog import ChallengeSpec
+from engines.catalog import ChallengeSpec, StaticCatalog
+from engines.cleanup_worker import CleanupWorker
 from engines.contract import Code
+from engines.cre import ContainerRuntimeEngine
 from engines.cre.deployment import deployment_name
 from engines.cre.names import instance_name
 from engines.cre.owner import database_id
-from engines.cre.runtimes.base import Cleared, Launch, Launched
+from engines.cre.runtimes.base import Cleared, Launch, Launched, ListedResource
 from engines.cre.runtimes.memory import MemoryRuntime
-from engines.errors import BackendUnavailable
+from engines.errors import BackendUnavailable, ContainerExited
 from engines.state.database import Database
 from engines.state.instances import Instance
 
@@ -122,6 +127,47 @@ def test_a_removal_that_is_at_work_is_nobody_elses_to_repair(stage: Stage) -> No
     assert told == [Code.BUSY]
 
 
+def test_a_removal_whose_container_is_gone_already_is_left_to_who_is_at_it(stage: Stage) -> None:
+    stage.runtime.discard(stage.engine.start_instance(1, 1).instance["container_id"])
+    [row] = stage.store.all()
+    stopping = row.stopping(stage.clock.now() + timedelta(minutes=1))
+    assert stage.store.save(stopping)
+    assert stage.another_process().reconcile() == 0
+    assert stage.store.all() == [stopping]
+
+
+def test_a_stray_that_somebody_else_removes_first_is_not_counted(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stray = Launch("wr-stray", stage.engine.deployment, SPECS[0], "flag{x}", "127.0.0.1")
+    container = stage.runtime.launch(stray).container_id
+    find = stage.runtime.find
+
+    def first(deployment: str) -> list[ListedResource]:
+        found = find(deployment)
+        stage.runtime.remove(container)
+        return found
+
+    stage.runtime.find = first  # type: ignore[method-assign] # another process comes
+    assert stage.engine.reconcile() == 0
+    assert caplog.messages == []
+
+
+def test_a_simulated_container_that_ended_never_answers(stage: Stage) -> None:
+    launch = Launch("wr-one", stage.engine.deployment, SPECS[0], "flag{x}", "127.0.0.1")
+    launched = stage.runtime.launch(launch)
+    stage.runtime.kill(launched.container_id)
+    with pytest.raises(ContainerExited):
+        stage.runtime.wait_ready(launch, launched, 1.0)
+
+
+def test_a_simulated_clean_up_leaves_what_a_later_start_made(stage: Stage) -> None:
+    launch = Launch("wr-one", stage.engine.deployment, SPECS[0], "flag{x}", "127.0.0.1", fence=2)
+    made = stage.runtime.launch(launch).container_id
+    assert not stage.runtime.clear(stage.engine.deployment, "wr-one", 1)
+    assert stage.runtime.running() == {made}
+
+
 def test_a_container_that_no_row_knows_is_removed_and_others_are_not(stage: Stage) -> None:
     mine = stage.engine.start_instance(1, 1).instance["container_id"]
     spec = SPECS[0]
@@ -187,7 +233,9 @@ def test_an_extension_between_the_workers_look_and_its_removal_saves_the_instanc
 
 
 def test_a_deployment_has_its_name_before_anything_else_is_made(any_database: Database) -> None:
-    assert len({deployment_name(any_database) for _ in range(2)}) == 1
+    name = deployment_name(any_database)
+    assert re.fullmatch("[0-9a-f]{12}", name)
+    assert deployment_name(any_database) == name
 
 
 def test_two_engines_on_one_database_share_the_deployment(stage: Stage) -> None:
@@ -203,3 +251,36 @@ def test_a_repair_that_could_not_be_done_may_be_tried_again_at_once(stage: Stage
         assert stage.engine.reconcile() == 0
     assert stage.engine.reconcile() == 1
     assert (stage.runtime.running(), stage.store.all()) == (set(), [])
+
+
+def test_of_two_processes_one_does_the_rounds(stage: Stage) -> None:
+    rounds = [threading.Semaphore(0), threading.Semaphore(0)]
+
+    def counted(process: ContainerRuntimeEngine, done: threading.Semaphore) -> CleanupWorker:
+        def expire_due() -> int:
+            done.release()
+            return 0
+
+        process.expire_due = expire_due  # type: ignore[method-assign] # only counted
+        return process.cleanup_worker
+
+    first = counted(stage.engine, rounds[0])
+    second = counted(stage.another_process(), rounds[1])
+    with first:
+        assert rounds[0].acquire(timeout=60)
+        second.start()
+        second.stop()
+    assert not rounds[1].acquire(blocking=False)
+
+
+def test_an_engine_that_is_given_nothing_goes_by_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its runtime is Docker, here one that is not there."""
+    monkeypatch.setenv("CONTAINER_DATABASE_URL", f"sqlite:///{tmp_path / 'state.db'}")
+    monkeypatch.setenv("CRE_DOCKER_HOST", "tcp://127.0.0.1:1")
+    monkeypatch.setenv("CRE_TIMEOUT_SECONDS", "77")
+    engine = ContainerRuntimeEngine(catalog=StaticCatalog(SPECS))
+    assert engine.settings.cre_timeout_seconds == 77
+    assert engine.start_instance(1, 1).code is Code.UNAVAILABLE
+    engine.close()

@@ -76,6 +76,8 @@ def test_the_last_lines_are_kept_and_no_more_than_agreed() -> None:
     assert len(long) == LINE
     many = Redactor().lines("\n".join("z" * LINE for _ in range(LINES)))
     assert sum(map(len, many)) <= OUTPUT
+    full = Redactor().lines("\n".join("z" * (OUTPUT // 10) for _ in range(LINES)))
+    assert sum(map(len, full)) == OUTPUT
     assert Redactor().lines("") == ()
 
 

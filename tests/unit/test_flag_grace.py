@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from support.cre_stage import Stage
 
 from engines.catalog import ChallengeSpec
+from engines.cre.runtimes.base import Launch, Launched
 from engines.settings import Settings
 from engines.state.database import Database
 from engines.state.given_flags import KEPT_DAYS, digest, given_flags
@@ -147,3 +148,18 @@ def test_the_flag_of_a_container_from_the_warm_pool(database: Database) -> None:
     flag = taken(stage)
     crash(stage)
     assert stage.engine.counting_flags(7, 1) == (flag,)
+
+
+def test_during_a_start_only_what_was_there_before_counts(stage: Stage) -> None:
+    old = taken(stage)
+    stop(stage)
+    counted: list[tuple[str, ...]] = []
+    launch = stage.runtime.launch
+
+    def meanwhile(plan: Launch) -> Launched:
+        counted.append(stage.another_process().counting_flags(7, 1))
+        return launch(plan)
+
+    stage.runtime.launch = meanwhile  # type: ignore[method-assign] # a flag is tried
+    taken(stage)
+    assert counted == [(old,)]

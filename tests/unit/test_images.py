@@ -103,12 +103,13 @@ def test_a_failure_is_believed_for_a_while(
     registry: Registry, caplog: pytest.LogCaptureFixture
 ) -> None:
     comes(registry)
+    registry.now = 100
     registry.end(ImageMissing("manifest unknown"))
     assert "image i could not be pulled: manifest unknown" in caplog.text
-    registry.now = PAUSE_SECONDS - 1
+    registry.now = 100 + PAUSE_SECONDS - 1
     missing(registry)
     assert registry.begun == 1
-    registry.now = PAUSE_SECONDS
+    registry.now = 100 + PAUSE_SECONDS
     comes(registry)
     registry.end()
     assert registry.begun == 2
@@ -199,11 +200,15 @@ def test_a_pull_tells_its_progress_as_it_goes() -> None:
     assert told == ["25 %", "50 %", "99 %"]
 
 
-def test_an_engine_that_refuses_a_pull_is_quoted() -> None:
-    with (
-        docker_engine("404 NOT FOUND", {"message": "manifest unknown"}) as api,
-        pytest.raises(ImageMissing, match="manifest unknown"),
-    ):
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"message": "manifest unknown"}, "^manifest unknown$"),
+        ({"error": "?"}, "^the Docker engine answered 404$"),
+    ],
+)
+def test_an_engine_that_refuses_a_pull_is_quoted(answer: dict[str, object], said: str) -> None:
+    with docker_engine("404 NOT FOUND", answer) as api, pytest.raises(ImageMissing, match=said):
         pull_image(api, "web:1", lambda _progress: None)
 
 
