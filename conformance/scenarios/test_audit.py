@@ -43,6 +43,9 @@ from engines.contract import LARGEST_ID, ActionResult, Code, StartResult
 REPEATED = 4
 """Equal refused calls."""
 HOUR = 3600
+TOLD_TOGETHER_SECONDS = 600
+OFTEN_SECONDS = 50
+"""Often enough for whoever puts calls of the same minute together."""
 SLOW_SECONDS = 0.03
 """What each request takes where it is seen whether durations are true."""
 
@@ -357,6 +360,17 @@ def test_refusals_of_different_hours_are_told_apart(world: ScenarioContext) -> N
     assert [event.times for event in told] == [1, 1], "calls an hour apart are told as one"
     apart = (told[1].at - told[0].at).total_seconds()
     assert apart >= HOUR, f"calls an hour apart are told as {apart:.0f} s apart"
+
+
+@scenario("AUDIT-028", Hook.AUDIT, Hook.CLOCK)
+def test_refusals_without_an_end_are_told_in_time(world: ScenarioContext) -> None:
+    for _ in range(TOLD_TOGETHER_SECONDS // OFTEN_SECONDS + 2):
+        refused(world.stop(world.alice, world.first), Code.NOT_FOUND)
+        world.advance(OFTEN_SECONDS)
+    for event in events_of(world, Action.STOP_FAILED):
+        spans = ((event.last_at or event.at) - event.at).total_seconds()
+        told = f"one event tells of {event.times} calls within {spans:.0f} s"
+        assert spans <= TOLD_TOGETHER_SECONDS, told
 
 
 @scenario("AUDIT-026", Hook.AUDIT, Hook.CLOCK)

@@ -191,6 +191,17 @@ def test_the_flag_before_counts_beside_the_new_one(world: ScenarioContext) -> No
     assert world.counts(world.alice, world.first, new)
 
 
+@scenario("FLAG-021", Hook.CLOCK, Hook.RECORDED_FLAG, FLAG_GRACE)
+def test_the_flag_on_record_is_the_later_ones(world: ScenarioContext) -> None:
+    for _ in range(2):
+        started(world, world.alice, world.first)
+        later = world.recorded_flag(world.alice, world.first)
+        done(world.stop(world.alice, world.first))
+        world.advance(SLACK_SECONDS)
+    told = world.recorded_flag(world.alice, world.first)
+    assert told == later, "the flag on record is not that of what ran last"
+
+
 @scenario("FLAG-017", Hook.FETCH, Hook.RECORDED_FLAG, FLAG_FILE)
 def test_a_flag_in_a_file_is_nowhere_else(world: ScenarioContext) -> None:
     challenge = world.challenges.flag_file or 0

@@ -395,6 +395,17 @@ def test_who_calls_too_often_has_to_wait(world: ScenarioContext) -> None:
         _answered(web.start(world.bob, world.first), 201, "ok")
 
 
+@scenario("HTTP-041", Hook.CALL_RATE, options=Options(calls_per_minute=CALLS_A_MINUTE))
+def test_what_another_site_asks_for_takes_no_call_of_the_players(world: ScenarioContext) -> None:
+    body = {"challenge_id": world.first}
+    with world.web() as web:
+        forged = _without_token(web.log_in(world.alice))
+        for _ in range(2 * CALLS_A_MINUTE):
+            answer = web.ask("POST", "stop", body, forged, "a page of another site")
+            _answered(answer, 403, "csrf_failed")
+        _answered(web.start(world.alice, world.first), 201, "ok")
+
+
 @scenario("HTTP-025")
 def test_a_body_is_one_small_object(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
@@ -413,7 +424,8 @@ def test_a_body_is_one_small_object(world: ScenarioContext) -> None:
         for mime in ("text/plain", "application/x-www-form-urlencoded"):
             answer = web.post(world.alice, "stop", good, {"Content-Type": mime})
             _answered(answer, 415, "not_json")
-        _answered(web.post(world.alice, "stop", good + long), 413, "too_large")
+        for sent in ({}, {"Transfer-Encoding": "chunked"}):
+            _answered(web.post(world.alice, "stop", good + long, sent), 413, "too_large")
         for query in ("status", f"status?id={one}&id={other}", "status?challenge_id=x"):
             seen = web.ask("GET", query, None, web.log_in(world.alice), "a page with a slip")
             _answered(seen, 400, "bad_request")

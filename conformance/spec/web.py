@@ -169,7 +169,9 @@ class Web:
     ) -> tuple[int, Mapping[str, str], str]:
         connection = http.client.HTTPConnection(*self._address)
         try:
-            connection.request(method, f"{PREFIX}/{path}", body, dict(headers))
+            chunked = "Transfer-Encoding" in headers
+            target = f"{PREFIX}/{path}"
+            connection.request(method, target, body, dict(headers), encode_chunked=chunked)
             with connection.getresponse() as response:
                 raw = response.read().decode("utf-8", "replace")
                 return response.status, dict(response.getheaders()), raw

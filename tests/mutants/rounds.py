@@ -342,6 +342,23 @@ def refusals_are_merged_for_ever(
     sound(log, replace(event, at=first), **named)
 
 
+def refusals_of_half_an_hour(
+    sound: Any, log: audit.AuditLog, key: str, event: ContainerEvent
+) -> bool:
+    """Equal refusals are one event for half an hour."""
+    row_id, begun_after = log._open.get(key), event.at - timedelta(minutes=30)
+    given = {"row_id": row_id, "key": key, "now": event.at, "begun_after": begun_after}
+    done: bool = log._database.transact(
+        lambda connection: connection.execute(audit._COUNT, given).rowcount == 1
+    )
+    return done
+
+
+def the_earlier_flag_is_on_record(sound: Any, flags: GivenFlags, *whose: Any) -> tuple[str, ...]:
+    """Of two flags that count still the older one is on record."""
+    return tuple(reversed(sound(flags, *whose)))
+
+
 def no_row_is_closed(sound: Any, log: audit.AuditLog, key: str, event: ContainerEvent) -> bool:
     """An old event of equal refusals stays the one that further ones are looked for in."""
     log._open.pop(key, None)
@@ -452,6 +469,14 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "refusals_are_merged_for_ever": (
         _ENGINE,
         (Change(audit.AuditLog, "record_refusal", refusals_are_merged_for_ever),),
+    ),
+    "refusals_of_half_an_hour": (
+        _ENGINE,
+        (Change(audit.AuditLog, "_count", refusals_of_half_an_hour),),
+    ),
+    "the_earlier_flag_is_on_record": (
+        _ENGINE,
+        (Change(GivenFlags, "counting", the_earlier_flag_is_on_record),),
     ),
     "no_row_is_closed": (_ENGINE, (Change(audit.AuditLog, "_begin", no_row_is_closed),)),
     "made_up_ids_make_rows": (

@@ -92,6 +92,16 @@ def refuses_too_late(sound: Any, endpoints: PlayerEndpoints, wish: Any, call: An
     return sound(endpoints, wish, call)
 
 
+def counts_the_forged(sound: Any, endpoints: PlayerEndpoints, wish: Any, call: Any) -> Any:
+    """What another site asks for takes one of the player's calls of the minute."""
+    try:
+        endpoints._door.player_who_changes(request)
+    except Exception:
+        endpoints._throttle(endpoints._door.player(request))
+        raise
+    return sound(endpoints, wish, call)
+
+
 def all_have_one_minute(sound: Any, rate: CallRate, user: int, team: int | None = None) -> Any:
     """The calls of one account count for all."""
     return sound(rate, 1)
@@ -147,6 +157,14 @@ def takes_the_last(sound: Any, pairs: Any) -> dict[str, Any]:
 def reads_all(sound: Any, request: Request) -> bytes:
     """A body may be as large as it likes."""
     return request.get_data()
+
+
+def cuts_what_comes_in_chunks(sound: Any, request: Request) -> bytes:
+    """Of a body that comes in chunks the beginning is read, however much follows."""
+    if request.content_length is None:
+        return request.stream.read(inputs.LARGEST_BODY)
+    body: bytes = sound(request)
+    return body
 
 
 def takes_any_type(sound: Any, request: Request) -> Any:
@@ -290,6 +308,10 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         MemoryHarness,
         (Change(PlayerEndpoints, "_change", refuses_too_late),),
     ),
+    "web_counts_the_forged": (
+        MemoryHarness,
+        (Change(PlayerEndpoints, "_change", counts_the_forged),),
+    ),
     "web_all_have_one_minute": (
         MemoryHarness,
         (Change(CallRate, "throttle", all_have_one_minute),),
@@ -319,6 +341,10 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "web_takes_the_first": (MemoryHarness, (Change(inputs, "_the_one", takes_the_first),)),
     "web_takes_the_last": (MemoryHarness, (Change(inputs, "_object", takes_the_last),)),
     "web_reads_all": (MemoryHarness, (Change(inputs, "_read", reads_all),)),
+    "web_cuts_what_comes_in_chunks": (
+        MemoryHarness,
+        (Change(inputs, "_read", cuts_what_comes_in_chunks),),
+    ),
     "web_takes_any_type": (MemoryHarness, (Change(inputs, "members", takes_any_type),)),
     "web_leaves_the_rest": (MemoryHarness, (Change(blueprint, "_unrouted", leaves_the_rest),)),
     "web_names_no_method": (MemoryHarness, (Change(blueprint, "_http_error", names_no_method),)),

@@ -47,6 +47,14 @@ class TellsTogetherOnce(TellsTogether):
         return soon and super().alike(before, event)
 
 
+class TellsTogetherWhileTheyGoOn(TellsTogether):
+    """Equal refusals are one event as long as none comes a minute after the one before."""
+
+    def alike(self, before: ContainerEvent, event: ContainerEvent) -> bool:
+        soon = (event.at - (before.last_at or before.at)).total_seconds() < 60
+        return soon and super().alike(before, event)
+
+
 class TellsMadeUpIdsAlone(TellsTogether):
     """A refusal is told together with those of the same id, whether or not any challenge has it."""
 
@@ -70,6 +78,7 @@ class TellsMadeUpIdsOnce(TellsTogether):
 
 CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     TellsTogetherOnce: ("AUDIT-026",),
+    TellsTogetherWhileTheyGoOn: ("AUDIT-028",),
     TellsMadeUpIdsAlone: ("AUDIT-027",),
     TellsMadeUpIdsOnce: ("AUDIT-027",),
 }

@@ -78,6 +78,17 @@ class FlagsEndWithTheirTime(ReferenceBackend):
         return super().recorded_flag(user_id, challenge_id, team_id)
 
 
+class EarlierFlagStays(ReferenceBackend):
+    """The flag on record is that of the first instance that has ended, not of the last."""
+
+    def drop(self, record: Record) -> None:
+        key = account_key(record.user_id, record.team_id), record.challenge_id
+        before = self.ended.get(key)
+        super().drop(record)
+        if before is not None:
+            self.ended[key] = before
+
+
 class FlagsForEver(ReferenceBackend):
     """A flag that has counted counts for ever."""
 
@@ -360,6 +371,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     LastKnownIsTheUsers: ("ACCOUNT-027", "HTTP-023"),
     LetsAnybodyIn: ("ACCOUNT-028",),
     ForgetsWhoIsLockedOut: ("ACCOUNT-029",),
+    EarlierFlagStays: ("FLAG-021",),
     FlagsEndWithTheirTime: ("FLAG-015",),
     FlagsForEver: ("FLAG-014",),
     FlagsAreTheStarters: ("FLAG-006", "FLAG-018"),
