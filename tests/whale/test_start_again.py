@@ -120,6 +120,20 @@ def test_it_is_not_tried_again_where_something_runs_by_then(site: Sites) -> None
     assert len(here.fake.state()["services"]) == 1, "what the player started is left alone"
 
 
+def test_it_is_not_tried_again_where_nobody_can_see_what_became_of_it(site: Sites) -> None:
+    here = site(pause=0.01)
+
+    def out(answer: WhaleAnswer) -> None:
+        if answer.method == "POST":
+            here.fake.lift_faults()
+            here.fake.inject({"kind": "bad_gateway", "method": "GET"})
+
+    here.after = out
+    here.fake.inject({"kind": "frpc_error"})
+    assert here.start(ALICE) is Code.START_FAILED
+    assert here.writes() == ["POST"]
+
+
 def test_it_is_not_tried_again_where_another_has_taken_it_over(site: Sites) -> None:
     here = site(pause=0.01)
     store, ledger = here.adapter._store, here.adapter._ledger
@@ -173,3 +187,61 @@ def test_an_answer_of_something_in_front_of_whale_leaves_no_lock() -> None:
     locks.note(ALICE.user_id, WhaleAnswer("POST", "/", 500, "text/html", None, 1), fault)
     with pytest.raises(WhaleFault):
         locks.check(ALICE.user_id)
+
+
+def test_a_clean_up_of_what_is_just_starting_leaves_it(site: Sites) -> None:
+    here = site()
+    told: list[Code] = []
+
+    def meanwhile(answer: WhaleAnswer) -> None:
+        if answer.method == "POST":
+            here.after = lambda _: None
+            stopped = here.adapter.stop_instance(ALICE.user_id, HTTP, auto_cleanup=True)
+            told.append(stopped.code)
+
+    here.after = meanwhile
+    assert here.start(ALICE) is Code.OK
+    assert told == [Code.BUSY]
+    assert len(here.fake.state()["services"]) == 1
+
+
+def test_a_renewal_ends_no_earlier_where_whales_own_time_was_cut_meanwhile(site: Sites) -> None:
+    here = site()
+    assert here.start(ALICE) is Code.OK
+    before = here.adapter.last_known(ALICE.user_id, HTTP)
+    here.after = lambda _: here.fake.patch_config({"docker_timeout": str(TIMEOUT // 10)})
+    here.fake.clock.advance(60)
+    assert here.adapter.extend_instance(ALICE.user_id, HTTP).ok
+    after = here.adapter.last_known(ALICE.user_id, HTTP)
+    assert before is not None
+    assert after is not None
+    assert (after["expires_at"], after["extension_count"]) == (before["expires_at"], 1)
+
+
+def test_what_goes_between_two_looks_of_a_start_is_left_to_the_next(tmp_path: Path) -> None:
+    """One that was started on Whale's own page has not been asked yet whether it answers."""
+    fake = fake_whale([ALICE], VirtualEpochClock(), timeout=TIMEOUT, renewals=RENEWALS)
+    with fake, fake.serve() as server:
+        looks: list[str] = []
+        whales_own = Visitor(server.url, tokens([ALICE])[ALICE.user_id])
+
+        def gone_after_the_first_look(answer: WhaleAnswer) -> None:
+            looks.append(answer.method)
+            if len(looks) == 1:
+                whales_own.delete(HTTP)
+
+        shared = settings(server.url, tmp_path / "state.db", timeout=TIMEOUT, renewals=RENEWALS)
+        adapter = WhaleAPIManager(
+            replace(shared, whale_probe=True),
+            credentials=credentials([ALICE]),
+            clock=FakesClock(fake),
+            observer=gone_after_the_first_look,
+        )
+        whales_own.post(HTTP)
+        looks.append("none counts yet")
+        assert adapter.get_instance_status(ALICE.user_id, HTTP) is not None
+        fake.clock.advance(11)
+        looks.clear()
+        assert adapter.start_instance(ALICE.user_id, HTTP).code is Code.ALREADY_RUNNING
+        assert looks == ["GET", "GET"]
+        adapter.close()

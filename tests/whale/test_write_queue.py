@@ -15,9 +15,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 from support.parallel import Ask, Player, Told, crew, dealt, make
 from whale.rig import DIRECT, HTTP, adapter, fake_whale, settings
 
@@ -69,6 +71,30 @@ def until(met: Callable[[], bool]) -> None:
     while not met():
         assert time.monotonic() < end
         time.sleep(0.002)
+
+
+class Overtaken(WriteQueue):
+    """Another takes the place between this one's look and its turn, once."""
+
+    done = False
+
+    def _look(self, connection: Connection, ticket: int) -> Any:
+        seen = super()._look(connection, ticket)
+        if not self.done:
+            self.done = True
+            taken = {"place": seen.place, "until": self._clock.now()}
+            connection.execute(write_queue.write_queue.insert().values(taken))
+        return seen
+
+
+def test_who_is_overtaken_waits_on(any_database: Database) -> None:
+    any_database.ensure_schema()
+    mine = Overtaken(
+        any_database, VirtualClock(), places=1, wait_seconds=FOREVER, call_seconds=CALL_SECONDS
+    )
+    with holding(mine):
+        assert [place for _, place in tickets(any_database)] == [0]
+    assert (mine.done, tickets(any_database)) == (True, [])
 
 
 @pytest.mark.parametrize("places", [1, 3])
