@@ -149,7 +149,7 @@ def test_always_uses_what_is_there_while_the_registry_is_down(
     registry.end(ImageMissing("no route to host"))
     for _ in range(2):
         registry.images.before("i", Pull.ALWAYS)
-    assert caplog.text.count("was not pulled anew") == 1
+        assert caplog.text.count("was not pulled anew") == 1
     missing(registry, Pull.ALWAYS)
     # Tried again beside starts that go on.
     registry.now = PAUSE_SECONDS
