@@ -24,6 +24,7 @@ from conformance.run.outcome import ScenarioOutcome
 from conformance.run.selection import RuleSelection
 from conformance.run.setup import Backends
 from conformance.spec.context import ScenarioContext
+from conformance.spec.log_watch import listening
 from conformance.spec.proofs import Proofs, undeclared_but_working
 from conformance.spec.redaction import Secrets
 from conformance.spec.rules import BY_ID
@@ -196,9 +197,13 @@ class Suite:
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Iterator[None]:
         outcome = pyfuncitem.stash.get(_OUTCOME, None)
-        need = outcome.tried_for if outcome is not None else None
-        if outcome is None or need is None:
+        if outcome is None:
             return (yield)
+        need = outcome.tried_for
+        if need is None:
+            tested = pyfuncitem.funcargs["world"].backend.package
+            with listening(outcome.trace.secrets, [tested]):
+                return (yield)
         proofs, scenario = self._proofs[outcome.backend], outcome.scenario
         try:
             yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from conformance.harness import Hook, Lockout
 from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import EXTENDS, ONE_AT_A_TIME, TEAMS, scenario
@@ -10,6 +12,7 @@ from conformance.spec.steps import (
     demand,
     done,
     gone,
+    let_expire,
     live,
     names,
     only_event,
@@ -325,6 +328,34 @@ def test_who_is_locked_out_loses_nothing(world: ScenarioContext) -> None:
         untouched(world, world.alice, world.first, instance)
     done(world.stop(world.alice, world.first))
     demand(not world.running(), "the container still runs after a stop that succeeded")
+
+
+@scenario("ACCOUNT-034", Hook.ACCESS, Hook.WORKER)
+def test_the_log_does_not_hold_what_lets_a_user_in(world: ScenarioContext) -> None:
+    # The log is listened to in every scenario, from DEBUG up; here all that asks is called.
+    started(world, world.alice, world.first)
+    for why in Lockout:
+        with world.locked_out(world.alice, why), world.backend.allows(BackendUnavailable):
+            world.start(world.alice, world.second)
+            world.extend(world.alice, world.first)
+            world.run_worker()
+            world.status(world.alice, world.first)
+    world.start(world.alice, world.first)
+    world.extend(world.alice, world.first)
+    done(world.stop(world.alice, world.first))
+
+
+@scenario("ACCOUNT-035", Hook.ACCESS, Hook.WORKER, Hook.CLOCK, Hook.GROUND_TRUTH)
+def test_who_is_locked_out_holds_up_no_others_end(world: ScenarioContext) -> None:
+    others = (world.alice, world.bob, world.carol)
+    for locked, why in product(others[:2], Lockout):
+        instances = {player: started(world, player, world.first) for player in others}
+        with world.locked_out(locked, why):
+            let_expire(world, instances[locked])
+            world.run_worker()
+            left = world.running() - {instances[locked]["container_id"]}
+            assert not left, "an expired instance runs on while another's user is not let in"
+        world.run_worker()
 
 
 @scenario("ACCOUNT-030", Hook.OWNERS)

@@ -7,10 +7,12 @@ from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
+_FLAG = re.compile(r"\b\w{1,32}\{[^{}\s\"',:]{8,}\}")
+"""A flag that nobody told us of: flag{…}, CTF{…}"""
+_TOKEN = re.compile(r"\bctfd_[0-9a-f]{16,}\b")
 _FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
-    # A flag that nobody told us of: flag{…}, CTF{…}
-    (re.compile(r"\b\w{1,32}\{[^{}\s\"',:]{8,}\}"), "‹flag›"),
-    (re.compile(r"\bctfd_[0-9a-f]{16,}\b"), "‹token›"),
+    (_FLAG, "‹flag›"),
+    (_TOKEN, "‹token›"),
     # The header line first, then the same words inside JSON, a query or a repr.
     (re.compile(r"(?i)\b((?:set-)?cookie|authorization)(\s*:\s*)[^\r\n\"']+"), r"\1\2‹secret›"),
     (
@@ -65,6 +67,12 @@ class Secrets:
     def given_away_by(self, text: str) -> bool:
         """Whether a known flag stands in ``text``."""
         return any(value and value in text for value in self._numbers)
+
+    def rule_broken_by(self, text: str) -> str:
+        """The rule that a log with ``text`` in it breaks, or nothing."""
+        if self.given_away_by(text) or _FLAG.search(text):
+            return "FLAG-009"
+        return "ACCOUNT-034" if _TOKEN.search(text) else ""
 
     def clean(self, text: str) -> str:
         """``text`` without any known flag and without anything that looks like a secret."""

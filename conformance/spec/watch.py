@@ -49,6 +49,11 @@ class WatchedBackend(ContainerBackend):
         return self._inner.name
 
     @property
+    def package(self) -> str:
+        """The package that the backend under test is written in, as loggers are named."""
+        return type(self._inner).__module__.partition(".")[0]
+
+    @property
     def names(self) -> frozenset[str]:
         return self._inner.names
 

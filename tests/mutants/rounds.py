@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -306,6 +307,13 @@ def tells_the_starter_why(
     return said
 
 
+def logs_the_flag_of_the_lost(sound: Any, removal: InstanceRemoval, row: Instance) -> bool:
+    """When an instance is lost its flag is logged, for whoever looks into it."""
+    logging.getLogger("engines.cre").warning("lost %s with its flag %s", row.id, row.flag)
+    done: bool = sound(removal, row)
+    return done
+
+
 def mates_are_told_as_one(sound: Any, event: ContainerEvent, of_a_challenge: bool) -> str:
     """Refused calls of mates are one event, which names the first of them."""
     same: str = sound(replace(event, user_id=event.team_id or event.user_id), of_a_challenge)
@@ -458,6 +466,10 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "tells_the_starter_why": (
         _ENGINE,
         (Change(ContainerRuntimeEngine, "why_ended", tells_the_starter_why),),
+    ),
+    "logs_the_flag_of_the_lost": (
+        _ENGINE,
+        (Change(InstanceRemoval, "clear_lost", logs_the_flag_of_the_lost),),
     ),
     "mates_are_told_as_one": (_ENGINE, (Change(audit, "_sameness", mates_are_told_as_one),)),
     "reasons_are_told_as_one": (_ENGINE, (Change(audit, "_sameness", reasons_are_told_as_one),)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -52,6 +53,31 @@ def follows_redirects(
     to = urljoin(client._base_url + path, first.headers.get("Location", ""))
     found = requests.request(method, to, headers=dict(headers), timeout=5)
     return replace(page, status=found.status_code, content=found.content)
+
+
+def logs_its_headers(
+    sound: Any, client: WhaleClient, method: str, path: str, headers: Any, *rest: Any
+) -> Any:
+    """What goes over the wire is logged for debugging, token and all."""
+    logging.getLogger("engines.whale.client").debug("%s %s %s", method, path, dict(headers))
+    return sound(client, method, path, headers, *rest)
+
+
+def ends_rounds_at_the_first(sound: Any, book: Ledger, rows: Any, work: Any) -> int:
+    """A worker's round ends at the first row whose user is not let in."""
+    tried: list[int] = []
+
+    def until_a_fault(row: Instance) -> bool:
+        if tried:
+            return False
+        try:
+            return bool(work(row))
+        except WhaleFault:
+            tried.append(row.id)
+            raise
+
+    done: int = sound(book, rows, until_a_fault)
+    return done
 
 
 def reads_follow_redirects(
@@ -265,6 +291,11 @@ def open_is_ready(sound: Any, host: str, port: int, *, watch: Any, seconds: floa
 
 CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "adapter_follows_redirects": (_WHALE, (Change(WhaleClient, "_send", follows_redirects),)),
+    "adapter_logs_its_headers": (_WHALE, (Change(WhaleClient, "_send", logs_its_headers),)),
+    "adapter_ends_rounds_at_the_first": (
+        _WHALE,
+        (Change(Ledger, "_each", ends_rounds_at_the_first),),
+    ),
     "adapter_reads_follow_redirects": (
         _WHALE,
         (Change(WhaleClient, "_send", reads_follow_redirects),),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
 from engines.audit import Action
@@ -64,6 +65,22 @@ class ForgetsWhoIsLockedOut(ReferenceBackend):
         if user_id in self.barred:
             return None
         return super().get_instance_status(user_id, challenge_id, team_id)
+
+
+class TokenInTheLog(ReferenceBackend):
+    """What it asks the machine with is logged."""
+
+    def let_in(self, user_id: int) -> None:
+        logging.getLogger(__name__).debug("asks with ctfd_%032x", user_id)
+        super().let_in(user_id)
+
+
+class OneHoldsUpAll(ReferenceBackend):
+    """While the user of any instance is not let in, nothing is ended."""
+
+    def expire_due(self) -> int:
+        holders = {record.user_id for record in self.records.values()}
+        return 0 if self.barred & holders else super().expire_due()
 
 
 class FlagsEndWithTheirTime(ReferenceBackend):
@@ -370,6 +387,8 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     AllHaveOneMinute: ("HTTP-024",),
     LastKnownIsTheUsers: ("ACCOUNT-027", "HTTP-023"),
     LetsAnybodyIn: ("ACCOUNT-028",),
+    TokenInTheLog: ("ACCOUNT-034",),
+    OneHoldsUpAll: ("ACCOUNT-035",),
     ForgetsWhoIsLockedOut: ("ACCOUNT-029",),
     EarlierFlagStays: ("FLAG-021",),
     FlagsEndWithTheirTime: ("FLAG-015",),
