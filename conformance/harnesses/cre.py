@@ -46,7 +46,12 @@ from conformance.harnesses.guessed_tables import replaced
 from conformance.harnesses.moments import BetweenTransactions, Moments
 from conformance.harnesses.mortal import MortalDatabase, MortalRuntime
 from conformance.harnesses.skewed import AheadClock, on_the_clock_of
-from conformance.harnesses.state import StatefulHarness, TemporaryState, as_another_process
+from conformance.harnesses.state import (
+    ROUND_SECONDS,
+    StatefulHarness,
+    TemporaryState,
+    as_another_process,
+)
 from conformance.spec.crash import Life
 from engines.audit import ContainerEvent
 from engines.catalog import (
@@ -59,6 +64,7 @@ from engines.catalog import (
     Transport,
     Visibility,
 )
+from engines.cleanup_worker import CleanupWorker
 from engines.clock import Clock, VirtualClock
 from engines.contract import InstanceStatus, account_key
 from engines.cre import ContainerRuntimeEngine
@@ -212,7 +218,6 @@ class CreWorld(World):
             calls_per_minute=options.calls_per_minute or Settings().calls_per_minute,
             cre_port_range=self._ports,
             look_seconds=self.look_seconds,
-            worker_seconds=0.01,
         )
         self._catalog = _catalog(image, exiting_image, options, now)
         self._numbers = Numbers()
@@ -238,7 +243,7 @@ class CreWorld(World):
         self.engine.cleanup_worker.run_once()
 
     def worker(self) -> Worker:
-        return self.engine.cleanup_worker
+        return CleanupWorker(self.engine, ROUND_SECONDS, database=self._database)
 
     def events(self) -> list[ContainerEvent]:
         return self.engine.audit.events()

@@ -21,11 +21,12 @@ from conformance.harnesses.guessed_tables import replaced
 from conformance.harnesses.moments import BetweenTransactions, Moments, NoMoments
 from conformance.harnesses.mortal import MortalDatabase
 from conformance.harnesses.skewed import AheadClock, on_the_clock_of
-from conformance.harnesses.state import as_another_process
+from conformance.harnesses.state import ROUND_SECONDS, as_another_process
 from conformance.harnesses.whale import HOOKS as WHALE_HOOKS
 from conformance.harnesses.whale import FakesClock, FakeWhaleHarness, FakeWhaleWorld
 from conformance.spec.crash import Life
 from engines.audit import ContainerEvent
+from engines.cleanup_worker import CleanupWorker
 from engines.clock import Clock
 from engines.contract import ContainerBackend, InstanceStatus
 from engines.hybrid import Breaker, Dial, HybridBackend, Keys, Position, StartRouter
@@ -77,7 +78,6 @@ def hybrid(
         router,
         database=database,
         clock=clock,
-        worker_seconds=0.01,
         upkeep=upkeep,
     )
 
@@ -129,7 +129,7 @@ class HybridWorld(World):
         self._hybrid.cleanup_worker.run_once()
 
     def worker(self) -> Worker:
-        return self._hybrid.cleanup_worker
+        return CleanupWorker(self._hybrid, ROUND_SECONDS, database=self._database)
 
     def events(self) -> list[ContainerEvent]:
         return self._hybrid.audit.events()

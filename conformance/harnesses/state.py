@@ -20,6 +20,9 @@ from conformance.harness import CannotRun, Harness, Hook
 from engines.errors import SettingsError
 from engines.state.database import Database, metadata
 
+ROUND_SECONDS = 0.01
+"""Between two rounds of a worker that runs by itself: whether it stays stopped shows at once. All
+other settings of a worker are those that users get."""
 SCHEMA_TABLE = "whale_ready_schema"
 """Says which version the tables have; it goes with them and is never emptied."""
 

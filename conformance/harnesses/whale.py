@@ -26,10 +26,11 @@ from conformance.harnesses.lure import luring
 from conformance.harnesses.moments import Moments, NoMoments
 from conformance.harnesses.mortal import MortalCredentials, MortalDatabase
 from conformance.harnesses.skewed import AheadClock, on_the_clock_of
-from conformance.harnesses.state import StatefulHarness, as_another_process
+from conformance.harnesses.state import ROUND_SECONDS, StatefulHarness, as_another_process
 from conformance.harnesses.whale_access import Access, Tokens
 from conformance.spec.crash import Life
 from engines.audit import ContainerEvent
+from engines.cleanup_worker import CleanupWorker
 from engines.clock import Clock
 from engines.contract import InstanceStatus
 from engines.settings import Settings
@@ -305,7 +306,6 @@ class FakeWhaleWorld(World):
                 whale_look_again_seconds=LOOK_AGAIN_SECONDS,
                 look_seconds=LOOK_SECONDS,
                 answer_seconds=ANSWER_SECONDS,
-                worker_seconds=0.01,
             ),
             credentials=credentials,
             database=database,
@@ -442,7 +442,7 @@ class FakeWhaleWorld(World):
         self.manager.cleanup_worker.run_once()
 
     def worker(self) -> Worker:
-        return self.manager.cleanup_worker
+        return CleanupWorker(self.manager, ROUND_SECONDS, database=self.database)
 
     def events(self) -> list[ContainerEvent]:
         return self.manager.audit.events()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import pytest
 
@@ -201,8 +201,8 @@ class Suite:
             return (yield)
         need = outcome.tried_for
         if need is None:
-            tested = pyfuncitem.funcargs["world"].backend.package
-            with listening(outcome.trace.secrets, [tested]):
+            world = cast(ScenarioContext, pyfuncitem.funcargs["world"])
+            with listening(outcome.trace.secrets, [world.backend.package]):
                 return (yield)
         proofs, scenario = self._proofs[outcome.backend], outcome.scenario
         try:

@@ -25,6 +25,9 @@ from conformance.spec.steps import (
 from engines.audit import Action
 from engines.contract import Code
 
+SOON_SECONDS = 5
+"""Less than a round of the worker; enough for a slow machine."""
+
 
 @scenario("EXPIRY-001", Hook.CLOCK)
 def test_an_expired_instance_is_not_live(world: ScenarioContext) -> None:
@@ -37,6 +40,15 @@ def test_an_instance_lives_to_its_end(world: ScenarioContext) -> None:
     instance = started(world, world.alice, world.first)
     # Ten seconds are for backends whose seconds go on while the clock is moved.
     world.advance(instance["remaining_seconds"] - 10)
+    untouched(world, world.alice, world.first, instance)
+
+
+@scenario("EXPIRY-020", Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_the_worker_ends_nothing_before_its_time(world: ScenarioContext) -> None:
+    instance = started(world, world.alice, world.first)
+    world.advance(instance["remaining_seconds"] - SOON_SECONDS)
+    world.run_worker()
+    assert world.running() == {instance["container_id"]}, "the worker ended what has time left"
     untouched(world, world.alice, world.first, instance)
 
 

@@ -567,8 +567,9 @@ def test_a_stop_all_ends_what_fits_all_that_is_named(world: ScenarioContext) -> 
     his = started(world, world.carol, world.second)
     alice, bob, carol = (each.user_id for each in (world.alice, world.bob, world.carol))
     with world.web() as web:
-        _ends(web, 0, challenge_id=world.first, user_id=carol)
-        _ends(web, 0, challenge_id=world.second, user_id=alice)
+        for name in CHALLENGE_NAMES:
+            _ends(web, 0, **{name: world.first}, user_id=carol)
+            _ends(web, 0, **{name: world.second}, user_id=alice)
         _ends(web, 1, challenge_id=world.first, user_id=bob)
         gone(world, world.bob, world.first)
         for player, challenge, instance in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from conformance.harness import FaultKind, Hook, Options
@@ -9,9 +10,12 @@ from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import scenario
 from conformance.spec.steps import (
     MOST_MOMENTS,
+    SLACK_SECONDS,
     came_to_moments,
     demand,
     done,
+    expiry,
+    gone,
     live,
     settle,
     started,
@@ -20,6 +24,7 @@ from conformance.spec.steps import (
 from engines.contract import Code, ContainerBackend, StartResult
 
 WARM = Options(warm=2)
+ENDS_IN = 1800
 POOL = (Hook.WARM_POOL, Hook.WORKER, Hook.GROUND_TRUTH)
 
 
@@ -139,6 +144,81 @@ def test_an_outage_uses_nothing_up(world: ScenarioContext) -> None:
     for player in (world.alice, world.bob):
         got = started(world, player, _warm(world))["container_id"]
         assert got in ready, "a start made a container while others were ready"
+
+
+@scenario(
+    "POOL-011",
+    *(*POOL, Hook.CONTEST_END, Hook.CLOCK),
+    options=replace(WARM, ends_in_seconds=ENDS_IN),
+)
+def test_what_was_ready_lives_as_long_as_any_other(world: ScenarioContext) -> None:
+    ready = _filled(world)
+    warm = started(world, world.alice, _warm(world))
+    assert warm["container_id"] in ready, "a start made a container while others were ready"
+    other = started(world, world.bob, world.first)
+    longer = (expiry(warm) - expiry(other)).total_seconds()
+    assert abs(longer) <= SLACK_SECONDS, f"one that was ready lives {longer:+.0f} s longer"
+    world.advance(ENDS_IN + 1)
+    gone(world, world.alice, _warm(world))
+
+
+@scenario(
+    "POOL-012",
+    *(*POOL, Hook.PORT_RANGE, Hook.KILL_BEHIND),
+    options=Options(warm=1, port_count=2),
+)
+def test_what_is_replaced_gives_its_ports_back(world: ScenarioContext) -> None:
+    world.run_worker()
+    for _ in range(3):
+        (waiting,) = world.running()
+        world.kill_behind(waiting)
+        world.run_worker()
+        waits = len(world.running())
+        assert waits == 1, f"{waits} containers wait once one that died has been replaced"
+    started(world, world.alice, world.first)
+
+
+@scenario("POOL-013", *POOL, Hook.MOMENTS, options=Options(warm=1))
+def test_a_round_leaves_alone_what_a_start_takes(world: ScenarioContext) -> None:
+    def take() -> None:
+        answers.append(world.start(world.alice, _warm(world)))
+
+    answers: list[StartResult] = []
+    for moment in range(MOST_MOMENTS):
+        world.run_worker()
+        if not world.interrupted(moment, take, lambda _: world.run_worker()):
+            break
+        demand(answers[-1].ok, f"a round made a start fail: {answers[-1].message}")
+        told = answers[-1].instance["container_id"]
+        demand(told in world.running(), "a round removed what a start was taking")
+        demand(
+            live(world, world.alice, _warm(world))["container_id"] == told,
+            "another container is live than the one that was told of",
+        )
+        done(world.stop(world.alice, _warm(world)))
+    came_to_moments(answers[:-1])
+
+
+@scenario(
+    "POOL-014",
+    *(*POOL, Hook.MOMENTS, Hook.CAPACITY, Hook.NEW_IMAGE),
+    options=Options(warm=1, capacity=2),
+)
+def test_one_that_is_being_made_takes_one_place(world: ScenarioContext) -> None:
+    def start_two(other: ContainerBackend) -> None:
+        for player, challenge in ((world.alice, world.first), (world.bob, world.second)):
+            answers.append(other.start_instance(player.user_id, challenge, player.team_id))
+
+    answers: list[StartResult] = []
+    for moment in range(MOST_MOMENTS):
+        if not world.interrupted(moment, world.run_worker, start_two):
+            break
+        demand(any(answer.ok for answer in answers[-2:]), "no start found the room that is left")
+        demand(len(world.running()) <= 2, "more containers run than the system has places")
+        for player, challenge in ((world.alice, world.first), (world.bob, world.second)):
+            world.stop(player, challenge)
+        world.change_images()  # so that the next round has one to make
+    came_to_moments(answers[::2])
 
 
 def _warm(world: ScenarioContext) -> int:

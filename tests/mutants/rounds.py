@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from conformance.harnesses.cre import MemoryHarness
@@ -17,7 +18,8 @@ from engines.contract import ActionResult, Code, InstanceStatus, StartResult, ac
 from engines.cre import ContainerRuntimeEngine, admission
 from engines.cre.admission import Admission
 from engines.cre.instance_starter import InstanceStarter
-from engines.cre.pool_store import Warm
+from engines.cre.pool_store import PoolStore, Warm, WarmState
+from engines.cre.pool_store import pool as pool_table
 from engines.cre.removal import InstanceRemoval
 from engines.cre.repair import Repair
 from engines.cre.reservations import Reservations
@@ -314,6 +316,52 @@ def logs_the_flag_of_the_lost(sound: Any, removal: InstanceRemoval, row: Instanc
     return done
 
 
+def ends_a_round_early(sound: Any, removal: InstanceRemoval) -> int:
+    """The worker ends what would be over before its next round."""
+    parts = removal._parts
+    soon = parts.clock.now() + timedelta(seconds=parts.settings.worker_seconds)
+    return removal.in_parallel(removal.expire, parts.store.due(soon))
+
+
+def what_was_ready_has_no_end(
+    sound: Any, starter: InstanceStarter, call: Call, spec: Any, row: Any, made: Any, warm: Any
+) -> StartResult:
+    """An instance from the warm pool goes on when the contest is over."""
+    if warm is not None:
+        life = timedelta(seconds=starter._parts.settings.cre_timeout_seconds)
+        starter._expiry = lambda _spec, now: now + life  # type: ignore[method-assign]
+    try:
+        result: StartResult = sound(starter, call, spec, row, made, warm)
+    finally:
+        starter.__dict__.pop("_expiry", None)
+    return result
+
+
+def keeps_ports_of_the_replaced(sound: Any, pool: WarmPool, row: Warm) -> bool:
+    """The ports of a container that left the warm pool stay taken."""
+    return pool._parts.database.transact(lambda connection: pool.rows.delete(connection, row))
+
+
+def rounds_take_what_is_claimed(sound: Any, repair: Repair) -> int:
+    """A round knows those of the warm pool alone that are ready and not claimed."""
+    rows, every = repair._pool.rows, repair._pool.rows.all
+    rows.all = lambda: [  # type: ignore[method-assign]
+        row for row in every() if row.state is WarmState.READY
+    ]
+    try:
+        done: int = sound(repair)
+    finally:
+        rows.__dict__.pop("all", None)
+    return done
+
+
+def what_is_being_made_takes_no_place(sound: Any, rows: PoolStore, connection: Connection) -> int:
+    """Containers of the warm pool count once they are ready."""
+    ready = pool_table.c.state == WarmState.READY.value
+    counted = sa.select(sa.func.count()).where(ready)
+    return int(connection.execute(counted).scalar_one())
+
+
 def mates_are_told_as_one(sound: Any, event: ContainerEvent, of_a_challenge: bool) -> str:
     """Refused calls of mates are one event, which names the first of them."""
     same: str = sound(replace(event, user_id=event.team_id or event.user_id), of_a_challenge)
@@ -470,6 +518,23 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "logs_the_flag_of_the_lost": (
         _ENGINE,
         (Change(InstanceRemoval, "clear_lost", logs_the_flag_of_the_lost),),
+    ),
+    "ends_a_round_early": (_ENGINE, (Change(InstanceRemoval, "expire_due", ends_a_round_early),)),
+    "what_was_ready_has_no_end": (
+        _ENGINE,
+        (Change(InstanceStarter, "_activate", what_was_ready_has_no_end),),
+    ),
+    "keeps_ports_of_the_replaced": (
+        _ENGINE,
+        (Change(WarmPool, "_forget", keeps_ports_of_the_replaced),),
+    ),
+    "rounds_take_what_is_claimed": (
+        _ENGINE,
+        (Change(Repair, "reconcile", rounds_take_what_is_claimed),),
+    ),
+    "what_is_being_made_takes_no_place": (
+        _ENGINE,
+        (Change(PoolStore, "count", what_is_being_made_takes_no_place),),
     ),
     "mates_are_told_as_one": (_ENGINE, (Change(audit, "_sameness", mates_are_told_as_one),)),
     "reasons_are_told_as_one": (_ENGINE, (Change(audit, "_sameness", reasons_are_told_as_one),)),

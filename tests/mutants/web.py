@@ -227,6 +227,13 @@ def nothing_is_all(sound: Any, endpoints: AdminEndpoints, found: Any) -> ending.
     return selection
 
 
+def knows_one_name(sound: Any, endpoints: AdminEndpoints, found: Any) -> ending.InstanceSelection:
+    """A challenge that an admin names as chal_id or id is not looked at beside a user."""
+    others = {name: value for name, value in found.items() if name not in ("chal_id", "id")}
+    selection: ending.InstanceSelection = sound(endpoints, others or found)
+    return selection
+
+
 def false_is_all(sound: Any, endpoints: AdminEndpoints, found: Any) -> ending.InstanceSelection:
     """Where an admin says anything of all everything is ended."""
     selection: ending.InstanceSelection = sound(
@@ -351,6 +358,7 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "web_zero_is_no_team": (MemoryHarness, (Change(inputs, "optional", zero_is_no_team),)),
     "web_goes_by_the_first": (MemoryHarness, (Change(ending, "_query", goes_by_the_first),)),
     "web_nothing_is_all": (MemoryHarness, (Change(AdminEndpoints, "_selection", nothing_is_all),)),
+    "web_knows_one_name": (MemoryHarness, (Change(AdminEndpoints, "_selection", knows_one_name),)),
     "web_false_is_all": (MemoryHarness, (Change(AdminEndpoints, "_selection", false_is_all),)),
     "web_nobody_ended_them": (MemoryHarness, (Change(ending, "_with_context", nobody_ended_them),)),
     "web_solves_are_users": (MemoryHarness, (Change(admin, "end_on_solve", solves_are_users),)),

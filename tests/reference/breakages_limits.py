@@ -177,6 +177,17 @@ class RecordsAnotherFlag(ReferenceBackend):
         return ready and replace(ready, flag=f"flag{{recorded-for-{ready.id}}}")
 
 
+class EndsARoundEarly(ReferenceBackend):
+    """The worker ends what would be over before its next round."""
+
+    def expire_due(self) -> int:
+        soon = self.clock.now() + timedelta(seconds=10)
+        for record in list(self.records.values()):
+            if record.expires_at <= soon:
+                self.expire(record)
+        return super().expire_due()
+
+
 class OneFlagInThePool(ReferenceBackend):
     """Whatever waits has the flag of its challenge."""
 
@@ -406,6 +417,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     ItsOwnEndIsNone: ("LIMIT-016",),
     FullCounts: ("LIMIT-017",),
     WaitsAWholeWindow: ("LIMIT-018",),
+    EndsARoundEarly: ("EXPIRY-020",),
     OutagesUseThePoolUp: ("POOL-010",),
     DeadHoldTheirPlaces: ("CRASH-010",),
     ColdStart: ("POOL-001", "POOL-004", "POOL-006"),
