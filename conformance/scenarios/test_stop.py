@@ -158,6 +158,22 @@ def test_what_others_hold_on_to_is_in_nobodys_way(world: ScenarioContext) -> Non
         done(world.stop(world.alice, challenge))
 
 
+@scenario("STOP-019", Hook.HELD_NETWORK, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_what_is_left_behind_takes_nothing_with_it(world: ScenarioContext) -> None:
+    for challenge in filter(None, (world.first, world.challenges.companion)):
+        held = started(world, world.alice, challenge)
+        with world.held_network(held["container_id"]):
+            done(world.stop(world.alice, challenge))
+            again = started(world, world.alice, challenge)
+            world.run_worker()
+            untouched(world, world.alice, challenge, again)
+        for _ in range(2):
+            world.run_worker()
+            untouched(world, world.alice, challenge, again)
+        assert again["container_id"] in world.running(), "the worker removed a live instance"
+        done(world.stop(world.alice, challenge))
+
+
 @scenario("STOP-017", FaultKind.LOST_ANSWER, Hook.GROUND_TRUTH)
 def test_a_stop_that_certainly_failed_has_ended_nothing(world: ScenarioContext) -> None:
     _ends_only_what_it_may(world, FaultKind.LOST_ANSWER)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from conformance.harness import FaultKind, Hook, Options
+from conformance.harness import FaultKind, Hook, Lockout, Options
 from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import EXITS_AT_ONCE, EXTENDS, FLAG_GRACE, ONE_AT_A_TIME, scenario
 from conformance.spec.steps import (
@@ -397,6 +397,32 @@ def test_a_start_that_is_carried_out_late_is_done_nowhere_else(world: ScenarioCo
         settle(world)
         result = world.start(world.alice, world.first)
         demand(result.ok, f"no start works afterwards: {result.message} ({result.code.value})")
+
+
+@scenario("SWAP-030", FaultKind.LOST_ANSWER, Hook.OUTAGE, Hook.GROUND_TRUTH)
+def test_an_unknown_start_is_done_nowhere_else_however_often(world: ScenarioContext) -> None:
+    with fallback(world) as front:
+        with world.fault(FaultKind.LOST_ANSWER):
+            world.start(world.alice, world.first)
+        with world.outage():
+            for _ in range(front.failures + 2):
+                world.start(world.alice, world.first)
+                demand(
+                    not front.running_elsewhere(),
+                    "a start of which it is not known what became was done elsewhere",
+                )
+
+
+@scenario("SWAP-031", Hook.OUTAGE, Hook.ACCESS)
+def test_who_is_not_let_in_does_not_tell_that_it_is_back(world: ScenarioContext) -> None:
+    with fallback(world) as front, world.outage():
+        for _ in range(front.failures):
+            demand(_asks(world, front), "it is left alone before it has failed so often")
+        front.time_goes_by(front.seconds + 1)
+        with world.locked_out(world.bob, Lockout.NO_ACCESS):
+            demand(not world.start(world.bob, world.first).ok, "who is not let in has started")
+        _asks(world, front)  # finds out that it is not back, if nobody has yet
+        demand(not _asks(world, front), "it is asked on and on although it fails")
 
 
 @scenario("SWAP-026", Hook.CAPACITY, Hook.GROUND_TRUTH, options=Options(capacity=1))

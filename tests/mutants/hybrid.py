@@ -9,6 +9,7 @@ from typing import Any
 from conformance.harness import Harness
 from conformance.harnesses.cre import MemoryHarness
 from conformance.harnesses.hybrid import HybridHarness
+from conformance.harnesses.whale import FakeWhaleHarness
 from engines.audit import Action
 from engines.contract import Capabilities, Code, InstanceStatus, StartResult
 from engines.errors import BackendUnavailable
@@ -230,6 +231,24 @@ def a_second_start_goes_home(sound: Any, route: Route, now: Any) -> bool:
     return False
 
 
+def a_refusal_ends_what_was_unknown(
+    sound: Any, front: HybridBackend, *args: Any, **named: Any
+) -> Any:
+    """A start that is certainly refused makes its route free, whatever an earlier one came to."""
+    front._may_hold = lambda _route: False  # type: ignore[method-assign]
+    try:
+        return sound(front, *args, **named)
+    finally:
+        front.__dict__.pop("_may_hold", None)
+
+
+def any_answer_closes(sound: Any, router: StartRouter, key: str, result: StartResult) -> None:
+    """A refusal that never reached the new backend counts as its answer."""
+    sound(router, key, result)
+    if key == router.keys.new and result.definite and result.code is not Code.UNAVAILABLE:
+        router.breaker.succeeded()
+
+
 def never_goes_home(sound: Any, router: StartRouter, key: str, result: StartResult) -> bool:
     """While the new backend is down nobody starts anything."""
     return False
@@ -394,6 +413,14 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "hybrid_a_second_start_goes_home": (
         MemoryHarness,
         (Change(Route, "uncertain", a_second_start_goes_home),),
+    ),
+    "hybrid_a_refusal_ends_what_was_unknown": (
+        MemoryHarness,
+        (Change(HybridBackend, "_launch", a_refusal_ends_what_was_unknown),),
+    ),
+    "hybrid_any_answer_closes": (
+        FakeWhaleHarness,
+        (Change(StartRouter, "heard", any_answer_closes),),
     ),
     "hybrid_never_goes_home": (
         MemoryHarness,

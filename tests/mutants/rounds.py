@@ -23,6 +23,7 @@ from engines.cre.pool_store import pool as pool_table
 from engines.cre.removal import InstanceRemoval
 from engines.cre.repair import Repair
 from engines.cre.reservations import Reservations
+from engines.cre.runtimes.memory import MemoryRuntime
 from engines.cre.start_rate import count_start
 from engines.cre.warm_pool import WarmPool
 from engines.front import AuditedBackend, Call
@@ -362,6 +363,13 @@ def what_is_being_made_takes_no_place(sound: Any, rows: PoolStore, connection: C
     return int(connection.execute(counted).scalar_one())
 
 
+def strays_go_by_their_name(
+    sound: Any, runtime: MemoryRuntime, deployment: str, name: str, fence: int
+) -> Any:
+    """What an earlier instance left is removed with all that bears its name."""
+    return sound(runtime, deployment, name, 2**63 - 1)
+
+
 def mates_are_told_as_one(sound: Any, event: ContainerEvent, of_a_challenge: bool) -> str:
     """Refused calls of mates are one event, which names the first of them."""
     same: str = sound(replace(event, user_id=event.team_id or event.user_id), of_a_challenge)
@@ -535,6 +543,10 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "what_is_being_made_takes_no_place": (
         _ENGINE,
         (Change(PoolStore, "count", what_is_being_made_takes_no_place),),
+    ),
+    "strays_go_by_their_name": (
+        _ENGINE,
+        (Change(MemoryRuntime, "clear", strays_go_by_their_name),),
     ),
     "mates_are_told_as_one": (_ENGINE, (Change(audit, "_sameness", mates_are_told_as_one),)),
     "reasons_are_told_as_one": (_ENGINE, (Change(audit, "_sameness", reasons_are_told_as_one),)),
