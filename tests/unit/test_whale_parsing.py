@@ -10,6 +10,7 @@ import pytest
 from engines.contract import Code
 from engines.errors import SettingsError, WhaleFault
 from engines.whale.access import Access, parse_access
+from engines.whale.api import _no_such_route
 from engines.whale.client import MAX_DEPTH, WhaleAnswer, parsed
 from engines.whale.dialects import (
     DIALECTS,
@@ -44,6 +45,7 @@ def refused(message: str, status: int = 403, **more: Any) -> WhaleAnswer:
             f'from pwn import *<br>remote("{UUID}.127.0.0.1.nip.io", 1443, ssl=True).interactive()',
             Access("tls", f"{UUID}.127.0.0.1.nip.io", 1443),
         ),
+        ('remote("pwn.example.org", 1337)', Access("tcp", "pwn.example.org", 1337)),
         (
             f'<a href="http://{UUID}.ctf.example.org/">x</a>',
             Access("http", f"{UUID}.ctf.example.org", 80),
@@ -524,3 +526,28 @@ def test_what_whale_sends_is_parsed_as_it_is() -> None:
         "success": True,
         "data": {"a": [1, "\u00e4"]},
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "no_route"),
+    [
+        (answer({"message": "The requested URL was not found on the server."}, 404), True),
+        (answer(None, 404, kind="text/html"), True),
+        (answer({"success": False, "message": "Challenge not found"}, 404), False),
+        (answer({"message": "Forbidden"}, 403), False),
+    ],
+)
+def test_a_route_that_is_not_there_is_no_missing_challenge(
+    given: WhaleAnswer, no_route: bool
+) -> None:
+    assert _no_such_route(given) is no_route
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
+def test_what_an_unknown_refusal_says_is_quoted_nowhere(method: str) -> None:
+    said = "ctfd_" + "0f" * 20 + " <script>alert(1)</script>\x1b[2J flag{0123456789abcdef}"
+    with pytest.raises(WhaleFault) as caught:
+        CtfdWhale().written(refused(said, method=method))
+    fault = caught.value
+    told = f"{fault} {fault.message} {fault.said!r} {fault!r}"
+    assert not any(part in told for part in said.split())

@@ -245,3 +245,41 @@ def test_what_goes_between_two_looks_of_a_start_is_left_to_the_next(tmp_path: Pa
         assert adapter.start_instance(ALICE.user_id, HTTP).code is Code.ALREADY_RUNNING
         assert looks == ["GET", "GET"]
         adapter.close()
+
+
+def test_a_look_leaves_the_row_of_a_stop_alone_where_the_expiry_has_moved(site: Sites) -> None:
+    here = site()
+    store, ledger = here.adapter._store, here.adapter._ledger
+    assert here.start(ALICE) is Code.OK
+    (row,) = store.all()
+    assert store.save(row.stopping(ledger.lease_end()))
+    here.fake.patch_config({"docker_timeout": str(2 * TIMEOUT)})
+    before = store.all()
+    assert here.adapter.get_instance_status(ALICE.user_id, HTTP) is not None
+    assert store.all() == before
+
+
+def test_a_hang_is_waited_for_as_long_as_the_setting_says(tmp_path: Path) -> None:
+    shared = settings("http://127.0.0.1:1", tmp_path / "state.db", timeout=1, renewals=1)
+    made = replace(shared, look_seconds=0.5, answer_seconds=3.5)
+    adapter = WhaleAPIManager(made, credentials=credentials([ALICE]))
+    pulse = adapter._api._client._pulse
+    assert (pulse._look_seconds, pulse._answer_seconds) == (0.5, 3.5)
+    adapter.close()
+
+
+def test_a_time_that_was_cut_on_whale_is_followed(site: Sites) -> None:
+    here = site()
+    assert here.start(ALICE) is Code.OK
+    here.fake.patch_config({"docker_timeout": str(TIMEOUT // 2)})
+    for look in (here.adapter.get_instance_status, here.adapter.last_known):
+        seen = look(ALICE.user_id, HTTP)
+        assert seen is not None
+        assert seen["remaining_seconds"] <= TIMEOUT // 2
+
+
+def test_what_an_adapter_declares(site: Sites) -> None:
+    declared = site().adapter.capabilities
+    assert not declared.detects_loss, "Whale itself does not notice (docs/whale-wire.md)"
+    assert (declared.teams, declared.multi_node) == (True, True)
+    assert (declared.timeout_seconds, declared.max_extensions) == (TIMEOUT, RENEWALS)
