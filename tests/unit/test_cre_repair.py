@@ -284,3 +284,17 @@ def test_an_engine_that_is_given_nothing_goes_by_the_environment(
     assert engine.settings.cre_timeout_seconds == 77
     assert engine.start_instance(1, 1).code is Code.UNAVAILABLE
     engine.close()
+
+
+def test_what_a_stop_left_goes_by_itself_and_takes_nothing_with_it(stage: Stage) -> None:
+    """A network that something foreign holds on to bears the name of the next instance too."""
+    first = stage.engine.start_instance(1, 1).instance["container_id"]
+    with stage.runtime.held_network(first):
+        assert stage.engine.stop_instance(1, 1).ok
+        again = stage.engine.start_instance(1, 1).instance["container_id"]
+        stage.engine.reconcile()
+        assert stage.runtime.running() == {again}
+    found = stage.runtime.find(stage.engine.deployment)
+    assert len(found) == 2, "the container, and the network that was left"
+    stage.engine.reconcile()
+    assert [resource.id for resource in stage.runtime.find(stage.engine.deployment)] == [again]
