@@ -1,0 +1,159 @@
+"""Files and bodies that others wrote, read into classes; what does not fit is named with its fix.
+
+A dataclass says by its annotations what each field may hold, as ``Annotated[int, Meta(ge=1)]``, and
+msgspec decides whether it does. A ``Meta(description=...)`` is said instead of the words below, for
+all that is inside its type.
+"""
+
+from __future__ import annotations
+
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import date, datetime
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+
+from msgspec import Meta, ValidationError, convert, inspect
+
+T = TypeVar("T")
+Place = tuple[str | int, ...]
+"""Keys, and numbers of list members from 0, that lead to a value."""
+
+Text = Annotated[str, Meta(pattern=r"\S", description="a text that is not empty")]
+PortNumber = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class Unfit(ValueError):
+    """Content is not what its reader takes; ``said`` goes on after the name of the place."""
+
+    def __init__(self, place: Place, said: str) -> None:
+        super().__init__(f"{dotted(place)}: {said}" if place else said)
+        self.place, self.said = place, said
+
+
+def dotted(place: Sequence[str | int]) -> str:
+    """As ``challenge[0].ports``."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    return "".join(parts).removeprefix(".")
+
+
+def typed(content: object, kind: type[T], *, dates: bool = True) -> T:
+    """The content as the class has it; a key that is no field of it is refused.
+
+    Args:
+        dates: whether dates are values of their own, as in TOML; in JSON they are texts.
+
+    Raises:
+        Unfit: with the place that is wrong.
+    """
+    own = (date, datetime) if dates else ()
+    _check(content, kind, own, ())
+    return convert(content, kind, builtin_types=own)
+
+
+def toml_file(path: Path, *, private: bool = False) -> dict[str, Any]:
+    """The content of a TOML file.
+
+    Args:
+        private: it holds secrets: only its owner may read it, and none of it is quoted.
+
+    Raises:
+        Unfit: it cannot be read.
+    """
+    try:
+        if private and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise Unfit((), "can be read by others and holds secrets; run chmod 600 on it")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Unfit((), f"cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Unfit((), "is not TOML" if private else f"is not TOML: {error}") from None
+
+
+def _check(content: object, kind: Any, own: tuple[type, ...], place: Place) -> None:
+    """Innermost first, so that what is told is what is wrong."""
+    for key, value, inner in _parts(content, kind, place):
+        _check(value, inner, own, (*place, key))
+    try:
+        convert(content, kind, builtin_types=own)
+    except ValidationError as error:
+        said = error.__cause__ or f"must be {_words(inspect.type_info(kind))}"
+        raise Unfit(place, str(said)) from None
+
+
+def _parts(content: object, kind: Any, place: Place) -> Iterator[tuple[str | int, object, Any]]:
+    """What the content is made of: key, value and type; nothing where a description says it all."""
+    arguments = get_args(kind)
+    if get_origin(kind) is Annotated:
+        if not any(isinstance(each, Meta) and each.description for each in arguments):
+            yield from _parts(content, arguments[0], place)
+    elif arguments[1:] == (type(None),):
+        yield from _parts(content, arguments[0], place)
+    elif is_dataclass(kind) and isinstance(content, dict):
+        yield from _members(content, cast("type", kind), place)
+    elif isinstance(content, dict) and _is(kind, Mapping):
+        yield from ((key, value, arguments[1]) for key, value in content.items())
+    elif isinstance(content, list) and _is(kind, Sequence):
+        yield from ((number, value, arguments[0]) for number, value in enumerate(content))
+
+
+def _members(
+    content: dict[str, Any], kind: type, place: Place
+) -> Iterator[tuple[str, object, Any]]:
+    known, needed = _fields(kind)
+    for key in content:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise Unfit((*place, key), f"is no field; {meant}the fields are {', '.join(known)}")
+    for key in needed:
+        if key not in content:
+            raise Unfit((*place, key), "is missing")
+    yield from ((key, value, known[key]) for key, value in content.items())
+
+
+def _is(kind: Any, of: type) -> bool:
+    origin = get_origin(kind)
+    return isinstance(origin, type) and issubclass(origin, of)
+
+
+@cache
+def _fields(kind: type) -> tuple[Mapping[str, Any], Sequence[str]]:
+    """The types of a dataclass's fields by name, and which of them must be given."""
+    hints = get_type_hints(kind, include_extras=True)
+    made = [field for field in fields(kind) if field.init]
+    needed = [f.name for f in made if f.default is MISSING and f.default_factory is MISSING]
+    return {field.name: hints[field.name] for field in made}, needed
+
+
+_WORDS: Mapping[type[inspect.Type], str] = {
+    inspect.BoolType: "true or false",
+    inspect.FloatType: "a number",
+    inspect.StrType: "a text",
+    inspect.DateType: "a day without quotes, as 2030-12-31",
+    inspect.DateTimeType: "a time with its zone, as 2026-12-01T18:00:00+01:00",
+}
+
+
+def _words(kind: inspect.Type) -> str:
+    match kind:
+        case inspect.Metadata(extra_json_schema={"description": str(said)}):
+            return said
+        case inspect.Metadata():
+            return _words(kind.type)
+        case inspect.IntType():
+            low = "" if kind.ge is None else f" from {kind.ge}"
+            return f"a whole number{low}" + ("" if kind.le is None else f" to {kind.le}")
+        case inspect.EnumType():
+            return "one of " + ", ".join(str(each.value) for each in kind.cls)
+        case inspect.LiteralType():
+            return "one of " + ", ".join(map(str, kind.values))
+        case inspect.CollectionType():
+            return "a list of texts" if isinstance(kind.item_type, inspect.StrType) else "a list"
+        case inspect.UnionType():
+            return " or ".join(_words(of) for of in kind.types if type(of) is not inspect.NoneType)
+    return _WORDS.get(type(kind), "key/value pairs")
