@@ -10,20 +10,25 @@ from __future__ import annotations
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import date, datetime
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from msgspec import Meta, ValidationError, convert, inspect
+from msgspec import Meta, ValidationError, convert, inspect, json
 
 T = TypeVar("T")
 Place = tuple[str | int, ...]
 """Keys, and numbers of list members from 0, that lead to a value."""
 
 Text = Annotated[str, Meta(pattern=r"\S", description="a text that is not empty")]
+Count = Annotated[int, Meta(ge=0)]
+Moment = Annotated[
+    datetime,
+    Meta(tz=True, extra_json_schema={"pattern": r"^\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)$"}),
+]
 PortNumber = Annotated[int, Meta(ge=1, le=65535)]
 
 
@@ -41,18 +46,25 @@ def dotted(place: Sequence[str | int]) -> str:
     return "".join(parts).removeprefix(".")
 
 
-def typed(content: object, kind: type[T], *, dates: bool = True) -> T:
-    """The content as the class has it; a key that is no field of it is refused.
-
-    Args:
-        dates: whether dates are values of their own, as in TOML; in JSON they are texts.
+def typed(content: object, kind: type[T]) -> T:
+    """What a TOML file holds, as the class has it; a key that is no field of it is refused.
 
     Raises:
         Unfit: with the place that is wrong.
     """
-    own = (date, datetime) if dates else ()
-    _check(content, kind, own, ())
-    return convert(content, kind, builtin_types=own)
+    return _Reader(own=(date, datetime)).read(content, kind)
+
+
+def from_json(content: object, kind: type[T], *, more: bool = False) -> T:
+    """The same for JSON of ours, in which dates are texts and every field is given.
+
+    Args:
+        more: whether there may be keys that are no fields.
+
+    Raises:
+        Unfit: with the place that is wrong.
+    """
+    return _Reader(whole=True, more=more).read(content, kind)
 
 
 def toml_file(path: Path, *, private: bool = False) -> dict[str, Any]:
@@ -74,46 +86,72 @@ def toml_file(path: Path, *, private: bool = False) -> dict[str, Any]:
         raise Unfit((), "is not TOML" if private else f"is not TOML: {error}") from None
 
 
-def _check(content: object, kind: Any, own: tuple[type, ...], place: Place) -> None:
-    """Innermost first, so that what is told is what is wrong."""
-    for key, value, inner in _parts(content, kind, place):
-        _check(value, inner, own, (*place, key))
-    try:
-        convert(content, kind, builtin_types=own)
-    except ValidationError as error:
-        said = error.__cause__ or f"must be {_words(inspect.type_info(kind))}"
-        raise Unfit(place, str(said)) from None
+def schema_of(kind: type, name: str) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of what :func:`from_json` takes as the class."""
+    parts: dict[str, Any] = json.schema(kind)["$defs"]
+    for part in parts.values():
+        if "properties" in part:
+            part |= {"required": list(part["properties"]), "additionalProperties": False}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:whale-ready:{name}:1",
+        **parts.pop(kind.__name__),
+        "$defs": parts,
+    }
 
 
-def _parts(content: object, kind: Any, place: Place) -> Iterator[tuple[str | int, object, Any]]:
-    """What the content is made of: key, value and type; nothing where a description says it all."""
-    arguments = get_args(kind)
-    if get_origin(kind) is Annotated:
-        if not any(isinstance(each, Meta) and each.description for each in arguments):
-            yield from _parts(content, arguments[0], place)
-    elif arguments[1:] == (type(None),):
-        yield from _parts(content, arguments[0], place)
-    elif is_dataclass(kind) and isinstance(content, dict):
-        yield from _members(content, cast("type", kind), place)
-    elif isinstance(content, dict) and _is(kind, Mapping):
-        yield from ((key, value, arguments[1]) for key, value in content.items())
-    elif isinstance(content, list) and _is(kind, Sequence):
-        yield from ((number, value, arguments[0]) for number, value in enumerate(content))
+@dataclass(frozen=True)
+class _Reader:
+    own: tuple[type, ...] = ()
+    """Types that the content has values of, beyond JSON's."""
+    whole: bool = False
+    """Whether fields with a default must be given too."""
+    more: bool = False
 
+    def read(self, content: object, kind: type[T]) -> T:
+        self._check(content, kind, ())
+        return convert(content, kind, builtin_types=self.own)
 
-def _members(
-    content: dict[str, Any], kind: type, place: Place
-) -> Iterator[tuple[str, object, Any]]:
-    known, needed = _fields(kind)
-    for key in content:
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            meant = f"did you mean {near[0]}? " if near else ""
-            raise Unfit((*place, key), f"is no field; {meant}the fields are {', '.join(known)}")
-    for key in needed:
-        if key not in content:
-            raise Unfit((*place, key), "is missing")
-    yield from ((key, value, known[key]) for key, value in content.items())
+    def _check(self, content: object, kind: Any, place: Place) -> None:
+        """Innermost first, so that what is told is what is wrong."""
+        for key, value, inner in self._parts(content, kind, place):
+            self._check(value, inner, (*place, key))
+        try:
+            convert(content, kind, builtin_types=self.own)
+        except ValidationError as error:
+            said = error.__cause__ or f"must be {_words(inspect.type_info(kind))}"
+            raise Unfit(place, str(said)) from None
+
+    def _parts(
+        self, content: object, kind: Any, place: Place
+    ) -> Iterator[tuple[str | int, object, Any]]:
+        """What it is made of: key, value and type; nothing where a description says it all."""
+        arguments = get_args(kind)
+        if get_origin(kind) is Annotated:
+            if not any(isinstance(each, Meta) and each.description for each in arguments):
+                yield from self._parts(content, arguments[0], place)
+        elif arguments[1:] == (type(None),):
+            yield from self._parts(content, arguments[0], place)
+        elif is_dataclass(kind) and isinstance(content, dict):
+            yield from self._members(content, cast("type", kind), place)
+        elif isinstance(content, dict) and _is(kind, Mapping):
+            yield from ((key, value, arguments[1]) for key, value in content.items())
+        elif isinstance(content, list) and _is(kind, Sequence):
+            yield from ((number, value, arguments[0]) for number, value in enumerate(content))
+
+    def _members(
+        self, content: dict[str, Any], kind: type, place: Place
+    ) -> Iterator[tuple[str, object, Any]]:
+        known, needed = _fields(kind)
+        for key in content:
+            if key not in known and not self.more:
+                near = get_close_matches(key, known, n=1)
+                meant = f"did you mean {near[0]}? " if near else ""
+                raise Unfit((*place, key), f"is no field; {meant}the fields are {', '.join(known)}")
+        for key in known if self.whole else needed:
+            if key not in content:
+                raise Unfit((*place, key), "is missing")
+        yield from ((key, value, known[key]) for key, value in content.items() if key in known)
 
 
 def _is(kind: Any, of: type) -> bool:

@@ -74,9 +74,9 @@ def test_a_newer_form_asks_for_a_newer_whale_ready(
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("check", lambda d: d.update(more=1), "has more, which this version does not know"),
-        ("check", lambda d: d.update(started_at="2026-01-01T00:00:00"), "started_at has no offset"),
-        ("check", lambda d: d["results"][0].pop("status"), "a result has no status"),
+        ("check", lambda d: d.update(more=1), "more: is no field; the fields are"),
+        ("check", lambda d: d.update(started_at="2026-01-01T00:00:00"), "started_at: must be"),
+        ("check", lambda d: d["results"][0].pop("status"), "results[0].status: is missing"),
         ("check", lambda d: d.update(exit_code=1), "exit_code is 1, its verdict's is 0"),
         ("bench", lambda d: d.pop("ratios"), "this has no ratios"),
         ("bench", lambda d: d["ratios"][2].update(value="fast"), "ratios[2]: value is str"),

@@ -12,7 +12,7 @@ import pytest
 from msgspec import Meta
 
 from engines.catalog import Pull
-from engines.typed_input import Text, Unfit, toml_file, typed
+from engines.typed_input import Text, Unfit, from_json, toml_file, typed
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,17 @@ def test_what_fits_is_read() -> None:
     content = {"number": 3, "inner": [{"name": "a", "on": at.date()}], "pull": "always", "at": at}
     made = Outer(3, (Inner("a", at.date()),), pull=Pull.ALWAYS, at=at)
     assert typed(content, Outer) == made
-    in_json = {**content, "inner": [{"name": "a", "on": "2030-01-02"}], "at": at.isoformat()}
-    assert typed(in_json, Outer, dates=False) == made
+
+
+def test_json_of_ours_is_whole() -> None:
+    assert from_json({"name": "a", "on": "2030-01-02"}, Inner) == Inner("a", date(2030, 1, 2))
+    assert from_json({"name": "a", "on": None, "new": 1}, Inner, more=True) == Inner("a")
+    with pytest.raises(Unfit, match="on: is missing"):
+        from_json({"name": "a"}, Inner)
+    with pytest.raises(Unfit, match="on: must be a day"):
+        from_json({"name": "a", "on": "tomorrow"}, Inner)
+    with pytest.raises(Unfit, match="new: is no field"):
+        from_json({"name": "a", "on": None, "new": 1}, Inner)
 
 
 @pytest.mark.parametrize(
