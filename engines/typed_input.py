@@ -136,7 +136,7 @@ class _Reader:
             yield from self._members(content, cast("type", kind), place)
         elif isinstance(content, dict) and _is(kind, Mapping):
             yield from ((key, value, arguments[1]) for key, value in content.items())
-        elif isinstance(content, list) and _is(kind, Sequence):
+        elif isinstance(content, list) and _is(kind, Sequence) and arguments[1:] in ((), (...,)):
             yield from ((number, value, arguments[0]) for number, value in enumerate(content))
 
     def _members(
