@@ -155,7 +155,7 @@ def test_it_applies_in_its_versions_only(versions: dict[str, str], wanted: Statu
     [
         ({"rule": "STOP-999"}, "rule: STOP-999 is no rule"),
         ({"reason": " "}, "reason: must be a text that is not empty"),
-        ({"source": "ticket 5"}, "source: must lead to"),
+        ({"source": "ticket 5"}, "source: must be the address where"),
         ({"expires": "2030-01-01"}, "expires: must be a day"),
         ({"versions": {"docker": "new"}}, "versions: 'new' is no range"),
     ],
