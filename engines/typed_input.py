@@ -1,8 +1,8 @@
 """Files and bodies that others wrote, read into classes; what does not fit is named with its fix.
 
 A dataclass says by its annotations what each field may hold, as ``Annotated[int, Meta(ge=1)]``, and
-msgspec decides whether it does. A ``Meta(description=...)`` is said instead of the words below, for
-all that is inside its type.
+msgspec decides whether it does. A ``Meta(title=...)`` is said instead of the words below, and a
+``Meta(description=...)`` also for all that is inside its type.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from msgspec import Meta, ValidationError, convert, inspect, json
+
+from engines.published import document
 
 T = TypeVar("T")
 Place = tuple[str | int, ...]
@@ -67,11 +69,12 @@ def from_json(content: object, kind: type[T], *, more: bool = False) -> T:
     return _Reader(whole=True, more=more).read(content, kind)
 
 
-def toml_file(path: Path, *, private: bool = False) -> dict[str, Any]:
+def toml_file(path: Path, *, private: str = "") -> dict[str, Any]:
     """The content of a TOML file.
 
     Args:
-        private: it holds secrets: only its owner may read it, and none of it is quoted.
+        private: the page that shows one, of a file with secrets: only its owner may read that, and
+            none of it is quoted.
 
     Raises:
         Unfit: it cannot be read.
@@ -83,7 +86,8 @@ def toml_file(path: Path, *, private: bool = False) -> dict[str, Any]:
     except OSError as error:
         raise Unfit((), f"cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise Unfit((), "is not TOML" if private else f"is not TOML: {error}") from None
+        shown = f"one is shown in {document(private)}" if private else error
+        raise Unfit((), f"is not TOML: {shown}") from None
 
 
 def schema_of(kind: type, name: str) -> dict[str, Any]:
@@ -150,7 +154,8 @@ class _Reader:
                 raise Unfit((*place, key), f"is no field; {meant}the fields are {', '.join(known)}")
         for key in known if self.whole else needed:
             if key not in content:
-                raise Unfit((*place, key), "is missing")
+                words = _words(inspect.type_info(known[key]))
+                raise Unfit((*place, key), f"is missing; it must be {words}")
         yield from ((key, value, known[key]) for key, value in content.items() if key in known)
 
 
@@ -179,7 +184,7 @@ _WORDS: Mapping[type[inspect.Type], str] = {
 
 def _words(kind: inspect.Type) -> str:
     match kind:
-        case inspect.Metadata(extra_json_schema={"description": str(said)}):
+        case inspect.Metadata(extra_json_schema={"description": str(said)} | {"title": str(said)}):
             return said
         case inspect.Metadata():
             return _words(kind.type)

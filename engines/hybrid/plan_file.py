@@ -23,8 +23,8 @@ class _Step:
     """One table of the file."""
 
     challenges: Annotated[_Id | tuple[_Id, ...], Meta(description="a list of ids, as [5, 7]")] = ()
-    percent: str | float = 0
-    accounts: str | float = 0
+    percent: str | int | float = 0
+    accounts: str | int | float = 0
     hold_minutes: _Count = HOLD_MINUTES
     starts: _Count = STARTS
 

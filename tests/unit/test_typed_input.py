@@ -87,10 +87,10 @@ def test_a_private_file_is_its_owners_and_none_of_it_is_quoted(tmp_path: Path) -
     file = tmp_path / "tokens.toml"
     file.write_text("secret")
     with pytest.raises(Unfit, match="chmod 600"):
-        toml_file(file, private=True)
+        toml_file(file, private="whale.md")
     file.chmod(0o600)
-    with pytest.raises(Unfit, match=r"^is not TOML$"):
-        toml_file(file, private=True)
+    with pytest.raises(Unfit, match=r"^is not TOML: one is shown in \S+whale\.md$"):
+        toml_file(file, private="whale.md")
     with pytest.raises(Unfit, match="is not TOML: Expected"):
         toml_file(file)
     with pytest.raises(Unfit, match="cannot be read: No such file"):
