@@ -143,9 +143,10 @@ class Sandbox:
     """Processes and threads in the container."""
     capabilities: Capabilities = ()
     """Linux capabilities it keeps, as ``NET_BIND_SERVICE``; all others are dropped."""
-    ulimits: Mapping[str, Annotated[int, Meta(ge=0, le=1 << 30)]] = field(
-        default_factory=lambda: dict(SAFE_ULIMITS)
-    )
+    ulimits: Annotated[
+        Mapping[str, Annotated[int, Meta(ge=0, le=1 << 30)]],
+        Meta(title="a table such as { nofile = 1024 }"),
+    ] = field(default_factory=lambda: dict(SAFE_ULIMITS))
     """Soft and hard limit alike, by the names of ``ulimit``: ``nofile``, ``core`` …"""
     read_only: bool = False
     """The root file system cannot be written to; ``/tmp`` can, in memory."""
@@ -209,7 +210,9 @@ class ChallengeSpec(Sandbox):
     readiness: Readiness = Readiness.TCP
     flag_prefix: Text = "flag"
     """The flag is ``PREFIX{random}``."""
-    companions: tuple[Companion, ...] = ()
+    companions: Annotated[
+        tuple[Companion, ...], Meta(title="written as [[challenge.companions]] tables")
+    ] = ()
     """Further containers, on a network that the instance has to itself."""
     egress: bool = False
     """Whether its containers may open connections to the internet."""
