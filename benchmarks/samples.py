@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+
+from msgspec import DecodeError, json
 
 from engines.contract import Code
 
@@ -67,7 +68,7 @@ class Sample:
 
     def as_json(self) -> str:
         """One line."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return json.encode(self).decode()
 
 
 class SamplesError(ValueError):
@@ -94,14 +95,10 @@ def read_samples(path: Path) -> list[Sample]:
 
 
 def _parsed(path: Path, lines: Iterable[str]) -> Iterator[Sample]:
-    names = {each.name for each in fields(Sample)}
     for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
-            if not isinstance(row, dict) or set(row) != names:
-                raise ValueError("not the fields of a sample")
-            yield Sample(**{**row, "part": RunPart(row["part"])})
-        except ValueError as error:
+            yield json.decode(line, type=Sample)
+        except DecodeError as error:
             raise SamplesError(
                 f"{path}, line {number}: {error}; write it anew with whale-ready bench --report"
             ) from None

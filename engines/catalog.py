@@ -13,9 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
+
+from msgspec import Meta
 
 from engines.errors import CatalogError
+from engines.typed_input import PortNumber, Text
 
 
 class Visibility(str, Enum):
@@ -60,7 +63,7 @@ class Transport(str, Enum):
 class Port:
     """A port inside the container."""
 
-    number: int
+    number: PortNumber
     transport: Transport = Transport.TCP
 
     def __str__(self) -> str:
@@ -94,6 +97,37 @@ _NOT_MADE_FROM = frozenset(
 """Fields of a challenge that a running container does not show."""
 
 
+Capabilities = Annotated[
+    tuple[Annotated[str, Meta(pattern=r"^[A-Z][A-Z_]*[A-Z]\Z")], ...],
+    Meta(description="written as NET_BIND_SERVICE, without CAP_"),
+]
+FlagFile = Annotated[
+    str,
+    Meta(
+        pattern=r"^(/(?!\.\.?(/|\Z))[^/\0]+)+\Z",
+        description="a path from the root, as /home/ctf/flag.txt",
+    ),
+]
+FlagOwner = Annotated[
+    str,
+    Meta(pattern=r"^\d{1,9}(:\d{1,9})?\Z", description="written as numbers, as 1000 or 1000:1000"),
+]
+HostName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\Z",
+        description="written as a host name such as db",
+    ),
+]
+Host = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9.:_-]+\Z", description="written as a host name or address")
+]
+Nodes = Annotated[
+    tuple[Annotated[str, Meta(pattern=r"^[\w.-]+\s*(==|!=)\s*\S+\Z")], ...],
+    Meta(description="written as node.labels.ctf==true"),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sandbox:
     """What one container runs, may do and may use; nothing of the host is ever mounted into it."""
@@ -102,30 +136,33 @@ class Sandbox:
     """Replaces the image's own command when not empty."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Further variables; ``FLAG`` is the engine's."""
-    memory_mb: int = 128
+    memory_mb: Annotated[int, Meta(ge=6, le=1 << 20)] = 128
     """No swap beyond it."""
-    cpus: float = 0.5
-    pids_limit: int = 128
+    cpus: Annotated[float, Meta(gt=0, le=256, description="a number above 0, such as 0.5")] = 0.5
+    pids_limit: Annotated[int, Meta(ge=1, le=1 << 20)] = 128
     """Processes and threads in the container."""
-    capabilities: tuple[str, ...] = ()
+    capabilities: Capabilities = ()
     """Linux capabilities it keeps, as ``NET_BIND_SERVICE``; all others are dropped."""
-    ulimits: Mapping[str, int] = field(default_factory=lambda: dict(SAFE_ULIMITS))
+    ulimits: Annotated[
+        Mapping[str, Annotated[int, Meta(ge=0, le=1 << 30)]],
+        Meta(title="a table such as { nofile = 1024 }"),
+    ] = field(default_factory=lambda: dict(SAFE_ULIMITS))
     """Soft and hard limit alike, by the names of ``ulimit``: ``nofile``, ``core`` …"""
     read_only: bool = False
     """The root file system cannot be written to; ``/tmp`` can, in memory."""
-    user: str = ""
+    user: Text = ""
     """User (or ``uid:gid``) the process runs as; empty for the image's own."""
     init: bool = True
     """A small init is process 1: it reaps orphans, which would fill ``pids_limit`` otherwise."""
-    shm_mb: int = 64
+    shm_mb: Annotated[int, Meta(ge=1, le=1 << 20)] = 64
     """Size of ``/dev/shm``; what is in it counts as memory."""
     no_new_privileges: bool | None = None
     """False: its set-uid programs work, as ``su`` must; see :attr:`may_gain_privileges`."""
-    disk_mb: int = 256
+    disk_mb: Annotated[int, Meta(ge=0, le=1 << 30)] = 256
     """What it may write to its file system and volumes; 0 for as much as there is."""
-    flag_file: str = ""
+    flag_file: FlagFile = ""
     """Where it finds the flag, instead of in ``FLAG``: a file that only its owner can read."""
-    flag_owner: str = "0:0"
+    flag_owner: FlagOwner = "0:0"
     """``uid`` or ``uid:gid`` that owns :attr:`flag_file`."""
 
     @property
@@ -147,14 +184,14 @@ class Companion(Sandbox):
     Companions are started in their order; one with a readiness is waited for before the next.
     """
 
-    name: str
+    name: HostName
     """The host name under which the others reach it."""
-    image: str
+    image: Text
     flag: bool = False
     """Whether it gets the flag too."""
     readiness: Readiness = Readiness.NONE
     """When what comes after it is started: ``tcp`` (it listens), ``healthcheck`` or at once."""
-    port: int | None = None
+    port: PortNumber | None = None
     """The TCP port that ``tcp`` looks for; None: any will do."""
 
 
@@ -162,33 +199,37 @@ class Companion(Sandbox):
 class ChallengeSpec(Sandbox):
     """What to run for a challenge."""
 
-    id: int
-    name: str
-    image: str
-    ports: tuple[Port, ...] = (Port(80),)
+    id: Annotated[int, Meta(ge=1, le=2**63 - 1)]
+    name: Text
+    image: Text
+    ports: Annotated[tuple[Port, ...], Meta(description='a list such as [8080, "53/udp"]')] = (
+        Port(80),
+    )
     """Published ports; the first is the one that readiness asks."""
     visibility: Visibility = Visibility.VISIBLE
     readiness: Readiness = Readiness.TCP
-    flag_prefix: str = "flag"
+    flag_prefix: Text = "flag"
     """The flag is ``PREFIX{random}``."""
-    companions: tuple[Companion, ...] = ()
+    companions: Annotated[
+        tuple[Companion, ...], Meta(title="written as [[challenge.companions]] tables")
+    ] = ()
     """Further containers, on a network that the instance has to itself."""
     egress: bool = False
     """Whether its containers may open connections to the internet."""
-    host: str = ""
+    host: Host = ""
     """Host name shown to players; empty for the engine's own."""
     pull: Pull = Pull.NEVER
-    timeout_seconds: int | None = None
+    timeout_seconds: Annotated[int, Meta(ge=1, le=30 * 86400)] | None = None
     """Full life of a fresh instance; None for the engine's own."""
-    ends_at: datetime | None = None
+    ends_at: Annotated[datetime, Meta(tz=True)] | None = None
     """Nothing of this challenge lives beyond it."""
-    limit: int | None = None
+    limit: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     """Live instances of this challenge; None for as many as there is room."""
-    warm: int = 0
+    warm: Annotated[int, Meta(ge=0, le=1000)] = 0
     """Ready containers kept waiting for a start."""
     ends_on_solve: bool | None = None
     """Whether an instance ends when its account has solved it; None: as the site's setting says."""
-    nodes: tuple[str, ...] = ()
+    nodes: Nodes = ()
     """Swarm only: placement constraints, as ``node.labels.ctf==true``."""
     whale: bool = True
     """False: Whale does not have it, and no start of it is sent there."""

@@ -5,14 +5,13 @@ It holds access tokens: only its owner may read it, and no message quotes one.
 
 from __future__ import annotations
 
-import stat
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+from msgspec import Meta
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -20,34 +19,22 @@ from conformance.harness import Challenges, Player
 from conformance.spec.context import FLAG_PATH
 from engines.contract import LARGEST_ID
 from engines.errors import SettingsError
-from engines.published import document
 from engines.settings import Settings
+from engines.typed_input import Text, Unfit, toml_file, typed
 from engines.whale.credentials import read_credentials
 from engines.whale.dialects import dialect_named
 
 PLAYERS, MATES = 3, 4
 
-_PARTS = ("first", "second", "unknown")
-_OPTIONAL_PARTS = ("hidden", "missing_image", "exits_at_once", "subdomain", "own_port")
-_SETTINGS = (
-    "dialect",
-    "scope",
-    "account_limit",
-    "timeout_seconds",
-    "max_extensions",
-    "probe",
-    "probe_gateway",
-    "ready_seconds",
-    "call_seconds",
-    "ca_file",
-    "client_certificate_file",
-    "client_key_file",
+_Id = Annotated[
+    int, Meta(ge=1, le=LARGEST_ID, description="a positive whole number, the id in CTFd")
+]
+_ACCESS = (
+    "the access token from the user's settings page in CTFd, here or in the file of "
+    "whale.tokens_file"
 )
-"""What ``[whale]`` may set: each is the setting ``WHALE_…`` of the same name."""
-_BEHIND = ("docker_url", "ctfd_database_url")
-"""What ``[whale]`` may show of what is behind Whale."""
-_STAGING = ("frpc_listen", "frpc_url", "docker_listen", "clock_file")
-"""What ``[staging]`` may name, of a site that serves nobody but this run."""
+_Value = Annotated[Text | int | float, Meta(description="a text or a number, or left out")] | None
+_Word = Annotated[str, Meta(description="a text, or left out")]
 
 
 class WorldFileError(ValueError):
@@ -108,6 +95,93 @@ class WorldFile:
         return (*self.players, *self.mates)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _User:
+    user_id: _Id
+    token: Annotated[str, Meta(pattern=r"^[ -~]+\Z", description=_ACCESS)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Player(_User):
+    team_id: Annotated[
+        None,
+        Meta(
+            description="left out; players are called without a team, whatever team they have in "
+            "CTFd. Teams are checked with [[mates]]"
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Mate(_User):
+    team_id: _Id
+
+
+@dataclass(frozen=True)
+class _Challenges:
+    first: _Id
+    second: _Id
+    unknown: _Id
+    hidden: _Id | None = None
+    missing_image: _Id | None = None
+    exits_at_once: _Id | None = None
+    subdomain: _Id | None = None
+    own_port: _Id | None = None
+    flag_path: Annotated[
+        str,
+        Meta(
+            pattern=r"^(/|\Z)",
+            description=f'a path such as "{FLAG_PATH}", or "" when the challenges do not tell '
+            "their flag over HTTP",
+        ),
+    ] = FLAG_PATH
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What ``[whale]`` may set: each is the setting ``WHALE_…`` of the same name."""
+
+    dialect: _Value = None
+    scope: _Value = None
+    account_limit: _Value = None
+    timeout_seconds: _Value = None
+    max_extensions: _Value = None
+    probe: bool | None = None
+    probe_gateway: _Value = None
+    ready_seconds: _Value = None
+    call_seconds: _Value = None
+    ca_file: _Value = None
+    client_certificate_file: _Value = None
+    client_key_file: _Value = None
+
+
+@dataclass(frozen=True)
+class _Whale(_Settings):
+    docker_url: _Word = ""
+    ctfd_database_url: _Word = ""
+    stop_running: bool = False
+    tokens_file: _Word = ""
+
+
+@dataclass(frozen=True)
+class _Staging:
+    """What may be named of a site that serves nobody but this run."""
+
+    frpc_listen: _Word | None = None
+    frpc_url: _Word = ""
+    docker_listen: _Word | None = None
+    clock_file: _Word = ""
+
+
+@dataclass(frozen=True)
+class _Document:
+    challenges: Annotated[_Challenges, Meta(title="a table, [challenges]")]
+    players: Annotated[tuple[_Player, ...], Meta(title="a table [[players]] for each user")] = ()
+    mates: Annotated[tuple[_Mate, ...], Meta(title="a table [[mates]] for each user")] = ()
+    whale: Annotated[_Whale, Meta(title="a table, [whale]")] = _Whale()
+    staging: Annotated[_Staging, Meta(title="a table, [staging]")] = _Staging()
+
+
 def read_world_file(path: Path) -> WorldFile:
     """Read and check the file.
 
@@ -115,30 +189,21 @@ def read_world_file(path: Path) -> WorldFile:
         WorldFileError: unreadable, readable by others than its owner, or a wrong entry.
     """
     try:
-        return _world(_document(path), path.parent)
-    except WorldFileError as error:
+        content = toml_file(path, private="how-to.md")
+        return _world(
+            typed({**content, "challenges": content.get("challenges", {})}, _Document), path.parent
+        )
+    except (Unfit, WorldFileError) as error:
         raise WorldFileError(f"--whale-world {path}: {error}") from None
 
 
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise WorldFileError("it holds tokens and can be read by others; run chmod 600 on it")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise WorldFileError(f"cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
-        # The parser's own message could quote a token.
-        raise WorldFileError(f"is not TOML; one is shown in {document('how-to.md')}") from None
-
-
-def _world(document: dict[str, Any], folder: Path) -> WorldFile:
-    _only(document, "", ("players", "mates", "challenges", "whale", "staging"))
-    whale = _table(document, "whale")
-    _only(whale, "whale.", (*_SETTINGS, *_BEHIND, "stop_running", "tokens_file"))
-    tokens = _tokens(whale, folder)
-    players = _accounts(document, "players", tokens, team=False)
-    mates = _accounts(document, "mates", tokens, team=True)
+def _world(found: _Document, folder: Path) -> WorldFile:
+    whale = found.whale
+    tokens = _tokens(whale.tokens_file, folder)
+    players = tuple(_account(f"players[{n}]", row, tokens) for n, row in enumerate(found.players))
+    mates = tuple(
+        _account(f"mates[{n}]", row, tokens, row.team_id) for n, row in enumerate(found.mates)
+    )
     if len(players) < PLAYERS:
         raise WorldFileError(
             f"players: {len(players)} given, {PLAYERS} are needed; add a [[players]] with user_id "
@@ -147,25 +212,26 @@ def _world(document: dict[str, Any], folder: Path) -> WorldFile:
     if mates:
         _two_teams(mates)
     _different((*players, *mates))
-    challenges = _table(document, "challenges")
+    settings = {each.name: getattr(whale, each.name) for each in fields(_Settings)}
     return WorldFile(
         players=players,
         mates=mates,
-        challenges=_challenges(challenges),
-        flag_path=_flag_path(challenges.get("flag_path", FLAG_PATH)),
-        stop_running=_boolean("whale.stop_running", whale.get("stop_running", False)),
+        challenges=_challenges(found.challenges),
+        flag_path=found.challenges.flag_path,
+        stop_running=whale.stop_running,
         settings={
-            f"whale_{name}": _setting(name, whale[name]) for name in _SETTINGS if name in whale
+            f"whale_{name}": _setting(name, value)
+            for name, value in settings.items()
+            if value is not None
         },
-        docker_url=_text("whale.docker_url", whale.get("docker_url", "")),
-        ctfd_database_url=_database(whale.get("ctfd_database_url", "")),
-        staging=_staging(_table(document, "staging"), str(whale.get("docker_url", "")), folder),
+        docker_url=whale.docker_url,
+        ctfd_database_url=_database(whale.ctfd_database_url),
+        staging=_staging(found.staging, whale.docker_url, folder),
     )
 
 
-def _tokens(whale: dict[str, Any], folder: Path) -> Mapping[int, str]:
+def _tokens(named: str, folder: Path) -> Mapping[int, str]:
     """What ``whale.tokens_file`` holds: the file that WHALE_TOKENS_FILE names for the adapter."""
-    named = _text("whale.tokens_file", whale.get("tokens_file", ""))
     if not named:
         return {}
     try:
@@ -174,33 +240,13 @@ def _tokens(whale: dict[str, Any], folder: Path) -> Mapping[int, str]:
         raise WorldFileError(f"whale.tokens_file: {str(error).partition(': ')[2]}") from None
 
 
-def _accounts(
-    document: dict[str, Any], name: str, tokens: Mapping[int, str], *, team: bool
-) -> tuple[Account, ...]:
-    rows = document.get(name, [])
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise WorldFileError(f"{name}: write a table [[{name}]] for each user")
-    return tuple(_account(f"{name}[{place}]", row, tokens, team) for place, row in enumerate(rows))
-
-
-def _account(where: str, row: dict[str, Any], tokens: Mapping[int, str], team: bool) -> Account:
-    if "team_id" in row and not team:
-        raise WorldFileError(
-            f"{where}.team_id: leave it out; players are called without a team, whatever team they "
-            "have in CTFd. Teams are checked with [[mates]]"
-        )
-    _only(row, f"{where}.", ("user_id", "token", *(["team_id"] if team else [])))
-    player = Player(
-        _id(f"{where}.user_id", row.get("user_id")),
-        _id(f"{where}.team_id", row.get("team_id")) if team else None,
-    )
-    token = row.get("token", tokens.get(player.user_id))
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
-        raise WorldFileError(
-            f"{where}.token: write the access token from the user's settings page in CTFd, here or "
-            "in the file of whale.tokens_file"
-        )
-    return Account(player, token, where)
+def _account(
+    where: str, row: _User, tokens: Mapping[int, str], team_id: int | None = None
+) -> Account:
+    token = row.token or tokens.get(row.user_id)
+    if token is None:
+        raise WorldFileError(f"{where}.token: is missing; it must be {_ACCESS}")
+    return Account(Player(row.user_id, team_id), token, where)
 
 
 def _two_teams(mates: tuple[Account, ...]) -> None:
@@ -227,11 +273,10 @@ def _different(accounts: tuple[Account, ...]) -> None:
                 )
 
 
-def _challenges(table: dict[str, Any]) -> Challenges:
-    _only(table, "challenges.", (*_PARTS, *_OPTIONAL_PARTS, "flag_path"))
-    named = [*_PARTS, *(part for part in _OPTIONAL_PARTS if part in table)]
-    ids = {part: _id(f"challenges.{part}", table.get(part)) for part in named}
-    apart = [part for part in named if part not in ("subdomain", "own_port")]
+def _challenges(table: _Challenges) -> Challenges:
+    given = {name: each for name, each in vars(table).items() if name != "flag_path"}
+    ids: dict[str, Any] = {name: each for name, each in given.items() if each is not None}
+    apart = [part for part in ids if part not in ("subdomain", "own_port")]
     for place, part in enumerate(apart):
         for other in apart[:place]:
             if ids[part] == ids[other]:
@@ -241,35 +286,15 @@ def _challenges(table: dict[str, Any]) -> Challenges:
     for part in ("subdomain", "own_port"):
         if part in ids and ids[part] in (ids["unknown"], ids.get("hidden")):
             raise WorldFileError(f"challenges.{part}: name a challenge that players can start")
-    return Challenges(
-        first=ids["first"],
-        second=ids["second"],
-        unknown=ids["unknown"],
-        hidden=ids.get("hidden"),
-        missing_image=ids.get("missing_image"),
-        exits_at_once=ids.get("exits_at_once"),
-        subdomain=ids.get("subdomain"),
-        own_port=ids.get("own_port"),
-    )
+    return Challenges(**ids)
 
 
-def _flag_path(value: object) -> str:
-    if not isinstance(value, str) or (value and not value.startswith("/")):
-        raise WorldFileError(
-            f'challenges.flag_path: write a path such as "{FLAG_PATH}", or "" when the challenges '
-            "do not tell their flag over HTTP"
-        )
-    return value
-
-
-def _setting(name: str, value: object) -> Any:
+def _setting(name: str, value: str | float) -> Any:
     """Checked by the setting's own rule."""
     where = f"whale.{name}"
+    if isinstance(value, bool):
+        return value
     parse = next(f.metadata["parse"] for f in fields(Settings) if f.name == f"whale_{name}")
-    if name == "probe":
-        return _boolean(where, value)
-    if not isinstance(value, (str, int, float)) or isinstance(value, bool) or value == "":
-        raise WorldFileError(f"{where}: write a text or a number, or leave it out")
     try:
         parsed = parse(str(value))
         if name == "dialect":
@@ -281,19 +306,16 @@ def _setting(name: str, value: object) -> Any:
     return parsed
 
 
-def _staging(table: dict[str, Any], docker_url: str, folder: Path) -> StagingFile:
-    _only(table, "staging.", _STAGING)
-    named = {name: _text(f"staging.{name}", table[name]) for name in _STAGING if name in table}
-    clock = named.get("clock_file")
+def _staging(table: _Staging, docker_url: str, folder: Path) -> StagingFile:
     return StagingFile(
-        _through("frpc_listen", named, "staging.frpc_url", named.get("frpc_url", "")),
-        _through("docker_listen", named, "whale.docker_url", docker_url),
-        folder / Path(clock).expanduser() if clock else None,
+        _through("frpc_listen", table.frpc_listen, "staging.frpc_url", table.frpc_url),
+        _through("docker_listen", table.docker_listen, "whale.docker_url", docker_url),
+        folder / Path(table.clock_file).expanduser() if table.clock_file else None,
     )
 
 
-def _through(name: str, named: Mapping[str, str], target: str, url: str) -> Through | None:
-    if name not in named:
+def _through(name: str, listen: str | None, target: str, url: str) -> Through | None:
+    if listen is None:
         return None
     if urlsplit(url).scheme not in ("http", "tcp", "unix"):
         raise WorldFileError(
@@ -301,7 +323,7 @@ def _through(name: str, named: Mapping[str, str], target: str, url: str) -> Thro
             "unix:///PATH"
         )
     try:
-        parts = urlsplit(f"//{named[name]}")
+        parts = urlsplit(f"//{listen}")
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = None
@@ -310,41 +332,10 @@ def _through(name: str, named: Mapping[str, str], target: str, url: str) -> Thro
     return Through((host, port), url)
 
 
-def _database(value: object) -> str:
-    where = "whale.ctfd_database_url"
-    url = _text(where, value)
+def _database(url: str) -> str:
     try:
         return url and make_url(url).render_as_string(hide_password=False)
     except ArgumentError:  # whose text quotes the URL, password and all
-        raise WorldFileError(f"{where}: write mysql+pymysql://USER:PASSWORD@HOST/NAME") from None
-
-
-def _text(where: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise WorldFileError(f"{where}: write a text, or leave it out")
-    return value
-
-
-def _table(document: dict[str, Any], name: str) -> dict[str, Any]:
-    table = document.get(name, {})
-    if not isinstance(table, dict):
-        raise WorldFileError(f"{name}: write a table, [{name}]")
-    return table
-
-
-def _only(table: dict[str, Any], prefix: str, known: tuple[str, ...]) -> None:
-    for name in table:
-        if name not in known:
-            raise WorldFileError(f"{prefix}{name}: is not known; use {', '.join(known)}")
-
-
-def _id(where: str, value: object) -> int:
-    if type(value) is not int or not 1 <= value <= LARGEST_ID:
-        raise WorldFileError(f"{where}: write a positive whole number, the id in CTFd")
-    return value
-
-
-def _boolean(where: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise WorldFileError(f"{where}: write true or false")
-    return value
+        raise WorldFileError(
+            "whale.ctfd_database_url: write mysql+pymysql://USER:PASSWORD@HOST/NAME"
+        ) from None

@@ -3,40 +3,57 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
-from datetime import date, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from conformance.harness import KnownDeviation
-from conformance.report.json_fields import (
-    NUMBER,
-    TEXT,
-    WHOLE,
-    a_list,
-    an_object,
-    exactly,
-    made,
-    strings,
-    texts,
-    typed,
-)
 from conformance.report.results import (
     BackendInfo,
     ContainerLedger,
     Report,
     ScenarioResult,
-    Status,
     Verdict,
 )
-from conformance.spec.rules import Profile
+from conformance.spec.rules import Profile, Rule
+from engines.typed_input import Moment, from_json
 
 AGAIN = "make a new one: whale-ready check --report DIR"
 NO_VERDICT = frozenset({Verdict.INTERRUPTED, Verdict.COULD_NOT_RUN})
 
-_KEYS = (
-    *("spec_version", "tool_version", "started_at", "duration_s", "profile", "environment"),
-    *("backends", "rules", "results", "ledgers", "notes", "reasons", "verdict", "exit_code"),
-)
+
+@dataclass(frozen=True)
+class BackendRow:
+    """A backend in the file, where its name is the key."""
+
+    kind: str
+    simulated: bool
+    capabilities: Mapping[str, Any]
+    versions: Mapping[str, str]
+    known_deviations: tuple[KnownDeviation, ...]
+
+
+@dataclass(frozen=True)
+class ReportFile:
+    """What the file holds: a finished run. docs/report.md explains every key."""
+
+    spec_version: Annotated[int, Meta(ge=1)]
+    tool_version: str
+    started_at: Moment
+    duration_s: Annotated[float, Meta(ge=0)]
+    profile: Profile
+    environment: Mapping[str, str]
+    backends: Mapping[str, BackendRow]
+    rules: tuple[Rule, ...]
+    results: tuple[ScenarioResult, ...]
+    ledgers: tuple[ContainerLedger, ...]
+    notes: tuple[str, ...]
+    reasons: tuple[str, ...]
+    verdict: Verdict
+    exit_code: Literal[0, 1, 2, 3, 130]
 
 
 class ReportError(ValueError):
@@ -71,42 +88,26 @@ def from_dict(content: object) -> Report:
     Raises:
         ValueError: it is none; says what is wrong where.
     """
-    data = an_object("the report", content)
-    exactly("the report", data, _KEYS)
-    rules = [_rule_id(each) for each in a_list(data, "rules")]
-    backends = tuple(
-        _backend(name, each) for name, each in an_object("backends", data["backends"]).items()
-    )
-    results = tuple(_result(each) for each in a_list(data, "results"))
-    _check_results(results, {each.name for each in backends}, set(rules))
+    data = from_json(content, ReportFile)
+    backends = tuple(BackendInfo(name, **vars(row)) for name, row in data.backends.items())
+    _check_results(data.results, set(data.backends), {rule.id for rule in data.rules})
     report = Report(
-        tool_version=typed(data, "tool_version", TEXT),
-        started_at=made("started_at", datetime.fromisoformat, data["started_at"]),
-        duration_s=float(typed(data, "duration_s", NUMBER)),
-        profile=made("profile", Profile, data["profile"]),
-        environment=texts("environment", data["environment"]),
+        tool_version=data.tool_version,
+        started_at=data.started_at,
+        duration_s=data.duration_s,
+        profile=data.profile,
+        environment=data.environment,
         backends=backends,
-        results=results,
-        verdict=made("verdict", Verdict, data["verdict"]),
-        reasons=strings(data, "reasons"),
-        notes=strings(data, "notes"),
-        ledgers=tuple(_ledger(each) for each in a_list(data, "ledgers")),
-        spec_version=typed(data, "spec_version", WHOLE),
+        results=data.results,
+        verdict=data.verdict,
+        reasons=data.reasons,
+        notes=data.notes,
+        ledgers=data.ledgers,
+        spec_version=data.spec_version,
     )
-    if data["exit_code"] != report.exit_code:
-        raise ValueError(f"exit_code is {data['exit_code']!r}, its verdict's is {report.exit_code}")
+    if data.exit_code != report.exit_code:
+        raise ValueError(f"exit_code is {data.exit_code!r}, its verdict's is {report.exit_code}")
     return report
-
-
-def _result(content: object) -> ScenarioResult:
-    data = an_object("a result", content)
-    exactly("a result", data, [each.name for each in fields(ScenarioResult)])
-    where = f"result {data['rule']}[{data['backend']}]"
-    for name in ("rule", "scenario", "backend", "message", "story", "waiver", "deviation"):
-        typed(data, name, TEXT, where)
-    typed(data, "duration_s", NUMBER, where)
-    made(f"{where}: status", Status, data["status"])
-    return ScenarioResult.from_dict({**data, "trace": strings(data, "trace")})
 
 
 def _check_results(
@@ -121,43 +122,3 @@ def _check_results(
         if (each.backend, each.rule) in seen:
             raise ValueError(f"result {each.id} is there twice")
         seen.add((each.backend, each.rule))
-
-
-def _backend(name: str, content: object) -> BackendInfo:
-    where = f"backend {name}"
-    data = an_object(where, content)
-    exactly(where, data, ("kind", "simulated", "capabilities", "versions", "known_deviations"))
-    return BackendInfo(
-        name=name,
-        kind=typed(data, "kind", TEXT, where),
-        simulated=typed(data, "simulated", (bool,), where),
-        capabilities=an_object(f"{where}: capabilities", data["capabilities"]),
-        versions=texts(f"{where}: versions", data["versions"]),
-        known_deviations=tuple(
-            _known_deviation(where, each) for each in a_list(data, "known_deviations")
-        ),
-    )
-
-
-def _known_deviation(where: str, content: object) -> KnownDeviation:
-    where = f"{where}: a known deviation"
-    data = an_object(where, content)
-    exactly(where, data, [each.name for each in fields(KnownDeviation)])
-    return KnownDeviation(
-        rule=typed(data, "rule", TEXT, where),
-        reason=typed(data, "reason", TEXT, where),
-        source=typed(data, "source", TEXT, where),
-        expires=made(f"{where}: expires", date.fromisoformat, data["expires"]),
-        versions=texts(f"{where}: versions", data["versions"]),
-    )
-
-
-def _ledger(content: object) -> ContainerLedger:
-    data = an_object("a ledger", content)
-    exactly("a ledger", data, [each.name for each in fields(ContainerLedger)])
-    left = None if data["left"] is None else strings(data, "left")
-    return ContainerLedger(**{**data, "left": left})
-
-
-def _rule_id(content: object) -> str:
-    return str(typed(an_object("a rule", content), "id", TEXT, "a rule"))

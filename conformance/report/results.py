@@ -6,10 +6,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from conformance.harness import KnownDeviation
-from conformance.spec.rules import RULES, SPEC_VERSION, Profile
+from conformance.spec.rules import RULES, SPEC_VERSION, Profile, RuleId
+from engines.typed_input import Count
 
 MINIMUM_EXECUTED = {Profile.CORE: 30, Profile.FULL: 40}
 """Scenarios each backend must have passed before a verdict is more than an impression. There are
@@ -40,11 +43,11 @@ EXCUSED = (Status.KNOWN_DEVIATION, Status.WAIVED)
 class ScenarioResult:
     """One scenario on one backend."""
 
-    rule: str
+    rule: RuleId
     scenario: str
     backend: str
     status: Status
-    duration_s: float
+    duration_s: Annotated[float, Meta(ge=0)]
     message: str = ""
     """Why it failed, erred or did not apply; empty for a pass."""
     trace: tuple[str, ...] = ()
@@ -128,13 +131,13 @@ class ContainerLedger:
     """What became of the containers that one backend made in a run."""
 
     backend: str
-    made: int
+    made: Count
     """Containers that a start told of."""
-    ended: int | None
+    ended: Count | None
     """Those that no longer ran when their scenario was over; None where nobody can tell."""
-    swept: int | None
+    swept: Count | None
     """Those that the harness removed with the scenario's world; None where nobody can tell."""
-    untold: int | None
+    untold: Count | None
     """Containers that ran at the end of a scenario though no start had told of them, as those of a
     warm pool, companions, and what a start leaked; swept too. None where nobody can tell."""
     left: tuple[str, ...] | None

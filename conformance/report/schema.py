@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from importlib import resources
 from typing import Any
+
+from conformance.report.report_file import ReportFile
+from engines.typed_input import schema_of
 
 
 def report_schema() -> dict[str, Any]:
     """The schema (draft 2020-12) of this version's reports."""
-    text = resources.files("conformance").joinpath("report.schema.json").read_text("utf-8")
-    schema: dict[str, Any] = json.loads(text)
+    schema = schema_of(ReportFile, "report")
+    schema["$defs"]["ScenarioResult"]["allOf"] = [
+        {
+            "if": {"properties": {"status": {"const": status}}},
+            "then": {"properties": {why: {"minLength": 1}}},
+            "else": {"properties": {why: {"const": ""}}},
+        }
+        for status, why in (("waived", "waiver"), ("known_deviation", "deviation"))
+    ]
     return schema

@@ -10,24 +10,38 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from msgspec import Meta
 
 from conformance.harness import KnownDeviation
 from conformance.report.results import BackendInfo, ScenarioResult, Status
 from conformance.spec.redaction import Secrets
 from conformance.spec.rules import BY_ID
 from engines import __version__
+from engines.typed_input import Text, Unfit, typed
 
 if TYPE_CHECKING:  # an extra's; a file is read without it until it has a range
     from packaging.specifiers import SpecifierSet
 
 TOOL = "whale-ready"
 """The name of this tool's own version in a waiver's ``versions``."""
+
+Link = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://\S+\Z", description="the address where this is followed up: https://…"
+    ),
+]
+Ranges = Annotated[
+    Mapping[str, Annotated[str, Meta(pattern=r"\S")]],
+    Meta(description=f'a version and its range, as {{ {TOOL} = ">=0.1,<0.3" }}'),
+]
 
 
 class WaiversError(ValueError):
@@ -107,11 +121,10 @@ class Deviation(Excuse):
     @classmethod
     def of(cls, backend: str, declared: KnownDeviation) -> Deviation:
         """As :func:`wrong_declarations` has found it in order."""
-        versions = _ranges(dict(declared.versions)) if declared.versions else {}
         return cls(
             rule=declared.rule,
             backend=backend,
-            versions=versions,
+            versions=_ranges(declared.versions),
             reason=declared.reason,
             link=declared.source,
             expires=declared.expires,
@@ -222,17 +235,46 @@ class Waivers:
                 yield wrong if info.name == waiver.backend else f"{wrong} ({info.name})"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Written:
+    """An excuse as it is written down; each version that it names has a range."""
+
+    rule: Text
+    reason: Text
+    expires: date
+    versions: Ranges
+
+    def ranges(self) -> dict[str, SpecifierSet]:
+        if self.rule not in BY_ID:
+            raise Unfit(("rule",), f"{self.rule} is no rule; write one exact id, as START-004")
+        return _ranges(self.versions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry(_Written):
+    versions: Annotated[Ranges, Meta(min_length=1)]
+    backend: Text
+    owner: Text
+    link: Link
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Declaration(_Written):
+    source: Link
+
+
 def wrong_declarations(declared: Sequence[KnownDeviation]) -> Iterator[str]:
     """A sentence for each of a harness's known deviations that cannot be understood."""
     seen: set[str] = set()
     for each in declared:
         what = f"its known deviation {each.rule!r}"
-        for name, check in _DECLARED.items():
-            content = getattr(each, name)
-            try:
-                check(dict(content) if isinstance(content, Mapping) else content)
-            except ValueError as error:
-                yield f"{what}: {name}: {error}"
+        written = dict(vars(each))
+        if isinstance(written["versions"], Mapping):
+            written["versions"] = dict(written["versions"])
+        try:
+            typed(written, _Declaration).ranges()
+        except ValueError as error:
+            yield f"{what}: {error}"
         if each.rule in seen:
             yield f"{what}: is declared twice; make them one"
         seen.add(each.rule)
@@ -270,85 +312,27 @@ def load_waivers(path: Path, today: date) -> Waivers:
 
 
 def _entry(source: str, number: int, content: dict[str, Any]) -> Waiver:
-    def wrong(field: str, said: str) -> WaiversError:
-        return WaiversError(f"{source}: entry {number}: {field}: {said}")
-
-    for field in content:
-        if field not in _CHECKS:
-            raise wrong(field, f"there is no such field; the fields are {', '.join(_CHECKS)}")
-    for field in _CHECKS:
-        if field not in content:
-            raise wrong(field, "is missing; every entry has all of the fields")
-    checked = {}
-    for field, check in _CHECKS.items():
-        try:
-            checked[field] = check(content[field])
-        except ValueError as error:
-            raise wrong(field, str(error)) from None
-    return Waiver(number=number, **checked)
+    bare = {name: each.strip() if isinstance(each, str) else each for name, each in content.items()}
+    try:
+        entry = typed(bare, _Entry)
+        return Waiver(**{**vars(entry), "versions": entry.ranges()}, number=number)
+    except ValueError as error:
+        raise WaiversError(f"{source}: entry {number}: {error}") from None
 
 
-def _text(content: object) -> str:
-    if not isinstance(content, str) or not content.strip():
-        raise ValueError("must be a text that is not empty")
-    return content.strip()
-
-
-def _rule(content: object) -> str:
-    rule = _text(content)
-    if rule not in BY_ID:
-        raise ValueError(f"{rule} is no rule; write one exact id, as START-004")
-    return rule
-
-
-def _link(content: object) -> str:
-    link = _text(content)
-    if not re.fullmatch(r"https?://\S+", link):
-        raise ValueError("must lead to where this is followed up: https://…")
-    return link
-
-
-def _day(content: object) -> date:
-    if not isinstance(content, date) or isinstance(content, datetime):
-        raise ValueError("must be a day without quotes, as 2030-12-31")
-    return content
-
-
-def _ranges(content: object) -> dict[str, SpecifierSet]:
-    if not isinstance(content, dict) or not content:
-        raise ValueError(f'must name a version and its range, as {{ {TOOL} = ">=0.1,<0.3" }}')
+def _ranges(versions: Mapping[str, str]) -> dict[str, SpecifierSet]:
+    if not versions:
+        return {}
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     ranges = {}
-    for name, text in content.items():
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(f'{name} must have a range, as ">=24,<27"')
+    for name, text in versions.items():
         try:
             ranges[name] = SpecifierSet(text)
         except InvalidSpecifier:
-            raise ValueError(f'{text!r} is no range; write it as ">=24,<27"') from None
+            said = f'{text!r} is no range; write it as ">=24,<27"'
+            raise Unfit(("versions",), said) from None
     return ranges
-
-
-_CHECKS: Mapping[str, Callable[[object], Any]] = {
-    "rule": _rule,
-    "backend": _text,
-    "versions": _ranges,
-    "reason": _text,
-    "owner": _text,
-    "link": _link,
-    "expires": _day,
-}
-
-
-_DECLARED: Mapping[str, Callable[[object], Any]] = {
-    "rule": _rule,
-    "reason": _text,
-    "source": _link,
-    "expires": _day,
-    "versions": lambda content: _ranges(content) if content else {},
-}
-"""The same for the fields of a known deviation."""
 
 
 def _check_unique(source: str, waivers: list[Waiver]) -> None:

@@ -19,7 +19,7 @@ __all__ = ["FILES", "to_badge", "to_json", "to_junit", "to_markdown", "write_rep
 
 
 def to_json(report: Report) -> str:
-    """The whole run for programs; ``conformance/report.schema.json`` describes it."""
+    """The whole run for programs; :func:`conformance.report.schema.report_schema` describes it."""
     return json_text(report.to_dict()) + "\n"
 
 

@@ -10,6 +10,9 @@ import tomllib
 from dataclasses import dataclass
 from enum import Enum
 from importlib import resources
+from typing import Annotated
+
+from msgspec import Meta
 
 SPEC_VERSION = 3
 """Version of the contract these rules belong to; stands in every report.
@@ -24,13 +27,16 @@ CORE = frozenset(
 """Groups of the profile ``core``: what a call site can tell. ``full`` has all groups."""
 
 
+RuleId = Annotated[str, Meta(pattern=r"^[A-Z]+-[0-9]{3}$", description="an id as START-004")]
+
+
 @dataclass(frozen=True)
 class Rule:
     """One sentence of the contract."""
 
-    id: str
+    id: RuleId
     title: str
-    since: int = 1
+    since: Annotated[int, Meta(ge=1)] = 1
     """Version of the contract that it came with."""
 
     @property

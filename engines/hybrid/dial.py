@@ -5,12 +5,12 @@ Shares are kept in hundredths of a percent, so that 0.5 % is a whole number too.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+
+from msgspec import json
 
 ALL = 10_000
 """A share of 100 %."""
@@ -122,43 +122,12 @@ class Dial:
 
     def to_json(self) -> str:
         """As it is stored."""
-        values = {
-            "position": _position_values(self.position),
-            "earlier": [_position_values(each) for each in self.earlier],
-            "paused": self.paused,
-            "shadow": self.shadow,
-            "plan": [
-                {
-                    "position": _position_values(each.position),
-                    "hold_seconds": each.hold_seconds,
-                    "starts": each.starts,
-                }
-                for each in self.plan
-            ],
-            "step": self.step,
-            "changed_at": self.changed_at and self.changed_at.isoformat(),
-        }
-        return json.dumps(values)
+        return json.encode(self, enc_hook=dict).decode()  # a dict of the mapping without flags
 
     @classmethod
     def from_json(cls, text: str, version: int) -> Dial:
         """What :meth:`to_json` wrote; keys of a later version are left out."""
-        values = json.loads(text)
-        changed_at = values.get("changed_at")
-        plan = tuple(
-            RolloutStep(_position(each["position"]), each["hold_seconds"], each["starts"])
-            for each in values.get("plan", [])
-        )
-        return cls(
-            position=_position(values["position"]),
-            earlier=tuple(map(_position, values.get("earlier", []))),
-            paused=values.get("paused", False),
-            shadow=values.get("shadow", False),
-            plan=plan,
-            step=values.get("step", -1),
-            changed_at=datetime.fromisoformat(changed_at) if changed_at else None,
-            version=version,
-        )
+        return replace(json.decode(text, type=cls), version=version)
 
 
 def share(hundredths: int) -> str:
@@ -180,13 +149,3 @@ def parse_share(text: str) -> int:
     if not 0 <= value <= 100 or not number.replace(".", "").isascii():
         raise ValueError("write a share from 0% to 100%, as 10%")
     return round(value * 100)
-
-
-def _position_values(position: Position) -> dict[str, Any]:
-    flags = {str(key): value for key, value in position.challenges.items()}
-    return {"percent": position.percent, "cohort": position.cohort, "challenges": flags}
-
-
-def _position(values: Mapping[str, Any]) -> Position:
-    flags = {int(key): bool(value) for key, value in values["challenges"].items()}
-    return Position(values["percent"], values["cohort"], flags)

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-import tomllib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from msgspec import Meta
 
 from engines.errors import SettingsError
 from engines.hybrid.dial import Position, RolloutStep, parse_share
+from engines.typed_input import Unfit, toml_file, typed
 
 HOLD_MINUTES, STARTS = 30, 20
 """How long a step is held, and how many starts it must see, where the file does not say."""
-_FIELDS = {"challenges", "percent", "accounts", "hold_minutes", "starts"}
+_Id = Annotated[int, Meta(ge=1)]
+_Count = Annotated[int, Meta(ge=0)]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One table of the file."""
+
+    challenges: Annotated[_Id | tuple[_Id, ...], Meta(description="a list of ids, as [5, 7]")] = ()
+    percent: str | int | float = 0
+    accounts: str | int | float = 0
+    hold_minutes: _Count = HOLD_MINUTES
+    starts: _Count = STARTS
 
 
 def read_plan(path: Path) -> tuple[RolloutStep, ...]:
@@ -21,19 +36,16 @@ def read_plan(path: Path) -> tuple[RolloutStep, ...]:
         SettingsError: the file cannot be read or says something else; names the place and the fix.
     """
     try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: this is not TOML: {error}") from None
+        content = toml_file(path)
+    except Unfit as error:
+        raise SettingsError(f"{path}: {error}") from None
     tables = content.get("step")
     if set(content) != {"step"} or not isinstance(tables, list) or not tables:
         raise SettingsError(f"{path}: write one or more [[step]] tables, and nothing else")
     steps: list[RolloutStep] = []
     for number, table in enumerate(tables, start=1):
         try:
-            step = _step(table)
+            step = _step(typed(table, _Step))
             if steps and not steps[-1].position.within(step.position):
                 raise ValueError("a step sends at least what the one before it does")
         except ValueError as error:
@@ -42,30 +54,13 @@ def read_plan(path: Path) -> tuple[RolloutStep, ...]:
     return tuple(steps)
 
 
-def _step(table: Any) -> RolloutStep:
-    unknown = set(table) - _FIELDS
-    if unknown:
-        raise ValueError(f"{min(unknown)} is no field; there are {', '.join(sorted(_FIELDS))}")
+def _step(step: _Step) -> RolloutStep:
+    ids = (step.challenges,) if isinstance(step.challenges, int) else step.challenges
     position = Position(
-        percent=parse_share(str(table.get("percent", 0))),
-        cohort=parse_share(str(table.get("accounts", 0))),
-        challenges=dict.fromkeys(_challenges(table.get("challenges", [])), True),
+        percent=parse_share(str(step.percent)),
+        cohort=parse_share(str(step.accounts)),
+        challenges=dict.fromkeys(ids, True),
     )
     if position.nothing:
         raise ValueError("write challenges, percent or accounts")
-    minutes = _whole(table, "hold_minutes", HOLD_MINUTES)
-    return RolloutStep(position, 60 * minutes, _whole(table, "starts", STARTS))
-
-
-def _challenges(value: Any) -> list[int]:
-    ids = value if isinstance(value, list) else [value]
-    if not all(type(each) is int and each >= 1 for each in ids):
-        raise ValueError("challenges: write a list of ids, as [5, 7]")
-    return ids
-
-
-def _whole(table: Any, name: str, default: int) -> int:
-    value = table.get(name, default)
-    if type(value) is not int or value < 0:
-        raise ValueError(f"{name}: write a whole number")
-    return value
+    return RolloutStep(position, 60 * step.hold_minutes, step.starts)

@@ -5,17 +5,17 @@ Whatever the source, secrets never appear in a repr, a log or an error.
 
 from __future__ import annotations
 
-import stat
 import threading
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Protocol
+
+from msgspec import Meta
 
 from engines.contract import Code
 from engines.errors import SettingsError, WhaleFault
-from engines.published import document
+from engines.typed_input import Unfit, toml_file, typed
 from engines.whale.login import Login, TokenMaker
 
 
@@ -163,12 +163,35 @@ def authorization(token: str) -> Mapping[str, str]:
     return {"Authorization": f"Token {token}"}
 
 
+Token = Annotated[str, Meta(pattern=r"^[ -~]+\Z", description="a plain text")]
+
+
 @dataclass(frozen=True)
 class FileContent:
     """What a credentials file holds, by user id."""
 
     tokens: Mapping[int, str] = field(repr=False)
     logins: Mapping[int, Login] = field(repr=False)
+
+
+_NotEmpty = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
+
+
+@dataclass(frozen=True)
+class _Login:
+    name: _NotEmpty
+    password: _NotEmpty
+
+
+@dataclass(frozen=True)
+class _File:
+    tokens: Annotated[Mapping[str, Token], Meta(title="a table, [tokens]")] = field(
+        default_factory=dict
+    )
+    logins: Annotated[
+        Mapping[str, Annotated[_Login, Meta(title='{ name = "…", password = "…" }')]],
+        Meta(title="a table, [logins]"),
+    ] = field(default_factory=dict)
 
 
 def read_credentials(path: Path) -> FileContent:
@@ -178,52 +201,21 @@ def read_credentials(path: Path) -> FileContent:
         SettingsError: unreadable, readable by others than its owner, or a wrong entry.
     """
     try:
-        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise SettingsError(
-                f"WHALE_TOKENS_FILE: {path.name} can be read by others; run chmod 600 on it"
-            )
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"WHALE_TOKENS_FILE: cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
-        # The parser's own message could quote a token.
-        raise SettingsError(f"WHALE_TOKENS_FILE: is not TOML; see {document('whale.md')}") from None
-    tokens, logins = _table(content, "tokens"), _table(content, "logins")
+        found = typed(toml_file(path, private="whale.md"), _File)
+        tokens = {_user_id(key): token for key, token in found.tokens.items()}
+        logins = {_user_id(key): login for key, login in found.logins.items()}
+    except Unfit as error:
+        raise SettingsError(f"WHALE_TOKENS_FILE: {error}") from None
     if not tokens and not logins:
         raise SettingsError(
             'WHALE_TOKENS_FILE: write a table [tokens] with lines like "7" = "…", or [logins]'
         )
     return FileContent(
-        {_user_id(key): _text(f"the token of user {key}", value) for key, value in tokens.items()},
-        {_user_id(key): _login(key, value) for key, value in logins.items()},
+        tokens, {key: Login(key, login.name, login.password) for key, login in logins.items()}
     )
-
-
-def _table(document: dict[str, Any], name: str) -> dict[str, Any]:
-    table = document.get(name, {})
-    if not isinstance(table, dict):
-        raise SettingsError(f"WHALE_TOKENS_FILE: {name} must be a table, [{name}]")
-    return table
 
 
 def _user_id(key: str) -> int:
     if not key.isascii() or not key.isdecimal() or int(key) < 1:
-        raise SettingsError(f"WHALE_TOKENS_FILE: {key!r} is not a user id; write a positive number")
+        raise Unfit((), f"{key!r} is not a user id; write a positive number")
     return int(key)
-
-
-def _login(key: str, value: object) -> Login:
-    if not isinstance(value, dict) or set(value) != {"name", "password"}:
-        raise SettingsError(
-            f'WHALE_TOKENS_FILE: the login of user {key} must be {{ name = "…", password = "…" }}'
-        )
-    for part in ("name", "password"):
-        if not isinstance(value[part], str) or not value[part]:
-            raise SettingsError(f"WHALE_TOKENS_FILE: the {part} of user {key} must be a text")
-    return Login(int(key), value["name"], value["password"])
-
-
-def _text(what: str, value: object) -> str:
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value:
-        raise SettingsError(f"WHALE_TOKENS_FILE: {what} must be a plain text")
-    return value

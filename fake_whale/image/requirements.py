@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 REQUIREMENTS = {
     "flask": "Flask>=2.1.3",
+    "msgspec": "msgspec>=0.18.6",
     "waitress": "waitress>=3.0",
     "click": "click>=8.2",
     "requests": "requests>=2.32",

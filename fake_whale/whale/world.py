@@ -6,12 +6,15 @@ The file format is that of ``whale-world.json``; everything is checked here, onc
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta, ValidationError, convert
 
 from .errors import FakeWhaleError
 from .flavours import NEWEST, Flavour, flavour_named
@@ -29,7 +32,7 @@ class UserMode(str, Enum):
 class User:
     """A CTFd account. ``repr`` shows neither password nor token."""
 
-    id: int
+    id: Annotated[int, Meta(ge=1)]
     name: str
     password: str = field(default="", repr=False)
     token: str | None = field(default=None, repr=False)
@@ -42,7 +45,7 @@ class User:
 class Team:
     """A CTFd team."""
 
-    id: int
+    id: Annotated[int, Meta(ge=1)]
     name: str
     banned: bool = False
 
@@ -51,7 +54,7 @@ class Team:
 class WhaleChallenge:
     """A challenge; only ``dynamic_docker`` ones can be started."""
 
-    id: int
+    id: Annotated[int, Meta(ge=1)]
     name: str
     category: str = "web"
     type: str = "dynamic_docker"
@@ -99,6 +102,8 @@ class WhaleWorld:
         _unique("challenges", "id", [c.id for c in self.challenges])
         teams = {t.id for t in self.teams}
         for index, user in enumerate(self.users):
+            if user.type not in ("user", "admin"):
+                raise FakeWhaleError(f"users[{index}].type: {user.type!r} must be user or admin")
             if user.team_id is not None and user.team_id not in teams:
                 raise FakeWhaleError(
                     f"users[{index}].team_id: there is no team {user.team_id}; add it to teams"
@@ -120,26 +125,40 @@ class WhaleWorld:
     @classmethod
     def from_dict(cls, data: object) -> WhaleWorld:
         """The world described by parsed JSON; raises :class:`FakeWhaleError`."""
-        reader = _Reader(data, "world")
-        reader.allow(
-            "users", "teams", "challenges", "images", "crashing_images", "config", "user_mode",
-            "nodes", "node_cpus", "networks", "flavour",
-        )  # fmt: skip
-        nodes = reader.texts("nodes")
-        networks = reader.texts("networks")
-        return cls(
-            users=tuple(_user(item) for item in reader.items("users")),
-            teams=tuple(_team(item) for item in reader.items("teams")),
-            challenges=tuple(_challenge(item) for item in reader.items("challenges")),
-            images=frozenset(reader.texts("images")),
-            crashing_images=frozenset(reader.texts("crashing_images")),
-            config=check_settings(reader.mapping("config"), "config"),
-            user_mode=_enum(UserMode, reader.get("user_mode", str, "users"), "user_mode"),
-            nodes=frozenset(nodes or ["linux-1"]),
-            node_cpus=float(reader.get("node_cpus", (int, float), 4.0)),
-            networks=frozenset(networks or ["ctfd_frp-containers"]),
-            flavour=flavour_named(reader.get("flavour", str, NEWEST.name), "flavour"),
-        )
+        found = _object(data, "world", cls)
+        for name, kind in (("users", User), ("teams", Team), ("challenges", WhaleChallenge)):
+            rows = found.get(name)
+            for index, row in enumerate(rows if isinstance(rows, list) else []):
+                _object(row, f"{name}[{index}]", kind)
+        config = _object(found.pop("config", {}), "config")
+        flavour = flavour_named(str(found.pop("flavour", NEWEST.name)), "flavour")
+        mode = _enum(UserMode, found.pop("user_mode", "users"), "user_mode")
+        try:  # an empty list of nodes is no list of them
+            world = convert({name: each for name, each in found.items() if each != []}, cls)
+        except ValidationError as error:
+            raise FakeWhaleError(_told(str(error))) from error
+        stored = check_settings(config, "config")
+        return replace(world, config=stored, flavour=flavour, user_mode=mode)
+
+
+def _object(data: object, where: str, kind: type | None = None) -> dict[str, Any]:
+    """Refuses misspelt names; others may be there for other readers of the file."""
+    if not isinstance(data, dict):
+        raise FakeWhaleError(f"{where}: must be a JSON object")
+    names = [each.name for each in fields(kind)] if kind else []
+    for name in data:
+        if name not in names and (near := get_close_matches(name, names, n=1, cutoff=0.7)):
+            raise FakeWhaleError(f"{where}.{name}: unknown; did you mean {near[0]!r}?")
+    return dict(data)
+
+
+def _told(said: str) -> str:
+    """msgspec's complaint, the place first."""
+    said, _, place = said.partition(" - at `$.")
+    where = place.removesuffix("`") or "world"
+    said = said.replace("Expected ", "must be ").replace(", got ", ", not ")
+    missing = re.fullmatch(r"Object missing required field `(.+)`", said)
+    return f"{where}.{missing[1]}: missing" if missing else f"{where}: {said}"
 
 
 def _enum(kind: type[UserMode], value: object, where: str) -> UserMode:
@@ -153,105 +172,3 @@ def _enum(kind: type[UserMode], value: object, where: str) -> UserMode:
 def _unique(kind: str, name: str, values: Sequence[object]) -> None:
     if len(values) != len(set(values)):
         raise FakeWhaleError(f"{kind}: two of them have the same {name}; make each one's its own")
-
-
-def _user(reader: _Reader) -> User:
-    reader.allow("id", "name", "password", "token", "type", "banned", "team_id")
-    kind = reader.get("type", str, "user")
-    if kind not in ("user", "admin"):
-        raise FakeWhaleError(f"{reader.where}.type: {kind!r} must be user or admin")
-    return User(
-        id=reader.positive("id"),
-        name=reader.get("name", str),
-        password=reader.get("password", str, ""),
-        token=reader.get("token", str, None),
-        type=kind,
-        banned=reader.get("banned", bool, False),
-        team_id=reader.get("team_id", int, None),
-    )
-
-
-def _team(reader: _Reader) -> Team:
-    reader.allow("id", "name", "banned")
-    return Team(
-        id=reader.positive("id"),
-        name=reader.get("name", str),
-        banned=reader.get("banned", bool, False),
-    )
-
-
-def _challenge(reader: _Reader) -> WhaleChallenge:
-    reader.allow(
-        "id", "name", "category", "type", "state", "image", "redirect_type", "redirect_port",
-        "memory_limit", "cpu_limit",
-    )  # fmt: skip
-    plain = WhaleChallenge(1, "")
-    cpus = reader.optional("cpu_limit", (int, float), plain.cpu_limit)
-    return WhaleChallenge(
-        id=reader.positive("id"),
-        name=reader.get("name", str),
-        category=reader.get("category", str, plain.category),
-        type=reader.get("type", str, plain.type),
-        state=reader.get("state", str, plain.state),
-        image=reader.optional("image", str, plain.image),
-        redirect_type=reader.optional("redirect_type", str, plain.redirect_type),
-        redirect_port=reader.optional("redirect_port", int, plain.redirect_port),
-        memory_limit=reader.optional("memory_limit", str, plain.memory_limit),
-        cpu_limit=None if cpus is None else float(cpus),
-    )
-
-
-_REQUIRED: Any = object()
-
-
-class _Reader:
-    """One JSON object, read field by field with messages that say where."""
-
-    def __init__(self, data: object, where: str) -> None:
-        if not isinstance(data, dict):
-            raise FakeWhaleError(f"{where}: must be a JSON object")
-        self._data: dict[str, Any] = data
-        self.where = where
-
-    def allow(self, *names: str) -> None:
-        """Refuse misspelt names; others may be there for other readers of the file."""
-        for name in self._data:
-            if name not in names and (near := get_close_matches(name, names, n=1, cutoff=0.7)):
-                raise FakeWhaleError(f"{self.where}.{name}: unknown; did you mean {near[0]!r}?")
-
-    def get(self, name: str, kind: type | tuple[type, ...], default: Any = _REQUIRED) -> Any:
-        value = self._data.get(name, default)
-        if value is _REQUIRED:
-            raise FakeWhaleError(f"{self.where}.{name}: missing")
-        if value is default or (value is None and default is None):
-            return value
-        wanted = kind if isinstance(kind, tuple) else (kind,)
-        if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-            names = " or ".join(k.__name__ for k in wanted)
-            raise FakeWhaleError(f"{self.where}.{name}: must be {names}, not {value!r}")
-        return value
-
-    def optional(self, name: str, kind: type | tuple[type, ...], default: Any) -> Any:
-        """The value; None for null, ``default`` where the field is missing."""
-        return self.get(name, kind, None) if name in self._data else default
-
-    def positive(self, name: str) -> int:
-        value: int = self.get(name, int)
-        if value < 1:
-            raise FakeWhaleError(f"{self.where}.{name}: must be 1 or more, not {value}")
-        return value
-
-    def items(self, name: str) -> list[_Reader]:
-        rows: list[Any] = self.get(name, list, [])
-        return [_Reader(row, f"{name}[{index}]") for index, row in enumerate(rows)]
-
-    def texts(self, name: str) -> list[str]:
-        rows: list[Any] = self.get(name, list, [])
-        for index, row in enumerate(rows):
-            if not isinstance(row, str):
-                raise FakeWhaleError(f"{self.where}.{name}[{index}]: must be text, not {row!r}")
-        return rows
-
-    def mapping(self, name: str) -> dict[str, Any]:
-        value: dict[str, Any] = self.get(name, dict, {})
-        return value

@@ -259,7 +259,7 @@ def test_samples_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert read_samples(path) == written
     with path.open("a") as file:
         file.write('{"backend": "A"}\n')
-    with pytest.raises(SamplesError, match=r"line 3: not the fields of a sample"):
+    with pytest.raises(SamplesError, match=r"line 3: Object missing required field `part`"):
         read_samples(path)
 
 

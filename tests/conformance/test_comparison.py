@@ -283,19 +283,19 @@ def test_a_report_is_read_back_as_it_was(measured: Measured) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"verdict": "fine"}, "verdict is 'fine'"),
-        ({"profile": 3}, "profile is 3"),
-        ({"spec_version": True}, "the report: spec_version is bool"),
-        ({"spec_version": "1"}, "the report: spec_version is str"),
+        ({"verdict": "fine"}, "verdict: must be one of passed, no_worse"),
+        ({"profile": 3}, "profile: must be one of core, full"),
+        ({"spec_version": True}, "spec_version: must be a whole number from 1"),
+        ({"spec_version": "1"}, "spec_version: must be a whole number from 1"),
         ({"exit_code": 0}, "exit_code is 0, its verdict's is 1"),
-        ({"started_at": "yesterday"}, "started_at is 'yesterday'"),
-        ({"results": {}}, "results is no list"),
-        ({"results": [{}]}, "a result has no rule, scenario"),
-        ({"notes": [1]}, "notes holds what is no text"),
-        ({"backends": {"x": {}}}, "backend x has no kind"),
+        ({"started_at": "yesterday"}, "started_at: must be a time with its zone"),
+        ({"results": {}}, "results: must be a list"),
+        ({"results": [{}]}, "results[0].rule: is missing"),
+        ({"notes": [1]}, "notes[0]: must be a text"),
+        ({"backends": {"x": {}}}, "backends.x.kind: is missing"),
         ({"backends": {}}, "result START-001[x] is of a backend that is not in the report"),
         ({"rules": []}, "result START-001[x] is of a rule that is not in the report"),
-        ({"colour": "red"}, "the report has colour, which this version does not know"),
+        ({"colour": "red"}, "colour: is no field; the fields are spec_version"),
     ],
 )
 def test_a_report_that_is_not_understood_is_refused(change: dict[str, Any], said: str) -> None:
@@ -317,7 +317,7 @@ def test_a_result_twice_is_refused() -> None:
     [
         (None, "No such file or directory; name a report.json I can read"),
         ("{", "is no JSON; make a new one: whale-ready check --report DIR"),
-        ("[]", "the report is no object; make a new one"),
+        ("[]", "must be key/value pairs; make a new one"),
     ],
 )
 def test_a_file_that_is_no_report_is_refused(

@@ -319,9 +319,12 @@ def test_a_bad_option_is_3(arguments: list[str], said: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"link": '"soon"'}, "waivers.toml: entry 1: link: must lead to where"),
+        ({"link": '"soon"'}, "waivers.toml: entry 1: link: must be the address where"),
         ({"expires": "2030-02-31"}, "waivers.toml: entry 1: expires: "),
-        ({"expiry": "2030-02-01"}, "waivers.toml: entry 1: expiry: there is no such field"),
+        (
+            {"expiry": "2030-02-01"},
+            "waivers.toml: entry 1: expiry: is no field; did you mean expires?",
+        ),
     ],
 )
 def test_a_wrong_waiver_is_3(changes: dict[str, str], said: str, tmp_path: Path) -> None:

@@ -647,44 +647,65 @@ OVER_SSH = "[whale]\ndocker_url = 'ssh://manager'"
     ("content", "said"),
     [
         (f'players = "{TOKENS[11]}', "is not TOML"),
-        ("", "players: 0 given, 3 are needed"),
-        ("players = 3", "players: write a table [[players]] for each user"),
-        (f"color = 1\n{THREE}\n{CHALLENGES}", "color: is not known; use players, mates"),
-        (f"{THREE}\nname = 'x'\n{CHALLENGES}", "players[2].name: is not known"),
-        (f"{THREE}\nteam_id = 3\n{CHALLENGES}", "players[2].team_id: leave it out"),
-        (f"{THREE}\n[[players]]\ntoken = 'x'", "players[3].user_id: write a positive whole number"),
-        (f"{THREE}\n[[players]]\nuser_id = true\ntoken = 'x'", "players[3].user_id:"),
-        (f"{THREE}\n[[players]]\nuser_id = 14", "players[3].token: write the access token"),
-        (f"{THREE}\n[[players]]\nuser_id = 14\ntoken = 'ä'", "players[3].token:"),
-        (f"{THREE}\n[[players]]\nuser_id = 11\ntoken = 'x'", "players[0] is user 11 too"),
+        (CHALLENGES, "players: 0 given, 3 are needed"),
+        ("players = 3", "players: must be a table [[players]] for each user"),
         (
-            f"{THREE}\n[[players]]\nuser_id = 14\ntoken = '{TOKENS[12]}'",
+            f"color = 1\n{THREE}\n{CHALLENGES}",
+            "color: is no field; the fields are challenges, players",
+        ),
+        (f"{THREE}\nname = 'x'\n{CHALLENGES}", "players[2].name: is no field"),
+        (f"{THREE}\nteam_id = 3\n{CHALLENGES}", "players[2].team_id: must be left out; players"),
+        (
+            f"{THREE}\n[[players]]\ntoken = 'x'",
+            "players[3].user_id: is missing; it must be a positive",
+        ),
+        (f"{THREE}\n[[players]]\nuser_id = true\ntoken = 'x'", "players[3].user_id:"),
+        (
+            f"{THREE}\n[[players]]\nuser_id = 14\n{CHALLENGES}",
+            "players[3].token: is missing; it must be the access",
+        ),
+        (f"{THREE}\n[[players]]\nuser_id = 14\ntoken = 'ä'", "players[3].token:"),
+        (
+            f"{THREE}\n[[players]]\nuser_id = 11\ntoken = 'x'\n{CHALLENGES}",
+            "players[0] is user 11 too",
+        ),
+        (
+            f"{THREE}\n[[players]]\nuser_id = 14\ntoken = '{TOKENS[12]}'\n{CHALLENGES}",
             "players[3].token: is the token of players[1] too",
         ),
         ("\n".join([THREE, *FOUR[:3], CHALLENGES]), "mates: write 4 users"),
         ("\n".join([THREE, *FOUR[::2], *FOUR[1::2], CHALLENGES]), "mates: write 4 users"),
-        ("\n".join([THREE, account("mates", 21), CHALLENGES]), "mates[0].team_id: write"),
-        (THREE, "challenges.first: write a positive whole number"),
+        (
+            "\n".join([THREE, account("mates", 21), CHALLENGES]),
+            "mates[0].team_id: is missing; it must be a positive",
+        ),
+        (THREE, "challenges.first: is missing; it must be a positive whole"),
         (f"{THREE}\n[challenges]\nfirst = 1\nsecond = 1\nunknown = 9", "challenges.second: is 1"),
         (f"{THREE}\n{CHALLENGES}\nhidden = 9", "challenges.hidden: is 9, as unknown is"),
         (f"{THREE}\n{CHALLENGES}\nown_port = 9", "challenges.own_port: name a challenge that"),
-        (f"{THREE}\n{CHALLENGES}\nthird = 3", "challenges.third: is not known"),
-        (f"{THREE}\n{CHALLENGES}\nflag_path = 'flag'", "challenges.flag_path: write a path"),
-        (f"whale = 1\n{THREE}\n{CHALLENGES}", "whale: write a table, [whale]"),
-        (f"{THREE}\n{CHALLENGES}\n[whale]\ntimeout = 1", "whale.timeout: is not known; use"),
+        (f"{THREE}\n{CHALLENGES}\nthird = 3", "challenges.third: is no field"),
+        (f"{THREE}\n{CHALLENGES}\nflag_path = 'flag'", "challenges.flag_path: must be a path"),
+        (f"whale = 1\n{THREE}\n{CHALLENGES}", "whale: must be a table, [whale]"),
+        (
+            f"{THREE}\n{CHALLENGES}\n[whale]\ntimeout = 1",
+            "whale.timeout: is no field; did you mean",
+        ),
         (f"{THREE}\n{CHALLENGES}\n[whale]\ndialect = 'klingon'", "whale.dialect: 'klingon' is not"),
         (
             f"{THREE}\n{CHALLENGES}\n[whale]\ntimeout_seconds = 0",
             "whale.timeout_seconds: write a whole number from 1 to 86400",
         ),
-        (f"{THREE}\n{CHALLENGES}\n[whale]\nmax_extensions = []", "whale.max_extensions: write"),
-        (f"{THREE}\n{CHALLENGES}\n[whale]\nprobe = 1", "whale.probe: write true or false"),
-        (f"{THREE}\n{CHALLENGES}\n[whale]\nstop_running = 1", "whale.stop_running: write true"),
+        (
+            f"{THREE}\n{CHALLENGES}\n[whale]\nmax_extensions = []",
+            "whale.max_extensions: must be a text or",
+        ),
+        (f"{THREE}\n{CHALLENGES}\n[whale]\nprobe = 1", "whale.probe: must be true or false"),
+        (f"{THREE}\n{CHALLENGES}\n[whale]\nstop_running = 1", "whale.stop_running: must be true"),
         (f"{THREE}\n{CHALLENGES}\n[whale]\nprobe_gateway = 'x'", "whale.probe_gateway: write an"),
-        (f"{THREE}\n{CHALLENGES}\n[whale]\ndocker_url = 1", "whale.docker_url: write a text"),
+        (f"{THREE}\n{CHALLENGES}\n[whale]\ndocker_url = 1", "whale.docker_url: must be a text"),
         (f"{THREE}\n{CHALLENGES}\n[whale]\nctfd_database_url = 'x'", "whale.ctfd_database_url: "),
         (f"{THREE}\n{CHALLENGES}\n[whale]\ntokens_file = 'no.toml'", "whale.tokens_file: "),
-        (f"{THREE}\n{CHALLENGES}\n[staging]\nredis = 'x'", "staging.redis: is not known"),
+        (f"{THREE}\n{CHALLENGES}\n[staging]\nredis = 'x'", "staging.redis: is no field"),
         (f"{THREE}\n{CHALLENGES}\n[staging]\nfrpc_listen = 'a:1'", "staging.frpc_url: write"),
         (
             f"{THREE}\n{CHALLENGES}\n[staging]\ndocker_listen = 'a:1'\n{OVER_SSH}",
@@ -722,3 +743,15 @@ def test_one_file_of_tokens_serves_adapter_and_check(tmp_path: Path) -> None:
     adapters.chmod(0o644)
     with pytest.raises(WorldFileError, match=r"whale\.tokens_file: .*chmod 600"):
         read_world_file(file)
+
+
+def test_settings_are_taken_as_the_adapter_takes_them(tmp_path: Path) -> None:
+    file = written_world(
+        tmp_path, "[whale]\ntimeout_seconds = 60\nready_seconds = 2.5\nprobe = false\n"
+    )
+
+    assert read_world_file(file).settings == {
+        "whale_timeout_seconds": 60,
+        "whale_ready_seconds": 2.5,
+        "whale_probe": False,
+    }

@@ -29,7 +29,7 @@ TOO_MANY = 429
 PASSWORD = "correct horse battery"
 FIX = (
     "set CTFD_HOME to a checkout of CTFd 3.8 whose .venv (or CTFD_PYTHON) has its requirements and "
-    "the packages docker and pybreaker"
+    "the packages docker, msgspec and pybreaker"
 )
 
 

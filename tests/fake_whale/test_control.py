@@ -272,8 +272,8 @@ WORLD: dict[str, Any] = {
     ("change", "message"),
     [
         ({"users": [{"name": "a"}]}, r"users\[0\].id: missing"),
-        ({"users": [{"id": "1", "name": "a"}]}, r"users\[0\].id: must be int, not '1'"),
-        ({"users": [{"id": 0, "name": "a"}]}, r"users\[0\].id: must be 1 or more"),
+        ({"users": [{"id": "1", "name": "a"}]}, r"users\[0\].id: must be `int`, not `str`"),
+        ({"users": [{"id": 0, "name": "a"}]}, r"users\[0\].id: must be `int` >= 1"),
         (
             {"users": [{"id": 1, "name": "a", "pasword": ""}]},
             r"users\[0\].pasword: unknown; did you mean 'password'",
@@ -283,7 +283,7 @@ WORLD: dict[str, Any] = {
         ({"users": [{"id": 1, "name": "a", "team_id": 3}]}, "there is no team 3; add it to teams"),
         ({"config": {"docker_timeuot": "1"}}, "did you mean 'docker_timeout'"),
         ({"user_mode": "herds"}, "user_mode: 'herds' is not one of users, teams"),
-        ({"images": [1]}, r"images\[0\]: must be text"),
+        ({"images": [1]}, r"images\[0\]: must be `str`, not `int`"),
         ({"imagse": []}, "world.imagse: unknown; did you mean 'images'"),
     ],
 )

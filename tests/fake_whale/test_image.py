@@ -32,7 +32,7 @@ from fake_whale.testing import WhalePlayer, said
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
     "blinker", "certifi", "charset_normalizer", "click", "docker", "flask", "idna", "itsdangerous",
-    "jinja2", "markupsafe", "requests", "urllib3", "waitress", "werkzeug",
+    "jinja2", "markupsafe", "msgspec", "requests", "urllib3", "waitress", "werkzeug",
 )  # fmt: skip
 SKIPPED = re.compile(
     r"(^|/)(__pycache__|test|tests|idlelib|tkinter|ensurepip|site-packages|EXTERNALLY-MANAGED)(/|$)"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from support.made_evidence import bench, check, item, preflight, written
 
 from benchmarks import cells, decisions
+from benchmarks.bench_file import Call, Decision, Figure
 from conformance.spec.rules import SPEC_VERSION
-from whale_ready.readiness import evidence_files as reading
 from whale_ready.readiness.evidence_files import (
     EvidenceError,
     read_bench,
@@ -74,25 +74,25 @@ def test_a_newer_form_asks_for_a_newer_whale_ready(
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("check", lambda d: d.update(more=1), "has more, which this version does not know"),
-        ("check", lambda d: d.update(started_at="2026-01-01T00:00:00"), "started_at has no offset"),
-        ("check", lambda d: d["results"][0].pop("status"), "a result has no status"),
+        ("check", lambda d: d.update(more=1), "more: is no field; the fields are"),
+        ("check", lambda d: d.update(started_at="2026-01-01T00:00:00"), "started_at: must be"),
+        ("check", lambda d: d["results"][0].pop("status"), "results[0].status: is missing"),
         ("check", lambda d: d.update(exit_code=1), "exit_code is 1, its verdict's is 0"),
-        ("bench", lambda d: d.pop("ratios"), "this has no ratios"),
-        ("bench", lambda d: d["ratios"][2].update(value="fast"), "ratios[2]: value is str"),
+        ("bench", lambda d: d.pop("ratios"), "ratios: is missing"),
+        ("bench", lambda d: d["ratios"][2].update(value="fast"), "[2].value: must be a number"),
         ("bench", lambda d: d["ratios"][2].update(value=1e999), "is no JSON"),
         ("bench", lambda d: d["ratios"][2].update(low=-1), "ratios[2]: low is -1.0"),
-        ("bench", lambda d: d["ratios"][2].update(decision="fine"), "decision is 'fine'"),
+        ("bench", lambda d: d["ratios"][2].update(decision="fine"), "[2].decision: must be one of"),
         ("bench", lambda d: d["ratios"][2].update(margin=None), "decision is pass, margin is None"),
-        ("bench", lambda d: d["backends"][1].update(role="C"), "backends: their roles are A, C"),
+        ("bench", lambda d: d["backends"][1].update(role="C"), "backends[1].role: must be one"),
         ("bench", lambda d: d["cells"][3].update(backend="x"), "cells[3]: backend is 'x'"),
-        ("bench", lambda d: d["cells"][3]["quantiles"].pop("p95"), "cells[3]: p95 is no object"),
-        ("bench", lambda d: d["environment"].pop("whale-ready"), "environment: whale-ready is No"),
-        ("bench", lambda d: d.update(began="today"), "began is 'today'"),
+        ("bench", lambda d: d["cells"][3]["quantiles"].pop("p95"), "[3].quantiles.p95: is missing"),
+        ("bench", lambda d: d["environment"].pop("whale-ready"), "environment.whale-ready: must"),
+        ("bench", lambda d: d.update(began="today"), "began: must be a time with its zone"),
         ("preflight", lambda d: d.update(kind="x"), "kind is not 'whale-ready preflight'"),
         ("preflight", lambda d: d.update(items=[]), "items is empty"),
-        ("preflight", lambda d: d["items"][1].update(state="fine"), "items[1]: state is 'fine'"),
-        ("preflight", lambda d: d["items"][1].update(id="a b"), "items[1]: id is not made of"),
+        ("preflight", lambda d: d["items"][1].update(state="fine"), "items[1].state: must be"),
+        ("preflight", lambda d: d["items"][1].update(id="a b"), "items[1].id: must be made of"),
         ("preflight", lambda d: d["items"].append(d["items"][0]), "reachable is there twice"),
         ("preflight", lambda d: d["counts"].update(ok=9), "counts: ok is 9, of 3 items"),
         ("preflight", lambda d: d["whale"].update(url="whale"), "whale: url: write an address"),
@@ -117,9 +117,9 @@ def test_no_secret_of_a_file_gets_through_and_no_other_text_is_lost(tmp_path: Pa
 
 
 def test_the_words_of_a_bench_are_the_benchs_words() -> None:
-    assert tuple(each.value for each in decisions.MarginDecision) == reading.DECISIONS
-    assert (*decisions.QUANTILES, "errors") == reading.FIGURES
-    assert reading.CALLS == cells.CALLS
+    assert tuple(each.value for each in decisions.MarginDecision) == get_args(Decision)
+    assert (*decisions.QUANTILES, "errors") == get_args(Figure)
+    assert get_args(Call) == cells.CALLS
 
 
 def test_a_whole_file_is_read_as_it_is(tmp_path: Path) -> None:

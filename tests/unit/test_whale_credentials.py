@@ -51,18 +51,21 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> No
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('tokens = "ctfd_seven"', "tokens must be a table"),
+        ('tokens = "ctfd_seven"', r"tokens: must be a table, \[tokens\]"),
         ("", r"write a table \[tokens\]"),
         ('[tokens]\n"seven" = "ctfd_seven"', "'seven' is not a user id"),
-        ('[tokens]\n"7" = 7', "token of user 7 must be a plain text"),
-        ('[tokens]\n"7" = "ctfd_seven\\n"', "token of user 7 must be a plain text"),
-        ('[tokens]\n"7" = ""', "token of user 7 must be a plain text"),
+        ('[tokens]\n"7" = 7', "tokens.7: must be a plain text"),
+        ('[tokens]\n"7" = "ctfd_seven\\n"', "tokens.7: must be a plain text"),
+        ('[tokens]\n"7" = ""', "tokens.7: must be a plain text"),
         ('[tokens]\n"7" = ctfd_seven', "is not TOML"),
-        ('logins = "ctfd_seven"', r"logins must be a table"),
-        ('[logins]\n"7" = "ctfd_seven"', "the login of user 7 must be"),
-        ('[logins]\n"7" = { name = "a", password = "ctfd_seven", x = 1 }', "the login of user 7"),
-        ('[logins]\n"7" = { name = "", password = "ctfd_seven" }', "the name of user 7 must be"),
-        ('[logins]\n"7" = { name = 7, password = "ctfd_seven" }', "the name of user 7 must be"),
+        ('logins = "ctfd_seven"', r"logins: must be a table, \[logins\]"),
+        ('[logins]\n"7" = "ctfd_seven"', "logins.7: must be { name = "),
+        (
+            '[logins]\n"7" = { name = "a", password = "ctfd_seven", x = 1 }',
+            "logins.7.x: is no field",
+        ),
+        ('[logins]\n"7" = { name = "", password = "ctfd_seven" }', "logins.7.name: must be a text"),
+        ('[logins]\n"7" = { name = 7, password = "ctfd_seven" }', "logins.7.name: must be a text"),
     ],
 )
 def test_a_wrong_file_is_a_clear_error_without_the_token(

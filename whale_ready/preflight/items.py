@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta
+
+from engines.typed_input import Text
 
 if TYPE_CHECKING:
     from whale_ready.preflight.site import PreflightSite
@@ -28,10 +32,13 @@ class ItemState(str, Enum):
 class Item:
     """One line of the result."""
 
-    id: str
-    title: str
+    id: Annotated[
+        str,
+        Meta(pattern=r"^[A-Za-z0-9._:+-]+$", description="made of letters, digits and ._:+-"),
+    ]
+    title: Text
     state: ItemState
-    evidence: str
+    evidence: Text
     """What was seen, or why nothing could be."""
     fix: str
     """How to put it right, or how to make it checkable; empty when it is ok."""

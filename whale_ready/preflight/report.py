@@ -1,23 +1,50 @@
-"""``preflight.json``: what was found, for programs; its schema is ``../preflight.schema.json``."""
+"""``preflight.json``: what was found, for programs, and its schema."""
 
 from __future__ import annotations
 
-import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
-from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 from engines import __version__
 from engines.printable import json_text
+from engines.typed_input import Count, Moment, schema_of
 from whale_ready.preflight.dialect import spoken, their_version
 from whale_ready.preflight.items import Item, ItemState
 from whale_ready.preflight.site import PreflightSite
 
 KIND = "whale-ready preflight"
 SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class WhaleSeen:
+    url: str
+    dialect: str | None
+    version: str | None
+
+
+@dataclass(frozen=True)
+class ItemCounts:
+    ok: Count
+    not_ok: Count
+    not_checkable: Count
+
+
+@dataclass(frozen=True)
+class PreflightDocument:
+    """What the file holds; docs/preflight.md explains every key."""
+
+    kind: Literal["whale-ready preflight"]
+    schema_version: Literal[1]
+    made_at: Moment
+    whale_ready: str
+    whale: WhaleSeen
+    environment: Mapping[str, str]
+    items: tuple[Item, ...]
+    counts: ItemCounts
 
 
 @dataclass(frozen=True)
@@ -88,6 +115,10 @@ def _known(ask: Callable[[], str | None]) -> str | None:
 
 def preflight_schema() -> dict[str, Any]:
     """The schema (draft 2020-12) of this version's files."""
-    text = resources.files("whale_ready").joinpath("preflight.schema.json").read_text("utf-8")
-    schema: dict[str, Any] = json.loads(text)
+    schema = schema_of(PreflightDocument, "preflight")
+    schema["$defs"]["Item"] |= {
+        "if": {"properties": {"state": {"const": "ok"}}},
+        "then": {"properties": {"fix": {"const": ""}}},
+        "else": {"properties": {"fix": {"minLength": 1}}},
+    }
     return schema

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchmarks.bench_file import RatioFigure
 from conformance.report.results import BackendInfo, Report
 from whale_ready.preflight.items import Item
 
@@ -46,29 +47,6 @@ class CheckFile:
     @property
     def backends(self) -> tuple[BackendInfo, ...]:
         return self.report.backends
-
-
-@dataclass(frozen=True)
-class RatioFigure:
-    """One figure of B over A's (of errors: less A's); None is infinite, or not known."""
-
-    call: str
-    figure: str
-    value: float | None
-    low: float | None
-    high: float | None
-    margin: float | None
-    decision: str
-    why: str
-
-    def __str__(self) -> str:
-        """Value and interval. Without any end it is infinite where it failed; else n is too small
-        for it."""
-        ends = (self.value, self.low, self.high)
-        if self.value is None and self.low is None and self.decision != "fail":
-            return "n too small"
-        value, low, high = ("∞" if each is None else f"{each:.3g}" for each in ends)
-        return f"{value} [{low}, {high}]"
 
 
 @dataclass(frozen=True)
