@@ -98,7 +98,9 @@ class WorldFile:
 @dataclass(frozen=True, kw_only=True)
 class _User:
     user_id: _Id
-    token: Annotated[str, Meta(pattern=r"^[ -~]+\Z", description=_ACCESS)] | None = None
+    token: Annotated[str, Meta(pattern=r"^[ -~]+\Z", description=_ACCESS)] | None = field(
+        default=None, repr=False
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +160,7 @@ class _Settings:
 @dataclass(frozen=True)
 class _Whale(_Settings):
     docker_url: _Word = ""
-    ctfd_database_url: _Word = ""
+    ctfd_database_url: _Word = field(default="", repr=False)
     stop_running: bool = False
     tokens_file: _Word = ""
 

@@ -177,13 +177,13 @@ class FileContent:
 _NotEmpty = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Login:
     name: _NotEmpty
     password: _NotEmpty
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _File:
     tokens: Annotated[Mapping[str, Token], Meta(title="a table, [tokens]")] = field(
         default_factory=dict

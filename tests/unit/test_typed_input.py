@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal
 import pytest
 from msgspec import Meta
 
+from conformance.harnesses import world_file
 from engines.catalog import Pull
 from engines.typed_input import Text, Unfit, from_json, toml_file, typed
+from engines.whale import credentials
 
 
 @dataclass(frozen=True)
@@ -95,3 +97,14 @@ def test_a_private_file_is_its_owners_and_none_of_it_is_quoted(tmp_path: Path) -
         toml_file(file)
     with pytest.raises(Unfit, match="cannot be read: No such file"):
         toml_file(tmp_path / "none.toml")
+
+
+def test_what_holds_secrets_while_it_is_read_shows_none() -> None:
+    shown = [
+        repr(credentials._File({"1": "ctfd_ab"}, {"2": credentials._Login("ada", "pass-word")})),
+        repr(credentials._Login("ada", "pass-word")),
+        repr(world_file._Player(user_id=1, token="ctfd_ab")),
+        repr(world_file._Mate(user_id=1, token="ctfd_ab", team_id=2)),
+        repr(world_file._Whale(ctfd_database_url="mysql://u:pass-word@h/db")),
+    ]
+    assert not any("ctfd_ab" in text or "pass-word" in text for text in shown)
