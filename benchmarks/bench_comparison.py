@@ -30,7 +30,7 @@ class Compared:
 
     @property
     def decisions(self) -> list[MarginDecision]:
-        return [each for ratios in self.ratios.values() for each in decisions_of(ratios)]
+        return [decision for ratios in self.ratios.values() for decision in decisions_of(ratios)]
 
 
 def compare(before: Path, after: Path, margins: Sequence[Margin]) -> Compared:

@@ -102,7 +102,7 @@ class RatioFigure:
         ends = (self.value, self.low, self.high)
         if self.value is None and self.low is None and self.decision != "fail":
             return "n too small"
-        value, low, high = ("∞" if each is None else f"{each:.3g}" for each in ends)
+        value, low, high = ("∞" if end is None else f"{end:.3g}" for end in ends)
         return f"{value} [{low}, {high}]"
 
 

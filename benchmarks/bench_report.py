@@ -74,9 +74,9 @@ class Result:
     @property
     def reasons(self) -> list[str]:
         """Why the verdict is none better, the worst first; for a pass, what was held."""
-        told = [each for each in self.ratios if each.margin is not None]
-        chosen = [each for each in told if each.judged.decision is self.verdict]
-        lines = [f"{each.call} {each.quantile}: {_judgement(each)}" for each in chosen]
+        told = [ratio for ratio in self.ratios if ratio.margin is not None]
+        chosen = [ratio for ratio in told if ratio.judged.decision is self.verdict]
+        lines = [f"{ratio.call} {ratio.quantile}: {_judgement(ratio)}" for ratio in chosen]
         if self.measured.interrupted:
             lines.insert(0, "interrupted before the end")
         return lines or ["no call was made on both that a margin is set for"]
@@ -88,7 +88,7 @@ def result_of(measured: BenchRun) -> Result:
     A run that was interrupted can fail, but never pass.
     """
     cells = cells_of(measured.samples)
-    names = [each.name for each in measured.backends]
+    names = [backend.name for backend in measured.backends]
     under, over = ([cell for cell in cells if cell.backend == name] for name in names[:2])
     ratios = ratios_of(over, under, measured.margins, measured.plan.seed)
     verdict = together(decisions_of(ratios))
@@ -103,7 +103,7 @@ def as_json(result: Result) -> dict[str, Any]:
     """The whole, as plain data."""
     measured = result.measured
     rng = np.random.default_rng(measured.plan.seed)
-    names = [each.name for each in measured.backends]
+    names = [backend.name for backend in measured.backends]
     storm = measured.plan.scenario == ReconnectStorm.name  # no closed loop: Little's law is no help
     return {
         "format": FORMAT,
@@ -116,32 +116,32 @@ def as_json(result: Result) -> dict[str, Any]:
         "ended": measured.ended.isoformat(),
         "plan": asdict(measured.plan),
         "loop": loop_of(measured.plan),
-        "margins": [str(each) for each in measured.margins],
+        "margins": [str(margin) for margin in measured.margins],
         "level": LEVEL,
         "environment": environment(),
         "backends": [
             {
-                "name": each.name,
+                "name": info.name,
                 "role": role,
-                "kind": each.kind,
-                "simulated": each.simulated,
-                "versions": dict(each.versions),
+                "kind": info.kind,
+                "simulated": info.simulated,
+                "versions": dict(info.versions),
             }
-            for each, role in zip(measured.backends, ("A", "B", "baseline"), strict=False)
+            for info, role in zip(measured.backends, ("A", "B", "baseline"), strict=False)
         ],
         "cells": [_cell(cell, rng) for cell in result.cells],
         "throughput": [_throughput(measured, name) for name in names],
-        "ratios": [_ratio(each) for each in result.ratios],
+        "ratios": [_ratio(ratio) for ratio in result.ratios],
         "sweep": [
             {
                 "backend": name,
                 "knee": None if storm else knee_of(steps),
-                "steps": [_step(each) for each in steps],
+                "steps": [_step(step) for step in steps],
             }
             for name, steps in result.steps.items()
         ],
-        "resources": [asdict(each) for each in measured.costs],
-        "blocks": [asdict(each) for each in measured.blocks],
+        "resources": [asdict(cost) for cost in measured.costs],
+        "blocks": [asdict(block) for block in measured.blocks],
         "notes": list(measured.notes),
     }
 
@@ -183,7 +183,7 @@ def write(result: Result, folder: Path) -> None:
 
 def markdown(data: dict[str, Any]) -> str:
     """The same for people, of what :func:`as_json` gave."""
-    a, b = (each["name"] for each in data["backends"][:2])
+    a, b = (backend["name"] for backend in data["backends"][:2])
     lines = [
         f"# {b} against {a}: {data['verdict']}",
         "",
@@ -207,7 +207,7 @@ def markdown(data: dict[str, Any]) -> str:
         "",
         *_table(rows.THROUGHPUT, map(rows.throughput, data["throughput"])),
         "",
-        *(f"- {rows.cost(each)}" for each in data["resources"]),
+        *(f"- {rows.cost(resource)}" for resource in data["resources"]),
     ]
     for each in data["sweep"]:
         knee = each["knee"] or "not within what was tried"
@@ -215,10 +215,12 @@ def markdown(data: dict[str, Any]) -> str:
         lines += _table(rows.STEP, map(rows.step, each["steps"]))
     lines += ["", "## Where", ""]
     lines += [f"- {key}: {value}" for key, value in data["environment"].items()]
-    for each in data["backends"]:
-        simulated = ", simulated" if each["simulated"] else ""
-        versions = ", ".join(f"{key} {value}" for key, value in each["versions"].items())
-        lines.append(f"- {each['role']}: {each['name']}, {each['kind']}{simulated} ({versions})")
+    for backend in data["backends"]:
+        simulated = ", simulated" if backend["simulated"] else ""
+        versions = ", ".join(f"{key} {value}" for key, value in backend["versions"].items())
+        lines.append(
+            f"- {backend['role']}: {backend['name']}, {backend['kind']}{simulated} ({versions})"
+        )
     lines += [f"- Note: {note}" for note in data["notes"]]
     return "\n".join(lines) + "\n"
 

@@ -113,7 +113,7 @@ def ratios_of(
         if above.call != READY:
             margin = _margin(margins, "errors", above.call)
             at = level if margin else LEVEL
-            rates = [statistics.wilson(each.failed, each.due, at) for each in (above, below)]
+            rates = [statistics.wilson(cell.failed, cell.due, at) for cell in (above, below)]
             value = statistics.difference(*rates)
             found.append(
                 BenchRatio(above.call, "errors", value, margin, _judged(margin, value, turns))
@@ -140,13 +140,15 @@ def steps_of(
     """Throughput and p95 of the calls of a sweep, against concurrency; answers only."""
     rng = np.random.default_rng(seed)
     found = []
-    mine = [each for each in samples if each.part is RunPart.SWEEP and each.backend == backend]
+    mine = [
+        sample for sample in samples if sample.part is RunPart.SWEEP and sample.backend == backend
+    ]
     for block in blocks:
         if block.part is not RunPart.SWEEP or block.backend != backend:
             continue
-        here = [each for each in mine if each.block == block.block]
-        times = [each.seconds(Measure.ANSWER) for each in here if each.ok]
-        seconds = np.array([each for each in times if each is not None], dtype=np.float64)
+        here = [sample for sample in mine if sample.block == block.block]
+        times = [sample.seconds(Measure.ANSWER) for sample in here if sample.ok]
+        seconds = np.array([value for value in times if value is not None], dtype=np.float64)
         # One block has no turns to resample: its calls are taken for independent.
         series = Series(seconds, np.arange(seconds.size, dtype=np.int64))
         p95 = statistics.quantile(series, 0.95, rng)
@@ -165,33 +167,35 @@ def knee_of(steps: Sequence[LoadStep]) -> int | None:
     """
     if len(steps) < 3:
         return None
-    power = [each.per_second**2 / each.concurrency for each in steps]
+    power = [step.per_second**2 / step.concurrency for step in steps]
     best = max(range(len(steps)), key=lambda place: power[place])
     return None if best == len(steps) - 1 else steps[best].concurrency
 
 
 def decisions_of(ratios: Iterable[BenchRatio]) -> list[MarginDecision]:
     """Those of ratios for which a margin was set."""
-    return [each.judged.decision for each in ratios if each.margin is not None]
+    return [ratio.judged.decision for ratio in ratios if ratio.margin is not None]
 
 
 def _cell(backend: str, call: str, samples: Sequence[Sample], measure: Measure) -> BenchCell:
-    timed = [each for each in samples if each.ok or each.code == DROPPED]
-    seconds = [each.seconds(measure) for each in timed]
+    timed = [sample for sample in samples if sample.ok or sample.code == DROPPED]
+    seconds = [sample.seconds(measure) for sample in timed]
     series = Series(
-        np.array([math.inf if each is None else each for each in seconds], dtype=np.float64),
-        np.array([each.block for each in timed], dtype=np.int64),
+        np.array([math.inf if second is None else second for second in seconds], dtype=np.float64),
+        np.array([sample.block for sample in timed], dtype=np.int64),
     )
-    dropped = sum(each.code == DROPPED for each in samples)
+    dropped = sum(sample.code == DROPPED for sample in samples)
     return BenchCell(
         backend=backend,
         call=call,
         series=series,
         made=len(samples) - dropped,
-        failed=sum(not each.ok for each in samples),
-        unknown=sum(not each.definite for each in samples),
+        failed=sum(not sample.ok for sample in samples),
+        unknown=sum(not sample.definite for sample in samples),
         dropped=dropped,
-        late_seconds=max((each.began - each.intended for each in samples if each.began), default=0),
+        late_seconds=max(
+            (sample.began - sample.intended for sample in samples if sample.began), default=0
+        ),
     )
 
 
@@ -201,7 +205,7 @@ def _applies(margin: Margin, call: str) -> bool:
 
 def _margin(margins: Sequence[Margin], name: str, call: str) -> Margin | None:
     """The margin for this figure; one for the call itself goes before one for all."""
-    fitting = [each for each in margins if each.name == name and each.is_of(call)]
+    fitting = [margin for margin in margins if margin.name == name and margin.is_of(call)]
     return max(fitting, key=lambda each: each.call is not None, default=None)
 
 

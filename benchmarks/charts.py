@@ -37,12 +37,12 @@ _LEAST = 0.01
 
 def ratios(rows: Sequence[Row]) -> str:
     """A row for each ratio: a dot, its interval as a line, its margin as an upright stroke."""
-    rows = [each for each in rows if each["figure"] != "errors"]
-    known = [each for each in rows if each["low"]]
+    rows = [row for row in rows if row["figure"] != "errors"]
+    known = [row for row in rows if row["low"]]
     if not known:
         return _svg("Ratios", 40, _text(8, 24, "no ratio has an interval"))
     ends = [each[key] for each in known for key in ("value", "low", "high") if each[key]]
-    ends += [each["margin"] for each in rows if each["margin"]] + [1.0]
+    ends += [row["margin"] for row in rows if row["margin"]] + [1.0]
     x = _log_scale(min(ends), max(ends), _LABEL, WIDTH - _SAID)
     bottom = ROW * len(rows) + EDGE
     parts = [_line(x(1), EDGE, x(1), bottom, "grid")]

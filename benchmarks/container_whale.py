@@ -75,7 +75,7 @@ class ContainerWhaleWorld(World):
                 whale_max_extensions=options.max_extensions,
                 whale_probe_gateway="http://{}:{}".format(*self._gateway),
             ),
-            credentials=StaticTokens({each.user_id: _token(each) for each in users}),
+            credentials=StaticTokens({user.user_id: _token(user) for user in users}),
             database=database,
         )
         self.backend = self._manager
@@ -190,7 +190,7 @@ def _swept(api: Any, label: str) -> list[str]:
 
 def _whale_world(image: str, users: tuple[Player, ...]) -> WhaleWorld:
     return WhaleWorld(
-        users=[User(each.user_id, f"user{each.user_id}", token=_token(each)) for each in users],
+        users=[User(user.user_id, f"user{user.user_id}", token=_token(user)) for user in users],
         challenges=[
             WhaleChallenge(CHALLENGE, "First", image=image, redirect_port=80),
             WhaleChallenge(ANOTHER, "Second", image=image, redirect_port=80),

@@ -80,13 +80,13 @@ def main() -> int:
         code = code or NOT_OK
         bench.notes.append(f"left behind: {', '.join(bench.left)}")
     figures = figures_of(bench)
-    result = {each.name: each.as_json() for each in figures}
+    result = {figure.name: figure.as_json() for figure in figures}
     text = json.dumps({**result, "notes": bench.notes}, indent=2, ensure_ascii=False)
     print(text)  # noqa: T201 - the result is what this script is for
     say(table(figures))
     for note in bench.notes:
         say(f"Note: {note}")
-    return code or (0 if all(each.ok for each in figures) else NOT_OK)
+    return code or (0 if all(figure.ok for figure in figures) else NOT_OK)
 
 
 def _measure(bench: Bench, only: str | None, interrupts: DeferredInterrupts) -> int:

@@ -116,7 +116,7 @@ def judged(margin: Margin, interval: Interval | None, turns: int) -> Judged:
 
 def together(decisions: Sequence[MarginDecision]) -> MarginDecision:
     """One fail fails, one inconclusive leaves it open, and of nothing nothing can be said."""
-    told = [each for each in decisions if each is not MarginDecision.NOTHING]
+    told = [decision for decision in decisions if decision is not MarginDecision.NOTHING]
     for worst in (MarginDecision.FAIL, MarginDecision.INCONCLUSIVE):
         if worst in told:
             return worst

@@ -95,9 +95,11 @@ def in_turns(rounds: int, kinds: Sequence[str]) -> Iterator[str]:
 def table(figures: Sequence[Figure]) -> str:
     """The figures with their bars, for a human."""
     rows = [("figure", "measured", "bar", "")]
-    for each in figures:
-        shown = "not measured" if each.value is None else f"{each.value:.3g} {each.unit}".strip()
-        rows.append((each.name, shown, str(each.bar), "ok" if each.ok else "NOT OK"))
+    for figure in figures:
+        shown = (
+            "not measured" if figure.value is None else f"{figure.value:.3g} {figure.unit}".strip()
+        )
+        rows.append((figure.name, shown, str(figure.bar), "ok" if figure.ok else "NOT OK"))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -209,7 +209,7 @@ def measured(site: HungSite, engine: OwnEngine, players: int, seconds: float) ->
         code, retry_after = site.ask("POST", players + 1)
         seen.start = f"{time.perf_counter() - began:.1f} s {code}, retry after {retry_after}"
 
-    threads = [threading.Thread(target=play, args=(each + 1,)) for each in range(players)]
+    threads = [threading.Thread(target=play, args=(number + 1,)) for number in range(players)]
     threads.append(threading.Thread(target=start))
     with engine.hanging():
         for thread in threads:

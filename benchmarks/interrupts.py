@@ -26,13 +26,13 @@ class DeferredInterrupts:
 
     def __enter__(self) -> DeferredInterrupts:
         if threading.current_thread() is threading.main_thread():
-            for each in (signal.SIGINT, signal.SIGTERM):
-                self._before[each] = signal.signal(each, self._note)
+            for signals in (signal.SIGINT, signal.SIGTERM):
+                self._before[signals] = signal.signal(signals, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for each, handler in self._before.items():
-            signal.signal(each, handler)
+        for signals, handler in self._before.items():
+            signal.signal(signals, handler)
 
     def check(self) -> None:
         """To be called where nothing is under way.

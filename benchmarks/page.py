@@ -34,8 +34,8 @@ th, td { text-align: left; padding: 0.1rem 0.6rem 0.1rem 0; border-bottom: 1px s
 
 def page(data: dict[str, Any]) -> str:
     """The page of what :func:`benchmarks.bench_report.as_json` gave."""
-    a, b = (each["name"] for each in data["backends"][:2])
-    names = [each["name"] for each in data["backends"]]
+    a, b = (backend["name"] for backend in data["backends"][:2])
+    names = [backend["name"] for backend in data["backends"]]
     title = f"{b} against {a}: {data['verdict']}"
     body = [
         f"<h1>{escape(b)} against {escape(a)}</h1>",
@@ -55,8 +55,8 @@ def page(data: dict[str, Any]) -> str:
             "p95 of each call with its interval", charts.quantiles(data["cells"], names, "p95")
         ),
     ]
-    for call in dict.fromkeys(each["call"] for each in data["cells"]):
-        cells = [each for each in data["cells"] if each["call"] == call and each["ecdf"]]
+    for call in dict.fromkeys(cell["call"] for cell in data["cells"]):
+        cells = [cell for cell in data["cells"] if cell["call"] == call and cell["ecdf"]]
         caption = f"{call}: part of the calls that took no longer than so many milliseconds"
         drawn = [(names.index(e["backend"]), e["backend"], e["ecdf"]) for e in cells]
         body.append(charts.figure(caption, charts.curves(drawn, "ms", lambda part: f"{part:.0%}")))
@@ -122,7 +122,7 @@ def _table(headings: Sequence[str], lines: Iterable[rows.Row]) -> str:
     """A table that scrolls by itself where the page is too narrow for it."""
 
     def line(cells: Iterable[object], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(str(each))}</{tag}>" for each in cells) + "</tr>"
+        return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
 
     made = line(headings, "th") + "".join(line(each, "td") for each in lines)
     return f'<div class="wide" tabindex="0"><table>{made}</table></div>'

@@ -56,15 +56,15 @@ def _asked(backend: str, world: World, players: Sequence[Player], api: Any) -> C
     challenge = world.challenges.first
     before = world.containers()
     try:
-        for each in players:
-            world.backend.start_instance(each.user_id, challenge, each.team_id)
+        for player in players:
+            world.backend.start_instance(player.user_id, challenge, player.team_id)
         names = sorted(world.containers() - before)
         if not names:
             return _unread(backend, "nothing could be started to look at")
         told = [api.stats(name, stream=False, one_shot=True) for name in names]
     finally:
-        for each in players:
-            world.backend.stop_instance(each.user_id, challenge, each.team_id)
+        for player in players:
+            world.backend.stop_instance(player.user_id, challenge, player.team_id)
     memory = fmean(each["memory_stats"]["usage"] for each in told) / 2**20
     cpu = fmean(each["cpu_stats"]["cpu_usage"]["total_usage"] for each in told) / 1e9
     return Cost(backend, len(names), memory, cpu)

@@ -130,8 +130,8 @@ def end_all(
 
 
 def _with_context(instances: list[Chosen]) -> Iterator[tuple[Any, Chosen]]:
-    for each in instances:
-        yield copy_context(), each
+    for instance in instances:
+        yield copy_context(), instance
 
 
 def _order(failure: Failure) -> tuple[int, int]:

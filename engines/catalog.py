@@ -246,7 +246,7 @@ class ChallengeSpec(Sandbox):
     @property
     def images(self) -> tuple[str, ...]:
         """Every image it needs, its own first."""
-        return tuple(each.image for each in self.containers)
+        return tuple(container.image for container in self.containers)
 
     @property
     def fingerprint(self) -> str:

@@ -69,14 +69,14 @@ def read_challenge(table: Mapping[str, Any], where: str) -> ChallengeSpec:
         CatalogError: a field is wrong; names it, after ``where``, and the fix.
     """
     ports = table.get("ports")
-    full = {**table, "ports": [_in_full(each) for each in ports]} if type(ports) is list else table
+    full = {**table, "ports": [_in_full(port) for port in ports]} if type(ports) is list else table
     try:
         written = typed(full, _Written)
     except Unfit as error:
         raise CatalogError(f"{_place(where, error, table)} {error.said}") from None
     if written.port is not None and "ports" in table:
         raise CatalogError(f"{where}: port and ports are both given; leave one out")
-    values = {each.name: getattr(written, each.name) for each in fields(ChallengeSpec)}
+    values = {field.name: getattr(written, field.name) for field in fields(ChallengeSpec)}
     if written.port is not None:
         values["ports"] = (Port(written.port),)
     if written.ends_at is not None:
@@ -122,19 +122,20 @@ def _agree(spec: ChallengeSpec, where: str) -> None:
         raise CatalogError(f"{where}: ports names one twice; leave it out")
     if len(spec.companions) > COMPANIONS:
         raise CatalogError(f"{where}: companions are at most {COMPANIONS}; leave some out")
-    names = [each.name for each in spec.companions]
+    names = [companion.name for companion in spec.companions]
     if len(set(names)) != len(names):
         raise CatalogError(f"{where}: companions have the same name; each needs its own")
     _agree_inside(spec, where)
-    for each in spec.companions:
-        _agree_inside(each, f"{where}: companions {each.name}")
-        if each.readiness is Readiness.HTTP:
+    for companion in spec.companions:
+        _agree_inside(companion, f"{where}: companions {companion.name}")
+        if companion.readiness is Readiness.HTTP:
             raise CatalogError(
-                f"{where}: companions {each.name}: readiness must be one of tcp, healthcheck, none"
+                f"{where}: companions {companion.name}: readiness must be one of tcp, healthcheck, "
+                "none"
             )
-        if each.port is not None and each.readiness is not Readiness.TCP:
+        if companion.port is not None and companion.readiness is not Readiness.TCP:
             raise CatalogError(
-                f"{where}: companions {each.name}: port is what readiness looks for; write "
+                f"{where}: companions {companion.name}: port is what readiness looks for; write "
                 'readiness = "tcp" or leave it out'
             )
 

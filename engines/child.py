@@ -149,8 +149,8 @@ def _inherited() -> list[int]:
     """Descriptors that a child must not have: gunicorn's listening sockets are inheritable."""
     return [
         number
-        for each in Path("/proc/self/fd").iterdir()
-        if (number := int(each.name)) > _EXIT_CODE_FD
+        for path in Path("/proc/self/fd").iterdir()
+        if (number := int(path.name)) > _EXIT_CODE_FD
     ]
 
 

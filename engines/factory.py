@@ -218,7 +218,7 @@ class _Source:
 
     def __init__(self, config: Mapping[str, object]) -> None:
         self._config = config
-        self._names = [each.metadata["env"] for each in fields(Settings)]
+        self._names = [field.metadata["env"] for field in fields(Settings)]
 
     def read(self) -> dict[str, str]:
         """Every setting that either of them has, as text."""

@@ -169,25 +169,25 @@ def _events(calls: Iterable[CallFigures]) -> Metric:
         "Rows of the audit log: what calls did, or failed to do, and why.",
         labels=["backend", "action", "code"],
     )
-    for each in calls:
-        family.add_metric([each.backend, each.action, each.code], each.count)
+    for call in calls:
+        family.add_metric([call.backend, call.action, call.code], call.count)
     return family
 
 
 def _durations(what: str, text: str, calls: Iterable[CallFigures]) -> Metric:
     """A histogram by backend and code, whichever action bears the code."""
     by_labels: dict[tuple[str, str], list[CallFigures]] = {}
-    for each in calls:
-        by_labels.setdefault((each.backend, each.code), []).append(each)
+    for call in calls:
+        by_labels.setdefault((call.backend, call.code), []).append(call)
     family = HistogramMetricFamily(
         f"whale_ready_{what}_duration_seconds", text, labels=["backend", "code"]
     )
     for labels, same in by_labels.items():
-        within = [sum(column) for column in zip(*(each.within for each in same), strict=True)]
+        within = [sum(column) for column in zip(*(figures.within for figures in same), strict=True)]
         buckets: list[tuple[str, float]] = [
             (f"{bound / 1000:g}", number)
             for bound, number in zip(DURATION_BOUNDS_MS, within, strict=True)
         ]
-        buckets.append(("+Inf", sum(each.count for each in same)))
-        family.add_metric(labels, buckets, sum(each.total_ms for each in same) / 1000)
+        buckets.append(("+Inf", sum(figures.count for figures in same)))
+        family.add_metric(labels, buckets, sum(figures.total_ms for figures in same) / 1000)
     return family

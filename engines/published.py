@@ -13,5 +13,5 @@ def document(page: str) -> str:
         urls = metadata.metadata("whale-ready").get_all("Project-URL") or []
     except metadata.PackageNotFoundError:
         urls = []
-    addresses = dict(each.split(", ", 1) for each in urls)
+    addresses = dict(url.split(", ", 1) for url in urls)
     return f"{addresses.get(_LABEL, 'docs')}/{page}"

@@ -54,7 +54,7 @@ def _place(error: BaseException) -> str:
     frames = list(traceback.walk_tb(error.__traceback__))
     if not frames:
         return ""
-    ours = [each for each in frames if _is_ours(each[0])]
+    ours = [frame for frame in frames if _is_ours(frame[0])]
     said = f" at {_shown(*frames[-1])}"
     if ours and ours[-1] is not frames[-1]:
         said += f", called at {_shown(*ours[-1])}"

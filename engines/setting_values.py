@@ -102,7 +102,7 @@ def docker_host(text: str) -> str:
 
 def constraints(text: str) -> tuple[str, ...]:
     """Placement constraints of Docker Swarm, with commas between them."""
-    given = tuple(each.strip() for each in text.split(",") if each.strip())
+    given = tuple(part.strip() for part in text.split(",") if part.strip())
     if not all(re.fullmatch(r"[\w.-]+\s*(==|!=)\s*\S+", each) for each in given):
         raise ValueError("write constraints with commas between them, as node.labels.ctf==true")
     return given

@@ -132,7 +132,9 @@ class _Reader:
         """What it is made of: key, value and type; nothing where a description says it all."""
         arguments = get_args(kind)
         if get_origin(kind) is Annotated:
-            if not any(isinstance(each, Meta) and each.description for each in arguments):
+            if not any(
+                isinstance(argument, Meta) and argument.description for argument in arguments
+            ):
                 yield from self._parts(content, arguments[0], place)
         elif arguments[1:] == (type(None),):
             yield from self._parts(content, arguments[0], place)
@@ -192,7 +194,7 @@ def _words(kind: inspect.Type) -> str:
             low = "" if kind.ge is None else f" from {kind.ge}"
             return f"a whole number{low}" + ("" if kind.le is None else f" to {kind.le}")
         case inspect.EnumType():
-            return "one of " + ", ".join(str(each.value) for each in kind.cls)
+            return "one of " + ", ".join(str(member.value) for member in kind.cls)
         case inspect.LiteralType():
             return "one of " + ", ".join(map(str, kind.values))
         case inspect.CollectionType():

@@ -36,9 +36,9 @@ class Command(click.Command):
         super().__init__(*args, **attributes)
         self._pages: dict[str, None] = {}
         self.help = self._named(self.help)
-        for each in self.params:
-            if isinstance(each, click.Option):
-                each.help = self._named(each.help)
+        for param in self.params:
+            if isinstance(param, click.Option):
+                param.help = self._named(param.help)
 
     def _named(self, text: str | None) -> str | None:
         if text is None:

@@ -82,7 +82,9 @@ class Adapter:
 
     def requests(self, call: str) -> str:
         """How many it made for each such call, by method."""
-        made = sorted((each, number) for each, number in self._requests.items() if each[0] == call)
+        made = sorted(
+            (request, number) for request, number in self._requests.items() if request[0] == call
+        )
         return " ".join(f"{number / self._calls[call]:g}×{each[1]}" for each, number in made)
 
     def start(self) -> None:

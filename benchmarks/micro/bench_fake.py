@@ -33,8 +33,8 @@ class Clients:
 
     def close(self) -> None:
         self._pool.shutdown()
-        for each in self._connections:
-            each.close()
+        for connection in self._connections:
+            connection.close()
 
     def _ask(self, connection: HTTPConnection) -> None:
         for _ in range(REQUESTS):

@@ -66,7 +66,10 @@ def pytest_benchmark_compare_machine_info(
     benchmarksession: Any, compared_benchmark: Mapping[str, Any]
 ) -> None:
     """Called with each saved run that ``--benchmark-compare`` names; the last one counts."""
-    saved = {each["fullname"]: each["extra_info"] for each in compared_benchmark["benchmarks"]}
+    saved = {
+        benchmark["fullname"]: benchmark["extra_info"]
+        for benchmark in compared_benchmark["benchmarks"]
+    }
     benchmarksession.config.stash[SAVED].update(saved)
 
 

@@ -147,7 +147,7 @@ def ratio_of(subject: list[float], baseline: list[float]) -> PairRatio:
         for each in (subject, baseline)
     )
     found = statistics.ratio(over, under, 0.5, np.random.default_rng(0))
-    medians = [statistics.quantile_of(each.seconds, 0.5) for each in (over, under)]
+    medians = [statistics.quantile_of(series.seconds, 0.5) for series in (over, under)]
     return PairRatio(
         ratio=round(medians[0] / medians[1], 4),
         low=None if found is None else round(found.low, 4),

@@ -46,4 +46,4 @@ MATES = (Player(21, 2), Player(22, 2), Player(31, 3), Player(32, 3))
 def crowd(number: int, *, teams: bool = False) -> tuple[Player, ...]:
     """So many further users; with ``teams`` each in a team of its own."""
     ids = range(CROWD_FROM, CROWD_FROM + number)
-    return tuple(Player(each, each if teams else None) for each in ids)
+    return tuple(Player(user_id, user_id if teams else None) for user_id in ids)

@@ -46,7 +46,7 @@ class RunNetworks:
 
     def close(self) -> None:
         self.networks.remove_unused()
-        ours = [each for each in INTERFACES.iterdir() if each.name.startswith((CLOSED, OPEN))]
+        ours = [path for path in INTERFACES.iterdir() if path.name.startswith((CLOSED, OPEN))]
         if self._found_applied is False and not ours:
             self._firewall.remove()
 
@@ -63,7 +63,7 @@ def ask_inside(instance: InstanceStatus, trial: Trial, arguments: tuple[str, ...
 def inner_addresses(api: Any, container_id: str, port: int) -> list[str]:
     """``HOST:PORT`` of a container on each of its networks; each answers from the host."""
     networks = api.inspect_container(container_id)["NetworkSettings"]["Networks"]
-    addresses = [each["IPAddress"] for each in networks.values() if each["IPAddress"]]
+    addresses = [network["IPAddress"] for network in networks.values() if network["IPAddress"]]
     if not addresses:
         raise RuntimeError("the container has no address")
     for address in addresses:
@@ -74,7 +74,7 @@ def inner_addresses(api: Any, container_id: str, port: int) -> list[str]:
 def host_addresses(api: Any, container_id: str) -> list[str]:
     """The addresses of this machine that a container could try: gateways, and its own outside."""
     details = api.inspect_container(container_id)["NetworkSettings"]["Networks"]
-    gateways = {each["Gateway"] for each in details.values() if each["Gateway"]}
+    gateways = {detail["Gateway"] for detail in details.values() if detail["Gateway"]}
     default = api.inspect_network("bridge")["IPAM"]["Config"] or ()
     gateways |= {each["Gateway"] for each in default if "Gateway" in each}
     return sorted(gateways | _own_address())

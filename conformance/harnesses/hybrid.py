@@ -289,8 +289,8 @@ class HybridWorld(World):
         return self._whale.exchanges()
 
     def close(self) -> None:
-        for each in self._others:
-            each.close()
+        for other in self._others:
+            other.close()
         for database in self._databases:
             database.close()
         self._whale.close()

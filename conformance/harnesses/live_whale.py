@@ -170,7 +170,7 @@ class LiveWhaleWorld(World):
             credentials=tokens_of(file.accounts),
             database=database,
             catalogue=lambda: [
-                each for each in vars(file.challenges).values() if isinstance(each, int)
+                value for value in vars(file.challenges).values() if isinstance(value, int)
             ],
             clock=staging.clock,
             observer=self._observe,

@@ -259,9 +259,9 @@ class Janitor:
             try:
                 found = self.look(user_id)
                 ours = [
-                    each
-                    for each in found
-                    if also_others or self._book.mine(self._who(user_id), each)
+                    holdings
+                    for holdings in found
+                    if also_others or self._book.mine(self._who(user_id), holdings)
                 ]
                 if not found:
                     self._book.nothing_runs(user_id)
@@ -273,8 +273,8 @@ class Janitor:
                         "start; it was left alone"
                     )
                 else:
-                    for each in ours:
-                        self._api.destroy(user_id, each.challenge_id or self._first)
+                    for our in ours:
+                        self._api.destroy(user_id, our.challenge_id or self._first)
                     self._book.stopped(user_id)
                     continue  # look whether it is gone
             except WhaleFault as fault:

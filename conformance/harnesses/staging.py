@@ -72,7 +72,7 @@ class Staging:
         Raises:
             CannotRun: an address cannot be had, or the clock cannot be set.
         """
-        ways = [each for each in (self._file.frpc, self._file.docker) if each is not None]
+        ways = [through for through in (self._file.frpc, self._file.docker) if through is not None]
         for way in ways:
             gate = _gate(way)
             self._gates.callback(gate.close)

@@ -140,7 +140,7 @@ HOOKS = frozenset(Hook) - {
 def _whale_world(address: str, players: tuple[Player, ...], mode: UserMode) -> WhaleWorld:
     """What exists in the fake's CTFd; direct ports are on ``address``."""
     users = (*players, *MATES)
-    teams = sorted({each.team_id for each in users if each.team_id is not None})
+    teams = sorted({user.team_id for user in users if user.team_id is not None})
 
     def challenge(challenge_id: int, name: str, image: str = GOOD, **fields: str) -> WhaleChallenge:
         return WhaleChallenge(challenge_id, name, image=image, **fields)  # type: ignore[arg-type] # text fields
@@ -454,7 +454,7 @@ class FakeWhaleWorld(World):
         return {service["uuid"] for service in self._fake.state()["services"]}
 
     def machine_of(self, container_id: str) -> str | None:
-        services = {each["uuid"]: each["node"] for each in self._fake.state()["services"]}
+        services = {service["uuid"]: service["node"] for service in self._fake.state()["services"]}
         return services.get(container_id)
 
     def flags(self) -> list[str]:

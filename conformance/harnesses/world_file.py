@@ -276,7 +276,7 @@ def _different(accounts: tuple[Account, ...]) -> None:
 
 
 def _challenges(table: _Challenges) -> Challenges:
-    given = {name: each for name, each in vars(table).items() if name != "flag_path"}
+    given = {name: value for name, value in vars(table).items() if name != "flag_path"}
     ids: dict[str, Any] = {name: each for name, each in given.items() if each is not None}
     apart = [part for part in ids if part not in ("subdomain", "own_port")]
     for place, part in enumerate(apart):

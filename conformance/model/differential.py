@@ -58,13 +58,20 @@ class StoryComparison:
 
     @property
     def broken(self) -> AnswerDifference | None:
-        return next((each for each in self.differences if each.why is DifferenceCause.BROKEN), None)
+        return next(
+            (
+                difference
+                for difference in self.differences
+                if difference.why is DifferenceCause.BROKEN
+            ),
+            None,
+        )
 
 
 def declared(one: Capabilities, other: Capabilities) -> tuple[str, ...]:
     """The capabilities that differ, as ``extend additive/reset``."""
     values = [
-        (each.name, getattr(one, each.name), getattr(other, each.name)) for each in fields(one)
+        (field.name, getattr(one, field.name), getattr(other, field.name)) for field in fields(one)
     ]
     return tuple(f"{name} {_shown(a)}/{_shown(b)}" for name, a, b in values if a != b)
 
@@ -87,8 +94,12 @@ def search(
     """Tell both the stories of a plan; one that is broken is the last, and made short."""
     casts = cast_of(one), cast_of(other)
     cast = StoryCast(
-        {name: each for name, each in casts[0].players.items() if name in casts[1].players},
-        {name: each for name, each in casts[0].challenges.items() if name in casts[1].challenges},
+        {name: player for name, player in casts[0].players.items() if name in casts[1].players},
+        {
+            name: challenge
+            for name, challenge in casts[0].challenges.items()
+            if name in casts[1].challenges
+        },
     )
     hooks = one.hooks & other.hooks & (USED | {Hook.ACCOUNT_LIMIT})
     for number in plan.numbers():
@@ -111,7 +122,7 @@ def search(
 
 
 def _side_by_side(one: ModelRunner, other: ModelRunner, story: Story) -> StoryComparison:
-    capabilities = [each.stage.capabilities for each in (one, other)]
+    capabilities = [runner.stage.capabilities for runner in (one, other)]
     declares = declared(*capabilities)
     steps: list[tuple[CheckedStep, CheckedStep]] = []
     differences: list[AnswerDifference] = []
@@ -175,7 +186,7 @@ def _judged(
     if words_differ and one.words == other.words:
         return DifferenceCause.OPEN, f"the contract allows {' and '.join(sorted(one.words))}"
     kinds = (*_OF_WORDS, *_OF_TIMES) if words_differ else _OF_TIMES
-    reasons = [each for each in declares if each.partition(" ")[0] in kinds]
+    reasons = [line for line in declares if line.partition(" ")[0] in kinds]
     if reasons:
         return DifferenceCause.DECLARED, ", ".join(reasons)
     if after:

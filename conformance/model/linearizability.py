@@ -168,7 +168,7 @@ class Search:
             after = self._after(state, at)
             if after == {state} and _changes_nothing(self._ops[at]) and self._needed >> at & 1:
                 return [(at, state)]
-            found.extend((at, each) for each in after)
+            found.extend((at, model_state) for model_state in after)
         return found
 
     def _after(self, state: ModelState, at: int) -> frozenset[ModelState]:

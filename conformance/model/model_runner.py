@@ -118,9 +118,9 @@ class ModelRunner:
         states = self.states
         expected = sorted(
             {
-                self._named(str(each))
+                self._named(str(outcome))
                 for state in states
-                for each in self.rules.outcomes(state, call)
+                for outcome in self.rules.outcomes(state, call)
             }
         )
         with self.stage.outage() if step.outage else nullcontext():
@@ -132,8 +132,8 @@ class ModelRunner:
         words = frozenset(
             word
             for state in states
-            for each in self.rules.outcomes(state, call)
-            for word in each.words
+            for outcome in self.rules.outcomes(state, call)
+            for word in outcome.words
         )
         return CheckedStep(step, step.sentence, answer, words, short)
 
@@ -227,7 +227,7 @@ class ModelRunner:
         if not agreeing:
             wanted = sorted(
                 {
-                    ", ".join(sorted(self._name(each.container) for each in state.held))
+                    ", ".join(sorted(self._name(held.container) for held in state.held))
                     or "nothing"
                     for state in self._views()
                 }

@@ -83,7 +83,7 @@ class StoryCast:
             players["leaver"] = world.mates[0].leaves()
         parts = ("first", "second", "hidden", "unknown", "missing_image", "exits_at_once")
         ids = {part: getattr(world.challenges, part) for part in parts}
-        return cls(players, {part: each for part, each in ids.items() if each is not None})
+        return cls(players, {part: number for part, number in ids.items() if number is not None})
 
 
 HOOKS = {

@@ -156,8 +156,8 @@ def is_built_in(name: str) -> bool:
 
 def clash(installed: Installed) -> str | None:
     """Why an installed backend cannot be named, or None."""
-    others = [each for each in installed_backends() if each.name == installed.name]
-    packages = sorted({each.package for each in others})
+    others = [backend for backend in installed_backends() if backend.name == installed.name]
+    packages = sorted({other.package for other in others})
     if is_built_in(installed.name):
         packages = [PACKAGE, *packages]
     if len(others) == 1 and not is_built_in(installed.name):
@@ -174,7 +174,7 @@ def _installed(spec: str) -> Installed | None:
     Raises:
         BackendSpecError: another has the name, too.
     """
-    found = next((each for each in installed_backends() if each.name == spec), None)
+    found = next((backend for backend in installed_backends() if backend.name == spec), None)
     reason = None if found is None else clash(found)
     if reason is not None:
         raise BackendSpecError(f"--backend {spec}: {reason}")

@@ -49,7 +49,7 @@ def listed() -> list[Listed]:
         PACKAGE,
         "that Whale, and --whale-world FILE",
     )
-    return [*own, fake, live, *(_installed(each) for each in installed_backends())]
+    return [*own, fake, live, *(_installed(backend) for backend in installed_backends())]
 
 
 def _own(spec: str) -> Listed:

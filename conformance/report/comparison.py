@@ -64,7 +64,7 @@ def _between(old: Mapping[Broken, Status], new: Mapping[Broken, Status]) -> Comp
     ]
 
     def those(which: Callable[[RuleDifference], bool]) -> tuple[RuleDifference, ...]:
-        return tuple(each for each in all_of_them if which(each))
+        return tuple(difference for difference in all_of_them if which(difference))
 
     return Comparison(
         worse=those(lambda each: _step(each) > 0),
@@ -98,13 +98,15 @@ def gate(
         rules: ids of the rules that the run is about.
         whole: False for a run that broke off: nothing is gone that it did not come to.
     """
-    before = _statuses(each for each in baseline.results if each.rule in rules)
+    before = _statuses(result for result in baseline.results if result.rule in rules)
     found = _between(before, _statuses(results))
     # An excuse that holds is for what got worse, too; a scenario that erred is told as such.
-    worse = [each for each in found.worse if each.after not in EXCUSED]
-    excused = [each for each in found.worse if each.after in EXCUSED]
-    gone = [each for each in found.gone if whole and each.after is not Status.ERROR]
-    failing = [each for each in found.new if _fails(each)]
+    worse = [difference for difference in found.worse if difference.after not in EXCUSED]
+    excused = [difference for difference in found.worse if difference.after in EXCUSED]
+    gone = [
+        difference for difference in found.gone if whole and difference.after is not Status.ERROR
+    ]
+    failing = [difference for difference in found.new if _fails(difference)]
     return BaselineGate(
         failures=(
             *_told("worse than the baseline", worse),
@@ -112,7 +114,9 @@ def gate(
             *_told("in the baseline, and not checked any more", gone),
         ),
         known=frozenset(
-            (each.backend, each.rule) for each in found.still_broken if each.after is Status.FAIL
+            (difference.backend, difference.rule)
+            for difference in found.still_broken
+            if difference.after is Status.FAIL
         ),
         notes=(
             *_told("better than the baseline", found.better),
@@ -125,14 +129,14 @@ def gate(
 def _told(what: str, differences: Iterable[RuleDifference]) -> Iterator[str]:
     """One sentence for each backend and kind of change."""
     grouped: dict[tuple[str, str], list[str]] = {}
-    for each in differences:
-        grouped.setdefault((each.backend, each.change), []).append(each.rule)
+    for difference in differences:
+        grouped.setdefault((difference.backend, difference.change), []).append(difference.rule)
     for (backend, change), rules in grouped.items():
         yield f"{what}: {backend}: {spans(rules)} ({change})"
 
 
 def _statuses(results: Iterable[ScenarioResult]) -> dict[Broken, Status]:
-    return {(each.backend, each.rule): each.status for each in results}
+    return {(result.backend, result.rule): result.status for result in results}
 
 
 def _measured(status: Status | None) -> bool:

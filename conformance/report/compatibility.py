@@ -227,7 +227,7 @@ def compatibility(report: Report) -> list[tuple[PromiseRow, tuple[CompatibilityC
     """Every row with a cell for each backend of the report, in its order."""
     by_backend = {backend.name: report.of(backend.name) for backend in report.backends}
     return [
-        (row, tuple(cell(row, each, by_backend[each.name]) for each in report.backends))
+        (row, tuple(cell(row, info, by_backend[info.name]) for info in report.backends))
         for row in ROWS
     ]
 

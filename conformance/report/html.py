@@ -90,20 +90,20 @@ def to_html(report: Report) -> str:
         spec_version=report.spec_version,
         style=part(environment, "base.css") + part(environment, "report.css"),
         script=part(environment, "report.js"),
-        backends=[_backend(report, each, i) for i, each in enumerate(report.backends)],
+        backends=[_backend(report, info, i) for i, info in enumerate(report.backends)],
         matrix=Matrix.of(report),
         groups=_groups(report),
         rows=compatibility(report),
-        bad=[_evidence(report, each) for each in not_passed(report)],
-        known=[_evidence(report, each) for each in excused(report, Status.KNOWN_DEVIATION)],
-        waived=[_evidence(report, each) for each in excused(report, Status.WAIVED)],
+        bad=[_evidence(report, result) for result in not_passed(report)],
+        known=[_evidence(report, result) for result in excused(report, Status.KNOWN_DEVIATION)],
+        waived=[_evidence(report, result) for result in excused(report, Status.WAIVED)],
         reasons=_reasons(report),
     )
 
 
 def anchor(report: Report, rule: str, backend: str) -> str:
     """Id of a result on the page; a backend goes by its place, since its name may hold anything."""
-    names = [each.name for each in report.backends]
+    names = [info.name for info in report.backends]
     return f"{rule}-{names.index(backend) if backend in names else 'x'}"
 
 
@@ -113,7 +113,14 @@ def _verdict(report: Report) -> str:
 
 
 def _backend(report: Report, backend: BackendInfo, place: int) -> dict[str, Any]:
-    ledger = next((each for each in report.ledgers if each.backend == backend.name), None)
+    ledger = next(
+        (
+            container_ledger
+            for container_ledger in report.ledgers
+            if container_ledger.backend == backend.name
+        ),
+        None,
+    )
     counts = MatrixCell.of(report.of(backend.name))
     return {
         "info": backend,

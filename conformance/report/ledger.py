@@ -81,7 +81,7 @@ class Books:
 
     def ledgers(self, backends: Iterable[str]) -> tuple[ContainerLedger, ...]:
         """One for each of the backends, in this order."""
-        return tuple(self._ledger(each) for each in backends)
+        return tuple(self._ledger(backend) for backend in backends)
 
     def _ledger(self, backend: str) -> ContainerLedger:
         tally = self._tallies.get(backend, ContainerTally())

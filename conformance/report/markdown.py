@@ -91,7 +91,7 @@ def _compatibility(report: Report) -> Iterator[str]:
     yield f"| | {' | '.join(headings)} |"
     yield "|---" * (1 + len(headings)) + "|"
     for row, cells in compatibility(report):
-        yield f"| {row.title} | {' | '.join(_cell(row, each) for each in cells)} |"
+        yield f"| {row.title} | {' | '.join(_cell(row, cell) for cell in cells)} |"
 
 
 def _cell(row: PromiseRow, cell: Found) -> str:
@@ -131,8 +131,8 @@ def _failure(result: ScenarioResult, budget: int) -> Iterator[str]:
 
 def _ledgers(ledgers: Iterable[ContainerLedger]) -> Iterator[str]:
     rows = [
-        [each.backend, each.made, each.ended, each.swept, each.untold, _left(each)]
-        for each in ledgers
+        [ledger.backend, ledger.made, ledger.ended, ledger.swept, ledger.untold, _left(ledger)]
+        for ledger in ledgers
     ]
     if not rows:
         return

@@ -132,11 +132,11 @@ def not_applicable(report: Report) -> dict[tuple[str, str], list[str]]:
 def spans(scenarios: Sequence[str]) -> str:
     """Ids as a person writes them: ``START-001 to START-003, START-007``."""
     runs: list[list[str]] = []
-    for each in scenarios:
-        if runs and _following(runs[-1][-1]) == each:
-            runs[-1].append(each)
+    for scenario in scenarios:
+        if runs and _following(runs[-1][-1]) == scenario:
+            runs[-1].append(scenario)
         else:
-            runs.append([each])
+            runs.append([scenario])
     shown = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs]
     return ", ".join(shown)
 

@@ -114,11 +114,11 @@ def _check_results(
     results: tuple[ScenarioResult, ...], backends: set[str], rules: set[str]
 ) -> None:
     seen: set[tuple[str, str]] = set()
-    for each in results:
-        if each.backend not in backends:
-            raise ValueError(f"result {each.id} is of a backend that is not in the report")
-        if each.rule not in rules:
-            raise ValueError(f"result {each.id} is of a rule that is not in the report")
-        if (each.backend, each.rule) in seen:
-            raise ValueError(f"result {each.id} is there twice")
-        seen.add((each.backend, each.rule))
+    for result in results:
+        if result.backend not in backends:
+            raise ValueError(f"result {result.id} is of a backend that is not in the report")
+        if result.rule not in rules:
+            raise ValueError(f"result {result.id} is of a rule that is not in the report")
+        if (result.backend, result.rule) in seen:
+            raise ValueError(f"result {result.id} is there twice")
+        seen.add((result.backend, result.rule))

@@ -94,8 +94,8 @@ class BackendInfo:
             "capabilities": dict(self.capabilities),
             "versions": dict(self.versions),
             "known_deviations": [
-                {**asdict(each), "expires": each.expires.isoformat()}
-                for each in self.known_deviations
+                {**asdict(deviation), "expires": deviation.expires.isoformat()}
+                for deviation in self.known_deviations
             ],
         }
 
@@ -193,8 +193,8 @@ class Report:
             ],
             "results": [result.to_dict() for result in self.results],
             "ledgers": [
-                {**asdict(each), "left": None if each.left is None else list(each.left)}
-                for each in self.ledgers
+                {**asdict(ledger), "left": None if ledger.left is None else list(ledger.left)}
+                for ledger in self.ledgers
             ],
             "notes": list(self.notes),
             "reasons": list(self.reasons),

@@ -200,7 +200,7 @@ class Waivers:
             unopened: names of backends that were to be checked and could not be had; what they
                 need is not known.
         """
-        found = {(each.rule, each.backend): each.status for each in results}
+        found = {(result.rule, result.backend): result.status for result in results}
         for info in backends:
             for deviation in _declared(info):
                 if deviation.out_of_range(info.versions):
@@ -266,18 +266,18 @@ class _Declaration(_Written):
 def wrong_declarations(declared: Sequence[KnownDeviation]) -> Iterator[str]:
     """A sentence for each of a harness's known deviations that cannot be understood."""
     seen: set[str] = set()
-    for each in declared:
-        what = f"its known deviation {each.rule!r}"
-        written = dict(vars(each))
+    for deviation in declared:
+        what = f"its known deviation {deviation.rule!r}"
+        written = dict(vars(deviation))
         if isinstance(written["versions"], Mapping):
             written["versions"] = dict(written["versions"])
         try:
             typed(written, _Declaration).ranges()
         except ValueError as error:
             yield f"{what}: {error}"
-        if each.rule in seen:
+        if deviation.rule in seen:
             yield f"{what}: is declared twice; make them one"
-        seen.add(each.rule)
+        seen.add(deviation.rule)
 
 
 NO_WAIVERS = Waivers()
@@ -304,7 +304,7 @@ def load_waivers(path: Path, today: date) -> Waivers:
         raise WaiversError(
             f"{source}: {', '.join(content)} means nothing here; write [[waivers]] for each entry"
         )
-    if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise WaiversError(f"{source}: waivers must be tables; write [[waivers]] for each entry")
     made = [_entry(source, number, each) for number, each in enumerate(entries, start=1)]
     _check_unique(source, made)
@@ -358,11 +358,11 @@ def _place(text: str, said: str) -> str:
 
 
 def _declared(info: BackendInfo) -> Iterator[Deviation]:
-    return (Deviation.of(info.name, each) for each in info.known_deviations)
+    return (Deviation.of(info.name, deviation) for deviation in info.known_deviations)
 
 
 def _named(name: str, backends: Sequence[BackendInfo]) -> BackendInfo | None:
-    return next((each for each in backends if each.name == name), None)
+    return next((backend for backend in backends if backend.name == name), None)
 
 
 def _idle(waiver: Waiver, info: BackendInfo, status: Status | None) -> str:

@@ -61,30 +61,30 @@ def _without_secrets(report: Report) -> Report:
         environment=cleaned(dict(report.environment)),
         backends=tuple(
             replace(
-                each,
-                kind=clean(each.kind),
-                capabilities=cleaned(dict(each.capabilities)),
-                versions=cleaned(dict(each.versions)),
+                backend,
+                kind=clean(backend.kind),
+                capabilities=cleaned(dict(backend.capabilities)),
+                versions=cleaned(dict(backend.versions)),
                 known_deviations=tuple(
                     replace(known, reason=clean(known.reason), source=clean(known.source))
-                    for known in each.known_deviations
+                    for known in backend.known_deviations
                 ),
             )
-            for each in report.backends
+            for backend in report.backends
         ),
         results=tuple(
             replace(
-                each,
-                message=clean(each.message),
-                trace=cleaned(each.trace),
-                waiver=clean(each.waiver),
-                deviation=clean(each.deviation),
+                result,
+                message=clean(result.message),
+                trace=cleaned(result.trace),
+                waiver=clean(result.waiver),
+                deviation=clean(result.deviation),
             )
-            for each in report.results
+            for result in report.results
         ),
         reasons=cleaned(report.reasons),
         notes=cleaned(report.notes),
-        ledgers=tuple(replace(each, left=cleaned(each.left)) for each in report.ledgers),
+        ledgers=tuple(replace(ledger, left=cleaned(ledger.left)) for ledger in report.ledgers),
     )
 
 

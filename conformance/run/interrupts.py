@@ -28,20 +28,20 @@ class Interrupts:
 
         In another thread than the main one nothing is noted: signals do not come there.
         """
-        before = {each: signal.getsignal(each) for each in _SIGNALS if _in_main_thread()}
-        handlers = {each: handler for each, handler in before.items() if callable(handler)}
+        before = {signals: signal.getsignal(signals) for signals in _SIGNALS if _in_main_thread()}
+        handlers = {signals: handler for signals, handler in before.items() if callable(handler)}
 
         def note(number: int, frame: FrameType | None) -> None:
             self.came = True
             handlers[signal.Signals(number)](number, frame)
 
-        for each in handlers:
-            signal.signal(each, note)
+        for signals in handlers:
+            signal.signal(signals, note)
         try:
             yield
         finally:
-            for each, handler in handlers.items():
-                signal.signal(each, handler)
+            for signals, handler in handlers.items():
+                signal.signal(signals, handler)
 
     def check(self) -> None:
         """To be called between pieces of work.
@@ -56,14 +56,14 @@ class Interrupts:
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Hold Ctrl-C and SIGTERM back: a second one must not leave containers behind."""
-    before = {each: signal.getsignal(each) for each in _SIGNALS if _in_main_thread()}
-    for each in before:
-        signal.signal(each, signal.SIG_IGN)
+    before = {signals: signal.getsignal(signals) for signals in _SIGNALS if _in_main_thread()}
+    for signals in before:
+        signal.signal(signals, signal.SIG_IGN)
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for signals, handler in before.items():
+            signal.signal(signals, handler)
 
 
 def _in_main_thread() -> bool:

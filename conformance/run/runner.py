@@ -95,7 +95,7 @@ def plan(request: CheckRequest) -> list[CheckPlan]:
     return [
         plan_for(
             subject,
-            [each for owner, each in suite.planned if owner is subject],
+            [scenario for owner, scenario in suite.planned if owner is subject],
             suite.proofs(subject),
         )
         for subject in suite.backends.subjects

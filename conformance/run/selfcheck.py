@@ -37,7 +37,7 @@ def self_check(subject: Subject) -> SelfCheck:
     with _world_of(subject) as world:
         return SelfCheck(
             tuple(hook_states(subject.harness, world, scenarios)),
-            tuple(each.id for each in scenarios if _applies(each, subject, world)),
+            tuple(scenario.id for scenario in scenarios if _applies(scenario, subject, world)),
             len(scenarios),
             (
                 *broken_promises(subject.harness, world),

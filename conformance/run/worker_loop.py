@@ -36,15 +36,15 @@ from conformance.run.session import Suite
 
 def main(descriptor: int) -> None:
     """Work on the connection that the controller has left open under this number."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, _interrupt)
+    for signals in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signals, _interrupt)
     line = Line(descriptor)
     suite: Suite | None = None
     exit_code, output, interrupted = int(pytest.ExitCode.INTERRUPTED), "", False
     try:
         order: Job = line.recv()
         subjects = chosen_subjects(order.request)
-        mine = [each for each in subjects if each.harness.parallel or order.number == 0]
+        mine = [subject for subject in subjects if subject.harness.parallel or order.number == 0]
         suite = suite_of(mine, order.request, WorkerReporter(line))
         exit_code, output = run_pytest(suite, order.request, plugins=[WorkerLoop(suite, line)])
     except (KeyboardInterrupt, EOFError):

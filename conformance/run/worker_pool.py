@@ -146,7 +146,7 @@ class WorkerPool:
 
     def run(self) -> tuple[int, str]:
         """Hand out and gather until all have ended; returns pytest's exit code and output."""
-        while at_work := {each.line: each for each in self._workers if each.ended is None}:
+        while at_work := {worker.line: worker for worker in self._workers if worker.ended is None}:
             for line in wait(list(at_work)):
                 self._hear(at_work[line])  # type: ignore[index]  # only lines were given
             self._hand_out()
@@ -154,7 +154,7 @@ class WorkerPool:
         self._tell(self._untold)
         self._suite.results[:] = self._in_order()
         self._suite.interrupted |= self._interrupted
-        ends = [each.ended for each in self._workers if each.ended is not None]
+        ends = [worker.ended for worker in self._workers if worker.ended is not None]
         worst = max(ends, key=lambda end: (end.exit_code not in _GOOD, end.exit_code))
         return worst.exit_code, worst.output
 
@@ -280,8 +280,8 @@ class WorkerPool:
 
     def _let_close(self) -> None:
         """Once nobody runs anything, let one after the other close, the first worker last."""
-        at_work = [each for each in self._workers if each.ended is None]
-        if at_work and all(each.idle for each in at_work):
+        at_work = [worker for worker in self._workers if worker.ended is None]
+        if at_work and all(process.idle for process in at_work):
             last = at_work[-1]
             if not last.closing:
                 last.closing = True
@@ -313,12 +313,14 @@ def _interrupts(crew: WorkerPool) -> Iterator[None]:
     def pass_on(_number: int, _frame: FrameType | None) -> None:
         crew.interrupt()
 
-    before = {each: signal.signal(each, pass_on) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        signals: signal.signal(signals, pass_on) for signals in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for signals, handler in before.items():
+            signal.signal(signals, handler)
 
 
 def _add(known: list[str], more: Iterable[str]) -> None:

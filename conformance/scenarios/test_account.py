@@ -86,8 +86,8 @@ def test_a_mate_may_extend(world: ScenarioContext) -> None:
     starter, mate = world.mates[:2]
     started(world, starter, world.first)
     done(world.extend(mate, world.first))
-    for each in (starter, mate):
-        assert live(world, each, world.first)["extension_count"] == 1
+    for player in (starter, mate):
+        assert live(world, player, world.first)["extension_count"] == 1
 
 
 @scenario("ACCOUNT-009", TEAMS, proves=TEAMS)
@@ -283,12 +283,12 @@ def test_what_is_last_known_of_a_teams_is_told_to_the_team(world: ScenarioContex
     instance = started(world, starter, world.first)
     known = world.last_known(world.alice, world.first)
     if known is None:  # a backend may go without records: then it has none of anybody
-        gone_from_records = [world.last_known(each, world.first) for each in (starter, mate)]
+        gone_from_records = [world.last_known(player, world.first) for player in (starter, mate)]
         assert gone_from_records == [None, None], "a team has records, and a user has none"
         return
     same(shown, known, (*FIXED, "max_extensions"))
-    for each in (starter, mate):
-        told = world.last_known(each, world.first)
+    for player in (starter, mate):
+        told = world.last_known(player, world.first)
         demand(told is not None, "what is last known of a team's instance is not told to the team")
         same(instance, told or instance)
     for other in (stranger, mate.leaves(), starter.leaves()):
@@ -307,8 +307,8 @@ def test_who_is_not_let_in_changes_nothing(world: ScenarioContext) -> None:
             assert world.running() == {his["container_id"]}, "who is not let in has started"
             untouched(world, world.bob, world.first, his)
         started(world, world.alice, world.first)
-        for each in (world.alice, world.bob):
-            done(world.stop(each, world.first))
+        for player in (world.alice, world.bob):
+            done(world.stop(player, world.first))
 
 
 @scenario("ACCOUNT-029", Hook.ACCESS, Hook.WORKER, Hook.GROUND_TRUTH)

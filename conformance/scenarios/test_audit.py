@@ -193,7 +193,7 @@ def test_events_name_the_team(world: ScenarioContext) -> None:
     started(world, starter, world.first)
     done(world.stop(mate, world.first))
     who = [(event.user_id, event.team_id) for event in world.events()]
-    assert who == [(each.user_id, each.team_id) for each in (starter, mate)]
+    assert who == [(player.user_id, player.team_id) for player in (starter, mate)]
 
 
 @scenario("AUDIT-015", Hook.AUDIT, Hook.CLOCK, Hook.WORKER)
@@ -307,7 +307,7 @@ def test_events_name_who_called(world: ScenarioContext) -> None:
     refused(world.stop(mate, world.second), Code.NOT_FOUND)
     who = [(event.user_id, event.team_id) for event in world.events()]
     called = (starter, mate, mate, mate, starter, mate)
-    assert who == [(each.user_id, each.team_id) for each in called]
+    assert who == [(player.user_id, player.team_id) for player in called]
     let_expire(world, live(world, starter, world.first))
     world.run_worker()
     event = only_event(world, Action.EXPIRED)
@@ -395,7 +395,7 @@ def test_made_up_ids_are_told_together(world: ScenarioContext) -> None:
         of_many = _events_by(world, [partial(call, world.bob, each) for each in made_up])
         said = f"{REPEATED} refusals are {of_one} events, and {of_many} where the ids are made up"
         demand(of_one == REPEATED or of_many < REPEATED, said)
-    told = sum(each.times for each in world.events() if each.user_id == world.bob.user_id)
+    told = sum(event.times for event in world.events() if event.user_id == world.bob.user_id)
     assert told == len(calls) * REPEATED, f"{told} calls with made-up ids are told of"
 
 

@@ -136,7 +136,7 @@ def test_starts_against_stops_leave_what_status_tells(world: ScenarioContext) ->
 @scenario("CONC-009", Hook.GROUND_TRUTH, TEAMS)
 def test_mates_who_start_at_once_share_one_container(world: ScenarioContext) -> None:
     mates = world.mates[:2] * (CALLS // 2)
-    results = together([partial(world.start, each, world.first) for each in mates])
+    results = together([partial(world.start, player, world.first) for player in mates])
     for result in results:
         _is_one_of(result, Code.OK, Code.ALREADY_RUNNING, Code.BUSY)
     assert len(world.running()) == 1, "mates who started at once have not one container"
@@ -167,7 +167,7 @@ def test_looking_while_others_start_and_stop(world: ScenarioContext) -> None:
         return seen
 
     watchers = (world.alice, world.bob, world.carol)
-    calls: list[Callable[[], set[str | None]]] = [partial(watch, each) for each in watchers]
+    calls: list[Callable[[], set[str | None]]] = [partial(watch, watcher) for watcher in watchers]
     sights = together([*calls, come_and_go])
     for player, shown in zip(watchers, sights[:-1], strict=True):
         if player is world.alice:
@@ -224,7 +224,7 @@ def test_calls_on_one_key_have_an_order(world: ScenarioContext) -> None:
 @scenario("CONC-014", TEAMS)
 def test_calls_of_mates_have_an_order(world: ScenarioContext) -> None:
     they = HistoryRecorder(world)
-    mate, other = (partial(_of, they, each, world.first) for each in world.mates[:2])
+    mate, other = (partial(_of, they, player, world.first) for player in world.mates[:2])
     run_together(
         [
             mate("start extend stop status"),
@@ -261,7 +261,7 @@ def test_other_accounts_change_nothing_of_the_order(world: ScenarioContext) -> N
     all_of_them = HistoryRecorder(world)
     everybody = (world.alice, world.bob, world.carol)
     calls = "start extend status stop status"
-    run_together([_of(all_of_them, each, world.first, calls) for each in everybody])
+    run_together([_of(all_of_them, player, world.first, calls) for player in everybody])
     in_order(all_of_them)
 
 
@@ -348,7 +348,9 @@ def test_a_start_amid_a_round_is_left_alone(world: ScenarioContext) -> None:
             _stays(world, answers[-1])
         world.stop(world.alice, world.first)
     came_to_moments(answers)
-    demand(any(each.ok for each in answers), "no start succeeded while the worker went its round")
+    demand(
+        any(answer.ok for answer in answers), "no start succeeded while the worker went its round"
+    )
 
 
 @scenario("CONC-023", Hook.MOMENTS, Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH)

@@ -125,7 +125,7 @@ def test_an_extended_instance_ends_at_its_new_expiry(world: ScenarioContext) -> 
 @scenario("EXPIRY-012", Hook.CLOCK, Hook.WORKER, Hook.GROUND_TRUTH, Hook.STUBBORN)
 def test_a_stubborn_container_holds_up_nobody(world: ScenarioContext) -> None:
     stubborn = started(world, world.alice, world.first)["container_id"]
-    others = [started(world, each, world.first) for each in (world.bob, world.carol)]
+    others = [started(world, player, world.first) for player in (world.bob, world.carol)]
     with world.stubborn(stubborn):
         let_expire(world, others[-1])
         world.run_worker()

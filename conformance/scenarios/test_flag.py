@@ -235,8 +235,8 @@ def _counts_to_the_end_of_its_grace(
 def test_a_teams_flag_is_the_teams(world: ScenarioContext) -> None:
     starter, mate, stranger = world.mates[:3]
     flag = world.flag_inside(started(world, starter, world.first))
-    for each in (starter, mate):
-        assert world.still_counts(each, world.first, flag), "one of the team is told it is wrong"
+    for player in (starter, mate):
+        assert world.still_counts(player, world.first, flag), "one of the team is told it is wrong"
     for other in (stranger, starter.leaves(), mate.leaves(), world.alice):
         assert not world.still_counts(other, world.first, flag), (
             "who is not in the team is credited with its flag"

@@ -267,10 +267,10 @@ def _tells_the_team_why(world: ScenarioContext, challenge: int, nothing: str) ->
     with world.web() as web:
         world.write_disk(started(world, starter, challenge), 2 * LITTLE_DISK_MB)
         world.run_worker()
-        seen = {each: web.status(each, challenge) for each in (starter, mate, stranger)}
+        seen = {player: web.status(player, challenge) for player in (starter, mate, stranger)}
     if seen[starter].data is None:
-        for each in (starter, mate):
-            assert seen[each].message != nothing, "one of the team is not told why it was ended"
+        for player in (starter, mate):
+            assert seen[player].message != nothing, "one of the team is not told why it was ended"
     assert seen[stranger].message == nothing, "another team is told"
 
 
@@ -368,8 +368,8 @@ def test_what_is_last_known_of_a_teams_is_shown_to_the_team(world: ScenarioConte
     instance = started(world, starter, world.first)
     with world.web() as web, world.outage():
         known = world.last_known(starter, world.first)
-        shown = [web.status(each, world.first) for each in (starter, mate)]
-        others = [web.status(each, world.first) for each in (stranger, mate.leaves())]
+        shown = [web.status(player, world.first) for player in (starter, mate)]
+        others = [web.status(player, world.first) for player in (stranger, mate.leaves())]
     for answer in shown:
         _answered(answer, *((503, "unavailable") if known is None else (200, "last_known")))
         if known is not None:
@@ -443,7 +443,7 @@ def test_what_is_no_endpoint_says_so(world: ScenarioContext) -> None:
             answer = web.ask(method, path, None, mine, "a page")
             _answered(answer, 405, "method_not_allowed")
             told = answer.headers.get("Allow", "")
-            listed = [each.strip() for each in told.split(",")]
+            listed = [part.strip() for part in told.split(",")]
             demand(allowed in listed, f"{path} takes {allowed}, Allow says {told!r}")
             demand(method not in listed, f"{path} does not take {method}, Allow says {told!r}")
 
@@ -469,8 +469,8 @@ def test_mates_share_the_calls_of_a_minute(world: ScenarioContext) -> None:
         _answered(first, 201, "ok")
         for _ in range(CALLS_A_MINUTE - 1):
             _answered(web.start(mate, world.first), 200, "already_running")
-        for each in (mate, starter):
-            _answered(web.stop(each, world.first), 429, "rate_limited")
+        for player in (mate, starter):
+            _answered(web.stop(player, world.first), 429, "rate_limited")
         untouched(world, mate, world.first, _instance(first))
         _answered(web.start(stranger, world.first), 201, "ok")
 
@@ -529,7 +529,7 @@ def test_an_admin_sees_all_that_happened(world: ScenarioContext) -> None:
     with world.web() as web:
         everything = _history(web, "")
         hers = _history(web, f"&user_id={world.alice.user_id}")
-    events = [(each.action.value, each.user_id) for each in reversed(world.events())]
+    events = [(event.action.value, event.user_id) for event in reversed(world.events())]
     told = [(row["action"], row["user_id"]) for row in everything]
     assert told == events, "an admin is shown another history than was written"
     assert hers == [row for row in everything if row["user_id"] == world.alice.user_id], (

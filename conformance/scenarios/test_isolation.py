@@ -204,7 +204,7 @@ def test_who_fills_the_disk_is_ended(world: ScenarioContext) -> None:
 
 def _named(world: ScenarioContext, instance: InstanceStatus, *, by: InstanceStatus) -> set[str]:
     """The names that a sibling, and the instance itself, has for its addresses."""
-    addresses = [each.rpartition(":")[0] for each in world.inner_addresses(instance)]
+    addresses = [address.rpartition(":")[0] for address in world.inner_addresses(instance)]
     found: set[str] = set()
     for who in (instance, by):
         said = world.tried(who, Trial.NAMES, *addresses).values()

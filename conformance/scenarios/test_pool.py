@@ -54,7 +54,7 @@ def test_each_has_a_flag_of_its_own(world: ScenarioContext) -> None:
 def test_one_container_is_never_handed_to_two(world: ScenarioContext) -> None:
     _filled(world)
     everybody = (world.alice, world.bob, world.carol)
-    results = together([partial(world.start, each, _warm(world)) for each in everybody])
+    results = together([partial(world.start, player, _warm(world)) for player in everybody])
     for result in results:
         assert result.code is Code.OK, f"a start from the pool ended with {result.code.value}"
     got = {result.instance["container_id"] for result in results}

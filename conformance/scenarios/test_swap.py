@@ -197,7 +197,7 @@ def test_while_the_new_one_is_down_starts_go_to_the_other(world: ScenarioContext
 def test_a_start_that_finds_no_room_goes_nowhere_else(world: ScenarioContext) -> None:
     with fallback(world) as front:
         hers = started(world, world.alice, world.first)
-        refusals = [world.start(each, world.first) for each in (world.bob, world.carol)]
+        refusals = [world.start(player, world.first) for player in (world.bob, world.carol)]
         demand(len(refusals) >= front.failures, "more refusals are needed to open a breaker")
         for result in refusals:
             refused(result, Code.CAPACITY)

@@ -107,7 +107,7 @@ def hook_states(
             hook,
             hook in harness.hooks,
             missing_methods(hook, world),
-            tuple(each.id for each in known if hook in each.hooks),
+            tuple(scenario.id for scenario in known if hook in scenario.hooks),
         )
         for hook in Hook
     ]
@@ -142,13 +142,13 @@ def broken_promises(harness: Harness, world: World) -> list[str]:
 
 def _players_missing(world: World) -> Iterator[str]:
     kind = type(world).__name__
-    accounts = {account_key(each.user_id, each.team_id) for each in world.players}
+    accounts = {account_key(player.user_id, player.team_id) for player in world.players}
     if len(accounts) < max(FEWEST_PLAYERS, len(world.players)):
         yield f"{kind}.players must be three or more users, no two of one account"
     if not world.mates:
         return
-    teams = [each.team_id for each in world.mates[:4]]
-    users = {each.user_id for each in world.mates}
+    teams = [mate.team_id for mate in world.mates[:4]]
+    users = {mate.user_id for mate in world.mates}
     paired = len(teams) == 4 and teams[0] == teams[1] != teams[2] == teams[3]
     if not paired or None in teams or len(users) < len(world.mates):
         yield f"{kind}.mates must be empty, or two users of one team and then two of another"

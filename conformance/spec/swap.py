@@ -81,8 +81,8 @@ class Swap:
         """The flag that a submission of a player is compared with, as the front says and as the
         other backend does."""
         front, elsewhere = (
-            None if each is None else self._world.recorded_by(each, player, challenge)
-            for each in (self._in_front, self._elsewhere)
+            None if backend is None else self._world.recorded_by(backend, player, challenge)
+            for backend in (self._in_front, self._elsewhere)
         )
         return front, elsewhere
 

@@ -28,7 +28,10 @@ class DiskWatch:
         Raises:
             BackendUnavailable: the runtime cannot be asked.
         """
-        full = {each.name: each for each in self._parts.runtime.overfull(self._parts.deployment)}
+        full = {
+            overfull.name: overfull
+            for overfull in self._parts.runtime.overfull(self._parts.deployment)
+        }
         if not full:
             return 0
         rows = {self._parts.name_of(row): row for row in self._parts.store.all()}

@@ -69,7 +69,7 @@ class FirewallGuard:
         """
         if self._mode != "engine" or is_remote(self._docker_host):
             return
-        if any(each.name.startswith((CLOSED, OPEN)) for each in INTERFACES.iterdir()):
+        if any(path.name.startswith((CLOSED, OPEN)) for path in INTERFACES.iterdir()):
             with self._lock:
                 self._see_to_rules()
 

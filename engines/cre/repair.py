@@ -63,13 +63,13 @@ class Repair:
         fences = {self._parts.name_of(row): row.id for row in rows}
         known = waiting | set(fences)
         ids = {row.container_id for row in rows}
-        kept = known | {each.name for each in found if each.id in ids}
+        kept = known | {resource.name for resource in found if resource.id in ids}
         ours = self._ours(found)
-        strays = [each for each in ours if each.name not in kept or _outlived(each, fences)]
+        strays = [our for our in ours if our.name not in kept or _outlived(our, fences)]
         repaired = self._remove_strays(strays)
         for owner in holding - kept:
             self._parts.reservations.drop(owner)
-        running = {each.id for each in found if each.running}
+        running = {resource.id for resource in found if resource.running}
         repaired += self._removal.in_parallel(lambda row: self._put_right(row, running), rows)
         self._parts.flags.tidy(ids, self._parts.clock.now())
         return orphans + repaired + self._pool.repair()
@@ -91,19 +91,19 @@ class Repair:
     def _ours(self, found: list[ListedResource]) -> list[ListedResource]:
         """What this database has made; says once what another one has."""
         owners = ids_of(self._parts.database)
-        others = frozenset(each.owner for each in found if each.owner) - owners
+        others = frozenset(resource.owner for resource in found if resource.owner) - owners
         if others - self._told:
             said = SHARED_LABEL.format(self._parts.deployment, ", ".join(sorted(others)))
             log.error("%s: %s", said, SHARED_FIX)
         self._told |= others
         # What carries no id may be theirs, as soon as there are others.
         mine = owners if others else owners | {""}
-        return [each for each in found if each.owner in mine]
+        return [resource for resource in found if resource.owner in mine]
 
     def _remove_strays(self, found: list[ListedResource]) -> int:
         strays: dict[str, int] = {}
-        for each in found:
-            strays[each.name] = max(each.fence, strays.get(each.name, 0))
+        for resource in found:
+            strays[resource.name] = max(resource.fence, strays.get(resource.name, 0))
         stuck: set[str] = set()
 
         def remove(name: str) -> bool:

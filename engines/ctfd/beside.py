@@ -57,7 +57,7 @@ def missing(database: Database) -> str:
         for table, columns in _NEEDED.items():
             if table not in there:
                 return f"the table {table}"
-            lacking = columns - {each["name"] for each in inspector.get_columns(table)}
+            lacking = columns - {column["name"] for column in inspector.get_columns(table)}
             if lacking:
                 return f"the column {min(lacking)} of {table}"
     return ""

@@ -54,4 +54,4 @@ def _name_all(engine: sa.engine.Engine) -> None:
 
 
 def _columns(engine: sa.engine.Engine) -> set[str]:
-    return {each["name"] for each in sa.inspect(engine).get_columns(TABLE)}
+    return {column["name"] for column in sa.inspect(engine).get_columns(TABLE)}

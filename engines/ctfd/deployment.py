@@ -255,7 +255,7 @@ class Deployment:
             return None
 
     def _settings(self) -> Settings:
-        names = (each.metadata["env"] for each in Settings.__dataclass_fields__.values())
+        names = (field.metadata["env"] for field in Settings.__dataclass_fields__.values())
         return Settings.from_environ({name: self._text(name) for name in names})
 
     def _text(self, name: str) -> str:
@@ -320,8 +320,8 @@ class Deployment:
 def _other_holder(holders: list[GivenFlag], mine: str, mark: str) -> GivenFlag | None:
     """Who was given a flag of this very challenge; None where it is the account's own, or none."""
     challenge = mark.partition(".")[2]
-    of_it = [each for each in holders if (each.mark or "").partition(".")[2] == challenge]
-    if any((each.account, each.mark or "") == (mine, mark) for each in of_it):
+    of_it = [holder for holder in holders if (holder.mark or "").partition(".")[2] == challenge]
+    if any((flag.account, flag.mark or "") == (mine, mark) for flag in of_it):
         return None
     return next(iter(of_it), None)
 

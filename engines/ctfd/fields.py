@@ -88,7 +88,7 @@ def _words(text: str) -> list[str]:
 
 
 def _listed(text: str) -> list[str]:
-    return [each.strip() for each in text.replace("\n", ",").split(",") if each.strip()]
+    return [part.strip() for part in text.replace("\n", ",").split(",") if part.strip()]
 
 
 def _ports(text: str) -> list[int | str]:
@@ -211,7 +211,7 @@ FIELDS: tuple[Field, ...] = (
         "Whether a start fetches the image: never, when it is missing, or always once per process.",
         str,
         _RUNS,
-        choices=tuple(each.value for each in Pull),
+        choices=tuple(policy.value for policy in Pull),
     ),
     Field(
         "flag_prefix",

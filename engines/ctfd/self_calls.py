@@ -106,7 +106,7 @@ def _is_here(
 
 
 def _all_loopback(addresses: frozenset[str]) -> bool:
-    return all(each.startswith("127.") or each == "::1" for each in addresses)
+    return all(address.startswith("127.") or address == "::1" for address in addresses)
 
 
 def _name(url: str) -> tuple[str, int]:

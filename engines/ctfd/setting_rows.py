@@ -31,7 +31,8 @@ def rows(config: Mapping[str, object], from_site: frozenset[str] = frozenset()) 
         from_site: names whose value in ``config`` is CTFd's own, and not written by anybody.
     """
     return [
-        _row(each.metadata, each.repr, each.default, config, from_site) for each in fields(Settings)
+        _row(field.metadata, field.repr, field.default, config, from_site)
+        for field in fields(Settings)
     ]
 
 

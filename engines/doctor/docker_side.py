@@ -149,7 +149,7 @@ def disk_finding(settings: Settings, api: Any) -> DoctorFinding:
             return unknown("disk", "the Docker engine must manage a swarm first")
         mine = info["Swarm"]["NodeID"]
         nodes = api.nodes()
-        others = sorted(each["Description"]["Hostname"] for each in nodes if each["ID"] != mine)
+        others = sorted(node["Description"]["Hostname"] for node in nodes if node["ID"] != mine)
         if others:
             seen = (
                 f"instances on {len(others)} of the swarm's {len(nodes)} nodes "
@@ -227,12 +227,12 @@ def pool_finding(settings: Settings, api: Any) -> DoctorFinding:
     clashes = [
         f"network {name} ({subnet})"
         for name, subnet, is_ours in networks
-        if not is_ours and any(subnet.overlaps(each) for each in ours)
+        if not is_ours and any(subnet.overlaps(our) for our in ours)
     ]
     clashes += [
         f"a route of this host ({subnet} on {interface})"
         for interface, subnet in routes
-        if any(subnet.subnet_of(each) for each in ours)
+        if any(subnet.subnet_of(our) for our in ours)
     ]
     if not clashes:
         for name, subnet, _ in networks:
@@ -286,7 +286,7 @@ def _free(pool: IPv4Network, used: list[IPv4Network]) -> str:
     for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"):
         whole = IPv4Network(block)
         if whole.prefixlen <= pool.prefixlen:
-            for each in reversed(list(whole.subnets(new_prefix=pool.prefixlen))):
-                if not any(each.overlaps(subnet) for subnet in used):
-                    return f", such as {each}"
+            for network in reversed(list(whole.subnets(new_prefix=pool.prefixlen))):
+                if not any(network.overlaps(subnet) for subnet in used):
+                    return f", such as {network}"
     return ""

@@ -68,9 +68,9 @@ class SetupWatch:
             done.set()
 
     def _log(self, found: tuple[DoctorFinding, ...]) -> None:
-        wrong = {each for each in found if each.state is FindingState.NOT_OK}
-        for each in found:
-            if each in wrong - self._logged:
-                begin = _SAID_OF.get(each.check, "containers cannot start")
-                log.error("%s: %s", begin, each.sentence)
+        wrong = {finding for finding in found if finding.state is FindingState.NOT_OK}
+        for finding in found:
+            if finding in wrong - self._logged:
+                begin = _SAID_OF.get(finding.check, "containers cannot start")
+                log.error("%s: %s", begin, finding.sentence)
         self._logged = wrong

@@ -185,8 +185,10 @@ class RouteStore:
 
         What lives there is not found by its account any more, and does not count for it.
         """
-        there = [each for each in self.all() if each.backend == backend and not each.at_work(now)]
-        return [each for each in there if self.delete(each)]
+        there = [
+            route for route in self.all() if route.backend == backend and not route.at_work(now)
+        ]
+        return [route for route in there if self.delete(route)]
 
     def _changes(self, statement: Any, route_id: int, version: int) -> bool:
         mine = statement.where(routes.c.id == route_id, routes.c.version == version)

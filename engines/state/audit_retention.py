@@ -167,7 +167,7 @@ def _add_up(connection: Connection, rows: Sequence[Row]) -> None:
         sums[key] = sums[key].plus(calls) if key in sums else calls
     of = event_totals.c
     locked = totals(connection, for_update=True)
-    before = {(each.backend, each.action, each.code): each for each in locked}
+    before = {(figures.backend, figures.action, figures.code): figures for figures in locked}
     for key, calls in sums.items():
         after = calls.plus(before[key]) if key in before else calls
         values = {

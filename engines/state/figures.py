@@ -108,7 +108,7 @@ def read_figures(database: Database, now: datetime) -> Figures:
             for backend, table in INSTANCE_TABLES.items()
             if table in there
         }
-        used = {*held, *(each.backend for each in calls)}
+        used = {*held, *(call.backend for call in calls)}
         return Figures(
             backlogs={
                 backend: backlog
@@ -172,14 +172,14 @@ def _all_calls(connection: Connection) -> tuple[CallFigures, ...]:
     PostgreSQL lets it, all is counted anew, so that no figure goes backwards for a moment."""
     past = totals(connection)
     while True:
-        found = {(each.backend, each.action, each.code): each for each in _calls(connection)}
+        found = {(call.backend, call.action, call.code): call for call in _calls(connection)}
         now_past = totals(connection)
         if now_past == past:
             break
         past = now_past
-    for each in past:
-        key = (each.backend, each.action, each.code)
-        found[key] = each.plus(found[key]) if key in found else each
+    for figures in past:
+        key = (figures.backend, figures.action, figures.code)
+        found[key] = figures.plus(found[key]) if key in found else figures
     return tuple(found[key] for key in sorted(found))
 
 

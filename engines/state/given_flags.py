@@ -153,7 +153,7 @@ class GivenFlags:
         past = sa.and_(table.c.flag.is_not(None), table.c.ended_at <= now - self._grace)
         old = table.c.ended_at <= now - timedelta(days=KEPT_DAYS)
         with self._database.read() as connection:
-            closed = [each.id for each in connection.execute(open_ones) if each[1] not in live]
+            closed = [row.id for row in connection.execute(open_ones) if row[1] not in live]
             work = (
                 closed
                 or connection.execute(

@@ -59,7 +59,7 @@ class AdminEndpoints:
 
     def instances(self) -> HttpAnswer:
         self._door.admin(request)
-        found = [plain(each) for each in self._overview.live()]
+        found = [plain(instance) for instance in self._overview.live()]
         return answers.ok(f"{len(found)} live", {"instances": found})
 
     def history(self) -> HttpAnswer:
@@ -105,7 +105,7 @@ class AdminEndpoints:
             "admin %d: ended %d of %s, %d failed, %d left",
             *(admin.user_id, done.ended, selection, len(done.failed), done.left),
         )
-        failed = [{**asdict(each.which), "code": each.code.value} for each in done.failed]
+        failed = [{**asdict(failure.which), "code": failure.code.value} for failure in done.failed]
         data = {"ended": done.ended, "failed": failed, "left": done.left}
         return answers.ok(told(done), data)
 

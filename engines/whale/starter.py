@@ -160,7 +160,7 @@ class WhaleStarter:
                 "It cannot be seen which containers you have; please tell an organiser",
                 retry_after=LONGEST_RETRY_SECONDS,
             )
-        ours = {each.challenge_id for each in self._store.of_user(row.user_id)}
+        ours = {instance.challenge_id for instance in self._store.of_user(row.user_id)}
         return sorted(((offered or ours) | (known or ours) | ours) - {row.challenge_id})
 
     def _learn(self, row: Instance) -> None:

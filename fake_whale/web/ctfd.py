@@ -157,10 +157,19 @@ def _drop_token(visit: Visit, token_id: str) -> Reply:
 def _challenges(visit: Visit) -> Reply:
     """What the caller may see; read in CTFd's source, and but for these fields as it is there."""
     visit.require_login()
-    shown = [each for each in visit.machine.directory.challenges() if each.state == "visible"]
+    shown = [
+        challenge
+        for challenge in visit.machine.directory.challenges()
+        if challenge.state == "visible"
+    ]
     rows = [
-        {"id": each.id, "type": each.type, "name": each.name, "category": each.category}
-        for each in shown
+        {
+            "id": challenge.id,
+            "type": challenge.type,
+            "name": challenge.name,
+            "category": challenge.category,
+        }
+        for challenge in shown
     ]
     return Reply({"success": True, "data": rows})
 

@@ -109,7 +109,7 @@ class Control:
                 return ControlResult(False, "No such container")
             if self.flavour.removal is StopManner.ONCE_EACH:
                 failures = [
-                    text for each in records for text in self._remove_once(transaction, each)
+                    text for record in records for text in self._remove_once(transaction, record)
                 ]
                 return ControlResult(False, "; ".join(failures)) if failures else DESTROYED
             return self._remove_in_three_tries(transaction, records[0], asked_for)

@@ -170,7 +170,7 @@ class SimulatedEngine:
         """See :meth:`Engine.restart`."""
         back_at = self._clock.time() + RESTART_SECONDS
         with self._lock:
-            self._services = [replace(each, ready_at=back_at) for each in self._services]
+            self._services = [replace(service, ready_at=back_at) for service in self._services]
 
     def close(self) -> None:
         """Forget all services."""

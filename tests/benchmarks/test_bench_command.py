@@ -54,9 +54,9 @@ def test_a_run_writes_samples_figures_and_a_page(
     folder, data, shown = report
     jsonschema.Draft202012Validator(bench_schema()).validate(data)
     samples = read_samples(folder / "samples.jsonl")
-    assert {each.backend for each in samples} == {"cre:memory", "whale:fake"}
-    assert {each.part for each in samples} == {RunPart.MAIN}
-    assert {each.block for each in samples} <= set(range(6))
+    assert {sample.backend for sample in samples} == {"cre:memory", "whale:fake"}
+    assert {sample.part for sample in samples} == {RunPart.MAIN}
+    assert {sample.block for sample in samples} <= set(range(6))
     # every cell is made of the samples that are there, with intervals or the number it lacks
     for cell in data["cells"]:
         call = "start" if cell["call"] == "ready" else cell["call"]
@@ -69,7 +69,7 @@ def test_a_run_writes_samples_figures_and_a_page(
                 assert found["low"] <= found["value"] <= found["high"]
     calls = list(dict.fromkeys(cell["call"] for cell in data["cells"]))
     assert calls == ["start", "ready", "status", "extend", "stop"]
-    assert [each["role"] for each in data["backends"]] == ["A", "B"]
+    assert [backend["role"] for backend in data["backends"]] == ["A", "B"]
     assert data["margins"] == ["status.p50=1.2", "errors=0.5"]
     assert data["loop"].startswith("open loop, 60 a second")
     assert data["environment"]["processors"] == os.cpu_count()
@@ -139,7 +139,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     assert data["interrupted"]
     assert data["verdict"] != "pass"
     assert "INTERRUPTED" in rest
-    blocks = {(each.backend, each.block) for each in read_samples(tmp_path / "samples.jsonl")}
+    blocks = {(sample.backend, sample.block) for sample in read_samples(tmp_path / "samples.jsonl")}
     assert len(blocks) >= 5
 
 

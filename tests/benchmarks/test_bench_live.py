@@ -44,7 +44,7 @@ def test_a_live_whale_is_measured_with_the_players_it_has(tmp_path: Path) -> Non
     # three players and two workers: every start finds an account, on both sides
     codes = Counter((e.backend, e.code) for e in read_samples(tmp_path / "samples.jsonl"))
     assert codes["whale", "ok"] >= 10
-    assert not [each for each in codes if each[1] == DROPPED]
+    assert not [code for code in codes if code[1] == DROPPED]
     # what is read back says which Whale it was, and takes it for a real one
     found = read_bench(tmp_path / "bench.json")
     assert found.backends[1].versions["url"] == server.url

@@ -95,7 +95,7 @@ def test_backends_are_told_apart_by_mark_dashes_and_name_without_colour() -> Non
     ]
     assert sorted(shapes) == ["-9", "-9", "z", "z"]
     intervals = [e for e in quantiles.iter("path") if e.get("class") == "interval"]
-    assert [each.get("stroke-dasharray") for each in intervals] == list(DASHES)
+    assert [interval.get("stroke-dasharray") for interval in intervals] == list(DASHES)
 
 
 def test_a_ratio_stands_between_its_ends_and_beside_its_margin() -> None:
@@ -124,7 +124,7 @@ def test_what_has_no_end_gets_an_arrow_and_is_said_to_be_infinite() -> None:
     ends = [e.get("d", "") for e in (*ratios.iter("path"), *quantiles.iter("path"))
             if e.get("class") == "ends"]  # fmt: skip
     assert len(ends) == 3
-    assert all("l5 5 l-5 5" in each for each in ends)
+    assert all("l5 5 l-5 5" in end for end in ends)
     said = [each.text for each in ratios.iter("text")]
     assert said.count("∞ fail") == 2, "the one whose interval begins somewhere, and the other"
     assert said.count("n too small") == 2

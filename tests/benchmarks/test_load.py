@@ -61,7 +61,7 @@ class Load:
 
 
 def p99(samples: list[Sample]) -> float:
-    times = [each.seconds(Measure.ANSWER) for each in samples]
+    times = [sample.seconds(Measure.ANSWER) for sample in samples]
     return statistics.quantile_of(np.array(times, dtype=np.float64), 0.99)
 
 
@@ -82,7 +82,7 @@ def test_it_sees_the_same_when_its_workers_are_fewer_than_those_who_wait() -> No
     samples = Load(stalled).open(steady(RATE, SECONDS), workers=8, outstanding=1024)
     # then p99 is about the same: the queue is worked off at 800 calls a second
     assert p99(samples) == pytest.approx(STALL - 29 / RATE, abs=0.3)
-    late = [each for each in samples if each.began and each.began - each.intended > 1]
+    late = [sample for sample in samples if sample.began and sample.began - sample.intended > 1]
     assert len(late) > 100, "the generator's own lateness is in the samples"
 
 
@@ -91,7 +91,7 @@ def test_the_closed_loop_hides_that_stall() -> None:
     samples = Load(stalled).closed(workers=1, limits=LoadLimits(SECONDS, RATE * SECONDS))
     # then one call saw the stall, and p99 knows nothing of it
     assert len(samples) == RATE * SECONDS
-    assert sum((each.seconds(Measure.ANSWER) or 0) > 1 for each in samples) == 1
+    assert sum((sample.seconds(Measure.ANSWER) or 0) > 1 for sample in samples) == 1
     assert p99(samples) == pytest.approx(SERVICE)
 
 
@@ -108,11 +108,11 @@ def test_calls_due_when_too_many_are_outstanding_are_dropped_and_counted() -> No
     # given a server that answers nobody within the first ten seconds, and one call a second
     load = Load(lambda now: 10.5 - now if now < 10 else 0.1)
     # when two may be under way and four outstanding
-    samples = load.open([float(each) for each in range(20)], workers=2, outstanding=4)
+    samples = load.open([float(number) for number in range(20)], workers=2, outstanding=4)
     # then the first four wait, the six that come until then are dropped, and the rest are made
-    dropped = [each.intended for each in samples if each.code == DROPPED]
+    dropped = [sample.intended for sample in samples if sample.code == DROPPED]
     assert dropped == [4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0]
-    assert all(each.answered is None for each in samples if each.code == DROPPED)
+    assert all(sample.answered is None for sample in samples if sample.code == DROPPED)
     assert len(samples) == 20
     assert load.server.most == 2
 
@@ -122,7 +122,7 @@ def test_an_open_loop_ends_though_a_server_does_not_keep_up() -> None:
     load = Load(lambda _now: 60.0)
     samples = load.open([0.0, 0.1, 0.2, 0.3], workers=1, outstanding=10)
     # then no call begins long after the last was due
-    assert [each.code for each in samples].count(DROPPED) == 3
+    assert [sample.code for sample in samples].count(DROPPED) == 3
     assert load.time.now() == pytest.approx(60.0)
     assert load.time.now() > PATIENCE_SECONDS
 
@@ -145,7 +145,7 @@ def test_what_was_measured_until_ctrl_c_is_kept(loop: str) -> None:
     # then every call that was begun until then is there, with its answer
     samples = load.recorder.samples
     assert len(samples) == (11 if loop == "open" else 35)
-    assert all(each.answered is not None for each in samples)
+    assert all(sample.answered is not None for sample in samples)
     assert load.time.now() < 11
 
 

@@ -58,7 +58,10 @@ def test_every_module_gives_ratios_and_a_saved_run_holds_them(
     assert "n too small" in done.stdout
     # what is on the screen is what is saved, under the same names
     run = saved(tmp_path)
-    kept = {each["fullname"].rpartition("/")[2]: each["extra_info"] for each in run["benchmarks"]}
+    kept = {
+        benchmark["fullname"].rpartition("/")[2]: benchmark["extra_info"]
+        for benchmark in run["benchmarks"]
+    }
     assert {name: f"{each['ratio']:.3f}" for name, each in kept.items()} == shown
     assert kept["bench_adapter.py::test_stop"]["requests"] == "1×DELETE 1×GET"
     assert {each["n"] for each in kept.values()} == {1}

@@ -38,7 +38,7 @@ class Site:
         self.time = VirtualTime()
         self.plan = plan
         self.kept: list[Sample] = []
-        self.servers = [Timed(self.time, lambda _now, each=each: each) for each in takes]  # type: ignore[misc] # bound now
+        self.servers = [Timed(self.time, lambda _now, took=took: took) for took in takes]  # type: ignore[misc] # bound now
         self.sides = [
             self._side(name, server) for name, server in zip("AB", self.servers, strict=True)
         ]
@@ -119,7 +119,7 @@ def test_an_open_loop_gives_both_systems_of_a_turn_the_same_moments() -> None:
 def test_a_sweep_tries_each_load_on_each_system() -> None:
     site = Site(BenchPlan("start", seconds=4.0, turns=1, concurrency=1, sweep=(1, 2, 4)))
     site.run.measure()
-    swept = [each for each in site.run.blocks if each.part is RunPart.SWEEP]
+    swept = [block for block in site.run.blocks if block.part is RunPart.SWEEP]
     assert [(e.backend, e.concurrency) for e in swept] == [
         ("A", 1), ("B", 1), ("B", 2), ("A", 2), ("A", 4), ("B", 4),
     ]  # fmt: skip

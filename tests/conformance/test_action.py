@@ -197,7 +197,7 @@ def snippets() -> Iterator[tuple[str, Any]]:
             yield str(where), yaml.safe_load(path.read_text(encoding="utf-8"))
         elif path.suffix == ".md":
             blocks = re.findall(r"```ya?ml\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
-            yield from ((str(where), yaml.safe_load(each)) for each in blocks)
+            yield from ((str(where), yaml.safe_load(block)) for block in blocks)
 
 
 def steps_with_the_action(content: Any) -> Iterator[dict[str, Any]]:

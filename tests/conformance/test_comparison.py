@@ -68,13 +68,16 @@ measured_runs = st.dictionaries(
 
 def turned(differences: object) -> set[object]:
     return {
-        (each.backend, each.rule, each.after, each.before)
-        for each in differences  # type: ignore[attr-defined] # a tuple of them
+        (difference.backend, difference.rule, difference.after, difference.before)
+        for difference in differences  # type: ignore[attr-defined] # a tuple of them
     }
 
 
 def straight(differences: object) -> set[object]:
-    return {(each.backend, each.rule, each.before, each.after) for each in differences}  # type: ignore[attr-defined] # a tuple of them
+    return {
+        (difference.backend, difference.rule, difference.before, difference.after)
+        for difference in differences
+    }  # type: ignore[attr-defined] # a tuple of them
 
 
 # Properties.

@@ -48,7 +48,7 @@ def all_scenarios() -> list[Scenario]:
         importlib.import_module(f"{scenarios.__name__}.{info.name}")
         for info in pkgutil.iter_modules(scenarios.__path__)
     ]
-    functions = [each for module in modules for _, each in inspect.getmembers(module)]
+    functions = [member for module in modules for _, member in inspect.getmembers(module)]
     return [each for each in map(scenario_of, functions) if each is not None]
 
 
@@ -87,7 +87,9 @@ def test_every_rule_of_a_row_exists_and_stands_there_once() -> None:
 def test_a_rule_is_conditional_exactly_when_its_scenario_needs_what_a_backend_declares() -> None:
     in_rows = {rule for row in ROWS for rule in row.rules}
     conditional = {
-        each.id for each in all_scenarios() if each.id in in_rows and DECLARED_NEEDS & {*each.needs}
+        scenario.id
+        for scenario in all_scenarios()
+        if scenario.id in in_rows and DECLARED_NEEDS & {*scenario.needs}
     }
 
     assert set(ASKED_IF) == conditional

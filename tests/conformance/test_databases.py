@@ -59,7 +59,7 @@ def test_every_rule_holds_on_the_server(url: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     for name in BACKENDS:
-        statuses = [each["status"] for each in report["results"] if each["backend"] == name]
+        statuses = [result["status"] for result in report["results"] if result["backend"] == name]
         assert statuses.count("pass") >= MINIMUM[name]
         kind = report["backends"][name]["versions"]["database"]
         assert kind.startswith(("MariaDB ", "PostgreSQL ")), kind

@@ -79,7 +79,7 @@ def test_it_is_listed_and_passes_with_a_verdict(stranger: Stranger) -> None:
     code, report, output = stranger.check()
 
     assert code == 0, output
-    executed = [each for each in report["results"] if each["status"] == "pass"]
+    executed = [result for result in report["results"] if result["status"] == "pass"]
     assert len(executed) >= EXECUTED
     assert report["backends"]["local-process"]["kind"] == "processes on loopback"
 
@@ -110,7 +110,7 @@ def test_the_change_its_readme_names_is_found(stranger: Stranger) -> None:
     code, report, output = stranger.check()
 
     assert code == 1, output
-    failed = {each["rule"] for each in report["results"] if each["status"] == "fail"}
+    failed = {result["rule"] for result in report["results"] if result["status"] == "fail"}
     assert {"EXTEND-002", "EXTEND-004"} <= failed
 
 

@@ -485,7 +485,7 @@ def test_a_profile_has_its_rules_and_stands_in_the_report(profile: Profile, tmp_
 
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert (report["profile"], report["spec_version"]) == (profile.value, 1)
-    assert [each["rule"] for each in report["results"]] == [
+    assert [result["rule"] for result in report["results"]] == [
         rule.id
         for rule in RULES
         if rule.since <= 1 and (profile is Profile.FULL or rule.group in CORE)

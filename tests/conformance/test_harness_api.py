@@ -54,7 +54,7 @@ def test_every_hook_has_methods_or_options_that_exist() -> None:
     assert {*METHODS, *OPTIONS} == set(Hook)
     for names in METHODS.values():
         assert all(callable(getattr(World, name)) for name in names)
-    known = {each.name for each in fields(Options)}
+    known = {field.name for field in fields(Options)}
     assert {name for names in OPTIONS.values() for name in names} == known
 
 
@@ -109,7 +109,9 @@ def test_the_least_harness_gets_a_verdict_and_leaves_nothing_running() -> None:
     report = check_subjects([Subject("least", harness)], CheckRequest())
 
     assert report.verdict is Verdict.PASSED, report.reasons
-    assert not [each for world in harness.made for each in world.backend.machine.containers]
+    assert not [
+        container for world in harness.made for container in world.backend.machine.containers
+    ]
 
 
 # What is refused before the first scenario
@@ -181,7 +183,7 @@ def test_the_self_check_counts_what_a_run_executes() -> None:
     found = self_check(Subject("least", harness))
     report = check_subjects([Subject("least", Least())], CheckRequest())
 
-    executed = [each.rule for each in report.results if each.status.value == "pass"]
+    executed = [result.rule for result in report.results if result.status.value == "pass"]
     assert list(found.run) == executed
 
 

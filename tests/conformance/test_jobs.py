@@ -80,7 +80,10 @@ def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def measured(report: Report) -> list[tuple[str, str, str, str]]:
     """What a report says, without times and without what threads and hashes decide."""
-    return [(each.backend, each.rule, each.status.value, each.story) for each in report.results]
+    return [
+        (result.backend, result.rule, result.status.value, result.story)
+        for result in report.results
+    ]
 
 
 def is_there(pid: str) -> bool:
@@ -141,7 +144,7 @@ def test_the_ledger_is_that_of_one_process() -> None:
 def test_what_works_undeclared_is_found_by_several_processes_too() -> None:
     report = check(CheckRequest(("x=reference.faulty:SilentAboutLoss",), ("STATUS-*",), jobs=3))
 
-    broken = [each for each in report.results if each.status is Status.FAIL]
+    broken = [result for result in report.results if result.status is Status.FAIL]
     assert [each.message for each in broken] == [
         "works, though the backend declares no detection of lost containers; declare it"
     ]
@@ -150,7 +153,7 @@ def test_what_works_undeclared_is_found_by_several_processes_too() -> None:
 def test_a_backend_of_which_there_may_be_one_is_run_as_ever(third_party: Path) -> None:
     report = check(CheckRequest(("y=wr_jobs_backend:alone",), ("START-*",), jobs=2))
 
-    assert {each.status.value for each in report.results} == {"pass"}
+    assert {result.status.value for result in report.results} == {"pass"}
     assert [path.name for path in third_party.glob("*-open-*")] == [f"alone-open-{os.getpid()}"]
 
 
@@ -198,11 +201,11 @@ def test_what_stands_in_for_docker_has_its_own_name(monkeypatch: pytest.MonkeyPa
 
     report = check(CheckRequest(select=("START-001",), jobs=2))
 
-    assert [each.id for each in report.results] == [
+    assert [result.id for result in report.results] == [
         "START-001[cre:memory]",
         "START-001[whale:fake]",
     ]
-    assert [each.name for each in report.backends] == ["cre:memory", "whale:fake"]
+    assert [backend.name for backend in report.backends] == ["cre:memory", "whale:fake"]
     assert len(report.notes) == 1
 
 

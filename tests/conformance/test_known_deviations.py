@@ -64,7 +64,7 @@ def checked(
 
 
 def status(report: Report, rule: str = "STOP-002") -> Status:
-    return next(each.status for each in report.results if each.rule == rule)
+    return next(result.status for result in report.results if result.rule == rule)
 
 
 # What it is worth.
@@ -73,12 +73,12 @@ def status(report: Report, rule: str = "STOP-002") -> Status:
 def test_a_known_deviation_is_neither_pass_nor_fail() -> None:
     report = checked(Declaring(), "STOP-002", "START-001")
 
-    (known,) = (each for each in report.results if each.status is Status.KNOWN_DEVIATION)
+    (known,) = (result for result in report.results if result.status is Status.KNOWN_DEVIATION)
     assert (known.rule, known.deviation, known.waiver) == ("STOP-002", SAID, "")
     assert "still runs" in known.message
     assert known.trace
     assert report.verdict is Verdict.INCONCLUSIVE, "a part, as ever"
-    assert not any("known deviation" in each for each in report.reasons)
+    assert not any("known deviation" in reason for reason in report.reasons)
 
 
 def test_it_excuses_that_rule_alone() -> None:
@@ -127,7 +127,7 @@ def test_one_that_was_not_run_or_did_not_apply_is_let_be(today: date) -> None:
         checked(without, "STOP-002", today=today),
     ):
         assert report.verdict is Verdict.INCONCLUSIVE
-        assert not any("deviation" in each for each in report.reasons)
+        assert not any("deviation" in reason for reason in report.reasons)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_report_json_has_it_with_its_source(whole: Report) -> None:
             "versions": {},
         }
     ]
-    (known,) = (each for each in data["results"] if each["status"] == "known_deviation")
+    (known,) = (result for result in data["results"] if result["status"] == "known_deviation")
     assert (known["rule"], known["deviation"], known["waiver"]) == ("START-007", SAID, "")
     assert from_dict(data) == whole
     assert "known_deviation" in report_schema()["$defs"]["Status"]["enum"]

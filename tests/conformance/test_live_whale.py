@@ -369,7 +369,7 @@ def test_rules_pass_on_a_fork_and_nothing_is_left(tmp_path: Path) -> None:
     rules = ("STATUS-002", "STATUS-010", "ACCOUNT-005", "CONC-004")
     with forked("scribblercoder", f"{FORKS[0][1]}\naccount_limit = 1", tmp_path) as (fake, harness):
         report = check_subjects([Subject("whale", harness)], CheckRequest(select=rules))
-        assert [each.status for each in report.results] == [Status.PASS] * len(rules)
+        assert [result.status for result in report.results] == [Status.PASS] * len(rules)
         assert services(fake) == []
 
 

@@ -73,4 +73,4 @@ def test_no_odd_answer_is_told_as_a_fault_of_the_suite(make: Callable[[Options],
 
     told = [f"{r.rule} {r.message}" for r in report.results if r.status is Status.ERROR]
     assert not told, "\n".join(told)
-    assert any(each.status is Status.FAIL for each in report.results)
+    assert any(result.status is Status.FAIL for result in report.results)

@@ -142,7 +142,7 @@ CASES = (
 
 def statuses(harness: ReferenceHarness, *rules: str) -> dict[str, Status]:
     report = check_subjects([Subject("x", harness)], CheckRequest(select=rules))
-    return {each.rule: each.status for each in report.results}
+    return {result.rule: result.status for result in report.results}
 
 
 by_name = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -171,7 +171,7 @@ def test_working_but_undeclared_fails(case: Case) -> None:
     *others, last = report.results
     assert last.status is Status.FAIL
     assert last.message.startswith("works, though the backend declares no ")
-    assert {each.status for each in others} <= {Status.NOT_APPLICABLE}
+    assert {other.status for other in others} <= {Status.NOT_APPLICABLE}
 
 
 @by_name
@@ -180,10 +180,10 @@ def test_undeclared_and_not_there_does_not_apply(case: Case) -> None:
         [Subject("x", Declaring(case.lacking, **case.undeclared))], CheckRequest(select=case.rules)
     )
 
-    for each in report.results:
-        assert each.status is Status.NOT_APPLICABLE, f"{each.rule}: {each.message}"
-        assert each.message.startswith("the backend declares no ")
-    assert any(each.trace for each in report.results), "it was tried"
+    for result in report.results:
+        assert result.status is Status.NOT_APPLICABLE, f"{result.rule}: {result.message}"
+        assert result.message.startswith("the backend declares no ")
+    assert any(result.trace for result in report.results), "it was tried"
 
 
 # Half a proof is none.
@@ -194,8 +194,8 @@ def test_a_proof_that_lacks_a_scenario_is_not_begun() -> None:
 
     found = check_subjects([Subject("x", harness)], CheckRequest(select=("STATUS-01[12]",)))
 
-    assert [each.status for each in found.results] == [Status.NOT_APPLICABLE] * 2
-    assert not any(each.trace for each in found.results)
+    assert [result.status for result in found.results] == [Status.NOT_APPLICABLE] * 2
+    assert not any(result.trace for result in found.results)
 
 
 def test_a_proof_that_lacks_a_hook_is_not_begun() -> None:

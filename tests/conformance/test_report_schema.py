@@ -46,7 +46,7 @@ def test_the_schema_is_one() -> None:
 
 def test_a_report_keeps_it(measured: dict[str, Any]) -> None:
     validate(measured)
-    assert {each["status"] for each in measured["results"]} == {"pass", "fail", "not_applicable"}
+    assert {row["status"] for row in measured["results"]} == {"pass", "fail", "not_applicable"}
     assert (measured["spec_version"], measured["tool_version"]) == (SPEC_VERSION, __version__)
 
 
@@ -94,7 +94,7 @@ def test_what_is_missing_or_too_much_is_noticed(change: Change, measured: dict[s
 def test_every_field_is_explained() -> None:
     text = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
     schema = report_schema()
-    parts = [schema, *(each for each in schema["$defs"].values() if "properties" in each)]
+    parts = [schema, *(part for part in schema["$defs"].values() if "properties" in part)]
 
     missing = [name for part in parts for name in part["properties"] if f"`{name}`" not in text]
 

@@ -177,8 +177,8 @@ def test_the_matrix_shows_rows_waivers_and_containers() -> None:
 def test_the_matrix_stays_below_what_a_job_summary_may_have() -> None:
     report = made_report(len(RULES), hostile=True)
     results = tuple(
-        replace(each, message="all is lost\n" * 10_000) if each.message == HOSTILE else each
-        for each in report.results
+        replace(result, message="all is lost\n" * 10_000) if result.message == HOSTILE else result
+        for result in report.results
     )
 
     text = to_markdown(replace(report, results=results))
@@ -277,7 +277,7 @@ class Telltale(ReferenceBackend):
 
     def extend_instance(self, *args: Any, **kwargs: Any) -> Any:
         done = super().extend_instance(*args, **kwargs)
-        flags = [each.flag for each in self.machine.containers.values()]
+        flags = [container.flag for container in self.machine.containers.values()]
         told = "\n".join((*self.secrets, *flags))
         return type(done)(done.ok, told, code=done.code)
 

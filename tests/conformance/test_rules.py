@@ -31,7 +31,7 @@ def all_scenarios() -> dict[str, list[Scenario]]:
     found: dict[str, list[Scenario]] = {}
     for info in pkgutil.iter_modules(scenarios.__path__):
         module = importlib.import_module(f"{scenarios.__name__}.{info.name}")
-        functions = [each for _, each in inspect.getmembers(module, inspect.isfunction)]
+        functions = [member for _, member in inspect.getmembers(module, inspect.isfunction)]
         marked = [each for each in map(scenario_of, functions) if each is not None]
         found[info.name] = marked
     return found

@@ -221,7 +221,7 @@ def test_a_pattern_is_for_all_that_it_names_and_each_must_need_it(tmp_path: Path
     some = waivers(tmp_path, entry(backend='"x*"'))
     infos = [INFO, replace(INFO, name="x:teams"), replace(INFO, name="y")]
     fails = [result(Status.FAIL, info.name) for info in infos]
-    assert [some.applied(each, infos).status for each in fails] == [
+    assert [some.applied(failure, infos).status for failure in fails] == [
         *(Status.WAIVED, Status.WAIVED, Status.FAIL)
     ]
     assert list(some.problems(fails, infos, RULES)) == []

@@ -49,7 +49,7 @@ class Tally:
 
     def of(self, kind: Kind) -> int:
         """Kills that were followed by this kind of finding."""
-        return sum(any(each.kind is kind for each in kill.findings) for kill in self.bad)
+        return sum(any(finding.kind is kind for finding in kill.findings) for kill in self.bad)
 
 
 class Campaign:
@@ -94,9 +94,9 @@ class Campaign:
     def sweep(self, prefix: str) -> None:
         """Remove the containers and networks of deployments whose name begins so."""
         sweep(self._client, prefix)
-        for each in self._client.api.networks(filters={"label": LABEL_DEPLOYMENT}):
-            if each["Labels"][LABEL_DEPLOYMENT].startswith(prefix):
-                self._client.api.remove_network(each["Id"])
+        for network in self._client.api.networks(filters={"label": LABEL_DEPLOYMENT}):
+            if network["Labels"][LABEL_DEPLOYMENT].startswith(prefix):
+                self._client.api.remove_network(network["Id"])
 
 
 @contextmanager

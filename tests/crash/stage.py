@@ -42,7 +42,7 @@ class Kill:
 
     def __str__(self) -> str:
         return f"{self.operation}, killed at {self.boundary!r}: " + "; ".join(
-            str(each) for each in self.findings
+            str(finding) for finding in self.findings
         )
 
 

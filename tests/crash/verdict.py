@@ -79,7 +79,7 @@ class Sight:
     @property
     def leaks(self) -> Iterator[str]:
         """What belongs to nobody, or to more than one."""
-        held = Counter(each.container_id for each in self.holders if each.container_id)
+        held = Counter(holder.container_id for holder in self.holders if holder.container_id)
         yield from (f"container {each} is held twice" for each in held if held[each] > 1)
         known = {_name(self.containers[each]) for each in held if each in self.containers}
         for name in self.instances - known:
@@ -107,7 +107,7 @@ def look(engine: ContainerRuntimeEngine, database: Database, client: docker.Dock
     with database.read() as connection:
         for row in connection.execute(sa.select(reservations)):
             reserved.setdefault(row.owner, set()).add(row.number)
-    found = {each["Id"]: each for each in client.api.containers(all=True)}
+    found = {container["Id"]: container for container in client.api.containers(all=True)}
     return Sight(
         deployment=deployment,
         database=made_for,
@@ -152,8 +152,8 @@ def judge(
     if fate is Fate.GONE:
         left = objects & after.rows.keys()
         found += [Finding(Kind.LEAK, f"{account} is still there") for account in left]
-    for each in after.holders:
-        found += [Finding(Kind.LOST, text) for text in _not_serving(each, after)]
+    for holder in after.holders:
+        found += [Finding(Kind.LOST, text) for text in _not_serving(holder, after)]
     found += [Finding(Kind.WRONG, text) for text in _not_told(killed, after, objects)]
     return found
 

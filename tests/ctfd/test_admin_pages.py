@@ -151,7 +151,7 @@ def test_a_challenge_is_made_and_changed_in_forms(
     expect(page.locator("#challenge-create-options")).to_be_visible()
     shot(page, f"made-{size['width']}")
     rows = teams_site.admin.json("GET", "/api/v1/challenges?view=admin")["data"]
-    number = next(each["id"] for each in rows if each["name"] == name)
+    number = next(row["id"] for row in rows if row["name"] == name)
 
     page = admin.open(f"/admin/challenges/{number}")
     update = page.locator("#challenge-update-container form")

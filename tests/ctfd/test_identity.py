@@ -201,7 +201,7 @@ def test_a_hidden_challenge_keeps_its_instances(world: World) -> None:
     assert player.stop(number) == "ok"
 
 
-@pytest.mark.parametrize("world", [each for each in KINDS if each.values[0][1]], indirect=True)  # type: ignore[index] # a pair
+@pytest.mark.parametrize("world", [kind for kind in KINDS if kind.values[0][1]], indirect=True)  # type: ignore[index] # a pair
 def test_a_team_is_left_and_disbanded(world: World) -> None:
     number, player = world.challenge(), world.player()
     mate = world.site.player(f"mate-of-{player.user}")

@@ -40,9 +40,9 @@ def status(visitor: Visitor, challenge: int) -> Any:
 
 def importing(folder: Path) -> bool:
     """Whether the process that imports into this site is there."""
-    for each in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            said = each.read_bytes()
+            said = path.read_bytes()
             if b"import_ctf" in said and str(folder).encode() in said:
                 return True
     return False

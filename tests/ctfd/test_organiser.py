@@ -272,7 +272,7 @@ def test_many_are_ended_on_one_page(
 ) -> None:
     """CTF-Cafe/CTF_Cafe_platform#72."""
     number, other = (site.challenge(next(names), container_image="simulated") for _ in "12")
-    assert all(start(each, number)["success"] for each in players[:2])
+    assert all(start(player, number)["success"] for player in players[:2])
     assert start(players[2], other)["success"]
     page = admin.open(f"{ADMIN}/instances")
     page.get_by_text("End many at once").click()
@@ -285,7 +285,7 @@ def test_many_are_ended_on_one_page(
     expect(page.locator("#end-many").get_by_role("status")).to_contain_text("2 ended. Reload")
     expect(page.locator("#end-many progress")).to_have_attribute("value", "2")
     assert (live(site, number), len(live(site, other))) == ([], 1)
-    assert {each["metadata"]["actor_name"] for each in events(site, number)[:2]} == {"admin"}
+    assert {event["metadata"]["actor_name"] for event in events(site, number)[:2]} == {"admin"}
     # Without a script the form does the same, and asks for the box to be ticked.
     form = f"{ADMIN}/instances"
     fields = {"action": "stop_all", "which": "challenge_id", "number": str(other)}

@@ -53,9 +53,9 @@ def test_mariadb_redis_and_every_server(
         site.player("alice")
         number = site.challenge("Web", container_image=docker_image)
         players = [site.visitor("alice") for _ in range(6)]
-        answers = [each.json("POST", START, {"challenge_id": number}) for each in players]
-        assert {each["code"] for each in answers} == {"ok", "already_running"}
-        assert len({each["data"]["container_id"] for each in answers}) == 1
+        answers = [player.json("POST", START, {"challenge_id": number}) for player in players]
+        assert {answer["code"] for answer in answers} == {"ok", "already_running"}
+        assert len({answer["data"]["container_id"] for answer in answers}) == 1
         given = answers[0]["data"]
         assert http_get(given["host"], int(given["ports"][0]), "/") is not None
         assert Firewall().applied()

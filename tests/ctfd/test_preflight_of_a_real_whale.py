@@ -71,7 +71,7 @@ def test_it_finds_what_is_wrong_with_most_of_them(
             text=True,
             check=False,
         )
-        found = {each["id"]: each for each in json.loads(path.read_text())["items"]}
+        found = {item["id"]: item for item in json.loads(path.read_text())["items"]}
         states = {name: each["state"] for name, each in found.items()}
         assert {name for name, each in states.items() if each == "not_ok"} == NOT_OK, found
         assert {n for n, each in states.items() if each == "not_checkable"} == NOT_CHECKABLE, found

@@ -50,7 +50,7 @@ def test_it_serves_until_ctrl_c_and_leaves_nothing(tmp_path: Path) -> None:
         assert list(tmp_path.glob("whale-ready-demo-*/state.db"))
         visitor = Visitor(url)
         visitor.start(COOKIE_JAR)
-        assert [each["backend"] for each in visitor.state()["instances"]] == ["cre"]
+        assert [instance["backend"] for instance in visitor.state()["instances"]] == ["cre"]
         visitor.close()
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=60)[0]

@@ -342,9 +342,9 @@ def read_aloud(page: Page) -> list[tuple[str, str]]:
     """Role and name of all that Chromium tells a screen reader."""
     session = page.context.new_cdp_session(page)
     return [
-        (each["role"]["value"], each.get("name", {}).get("value", ""))
-        for each in session.send("Accessibility.getFullAXTree")["nodes"]
-        if not each["ignored"]
+        (node["role"]["value"], node.get("name", {}).get("value", ""))
+        for node in session.send("Accessibility.getFullAXTree")["nodes"]
+        if not node["ignored"]
     ]
 
 

@@ -106,7 +106,7 @@ def test_twenty_users_at_a_limit_of_five(
         FakeWhale(limited, clock=SystemEpochClock(), isolation=isolation) as fake,
         fake.serve() as server,
     ):
-        codes = at_once([each.post for each in players(server, world, 20)])
+        codes = at_once([player.post for player in players(server, world, 20)])
         assert len(fake.state()["records"]) == admitted
     assert Counter(codes)[200] == admitted
 

@@ -109,7 +109,7 @@ def test_a_double_click(row: str, workers: int, monkeypatch: pytest.MonkeyPatch)
 def test_twenty_at_a_limit_of_five(row: str) -> None:
     isolation, database, _, admitted = ROWS[row]
     with site(OF_FIVE, isolation, database, workers=2, virtual=False) as stage:
-        answers = Counter(at_once([each.post for each in stage.players]))
+        answers = Counter(at_once([player.post for player in stage.players]))
         assert answers[CREATED] == admitted
         assert len(stage.services()) == admitted
 

@@ -103,4 +103,4 @@ def test_players_who_start_at_once_spoil_it_and_one_by_one_do_not(
     assert fake.state()["rules"] == []
     assert not fake.state()["frpc"]["connected"]
     fake.clock.advance(11)
-    assert {said(each.post(2)) for each in users} == {NOT_CREATED}
+    assert {said(user.post(2)) for user in users} == {NOT_CREATED}

@@ -186,7 +186,7 @@ def test_no_secret_is_recorded(world: WhaleWorld, monkeypatch: pytest.MonkeyPatc
     written = "\n".join(session.as_json() for session in made)
     secrets = [*flags, *(each for user in world.users for each in (user.token, user.password))]
     assert flags
-    assert not [each for each in secrets if each and each in written]
+    assert not [secret for secret in secrets if secret and secret in written]
 
 
 def test_the_same_seed_asks_the_same(world: WhaleWorld) -> None:

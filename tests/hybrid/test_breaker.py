@@ -75,8 +75,8 @@ def test_of_many_threads_one_goes_through() -> None:
         passed.append(made.lets_through())
 
     threads = [threading.Thread(target=ask) for _ in range(16)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert sorted(passed) == [*[False] * 15, True]

@@ -48,10 +48,10 @@ def test_turns_at_once_are_all_kept(any_database: Database) -> None:
         )
 
     threads = [threading.Thread(target=flag, args=(number,)) for number in range(1, 7)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert dict(store.load().position.challenges) == dict.fromkeys(range(1, 7), True)
     assert len(store.changes()) == 6
 

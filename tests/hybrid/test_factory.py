@@ -68,10 +68,10 @@ def test_one_object_for_all_threads(config: dict[str, Any], parts: Overrides) ->
         got.append(get_container_backend(config, parts))
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert len({id(each) for each in got}) == 1
     before = got[0]
     reset_container_backend()

@@ -73,7 +73,7 @@ class Scene:
         shown = [after.shown["container_id"]] if after.shown else []
         assert after.running == shown, "what runs is not what the player is shown"
         assert_adds_up(before, answers, after)
-        self.seen.update((each.ask.kind, each.code) for each in answers)
+        self.seen.update((answer.ask.kind, answer.code) for answer in answers)
         return [before, after]
 
     def __post_init__(self) -> None:

@@ -120,8 +120,8 @@ def test_a_share_is_about_that_many_challenges() -> None:
 @given(st.lists(POSITIONS, max_size=8))
 def test_back_leads_to_what_sends_no_more(turns: list[Position]) -> None:
     dial = Dial()
-    for each in turns:
-        dial = dial.turned(each)
+    for turn in turns:
+        dial = dial.turned(turn)
     while dial.earlier:
         before = dial
         dial = dial.stepped_back()

@@ -410,7 +410,7 @@ def test_what_ctfd_whale_imports_fits_beside_us(built: Built, tmp_path: Path) ->
 
 def test_the_sdist_has_what_its_readme_speaks_of(built: Built) -> None:
     with tarfile.open(built.sdist) as sdist:
-        held = {each.name.partition("/")[2] for each in sdist.getmembers()}
+        held = {member.name.partition("/")[2] for member in sdist.getmembers()}
     for name in ("action.yml", "tox.ini", "CHANGELOG.md", "LICENSE"):
         assert name in held
     for folder in ("tests", "examples", "scripts", "docs", "benchmarks"):
@@ -425,20 +425,18 @@ def test_an_index_shows_a_readme_whose_links_lead_somewhere(built: Built) -> Non
     text = str(metadata(built).get_payload())
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert len(links) > 30
-    assert not [each for each in links if not each.startswith(("https://", "#"))]
-    ours = [each for each in links if "OWNER" in each]
-    for each in ours:
-        path = re.sub(
-            r"^https://[a-z.]*github[a-z]*\.com/OWNER/whale-ready/(blob/)?main/", "", each
-        )
-        assert (ROOT / path.partition("#")[0]).exists(), each
+    assert not [link for link in links if not link.startswith(("https://", "#"))]
+    ours = [link for link in links if "OWNER" in link]
+    for our in ours:
+        path = re.sub(r"^https://[a-z.]*github[a-z]*\.com/OWNER/whale-ready/(blob/)?main/", "", our)
+        assert (ROOT / path.partition("#")[0]).exists(), our
     assert metadata(built)["Description-Content-Type"].startswith("text/markdown")
 
 
 def test_one_address_is_used_everywhere(built: Built) -> None:
     urls = dict(each.split(", ") for each in metadata(built).get_all("Project-URL") or [])
     assert {"Homepage", "Documentation", "Changelog", "Issues"} <= set(urls)
-    assert all(each.startswith(OURS) for each in urls.values())
+    assert all(url.startswith(OURS) for url in urls.values())
     repository = OURS.removeprefix("https://github.com/")
     pages = [*ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/.github/workflows/*.yml")]
     used = {

@@ -20,25 +20,25 @@ def test_the_usual_pair_is_measured_on_docker_with_the_baseline_and_costs(
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 2, done.stdout + done.stderr
     data = json.loads((tmp_path / "bench.json").read_text())
-    roles = {each["name"]: each["role"] for each in data["backends"]}
+    roles = {backend["name"]: backend["role"] for backend in data["backends"]}
     assert roles == {"cre": "A", "whale:fake:docker": "B", "raw docker": "baseline"}
-    assert not any(each["simulated"] for each in data["backends"])
+    assert not any(backend["simulated"] for backend in data["backends"])
     # each has starts that answered, and addresses that did
     for call in ("start", "ready"):
         assert {each["backend"] for each in data["cells"] if each["call"] == call} == set(roles)
     # of so few calls no quantile is told, and nothing is decided
     told = [found for cell in data["cells"] for found in cell["quantiles"].values()]
     assert all("n_too_small" in found for found in told)
-    assert {each["decision"] for each in data["ratios"] if each["margin"]} <= {"inconclusive"}
+    assert {ratio["decision"] for ratio in data["ratios"] if ratio["margin"]} <= {"inconclusive"}
     # a block ends at the most visits it may have
     samples = read_samples(tmp_path / "samples.jsonl")
-    blocks = {(each.backend, each.block) for each in samples}
+    blocks = {(sample.backend, sample.block) for sample in samples}
     assert len(blocks) == 6
     for name, block in blocks:
-        assert sum((each.backend, each.block) == (name, block) for each in samples) <= 5
+        assert sum((sample.backend, sample.block) == (name, block) for sample in samples) <= 5
     # and Docker tells what an instance of each costs
-    assert {each["backend"] for each in data["resources"]} == set(roles)
-    for each in data["resources"]:
-        assert each["instances"] == 3, each
-        assert each["memory_mib"] > 0
-        assert each["cpu_seconds"] > 0
+    assert {resource["backend"] for resource in data["resources"]} == set(roles)
+    for resource in data["resources"]:
+        assert resource["instances"] == 3, resource
+        assert resource["memory_mib"] > 0
+        assert resource["cpu_seconds"] > 0

@@ -56,14 +56,16 @@ def test_the_default_check_passes_on_real_containers_and_leaves_nothing(
         "whale:fake": False,
     }
     for backend in report["backends"]:
-        statuses = [each["status"] for each in report["results"] if each["backend"] == backend]
+        statuses = [
+            result["status"] for result in report["results"] if result["backend"] == backend
+        ]
         assert statuses.count("pass") >= MINIMUM
         assert set(statuses) <= {"pass", "not_applicable"}
-    assert {each["backend"]: each["left"] for each in report["ledgers"]} == {
+    assert {ledger["backend"]: ledger["left"] for ledger in report["ledgers"]} == {
         "cre": [],
         "whale:fake": [],
     }
-    assert all(each["made"] >= MINIMUM for each in report["ledgers"])
+    assert all(ledger["made"] >= MINIMUM for ledger in report["ledgers"])
     assert matrix(output) in README.read_text(encoding="utf-8"), output
     assert labels_of_run(docker_client, run.pid) == []
     assert list(state.iterdir()) == []

@@ -134,5 +134,5 @@ def command_line(process: subprocess.Popen[str]) -> str:
     """As ps has it, of the process and of those that it has started."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii")
     ids = [str(process.pid), *children.split()]
-    read = [Path(f"/proc/{each}/cmdline").read_bytes().decode() for each in ids]
+    read = [Path(f"/proc/{pid}/cmdline").read_bytes().decode() for pid in ids]
     return " ".join(read).replace("\0", " ")

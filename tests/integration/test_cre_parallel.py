@@ -60,9 +60,9 @@ class Scene:
         for number in range(rounds):
             ask = Ask("start", Player(f"P{number}", 1000 + number), SERVED)
             answers = self.at_once(dealt([ask] * starts, PROCESSES))
-            answered.update(each.code for each in answers)
-            ids = {each.container for each in answers if each.ok}
-            assert {each.code for each in answers} <= {Code.OK, Code.ALREADY_RUNNING, Code.BUSY}
+            answered.update(answer.code for answer in answers)
+            ids = {answer.container for answer in answers if answer.ok}
+            assert {answer.code for answer in answers} <= {Code.OK, Code.ALREADY_RUNNING, Code.BUSY}
             assert len(told(answers, "start", Code.OK)) == 1
             assert self.running() == list(ids), f"round {number}: {answers}"
             assert self.backend.stop_instance(ask.player.user_id, SERVED).ok
@@ -72,18 +72,18 @@ class Scene:
         """Each account starts its own, all at once; then each stops it, all at once."""
         players = [Player(f"P{number}", 2000 + number) for number in range(accounts)]
         answers = self._all("start", players)
-        assert {each.code for each in answers} == {Code.OK}, answers
-        assert len({each.container for each in answers}) == accounts
-        assert len({each.ports for each in answers}) == accounts, "a port is shared"
-        assert {each.container for each in answers} == set(self.running())
-        flags = {http_get("127.0.0.1", int(each.ports[0]), "/cgi-bin/flag") for each in answers}
+        assert {answer.code for answer in answers} == {Code.OK}, answers
+        assert len({answer.container for answer in answers}) == accounts
+        assert len({answer.ports for answer in answers}) == accounts, "a port is shared"
+        assert {answer.container for answer in answers} == set(self.running())
+        flags = {http_get("127.0.0.1", int(answer.ports[0]), "/cgi-bin/flag") for answer in answers}
         assert None not in flags
         assert len(flags) == accounts
         assert {each.code for each in self._all("stop", players)} == {Code.OK}
         assert self.running() == []
 
     def _all(self, kind: str, players: list[Player]) -> list[Told]:
-        return self.at_once(dealt([Ask(kind, each, SERVED) for each in players], PROCESSES))
+        return self.at_once(dealt([Ask(kind, player, SERVED) for player in players], PROCESSES))
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def test_calls_of_all_kinds_add_up(parts: Parts, docker_client: docker.DockerCli
             after = Quiet(made.running(), made.backend.get_instance_status(11, SERVED))
             assert [after.shown["container_id"]] if after.shown else after.running == []
             assert_adds_up(before, answers, after)
-            seen.update((each.ask.kind, each.code) for each in answers)
+            seen.update((answer.ask.kind, answer.code) for answer in answers)
             before = after
     assert seen["start", Code.OK]
     assert seen["stop", Code.OK]

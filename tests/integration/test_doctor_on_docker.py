@@ -33,7 +33,7 @@ def deaf_socket(path: Path) -> Iterator[str]:
 
 
 def test_a_working_engine_is_named_with_its_versions_and_owner(docker_engine: str) -> None:
-    found = {each.check: each for each in docker_findings(Settings(cre_firewall="none"))}
+    found = {finding.check: finding for finding in docker_findings(Settings(cre_firewall="none"))}
     assert {each.state for each in found.values()} == {FindingState.OK}, found
     assert docker_engine in found["docker"].seen
     assert f"asked as uid {os.geteuid()}" in found["docker"].seen
@@ -81,10 +81,16 @@ def test_a_process_comes_up_while_its_docker_hangs_and_then_says_why(
             reset_container_backend()
             raise
     try:
-        found = {each.check: each for each in setup_findings(30) or ()}  # the socket is closed now
+        found = {
+            finding.check: finding for finding in setup_findings(30) or ()
+        }  # the socket is closed now
         assert found["docker"].state is FindingState.NOT_OK
-        said = [each for each in caplog.messages if each.startswith("containers cannot start")]
-        assert [each.levelno for each in caplog.records if each.message in said] == [logging.ERROR]
+        said = [
+            message for message in caplog.messages if message.startswith("containers cannot start")
+        ]
+        assert [record.levelno for record in caplog.records if record.message in said] == [
+            logging.ERROR
+        ]
         assert "docker: the Docker engine cannot be reached" in said[0]
     finally:
         reset_container_backend()
@@ -100,7 +106,9 @@ def test_another_database_under_the_same_deployment_is_named(
     settings = Settings(cre_firewall="none", cre_deployment=deployment, database_url=url)
 
     def seen() -> DoctorFinding:
-        (found,) = [each for each in docker_findings(settings) if each.check == "deployment"]
+        (found,) = [
+            finding for finding in docker_findings(settings) if finding.check == "deployment"
+        ]
         return found
 
     networks = []

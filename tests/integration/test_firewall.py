@@ -120,7 +120,7 @@ def test_the_rules_come_first_and_go_without_a_trace(host: Host) -> None:
     tables = ("filter", "mangle")
 
     def listed() -> list[str]:
-        return [host.run(each, "-t", table, "-S") for each in programs for table in tables]
+        return [host.run(program, "-t", table, "-S") for program in programs for table in tables]
 
     before = listed()
     assert not host.firewall.applied()

@@ -257,7 +257,7 @@ def test_a_program_that_begins_while_the_engine_hangs_serves_from_its_records(
                 lambda: late.start_instance(BOB, 1),
             )
             *looks, extend, start = outcomes
-            assert all(isinstance(each, BackendUnavailable) for each in looks), looks
+            assert all(isinstance(look, BackendUnavailable) for look in looks), looks
             unavailable(extend, definite=True)
             unavailable(start, definite=True)  # nothing was asked but who is there
             assert late.last_known(ALICE, 1) is not None

@@ -278,14 +278,12 @@ def test_shared_networks_do_not_meet(
         runtime.launch(Launch(name, deployment, spec, "f", "127.0.0.1")).container_id
         for name in (f"wr-{family}-a", f"wr-{family}-b")
     ]
-    seen = [
-        docker_client.api.inspect_container(each)["NetworkSettings"]["Networks"] for each in ids
-    ]
+    seen = [docker_client.api.inspect_container(one)["NetworkSettings"]["Networks"] for one in ids]
     assert seen[0].keys() != seen[1].keys(), "they take turns"
     (address,) = [each["IPAddress"] for each in seen[1].values()]
     assert not reaches(docker_client, ids[0], address)
-    for each in ids:
-        runtime.remove(each)
+    for id_ in ids:
+        runtime.remove(id_)
 
 
 def test_no_rules_no_network(docker_client: docker.DockerClient, family: str) -> None:

@@ -38,7 +38,7 @@ def test_instances_and_restarts_of_a_real_engine(tmp_path: Path) -> None:
     )
     assert done.returncode == 2, done.stdout + done.stderr  # a part is never a verdict
     results = json.loads((report / "report.json").read_text(encoding="utf-8"))["results"]
-    statuses = {each["rule"]: each["status"] for each in results}
+    statuses = {result["rule"]: result["status"] for result in results}
     wanted = [rule.id for rule in RULES if rule.group == "RESTART"] + HANGS
     assert statuses == dict.fromkeys(wanted, "pass"), done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["report"]

@@ -330,7 +330,7 @@ def test_what_the_catalogue_says_is_what_the_container_gets(
     (container,) = containers(cluster.worker_client, launch)
     host, config = container.attrs["HostConfig"], container.attrs["Config"]
     assert (host["Memory"], host["NanoCpus"], host["PidsLimit"]) == (32 * 2**20, 250_000_000, 17)
-    ulimits = {each["Name"]: each["Hard"] for each in host["Ulimits"]}
+    ulimits = {ulimit["Name"]: ulimit["Hard"] for ulimit in host["Ulimits"]}
     assert ulimits == {"nofile": 1024, "core": 0, "fsize": 8 * 2**20}
     assert host["Init"]
     assert host["ReadonlyRootfs"]
@@ -354,8 +354,8 @@ def test_what_a_program_inside_looks_up_says_nothing(
     assert len(found) == 2
     for container in found:
         networks = container.attrs["NetworkSettings"]["Networks"].values()
-        addresses = [each["IPAddress"] for each in networks if each["IPAddress"]]
-        looked_up = [says(container, "nslookup", each, "127.0.0.11") for each in addresses]
+        addresses = [network["IPAddress"] for network in networks if network["IPAddress"]]
+        looked_up = [says(container, "nslookup", address, "127.0.0.11") for address in addresses]
         assert any("name = wr-" in said for said in looked_up), looked_up
         read = [says(container, "cat", path) for path in ("/etc/hosts", "/etc/resolv.conf")]
         said = " ".join([*looked_up, *read, says(container, "hostname"), container.name])
@@ -415,7 +415,7 @@ def test_a_dead_container_is_not_restarted(
 
     def over() -> bool:
         """Whether the swarm has dealt with its end; a replacement is made in the same stroke."""
-        ended = [each for each in service.tasks() if each["Status"]["State"] == "failed"]
+        ended = [task for task in service.tasks() if task["Status"]["State"] == "failed"]
         return [each["DesiredState"] for each in ended] == ["shutdown"]
 
     eventually(over, "the swarm has dealt with the end of the container")
@@ -538,7 +538,7 @@ def test_who_fills_the_managers_disk_is_ended_and_of_other_nodes_the_doctor_tell
     assert engine.get_instance_status(1, 4) is None
     assert engine.get_instance_status(1, 5) is not None
     settings = Settings(cre_runtime="swarm", cre_docker_host=cluster.url)
-    (told,) = [each for each in docker_findings(settings) if each.check == "disk"]
+    (told,) = [finding for finding in docker_findings(settings) if finding.check == "disk"]
     assert told.state is FindingState.UNKNOWN
     assert "instances on 1 of the swarm's 2 nodes" in told.seen
     assert "overlay2.size" in told.fix

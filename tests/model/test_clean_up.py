@@ -82,7 +82,7 @@ def test_the_rules_of_a_repeated_clean_up_take_either(backend: type[ReferenceBac
     request = CheckRequest(select=("STOP-010", "STOP-011", "CONC-012"))
     report = check_subjects([Subject("x", ReferenceHarness(backend))], request)
 
-    assert {each.status for each in report.results} == {Status.PASS}, report.results
+    assert {result.status for result in report.results} == {Status.PASS}, report.results
 
 
 def test_an_order_with_a_clean_up_of_nothing_is_found() -> None:
@@ -108,6 +108,6 @@ def test_a_story_goes_on_after_a_clean_up_of_nothing(backend: type[ReferenceBack
     telling = told(ReferenceHarness(backend), story, Options())
 
     assert telling.parted is None, telling.parted
-    said = [each.answer.word for each in telling.steps if each.answer is not None]
+    said = [step.answer.word for step in telling.steps if step.answer is not None]
     nothing = "ok" if backend is ReferenceBackend else "not_found"
     assert said == [nothing, "ok", "ok", nothing, "ok", nothing, "ok"]

@@ -40,17 +40,22 @@ def searched(one: Harness, other: Harness) -> list[StoryComparison]:
 def test_the_engine_and_whale_part_in_what_they_declare_only() -> None:
     comparisons = searched(resolve("cre:memory").harness, resolve("whale:fake").harness)
 
-    differences = [each for one in comparisons for each in one.differences]
+    differences = [difference for one in comparisons for difference in one.differences]
     assert len(comparisons) == PLAN.stories
-    assert {each.why for each in differences} == {DifferenceCause.DECLARED, DifferenceCause.OPEN}
-    declared = {each.about for each in differences if each.why is DifferenceCause.DECLARED}
+    assert {difference.why for difference in differences} == {
+        DifferenceCause.DECLARED,
+        DifferenceCause.OPEN,
+    }
+    declared = {
+        difference.about for difference in differences if difference.why is DifferenceCause.DECLARED
+    }
     assert any("extend additive/reset" in about for about in declared)
 
 
 def test_a_backend_does_not_differ_from_itself() -> None:
     comparisons = searched(ReferenceHarness(), ReferenceHarness())
 
-    assert [each for one in comparisons for each in one.differences] == []
+    assert [difference for one in comparisons for difference in one.differences] == []
 
 
 def test_an_extend_that_resets_is_a_declared_difference() -> None:

@@ -150,7 +150,7 @@ def main() -> int:
     options = _options()
     logging.disable(logging.CRITICAL)  # broken on purpose: it would say so all the time
     target = _target(options.module)
-    found = [each for each in places(options.module) if not OUT_OF_REACH.match(each.path)]
+    found = [place for place in places(options.module) if not OUT_OF_REACH.match(place.path)]
     wanted = sampled(found, options.count, options.seed)
     state = options.state or Path(tempfile.gettempdir()) / f"mutants-{options.seed}.jsonl"
     known = {each["id"]: each for each in _read(state)}
@@ -409,11 +409,11 @@ def _exchange(place: Place) -> None:
 
 
 def _code_of(code: CodeType, name: str) -> CodeType | None:
-    for each in code.co_consts:
-        if isinstance(each, CodeType):
-            if each.co_qualname == name:
-                return each
-            if found := _code_of(each, name):
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            if const.co_qualname == name:
+                return const
+            if found := _code_of(const, name):
                 return found
     return None
 

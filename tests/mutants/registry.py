@@ -469,9 +469,9 @@ PATCHED: dict[str, tuple[str, str, str]] = {
 }
 _PARTS = {
     Part.ENDPOINTS: web.CHANGES,
-    Part.CRE: {name: each for name, each in rounds.CHANGES.items() if not _adapters(name)},
+    Part.CRE: {name: change for name, change in rounds.CHANGES.items() if not _adapters(name)},
     Part.ADAPTER: {
-        **{name: each for name, each in rounds.CHANGES.items() if _adapters(name)},
+        **{name: change for name, change in rounds.CHANGES.items() if _adapters(name)},
         **wire_faults.CHANGES,
     },
     Part.FRONT: hybrid.CHANGES,

@@ -41,12 +41,14 @@ def failed(found: Iterable[ScenarioResult]) -> list[str]:
 
 def differing(mutant: Mutant, *names: str) -> list[str]:
     """The recorded sessions (all when none is named) that an untrue fake answers otherwise."""
-    wanted = [each for each in _sessions() if not names or each.id in names]
+    wanted = [session for session in _sessions() if not names or session.id in names]
     with ExitStack() as stack:
         for untruth in UNTRUTHS.get(mutant.name, ()):
             stack.enter_context(untruth.made())
         fidelity = verify(_world(), wanted)
-    return sorted({each.session for each in fidelity.differences if each.limit is None})
+    return sorted(
+        {difference.session for difference in fidelity.differences if difference.limit is None}
+    )
 
 
 def measured() -> dict[str, list[str]]:

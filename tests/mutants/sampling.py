@@ -205,4 +205,4 @@ def _is_nothing(node: ast.expr) -> bool:
 
 def _of_attribute(node: ast.Assign | ast.AugAssign) -> bool:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    return all(isinstance(each, ast.Attribute) for each in targets)
+    return all(isinstance(target, ast.Attribute) for target in targets)

@@ -112,7 +112,7 @@ def _killer(mutant: Mutant) -> str:
 
 def _short(others: Sequence[str]) -> Iterator[str]:
     """Rules by their ids, the first few of them; sessions by their number."""
-    rules = [each for each in others if each[0].isupper()]
+    rules = [other for other in others if other[0].isupper()]
     yield from rules[:MOST_NAMED]
     if len(rules) > MOST_NAMED:
         yield f"{len(rules) - MOST_NAMED} more rules"

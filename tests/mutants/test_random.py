@@ -53,7 +53,8 @@ def test_a_change_of_the_program_leaves_the_rest_of_the_sample() -> None:
 
 def test_what_is_known_to_change_nothing_is_there() -> None:
     listed = json.loads(random.EQUIVALENT.read_text(encoding="utf-8"))
-    known = {each.id for path in {of["path"] for of in listed.values()} for each in places(path)}
+    paths = {entry["path"] for entry in listed.values()}
+    known = {place.id for path in paths for place in places(path)}
 
     assert set(listed) <= known, "the function has changed: look at the mutant again"
     assert all(of["reason"].strip() for of in listed.values())

@@ -244,7 +244,7 @@ def false_is_all(sound: Any, endpoints: AdminEndpoints, found: Any) -> ending.In
 
 def nobody_ended_them(sound: Any, instances: Any) -> Any:
     """Who ends many is not known where they are ended."""
-    return [(Context(), each) for each in instances]
+    return [(Context(), instance) for instance in instances]
 
 
 def solves_are_users(sound: Any, backend: Any, user: int, challenge: int, team: Any = None) -> Any:

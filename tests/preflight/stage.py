@@ -200,7 +200,8 @@ class Setup:
     def with_challenge(self, number: int, **fields: Any) -> Setup:
         """With another challenge of this number on Whale."""
         changed = [
-            replace(each, **fields) if each.id == number else each for each in self.whale.challenges
+            replace(challenge, **fields) if challenge.id == number else challenge
+            for challenge in self.whale.challenges
         ]
         return replace(self, whale=replace(self.whale, challenges=changed))
 
@@ -319,17 +320,17 @@ def ctfd_database(setup: Setup, fake: FakeWhale, folder: Path) -> str:
             connection.execute(
                 sa.text("INSERT INTO config VALUES (:k, :v)"), {"k": key, "v": value}
             )
-        for each in setup.whale.challenges:
+        for challenge in setup.whale.challenges:
             row = {
-                "id": each.id,
-                "name": each.name,
-                "type": each.type,
-                "state": each.state,
-                "image": each.image,
-                "memory": each.memory_limit,
-                "cpus": each.cpu_limit,
-                "port": each.redirect_port,
-                "redirect": each.redirect_type,
+                "id": challenge.id,
+                "name": challenge.name,
+                "type": challenge.type,
+                "state": challenge.state,
+                "image": challenge.image,
+                "memory": challenge.memory_limit,
+                "cpus": challenge.cpu_limit,
+                "port": challenge.redirect_port,
+                "redirect": challenge.redirect_type,
             }
             connection.execute(
                 sa.text("INSERT INTO challenges VALUES (:id, :name, :type, :state)"), row

@@ -235,7 +235,7 @@ def test_without_options_and_database_much_is_not_checkable_and_nothing_is_writt
         *("reachable", "tls", "clock", "health", "credentials", "dialect", "cleaner"),
         *("challenges-visible", *OWN),
     }
-    writes = {(each["method"], each["path"]) for each in calls if each["method"] != "GET"}
+    writes = {(call["method"], call["path"]) for call in calls if call["method"] != "GET"}
     assert writes == {("POST", "/login")}
     assert all(item.fix for item in items.values() if item.state is ItemState.NOT_CHECKABLE)
 

@@ -193,10 +193,10 @@ def test_no_secret_in_output_file_or_log(tmp_path: Path, caplog: pytest.LogCaptu
                 WHALE_TOKENS_FILE=str(credentials),
             )
             seen += [result.output, path.read_text(encoding="utf-8")]
-            flags.update(each["flag"] for each in stage.fake.state()["services"])
+            flags.update(service["flag"] for service in stage.fake.state()["services"])
         site = stage.site(whale_tokens_file=credentials, whale_ctfd_database_url=None)
         items = run(site)
-        seen += [repr(items), repr(vars(site)), json.dumps([asdict(each) for each in items])]
+        seen += [repr(items), repr(vars(site)), json.dumps([asdict(item) for item in items])]
         site.close()
     seen.append(caplog.text)
     for text in seen:

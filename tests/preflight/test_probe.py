@@ -19,7 +19,7 @@ def test_an_instance_that_runs_already_is_left_alone(tmp_path: Path) -> None:
     with staged(Setup(), tmp_path) as stage:
         WhalePlayer(stage.url, TOKENS[PROBE]).post(2)
         items = stage.items()
-        running = [each["user_id"] for each in stage.fake.state()["services"]]
+        running = [service["user_id"] for service in stage.fake.state()["services"]]
     assert running == [PROBE]
     assert states(items, ItemState.NOT_CHECKABLE) >= {"orders", "answers", "isolation", "self-call"}
     assert "stops only what it started" in items["orders"].evidence
@@ -57,7 +57,7 @@ def test_what_cannot_be_stopped_is_told_at_once(tmp_path: Path) -> None:
         site.tell = told.append
         items = {item.id: item for item in run(site)}
         site.close()
-        assert [each["user_id"] for each in stage.fake.state()["services"]] == [PROBE]
+        assert [service["user_id"] for service in stage.fake.state()["services"]] == [PROBE]
     assert states(items, ItemState.NOT_OK) == {"orders"}
     begun, ended = told
     assert begun.startswith("starting challenge 1 as user 13; it is stopped again")

@@ -87,7 +87,7 @@ def asked(tmp_path: Path) -> Asked:
 
 
 def keys(decision: ReadinessDecision) -> list[str]:
-    return [each.rule.key for each in decision.reasons]
+    return [reason.rule.key for reason in decision.reasons]
 
 
 def assert_only(decision: ReadinessDecision, key: str, said: str = "", *, times: int = 1) -> None:
@@ -96,9 +96,9 @@ def assert_only(decision: ReadinessDecision, key: str, said: str = "", *, times:
     first = decision.reasons[0]
     assert decision.verdict is first.rule.verdict
     assert said in "\n".join((first.found.text, *first.found.details))
-    for each in decision.reasons:
-        assert each.found.change
-        assert each.found.command.startswith("whale-ready ")
+    for reason in decision.reasons:
+        assert reason.found.change
+        assert reason.found.command.startswith("whale-ready ")
 
 
 def test_all_green_is_go(asked: Asked) -> None:
@@ -271,10 +271,10 @@ def test_a_bench_that_was_interrupted(asked: Asked) -> None:
 def test_rules_that_were_left_out(asked: Asked, lacking: str) -> None:
     files = green()
     found = [
-        each
+        result
         for name in ("cre", "whale")
-        for each in results(name)
-        if name != lacking or each.group != "FAULT"
+        for result in results(name)
+        if name != lacking or result.group != "FAULT"
     ]
     files["check"] = check(found=found)
     number = sum(each.group == "FAULT" for each in CONTRACT)
@@ -306,9 +306,9 @@ def test_a_minimum_of_its_own_that_was_not_reached(asked: Asked) -> None:
 @pytest.mark.parametrize(("figure", "said"), [("p95", "time of a start"), ("errors", "errors")])
 def test_a_margin_that_was_not_agreed(asked: Asked, figure: str, said: str) -> None:
     files = green()
-    for each in files["bench"]["ratios"]:
-        if each["figure"] == figure:
-            each.update(margin=None, decision="nothing")
+    for ratio in files["bench"]["ratios"]:
+        if ratio["figure"] == figure:
+            ratio.update(margin=None, decision="nothing")
     assert_only(asked(files), "no-margin", said)
 
 
@@ -488,15 +488,15 @@ def test_a_closed_loop_is_a_caution(asked: Asked) -> None:
     files = green()
     files["bench"]["plan"]["rate"] = None
     assert asked(files).verdict is ReadinessVerdict.GO
-    assert any("closed loop" in each for each in cautions(asked.evidence(files)))
+    assert any("closed loop" in caution for caution in cautions(asked.evidence(files)))
 
 
 def test_a_command_is_one_line_of_words_whatever_a_file_holds(asked: Asked) -> None:
     evil = replace(WHALE, versions={**WHALE_VERSIONS, "url": "https://x/;\nrm -rf '~'"})
     decision = asked({"check": check((CRE, evil))})
-    commands = [each.found.command for each in decision.reasons]
-    assert not any("\n" in each for each in commands)
-    assert any("'https://x/; rm -rf '\"'\"'~'\"'\"''" in each for each in commands)
+    commands = [reason.found.command for reason in decision.reasons]
+    assert not any("\n" in command for command in commands)
+    assert any("'https://x/; rm -rf '\"'\"'~'\"'\"''" in command for command in commands)
 
 
 def test_every_rule_has_a_test() -> None:

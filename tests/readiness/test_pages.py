@@ -63,9 +63,9 @@ def bad() -> dict[str, dict[str, Any]]:
     decided(files["bench"], "stop", "p95", "inconclusive", HOSTILE)
     evil = "whale <b>\u202efekaf"
     files["bench"]["backends"][1]["name"] = evil
-    for each in files["bench"]["cells"]:
-        if each["backend"] == "whale":
-            each["backend"] = evil
+    for cell in files["bench"]["cells"]:
+        if cell["backend"] == "whale":
+            cell["backend"] = evil
     files["bench"]["cells"][0]["quantiles"]["p95"] = {"n_too_small": 72}
     files["bench"]["cells"][1]["quantiles"]["p95"]["high"] = None
     tls = item("tls", "not_ok", HOSTILE, HOSTILE)

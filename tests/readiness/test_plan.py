@@ -40,9 +40,10 @@ def test_its_file_is_a_plan_that_can_be_followed(tmp_path: Path) -> None:
     path = tmp_path / "plan.toml"
     path.write_text(rollout_plan().file.replace(ID, "5"), encoding="utf-8")
     steps = read_plan(path)
-    assert [each.position.percent for each in steps] == [0, *(s * ALL // 100 for s in SHARES)]
-    assert all(each.position.challenges == {5: True} for each in steps)
-    assert {(each.hold_seconds, each.starts) for each in steps} == {(60 * HOLD_MINUTES, STARTS)}
+    shares = [share * ALL // 100 for share in SHARES]
+    assert [step.position.percent for step in steps] == [0, *shares]
+    assert all(step.position.challenges == {5: True} for step in steps)
+    assert {(step.hold_seconds, step.starts) for step in steps} == {(60 * HOLD_MINUTES, STARTS)}
 
 
 def test_its_stop_conditions_are_the_settings() -> None:

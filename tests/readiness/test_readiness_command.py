@@ -49,7 +49,7 @@ def test_all_green_is_0_and_says_go(tmp_path: Path) -> None:
     result = ask(tmp_path, "--out", str(out), check=check(), bench=bench(), preflight=preflight())
     assert result.exit_code == 0, result.output
     assert "GO: The rollout may begin, step by step. (exit code 0)" in result.output
-    assert sorted(each.name for each in out.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
     answer = json.loads((out / "readiness.json").read_text())
     assert (answer["verdict"], answer["exit_code"], answer["reasons"]) == ("go", 0, [])
     assert (out / "readiness.md").read_text().startswith("# GO: from CRE to Whale")
@@ -102,7 +102,7 @@ def test_known_deviations_are_listed_beside_a_go(tmp_path: Path) -> None:
     assert f"- known deviation: {said}" in (out / "readiness.md").read_text()
     assert f"≠ known deviation</span> {said}" in (out / "readiness.html").read_text()
     answer = json.loads((out / "readiness.json").read_text())
-    assert [each["rule"] for each in answer["known_deviations"]] == ["CONC-019"]
+    assert [deviation["rule"] for deviation in answer["known_deviations"]] == ["CONC-019"]
     assert answer["waived"] == []
 
 
@@ -201,7 +201,7 @@ def test_no_secret_of_a_file_or_option_is_in_any_artefact(tmp_path: Path) -> Non
     result = ask(tmp_path, "--out", str(tmp_path / "out"), "--accept", accepted,
                  check=report, bench=load, preflight=site)  # fmt: skip
     assert result.exit_code == 1, result.output
-    shown = result.output + "".join(each.read_text() for each in (tmp_path / "out").iterdir())
+    shown = result.output + "".join(path.read_text() for path in (tmp_path / "out").iterdir())
     assert "‹secret›" in shown
     assert [secret for secret in SECRETS.values() if secret in shown] == []
 
@@ -238,7 +238,7 @@ def test_real_runs_of_simulated_backends_are_not_enough_and_say_why(tmp_path: Pa
     assert result.exit_code == 2, result.output
     answer = json.loads((tmp_path / "readiness.json").read_text())
     assert answer["verdict"] == "not_enough_evidence"
-    found = [each["rule"] for each in answer["reasons"]]
+    found = [reason["rule"] for reason in answer["reasons"]]
     assert found.count("fake-whale") == 2
     assert found.count("simulated") == 2
     assert {"part-of-rules", "too-few"} <= set(found)

@@ -547,18 +547,18 @@ class ReferenceBackend(ContainerBackend):
     def free_ports(self, count: int) -> list[str]:
         """The lowest ports that are free; fewer than ``count`` when there are no more."""
         taken = self.taken_ports()
-        return list(islice((str(each) for each in self.ports if str(each) not in taken), count))
+        return list(islice((str(port) for port in self.ports if str(port) not in taken), count))
 
     def taken_ports(self) -> set[str]:
-        return {port for each in self.machine.containers.values() for port in each.ports}
+        return {port for container in self.machine.containers.values() for port in container.ports}
 
     def clear_doubt(self) -> int:
         """Remove what a start that broke off has left; returns how many."""
         if all(mark in self.under_way for mark in self.doubts):
             return 0
-        known = [each.container.id for each in self.records.values()]
+        known = [record.container.id for record in self.records.values()]
         known += [each.id for each in self.waiting]
-        ours = {name for name, each in self.machine.containers.items() if self.owns(each)}
+        ours = {name for name, container in self.machine.containers.items() if self.owns(container)}
         strays = ours - {*known, *map(inner_of, known)}
         for stray in strays:
             self.machine.remove(stray)
@@ -567,7 +567,9 @@ class ReferenceBackend(ContainerBackend):
 
     def tell_of_others(self) -> None:
         """Say that another site's containers are here too."""
-        others = [name for name, each in self.machine.containers.items() if not self.owns(each)]
+        others = [
+            name for name, container in self.machine.containers.items() if not self.owns(container)
+        ]
         if others:
             log.warning("another site has made %s", ", ".join(others))
 
@@ -609,7 +611,7 @@ class ReferenceBackend(ContainerBackend):
         account = account_key(user_id, team_id)
         for key in list(self.records):
             self.cleared(key)
-        mine = [each for (owner, _), each in self.records.items() if owner == account]
+        mine = [record for (owner, _), record in self.records.items() if owner == account]
         if any(each.challenge_id == challenge_id for each in mine):
             return None
         if len(mine) >= self.options.account_limit:
@@ -656,7 +658,7 @@ class ReferenceBackend(ContainerBackend):
         return len(self.free_ports(wanted)) < wanted
 
     def live_of(self, challenge_id: int) -> int:
-        return [each for _, each in self.records].count(challenge_id)
+        return [record for _, record in self.records].count(challenge_id)
 
     def held(self) -> int:
         """How many places of the whole system are taken."""

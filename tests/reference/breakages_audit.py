@@ -71,7 +71,7 @@ class TellsMadeUpIdsOnce(TellsTogether):
         team_id: int | None,
         **metadata: Any,
     ) -> None:
-        told = any(each.user_id == user_id and each.action is action for each in self.events)
+        told = any(event.user_id == user_id and event.action is action for event in self.events)
         if self.may_be_challenge(challenge_id) or not told:
             super().audit(action, code, user_id, challenge_id, team_id, **metadata)
 

@@ -32,8 +32,8 @@ class KnownByItsPort(ReferenceBackend):
     def alive(self, record: Record) -> bool:
         self.machine.ask()
         return any(
-            each.alive and each.ports == record.container.ports
-            for each in self.machine.containers.values()
+            container.alive and container.ports == record.container.ports
+            for container in self.machine.containers.values()
         )
 
 
@@ -154,9 +154,9 @@ class LooksAndRemovesLater(ReferenceBackend):
     """A round notes what is known, and removes all else once it has thought about it."""
 
     def reconcile(self) -> int:
-        known = {each.container.id for each in self.records.values()}
+        known = {record.container.id for record in self.records.values()}
         self.pause()
-        strays = [each for each in self.machine.containers if each not in known]
+        strays = [container for container in self.machine.containers if container not in known]
         for stray in strays:
             self.machine.remove(stray)
         return super().reconcile()
@@ -215,7 +215,7 @@ class TheLostCount(ReferenceBackend):
         return 0
 
     def taken_ports(self) -> set[str]:
-        kept = {port for each in self.records.values() for port in each.container.ports}
+        kept = {port for record in self.records.values() for port in record.container.ports}
         return super().taken_ports() | kept
 
 

@@ -102,7 +102,7 @@ class ReferenceWorld(World):
         return list(self.backend.events)
 
     def running(self) -> set[str]:
-        return {each.id for each in self.machine.containers.values() if each.alive}
+        return {container.id for container in self.machine.containers.values() if container.alive}
 
     def recorded_flag(self, player: Player, challenge_id: int) -> str:
         flag = self.backend.recorded_flag(player.user_id, challenge_id, player.team_id)
@@ -254,7 +254,7 @@ class ReferenceWorld(World):
     def _owner(self, instance: InstanceStatus) -> int:
         records = self.backend.records.values()
         number = instance["container_id"]
-        return next(each.user_id for each in records if each.container.id == number)
+        return next(record.user_id for record in records if record.container.id == number)
 
     def host_port(self, instance: InstanceStatus) -> AbstractContextManager[list[str]]:
         return nullcontext([HOST_PORT])

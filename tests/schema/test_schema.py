@@ -90,9 +90,9 @@ def execute(database: Database, *statements: str) -> None:
 def first_statements(database: Database, tables: set[str]) -> list[str]:
     """How the code of before there were versions made ``tables``."""
     text = (SNAPSHOT / f"{kind(database)}.sql").read_text(encoding="utf-8")
-    statements = [each.rstrip(";\n") for each in text.split(";\n\n")]
+    statements = [part.rstrip(";\n") for part in text.split(";\n\n")]
     made_for = re.compile(r"CREATE (?:TABLE|INDEX \w+ ON) (\w+)")
-    return [each for each in statements if made_for.match(each)[1] in tables]  # type: ignore[index] # fails where it does not match
+    return [statement for statement in statements if made_for.match(statement)[1] in tables]  # type: ignore[index] # fails where it does not match
 
 
 def reflected(database: Database) -> sa.MetaData:
@@ -425,7 +425,9 @@ def remade(database: Database, name: str, change: Callable[[sa.Table], None]) ->
 
 def without_keys(table: sa.Table) -> None:
     table.constraints = {
-        each for each in table.constraints if not isinstance(each, sa.UniqueConstraint)
+        constraint
+        for constraint in table.constraints
+        if not isinstance(constraint, sa.UniqueConstraint)
     }
 
 
@@ -499,7 +501,7 @@ def test_a_damaged_table_is_made_right_with_its_rows(any_database: Database, dam
     any_database.ensure_schema()
     remade(any_database, "cre_instances", DAMAGES[damage])
     table = reflected(any_database).tables["cre_instances"]
-    values = {each.name: VALUES[each.type.python_type] for each in table.columns}
+    values = {column.name: VALUES[column.type.python_type] for column in table.columns}
     if isinstance(table.c.expires_at.type, sa.Text):
         values["expires_at"] = str(MOMENT)
     with any_database.write() as connection:
@@ -525,7 +527,7 @@ def test_of_rows_that_a_lost_key_let_in_twice_the_youngest_is_kept(any_database:
     any_database.ensure_schema()
     remade(any_database, "cre_instances", without_keys)
     table = reflected(any_database).tables["cre_instances"]
-    values = {each.name: VALUES[each.type.python_type] for each in table.columns}
+    values = {column.name: VALUES[column.type.python_type] for column in table.columns}
     with any_database.write() as connection:
         connection.execute(table.insert(), [values | {"id": number} for number in (3, 4, 5)])
     with next_process(any_database) as later:
@@ -558,7 +560,7 @@ def test_an_id_is_never_given_again_after_an_import(any_database: Database) -> N
     with next_process(any_database) as later:
         later.ensure_schema()
         table = reflected(later).tables["cre_instances"]
-        values = {each.name: VALUES[each.type.python_type] for each in table.columns}
+        values = {column.name: VALUES[column.type.python_type] for column in table.columns}
         del values["id"]
         with later.write() as connection:
             key = connection.execute(table.insert().values(**values)).inserted_primary_key

@@ -49,7 +49,7 @@ def check(
 ) -> dict[str, Any]:
     """A report.json."""
     if found is None:
-        found = [each for backend in backends for each in results(backend.name)]
+        found = [result for backend in backends for result in results(backend.name)]
     report = Report(
         tool_version=__version__,
         started_at=MADE,
@@ -67,7 +67,7 @@ def check(
 
 def bench(backends: Sequence[BackendInfo] = (CRE, WHALE)) -> dict[str, Any]:
     """A bench.json: B a tenth slower than A, which is within every margin."""
-    names = [each.name for each in backends]
+    names = [backend.name for backend in backends]
     return {
         "format": "whale-ready bench",
         "version": 1,
@@ -154,7 +154,7 @@ def cell(backend: str, call: str, slower: float) -> dict[str, Any]:
         "unknown": none,
         "dropped": 0,
         "late_ms": 1.0,
-        "ecdf": [[slower * (1 + each), each / 100] for each in range(101)],
+        "ecdf": [[slower * (1 + number), number / 100] for number in range(101)],
     }
 
 

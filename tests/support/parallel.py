@@ -100,14 +100,14 @@ def make(backend: ContainerBackend, ask: Ask) -> Told:
 
 def told(answers: Iterable[Told], kind: str, code: Code) -> list[Told]:
     """The answers to this kind of call that had this code."""
-    return [each for each in answers if each.ask.kind == kind and each.code is code]
+    return [answer for answer in answers if answer.ask.kind == kind and answer.code is code]
 
 
 def assert_adds_up(before: Quiet, answers: list[Told], after: Quiet) -> None:
     """The answers of one account's calls explain how the one moment became the other."""
-    for each in answers:
-        assert each.definite, f"{each} does not know its outcome"
-        assert each.ok or each.code in REFUSALS[each.ask.kind], each
+    for answer in answers:
+        assert answer.definite, f"{answer} does not know its outcome"
+        assert answer.ok or answer.code in REFUSALS[answer.ask.kind], answer
     started = [each.container for each in told(answers, "start", Code.OK)]
     again = [each.container for each in told(answers, "start", Code.ALREADY_RUNNING)]
     assert len(set(started)) == len(started), "one container was told as started twice"

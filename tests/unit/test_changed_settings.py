@@ -24,7 +24,7 @@ def given(source: str) -> set[str]:
         elif isinstance(node, ast.keyword):
             found.add(node.arg or "")
         elif isinstance(node, ast.Assign):
-            slots = [each.slice for each in node.targets if isinstance(each, ast.Subscript)]
+            slots = [target.slice for target in node.targets if isinstance(target, ast.Subscript)]
             found |= {str(slot.value) for slot in slots if isinstance(slot, ast.Constant)}
     return {name for name in found if name.startswith(OURS) and name.isupper()}
 

@@ -17,7 +17,7 @@ def left() -> list[str]:
     """Children of this process and descriptors of its own."""
     me = os.getpid()
     children = Path(f"/proc/{me}/task/{me}/children").read_text().split()
-    return [*children, *(each.name for each in sorted(Path("/proc/self/fd").iterdir()))]
+    return [*children, *(path.name for path in sorted(Path("/proc/self/fd").iterdir()))]
 
 
 def test_what_goes_in_comes_out_however_much() -> None:

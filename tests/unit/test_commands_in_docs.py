@@ -28,13 +28,19 @@ def problem(line: str) -> str | None:
             return f"no such command: {words[0]}"
         command, words = found, words[1:]
     parameters = command.get_params(context)
-    known = {name for each in parameters for name in (*each.opts, *each.secondary_opts)}
+    known = {
+        name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)
+    }
     unknown = [
         word for word in words if word.startswith("--") and word.partition("=")[0] not in known
     ]
     if unknown:
         return f"no such option: {', '.join(unknown)}"
-    asking = [each for each in parameters if isinstance(each, click.Option) and each.prompt]
+    asking = [
+        parameter
+        for parameter in parameters
+        if isinstance(parameter, click.Option) and parameter.prompt
+    ]
     words += [each.opts[0] for each in asking]  # who types it is asked, and says yes
     try:
         # Past our own class, which ends the process at a wrong option.

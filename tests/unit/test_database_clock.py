@@ -75,7 +75,7 @@ def test_a_machine_that_is_five_minutes_ahead_removes_nothing(any_database: Data
     assert runtime.running() == there
     runtime.may_end.set()
     start.join(60)
-    assert [each.ok for each in results] == [True]
+    assert [result.ok for result in results] == [True]
     for each in (first, ahead):
         each.close()
 

@@ -62,7 +62,7 @@ def test_the_rollouts_page_says_how_long_a_dead_process_is_in_the_way() -> None:
 
 def test_the_engines_page_has_every_field_of_a_challenge() -> None:
     table = {row.split("`")[1]: row.split("|")[2].strip() for row in rows("cre.md", "[a-z_]+")}
-    assert set(table) == {each.name for each in fields(ChallengeSpec)}
+    assert set(table) == {field.name for field in fields(ChallengeSpec)}
     plain = ChallengeSpec(1, "A", "a")
     for name, default in table.items():
         value = getattr(plain, name)

@@ -333,7 +333,7 @@ def test_json_has_all_of_it_and_no_secret(tmp_path: Path) -> None:
     assert document["kind"] == "whale-ready doctor"
     assert set(document["findings"][0]) == {"check", "state", "seen", "fix"}
     assert sum(document["counts"].values()) == len(document["findings"])
-    assert all(each["fix"] for each in document["findings"] if each["state"] == "not_ok")
+    assert all(finding["fix"] for finding in document["findings"] if finding["state"] == "not_ok")
 
 
 def test_a_wrong_setting_is_could_not_run() -> None:

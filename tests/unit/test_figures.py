@@ -9,8 +9,8 @@ from benchmarks.figures import Bar, Figure, Times, in_turns, ratio, table
 
 def times(*milliseconds: float) -> Times:
     found = Times()
-    for each in milliseconds:
-        found.add("x", each)
+    for millisecond in milliseconds:
+        found.add("x", millisecond)
     return found
 
 

@@ -243,8 +243,8 @@ def test_due_are_the_running_ones_whose_time_is_over_longest_first(store: Instan
 
 def test_parallel_claims_of_one_key_give_one_row(store: InstanceStore) -> None:
     outcomes = in_parallel(16, lambda _: store.claim(ASKED, NOW))
-    assert sum(isinstance(each, Claimed) for each in outcomes) == 1
-    assert sum(isinstance(each, Taken) for each in outcomes) == 15
+    assert sum(isinstance(outcome, Claimed) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, Taken) for outcome in outcomes) == 15
 
 
 def test_parallel_claims_never_pass_the_capacity(store: InstanceStore) -> None:
@@ -254,15 +254,15 @@ def test_parallel_claims_never_pass_the_capacity(store: InstanceStore) -> None:
             replace(ASKED, account=f"user:{number}", user_id=number, capacity=3), NOW
         ),
     )
-    assert sum(isinstance(each, Claimed) for each in outcomes) == 3
-    assert sum(isinstance(each, SystemFull) for each in outcomes) == 13
+    assert sum(isinstance(outcome, Claimed) for outcome in outcomes) == 3
+    assert sum(isinstance(outcome, SystemFull) for outcome in outcomes) == 13
 
 
 def test_parallel_claims_never_pass_the_account_limit(store: InstanceStore) -> None:
     outcomes = in_parallel(
         16, lambda number: store.claim(replace(ASKED, challenge_id=number, account_limit=3), NOW)
     )
-    assert sum(isinstance(each, Claimed) for each in outcomes) == 3
+    assert sum(isinstance(outcome, Claimed) for outcome in outcomes) == 3
     assert sorted(row.slot for row in store.all()) == [0, 1, 2]
 
 

@@ -58,7 +58,7 @@ def test_neither_site_removes_what_the_others_database_made(
     for _ in range(2):
         rehearsal.engine.cleanup_worker.run_once()
     assert there < contest.runtime.running()
-    said = [each for each in caplog.messages if "CRE_DEPLOYMENT=stage" in each]
+    said = [message for message in caplog.messages if "CRE_DEPLOYMENT=stage" in message]
     assert len(said) == 1
     assert database_id(contest.database) in said[0]
     assert "give each site a CRE_DEPLOYMENT of its own" in said[0]
@@ -146,7 +146,7 @@ def test_a_site_alone_says_nothing(contest: Stage, caplog: pytest.LogCaptureFixt
     caplog.set_level(logging.INFO)
     contest.engine.start_instance(1, 1)
     contest.engine.cleanup_worker.run_once()
-    assert [each for each in caplog.messages if "CRE_DEPLOYMENT" in each] == []
+    assert [message for message in caplog.messages if "CRE_DEPLOYMENT" in message] == []
 
 
 def import_rows_of(other: Database, into: Database) -> None:

@@ -54,8 +54,8 @@ def hostile_report() -> Report:
     report = made_report(2, waived=1, hostile=True)
     backend = replace(report.backends[0], kind=NASTY, versions={"docker": NASTY})
     results = tuple(
-        replace(each, message=NASTY, trace=(NASTY,), waiver=each.waiver and NASTY)
-        for each in report.results
+        replace(result, message=NASTY, trace=(NASTY,), waiver=result.waiver and NASTY)
+        for result in report.results
     )
     return replace(
         report,
@@ -205,7 +205,7 @@ def test_no_command_shows_any_of_a_catalogue_or_an_environment(
         "DOCKER_HOST": f"tcp://127.0.0.1:9/{NASTY.replace(chr(0), '')}",
         "SERVER_SOFTWARE": NASTY.replace("\x00", ""),
     }
-    result = typed(*(each.format(world=world) for each in arguments), **environ)
+    result = typed(*(argument.format(world=world) for argument in arguments), **environ)
     assert raw(result.output) == []
     assert "Traceback" not in result.output
     assert "Usage:" not in result.output, "a command that there is"
@@ -268,7 +268,7 @@ def test_a_hostile_whale_reaches_no_terminal(tmp_path: Path, arguments: tuple[st
         "WHALE_DIALECT": "ctfd-whale",
     }
     with hostile_whale() as url:
-        given = [each.format(url=url, folder=tmp_path) for each in arguments]
+        given = [argument.format(url=url, folder=tmp_path) for argument in arguments]
         result = typed(*given, **environ)
     assert raw(result.output) == []
     assert "Traceback" not in result.output
@@ -285,7 +285,7 @@ def test_nothing_else_prints() -> None:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module == "rich.console":
-                names = {each.name for each in node.names}
+                names = {name.name for name in node.names}
                 assert "Console" not in names, f"{path.name}:{node.lineno}"
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)

@@ -206,10 +206,10 @@ def test_the_contests_end_comes_first() -> None:
 def test_every_field_of_a_challenge_can_be_typed() -> None:
     # Whale's own table says what Whale has, and the dial has a flag for each challenge.
     from_ctfd = {"id", "name", "visibility", "whale"}
-    assert {each.name for each in FIELDS} == {
-        each.name for each in fields(ChallengeSpec)
+    assert {field.name for field in FIELDS} == {
+        field.name for field in fields(ChallengeSpec)
     } - from_ctfd
-    assert {each.group for each in FIELDS} == set(GROUPS)
+    assert {field.group for field in FIELDS} == set(GROUPS)
 
 
 def test_the_first_choice_is_the_default() -> None:
@@ -248,8 +248,8 @@ def test_a_table_of_an_older_version_gets_the_columns_that_came_after_it(
             words.append(list(found.scalars()))
     assert words[0] == words[1]
     assert len({*words[0]} - {None, ""}) == 2
-    columns = {each["name"] for each in sa.inspect(engine).get_columns(TABLE)}
-    assert columns == {"id", BORN, *(each.column for each in FIELDS)}
+    columns = {column["name"] for column in sa.inspect(engine).get_columns(TABLE)}
+    assert columns == {"id", BORN, *(field.column for field in FIELDS)}
     assert {PREFIX + name for name in first.COLUMNS} < columns
     with engine.connect() as connection:
         query = sa.text("SELECT * FROM whale_ready_challenge WHERE id = 5")

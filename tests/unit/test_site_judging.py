@@ -17,8 +17,8 @@ NONE = HeldFlags((), frozenset())
 
 def contents(held: HeldFlags, provided: list[str], logic: str) -> list[str]:
     parts = containers_part(held, provided, logic)
-    assert {(each.id, each.type) for each in parts} <= {(CONTAINERS_PART, "static")}
-    return [each.content for each in parts]
+    assert {(part.id, part.type) for part in parts} <= {(CONTAINERS_PART, "static")}
+    return [part.content for part in parts]
 
 
 @pytest.mark.parametrize("logic", ["any", "team"])

@@ -14,8 +14,8 @@ SECRET = "mysql+pymysql://ctfd:hunter2@db/ctfd"
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for each in fields(Settings):
-        monkeypatch.delenv(each.metadata["env"], raising=False)
+    for field in fields(Settings):
+        monkeypatch.delenv(field.metadata["env"], raising=False)
     return monkeypatch
 
 
@@ -46,4 +46,4 @@ def test_secrets_are_not_shown(environment: pytest.MonkeyPatch) -> None:
 
 
 def test_every_setting_is_there(environment: pytest.MonkeyPatch) -> None:
-    assert [each.name for each in rows({})] == [each.metadata["env"] for each in fields(Settings)]
+    assert [each.name for each in rows({})] == [field.metadata["env"] for field in fields(Settings)]

@@ -78,7 +78,7 @@ def test_whales_flags_are_noted_and_outlive_their_containers(
     flags.note(given, now)
     assert given.counting("team:3", 5, None, now) == (FLAG,)
     assert given.counting("team:4", 5, None, now) == ()
-    assert [each.account for each in given.holders(FLAG, 5)] == ["team:3"]
+    assert [holder.account for holder in given.holders(FLAG, 5)] == ["team:3"]
     flags.note(given, now + grace)
     assert given.counting("team:3", 5, None, now) == ()  # wiped
 

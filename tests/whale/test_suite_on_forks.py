@@ -20,9 +20,9 @@ def test_the_suite_is_green_on_each(flavour: str) -> None:
     assert isinstance(subject, Subject)
     report = check_subjects([subject], CheckRequest(select=SELECTED))
     broken = [
-        f"{each.rule}: {each.message}"
-        for each in report.results
-        if each.status not in (Status.PASS, Status.NOT_APPLICABLE)
+        f"{result.rule}: {result.message}"
+        for result in report.results
+        if result.status not in (Status.PASS, Status.NOT_APPLICABLE)
     ]
     assert not broken, "\n".join(broken)
-    assert sum(each.status is Status.PASS for each in report.results) >= 10
+    assert sum(result.status is Status.PASS for result in report.results) >= 10

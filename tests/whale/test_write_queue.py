@@ -292,7 +292,7 @@ def hurt_nothing(at_once: Calls, fake: FakeWhale, places: int) -> None:
         service["whale_id"] for service in state["services"]
     )
     assert state["frpc"] == {"connected": True, "token": True, "refused_reloads": 0}
-    stops = [replace(each, kind="stop") for each in starts]
+    stops = [replace(start, kind="stop") for start in starts]
     gone = Counter(each.code for each in at_once(stops))
     assert gone == +Counter({Code.OK: places, Code.NOT_FOUND: len(MANY) - places})
     fake.inject({"kind": "frpc_restarted"})

@@ -157,7 +157,7 @@ def bench_group(
     from benchmarks.decisions import DEFAULT_MARGINS, MarginError, margin_of
 
     try:
-        agreed = tuple(margin_of(each) for each in margins or DEFAULT_MARGINS)
+        agreed = tuple(margin_of(margin) for margin in margins or DEFAULT_MARGINS)
     except MarginError as error:
         sys.exit(could_not_run(f"--margin {error}"))
     plan = BenchPlan(
@@ -203,7 +203,7 @@ def compare_command(before: Path, after: Path, margins: tuple[str, ...]) -> None
     from benchmarks.decisions import DEFAULT_MARGINS, MarginError, margin_of, together
 
     try:
-        agreed = tuple(margin_of(each) for each in margins or DEFAULT_MARGINS)
+        agreed = tuple(margin_of(margin) for margin in margins or DEFAULT_MARGINS)
         found = compare(before, after, agreed)
     except MarginError as error:
         sys.exit(could_not_run(f"--margin {error}"))
@@ -252,7 +252,7 @@ def _bench(request: BenchRequest, folder: Path | None, console: Console) -> int:
 
 
 def _print(result: Result, console: Console) -> None:
-    a, b = (each.name for each in result.measured.backends[:2])
+    a, b = (backend.name for backend in result.measured.backends[:2])
     console.print(_ratio_table(f"{b} over {a}", result.ratios))
     for note in result.measured.notes:
         console.say(f"Note: {note}", "yellow")
@@ -266,14 +266,14 @@ def _ratio_table(title: str, ratios: Sequence[Any]) -> Table:
     table = Table(title=title)
     for heading in ("call", "figure", "B/A", "interval", "margin", ""):
         table.add_column(heading, no_wrap=True)
-    for each in ratios:
+    for ratio in ratios:
         value, between = "–", "n too small"
-        if each.value is not None:
-            value = f"{each.value.value:.3g}"
-            between = f"{each.value.low:.3g} … {each.value.high:.3g}"
-        margin = "–" if each.margin is None else f"{each.margin.limit:g}"
-        decision = "" if each.margin is None else each.judged.decision.value
-        table.add_row(each.call, each.quantile, value, between, margin, decision)
+        if ratio.value is not None:
+            value = f"{ratio.value.value:.3g}"
+            between = f"{ratio.value.low:.3g} … {ratio.value.high:.3g}"
+        margin = "–" if ratio.margin is None else f"{ratio.margin.limit:g}"
+        decision = "" if ratio.margin is None else ratio.judged.decision.value
+        table.add_row(ratio.call, ratio.quantile, value, between, margin, decision)
     return table
 
 

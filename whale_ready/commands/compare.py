@@ -63,8 +63,8 @@ def _table(found: Comparison) -> Table:
 
 
 def _add(table: Table, what: str, differences: Iterable[RuleDifference], style: str) -> None:
-    for each in differences:
-        row = (what, each.backend, each.rule, each.change)
+    for difference in differences:
+        row = (what, difference.backend, difference.rule, difference.change)
         table.add_row(*(Text(cell, style=style) for cell in row))
 
 
@@ -75,10 +75,10 @@ def _unlike(old: Report, new: Report) -> Iterable[str]:
             f"A is of profile {old.profile.value}, contract version {old.spec_version}; B of "
             f"profile {new.profile.value}, version {new.spec_version}"
         )
-    simulated = {each.name: each.simulated for each in old.backends}
-    for each in new.backends:
-        if simulated.get(each.name, each.simulated) is not each.simulated:
-            yield f"{each.name} is simulated in only one of them"
+    simulated = {backend.name: backend.simulated for backend in old.backends}
+    for backend in new.backends:
+        if simulated.get(backend.name, backend.simulated) is not backend.simulated:
+            yield f"{backend.name} is simulated in only one of them"
 
 
 def _sentence(found: Comparison) -> str:

@@ -43,7 +43,7 @@ def doctor_command(as_json: bool) -> None:
         sys.exit(could_not_run(str(error)))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    code = int(any(each.state is FindingState.NOT_OK for each in found))
+    code = int(any(finding.state is FindingState.NOT_OK for finding in found))
     echo_lines((_json(found) if as_json else _text(found, code)) + "\n")
     sys.exit(code)
 
@@ -53,7 +53,7 @@ def _json(found: Sequence[DoctorFinding]) -> str:
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
         "whale_ready": __version__,
-        "findings": [{**asdict(each), "state": each.state.value} for each in found],
+        "findings": [{**asdict(finding), "state": finding.state.value} for finding in found],
         "counts": {state.value: _count(found, state) for state in FindingState},
     }
     return json_text(document)
@@ -61,13 +61,13 @@ def _json(found: Sequence[DoctorFinding]) -> str:
 
 def _text(found: Sequence[DoctorFinding], code: int) -> str:
     lines = []
-    for each in found:
-        lines.append(f"{each.state.words:<8}{each.check}: {each.seen}")
-        if each.fix:
-            lines.append(f"{'':<8}-> {each.fix}")
+    for finding in found:
+        lines.append(f"{finding.state.words:<8}{finding.check}: {finding.seen}")
+        if finding.fix:
+            lines.append(f"{'':<8}-> {finding.fix}")
     counted = ", ".join(f"{_count(found, state)} {state.words}" for state in FindingState)
     return "\n".join([*lines, f"{counted} (exit code {code})"])
 
 
 def _count(found: Sequence[DoctorFinding], state: FindingState) -> int:
-    return sum(each.state is state for each in found)
+    return sum(finding.state is state for finding in found)

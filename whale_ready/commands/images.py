@@ -63,12 +63,12 @@ def list_command() -> None:
     with _engine() as (api, catalog):
         known = _images(api, catalog)
     table = Table("image", "here", "size", "challenges")
-    for each in known:
-        here = "yes" if each.size is not None else "missing"
-        size = "" if each.size is None else _megabytes(each.size)
-        table.add_row(*map(escape, (each.name, here, size, ", ".join(each.challenges))))
+    for image in known:
+        here = "yes" if image.size is not None else "missing"
+        size = "" if image.size is None else _megabytes(image.size)
+        table.add_row(*map(escape, (image.name, here, size, ", ".join(image.challenges))))
     _console().print(table)
-    sys.exit(1 if any(each.size is None for each in known) else 0)
+    sys.exit(1 if any(image.size is None for image in known) else 0)
 
 
 @images.command(
@@ -109,14 +109,14 @@ def _chosen(
     api: Any, catalog: StaticCatalog, names: tuple[str, ...], everything: bool
 ) -> list[str]:
     known = _images(api, catalog)
-    strange = sorted(set(names) - {each.name for each in known})
+    strange = sorted(set(names) - {image.name for image in known})
     if strange:
         raise SettingsError(
             f"{strange[0]} is no image of the catalogue; see whale-ready images list"
         )
     if names:
-        return [each.name for each in known if each.name in names]
-    return [each.name for each in known if everything or each.size is None]
+        return [image.name for image in known if image.name in names]
+    return [image.name for image in known if everything or image.size is None]
 
 
 def _pull_all(api: Any, names: list[str], console: Console) -> int:

@@ -49,13 +49,13 @@ def list_command() -> None:
     """Print every live instance: whose it is, where it runs and how long it has left."""
     with _set_up() as (_backend, overview):
         live = overview.live()
-    for each in live:
-        team = f" of team {each.team_id}" if each.team_id is not None else ""
-        left = f"{each.remaining_seconds // 60} min {each.remaining_seconds % 60} s left"
-        where = ", ".join(f"{each.host}:{port}" for port in each.ports)
+    for instance in live:
+        team = f" of team {instance.team_id}" if instance.team_id is not None else ""
+        left = f"{instance.remaining_seconds // 60} min {instance.remaining_seconds % 60} s left"
+        where = ", ".join(f"{instance.host}:{port}" for port in instance.ports)
         echo(
-            f"challenge {each.challenge_id}  user {each.user_id}{team}  {each.backend}  "
-            f"{where}  {each.state}, {left}"
+            f"challenge {instance.challenge_id}  user {instance.user_id}{team}  "
+            f"{instance.backend}  {where}  {instance.state}, {left}"
         )
     echo(f"{len(live)} live")
 
@@ -93,9 +93,9 @@ def stop_command(
         because = why or f"ended with {selection}"
         with _shown(len(meant)) as told, with_detail(command=getpass.getuser()):
             done = end_all(backend, meant, because, told=told)
-        for each in done.failed:
-            which = each.which
-            echo(f"challenge {which.challenge_id} of user {which.user_id}: {each.code.value}")
+        for failure in done.failed:
+            which = failure.which
+            echo(f"challenge {which.challenge_id} of user {which.user_id}: {failure.code.value}")
         echo(f"{done.ended} ended, {len(done.failed)} could not be ended now")
     sys.exit(NOT_ALL if done.failed else 0)
 

@@ -130,10 +130,10 @@ def readiness_command(
 
 def _accepted(options: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for each in options:
-        name, _, why = each.partition("=")
+    for option in options:
+        name, _, why = option.partition("=")
         if not name.strip() or not why.strip():
-            raise PolicyError(f"{each}: write ID=REASON, as in clock='NTP runs on both'")
+            raise PolicyError(f"{option}: write ID=REASON, as in clock='NTP runs on both'")
         if name in found:
             raise PolicyError(f"{name}: is accepted twice")
         found[name] = Secrets().clean(why.strip())
@@ -142,8 +142,8 @@ def _accepted(options: tuple[str, ...]) -> dict[str, str]:
 
 def _print(result: ReadinessReport, console: Console) -> None:
     decision = result.decision
-    for each in result.answers:
-        console.say(f"{each.symbol} {each.question} {each.word}. {each.basis}")
+    for answer in result.answers:
+        console.say(f"{answer.symbol} {answer.question} {answer.word}. {answer.basis}")
     for number, reason in enumerate(decision.reasons, start=1):
         console.print()
         style = _STYLES[reason.rule.verdict]

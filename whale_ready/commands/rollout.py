@@ -224,7 +224,7 @@ def forget_command(who: str, why: str) -> None:
         if not rollout.store.load().paused:
             raise SettingsError("starts may still go to Whale; `whale-ready rollout pause` first")
         gone = RouteStore(rollout.database).forget(NEW, rollout.database.clock.now())
-        told = ", ".join(f"challenge {each.challenge_id} of {each.account}" for each in gone)
+        told = ", ".join(f"challenge {route.challenge_id} of {route.account}" for route in gone)
         if gone:
             rollout.store.note(who, "forget", why, before=told, after="none on whale")
         echo(f"forgotten: {told or 'nothing'}")

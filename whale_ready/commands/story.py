@@ -138,7 +138,9 @@ class StoryCommand:
                 self._print_comparison(comparison)
                 self._how_to_replay(comparison.story)
                 return FOUND
-            seen.update((each.why.value, each.about) for each in comparison.differences)
+            seen.update(
+                (difference.why.value, difference.about) for difference in comparison.differences
+            )
         for (why, about), times in sorted(seen.items()):
             word = "declared difference" if why == "declared" else "left open by the contract"
             self._say(f"{word}: {about} ({times} answers)", "dim")
@@ -172,7 +174,9 @@ class StoryCommand:
 
     def _print_comparison(self, comparison: differential.StoryComparison) -> None:
         names = [subject.name for subject in self._subjects]
-        different = {each.at: each for each in comparison.differences}
+        different = {
+            answer_difference.at: answer_difference for answer_difference in comparison.differences
+        }
         for at, (one, other) in enumerate(comparison.steps):
             self._say(f"  {at + 1}. {one.sentence}")
             difference = different.get(at)

@@ -31,8 +31,8 @@ class DemoPlayer:
 
 
 PLAYERS: Mapping[int, DemoPlayer] = {
-    each.user_id: each
-    for each in (
+    player.user_id: player
+    for player in (
         DemoPlayer(1, "Ana", 1, "Narwhals"),
         DemoPlayer(2, "Ben", 1, "Narwhals"),
         DemoPlayer(3, "Cem", 2, "Orcas"),
@@ -57,8 +57,8 @@ class DemoChallenge:
 
 
 CHALLENGES: Mapping[int, DemoChallenge] = {
-    each.id: each
-    for each in (
+    challenge.id: challenge
+    for challenge in (
         DemoChallenge(105, "Warm-up", web=True),
         DemoChallenge(1, "Cookie jar", web=True),
         DemoChallenge(6, "Echo chamber", web=False),
@@ -79,12 +79,12 @@ def catalog(image: str) -> StaticCatalog:
     """The challenges as CRE starts them."""
     return StaticCatalog(
         ChallengeSpec(
-            id=each.id,
-            name=each.name,
+            id=challenge.id,
+            name=challenge.name,
             image=image,
-            readiness=Readiness.HTTP if each.web else Readiness.TCP,
+            readiness=Readiness.HTTP if challenge.web else Readiness.TCP,
         )
-        for each in CHALLENGES.values()
+        for challenge in CHALLENGES.values()
     )
 
 
@@ -97,23 +97,25 @@ def whale_world(tokens: Mapping[int, str], direct_ports: range) -> WhaleWorld:
     """What exists in the fake Whale's CTFd."""
     return WhaleWorld(
         users=[
-            WhaleUser(each.user_id, each.name, token=tokens[each.user_id], team_id=each.team_id)
-            for each in PLAYERS.values()
+            WhaleUser(
+                player.user_id, player.name, token=tokens[player.user_id], team_id=player.team_id
+            )
+            for player in PLAYERS.values()
         ],
         teams=[
             WhaleTeam(number, name)
-            for number, name in {each.team_id: each.team for each in PLAYERS.values()}.items()
+            for number, name in {player.team_id: player.team for player in PLAYERS.values()}.items()
         ],
         user_mode=UserMode.TEAMS,
         challenges=[
             WhaleChallenge(
-                each.id,
-                each.name,
-                category=each.category,
+                challenge.id,
+                challenge.name,
+                category=challenge.category,
                 image=WHALE_IMAGE,
-                redirect_type="http" if each.web else "direct",
+                redirect_type="http" if challenge.web else "direct",
             )
-            for each in CHALLENGES.values()
+            for challenge in CHALLENGES.values()
         ],
         images=frozenset({WHALE_IMAGE}),
         config={

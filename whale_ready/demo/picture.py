@@ -39,10 +39,12 @@ class Picture:
         return {
             "dial": _dial(dial),
             "whale": self._whale(dial),
-            "challenges": [self._challenge(dial, each, player) for each in CHALLENGES.values()],
-            "instances": [self._instance(each) for each in demo.overview.live()],
-            "events": [_event(each) for each in history.events],
-            "changes": [_change(each) for each in demo.store.changes(SHOWN_CHANGES)],
+            "challenges": [
+                self._challenge(dial, challenge, player) for challenge in CHALLENGES.values()
+            ],
+            "instances": [self._instance(instance) for instance in demo.overview.live()],
+            "events": [_event(event) for event in history.events],
+            "changes": [_change(change) for change in demo.store.changes(SHOWN_CHANGES)],
         }
 
     def _whale(self, dial: Dial) -> dict[str, Any]:
@@ -107,9 +109,14 @@ class Picture:
 def places() -> list[dict[str, Any]]:
     """The challenges as they always are, each with its place on the dial in percent."""
     return [
-        {**asdict(each), "category": each.category, "place": place / 100, "shown": share(place)}
-        for each in CHALLENGES.values()
-        for place in (bucket("challenge", str(each.id)),)
+        {
+            **asdict(challenge),
+            "category": challenge.category,
+            "place": place / 100,
+            "shown": share(place),
+        }
+        for challenge in CHALLENGES.values()
+        for place in (bucket("challenge", str(challenge.id)),)
     ]
 
 

@@ -53,7 +53,7 @@ class AnsweringRuntime(MemoryRuntime):
 
     def _close_the_doors_of_the_gone(self) -> None:
         running = self.running()
-        for container_id in [each for each in list(self._doors) if each not in running]:
+        for container_id in [door for door in list(self._doors) if door not in running]:
             _close(self._doors.pop(container_id, []))
 
 

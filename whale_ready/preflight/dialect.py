@@ -130,13 +130,13 @@ def seen_traits(site: PreflightSite) -> Traits:
         for challenge_id in startable(site)[:TRIED_CHALLENGES]:
             with suppress(WhaleFault):
                 looks.append(api.look(user_id, challenge_id))
-            if api.traits.seen is not None or any(isinstance(each, Another) for each in looks):
+            if api.traits.seen is not None or any(isinstance(look, Another) for look in looks):
                 return api.traits
-        running = sum(isinstance(each, RunningContainer) for each in looks)
+        running = sum(isinstance(look, RunningContainer) for look in looks)
         if running > 1:
             api.traits.ran_at_once()
             return api.traits
-        if running and any(isinstance(each, Nothing) for each in looks):
+        if running and any(isinstance(look, Nothing) for look in looks):
             api.traits.kept_to_itself()
     return api.traits
 

@@ -79,17 +79,21 @@ def answers(site: PreflightSite) -> CheckFinding:
     if first.refused:
         raise NotCheckable("nothing was started: see orders")
     shown: list[Started] = [first, *site.fact(further)]
-    for each in shown:
-        if each.refused:
-            return not_ok(f"the start of {_what(each)} failed: {each.refused}{_left(each)}")
-        if each.access is None:
+    for started in shown:
+        if started.refused:
+            return not_ok(
+                f"the start of {_what(started)} failed: {started.refused}{_left(started)}"
+            )
+        if started.access is None:
             raise NotCheckable("Whale took the start and showed no address of it")
-        if each.answered is None:
+        if started.answered is None:
             raise NotCheckable("WHALE_PROBE is false: nobody asked the instance", HOW_TO_ASK)
     seconds = site.settings.whale_ready_seconds
-    silent = [each for each in shown if not each.answered]
+    silent = [started for started in shown if not started.answered]
     if silent:
-        said = "; ".join(f"{_what(each)} did not answer at {each.address}" for each in silent)
+        said = "; ".join(
+            f"{_what(started)} did not answer at {started.address}" for started in silent
+        )
         return not_ok(f"{said} within {seconds:g} s")
     untried = _untried(site, shown)
     if untried:
@@ -98,7 +102,7 @@ def answers(site: PreflightSite) -> CheckFinding:
             "too, and none of them was tried",
             "name one of each with --probe-challenge ID, given twice",
         )
-    return ok("; ".join(f"{_what(each)} answered at {each.address}" for each in shown))
+    return ok("; ".join(f"{_what(started)} answered at {started.address}" for started in shown))
 
 
 def counter_proof(site: PreflightSite) -> CheckFinding:
@@ -222,17 +226,17 @@ def cleaner(site: PreflightSite) -> CheckFinding:
     """Whether what has expired is removed."""
     seen = site.fact(look_at_all)
     ours = held_by_us(site)
-    for each in sorted(seen, key=lambda each: each.remaining):
-        if each.remaining > WATCHED_SECONDS:
+    for instance in sorted(seen, key=lambda each: each.remaining):
+        if instance.remaining > WATCHED_SECONDS:
             break
-        after = _gone_after(site, each)
+        after = _gone_after(site, instance)
         if after is None:
             return not_ok(
-                f"user {each.user_id}'s instance of challenge {each.challenge_id} is still there "
-                f"more than {CLEANED_WITHIN_SECONDS} s after its end"
+                f"user {instance.user_id}'s instance of challenge {instance.challenge_id} is still "
+                f"there more than {CLEANED_WITHIN_SECONDS} s after its end"
             )
-        if after >= 0 and each.uuid not in ours:  # our own worker stops what is ours
-            return ok(f"user {each.user_id}'s instance was gone {after:.0f} s after its end")
+        if after >= 0 and instance.uuid not in ours:  # our own worker stops what is ours
+            return ok(f"user {instance.user_id}'s instance was gone {after:.0f} s after its end")
     raise NotCheckable(
         "no instance of our accounts is about to end, and only one that ends shows it",
         f"run it again when one has less than {WATCHED_SECONDS} s left; or look whether Whale's "
@@ -293,7 +297,7 @@ def _missing(site: PreflightSite) -> Sequence[Missing]:
 
 def _untried(site: PreflightSite, shown: Sequence[Started]) -> str:
     """The redirect type that players' challenges have, and none of these had; empty: none such."""
-    tried = {DIRECT if each.direct else HTTP for each in shown}
+    tried = {DIRECT if started.direct else HTTP for started in shown}
     offered = set(startable(site))
     try:
         types = site.fact(redirect_types)

@@ -101,4 +101,4 @@ def listed(things: list[str], most: int = 5) -> str:
 
 def numbered(ids: list[int], most: int = 10) -> str:
     """Users or challenges by their ids."""
-    return listed([str(each) for each in ids], most)
+    return listed([str(number) for number in ids], most)

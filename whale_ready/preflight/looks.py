@@ -36,7 +36,7 @@ def look_at_all(site: PreflightSite) -> tuple[ProbedInstance, ...]:
     api = site.fact(contact).api
     first = startable(site)[0]
     found = (look_at(site, api, user_id, first) for user_id in site.fact(access).good)
-    return tuple(each for each in found if each is not None)
+    return tuple(instance for instance in found if instance is not None)
 
 
 def look_at(

@@ -67,7 +67,9 @@ def parts(site: PreflightSite) -> Sequence[StackPart]:
     """Every container of the engine, also those that do not run. Raises :class:`NotCheckable`."""
     client = site.fact(engine)
     try:
-        return [_part(each) for each in client.containers.list(all=True, ignore_removed=True)]
+        return [
+            _part(container) for container in client.containers.list(all=True, ignore_removed=True)
+        ]
     except (DockerException, RequestException) as error:
         raise NotCheckable(f"--whale-docker: {type(error).__name__}", HOW) from None
 
@@ -133,7 +135,7 @@ def frpc_restart(site: PreflightSite) -> CheckFinding:
     """Whether frpc is there again after Docker was restarted, where the instances are."""
     frpc = site.fact(_frpc)
     wanted = _network(site)
-    known = {each["Name"]: each for each in site.fact(engine).api.networks()}
+    known = {network["Name"]: network for network in site.fact(engine).api.networks()}
     if wanted and wanted not in frpc.networks:
         return not_ok(
             f"{frpc.name} is on {listed(list(frpc.networks)) or 'no network'}, and Whale's "
@@ -144,7 +146,9 @@ def frpc_restart(site: PreflightSite) -> CheckFinding:
         return ok(f"the swarm runs {frpc.name}, and starts it again")
     if frpc.restarts not in FOR_EVER:
         return not_ok(f"the restart policy of {frpc.name} is {frpc.restarts}")
-    overlays = [each for each in frpc.networks if known.get(each, {}).get("Driver") == "overlay"]
+    overlays = [
+        network for network in frpc.networks if known.get(network, {}).get("Driver") == "overlay"
+    ]
     if overlays:
         return not_ok(
             f"{frpc.name} is on the overlay {listed(overlays)}, which is not there yet when Docker "

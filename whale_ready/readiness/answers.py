@@ -52,22 +52,22 @@ def cautions(evidence: Evidence) -> list[str]:
                 "The bench ran in a closed loop: a system that stalls is asked less often "
                 "meanwhile, so its waiting times are too good; --rate 5 shows them"
             )
-        found += [f"bench: {each}" for each in evidence.bench.notes]
+        found += [f"bench: {note}" for note in evidence.bench.notes]
     if evidence.check is not None:
-        found += [f"check: {each}" for each in evidence.check.report.notes]
+        found += [f"check: {note}" for note in evidence.check.report.notes]
     return found
 
 
 def _answer(question: Question, decision: ReadinessDecision, basis: str) -> QuestionAnswer:
     file = _FILES[question]
     against = [
-        each
-        for each in decision.reasons
-        if each.rule.question is question or (file and each.found.file in ("", file))
+        reason
+        for reason in decision.reasons
+        if reason.rule.question is question or (file and reason.found.file in ("", file))
     ]
     bad = any(
-        each.rule.verdict is ReadinessVerdict.NO_GO and each.rule.question is question
-        for each in against
+        reason.rule.verdict is ReadinessVerdict.NO_GO and reason.rule.question is question
+        for reason in against
     )
     if question is Question.SURE:
         word, symbol = ("not sure enough", "?") if against else ("sure enough", "✓")
@@ -83,9 +83,9 @@ def _contract(evidence: Evidence) -> str:
         return "There is no check."
     report = evidence.check.report
     said = [
-        f"{each.name}: {MatrixCell.of(report.of(each.name))}"
-        for each in report.backends
-        if part_of(each) is not BackendRole.OTHER
+        f"{backend.name}: {MatrixCell.of(report.of(backend.name))}"
+        for backend in report.backends
+        if part_of(backend) is not BackendRole.OTHER
     ]
     return f"{'; '.join(said)}; what did not apply is no pass."
 
@@ -94,11 +94,11 @@ def _speed(evidence: Evidence) -> str:
     bench = evidence.bench
     if bench is None:
         return "There is no bench."
-    held = [each.decision for each in bench.ratios if each.margin is not None]
+    held = [ratio.decision for ratio in bench.ratios if ratio.margin is not None]
     counts = ", ".join(
         f"{held.count(word)} {word}" for word in ("pass", "fail", "inconclusive") if word in held
     )
-    a, b = (each.name for each in bench.backends[:2])
+    a, b = (backend.name for backend in bench.backends[:2])
     return f"{b} against {a}, {bench.loop}; margins {', '.join(bench.margins)}: {counts or 'none'}."
 
 
@@ -106,7 +106,7 @@ def _deployment(evidence: Evidence) -> str:
     if evidence.preflight is None:
         return "There is no preflight."
     items = evidence.preflight.items
-    counts = ((state, sum(each.state is state for each in items)) for state in ItemState)
+    counts = ((state, sum(item.state is state for item in items)) for state in ItemState)
     said = ", ".join(f"{n} {state.value.replace('_', ' ')}" for state, n in counts if n)
     return f"{len(items)} items at {evidence.preflight.url}: {said}."
 
@@ -114,15 +114,15 @@ def _deployment(evidence: Evidence) -> str:
 def _sure(evidence: Evidence, now: datetime) -> str:
     if not evidence.sources:
         return "There is no evidence."
-    oldest = max(now - each.made_at for each in evidence.sources.values())
+    oldest = max(now - source.made_at for source in evidence.sources.values())
     said = [f"{len(evidence.sources)} of 3 files, the oldest {age(oldest)} old"]
     if evidence.check is not None:
         report = evidence.check.report
-        for each in report.backends:
-            if part_of(each) in _WHALES:
-                results = report.of(each.name)
+        for backend in report.backends:
+            if part_of(backend) in _WHALES:
+                results = report.of(backend.name)
                 measured = sum(e.status is not Status.NOT_APPLICABLE for e in results)
-                said.append(f"{measured} of {len(results)} rules measured on {each.name}")
+                said.append(f"{measured} of {len(results)} rules measured on {backend.name}")
     if evidence.bench is not None:
         said.append("the bench's decisions are right together at 95 %")
     return f"{'; '.join(said)}."
@@ -145,10 +145,10 @@ def _differences(evidence: Evidence) -> Iterator[str]:
             yield f"{name} is {here} in the check, {there} in the bench"
     for part in (BackendRole.CRE, BackendRole.WHALE):
         kept = [
-            each.versions.get("database")
+            backend.versions.get("database")
             for file in (check, bench)
-            for each in file.backends
-            if part_of(each) is part
+            for backend in file.backends
+            if part_of(backend) is part
         ]
         if len({each for each in kept if each}) > 1:
             yield f"{part.value} kept its state in {' and in '.join(filter(None, kept))}"

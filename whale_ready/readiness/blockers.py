@@ -92,15 +92,15 @@ def _too_slow(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Rul
     "(--accept)",
 )
 def _not_ok(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
-    for each in evidence.preflight.items if evidence.preflight else ():
-        if each.state is ItemState.NOT_OK and each.id not in policy.accepted:
-            how = each.fix or "Put it right"
-            acceptable = may_be_accepted(each)
+    for item in evidence.preflight.items if evidence.preflight else ():
+        if item.state is ItemState.NOT_OK and item.id not in policy.accepted:
+            how = item.fix or "Put it right"
+            acceptable = may_be_accepted(item)
             yield RuleFinding(
-                f"{each.title} ({each.id}): not ok",
+                f"{item.title} ({item.id}): not ok",
                 f"{how}; or accept it, with the reason" if acceptable else how,
-                commands.accept(each.id) if acceptable else commands.preflight_again(evidence),
-                (each.evidence,) if each.evidence else (),
+                commands.accept(item.id) if acceptable else commands.preflight_again(evidence),
+                (item.evidence,) if item.evidence else (),
                 file="preflight",
             )
 
@@ -113,7 +113,9 @@ def _broken(evidence: Evidence, part: BackendRole, how: str) -> Iterator[RuleFin
         if part_of(backend) is not part or evidence.check is None:
             continue
         broken = [
-            each for each in evidence.check.report.of(backend.name) if each.status is Status.FAIL
+            result
+            for result in evidence.check.report.of(backend.name)
+            if result.status is Status.FAIL
         ]
         if broken:
             rules = "1 rule" if len(broken) == 1 else f"{len(broken)} rules"
@@ -121,7 +123,10 @@ def _broken(evidence: Evidence, part: BackendRole, how: str) -> Iterator[RuleFin
                 f"{backend.name} breaks {rules} of the contract",
                 f"{how}; then check again",
                 commands.check_again(evidence),
-                tuple(f"{each.rule} {_title(each.rule)} {_line(each.message)}" for each in broken),
+                tuple(
+                    f"{result.rule} {_title(result.rule)} {_line(result.message)}"
+                    for result in broken
+                ),
                 file="check",
             )
 

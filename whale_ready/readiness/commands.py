@@ -30,7 +30,7 @@ def bench_again(evidence: Evidence, seconds: int = 240) -> str:
     """The same load on both, in the open loop, against the margins that were agreed; with no more
     workers than a world file has players for."""
     margins = evidence.bench.margins if evidence.bench is not None else ()
-    agreed = "".join(f" --margin {shlex.quote(each)}" for each in margins)
+    agreed = "".join(f" --margin {shlex.quote(margin)}" for margin in margins)
     return (
         f"whale-ready bench {_both(evidence)} --rate 5 --concurrency 2 --duration {seconds}{agreed}"
         " --report bench/"

@@ -110,7 +110,7 @@ class ReadinessDecision:
 
     def about(self, question: Question) -> list[Reason]:
         """The reasons that belong to a question."""
-        return [each for each in self.reasons if each.rule.question is question]
+        return [reason for reason in self.reasons if reason.rule.question is question]
 
 
 class PolicyError(ValueError):
@@ -128,7 +128,7 @@ def decide(
     reasons = tuple(
         Reason(rule, found) for rule in rules for found in rule.look(evidence, policy, now)
     )
-    verdicts = {each.rule.verdict for each in reasons}
+    verdicts = {reason.rule.verdict for reason in reasons}
     if ReadinessVerdict.NO_GO in verdicts:
         verdict = ReadinessVerdict.NO_GO
     else:
@@ -137,8 +137,8 @@ def decide(
     return ReadinessDecision(
         verdict,
         reasons,
-        known=tuple(each for each in results if each.status is Status.KNOWN_DEVIATION),
-        waived=tuple(each for each in results if each.status is Status.WAIVED),
+        known=tuple(result for result in results if result.status is Status.KNOWN_DEVIATION),
+        waived=tuple(result for result in results if result.status is Status.WAIVED),
         accepted=_accepted(evidence, policy),
     )
 
@@ -152,8 +152,8 @@ def may_be_accepted(item: Item) -> bool:
 
 
 def _accepted(evidence: Evidence, policy: Policy) -> tuple[tuple[Item, str], ...]:
-    items = {each.id: each for each in (evidence.preflight.items if evidence.preflight else ())}
-    acceptable = [each.id for each in items.values() if may_be_accepted(each)]
+    items = {item.id: item for item in (evidence.preflight.items if evidence.preflight else ())}
+    acceptable = [item.id for item in items.values() if may_be_accepted(item)]
     for name in policy.accepted:
         if name in acceptable:
             continue

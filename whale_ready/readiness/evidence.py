@@ -92,7 +92,7 @@ class Evidence:
     def sources(self) -> dict[str, Source]:
         """Those that are there, by what they are."""
         files = {"check": self.check, "bench": self.bench, "preflight": self.preflight}
-        return {name: each.source for name, each in files.items() if each is not None}
+        return {name: file.source for name, file in files.items() if file is not None}
 
 
 def part_of(backend: BackendInfo) -> BackendRole:

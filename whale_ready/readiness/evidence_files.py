@@ -129,10 +129,10 @@ def _known_form(path: Path, content: dict[str, Any], key: str, newest: int) -> N
 
 
 def _bench(found: BenchDocument, file: str, sha256: str) -> BenchFile:
-    roles = [each.role for each in found.backends]
+    roles = [backend.role for backend in found.backends]
     if roles not in (["A", "B"], ["A", "B", "baseline"]):
         raise ValueError(f"backends: their roles are {', '.join(roles)}")
-    names = [each.name for each in found.backends]
+    names = [backend.name for backend in found.backends]
     tool = found.environment.get("whale-ready")
     if not isinstance(tool, str):
         raise Unfit(("environment", "whale-ready"), "must be a text")
@@ -144,11 +144,11 @@ def _bench(found: BenchDocument, file: str, sha256: str) -> BenchFile:
         loop=found.loop,
         open_loop=found.plan.rate is not None or found.plan.scenario == "storm",
         backends=tuple(
-            BackendInfo(each.name, each.kind, each.simulated, versions=each.versions)
-            for each in found.backends
+            BackendInfo(backend.name, backend.kind, backend.simulated, versions=backend.versions)
+            for backend in found.backends
         ),
         ratios=found.ratios,
-        cells=tuple(_cell(number, each, names) for number, each in enumerate(found.cells)),
+        cells=tuple(_cell(number, row, names) for number, row in enumerate(found.cells)),
         environment={k: each for k, each in found.environment.items() if isinstance(each, str)},
         notes=found.notes,
     )
@@ -166,11 +166,11 @@ def _cell(number: int, cell: CellRow, names: Collection[str]) -> dict[str, Any]:
 def _preflight(found: PreflightDocument, file: str, sha256: str) -> PreflightFile:
     if not found.items:
         raise ValueError("items is empty: nothing was looked at")
-    ((most, times),) = Counter(each.id for each in found.items).most_common(1)
+    ((most, times),) = Counter(item.id for item in found.items).most_common(1)
     if times > 1:
         raise ValueError(f"items: {most} is there twice")
     for state in ItemState:
-        number = sum(each.state is state for each in found.items)
+        number = sum(item.state is state for item in found.items)
         if getattr(found.counts, state.value) != number:
             told = getattr(found.counts, state.value)
             raise ValueError(f"counts: {state.value} is {told}, of {number} items")

@@ -44,15 +44,17 @@ def to_html(result: ReadinessReport) -> str:
         evidence=result.evidence,
         matrix=Matrix.of(result.evidence.check.report) if result.evidence.check else None,
         charts=_charts(bench) if bench is not None else (),
-        decided=[each for each in bench.ratios if each.margin is not None] if bench else (),
+        decided=[ratio for ratio in bench.ratios if ratio.margin is not None] if bench else (),
         style=charts.STYLE + part(environment, "base.css") + part(environment, "readiness.css"),
     )
 
 
 def _charts(bench: BenchFile) -> Sequence[Markup]:
-    names = [_shown(each.name) for each in bench.backends]
-    cells = [{**each, "backend": _shown(each["backend"])} for each in bench.cells]
-    held: list[Mapping[str, Any]] = [vars(each) for each in bench.ratios if each.margin is not None]
+    names = [_shown(backend.name) for backend in bench.backends]
+    cells = [{**cell, "backend": _shown(cell["backend"])} for cell in bench.cells]
+    held: list[Mapping[str, Any]] = [
+        vars(ratio) for ratio in bench.ratios if ratio.margin is not None
+    ]
     a, b = names[:2]
     drawn = (
         charts.figure(

@@ -39,15 +39,15 @@ def _lines(result: ReadinessReport) -> Iterator[str]:
         yield from _reason(number, reason)
     if decision.known or decision.waived or decision.accepted:
         yield "\n## What is excused\n"
-    for each in decision.known:
-        yield f"- known deviation: {_md(f'{each.rule} on {each.backend}, {each.deviation}')}"
-    for each in decision.waived:
-        yield f"- waived: {_md(f'{each.rule} on {each.backend}, {each.waiver}')}"
+    for rule in decision.known:
+        yield f"- known deviation: {_md(f'{rule.rule} on {rule.backend}, {rule.deviation}')}"
+    for rule in decision.waived:
+        yield f"- waived: {_md(f'{rule.rule} on {rule.backend}, {rule.waiver}')}"
     for item, why in decision.accepted:
         yield f"- accepted: {_md(f'{item.title} ({item.id}), {item.state.words}: {why}')}"
     if result.cautions:
         yield "\n## To bear in mind\n"
-    yield from (f"- {_md(each)}" for each in result.cautions)
+    yield from (f"- {_md(caution)}" for caution in result.cautions)
     evidence = result.evidence
     yield from _speed(evidence.bench) if evidence.bench else ()
     yield from _contract(evidence.check) if evidence.check else ()
@@ -67,7 +67,7 @@ def _lines(result: ReadinessReport) -> Iterator[str]:
 def _reason(number: int, reason: Reason) -> Iterator[str]:
     found = reason.found
     yield f"{number}. **{reason.rule.verdict.words}** {_md(found.text)}"
-    yield from (f"   - {_md(each)}" for each in found.details)
+    yield from (f"   - {_md(detail)}" for detail in found.details)
     yield f"\n   What would change it: {_md(found.change.rstrip('.'))}."
     if found.command:
         yield from ("\n   ````text", f"   {_code(found.command)}", "   ````")

@@ -55,7 +55,7 @@ def _wrong_subject(evidence: Evidence, policy: Policy, now: datetime) -> Iterato
     check, bench = evidence.check, evidence.bench
     if check is not None:
         needed = [BackendRole.WHALE, *([BackendRole.CRE] if policy.fallback else [])]
-        there = {_played(each) for each in check.backends}
+        there = {_played(backend) for backend in check.backends}
         for part in needed:
             if part not in there:
                 yield RuleFinding(
@@ -81,8 +81,8 @@ def _wrong_subject(evidence: Evidence, policy: Policy, now: datetime) -> Iterato
     "Whale was a fake: that shows the adapter, and nothing of the Whale here",
 )
 def _fake_whale(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
-    for name, each, command in runs(evidence):
-        parts = {part_of(backend): backend for backend in each.backends}
+    for name, run, command in runs(evidence):
+        parts = {part_of(backend): backend for backend in run.backends}
         if BackendRole.FAKE_WHALE in parts and BackendRole.WHALE not in parts:
             yield RuleFinding(
                 f"The {name} is of {parts[BackendRole.FAKE_WHALE].name}, a fake Whale: it says "
@@ -100,12 +100,12 @@ def _fake_whale(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[R
     "Whale, or CRE where it counts, ran on simulated containers",
 )
 def _simulated(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
-    for name, each, command in runs(evidence):
+    for name, run, command in runs(evidence):
         counts = {BackendRole.WHALE}
-        if policy.fallback or isinstance(each, BenchFile):
+        if policy.fallback or isinstance(run, BenchFile):
             counts.add(BackendRole.CRE)
         for part in BackendRole:
-            mine = [backend for backend in each.backends if part_of(backend) is part]
+            mine = [backend for backend in run.backends if part_of(backend) is part]
             if part in counts and mine and all(backend.simulated for backend in mine):
                 yield RuleFinding(
                     f"In the {name}, {_names(mine)} ran on simulated containers",
@@ -149,7 +149,7 @@ def _others_failed(evidence: Evidence, policy: Policy, now: datetime) -> Iterato
     check = evidence.check
     if check is None or check.report.verdict is not Ended.FAILED:
         return
-    failed = {each.backend for each in check.report.results if each.status is Status.FAIL}
+    failed = {result.backend for result in check.report.results if result.status is Status.FAIL}
     ours = {
         BackendRole.WHALE,
         BackendRole.FAKE_WHALE,
@@ -174,7 +174,7 @@ def _others_failed(evidence: Evidence, policy: Policy, now: datetime) -> Iterato
 )
 def _part_of_rules(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     for backend, ids, _passed in judged(evidence, policy):
-        left_out = [each.id for each in CONTRACT if each.id not in ids]
+        left_out = [rule.id for rule in CONTRACT if rule.id not in ids]
         if left_out:
             yield RuleFinding(
                 f"{len(left_out)} of {len(CONTRACT)} rules were left out on {backend.name}",
@@ -219,8 +219,8 @@ def _too_few(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[Rule
 def _no_margin(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
     if evidence.bench is None:
         return
-    held = [each for each in evidence.bench.ratios if each.margin is not None]
-    times = any(each.call in ("start", "ready") and each.figure != "errors" for each in held)
+    held = [ratio for ratio in evidence.bench.ratios if ratio.margin is not None]
+    times = any(figure.call in ("start", "ready") and figure.figure != "errors" for figure in held)
     lacking = [] if times else ["the time of a start (p95=1.2)"]
     lacking += [] if any(e.figure == "errors" for e in held) else ["errors (errors=0.05)"]
     if lacking:
@@ -253,13 +253,13 @@ def _bench_inconclusive(evidence: Evidence, policy: Policy, now: datetime) -> It
     "an item of the preflight could not be checked, and is not accepted (--accept)",
 )
 def _not_checkable(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[RuleFinding]:
-    for each in evidence.preflight.items if evidence.preflight else ():
-        if each.state is ItemState.NOT_CHECKABLE and each.id not in policy.accepted:
+    for item in evidence.preflight.items if evidence.preflight else ():
+        if item.state is ItemState.NOT_CHECKABLE and item.id not in policy.accepted:
             yield RuleFinding(
-                f"{each.title} ({each.id}): could not be checked",
-                f"{each.fix or 'Look at it by hand'}; or accept it, with the reason",
-                commands.accept(each.id),
-                (each.evidence,) if each.evidence else (),
+                f"{item.title} ({item.id}): could not be checked",
+                f"{item.fix or 'Look at it by hand'}; or accept it, with the reason",
+                commands.accept(item.id),
+                (item.evidence,) if item.evidence else (),
                 file="preflight",
             )
 
@@ -273,8 +273,8 @@ def _other_whale(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[
     places: dict[str, str] = {}
     if evidence.preflight is not None:
         places["preflight"] = evidence.preflight.url
-    for name, each, command in runs(evidence):
-        for backend in each.backends:
+    for name, run, command in runs(evidence):
+        for backend in run.backends:
             if part_of(backend) is not BackendRole.WHALE:
                 continue
             if _place(backend.versions.get("url", "")):
@@ -286,7 +286,7 @@ def _other_whale(evidence: Evidence, policy: Policy, now: datetime) -> Iterator[
                     command(evidence),
                     file=name,
                 )
-    if len({_place(each) for each in places.values()}) > 1:
+    if len({_place(place) for place in places.values()}) > 1:
         yield RuleFinding(
             "The files are of different Whales",
             "Make all of them of the one that the rollout goes to",
@@ -355,8 +355,8 @@ def _versions(evidence: Evidence) -> dict[str, dict[str, str]]:
     said: dict[str, dict[str, str]] = {}
     for name, source in evidence.sources.items():
         said.setdefault("whale-ready", {})[name] = source.whale_ready
-    for name, each, _command in runs(evidence):
-        for backend in each.backends:
+    for name, run, _command in runs(evidence):
+        for backend in run.backends:
             part = part_of(backend)
             for what, version in backend.versions.items():
                 if part in (BackendRole.CRE, BackendRole.WHALE) and what not in _NO_VERSION:
@@ -375,7 +375,7 @@ def _played(backend: BackendInfo) -> BackendRole:
 
 
 def _names(backends: Iterable[BackendInfo]) -> str:
-    return ", ".join(each.name for each in backends) or "nothing"
+    return ", ".join(backend.name for backend in backends) or "nothing"
 
 
 def _place(url: str) -> str:

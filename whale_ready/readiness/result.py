@@ -106,7 +106,7 @@ def to_json(result: ReadinessReport) -> str:
         "exit_code": decision.verdict.exit_code,
         "whale": result.whale,
         "answers": [{"question": e.question, "answer": e.word} for e in result.answers],
-        "reasons": [_reason(each) for each in decision.reasons],
+        "reasons": [_reason(reason) for reason in decision.reasons],
         "known_deviations": [
             {"rule": e.rule, "backend": e.backend, "deviation": e.deviation} for e in decision.known
         ],
@@ -123,12 +123,12 @@ def to_json(result: ReadinessReport) -> str:
         },
         "evidence": {
             name: {
-                "file": each.file,
-                "sha256": each.sha256,
-                "made_at": each.made_at.isoformat(),
-                "whale_ready": each.whale_ready,
+                "file": source.file,
+                "sha256": source.sha256,
+                "made_at": source.made_at.isoformat(),
+                "whale_ready": source.whale_ready,
             }
-            for name, each in result.evidence.sources.items()
+            for name, source in result.evidence.sources.items()
         },
         "cautions": result.cautions,
         "plan": [{"step": e.what, "command": e.command} for e in result.plan.steps],

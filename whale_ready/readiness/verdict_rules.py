@@ -41,16 +41,16 @@ def margins(
     bench = evidence.bench
     if bench is None:
         return
-    found = [each for each in bench.ratios if each.decision == decision]
+    found = [ratio for ratio in bench.ratios if ratio.decision == decision]
     if found or (bench.verdict == decision and not bench.interrupted):
-        a, b = (each.name for each in bench.backends[:2])
+        a, b = (backend.name for backend in bench.backends[:2])
         yield RuleFinding(
             text.format(a=a, b=b),
             how,
             commands.bench_again(evidence, seconds),
             tuple(
-                f"{each.call} {each.figure}: {each}, margin {each.margin:g}: {each.why}"
-                for each in found
+                f"{figure.call} {figure.figure}: {figure}, margin {figure.margin:g}: {figure.why}"
+                for figure in found
             ),
             file="bench",
         )
@@ -76,4 +76,4 @@ def judged(evidence: Evidence, policy: Policy) -> Iterator[tuple[BackendInfo, se
     for backend in evidence.check.backends if evidence.check else ():
         if part_of(backend) in counts and evidence.check is not None:
             results = evidence.check.report.of(backend.name)
-            yield backend, {each.rule for each in results}, count(results, Status.PASS)
+            yield backend, {result.rule for result in results}, count(results, Status.PASS)

@@ -100,7 +100,7 @@ class Launch:
     @property
     def in_steps(self) -> bool:
         """Whether a companion is waited for before others are started."""
-        return any(each.readiness is not Readiness.NONE for each in self.spec.companions)
+        return any(companion.readiness is not Readiness.NONE for companion in self.spec.companions)
 
     @property
     def waits_for_companions(self) -> bool:

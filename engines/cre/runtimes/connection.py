@@ -295,26 +295,26 @@ def _unavailable(
     """What a first contact that failed means; says so of certificates where they are why."""
     found = list(causes(error))
     setting = certificates.setting if certificates else "CRE_DOCKER_CERT_FOLDER"
-    if any(isinstance(each, ssl.SSLCertVerificationError) for each in found):
+    if any(isinstance(exception, ssl.SSLCertVerificationError) for exception in found):
         seen = "the Docker engine's certificate is not to be trusted"
         fix = (
             f"put the CA that signed it into {setting} as ca.pem, and write the host name it was "
             f"made for into {where.setting}"
         )
-    elif any(isinstance(each, ssl.SSLError) for each in found):
+    elif any(isinstance(exception, ssl.SSLError) for exception in found):
         seen = "the Docker engine refused the TLS connection"
         fix = (
             f"put a certificate signed by the CA that it trusts into {setting} as cert.pem and "
             "key.pem"
         )
-    elif any(_speaks_tls(each) for each in found):
+    elif any(_speaks_tls(exception) for exception in found):
         seen = "the Docker engine wants TLS"
         fix = "name the folder with ca.pem, cert.pem and key.pem in CRE_DOCKER_CERT_FOLDER"
-    elif any(isinstance(each, InvalidVersion) for each in found):
+    elif any(isinstance(exception, InvalidVersion) for exception in found):
         seen, fix = "the Docker engine is too old for this docker SDK", "upgrade Docker"
     elif where.socket:
         seen, fix = _of_socket(found, where.socket)
-    elif any(isinstance(each, Timeout) for each in found):
+    elif any(isinstance(exception, Timeout) for exception in found):
         seen = "the Docker engine cannot be reached: it does not answer"
         fix = f"see whether it runs and whether {where.setting} is right"
     else:
@@ -325,7 +325,7 @@ def _unavailable(
 
 def _of_socket(found: Sequence[BaseException], path: str) -> tuple[str, str]:
     """Why the local socket leads nowhere, and what to do."""
-    numbers = {each.errno for each in found if isinstance(each, OSError)}
+    numbers = {error.errno for error in found if isinstance(error, OSError)}
     why, fix = f"what listens at {path} does not answer as Docker does", CHECK_SOCKET
     if errno.EACCES in numbers or errno.EPERM in numbers:
         why = f"permission denied for {path} (this process has uid {os.geteuid()}, {_owner(path)})"
@@ -338,7 +338,7 @@ def _of_socket(found: Sequence[BaseException], path: str) -> tuple[str, str]:
         )
     elif errno.ECONNREFUSED in numbers:
         why, fix = f"nothing listens at {path}", "start Docker"
-    elif any(isinstance(each, Timeout) for each in found):
+    elif any(isinstance(exception, Timeout) for exception in found):
         why, fix = f"it does not answer at {path}", "look at dockerd's log, or restart Docker"
     return f"the Docker engine cannot be reached: {why}", fix
 

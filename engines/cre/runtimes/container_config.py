@@ -129,7 +129,7 @@ def _addresses(launch: Launch) -> dict[str, str]:
         return {}
     hosts = IPv4Network(launch.subnet).hosts()
     next(hosts)  # the gateway's
-    names = ("", *(each.name for each in launch.spec.companions))
+    names = ("", *(companion.name for companion in launch.spec.companions))
     return {name: str(address) for name, address in zip(names, hosts, strict=False)}
 
 

@@ -93,7 +93,7 @@ def overfull(api: Any, deployment: str) -> list[Overfull]:
 
 def _measured(row: Any, on_volumes: Mapping[str, int]) -> Overfull:
     labels = row["Labels"]
-    written = int(row.get("SizeRw", 0)) + sum(on_volumes.get(each, 0) for each in _volumes(row))
+    written = int(row.get("SizeRw", 0)) + sum(on_volumes.get(volume, 0) for volume in _volumes(row))
     return Overfull(
         name=labels.get(LABEL_INSTANCE, ""),
         fence=fence_of(labels),

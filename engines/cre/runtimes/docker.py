@@ -434,7 +434,7 @@ class DockerRuntime(EngineRuntime):
             details = self._ask(lambda: self._api.inspect_network(network_id))
         except APIError:  # it went meanwhile, or there is nothing more to be learnt
             return f"network {network_id[:12]} is still there: {docker_says}"
-        holders = sorted(each["Name"] for each in (details["Containers"] or {}).values())
+        holders = sorted(container["Name"] for container in (details["Containers"] or {}).values())
         if not holders:
             return f"network {details['Name']} is still there: {docker_says}"
         named = Redactor().sentence(", ".join(holders))

@@ -133,9 +133,9 @@ def answers(readiness: Readiness, host: str, port: int, timeout: float) -> bool:
 def causes(error: BaseException) -> Iterator[BaseException]:
     """An error and all that it was made from."""
     seen: list[BaseException] = [error]
-    for each in seen:
-        yield each
-        inner = (each.__cause__, each.__context__, *getattr(each, "args", ()))
+    for exception in seen:
+        yield exception
+        inner = (exception.__cause__, exception.__context__, *getattr(exception, "args", ()))
         seen += [one for one in inner if isinstance(one, BaseException) and one not in seen]
 
 
@@ -160,7 +160,7 @@ def unreachable(error: BaseException) -> BackendUnavailable:
     why = next(
         (f": {words}" for kind, words in _WHY if any(isinstance(e, kind) for e in found)), ""
     )
-    never_arrived = any(isinstance(each, _NEVER_ARRIVED) for each in found)
+    never_arrived = any(isinstance(exception, _NEVER_ARRIVED) for exception in found)
     return BackendUnavailable(
         f"the Docker engine cannot be reached{why}",
         untouched=never_arrived,

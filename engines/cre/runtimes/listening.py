@@ -57,7 +57,7 @@ def _from_here(details: Any) -> str | None:
         if details["Id"] not in (process / "cgroup").read_text(encoding="utf-8"):
             return None  # another machine's, or another namespace's, number
         tables = [process / f"net/{name}" for name in ("tcp", "tcp6")]
-        return "".join(each.read_text(encoding="ascii") for each in tables if each.exists())
+        return "".join(table.read_text(encoding="ascii") for table in tables if table.exists())
     except OSError:
         return None
 

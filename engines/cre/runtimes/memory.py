@@ -114,9 +114,13 @@ class MemoryRuntime(Runtime):
                 named = (launch.deployment, launch.name) == (deployment, name)
                 return named and launch.fence <= fence
 
-            left = [key for key, each in self._networks.items() if wanted(each)]
+            left = [key for key, network in self._networks.items() if wanted(network)]
             return self._remove(
-                [each.container_id for each in self._containers.values() if wanted(each.launch)],
+                [
+                    container.container_id
+                    for container in self._containers.values()
+                    if wanted(container.launch)
+                ],
                 left,
             )
 
@@ -124,7 +128,8 @@ class MemoryRuntime(Runtime):
         with self._lock:
             self._check_up()
             found = [
-                (each.container_id, each.running, each.launch) for each in self._containers.values()
+                (container.container_id, container.running, container.launch)
+                for container in self._containers.values()
             ]
             found += [(key, False, launch) for key, launch in self._networks.items()]
             return [
@@ -138,10 +143,13 @@ class MemoryRuntime(Runtime):
             self._check_up()
             found = [
                 Overfull(
-                    each.launch.name, each.launch.fence, each.written_mb, each.launch.spec.disk_mb
+                    container.launch.name,
+                    container.launch.fence,
+                    container.written_mb,
+                    container.launch.spec.disk_mb,
                 )
-                for each in self._containers.values()
-                if each.launch.deployment == deployment and each.launch.spec.disk_mb
+                for container in self._containers.values()
+                if container.launch.deployment == deployment and container.launch.spec.disk_mb
             ]
             return [each for each in found if each.written_mb >= each.allowed_mb]
 
@@ -154,18 +162,22 @@ class MemoryRuntime(Runtime):
     def running(self) -> set[str]:
         """Ids of the containers whose process runs, also while the runtime is down."""
         with self._lock:
-            return {each.container_id for each in self._containers.values() if each.running}
+            return {
+                container.container_id
+                for container in self._containers.values()
+                if container.running
+            }
 
     def fetch(self, port: str, path: str) -> str | None:
         """What a player would get from a port, or None when nobody answers."""
         with self._lock:
-            for each in self._containers.values():
-                if int(port) in each.ports and each.running:
+            for container in self._containers.values():
+                if int(port) in container.ports and container.running:
                     if path == "/cgi-bin/flag":
-                        return each.launch.environment.get("FLAG", "")
-                    if each.launch.spec.flag_file == f"/www{path}":
-                        return each.launch.flag
-                    return f"challenge {each.launch.spec.id}"
+                        return container.launch.environment.get("FLAG", "")
+                    if container.launch.spec.flag_file == f"/www{path}":
+                        return container.launch.flag
+                    return f"challenge {container.launch.spec.id}"
             return None
 
     def kill(self, container_id: str) -> None:

@@ -243,7 +243,9 @@ class SwarmRuntime(EngineRuntime):
                 raise ImageMissing(f"image {image} is not on the swarm's manager") from None
             return image
         checked = {
-            each.image for each in launch.spec.containers if each.readiness is Readiness.HEALTHCHECK
+            container.image
+            for container in launch.spec.containers
+            if container.readiness is Readiness.HEALTHCHECK
         }
         if image in checked and not has_check(details):
             raise NotReady("the image has no HEALTHCHECK; choose another readiness")

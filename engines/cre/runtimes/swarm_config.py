@@ -38,7 +38,7 @@ def check(spec: ChallengeSpec) -> None:
     Raises:
         RuntimeFault: it cannot; names the field and the fix.
     """
-    if any(each.flag_file for each in spec.containers):
+    if any(container.flag_file for container in spec.containers):
         raise RuntimeFault(
             "flag_file: a swarm cannot put a file into a container; leave it out, and the flag is "
             "in FLAG, or run the challenge with CRE_RUNTIME=docker"

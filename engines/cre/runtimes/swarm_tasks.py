@@ -86,7 +86,7 @@ def digest_of(image: Any, name: str) -> str | None:
     repository = name.partition("@")[0]
     folder, slash, last = repository.rpartition("/")
     repository = f"{folder}{slash}{last.partition(':')[0]}"
-    known = (str(each) for each in image["RepoDigests"] or ())
+    known = (str(digest) for digest in image["RepoDigests"] or ())
     return next((each for each in known if each.partition("@")[0] == repository), None)
 
 

@@ -85,7 +85,7 @@ class WhaleReadyType(BaseChallenge):  # type: ignore[misc]  # CTFd has no types
         try:
             columns = fields.columns_in(data)
             if columns:
-                before = {each.column: getattr(challenge, each.column) for each in fields.FIELDS}
+                before = {field.column: getattr(challenge, field.column) for field in fields.FIELDS}
                 fields.check(before | columns)
         except CatalogError as error:
             raise ChallengeUpdateException(str(error)) from None
@@ -102,7 +102,7 @@ class WhaleReadyType(BaseChallenge):  # type: ignore[misc]  # CTFd has no types
         """What the API shows of a challenge: our fields too, to admins alone."""
         data = dict(super().read(challenge))
         if has_request_context() and is_admin():
-            columns = {each.column: getattr(challenge, each.column) for each in fields.FIELDS}
+            columns = {field.column: getattr(challenge, field.column) for field in fields.FIELDS}
             data |= fields.values_of(columns)
             # ctfcli keeps our fields beside these in "extra", and where the API shows one of them
             # its verify finds a difference, and its mirror throws ours away.
@@ -204,15 +204,19 @@ def stop_all(deployment: Deployment, challenge_id: int) -> None:
     """Stop every live instance of a challenge; what cannot be stopped is logged."""
     try:
         parts = deployment.parts()
-        live = [each for each in parts.overview.live() if each.challenge_id == challenge_id]
-        for each in live:
+        live = [
+            instance for instance in parts.overview.live() if instance.challenge_id == challenge_id
+        ]
+        for instance in live:
             with _done_by_whoever_asks():
-                result = parts.backend.stop_instance(each.user_id, challenge_id, each.team_id)
+                result = parts.backend.stop_instance(
+                    instance.user_id, challenge_id, instance.team_id
+                )
             if not result.ok:
                 log.warning(
                     "challenge %d is deleted, and an instance of user %d still runs: %s",
                     challenge_id,
-                    each.user_id,
+                    instance.user_id,
                     result.code.value,
                 )
     except (BackendUnavailable, SQLAlchemyError) as error:

@@ -207,7 +207,11 @@ class Pages:
             frame=f"plugins/{self._name}/templates/frame.html",
             assets=f"/plugins/{self._name}/assets/",
             problem=problem,
-            wrong=[each for each in self._site.setup() or () if each.state is FindingState.NOT_OK],
+            wrong=[
+                finding
+                for finding in self._site.setup() or ()
+                if finding.state is FindingState.NOT_OK
+            ],
             warning=self.warning,
             **values,
         )

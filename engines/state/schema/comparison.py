@@ -63,7 +63,7 @@ def faults(connection: Connection, wanted: sa.MetaData) -> list[TableFault]:
     """What has to be put right before this program can rely on the tables."""
     inspector = sa.inspect(connection)
     there = set(inspector.get_table_names())
-    found = [fault for each in differences(connection, wanted) for fault in _read(each)]
+    found = [fault for difference in differences(connection, wanted) for fault in _read(difference)]
     found = [fault for fault in found if fault.table in there or fault.what == MISSING]
     for name, table in wanted.tables.items():
         if name in there:

@@ -151,7 +151,9 @@ def _set_aside(op: Operations, table: sa.Table, aside: str) -> None:
 
 def _take_over(connection: Connection, source: str, table: sa.Table) -> tuple[int, int]:
     """Copy the rows that can be read, the youngest first; returns how many, and how many not."""
-    there = {each["name"] for each in sa.inspect(connection).get_columns(source)}
+    there = {
+        reflected_column["name"] for reflected_column in sa.inspect(connection).get_columns(source)
+    }
     columns = [column for column in table.columns if column.name in there]
     rows: Any = sa.table(source, *(sa.column(column.name) for column in columns))
     wanted = sa.select(*rows.columns)
