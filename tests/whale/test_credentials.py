@@ -28,6 +28,7 @@ from engines.whale import (
     WhaleAPIManager,
 )
 from engines.whale.client import LoginPage, WhaleClient
+from engines.whale.credentials import CredentialsFile
 from engines.whale.login import Login, TokenMaker
 from fake_whale import FakeServer, FakeWhale, User, VirtualEpochClock, WhaleChallenge, WhaleWorld
 
@@ -173,11 +174,19 @@ def test_a_login_makes_one_token_and_meets_no_window_of_a_minute(
     assert len(logins) == 1
 
 
+def test_a_login_is_of_no_use_where_nobody_may_log_in(tmp_path: Path) -> None:
+    login = f'[logins]\n"{BOB}" = {{ name = "bob", password = "{PASSWORD}" }}\n'
+    with pytest.raises(WhaleFault) as caught:
+        CredentialsFile(credentials_file(tmp_path, login)).headers(BOB)
+    assert caught.value.code is Code.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("made", [{"success": True, "data": {"value": 7}}, {"data": None}, [7], 7])
 @responses.activate
-def test_a_login_page_or_token_that_is_not_ctfds_is_none() -> None:
+def test_a_login_page_or_token_that_is_not_ctfds_is_none(made: object) -> None:
     base = "http://whale.example.org"
     responses.get(f"{base}/login", body="<html>", headers={"Set-Cookie": "session=x"})
-    responses.post(f"{base}/api/v1/tokens", json={"success": True, "data": {"value": 7}})
+    responses.post(f"{base}/api/v1/tokens", json=made)
     client = WhaleClient(base, call_seconds=5)
     maker = TokenMaker(client, lambda: date(2026, 12, 1))
     for call in (lambda: maker.log_in(Login(ALICE, "alice", PASSWORD)), lambda: maker._token({})):
