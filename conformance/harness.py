@@ -144,6 +144,8 @@ class Hook(str, Enum):
     """:meth:`World.replace_behind`: another container takes the place of an instance's own."""
     RENEW_BEHIND = "renew_behind"
     """:meth:`World.renew_behind`: a player extends an instance past the backend."""
+    SHORTEN_BEHIND = "shorten_behind"
+    """:meth:`World.shorten_behind`: an organiser cuts the time of instances past the backend."""
     ACCESS = "access"
     """:meth:`World.locked_out`: what the backend stands on does not let a user in."""
     LURE = "lure"
@@ -510,6 +512,10 @@ class World(ABC):
     def renew_behind(self, player: Player, instance: InstanceStatus) -> None:
         """Extend an instance past the backend, as on the own page of what it stands on."""
         raise Unsupported(Hook.RENEW_BEHIND)
+
+    def shorten_behind(self, seconds: int) -> None:
+        """Have every instance end this much earlier, by a setting of what the backend stands on."""
+        raise Unsupported(Hook.SHORTEN_BEHIND)
 
     def locked_out(self, player: Player, why: Lockout) -> AbstractContextManager[None]:
         """Inside the block what the backend stands on does not let this user in."""

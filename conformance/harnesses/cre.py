@@ -94,6 +94,7 @@ _NOT_OF_ALL = {
     Hook.DISK,
     Hook.REPLACE_BEHIND,
     Hook.RENEW_BEHIND,
+    Hook.SHORTEN_BEHIND,
     Hook.ACCESS,
     Hook.LURE,
     Hook.MOMENTS,

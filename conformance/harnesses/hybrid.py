@@ -276,6 +276,9 @@ class HybridWorld(World):
     def renew_behind(self, player: Player, instance: InstanceStatus) -> None:
         self._whale.renew_behind(player, instance)
 
+    def shorten_behind(self, seconds: int) -> None:
+        self._whale.shorten_behind(seconds)
+
     def locked_out(self, player: Player, why: Lockout) -> AbstractContextManager[None]:
         return self._whale.locked_out(player, why)
 

@@ -261,6 +261,8 @@ class FakeWhaleWorld(World):
         whale.begin(options)
         self.players = whale.players
         self.database = database
+        self._timeout = options.timeout_seconds
+        """Whale's own setting."""
         self._whale = whale
         self._fake = whale.fake
         self._exchanges: list[str] = []
@@ -427,6 +429,10 @@ class FakeWhaleWorld(World):
     def renew_behind(self, player: Player, instance: InstanceStatus) -> None:
         with self._own_page() as page:
             page.renew(player.user_id, instance["challenge_id"])
+
+    def shorten_behind(self, seconds: int) -> None:
+        self._timeout -= seconds
+        self._fake.patch_config({"docker_timeout": str(self._timeout)})
 
     def replace_behind(self, player: Player, instance: InstanceStatus) -> str:
         asked = player.user_id, instance["challenge_id"]

@@ -9,6 +9,7 @@ from conformance.spec.context import ScenarioContext
 from conformance.spec.scenario import DETECTS_LOSS, scenario
 from conformance.spec.shape import check_status
 from conformance.spec.steps import (
+    IDENTITY,
     SLACK_SECONDS,
     START_SLACK_SECONDS,
     agree,
@@ -17,6 +18,7 @@ from conformance.spec.steps import (
     done,
     expiry,
     gone,
+    let_expire,
     live,
     same,
     started,
@@ -153,6 +155,19 @@ def test_an_outage_is_forgotten_when_it_is_over(world: ScenarioContext) -> None:
     with world.outage(), world.backend.expects(BackendUnavailable, "STATUS-015"):
         world.status(world.alice, world.first)
     untouched(world, world.alice, world.first, instance)
+
+
+@scenario("STATUS-018", Hook.SHORTEN_BEHIND, Hook.CLOCK)
+def test_a_time_that_was_cut_past_the_backend_is_told(world: ScenarioContext) -> None:
+    before = started(world, world.alice, world.first)
+    cut = before["remaining_seconds"] // 2
+    world.shorten_behind(cut)
+    after = live(world, world.alice, world.first)
+    same(before, after, IDENTITY)
+    lost = (expiry(before) - expiry(after)).total_seconds()
+    assert lost >= cut - SLACK_SECONDS, f"{cut} s were cut off, {lost:.0f} s are told"
+    let_expire(world, after)
+    gone(world, world.alice, world.first)
 
 
 @scenario("STATUS-017", Hook.REPLACE_BEHIND, Hook.WORKER, Hook.GROUND_TRUTH)

@@ -283,6 +283,11 @@ class ScenarioContext:
         self._hook(Hook.RENEW_BEHIND, lambda: self._inner.renew_behind(player, instance))
         self._trace.note(f"· {player} extends {instance['container_id']} past the backend")
 
+    def shorten_behind(self, seconds: int) -> None:
+        """Every instance ends this much earlier, past the backend."""
+        self._hook(Hook.SHORTEN_BEHIND, lambda: self._inner.shorten_behind(seconds))
+        self._trace.note(f"· every instance ends {seconds} s earlier, past the backend")
+
     @contextmanager
     def locked_out(self, player: Player, why: Lockout) -> Iterator[None]:
         """What the backend stands on does not let this user in inside this block."""

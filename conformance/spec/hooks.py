@@ -51,6 +51,7 @@ METHODS: dict[Hook, tuple[str, ...]] = {
     Hook.DISK: ("write_disk",),
     Hook.REPLACE_BEHIND: ("replace_behind",),
     Hook.RENEW_BEHIND: ("renew_behind",),
+    Hook.SHORTEN_BEHIND: ("shorten_behind",),
     Hook.ACCESS: ("locked_out",),
     Hook.LURE: ("lured",),
     Hook.MOMENTS: ("amid", "another"),

@@ -80,6 +80,11 @@ def ends_rounds_at_the_first(sound: Any, book: Ledger, rows: Any, work: Any) -> 
     return done
 
 
+def follows_gains_alone(sound: Any, book: Ledger, row: Instance, found: Any) -> Instance:
+    """A time that was cut on Whale is not noticed."""
+    return row if not book.renewed(row, found) else sound(book, row, found)
+
+
 def reads_follow_redirects(
     sound: Any, client: WhaleClient, method: str, path: str, headers: Mapping[str, str], *rest: Any
 ) -> LoginPage:
@@ -295,6 +300,10 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "adapter_ends_rounds_at_the_first": (
         _WHALE,
         (Change(Ledger, "_each", ends_rounds_at_the_first),),
+    ),
+    "adapter_follows_gains_alone": (
+        _WHALE,
+        (Change(Ledger, "_bring_up_to_date", follows_gains_alone),),
     ),
     "adapter_reads_follow_redirects": (
         _WHALE,

@@ -603,6 +603,10 @@ class ReferenceBackend(ContainerBackend):
         """Follow an extension that was made past the backend."""
         record.expires_at = self.last(self.later(record), record.challenge_id)
 
+    def shortened(self, record: Record, by: timedelta) -> None:
+        """Follow a time that was cut past the backend."""
+        record.expires_at -= by
+
     def refusal(self, user_id: int, challenge_id: int, team_id: int | None) -> StartResult | None:
         if self.never_starts(challenge_id):
             return StartResult(False, "The container did not start", code=Code.START_FAILED)

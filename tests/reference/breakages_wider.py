@@ -75,6 +75,13 @@ class TokenInTheLog(ReferenceBackend):
         super().let_in(user_id)
 
 
+class TimeIsAsItWas(ReferenceBackend):
+    """A time that was cut past the backend is not noticed."""
+
+    def shortened(self, record: Record, by: timedelta) -> None:
+        pass
+
+
 class OneHoldsUpAll(ReferenceBackend):
     """While the user of any instance is not let in, nothing is ended."""
 
@@ -388,6 +395,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     LastKnownIsTheUsers: ("ACCOUNT-027", "HTTP-023"),
     LetsAnybodyIn: ("ACCOUNT-028",),
     TokenInTheLog: ("ACCOUNT-034",),
+    TimeIsAsItWas: ("STATUS-018",),
     OneHoldsUpAll: ("ACCOUNT-035",),
     ForgetsWhoIsLockedOut: ("ACCOUNT-029",),
     EarlierFlagStays: ("FLAG-021",),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
 
 from conformance.harness import (
     FaultKind,
@@ -171,6 +172,10 @@ class ReferenceWorld(World):
     def renew_behind(self, player: Player, instance: InstanceStatus) -> None:
         account = account_key(player.user_id, player.team_id)
         self.backend.renewed(self.backend.records[account, instance["challenge_id"]])
+
+    def shorten_behind(self, seconds: int) -> None:
+        for record in self.backend.records.values():
+            self.backend.shortened(record, timedelta(seconds=seconds))
 
     @contextmanager
     def locked_out(self, player: Player, why: Lockout) -> Iterator[None]:
