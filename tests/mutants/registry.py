@@ -345,6 +345,7 @@ PATCHED: dict[str, tuple[str, str, str]] = {
     "ends_a_round_early": ("ended before its time", "", "EXPIRY-020"),
     "what_was_ready_has_no_end": ("beyond the end", "", "POOL-011"),
     "keeps_ports_of_the_replaced": ("port leak", "", "POOL-012"),
+    "keeps_what_others_hold": ("port leak", "", "PORT-010"),
     "rounds_take_what_is_claimed": ("stray that is none", "", "POOL-013"),
     "what_is_being_made_takes_no_place": ("N+1 capacity", "", "POOL-014"),
     "strays_go_by_their_name": ("stray that is none", "", "STOP-019"),

@@ -343,6 +343,10 @@ def keeps_ports_of_the_replaced(sound: Any, pool: WarmPool, row: Warm) -> bool:
     return pool._parts.database.transact(lambda connection: pool.rows.delete(connection, row))
 
 
+def keeps_what_others_hold(sound: Any, held: Reservations, owner: str, numbers: Any) -> None:
+    """A port that a start found held by others is taken until what it made has ended."""
+
+
 def rounds_take_what_is_claimed(sound: Any, repair: Repair) -> int:
     """A round knows those of the warm pool alone that are ready and not claimed."""
     rows, every = repair._pool.rows, repair._pool.rows.all
@@ -535,6 +539,10 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "keeps_ports_of_the_replaced": (
         _ENGINE,
         (Change(WarmPool, "_forget", keeps_ports_of_the_replaced),),
+    ),
+    "keeps_what_others_hold": (
+        _ENGINE,
+        (Change(Reservations, "give_back", keeps_what_others_hold),),
     ),
     "rounds_take_what_is_claimed": (
         _ENGINE,

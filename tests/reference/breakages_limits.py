@@ -434,7 +434,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     PortGivenTwice: ("PORT-002", "PORT-003"),
     AnyPort: ("PORT-002",),
     NoPortLeftOver: ("PORT-003",),
-    PortsNeverGivenBack: ("PORT-004", "PORT-005"),
+    PortsNeverGivenBack: ("PORT-004", "PORT-005", "PORT-010"),
     CompanionOutOfReach: ("COMPANION-001",),
     CompanionNotAwaited: ("COMPANION-004",),
     CompanionLeftBehind: ("COMPANION-002", "COMPANION-003"),
