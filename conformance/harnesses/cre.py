@@ -419,6 +419,9 @@ class MemoryWorld(CreWorld):
     def held_network(self, container_id: str) -> AbstractContextManager[None]:
         return self._memory.held_network(container_id)
 
+    def networks(self) -> set[str]:
+        return self._memory.networks()
+
     def remove_containers(self) -> None:
         for container_id in self._memory.running():
             self._memory.discard(container_id)

@@ -349,6 +349,7 @@ PATCHED: dict[str, tuple[str, str, str]] = {
     "rounds_take_what_is_claimed": ("stray that is none", "", "POOL-013"),
     "what_is_being_made_takes_no_place": ("N+1 capacity", "", "POOL-014"),
     "strays_go_by_their_name": ("stray that is none", "", "STOP-019"),
+    "the_next_one_hides_what_is_left": ("leak behind the next one", "", "STOP-020"),
     "mates_are_told_as_one": ("wrong user in the audit log", "", "AUDIT-022"),
     "reasons_are_told_as_one": ("code lost", "", "AUDIT-020"),
     "keeps_what_the_failed_held": ("port leak", _FAULTS, "PORT-008"),

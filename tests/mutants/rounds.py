@@ -15,7 +15,7 @@ from conformance.harnesses.whale import FakeWhaleHarness
 from engines import replies
 from engines.audit import Action, ContainerEvent
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult, account_key
-from engines.cre import ContainerRuntimeEngine, admission
+from engines.cre import ContainerRuntimeEngine, admission, repair
 from engines.cre.admission import Admission
 from engines.cre.instance_starter import InstanceStarter
 from engines.cre.pool_store import PoolStore, Warm, WarmState
@@ -367,6 +367,11 @@ def what_is_being_made_takes_no_place(sound: Any, rows: PoolStore, connection: C
     return int(connection.execute(counted).scalar_one())
 
 
+def the_next_one_hides_what_is_left(sound: Any, found: Any, fences: dict[str, int]) -> bool:
+    """What an earlier instance left stays while the next one of its name is there."""
+    return False
+
+
 def strays_go_by_their_name(
     sound: Any, runtime: MemoryRuntime, deployment: str, name: str, fence: int
 ) -> Any:
@@ -555,6 +560,10 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "strays_go_by_their_name": (
         _ENGINE,
         (Change(MemoryRuntime, "clear", strays_go_by_their_name),),
+    ),
+    "the_next_one_hides_what_is_left": (
+        _ENGINE,
+        (Change(repair, "_outlived", the_next_one_hides_what_is_left),),
     ),
     "mates_are_told_as_one": (_ENGINE, (Change(audit, "_sameness", mates_are_told_as_one),)),
     "reasons_are_told_as_one": (_ENGINE, (Change(audit, "_sameness", reasons_are_told_as_one),)),

@@ -717,6 +717,10 @@ class ReferenceBackend(ContainerBackend):
         if not self.orphaned(record):
             self.ended[key] = record, min(self.clock.now(), record.expires_at)
 
+    def networks(self) -> set[str]:
+        """Each container's own, and those that something foreign holds on to."""
+        return self.machine.held | set(self.machine.containers)
+
     def counting_flags(
         self, user_id: int, challenge_id: int, team_id: int | None = None
     ) -> tuple[str, ...]:
