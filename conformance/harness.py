@@ -249,7 +249,8 @@ class Options:
     ends_in_seconds: int | None = None
     """When the contest ends, by the backend's clock as it stands; None for never."""
     challenge_ends_in_seconds: int | None = None
-    """When the first challenge alone ends, by the same clock; None for never."""
+    """When the first challenge and that of the warm pool end, and no other, by the same clock;
+    None for never."""
     port_count: int | None = None
     """How many ports there are to publish on; None for as many as the backend likes."""
     warm: int = 0

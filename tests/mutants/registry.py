@@ -344,6 +344,7 @@ PATCHED: dict[str, tuple[str, str, str]] = {
     "logs_the_flag_of_the_lost": ("flag in the log", "", "AUDIT-019"),
     "ends_a_round_early": ("ended before its time", "", "EXPIRY-020"),
     "what_was_ready_has_no_end": ("beyond the end", "", "POOL-011"),
+    "what_was_ready_outlives_its_challenge": ("beyond the end", "", "POOL-015"),
     "keeps_ports_of_the_replaced": ("port leak", "", "POOL-012"),
     "keeps_what_others_hold": ("port leak", "", "PORT-010"),
     "rounds_take_what_is_claimed": ("stray that is none", "", "POOL-013"),

@@ -338,6 +338,15 @@ def what_was_ready_has_no_end(
     return result
 
 
+def what_was_ready_outlives_its_challenge(
+    sound: Any, starter: InstanceStarter, call: Call, spec: Any, row: Any, made: Any, warm: Any
+) -> StartResult:
+    """An instance from the warm pool ends with the contest alone, not with its challenge."""
+    ending = spec if warm is None else replace(spec, ends_at=None)
+    result: StartResult = sound(starter, call, ending, row, made, warm)
+    return result
+
+
 def keeps_ports_of_the_replaced(sound: Any, pool: WarmPool, row: Warm) -> bool:
     """The ports of a container that left the warm pool stay taken."""
     return pool._parts.database.transact(lambda connection: pool.rows.delete(connection, row))
@@ -540,6 +549,10 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "what_was_ready_has_no_end": (
         _ENGINE,
         (Change(InstanceStarter, "_activate", what_was_ready_has_no_end),),
+    ),
+    "what_was_ready_outlives_its_challenge": (
+        _ENGINE,
+        (Change(InstanceStarter, "_activate", what_was_ready_outlives_its_challenge),),
     ),
     "keeps_ports_of_the_replaced": (
         _ENGINE,

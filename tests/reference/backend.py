@@ -641,7 +641,8 @@ class ReferenceBackend(ContainerBackend):
         return expiry
 
     def ends_of(self, challenge_id: int) -> tuple[End, ...]:
-        return (self.end, self.first_end) if challenge_id == CHALLENGES.first else (self.end,)
+        ending = (CHALLENGES.first, CHALLENGES.warm)
+        return (self.end, self.first_end) if challenge_id in ending else (self.end,)
 
     def full(self, challenge_id: int | None) -> bool:
         """Whether no place is left for one more container, None being one of the pool's."""
