@@ -80,7 +80,8 @@ class Hook(str, Enum):
     STUBBORN = "stubborn"
     """:meth:`World.stubborn`: one container cannot be removed."""
     HELD_NETWORK = "held_network"
-    """:meth:`World.held_network`: something of an organiser's is on an instance's network."""
+    """:meth:`World.held_network`, :meth:`World.networks`: something of an organiser's is on an
+    instance's network."""
     CAPACITY = "capacity"
     """:attr:`Options.capacity` is honoured."""
     STRICT_CAPACITY = "strict_capacity"
@@ -250,7 +251,8 @@ class Options:
     ends_in_seconds: int | None = None
     """When the contest ends, by the backend's clock as it stands; None for never."""
     challenge_ends_in_seconds: int | None = None
-    """When the first challenge alone ends, by the same clock; None for never."""
+    """When the first challenge and that of the warm pool end, and no other, by the same clock;
+    None for never."""
     port_count: int | None = None
     """How many ports there are to publish on; None for as many as the backend likes."""
     warm: int = 0
@@ -553,6 +555,10 @@ class World(ABC):
     def held_network(self, container_id: str) -> AbstractContextManager[None]:
         """Inside the block something that the backend has never heard of is on every network of
         this container, as a tool for debugging may be, and keeps them from being removed."""
+        raise Unsupported(Hook.HELD_NETWORK)
+
+    def networks(self) -> set[str]:
+        """Ids of the networks that were made for instances and are still there."""
         raise Unsupported(Hook.HELD_NETWORK)
 
     def fault(self, kind: FaultKind) -> AbstractContextManager[None]:

@@ -106,12 +106,13 @@ PAIR = (Port(80), Port(80, Transport.UDP))
 
 def _catalog(image: str, exiting: str, options: Options, now: datetime) -> StaticCatalog:
     first = ChallengeSpec(1, "First", image, readiness=Readiness.HTTP)
+    own_end = _after(now, options.challenge_ends_in_seconds)
     inner = Companion(name="inner", image=image)
     slow = replace(inner, command=SLOW, readiness=Readiness.TCP, port=80)
     dying = replace(slow, command=EXITING)
     return StaticCatalog(
         [
-            replace(first, ends_at=_after(now, options.challenge_ends_in_seconds)),
+            replace(first, ends_at=own_end),
             replace(first, id=2, name="Second"),
             replace(first, id=3, name="Hidden", visibility=Visibility.HIDDEN),
             replace(first, id=4, name="Missing image", image=MISSING),
@@ -122,7 +123,7 @@ def _catalog(image: str, exiting: str, options: Options, now: datetime) -> Stati
             replace(first, id=6, name="Limited", limit=1),
             replace(first, id=7, name="Ended", ends_at=now - timedelta(seconds=1)),
             replace(first, id=8, name="Several ports", ports=PORTS),
-            replace(first, id=9, name="Warm", warm=options.warm),
+            replace(first, id=9, name="Warm", warm=options.warm, ends_at=own_end),
             replace(first, id=COMPANION, name="Companion", companions=(inner,)),
             replace(first, id=SLOW_COMPANION, name="Slow companion", companions=(slow,)),
             replace(first, id=DYING_COMPANION, name="Dying companion", companions=(dying,)),
@@ -419,6 +420,9 @@ class MemoryWorld(CreWorld):
 
     def held_network(self, container_id: str) -> AbstractContextManager[None]:
         return self._memory.held_network(container_id)
+
+    def networks(self) -> set[str]:
+        return self._memory.networks()
 
     def remove_containers(self) -> None:
         for container_id in self._memory.running():

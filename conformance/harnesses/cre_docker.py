@@ -196,6 +196,10 @@ class DockerWorld(CreWorld):
                 stack.callback(foreign.remove, force=True)
             yield
 
+    def networks(self) -> set[str]:
+        wanted = {"label": f"{LABEL_DEPLOYMENT}={self._deployment}"}
+        return {row["Id"] for row in self._client.real.api.networks(filters=wanted)}
+
     def remove_containers(self) -> None:
         sweep(self._client.real, self._deployment)
 

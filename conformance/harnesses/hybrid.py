@@ -176,6 +176,9 @@ class HybridWorld(World):
     def held_network(self, container_id: str) -> AbstractContextManager[None]:
         return self._leads.held_network(container_id)
 
+    def networks(self) -> set[str]:
+        return self._leads.networks()
+
     def restart(self) -> AbstractContextManager[None]:
         return self._leads.restart()
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 from conformance.harness import FaultKind, Hook, Options
 from conformance.spec.context import ScenarioContext
-from conformance.spec.scenario import scenario
+from conformance.spec.scenario import EXTENDS, scenario
 from conformance.spec.steps import (
     MOST_MOMENTS,
     SLACK_SECONDS,
@@ -17,6 +18,7 @@ from conformance.spec.steps import (
     expiry,
     gone,
     live,
+    refused,
     settle,
     started,
     together,
@@ -160,6 +162,29 @@ def test_what_was_ready_lives_as_long_as_any_other(world: ScenarioContext) -> No
     assert abs(longer) <= SLACK_SECONDS, f"one that was ready lives {longer:+.0f} s longer"
     world.advance(ENDS_IN + 1)
     gone(world, world.alice, _warm(world))
+
+
+@scenario(
+    "POOL-015",
+    *(*POOL, Hook.CHALLENGE_END, Hook.CLOCK, EXTENDS),
+    options=replace(WARM, challenge_ends_in_seconds=ENDS_IN),
+)
+def test_what_was_ready_ends_with_its_challenge(world: ScenarioContext) -> None:
+    ready = _filled(world)
+    warm = started(world, world.alice, _warm(world))
+    assert warm["container_id"] in ready, "a start made a container while others were ready"
+    other = started(world, world.bob, world.first)  # which ends at the same moment
+    latest = expiry(other) + timedelta(seconds=SLACK_SECONDS)
+    assert expiry(warm) <= latest, "one that was ready ends after its challenge"
+    world.extend(world.alice, _warm(world))
+    extended = live(world, world.alice, _warm(world))
+    assert expiry(extended) <= latest, "an extend of one that was ready passes the end"
+    world.advance(ENDS_IN + 1)
+    gone(world, world.alice, _warm(world))
+    world.run_worker()
+    left = ready & world.running()
+    assert not left, "containers of a challenge that is over are still kept ready"
+    refused(world.start(world.alice, _warm(world)), Code.CHALLENGE_UNAVAILABLE)
 
 
 @scenario(

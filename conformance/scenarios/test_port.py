@@ -15,6 +15,8 @@ from conformance.spec.steps import demand, done, gone, let_expire, refused, star
 from engines.contract import Code
 
 ONE, TWO = Options(port_count=1), Options(port_count=2)
+ROUNDS = 6
+"""Ports may be picked at random: in two of three rounds a start meets the one that is held."""
 
 
 @scenario("PORT-001", Hook.FETCH, SEVERAL_PORTS)
@@ -106,6 +108,24 @@ def test_a_stop_of_what_was_warm_gives_ports_back(world: ScenarioContext) -> Non
     refused(world.start(world.bob, world.first), Code.CAPACITY)
     done(world.stop(world.alice, warm))
     started(world, world.bob, world.first)
+
+
+@scenario(
+    "PORT-010",
+    *(Hook.PORT_RANGE, Hook.ANOTHER_SITE, Hook.REMOVE_BEHIND),
+    options=Options(port_count=3),
+)
+def test_a_start_keeps_no_port_that_others_hold(world: ScenarioContext) -> None:
+    for _ in range(ROUNDS):
+        with world.another_site():
+            foreign = started(world, world.carol, world.first)
+        taken = [started(world, player, world.first) for player in (world.alice, world.bob)]
+        ports = _numbers([port for each in (foreign, *taken) for port in each["ports"]])
+        assert len(set(ports)) == len(ports), "two instances share a port"
+        world.remove_behind(foreign["container_id"])
+        started(world, world.carol, world.first)
+        for player in (world.alice, world.bob, world.carol):
+            done(world.stop(player, world.first))
 
 
 def _numbers(ports: list[str]) -> list[int]:

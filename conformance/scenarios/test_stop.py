@@ -174,6 +174,22 @@ def test_what_is_left_behind_takes_nothing_with_it(world: ScenarioContext) -> No
         done(world.stop(world.alice, challenge))
 
 
+@scenario("STOP-020", Hook.HELD_NETWORK, Hook.WORKER, Hook.GROUND_TRUTH)
+def test_what_is_left_behind_goes_while_the_next_one_lives(world: ScenarioContext) -> None:
+    for challenge in filter(None, (world.first, world.challenges.companion)):
+        held = started(world, world.alice, challenge)
+        one = len(world.networks())
+        with world.held_network(held["container_id"]):
+            done(world.stop(world.alice, challenge))
+            again = started(world, world.alice, challenge)
+        for _ in range(2):
+            world.run_worker()
+        there = len(world.networks())
+        assert there <= one, f"{there} networks are kept for one instance, which needs {one}"
+        untouched(world, world.alice, challenge, again)
+        done(world.stop(world.alice, challenge))
+
+
 @scenario("STOP-017", FaultKind.LOST_ANSWER, Hook.GROUND_TRUTH)
 def test_a_stop_that_certainly_failed_has_ended_nothing(world: ScenarioContext) -> None:
     _ends_only_what_it_may(world, FaultKind.LOST_ANSWER)

@@ -365,6 +365,12 @@ class ScenarioContext:
         with self._while(Hook.HELD_NETWORK, lambda: self._inner.held_network(container_id), text):
             yield
 
+    def networks(self) -> set[str]:
+        """The networks that were made for instances and are still there."""
+        there = self._hook(Hook.HELD_NETWORK, self._inner.networks)
+        self._trace.note(f"· networks of instances: {len(there)}")
+        return there
+
     @contextmanager
     def fault(self, kind: FaultKind) -> Iterator[None]:
         """What the backend stands on goes wrong inside this block."""

@@ -28,7 +28,7 @@ METHODS: dict[Hook, tuple[str, ...]] = {
     Hook.KILL_BEHIND: ("kill_behind",),
     Hook.OUTAGE: ("outage",),
     Hook.STUBBORN: ("stubborn",),
-    Hook.HELD_NETWORK: ("held_network",),
+    Hook.HELD_NETWORK: ("held_network", "networks"),
     Hook.WORKER_THREAD: ("worker",),
     Hook.FAULTS: ("fault",),
     Hook.INSIDE: ("inside", "inner_addresses", "host_port"),

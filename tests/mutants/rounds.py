@@ -15,7 +15,7 @@ from conformance.harnesses.whale import FakeWhaleHarness
 from engines import replies
 from engines.audit import Action, ContainerEvent
 from engines.contract import ActionResult, Code, InstanceStatus, StartResult, account_key
-from engines.cre import ContainerRuntimeEngine, admission
+from engines.cre import ContainerRuntimeEngine, admission, repair
 from engines.cre.admission import Admission
 from engines.cre.instance_starter import InstanceStarter
 from engines.cre.pool_store import PoolStore, Warm, WarmState
@@ -338,9 +338,22 @@ def what_was_ready_has_no_end(
     return result
 
 
+def what_was_ready_outlives_its_challenge(
+    sound: Any, starter: InstanceStarter, call: Call, spec: Any, row: Any, made: Any, warm: Any
+) -> StartResult:
+    """An instance from the warm pool ends with the contest alone, not with its challenge."""
+    ending = spec if warm is None else replace(spec, ends_at=None)
+    result: StartResult = sound(starter, call, ending, row, made, warm)
+    return result
+
+
 def keeps_ports_of_the_replaced(sound: Any, pool: WarmPool, row: Warm) -> bool:
     """The ports of a container that left the warm pool stay taken."""
     return pool._parts.database.transact(lambda connection: pool.rows.delete(connection, row))
+
+
+def keeps_what_others_hold(sound: Any, held: Reservations, owner: str, numbers: Any) -> None:
+    """A port that a start found held by others is taken until what it made has ended."""
 
 
 def rounds_take_what_is_claimed(sound: Any, repair: Repair) -> int:
@@ -361,6 +374,11 @@ def what_is_being_made_takes_no_place(sound: Any, rows: PoolStore, connection: C
     ready = pool_table.c.state == WarmState.READY.value
     counted = sa.select(sa.func.count()).where(ready)
     return int(connection.execute(counted).scalar_one())
+
+
+def the_next_one_hides_what_is_left(sound: Any, found: Any, fences: dict[str, int]) -> bool:
+    """What an earlier instance left stays while the next one of its name is there."""
+    return False
 
 
 def strays_go_by_their_name(
@@ -532,9 +550,17 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
         _ENGINE,
         (Change(InstanceStarter, "_activate", what_was_ready_has_no_end),),
     ),
+    "what_was_ready_outlives_its_challenge": (
+        _ENGINE,
+        (Change(InstanceStarter, "_activate", what_was_ready_outlives_its_challenge),),
+    ),
     "keeps_ports_of_the_replaced": (
         _ENGINE,
         (Change(WarmPool, "_forget", keeps_ports_of_the_replaced),),
+    ),
+    "keeps_what_others_hold": (
+        _ENGINE,
+        (Change(Reservations, "give_back", keeps_what_others_hold),),
     ),
     "rounds_take_what_is_claimed": (
         _ENGINE,
@@ -547,6 +573,10 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "strays_go_by_their_name": (
         _ENGINE,
         (Change(MemoryRuntime, "clear", strays_go_by_their_name),),
+    ),
+    "the_next_one_hides_what_is_left": (
+        _ENGINE,
+        (Change(repair, "_outlived", the_next_one_hides_what_is_left),),
     ),
     "mates_are_told_as_one": (_ENGINE, (Change(audit, "_sameness", mates_are_told_as_one),)),
     "reasons_are_told_as_one": (_ENGINE, (Change(audit, "_sameness", reasons_are_told_as_one),)),

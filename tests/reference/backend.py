@@ -647,7 +647,8 @@ class ReferenceBackend(ContainerBackend):
         return expiry
 
     def ends_of(self, challenge_id: int) -> tuple[End, ...]:
-        return (self.end, self.first_end) if challenge_id == CHALLENGES.first else (self.end,)
+        ending = (CHALLENGES.first, CHALLENGES.warm)
+        return (self.end, self.first_end) if challenge_id in ending else (self.end,)
 
     def full(self, challenge_id: int | None) -> bool:
         """Whether no place is left for one more container, None being one of the pool's."""
@@ -722,6 +723,10 @@ class ReferenceBackend(ContainerBackend):
         del self.records[key]
         if not self.orphaned(record):
             self.ended[key] = record, min(self.clock.now(), record.expires_at)
+
+    def networks(self) -> set[str]:
+        """Each container's own, and those that something foreign holds on to."""
+        return self.machine.held | set(self.machine.containers)
 
     def counting_flags(
         self, user_id: int, challenge_id: int, team_id: int | None = None

@@ -119,6 +119,21 @@ class StopsWithItsNetworkOnly(ReferenceBackend):
         super().drop(record)
 
 
+class KeepsNetworksOfEarlierOnes(ReferenceBackend):
+    """A network that others held on to when its instance was stopped stays."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.kept: set[str] = set()
+
+    def drop(self, record: Record) -> None:
+        self.kept |= self.machine.held & {record.container.id}
+        super().drop(record)
+
+    def networks(self) -> set[str]:
+        return super().networks() | self.kept
+
+
 class WaitsForItsNetwork(ReferenceBackend):
     """A start waits for what is left of the instance before, and others keep that."""
 
@@ -778,6 +793,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     ),
     StopsWithItsNetworkOnly: ("STOP-016",),
     WaitsForItsNetwork: ("STOP-016",),
+    KeepsNetworksOfEarlierOnes: ("STOP-020",),
     ShorteningExtend: ("EXTEND-002", "EXTEND-004", "SWAP-002"),
     OneExtensionMore: ("EXTEND-007",),
     Undead: ("EXPIRY-001", "EXPIRY-003", "EXPIRY-004", "TIME-006"),

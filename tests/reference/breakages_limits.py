@@ -248,6 +248,13 @@ class PoolTakesNoRoom(ReferenceBackend):
         return len(self.records)
 
 
+class PoolOutlivesItsChallenge(ReferenceBackend):
+    """The end of the challenge that has a warm pool is not looked at."""
+
+    def ends_of(self, challenge_id: int) -> tuple[End, ...]:
+        return (self.end,) if challenge_id == CHALLENGES.warm else super().ends_of(challenge_id)
+
+
 class OldImage(ReferenceBackend):
     """What waits is handed out though its image has changed."""
 
@@ -427,6 +434,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     FilledOnce: ("POOL-004",),
     WaitsForThePool: ("POOL-005",),
     PoolTakesNoRoom: ("POOL-006",),
+    PoolOutlivesItsChallenge: ("POOL-015",),
     OldImage: ("POOL-007",),
     OldImageLeftRunning: ("POOL-007",),
     PortsInDisorder: ("PORT-001",),
@@ -434,7 +442,7 @@ CAUGHT_BY: dict[type[ReferenceBackend], tuple[str, ...]] = {
     PortGivenTwice: ("PORT-002", "PORT-003"),
     AnyPort: ("PORT-002",),
     NoPortLeftOver: ("PORT-003",),
-    PortsNeverGivenBack: ("PORT-004", "PORT-005"),
+    PortsNeverGivenBack: ("PORT-004", "PORT-005", "PORT-010"),
     CompanionOutOfReach: ("COMPANION-001",),
     CompanionNotAwaited: ("COMPANION-004",),
     CompanionLeftBehind: ("COMPANION-002", "COMPANION-003"),

@@ -248,6 +248,9 @@ class ReferenceWorld(World):
         finally:
             self.machine.held.discard(container_id)
 
+    def networks(self) -> set[str]:
+        return self.backend.networks()
+
     def inside(self, instance: InstanceStatus, trial: Trial, *arguments: str) -> str:
         missing = self.backend.missing_walls
         owner = self._owner(instance)

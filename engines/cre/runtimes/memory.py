@@ -168,6 +168,12 @@ class MemoryRuntime(Runtime):
                 if container.running
             }
 
+    def networks(self) -> set[str]:
+        """Ids of the networks that are there, each container's own and those left behind."""
+        with self._lock:
+            own = {_network_of(each.launch) for each in self._containers.values()}
+            return own | set(self._networks)
+
     def fetch(self, port: str, path: str) -> str | None:
         """What a player would get from a port, or None when nobody answers."""
         with self._lock:
