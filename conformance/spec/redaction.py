@@ -9,6 +9,8 @@ _T = TypeVar("_T")
 
 _FLAG = re.compile(r"\b\w{1,32}\{[^{}\s\"',:]{8,}\}")
 """A flag that nobody told us of: flag{…}, CTF{…}"""
+_CERTAIN_FLAG = re.compile(r"(?i)\b\w*(?:flag|ctf)\w*\{[^{}\s\"',:]{8,}\}")
+"""Nothing else looks like this; other programs print objects as ``Pool{size=10;idle=2}``."""
 _TOKEN = re.compile(r"\bctfd_[0-9a-f]{16,}\b")
 _FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
     (_FLAG, "‹flag›"),
@@ -70,7 +72,7 @@ class Secrets:
 
     def rule_broken_by(self, text: str) -> str:
         """The rule that a log with ``text`` in it breaks, or nothing."""
-        if self.given_away_by(text) or _FLAG.search(text):
+        if self.given_away_by(text) or _CERTAIN_FLAG.search(text):
             return "FLAG-009"
         return "ACCOUNT-034" if _TOKEN.search(text) else ""
 

@@ -6,6 +6,7 @@ Source: ctfer-io/chall-manager#1046 (the exploit ends the service after the flag
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -163,3 +164,12 @@ def test_during_a_start_only_what_was_there_before_counts(stage: Stage) -> None:
     stage.runtime.launch = meanwhile  # type: ignore[method-assign] # a flag is tried
     taken(stage)
     assert counted == [(old,)]
+
+
+def test_a_flag_counts_for_its_own_challenge_alone(database: Database) -> None:
+    """On a site whose users are looked up nowhere, too."""
+    stage = Stage(database, WEB, replace(WEB, id=2))
+    old = taken(stage)
+    stop(stage)
+    assert stage.engine.counting_flags(7, 1) == (old,)
+    assert stage.engine.counting_flags(7, 2) == ()
