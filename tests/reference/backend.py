@@ -392,7 +392,8 @@ class ReferenceBackend(ContainerBackend):
         made = 0
         with self.lock:
             self.clear_pool()
-            while len(self.waiting) < self.options.warm and not self.full(None):
+            wanted = 0 if self.over(CHALLENGES.warm) else self.options.warm
+            while len(self.waiting) < wanted and not self.full(None):
                 self.waiting.append(self.launch(CHALLENGES.warm))
                 self.recorded()
                 made += 1
@@ -506,9 +507,12 @@ class ReferenceBackend(ContainerBackend):
         return self.waiting.pop(0) if self.waiting else None
 
     def clear_pool(self) -> None:
-        """Remove what waits and is of no use: dead, or made of an image that has changed since."""
+        """Remove what waits and is of no use: dead, made of an image that has changed since, or
+        for a challenge that is over."""
+        over = self.over(CHALLENGES.warm)
         for container in list(self.waiting):
-            if container.image != self.machine.image or self.died_waiting(container):
+            old = container.image != self.machine.image
+            if over or old or self.died_waiting(container):
                 self.machine.remove(container.id)
                 self.waiting.remove(container)
 
