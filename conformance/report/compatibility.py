@@ -193,7 +193,7 @@ ASKED_IF: dict[str, Callable[[Declared], bool]] = {
     "AUDIT-022": lambda declared: _teams(declared) and _limits_extensions(declared),
     "AUDIT-019": lambda declared: bool(declared.get("detects_loss")),
     **dict.fromkeys(_some("FLAG", "006", "018"), _teams),
-    **dict.fromkeys(_some("FLAG", "010", "014", "015", "016"), _flag_grace),
+    **dict.fromkeys(_some("FLAG", "010", "014", "015", "016", "021"), _flag_grace),
     "FLAG-011": lambda declared: _flag_grace(declared) and bool(declared.get("detects_loss")),
     **dict.fromkeys(_group("NODE"), _multi_node),
     "REACH-001": lambda declared: bool(declared.get("ready_on_start", True)),

@@ -58,7 +58,8 @@ def base_image(packages: tuple[str, ...], wheels: Path | None) -> bytes:
     ask = "import site; print(site.getsitepackages()[0])"  # Debian's own Python has another place
     answer = subprocess.run([python, "-I", "-c", ask], capture_output=True, text=True, check=True)
     there = answer.stdout.strip()
-    binaries = [python, *stdlib.glob("lib-dynload/*.so")]
+    # What is installed later needs a system's libraries too, as every real base image has them.
+    binaries = [python, *stdlib.glob("lib-dynload/*.so"), *site.glob("msgspec/*.so")]
     listed = subprocess.run(["ldd", *map(str, binaries)], capture_output=True, text=True).stdout
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
