@@ -45,7 +45,7 @@ REPEATED = 4
 HOUR = 3600
 TOLD_TOGETHER_SECONDS = 600
 OFTEN_SECONDS = 50
-"""Often enough for whoever puts calls of the same minute together."""
+"""Less than the minute within which our engines put equal refusals together."""
 SLOW_SECONDS = 0.03
 """What each request takes where it is seen whether durations are true."""
 

@@ -23,7 +23,7 @@ from conformance.spec.steps import (
     started,
     together,
 )
-from engines.contract import Code, ContainerBackend, StartResult
+from engines.contract import Code, ContainerBackend, InstanceStatus, StartResult
 
 WARM = Options(warm=2)
 ENDS_IN = 1800
@@ -154,9 +154,7 @@ def test_an_outage_uses_nothing_up(world: ScenarioContext) -> None:
     options=replace(WARM, ends_in_seconds=ENDS_IN),
 )
 def test_what_was_ready_lives_as_long_as_any_other(world: ScenarioContext) -> None:
-    ready = _filled(world)
-    warm = started(world, world.alice, _warm(world))
-    assert warm["container_id"] in ready, "a start made a container while others were ready"
+    _ready, warm = _one_that_was_ready(world)
     other = started(world, world.bob, world.first)
     longer = (expiry(warm) - expiry(other)).total_seconds()
     assert abs(longer) <= SLACK_SECONDS, f"one that was ready lives {longer:+.0f} s longer"
@@ -170,9 +168,7 @@ def test_what_was_ready_lives_as_long_as_any_other(world: ScenarioContext) -> No
     options=replace(WARM, challenge_ends_in_seconds=ENDS_IN),
 )
 def test_what_was_ready_ends_with_its_challenge(world: ScenarioContext) -> None:
-    ready = _filled(world)
-    warm = started(world, world.alice, _warm(world))
-    assert warm["container_id"] in ready, "a start made a container while others were ready"
+    ready, warm = _one_that_was_ready(world)
     other = started(world, world.bob, world.first)  # which ends at the same moment
     latest = expiry(other) + timedelta(seconds=SLACK_SECONDS)
     assert expiry(warm) <= latest, "one that was ready ends after its challenge"
@@ -218,7 +214,7 @@ def test_a_round_leaves_alone_what_a_start_takes(world: ScenarioContext) -> None
         demand(told in world.running(), "a round removed what a start was taking")
         demand(
             live(world, world.alice, _warm(world))["container_id"] == told,
-            "another container is live than the one that was told of",
+            "the live container is not the one that the start returned",
         )
         done(world.stop(world.alice, _warm(world)))
     came_to_moments(answers[:-1])
@@ -250,6 +246,14 @@ def _warm(world: ScenarioContext) -> int:
     challenge = world.challenges.warm
     assert challenge is not None, "a harness with a warm pool names the challenge it is for"
     return challenge
+
+
+def _one_that_was_ready(world: ScenarioContext) -> tuple[set[str], InstanceStatus]:
+    """Fill the pool and start from it; returns what was ready, and the instance."""
+    ready = _filled(world)
+    instance = started(world, world.alice, _warm(world))
+    assert instance["container_id"] in ready, "a start made a container while others were ready"
+    return ready, instance
 
 
 def _filled(world: ScenarioContext) -> set[str]:

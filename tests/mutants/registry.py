@@ -400,6 +400,7 @@ PATCHED: dict[str, tuple[str, str, str]] = {
     "adapter_ends_rounds_at_the_first": ("one user holds up all", "", "ACCOUNT-035"),
     "adapter_follows_gains_alone": ("expiry that was not followed", "", "STATUS-018"),
     "adapter_reads_follow_redirects": ("token sent after a redirect", "", "FAULT-027"),
+    "adapter_reads_follow_kept_methods": ("token sent after a redirect", "", "FAULT-027"),
     "adapter_lost_is_expired": ("lost told as expired", "", "AUDIT-024"),
     "adapter_never_asks_for_new_tokens": ("revoked token", "", "ACCOUNT-029"),
     "adapter_keeps_what_was_revoked": ("revoked token", _ASKING, "ACCOUNT-029"),

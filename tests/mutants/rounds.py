@@ -311,7 +311,7 @@ def tells_the_starter_why(
 
 
 def logs_the_flag_of_the_lost(sound: Any, removal: InstanceRemoval, row: Instance) -> bool:
-    """When an instance is lost its flag is logged, for whoever looks into it."""
+    """The flag of a lost instance is logged."""
     logging.getLogger("engines.cre").warning("lost %s with its flag %s", row.id, row.flag)
     done: bool = sound(removal, row)
     return done
@@ -353,7 +353,7 @@ def keeps_ports_of_the_replaced(sound: Any, pool: WarmPool, row: Warm) -> bool:
 
 
 def keeps_what_others_hold(sound: Any, held: Reservations, owner: str, numbers: Any) -> None:
-    """A port that a start found held by others is taken until what it made has ended."""
+    """A start keeps the ports that it tried in vain until its instance ends."""
 
 
 def rounds_take_what_is_claimed(sound: Any, repair: Repair) -> int:

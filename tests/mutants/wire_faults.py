@@ -95,6 +95,16 @@ def reads_follow_redirects(
     return follows_redirects(lambda *_: page, client, method, path, headers)
 
 
+def reads_follow_kept_methods(
+    sound: Any, client: WhaleClient, method: str, path: str, headers: Mapping[str, str], *rest: Any
+) -> LoginPage:
+    """A look follows a redirect that keeps the method (307, 308), token and all."""
+    page: LoginPage = sound(client, method, path, headers, *rest)
+    if method != "GET" or page.status not in (307, 308):
+        return page
+    return follows_redirects(lambda *_: page, client, method, path, headers)
+
+
 def borrows_a_token(sound: Any, tokens: StaticTokens, user_id: int) -> Mapping[str, str]:
     """Who has no token is let in with somebody else's."""
     try:
@@ -308,6 +318,10 @@ CHANGES: dict[str, tuple[Any, tuple[Change, ...]]] = {
     "adapter_reads_follow_redirects": (
         _WHALE,
         (Change(WhaleClient, "_send", reads_follow_redirects),),
+    ),
+    "adapter_reads_follow_kept_methods": (
+        _WHALE,
+        (Change(WhaleClient, "_send", reads_follow_kept_methods),),
     ),
     "adapter_lost_is_expired": (_WHALE, (Change(Call, "event", lost_is_expired),)),
     "adapter_never_asks_for_new_tokens": (
